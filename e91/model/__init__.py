@@ -1,0 +1,1 @@
+"""The words of the protocol: records, settings, policy, messages, errors.  No Qiskit, no files."""

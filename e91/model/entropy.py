@@ -1,0 +1,61 @@
+"""Where the protocol's own random bits come from: settings, samples, hash seeds, keys.
+
+This randomness is never mixed with that of the simulated physics.  It comes from the operating
+system; a seeded source exists for tests and for ``--seed``, and a session that used it says that
+its key is reproducible and not secret.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from e91.model.bits import Bits
+
+Entropy = Callable[[int], bytes]
+
+# Domain separation: the protocol's stream must differ from a device's stream of the same seed.
+_PROTOCOL = 0x9E3779B97F4A7C15
+
+
+def operating_system_entropy(size: int) -> bytes:
+    """Return ``size`` bytes that nobody can predict, from the operating system."""
+    return os.urandom(size)
+
+
+def seeded_entropy(seed: int) -> Entropy:
+    """Return a reproducible stand-in for the operating system's entropy, for tests only.
+
+    Keys made with it are *not* secret: whoever knows ``seed`` knows the settings and hash seeds.
+    """
+    stream = np.random.Generator(np.random.Philox(np.random.SeedSequence((_PROTOCOL, seed))))
+    return stream.bytes
+
+
+def random_bits(entropy: Entropy, count: int) -> Bits:
+    """Return ``count`` uniform bits; uint8, shape (count,)."""
+    return np.unpackbits(np.frombuffer(entropy(-(-count // 8)), np.uint8), count=count)
+
+
+def random_choice(entropy: Entropy, probabilities: tuple[float, ...], count: int) -> Bits:
+    """Draw ``count`` indices with the given probabilities; uint8, shape (count,).
+
+    A 64-bit draw is compared with the cumulative probabilities, so each probability is met to
+    2**-52 (the precision of a float).
+    """
+    draws: NDArray[np.uint64] = np.frombuffer(entropy(8 * count), np.uint64)
+    index = np.zeros(count, np.uint8)
+    for threshold in np.cumsum(probabilities)[:-1]:
+        index += draws >= np.uint64(min(int(threshold * 2**64), 2**64 - 1))
+    return index
+
+
+def random_permutation(entropy: Entropy, count: int) -> NDArray[np.intp]:
+    """Return a uniformly random order of ``count`` things, by sorting 64-bit draws.
+
+    Two equal draws (probability below count**2 / 2**65) leave their pair in order.
+    """
+    return np.argsort(np.frombuffer(entropy(8 * count), np.uint64), kind="stable")

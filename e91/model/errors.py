@@ -1,0 +1,59 @@
+"""Everything that can go wrong, in one tree.
+
+E91Error
+├── ProtocolAborted      a key was asked of a session that has none; `reason` says why
+├── AuthenticationFailed a tag did not match: a message, key or ciphertext was altered
+└── KeyUnavailable       the key is too short, or these bytes of it were used already
+
+Wrong arguments raise the built-in ValueError or TypeError.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Abort(Enum):
+    """Why a session ended without a key; the value is the sentence that a user reads."""
+
+    TOO_FEW_ROUNDS = (
+        "Every CHSH setting pair and the error sample must occur, but some never did: run more "
+        "rounds."
+    )
+    NO_VIOLATION = (
+        "The lower bound on S must exceed 2, but it does not: an eavesdropper may know the key."
+    )
+    NO_SECRET_LEFT = (
+        "Something must remain of the key after error correction, privacy amplification and "
+        "authentication, but nothing would."
+    )
+    KEYS_DIFFER = (
+        "The reconciled keys must be equal, but their verification hashes differ: errors are left."
+    )
+    NOT_AUTHENTIC = (
+        "Every classical message must carry a valid tag, but one does not: someone altered it."
+    )
+
+
+class E91Error(Exception):
+    """Base class of the errors of this package."""
+
+
+class ProtocolAborted(E91Error):
+    """A key was asked of a session that has none.
+
+    Attributes:
+        reason: Why the session ended without a key.
+    """
+
+    def __init__(self, reason: Abort) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class AuthenticationFailed(E91Error):
+    """A tag did not match.  By design the error says no more than that."""
+
+
+class KeyUnavailable(E91Error):
+    """The key is too short for what was asked, or these bytes of it were used already."""

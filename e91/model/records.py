@@ -1,0 +1,199 @@
+"""The nouns of the protocol: what each stage hands to the next.
+
+Every class here is frozen and every array in it read-only.  Records that hold key bits print
+their length only.  The chain of types is the order of the protocol: a `SiftedKey` becomes a
+`ReconciledKey`, that a `VerifiedKey`, and only that, with a verdict that releases it, a
+`SecretKey`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from e91.model.bits import NO_CLICK, Bits, frozen_array
+from e91.model.policy import SecurityModel
+
+
+@dataclass(frozen=True, eq=False)
+class PartyRecord:
+    """What one party's laboratory wrote down: one entry per round, in time order.
+
+    Attributes:
+        setting: Index of the angle in each round; uint8, shape (n,).
+        outcome: 0 for eigenvalue +1, 1 for -1, 2 for no click; uint8, shape (n,).
+    """
+
+    setting: Bits
+    outcome: Bits
+
+    def __post_init__(self) -> None:
+        for name, top in (("setting", 254), ("outcome", NO_CLICK)):
+            object.__setattr__(self, name, frozen_array(getattr(self, name), top=top, name=name))
+        if len(self.setting) != len(self.outcome):
+            raise ValueError(
+                f"`outcome` must have the length of `setting`, {len(self.setting)}, but has "
+                f"{len(self.outcome)}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.setting)
+
+    def __repr__(self) -> str:
+        return f"PartyRecord({len(self)} rounds)"
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionRecord:
+    """Both parties' records of the same rounds.
+
+    Attributes:
+        alice: Alice's half; hers alone until she announces something.
+        bob: Bob's half.
+    """
+
+    alice: PartyRecord
+    bob: PartyRecord
+
+    def __post_init__(self) -> None:
+        if len(self.alice) != len(self.bob):
+            raise ValueError(
+                f"Both halves must have the same number of rounds, but have {len(self.alice)} "
+                f"and {len(self.bob)}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.alice)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _KeyBits:
+    """One party's key at some stage.
+
+    Attributes:
+        bits: The key; uint8 bits, shape (n,).
+    """
+
+    bits: Bits
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bits", frozen_array(self.bits, top=1, name="bits"))
+
+    def __len__(self) -> int:
+        return len(self.bits)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} bits)"  # never print key bits
+
+
+class SiftedKey(_KeyBits):
+    """One party's outcomes in the key rounds; equal to the other party's up to errors."""
+
+
+class ReconciledKey(_KeyBits):
+    """One party's key after error correction; equal to the other's, but nobody checked yet."""
+
+
+class VerifiedKey(_KeyBits):
+    """One party's key whose hash agreed with the other party's."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SecretKey(_KeyBits):
+    """A finished key, with what was assumed to call it secret.
+
+    Attributes:
+        key_id: Identifies the key to both parties; a UUID in hexadecimal with hyphens.
+        security: The security model under which it is secret.
+        epsilon: Its composable failure probability.
+        reproducible: Whether it was made with seeded entropy.  Such a key is for tests: whoever
+            knows the seed can make it again.
+    """
+
+    key_id: str
+    security: SecurityModel
+    epsilon: float
+    reproducible: bool
+
+
+@dataclass(frozen=True)
+class ChshEstimate:
+    """The CHSH value of a session and how well it is known.
+
+    Attributes:
+        value: S, dimensionless; at most 2 for local models, 2 sqrt(2) for quantum theory.  None
+            if some setting pair never occurred.
+        standard_error: One standard deviation of ``value``, from the binomial counts.
+        lower_bound: S, averaged over the rounds, is at least this except with the probability
+            that was asked for.
+        p_value: Probability that a local model, with memory or without, does as well.
+        rounds: Number of rounds that entered, over all four setting pairs.
+    """
+
+    value: float | None
+    standard_error: float | None
+    lower_bound: float
+    p_value: float
+    rounds: int
+
+
+@dataclass(frozen=True)
+class QberEstimate:
+    """The error rate of the key rounds, from the revealed sample.
+
+    Attributes:
+        rate: Errors over revealed bits; None if nothing was revealed.
+        upper_bound: The error rate of the bits that were not revealed is at most this except
+            with the probability that was asked for.
+        revealed: Number of revealed bits, which have left the key.
+        errors: How many of them differed.
+    """
+
+    rate: float | None
+    upper_bound: float
+    revealed: int
+    errors: int
+
+
+@dataclass(frozen=True)
+class SecretLength:
+    """How long a key may be, as a sum of gains and losses.
+
+    Attributes:
+        terms: What each step adds (the sifted key) or takes, in bits, with its name.
+        phase_error: The phase-error rate that was assumed of the key, or None if the security
+            model knows none.
+    """
+
+    terms: tuple[tuple[str, float], ...]
+    phase_error: float | None
+
+    @property
+    def bits(self) -> int:
+        """The sum, rounded down; 0 means no key."""
+        return max(0, math.floor(sum(bits for _, bits in self.terms)))
+
+
+@dataclass(frozen=True)
+class Release:
+    """A passing verdict: the only thing that lets a verified key become a secret one.
+
+    Attributes:
+        chsh: The Bell test that passed.
+        length: The positive length that the security model allows.
+
+    Raises:
+        ValueError: The lower bound on S does not exceed 2, or nothing secret would be left.
+    """
+
+    chsh: ChshEstimate
+    length: SecretLength
+
+    def __post_init__(self) -> None:
+        if not self.chsh.lower_bound > 2:
+            raise ValueError(
+                f"A released key must have a lower bound on S above 2, but it is "
+                f"{self.chsh.lower_bound:.4g}."
+            )
+        if self.length.bits == 0:
+            raise ValueError("A released key must have a positive length, but it would be 0 bits.")

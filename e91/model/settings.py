@@ -1,0 +1,172 @@
+"""Which angles each party may choose, how often, and what each pair of choices is for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Angles, choice probabilities, and the role of each setting pair.
+
+    An angle theta (radians on the Bloch sphere, X-Z plane) selects the observable
+    ``cos(theta) Z + sin(theta) X``; a linear polariser stands at theta / 2.  See
+    `e91_circuits.pairs` for the convention.  A pair never serves both as key and as Bell test.
+
+    Attributes:
+        name: What users call this choice.
+        alice_angles: One angle per setting index x, radians.
+        bob_angles: One angle per setting index y, radians.
+        key_pairs: Pairs (x, y) of equal angles, whose outcomes make the key.
+        chsh_pairs: The four pairs of the CHSH sum with their signs, or empty (no Bell test).
+        alice_probabilities: Probability of each x; uniform if not given.
+        bob_probabilities: Probability of each y; uniform if not given.
+
+    Raises:
+        ValueError: Probabilities do not fit the angles or do not sum to 1, a pair does not
+            exist or has two roles, the angles of a key pair differ, or the CHSH pairs are not
+            two settings of Alice crossed with two of Bob with an odd number of minus signs.
+
+    Examples:
+        >>> EKERT.pair_probability((1, 0))
+        0.1111111111111111
+        >>> EKERT.biased((0.2, 0.6, 0.2), (0.2, 0.6, 0.2)).pair_probability((2, 1))
+        0.12
+    """
+
+    name: str
+    alice_angles: tuple[float, ...]
+    bob_angles: tuple[float, ...]
+    key_pairs: tuple[Pair, ...] = ()
+    chsh_pairs: tuple[tuple[Pair, int], ...] = ()
+    alice_probabilities: tuple[float, ...] = field(default=())
+    bob_probabilities: tuple[float, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        for party in ("alice", "bob"):
+            angles = getattr(self, f"{party}_angles")
+            _check_angles(f"{party}_angles", angles)
+            chosen = getattr(self, f"{party}_probabilities") or (1 / len(angles),) * len(angles)
+            object.__setattr__(self, f"{party}_probabilities", tuple(map(float, chosen)))
+            _check_probabilities(f"{party}_probabilities", chosen, len(angles))
+        self._check_pairs()
+
+    def _check_pairs(self) -> None:
+        tests = [pair for pair, _ in self.chsh_pairs]
+        pairs = [*self.key_pairs, *tests]
+        for x, y in pairs:
+            if not (0 <= x < len(self.alice_angles) and 0 <= y < len(self.bob_angles)):
+                raise ValueError(f"A setting pair must have angles, but ({x}, {y}) has none.")
+        if len(set(pairs)) < len(pairs):
+            raise ValueError(f"Each setting pair must have one role, but the roles are {pairs}.")
+        for x, y in self.key_pairs:
+            if not math.isclose(self.alice_angles[x], self.bob_angles[y], abs_tol=1e-12):
+                raise ValueError(
+                    f"A key pair must have equal angles, but ({x}, {y}) has "
+                    f"{self.alice_angles[x]:g} and {self.bob_angles[y]:g}."
+                )
+        if tests:
+            _check_chsh(self.chsh_pairs)
+
+    def pair_probability(self, pair: Pair) -> float:
+        """Return the probability that a round has this setting pair (x, y)."""
+        return self.alice_probabilities[pair[0]] * self.bob_probabilities[pair[1]]
+
+    @property
+    def key_probability(self) -> float:
+        """Probability that a round has a key pair."""
+        return sum(map(self.pair_probability, self.key_pairs))
+
+    @property
+    def chsh_probability(self) -> float:
+        """Probability that a round belongs to the Bell test."""
+        return sum(self.pair_probability(pair) for pair, _ in self.chsh_pairs)
+
+    def pair_table(self, pairs: tuple[Pair, ...]) -> NDArray[np.bool_]:
+        """Return a boolean table, shape (Alice's settings, Bob's settings), true at ``pairs``."""
+        table = np.zeros((len(self.alice_angles), len(self.bob_angles)), bool)
+        for pair in pairs:
+            table[pair] = True
+        return table
+
+    def biased(
+        self, alice_probabilities: tuple[float, ...], bob_probabilities: tuple[float, ...]
+    ) -> Settings:
+        """Return the same settings, chosen with other probabilities."""
+        return replace(
+            self, alice_probabilities=alice_probabilities, bob_probabilities=bob_probabilities
+        )
+
+
+def _check_angles(name: str, angles: tuple[float, ...]) -> None:
+    if not angles or not all(math.isfinite(angle) for angle in angles):
+        raise ValueError(f"`{name}` must be finite numbers, at least one, but is {angles}.")
+    if len(angles) > 255:
+        raise ValueError(f"`{name}` must hold at most 255 angles, but holds {len(angles)}.")
+
+
+def _check_probabilities(name: str, probabilities: tuple[float, ...], count: int) -> None:
+    if len(probabilities) != count:
+        raise ValueError(f"`{name}` must have {count} entries, but has {len(probabilities)}.")
+    if not all(0 <= p <= 1 for p in probabilities):
+        raise ValueError(f"`{name}` must lie in [0, 1], but is {tuple(probabilities)}.")
+    if not math.isclose(sum(probabilities), 1, abs_tol=1e-9):
+        raise ValueError(f"`{name}` must sum to 1, but sums to {sum(probabilities):.12g}.")
+
+
+def _check_chsh(chsh_pairs: tuple[tuple[Pair, int], ...]) -> None:
+    pairs = {pair for pair, _ in chsh_pairs}
+    crossed = {(x, y) for x, _ in pairs for _, y in pairs}
+    signs = [sign for _, sign in chsh_pairs]
+    if len(chsh_pairs) != 4 or crossed != pairs or {abs(sign) for sign in signs} != {1}:
+        raise ValueError(
+            "A CHSH sum must cross two settings of Alice with two of Bob, with signs +1 or -1, "
+            f"but has {chsh_pairs}."
+        )
+    if math.prod(signs) != -1:
+        raise ValueError(
+            f"A CHSH sum must have one or three minus signs (else its local bound is 4), but has "
+            f"the signs {signs}."
+        )
+
+
+_DEGREE = math.pi / 180
+
+EKERT = Settings(
+    name="ekert",
+    alice_angles=(0.0, 45 * _DEGREE, 90 * _DEGREE),
+    bob_angles=(45 * _DEGREE, 90 * _DEGREE, 135 * _DEGREE),
+    key_pairs=((1, 0), (2, 1)),
+    chsh_pairs=(((0, 0), +1), ((0, 2), -1), ((2, 0), +1), ((2, 2), +1)),
+)
+"""Ekert, Phys. Rev. Lett. 67, 661 (1991): three settings each; 2/9 key, 4/9 Bell test."""
+
+ASYMMETRIC = Settings(
+    name="asymmetric",
+    alice_angles=(0.0, 45 * _DEGREE, -45 * _DEGREE),
+    bob_angles=(0.0, 90 * _DEGREE),
+    key_pairs=((0, 0),),
+    chsh_pairs=(((1, 0), +1), ((1, 1), +1), ((2, 0), +1), ((2, 1), -1)),
+)
+"""Acin, Massar and Pironio, New J. Phys. 8, 126 (2006): three settings for Alice, two for Bob."""
+
+BBM92 = Settings(
+    name="bbm92",
+    alice_angles=(0.0, 90 * _DEGREE),
+    bob_angles=(0.0, 90 * _DEGREE, 45 * _DEGREE, 135 * _DEGREE),
+    key_pairs=((0, 0), (1, 1)),
+    chsh_pairs=(((0, 2), +1), ((0, 3), -1), ((1, 2), +1), ((1, 3), +1)),
+)
+"""Bennett, Brassard and Mermin, Phys. Rev. Lett. 68, 557 (1992), with two more angles for Bob.
+
+The key comes from the two mutually unbiased bases, the Bell test from Bob's two other angles.
+"""
+
+SETTINGS = {settings.name: settings for settings in (EKERT, ASYMMETRIC, BBM92)}
+"""The settings that have a name."""
