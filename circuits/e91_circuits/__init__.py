@@ -1,0 +1,49 @@
+"""The photons of E91: entangled pairs, analysers, noise and eavesdroppers as Qiskit circuits.
+
+Knows nothing of the protocol.  The convention of angles, signs and bits is in `pairs`.
+
+Examples:
+    >>> source = with_visibility(bell_pair(), 0.97)
+    >>> source = intercept_resend(source, 0.1, basis="random")
+    >>> circuit = measured_pair(source, 0.0, 0.785)
+    >>> circuit.name
+    'phi+ pair, visibility 0.97, intercept-resend 0.1 (random)'
+"""
+
+from e91_circuits.analyser import Angle, measured_pair, measured_qubit, outcome_bit
+from e91_circuits.channels import with_channel
+from e91_circuits.eavesdropper import (
+    Basis,
+    intercept_resend,
+    intercept_resend_along,
+    intercept_with_record,
+)
+from e91_circuits.noise import (
+    with_amplitude_damping,
+    with_dephasing,
+    with_misalignment,
+    with_readout_error,
+    with_visibility,
+)
+from e91_circuits.pairs import BellState, Party, bell_pair, party_qubit
+
+__all__ = [
+    "Angle",
+    "Basis",
+    "BellState",
+    "Party",
+    "bell_pair",
+    "intercept_resend",
+    "intercept_resend_along",
+    "intercept_with_record",
+    "measured_pair",
+    "measured_qubit",
+    "outcome_bit",
+    "party_qubit",
+    "with_amplitude_damping",
+    "with_channel",
+    "with_dephasing",
+    "with_misalignment",
+    "with_readout_error",
+    "with_visibility",
+]
