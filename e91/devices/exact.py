@@ -1,0 +1,226 @@
+"""A device that draws its rounds from the exact outcome probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from e91_circuits import measured_pair, measured_qubit
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit_aer import AerSimulator
+
+from e91.devices.source import (
+    Analyser,
+    Attack,
+    CircuitTable,
+    checked_choices,
+    misreading_analyser,
+    noisy_pair,
+    pair_circuits,
+)
+from e91.model.bits import Bits
+from e91.model.settings import EKERT, Settings
+
+ROUNDS_PER_BLOCK = 2**18
+"""Rounds drawn at once, so that memory does not grow with the session."""
+
+
+@dataclass(frozen=True, eq=False)
+class ExactDevice:
+    """Draw outcomes from the exact table of probabilities, by the same circuits as Aer's shots.
+
+    Noise and eavesdroppers are in the table and cost nothing per round.  Exact for a memoryless
+    source, and only for that.
+
+    Randomness continues from call to call: the generator advances.  Cutting the rounds into
+    several calls gives the outcomes of one long call.  A device must not be shared between
+    threads.
+
+    Attributes:
+        settings: The angles that the indices x and y mean.
+        description: One sentence for the report.
+        table: Probability of the outcomes (a, b) at the settings (x, y), as ``table[x, y, a, b]``;
+            float64, shape (Alice's settings, Bob's settings, 2, 2), read-only.
+        generator: The physical randomness.
+        name: "exact".
+
+    Raises:
+        ValueError: The table does not fit the settings, or is no table of probabilities.
+    """
+
+    settings: Settings
+    description: str
+    table: NDArray[np.float64] = field(repr=False)
+    generator: np.random.Generator = field(repr=False)
+    name: str = "exact"
+
+    def __post_init__(self) -> None:
+        table = np.array(self.table, np.float64)
+        shape = (len(self.settings.alice_angles), len(self.settings.bob_angles), 2, 2)
+        if table.shape != shape:
+            raise ValueError(f"`table` must have shape {shape}, but has shape {table.shape}.")
+        sums = table.sum(axis=(2, 3))
+        if not (table.min() >= 0 and np.allclose(sums, 1, rtol=0, atol=1e-9)):
+            raise ValueError(
+                "`table` must hold probabilities that sum to 1 at each setting pair, but its "
+                f"entries start at {table.min():.3g} and its sums span "
+                f"[{sums.min():.9g}, {sums.max():.9g}]."
+            )
+        table.flags.writeable = False
+        object.__setattr__(self, "table", table)
+
+    def __call__(self, x: Bits, y: Bits) -> tuple[Bits, Bits]:
+        """Draw the outcomes of every round.
+
+        Args:
+            x: Alice's setting index in each round; shape (n,), n may be 0.
+            y: Bob's, shape (n,).
+
+        Returns:
+            Outcomes (a, b), 0 for eigenvalue +1 and 1 for -1; uint8, shape (n,) each.
+
+        Raises:
+            ValueError: A choice is no index of the settings, or the lengths differ.
+        """
+        x, y = checked_choices(x, y, settings=self.settings)
+        cell = np.empty_like(x)
+        for start in range(0, len(x), ROUNDS_PER_BLOCK):
+            block = slice(start, start + ROUNDS_PER_BLOCK)
+            cell[block] = self._drawn_cells(x[block], y[block])
+        return cell >> np.uint8(1), cell & np.uint8(1)
+
+    def _drawn_cells(self, x: Bits, y: Bits) -> Bits:
+        """Return 2a + b for each round, by inversion of the cumulative probabilities."""
+        pair = x.astype(np.intp) * self.table.shape[1] + y
+        uniform = self.generator.random(len(x))
+        cell = np.zeros(len(x), np.uint8)
+        edges = self.table.reshape(-1, 4).cumsum(axis=1)
+        for edge in edges.T[:3]:  # what lies beyond the third edge is the fourth cell
+            cell += uniform >= edge[pair]
+        return cell
+
+
+def exact_device(
+    *,
+    settings: Settings = EKERT,
+    visibility: float = 1.0,
+    dephasing: float = 0.0,
+    misalignment: float = 0.0,
+    amplitude_damping: float = 0.0,
+    readout_error: float = 0.0,
+    attack: Attack | None = None,
+    seed: int | None = None,
+) -> ExactDevice:
+    """Return a simulated E91 apparatus that draws rounds from exact probabilities.
+
+    Takes the same arguments, in the same meaning and the same physical order, as
+    `e91.devices.aer.aer_device`: a phi+ source, Eve (between source and Bob), white noise on the
+    pair, misalignment, dephasing and amplitude damping on *Bob's* arm only, the analysers, and
+    read-out errors of both parties.
+
+    Args:
+        settings: The angles of both parties.
+        visibility: V of the emitted pair, in [0, 1].
+        dephasing: Probability of a phase flip on Bob's arm, in [0, 1].
+        misalignment: Turn of Bob's photon, radians on the Bloch sphere.
+        amplitude_damping: Decay probability on Bob's arm, in [0, 1].
+        readout_error: Probability that an outcome bit is misread, at either party, in [0, 1].
+        attack: Eve, as a transformation of the source, or None.
+        seed: Root of the physical randomness, not negative; None takes it from the operating
+            system.
+
+    Raises:
+        ValueError: A number leaves its range.
+
+    Examples:
+        >>> device = exact_device(visibility=0.9, seed=1)
+        >>> device.table[1, 0].round(9).tolist()        # a key pair
+        [[0.475, 0.025], [0.025, 0.475]]
+        >>> a, b = device(np.ones(1000, np.uint8), np.zeros(1000, np.uint8))
+        >>> bool(0.01 < np.mean(a != b) < 0.12)
+        True
+    """
+    source = noisy_pair(
+        visibility=visibility,
+        dephasing=dephasing,
+        misalignment=misalignment,
+        amplitude_damping=amplitude_damping,
+        attack=attack,
+    )
+    analyser = misreading_analyser(readout_error)
+    return exact_device_of(source, settings=settings, analyser=analyser, seed=seed)
+
+
+def exact_device_of(
+    source: QuantumCircuit,
+    *,
+    settings: Settings = EKERT,
+    analyser: Analyser = measured_pair,
+    seed: int | None = None,
+) -> ExactDevice:
+    """Return a device that draws the rounds of any source circuit from exact probabilities.
+
+    Args:
+        source: Circuit with one-qubit quantum registers `alice` and `bob`, unmeasured, and no
+            measurement before the end on other qubits (use `e91.devices.aer` for those).
+        settings: The angles of both parties.
+        analyser: How a pair is measured; the circuit it returns writes one bit each into the
+            classical registers `alice` and `bob`.
+        seed: As for `exact_device`.
+
+    Raises:
+        ValueError: The source lacks a half, measures it already, or measures before the end.
+
+    Examples:
+        >>> from e91_circuits import bell_pair
+        >>> exact_device_of(bell_pair("psi-")).table[1, 0].round(9).tolist()
+        [[0.0, 0.5], [0.5, 0.0]]
+    """
+    circuits = pair_circuits(source, settings=settings, analyser=analyser)
+    return ExactDevice(
+        settings=settings,
+        description=f"Exact probabilities from Qiskit Aer, rounds drawn; {circuits[0][0].name}.",
+        table=outcome_table(circuits),
+        generator=np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0]),
+    )
+
+
+def outcome_table(circuits: CircuitTable) -> NDArray[np.float64]:
+    """Return the exact outcome probabilities of every setting pair, ``table[x, y, a, b]``.
+
+    One run of Aer's density-matrix method over all circuits.  Rounding errors below zero are
+    clipped and every pair normalised.
+
+    Args:
+        circuits: Measured circuits, ``circuits[x][y]``, all rows of one length.
+
+    Returns:
+        float64, shape (Alice's settings, Bob's settings, 2, 2).
+
+    Raises:
+        ValueError: A circuit measures before its end.
+
+    Examples:
+        >>> from e91_circuits import bell_pair
+        >>> outcome_table(((measured_pair(bell_pair(), 0.0, 0.0),),)).round(9).tolist()
+        [[[[0.5, 0.0], [0.0, 0.5]]]]
+    """
+    probed = [_with_probabilities(circuit) for row in circuits for circuit in row]
+    result = AerSimulator(method="density_matrix").run(probed, shots=1).result()
+    cells = [result.data(index)["probabilities"] for index in range(len(probed))]
+    # Qiskit lists the outcomes with its first qubit, here Alice's, running fastest: [b, a].
+    table = np.reshape(cells, (len(circuits), len(circuits[0]), 2, 2)).swapaxes(2, 3)
+    table = np.clip(table, 0, None)
+    normalised: NDArray[np.float64] = table / table.sum(axis=(2, 3), keepdims=True)
+    return normalised
+
+
+def _with_probabilities(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return the circuit with its last measurements replaced by a note of the probabilities."""
+    halves = [measured_qubit(circuit, "alice"), measured_qubit(circuit, "bob")]
+    bare: QuantumCircuit = circuit.remove_final_measurements(inplace=False)
+    if "measure" in bare.count_ops():
+        raise ValueError("A circuit must measure at its end only, but measures before it.")
+    bare.save_probabilities(halves)
+    return bare

@@ -1,0 +1,152 @@
+"""The experiment that the Aer devices run: one source, one analyser, and the check of choices.
+
+`e91.devices.aer` and `e91.devices.exact` both build their circuits here, so that they cannot
+come to disagree about the physics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from e91_circuits import (
+    bell_pair,
+    measured_pair,
+    with_amplitude_damping,
+    with_dephasing,
+    with_misalignment,
+    with_readout_error,
+    with_visibility,
+)
+from numpy.typing import ArrayLike
+from qiskit import QuantumCircuit, transpile
+from qiskit_aer import AerSimulator
+
+from e91.model.bits import Bits, frozen_array
+from e91.model.settings import Settings
+
+Attack: TypeAlias = Callable[[QuantumCircuit], QuantumCircuit]
+"""An eavesdropper: from the source that Alice and Bob ordered to the source that they get."""
+
+Analyser: TypeAlias = Callable[[QuantumCircuit, float, float], QuantumCircuit]
+"""From a source and the two angles (radians) to a circuit that writes `alice` and `bob`."""
+
+CircuitTable: TypeAlias = tuple[tuple[QuantumCircuit, ...], ...]
+"""One measured circuit for each setting pair: ``table[x][y]``."""
+
+
+def noisy_pair(
+    *,
+    visibility: float = 1.0,
+    dephasing: float = 0.0,
+    misalignment: float = 0.0,
+    amplitude_damping: float = 0.0,
+    attack: Attack | None = None,
+) -> QuantumCircuit:
+    """Return a phi+ source, attacked and sent through noise.
+
+    The photons meet, in this order: the source, Eve (between the source and Bob, with the
+    photons still perfect), white noise on the pair, and on Bob's arm misalignment, dephasing
+    and amplitude damping.
+
+    Args:
+        visibility: See `e91_circuits.with_visibility`.
+        dephasing: Probability of a phase flip of Bob's photon; `e91_circuits.with_dephasing`.
+        misalignment: Turn of Bob's photon, radians on the Bloch sphere;
+            `e91_circuits.with_misalignment`.
+        amplitude_damping: Decay probability of Bob's photon;
+            `e91_circuits.with_amplitude_damping`.
+        attack: What Eve makes of the source, or None.
+
+    Raises:
+        ValueError: A number leaves its range.
+
+    Examples:
+        >>> noisy_pair(visibility=0.97, dephasing=0.01).name
+        'phi+ pair, visibility 0.97, dephasing 0.01 (bob)'
+    """
+    source = bell_pair()
+    if attack is not None:
+        attacked = attack(source)
+        if attacked.name == source.name:  # a report must not call an attacked source clean
+            attacked = attacked.copy(f"{source.name}, attacked")
+        source = attacked
+    source = with_visibility(source, visibility)
+    source = with_misalignment(source, misalignment, party="bob")
+    source = with_dephasing(source, dephasing, party="bob")
+    return with_amplitude_damping(source, amplitude_damping, party="bob")
+
+
+def misreading_analyser(readout_error: float) -> Analyser:
+    """Return an analyser that misreads every outcome bit of both parties alike.
+
+    Args:
+        readout_error: Probability that a 0 is read as 1, and that a 1 is read as 0, in [0, 1].
+
+    Raises:
+        ValueError: The returned analyser raises if the probability is not in [0, 1].
+
+    Examples:
+        >>> misreading_analyser(0.01)(bell_pair(), 0.0, 0.0).count_ops()["kraus"]
+        2
+    """
+
+    def measure(source: QuantumCircuit, alice_angle: float, bob_angle: float) -> QuantumCircuit:
+        circuit = measured_pair(source, alice_angle, bob_angle)
+        for party in ("alice", "bob"):
+            circuit = with_readout_error(
+                circuit, party, one_given_zero=readout_error, zero_given_one=readout_error
+            )
+        return circuit
+
+    return measure
+
+
+def pair_circuits(
+    source: QuantumCircuit, *, settings: Settings, analyser: Analyser = measured_pair
+) -> CircuitTable:
+    """Return the measured circuit of every setting pair (x, y), as ``table[x][y]``.
+
+    Args:
+        source: Circuit with quantum registers `alice` and `bob`, unmeasured.  Its gates may be
+            any; those that Aer does not know are translated.
+        settings: The angles of both parties.
+        analyser: How a pair is measured.
+
+    Examples:
+        >>> from e91.model.settings import EKERT
+        >>> table = pair_circuits(bell_pair(), settings=EKERT)
+        >>> len(table), len(table[0])
+        (3, 3)
+    """
+    return tuple(
+        tuple(_in_aers_gates(analyser(source, a, b)) for b in settings.bob_angles)
+        for a in settings.alice_angles
+    )
+
+
+def _in_aers_gates(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return the circuit in instructions that Aer knows; most are already."""
+    simulator = AerSimulator(method="density_matrix")
+    if set(circuit.count_ops()) <= set(simulator.operation_names):
+        return circuit
+    translated: QuantumCircuit = transpile(circuit, simulator, optimization_level=0)
+    return translated
+
+
+def checked_choices(x: ArrayLike, y: ArrayLike, *, settings: Settings) -> tuple[Bits, Bits]:
+    """Return both parties' choices as uint8 arrays of one shape (n,), n = 0 included.
+
+    Raises:
+        ValueError: A choice is no index of ``settings``, or the lengths differ.
+
+    Examples:
+        >>> from e91.model.settings import EKERT
+        >>> checked_choices([0, 2], [1, 1], settings=EKERT)
+        (array([0, 2], dtype=uint8), array([1, 1], dtype=uint8))
+    """
+    alice = frozen_array(x, top=len(settings.alice_angles) - 1, name="x")
+    bob = frozen_array(y, top=len(settings.bob_angles) - 1, name="y")
+    if len(alice) != len(bob):
+        raise ValueError(f"`y` must have the length of `x`, {len(alice)}, but has {len(bob)}.")
+    return alice, bob
