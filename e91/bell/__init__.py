@@ -1,0 +1,1 @@
+"""Bell tests: the CHSH value, how well it is known, and what it refutes."""

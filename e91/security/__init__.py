@@ -1,0 +1,1 @@
+"""How many secret bits the statistics allow.  One theorem, one function."""

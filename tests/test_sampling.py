@@ -1,0 +1,283 @@
+"""Error rates of unrevealed bits: coverage by enumeration, then by Monte Carlo."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import gammaln
+from scipy.stats import binom
+from statistical import acceptance, assert_binomial
+
+from e91.security.entropy import binary_entropy, capped, inverse_binary_entropy
+from e91.security.sampling import (
+    MOST_BITS,
+    clopper_pearson_upper_bound,
+    hypergeometric_upper_bound,
+    serfling_deviation,
+    serfling_upper_bound,
+)
+
+
+def chance(errors: int, *, total: int, bad: int, drawn: int) -> Fraction:
+    """Probability of ``errors`` among ``drawn`` of ``total`` bits, ``bad`` of them wrong."""
+    return Fraction(
+        math.comb(bad, errors) * math.comb(total - bad, drawn - errors), math.comb(total, drawn)
+    )
+
+
+def miss_probability(bound, *, bad: int, revealed: int, hidden: int, epsilon: float) -> Fraction:
+    total = revealed + hidden
+    return sum(
+        chance(errors, total=total, bad=bad, drawn=revealed)
+        for errors in range(max(0, bad - hidden), min(bad, revealed) + 1)
+        if (bad - errors) / hidden
+        > bound(errors, revealed=revealed, hidden=hidden, epsilon=epsilon) + 1e-12
+    )
+
+
+# --- coverage, by enumeration of every sample and every number of errors -------------------------
+
+
+@pytest.mark.parametrize("epsilon", [1e-2, 1e-3])
+@pytest.mark.parametrize(("revealed", "hidden"), [(12, 18), (20, 10), (5, 30), (40, 40)])
+@pytest.mark.parametrize("bound", [hypergeometric_upper_bound, serfling_upper_bound])
+def test_bound_fails_no_more_often_than_stated(bound, revealed, hidden, epsilon):
+    worst = max(
+        miss_probability(bound, bad=bad, revealed=revealed, hidden=hidden, epsilon=epsilon)
+        for bad in range(revealed + hidden + 1)
+    )
+    assert worst <= epsilon
+
+
+def test_hypergeometric_bound_wastes_little():
+    # Its worst miss probability over all blocks of 80 bits comes within a factor 2 of epsilon.
+    worst = max(
+        miss_probability(hypergeometric_upper_bound, bad=bad, revealed=40, hidden=40, epsilon=1e-2)
+        for bad in range(81)
+    )
+    assert worst > 0.5e-2
+
+
+@pytest.mark.parametrize(("errors", "revealed", "hidden"), [(0, 9, 9), (3, 20, 15), (7, 10, 40)])
+@pytest.mark.parametrize("epsilon", [0.4, 1e-3, 1e-10])
+def test_bound_is_the_last_total_that_the_sample_leaves_possible(errors, revealed, hidden, epsilon):
+    total = revealed + hidden
+    possible = [
+        bad
+        for bad in range(errors, errors + hidden + 1)
+        if sum(
+            chance(e, total=total, bad=bad, drawn=revealed)
+            for e in range(max(0, bad - hidden), errors + 1)
+        )
+        > Fraction(epsilon)
+    ]
+    found = hypergeometric_upper_bound(errors, revealed=revealed, hidden=hidden, epsilon=epsilon)
+    assert found == (max(possible) - errors) / hidden
+
+
+@pytest.mark.parametrize("epsilon", [1e-2, 1e-3])
+@pytest.mark.parametrize("trials", [1, 10, 60])
+def test_clopper_pearson_covers_an_error_probability(trials, epsilon):
+    for probability in np.linspace(0.001, 0.999, 150):
+        missed = sum(
+            binom.pmf(errors, trials, probability)
+            for errors in range(trials + 1)
+            if clopper_pearson_upper_bound(errors, trials=trials, epsilon=epsilon) < probability
+        )
+        assert missed <= epsilon * (1 + 1e-9)
+
+
+def test_clopper_pearson_does_not_cover_the_errors_that_the_hidden_bits_have():
+    # 1000 bits tell the probability well, but 50 hidden bits scatter: missed far too often.
+    missed = miss_probability(
+        lambda errors, *, revealed, hidden, epsilon: clopper_pearson_upper_bound(
+            errors, trials=revealed, epsilon=epsilon
+        ),
+        bad=52,
+        revealed=1000,
+        hidden=50,
+        epsilon=1e-3,
+    )
+    assert missed > 30e-3
+
+
+# --- larger blocks --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("epsilon", [1e-2, 1e-3])
+def test_monte_carlo_coverage_of_a_large_block(epsilon):
+    # 20,000 bits, 600 wrong, 2,000 revealed; false alarm 1e-9; a bound that fails twice as often
+    # as stated is caught.
+    random = np.random.default_rng(7)
+    runs = 400_000
+    errors = random.hypergeometric(600, 19_400, 2_000, size=runs)
+    bounds = {
+        int(e): hypergeometric_upper_bound(int(e), revealed=2000, hidden=18_000, epsilon=epsilon)
+        for e in np.unique(errors)
+    }
+    missed = sum((600 - int(e)) / 18_000 > bounds[int(e)] + 1e-12 for e in errors)
+    _, most = acceptance(runs, epsilon)
+    assert missed <= most
+    assert acceptance(runs, 2 * epsilon, alpha=2e-3)[0] > most, "the test has too little power"
+
+
+def test_monte_carlo_draws_match_the_exact_miss_probability():
+    # The same block at 1e-2: the exact miss probability, by log-gamma sums, and the drawn one.
+    random = np.random.default_rng(8)
+    critical = max(
+        e
+        for e in range(60)
+        if (600 - e) / 18_000
+        > hypergeometric_upper_bound(e, revealed=2000, hidden=18_000, epsilon=1e-2) + 1e-12
+    )
+    exact = math.exp(log_tail(critical, total=20_000, bad=600, drawn=2000))
+    drawn = int((random.hypergeometric(600, 19_400, 2_000, size=400_000) <= critical).sum())
+    assert_binomial(drawn, 400_000, exact, must_detect=1.2 * exact)
+    assert exact <= 1e-2
+
+
+def log_tail(errors: int, *, total: int, bad: int, drawn: int) -> float:
+    """Log P(sample errors <= errors) by a plain sum of log-gamma terms, the second route."""
+
+    def log_comb(n, k):
+        return gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0)
+
+    e = np.arange(max(0, errors - 300_000, drawn - (total - bad)), errors + 1, dtype=float)
+    terms = log_comb(bad, e) + log_comb(total - bad, drawn - e) - log_comb(total, drawn)
+    return float(terms.max() + np.log(np.exp(terms - terms.max()).sum()))
+
+
+@pytest.mark.parametrize(
+    ("total", "revealed"), [(10**6, 10**5), (10**9, 10**8), (10**9, 5 * 10**8), (MOST_BITS, 10**9)]
+)
+@pytest.mark.parametrize("epsilon", [1e-6, 1e-20])
+def test_bound_holds_its_epsilon_up_to_the_largest_block(total, revealed, epsilon):
+    errors, hidden = revealed // 50, total - revealed
+    rate = hypergeometric_upper_bound(errors, revealed=revealed, hidden=hidden, epsilon=epsilon)
+    bad = errors + round(rate * hidden)
+    last = log_tail(errors, total=total, bad=bad, drawn=revealed)
+    beyond = log_tail(errors, total=total, bad=bad + 1, drawn=revealed)
+    # Log-gamma of 10^9 carries an error of 1e-5, one error more changes the log by 1e-4 or more.
+    assert last > math.log(epsilon) - 3e-4
+    assert beyond < math.log(epsilon) + 3e-4
+
+
+# --- properties -----------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000), st.floats(1e-12, 0.4), st.data())
+def test_exact_bound_is_never_above_serflings(revealed, hidden, epsilon, data):
+    errors = data.draw(st.integers(0, revealed))
+    sample = {"revealed": revealed, "hidden": hidden, "epsilon": epsilon}
+    exact = hypergeometric_upper_bound(errors, **sample)
+    assert 0 <= exact <= serfling_upper_bound(errors, **sample) + 1e-12
+
+
+@given(st.integers(10, 500), st.integers(10, 500), st.data())
+def test_more_errors_or_more_caution_never_lower_the_bound(revealed, hidden, data):
+    errors = data.draw(st.integers(0, revealed - 1))
+    sample = {"revealed": revealed, "hidden": hidden}
+    base = hypergeometric_upper_bound(errors, **sample, epsilon=1e-3)
+    assert hypergeometric_upper_bound(errors, **sample, epsilon=1e-6) >= base
+    assert hypergeometric_upper_bound(errors + 1, **sample, epsilon=1e-3) >= base - 1 / hidden
+
+
+def test_a_tie_is_resolved_against_us():
+    # One wrong bit of 18 hides from a sample of 9 with probability exactly 1/2.
+    assert hypergeometric_upper_bound(0, revealed=9, hidden=9, epsilon=0.5) == 1 / 9
+
+
+def test_serfling_deviation_is_the_inverse_of_its_tail():
+    n, k, epsilon = 12_345, 678, 1e-7
+    nu = serfling_deviation(k, n, epsilon=epsilon)
+    assert math.exp(-2 * n * k**2 * nu**2 / ((n + k) * (k + 1))) == pytest.approx(epsilon, rel=1e-9)
+
+
+def test_all_wrong_sample_leaves_everything_possible():
+    assert hypergeometric_upper_bound(10, revealed=10, hidden=20, epsilon=1e-3) == 1
+    assert serfling_upper_bound(10, revealed=10, hidden=20, epsilon=1e-3) == 1
+    assert clopper_pearson_upper_bound(10, trials=10, epsilon=1e-3) == 1
+
+
+# --- entropy --------------------------------------------------------------------------------------
+
+
+@given(st.floats(1e-9, 0.45))
+def test_entropy_inverts(p):
+    assert inverse_binary_entropy(binary_entropy(p)) == pytest.approx(p, rel=1e-9)
+
+
+@given(st.floats(0, 1))
+def test_entropy_is_symmetric_and_agrees_with_its_definition(p):
+    terms = [-q * math.log2(q) for q in (p, 1 - p) if q > 0]
+    assert binary_entropy(p) == pytest.approx(sum(terms), abs=1e-15)
+    assert binary_entropy(p) == pytest.approx(binary_entropy(1 - p), abs=1e-15)
+
+
+def test_cap_keeps_an_impossible_error_rate_from_giving_key_back():
+    assert [capped(p) for p in (0.5, 0.7, 1.0, 40.0, math.inf)] == [1.0] * 5
+    assert capped(0.11) == binary_entropy(0.11)
+    assert binary_entropy(0.9) < 0.5  # what the cap prevents
+
+
+def test_tiny_probabilities_keep_their_digits():
+    # h(p) = p log2(1/p) + p / ln 2 + O(p^2)
+    assert binary_entropy(1e-20) == pytest.approx(1e-20 * (20 * math.log2(10) + 1 / math.log(2)))
+    assert inverse_binary_entropy(binary_entropy(1e-20)) == pytest.approx(1e-20, rel=1e-9)
+
+
+def test_inverse_reaches_its_ends():
+    assert inverse_binary_entropy(0) == 0
+    assert inverse_binary_entropy(1) == 0.5
+
+
+# --- guards ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bound", [hypergeometric_upper_bound, serfling_upper_bound])
+@pytest.mark.parametrize(
+    ("errors", "revealed", "hidden", "epsilon", "sentence"),
+    [
+        (11, 10, 10, 1e-3, "`errors` must be at most"),
+        (-1, 10, 10, 1e-3, "`errors` must be a whole number"),
+        (1.5, 10, 10, 1e-3, "`errors` must be a whole number"),
+        (0, 0, 10, 1e-3, "`revealed` must be a whole number from 1"),
+        (0, 10, 0, 1e-3, "`hidden` must be a whole number from 1"),
+        (0, 10, math.inf, 1e-3, "`hidden` must be a whole number from 1"),
+        (0, 10, 10, 0.0, "`epsilon` must lie strictly"),
+        (0, 10, 10, 1.0, "`epsilon` must lie strictly"),
+        (0, 10, 10, math.nan, "`epsilon` must lie strictly"),
+    ],
+)
+def test_impossible_samples_are_refused(bound, errors, revealed, hidden, epsilon, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        bound(errors, revealed=revealed, hidden=hidden, epsilon=epsilon)
+
+
+def test_block_beyond_the_checked_size_is_refused():
+    with pytest.raises(ValueError, match="must be at most 2000000000"):
+        hypergeometric_upper_bound(0, revealed=MOST_BITS, hidden=1, epsilon=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("errors", "trials", "epsilon"), [(3, 2, 0.1), (0, 0, 0.1), (0, 5, 1.0), (0.5, 5, 0.1)]
+)
+def test_impossible_trials_are_refused(errors, trials, epsilon):
+    with pytest.raises(ValueError, match="must"):
+        clopper_pearson_upper_bound(errors, trials=trials, epsilon=epsilon)
+
+
+@pytest.mark.parametrize("function", [binary_entropy, inverse_binary_entropy, capped])
+@pytest.mark.parametrize("value", [-0.1, math.nan])
+def test_impossible_probabilities_are_refused(function, value):
+    with pytest.raises(ValueError, match="must"):
+        function(value)
+
+
+@pytest.mark.parametrize("function", [binary_entropy, inverse_binary_entropy])
+def test_probabilities_beyond_one_are_refused(function):
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
+        function(1.01)
