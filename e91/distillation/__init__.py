@@ -1,0 +1,1 @@
+"""From outcomes to equal, secret bits: sifting, estimation, reconciliation, amplification."""

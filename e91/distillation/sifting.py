@@ -1,0 +1,207 @@
+"""Sifting: agree on what each round is for, and reveal what the tests need.
+
+Alice and Bob announce their settings (and which rounds they lost), Alice announces which key
+rounds she reveals, and both reveal their outcomes in those and in the Bell-test rounds.  Each
+function here is one party's; `exchange` only ferries their messages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from e91.model.bits import NO_CLICK, Bits, pack, unpack
+from e91.model.entropy import Entropy, random_choice
+from e91.model.errors import AuthenticationFailed
+from e91.model.evidence import Evidence
+from e91.model.messages import Channel, Message, Party
+from e91.model.records import DetectionRecord, PartyRecord, SiftedKey
+from e91.model.settings import Settings
+
+_LOST = 255
+
+
+class Role(IntEnum):
+    """What a round is for."""
+
+    DISCARDED = 0
+    KEY = 1
+    REVEALED = 2
+    BELL_TEST = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Sifted:
+    """One party's result of sifting.
+
+    Attributes:
+        key: That party's outcomes in the key rounds.
+        evidence: What the public announcements say, as that party heard them.
+    """
+
+    key: SiftedKey
+    evidence: Evidence
+
+
+def assign_lost_photons(record: PartyRecord) -> PartyRecord:
+    """Return ``record`` with every missing click counted as outcome 0.
+
+    Device-independent security allows no post-selection: a lost photon is an outcome like any
+    other, and a fixed assignment is a strategy that the device could have followed itself.
+    """
+    return PartyRecord(record.setting, np.where(record.outcome == NO_CLICK, 0, record.outcome))
+
+
+def announce_settings(record: PartyRecord) -> bytes:
+    """Return one byte a round: the setting, or 255 where no photon was seen."""
+    return np.where(record.outcome == NO_CLICK, np.uint8(_LOST), record.setting).tobytes()
+
+
+def read_settings(announced: bytes, *, rounds: int, choices: int) -> Bits:
+    """Return the peer's announced settings; uint8, shape (rounds,).
+
+    Raises:
+        AuthenticationFailed: The announcement is not one that an honest peer makes.
+    """
+    heard = np.frombuffer(announced, np.uint8)
+    if len(heard) != rounds or not np.all((heard < choices) | (heard == _LOST)):
+        raise AuthenticationFailed("A settings announcement was altered.")
+    return heard
+
+
+def assign_roles(alice: Bits, bob: Bits, *, settings: Settings) -> Bits:
+    """Return the `Role` of every round from both announcements, before any key is revealed."""
+    table = np.full((256, 256), Role.DISCARDED, np.uint8)
+    for pair in settings.key_pairs:
+        table[pair] = Role.KEY
+    for pair, _ in settings.chsh_pairs:
+        table[pair] = Role.BELL_TEST
+    roles: Bits = table[alice, bob]
+    return roles
+
+
+def choose_sample(roles: Bits, *, fraction: float, entropy: Entropy) -> bytes:
+    """Toss a coin for every key round; return one packed bit each, 1 for "reveal it"."""
+    coins = random_choice(entropy, (1 - fraction, fraction), int(np.sum(roles == Role.KEY)))
+    return pack(coins)
+
+
+def mark_sample(roles: Bits, sample: bytes) -> Bits:
+    """Return ``roles`` with the sampled key rounds marked as revealed.
+
+    Raises:
+        AuthenticationFailed: The announcement does not fit the number of key rounds.
+    """
+    key_rounds = np.flatnonzero(roles == Role.KEY)
+    marked = roles.copy()
+    marked[key_rounds[read_bits(sample, len(key_rounds)) == 1]] = Role.REVEALED
+    return marked
+
+
+def reveal(record: PartyRecord, roles: Bits) -> bytes:
+    """Return this party's outcomes in the revealed and Bell-test rounds, packed."""
+    return pack(record.outcome[roles >= Role.REVEALED])
+
+
+def key_of(record: PartyRecord, roles: Bits) -> SiftedKey:
+    """Return this party's outcomes in the key rounds that stay secret."""
+    return SiftedKey(record.outcome[roles == Role.KEY])
+
+
+def tally(
+    roles: Bits, alice: Bits, bob: Bits, *, revealed: tuple[bytes, bytes], settings: Settings
+) -> Evidence:
+    """Count what the revealed rounds show.
+
+    Args:
+        roles: Role of every round, with the sample marked.
+        alice: Alice's announced settings.
+        bob: Bob's announced settings.
+        revealed: What the two parties revealed.
+        settings: Which pairs make the CHSH sum.
+
+    Raises:
+        AuthenticationFailed: A party revealed another number of bits than there are rounds.
+    """
+    open_rounds = np.flatnonzero(roles >= Role.REVEALED)
+    first, second = (read_bits(body, len(open_rounds)) for body in revealed)
+    different = first ^ second
+    sampled = roles[open_rounds] == Role.REVEALED
+    cells = alice[open_rounds].astype(np.int64) * 256 + bob[open_rounds]
+    counts = np.bincount((cells * 2 + different)[~sampled], minlength=2 * 256 * 256)
+    pairs = [(256 * x + y) * 2 for (x, y), _ in settings.chsh_pairs]
+    return Evidence(
+        same=tuple(int(counts[cell]) for cell in pairs),
+        different=tuple(int(counts[cell + 1]) for cell in pairs),
+        sample_size=int(np.count_nonzero(sampled)),
+        sample_errors=int(np.count_nonzero(different[sampled])),
+        key_size=int(np.count_nonzero(roles == Role.KEY)),
+        coincidences=int(np.count_nonzero((alice != _LOST) & (bob != _LOST))),
+    )
+
+
+def exchange(
+    record: DetectionRecord,
+    *,
+    settings: Settings,
+    fraction: float,
+    entropy: Entropy,
+    channel: Channel,
+) -> tuple[Sifted, Sifted]:
+    """Let both parties sift over ``channel``; return Alice's and Bob's results.
+
+    Nothing here discloses a bit of the key: revealed rounds have left it.
+
+    Raises:
+        AuthenticationFailed: A message was altered so that it makes no sense any more.
+    """
+    halves = {Party.ALICE: record.alice, Party.BOB: record.bob}
+    choices = {Party.ALICE: len(settings.alice_angles), Party.BOB: len(settings.bob_angles)}
+    announced = {party: announce_settings(half) for party, half in halves.items()}
+    heard = _swap(announced, subject="settings", channel=channel)
+    views: dict[Party, tuple[Bits, Bits]] = {}
+    for party in Party:
+        own = np.frombuffer(announced[party], np.uint8)
+        other = read_settings(heard[party], rounds=len(record), choices=choices[party.peer])
+        views[party] = (own, other) if party is Party.ALICE else (other, own)
+    roles = {party: assign_roles(*views[party], settings=settings) for party in Party}
+    sample = choose_sample(roles[Party.ALICE], fraction=fraction, entropy=entropy)
+    sample_heard = channel.send(Message(Party.ALICE, "sample", sample)).body
+    roles[Party.ALICE] = mark_sample(roles[Party.ALICE], sample)
+    roles[Party.BOB] = mark_sample(roles[Party.BOB], sample_heard)
+    revealed = {party: reveal(halves[party], roles[party]) for party in Party}
+    answers = _swap(revealed, subject="revealed outcomes", channel=channel)
+    alice, bob = (
+        Sifted(
+            key_of(halves[party], roles[party]),
+            tally(
+                roles[party],
+                *views[party],
+                revealed=(revealed[party], answers[party]),
+                settings=settings,
+            ),
+        )
+        for party in Party
+    )
+    return alice, bob
+
+
+def _swap(bodies: dict[Party, bytes], *, subject: str, channel: Channel) -> dict[Party, bytes]:
+    """Send each party's body to the other; return what each of them hears."""
+    return {
+        party.peer: channel.send(Message(party, subject, bodies[party])).body for party in Party
+    }
+
+
+def read_bits(body: bytes, count: int) -> Bits:
+    """Return the first ``count`` bits that the peer sent.
+
+    Raises:
+        AuthenticationFailed: The body has another number of bytes than that takes.
+    """
+    try:
+        return unpack(body, count)
+    except ValueError:
+        raise AuthenticationFailed("An announcement was altered.") from None
