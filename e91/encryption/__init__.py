@@ -1,0 +1,20 @@
+"""Using a key: once, for a one-time pad or for authenticated encryption."""
+
+from e91.encryption.cipher import Cipher, decrypt, encrypt, key_bytes_needed, preferred_cipher
+from e91.encryption.files import KeyUse, decrypt_file, encrypt_file
+from e91.encryption.key_files import open_key_file, save_new
+from e91.encryption.keystore import KeyStore
+
+__all__ = [
+    "Cipher",
+    "KeyStore",
+    "KeyUse",
+    "decrypt",
+    "decrypt_file",
+    "encrypt",
+    "encrypt_file",
+    "key_bytes_needed",
+    "open_key_file",
+    "preferred_cipher",
+    "save_new",
+]

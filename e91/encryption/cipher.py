@@ -1,0 +1,267 @@
+"""Encrypt bytes with fresh key of a `KeyStore`, and decrypt them with the peer's.
+
+A ciphertext is one header, the encrypted data, and one tag; numbers are big-endian::
+
+    byte        field
+     0 -  4     magic, 89 45 39 31 0A ("E91", framed so that no text is mistaken for it)
+     5          version of this format, 1
+     6          cipher: 1 one-time pad, 2 AES-256-GCM
+     7          sender: 1 Alice, 2 Bob
+     8 - 23     key id, the 16 bytes of the UUID
+    24 - 31     offset in the key of the first byte that this message uses
+    32 - n+31   encrypted data, n >= 1 bytes, as long as the data
+    n+32 - n+47 tag, 16 bytes, over all that stands before it
+
+The key bytes of a message are contiguous.  The first 32, XOR the sender's mask, are its *message
+key*; see `e91.encryption.keystore` for why there is a mask.
+
+*One-time pad*, n + 32 key bytes.  The other n are XORed with the data.  The tag is Poly1305 (RFC
+8439, section 2.5) under the message key.  Both hold against unlimited computing power: the pad is
+perfectly secret, and one attempt at forgery succeeds with probability at most 8 q / 2**106, where
+q = ceil((n + 32) / 16).  (Two messages of equal tag differ by a polynomial of degree at most q in
+the 106-bit secret r, which must take one of the at most 8 values below 2**130 in size that agree
+modulo 2**128: Bernstein, FSE 2005, LNCS 3557, 32.)  Failed attempts spend nothing, so N of them
+succeed with at most N times that.
+
+*AES-256-GCM*, 32 key bytes.  The message key is the AES key, the header is associated data, and the
+nonce is 12 zero bytes: a nonce must not repeat under one key, and this key is used for this one
+message.  Secrecy and tag are computational (NIST SP 800-38D).
+
+Lengths, sender and time of a message are public, as with every cipher that does not pad.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+from uuid import UUID
+
+import numpy as np
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.poly1305 import Poly1305
+
+from e91.encryption.key_state import MASK_SIZE
+from e91.encryption.keystore import KeyStore
+from e91.model.errors import AuthenticationFailed, KeyUnavailable
+from e91.model.messages import Party
+
+Cipher = Literal["one-time-pad", "aes-256-gcm"]
+"""The ciphers by name."""
+
+MESSAGE_KEY_SIZE = MASK_SIZE
+TAG_SIZE = 16
+LARGEST_AES_GCM = 2**31 - 1
+"""Bytes that AES-GCM of `cryptography` takes at once; beyond it may end the process."""
+
+_MAGIC = b"\x89E91\n"
+_VERSION = 1
+_LAYOUT = struct.Struct(">5sBBB16sQ")
+_CIPHERS: dict[int, Cipher] = {1: "one-time-pad", 2: "aes-256-gcm"}
+_SENDERS = {1: Party.ALICE, 2: Party.BOB}
+_NONCE = bytes(12)
+_NOT_AUTHENTIC = "The ciphertext must be authentic under this key, but is not."
+
+
+@dataclass(frozen=True)
+class Header:
+    """The public part of a ciphertext.  Whoever altered it is found out only by `decrypt`.
+
+    Attributes:
+        cipher: How the data are encrypted.
+        sender: Who encrypted them.
+        key_id: Of which key; a UUID in hexadecimal with hyphens.
+        offset: Offset in the key of the first byte used.
+    """
+
+    cipher: Cipher
+    sender: Party
+    key_id: str
+    offset: int
+
+    def encode(self) -> bytes:
+        """Return the 32 bytes that open the ciphertext."""
+        cipher = next(code for code, name in _CIPHERS.items() if name == self.cipher)
+        sender = next(code for code, party in _SENDERS.items() if party is self.sender)
+        key_id = UUID(self.key_id).bytes
+        return _LAYOUT.pack(_MAGIC, _VERSION, cipher, sender, key_id, self.offset)
+
+
+HEADER_SIZE = _LAYOUT.size
+
+
+def read_header(ciphertext: bytes) -> Header:
+    """Return the header of a ciphertext, not yet authenticated.
+
+    Raises:
+        AuthenticationFailed: It is no ciphertext of this format, or an incomplete one.
+    """
+    if len(ciphertext) <= HEADER_SIZE + TAG_SIZE:
+        raise AuthenticationFailed(_NOT_AUTHENTIC)
+    magic, version, cipher, sender, key_id, offset = _LAYOUT.unpack_from(ciphertext)
+    known = magic == _MAGIC and version == _VERSION and cipher in _CIPHERS and sender in _SENDERS
+    if not known:
+        raise AuthenticationFailed(_NOT_AUTHENTIC)
+    return Header(_CIPHERS[cipher], _SENDERS[sender], str(UUID(bytes=key_id)), offset)
+
+
+def key_bytes_needed(size: int, cipher: Cipher) -> int:
+    """Return how many key bytes a message of ``size`` bytes uses up.
+
+    Raises:
+        ValueError: ``cipher`` has no such name, or ``size`` is below 1 or more than AES-GCM
+            takes at once.
+
+    Examples:
+        >>> key_bytes_needed(1000, "one-time-pad"), key_bytes_needed(1000, "aes-256-gcm")
+        (1032, 32)
+    """
+    if cipher not in get_args(Cipher):
+        raise ValueError(f"`cipher` must be {' or '.join(get_args(Cipher))}, but is {cipher!r}.")
+    if size < 1:
+        raise ValueError("`data` must hold at least one byte, but is empty.")
+    if cipher == "one-time-pad":
+        return size + MESSAGE_KEY_SIZE
+    if size > LARGEST_AES_GCM:
+        raise ValueError(
+            f"`data` must hold at most {LARGEST_AES_GCM} bytes for AES-256-GCM, but holds {size}."
+        )
+    return MESSAGE_KEY_SIZE
+
+
+def preferred_cipher(size: int, store: KeyStore) -> Cipher:
+    """Return the one-time pad if the owner has key left for ``size`` bytes, else AES-256-GCM.
+
+    AES-256-GCM may still find too little key left; `encrypt` says so.
+    """
+    enough = size + MESSAGE_KEY_SIZE <= store.left
+    return "one-time-pad" if enough else "aes-256-gcm"
+
+
+def encrypt(data: bytes, store: KeyStore, *, cipher: Cipher = "one-time-pad") -> bytes:
+    """Encrypt and authenticate ``data`` for the peer with fresh key of ``store``.
+
+    The key is erased in ``store`` before anything is encrypted with it.  If the store comes from
+    a file, that file must say so before the ciphertext is shown to anybody.
+
+    Args:
+        data: What to protect, at least one byte.
+        store: The sender's stock; it has fewer bytes left afterwards, see `key_bytes_needed`.
+        cipher: The one-time pad needs as much key as data, AES-256-GCM 32 bytes.
+
+    Returns:
+        The ciphertext, 48 bytes longer than ``data``, in the format at the top of this file.
+
+    Raises:
+        TypeError: ``data`` is not bytes.
+        ValueError: See `key_bytes_needed`.
+        KeyUnavailable: Too little key is left.  None of it was taken.
+
+    Examples:
+        >>> from e91.model.policy import SecurityModel
+        >>> from e91.model.records import SecretKey
+        >>> bits = np.unpackbits(np.arange(200, dtype=np.uint8))
+        >>> name = str(UUID(int=7))
+        >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+        >>> alice, bob = KeyStore(key, Party.ALICE), KeyStore(key, Party.BOB)
+        >>> ciphertext = encrypt(b"the photons agree", alice)
+        >>> len(ciphertext), alice
+        (65, KeyStore(alice, 19 of 68 bytes left to send, 68 of 68 to receive))
+        >>> decrypt(ciphertext, bob)
+        b'the photons agree'
+    """
+    _check_bytes("data", data)
+    offset, fresh = store.take(key_bytes_needed(len(data), cipher))
+    header = Header(cipher, store.label.owner, store.label.key_id, offset).encode()
+    message_key = _message_key(fresh, store.mask(store.label.owner))
+    if cipher == "one-time-pad":
+        body = _xor(data, fresh[MESSAGE_KEY_SIZE:])
+        return header + body + _poly1305(message_key, header, body).finalize()
+    return header + AESGCM(message_key).encrypt(_NONCE, data, header)
+
+
+def decrypt(ciphertext: bytes, store: KeyStore) -> bytes:
+    """Return the data of a ciphertext of the peer, and use up the key bytes that it names.
+
+    They are used up if and only if the tag is right, and before the data are returned.
+
+    Raises:
+        TypeError: ``ciphertext`` is not bytes.
+        AuthenticationFailed: It was altered, is incomplete, was made with another key or is no
+            ciphertext; always with the same sentence.
+        KeyUnavailable: The key bytes that it names were used already: it was decrypted before, is
+            the store owner's own, or was altered to name such bytes.  They are erased, so
+            nobody can tell which.
+    """
+    _check_bytes("ciphertext", ciphertext)
+    header = read_header(ciphertext)
+    size = _claimed_size(header, len(ciphertext) - HEADER_SIZE - TAG_SIZE, store)
+    fresh = store.peek(header.offset, size)
+    message_key = _message_key(fresh, store.mask(header.sender))
+    data = _OPEN[header.cipher](ciphertext, message_key, fresh[MESSAGE_KEY_SIZE:])
+    store.claim(header.offset, size)
+    return data
+
+
+def _claimed_size(header: Header, data_size: int, store: KeyStore) -> int:
+    """Return how many key bytes the header names, if they are the peer's and fresh."""
+    if header.cipher == "aes-256-gcm" and data_size > LARGEST_AES_GCM:
+        raise AuthenticationFailed(_NOT_AUTHENTIC)
+    size = key_bytes_needed(data_size, header.cipher)
+    allowed = store.label.message_bytes(header.sender)
+    inside = allowed.start <= header.offset <= header.offset + size <= allowed.stop
+    if not inside or UUID(header.key_id) != UUID(store.label.key_id):
+        raise AuthenticationFailed(_NOT_AUTHENTIC)
+    if store.was_used(header.offset, size):
+        raise KeyUnavailable(
+            "The key bytes that a ciphertext names must be fresh, but were used already."
+        )
+    if header.sender is store.label.owner:
+        raise AuthenticationFailed(_NOT_AUTHENTIC)
+    return size
+
+
+def _open_one_time_pad(ciphertext: bytes, message_key: bytes, pad: bytes) -> bytes:
+    header, body = ciphertext[:HEADER_SIZE], ciphertext[HEADER_SIZE:-TAG_SIZE]
+    try:
+        _poly1305(message_key, header, body).verify(ciphertext[-TAG_SIZE:])
+    except InvalidSignature:
+        raise AuthenticationFailed(_NOT_AUTHENTIC) from None
+    return _xor(body, pad)
+
+
+def _open_aes_gcm(ciphertext: bytes, message_key: bytes, _pad: bytes) -> bytes:
+    header, sealed = ciphertext[:HEADER_SIZE], ciphertext[HEADER_SIZE:]
+    try:
+        return AESGCM(message_key).decrypt(_NONCE, sealed, header)
+    except InvalidTag:
+        raise AuthenticationFailed(_NOT_AUTHENTIC) from None
+
+
+_OPEN: dict[Cipher, Callable[[bytes, bytes, bytes], bytes]] = {
+    "one-time-pad": _open_one_time_pad,
+    "aes-256-gcm": _open_aes_gcm,
+}
+
+
+def _message_key(fresh: bytes, mask: bytes) -> bytes:
+    return _xor(fresh[:MESSAGE_KEY_SIZE], mask)
+
+
+def _poly1305(key: bytes, header: bytes, body: bytes) -> Poly1305:
+    # The header has a fixed length, so header and body together have one reading only.
+    tag = Poly1305(key)
+    tag.update(header)
+    tag.update(body)
+    return tag
+
+
+def _xor(left: bytes, right: bytes) -> bytes:
+    return (np.frombuffer(left, np.uint8) ^ np.frombuffer(right, np.uint8)).tobytes()
+
+
+def _check_bytes(name: str, value: bytes) -> None:
+    if not isinstance(value, bytes):
+        raise TypeError(f"`{name}` must be bytes, but is {type(value).__name__}.")

@@ -1,0 +1,164 @@
+"""Files that are there whole or not at all, and stay after the power fails.
+
+Only for Linux and macOS.  A process that is killed outright may leave a temporary file (its name
+begins with ``.e91-``); one that fails or is interrupted with Ctrl-C leaves none.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PRIVATE = 0o600
+"""Mode of files that hold keys or plaintext: for their owner only."""
+
+PUBLIC = 0o666
+"""Mode of files that anybody may see, before the user's umask takes its part."""
+
+
+def open_regular(path: Path, *, access: int, kind: str) -> int:
+    """Return the descriptor of an existing regular file.
+
+    Args:
+        path: Where it is.
+        access: ``os.O_RDONLY`` or ``os.O_RDWR``.
+        kind: What it must be, in words, for the sentence that refuses it.
+
+    Raises:
+        ValueError: It does not exist, may not be opened, or is a folder, pipe or device.
+    """
+    try:
+        # Without O_NONBLOCK a pipe would keep the call waiting for its other end.
+        descriptor = os.open(path, access | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise ValueError(f"`{path}` must be {kind}, but {reason(error)}.") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(f"`{path}` must be {kind}, but is no regular file.")
+    return descriptor
+
+
+def read_all(descriptor: int) -> bytes:
+    """Return the content of an open file, from its beginning; the descriptor stays open."""
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        file.seek(0)
+        return file.read()
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a regular file, at least one byte.
+
+    Raises:
+        ValueError: It is empty, does not exist, may not be read, or is a folder, pipe or device.
+    """
+    kind = "a readable, non-empty file"
+    descriptor = open_regular(path, access=os.O_RDONLY, kind=kind)
+    try:
+        content = read_all(descriptor)
+    finally:
+        os.close(descriptor)
+    if not content:
+        raise ValueError(f"`{path}` must be {kind}, but is empty.")
+    return content
+
+
+def reason(error: OSError) -> str:
+    """Return the operating system's words for what went wrong, to end a sentence with."""
+    words = error.strerror or "it cannot be used"
+    return words[0].lower() + words[1:]
+
+
+@contextmanager
+def new_file(target: Path, *, mode: int) -> Iterator[Callable[[bytes], None]]:
+    """Give a function that writes the content of a file that appears when the block ends.
+
+    The content goes to a temporary file in the same folder, which gets its name when the block
+    ends without an exception, and is removed otherwise.  The function returns when its bytes are
+    safe on the disk.  A file that exists is never overwritten.
+
+    Raises:
+        ValueError: ``target`` exists (at the beginning or at the end), or its folder cannot be
+            written.
+        OSError: The disk is full or fails.
+    """
+    check_absent(target)
+    temporary = target.with_name(f".e91-{secrets.token_hex(8)}")
+    descriptor = create(temporary, mode=mode)
+    try:
+        yield lambda content: write_all(descriptor, content)
+        _publish(temporary, target)
+        flush_folder(target.parent)
+    finally:
+        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+
+
+def check_absent(target: Path) -> None:
+    """Refuse a path that exists, be it as a dangling link.
+
+    Raises:
+        ValueError: It exists.
+    """
+    if os.path.lexists(target):
+        raise ValueError(f"`{target}` must not exist yet, but does.")
+
+
+def create(path: Path, *, mode: int) -> int:
+    """Return the descriptor of a new, empty file that has its mode from the first instant.
+
+    Raises:
+        ValueError: The path exists, or its folder cannot be written.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags, mode)
+    except FileExistsError:
+        raise ValueError(f"`{path}` must not exist yet, but does.") from None
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        raise ValueError(
+            f"`{path.parent}` must be a folder that can be written, but {reason(error)}."
+        ) from None
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write ``content`` and return when it is safe on the disk."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+    _flush(descriptor)
+
+
+def flush_folder(folder: Path) -> None:
+    """Return when the names in ``folder`` are safe on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _flush(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush(descriptor: int) -> None:
+    os.fsync(descriptor)
+    if sys.platform == "darwin":
+        # There, fsync leaves the data in the memory of the drive.
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+
+
+def _publish(temporary: Path, target: Path) -> None:
+    """Give the finished file its name, unless somebody has that name by now."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        check_absent(target)
+        raise  # it has gone again in this instant
+    except OSError:
+        # A file system without hard links (FAT on a memory stick): take the name, then put the
+        # finished file in its place.
+        os.close(create(target, mode=PRIVATE))
+        os.replace(temporary, target)

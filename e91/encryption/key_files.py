@@ -1,0 +1,185 @@
+"""Key files: a `KeyStore` on disk, of which no two processes can use the same bytes.
+
+The text is described in `e91.encryption.key_json`; used bytes are not in it any more.
+
+Not promised: that used bytes cannot be recovered from the disk itself (journals and flash memory
+keep old blocks), or that a copy or backup of the file knows what was used since.  **Never restore
+a key file from a backup, and never copy one to use both.**
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from e91.encryption import durable
+from e91.encryption.key_json import decode_key, encode_key
+from e91.encryption.keystore import KeyStore
+
+_KIND = "a readable key file of E91"
+
+
+class KeyFile:
+    """A key file that this process holds locked; made by `open_key_file`.
+
+    Attributes:
+        path: Where it is, links resolved.
+        store: Its stock.  What is taken from it counts as used on disk after `commit`.
+    """
+
+    def __init__(self, path: Path, store: KeyStore, descriptor: int) -> None:
+        self.path = path
+        self.store = store
+        self._descriptor = descriptor  # open, and thereby locked, until `close`
+        self._left, self._peer_left = store.left, store.peer_left
+
+    def __repr__(self) -> str:
+        return f"KeyFile({str(self.path)!r}, {self.store!r})"
+
+    @property
+    def has_taken(self) -> bool:
+        """Whether bytes for sending were taken since the file was last written."""
+        return self.store.left != self._left
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether any bytes were taken or claimed since the file was last written."""
+        return self.has_taken or self.store.peer_left != self._peer_left
+
+    def commit(self) -> None:
+        """Write down what is used.  When this returns, a power failure does not undo it.
+
+        Call it before anything made with the bytes leaves the block; the end of the block calls
+        it otherwise.
+
+        Raises:
+            OSError: The disk is full or fails; nothing may leave the block then.
+        """
+        left, peer_left = self.store.left, self.store.peer_left
+        # Only who holds the lock comes here, so one fixed name serves, and what a killed process
+        # left under it is cleared away.
+        temporary = self.path.with_name(f".e91-{self.path.name}.new")
+        temporary.unlink(missing_ok=True)
+        descriptor = durable.create(temporary, mode=durable.PRIVATE)
+        try:
+            # Locked before it has the name: others must wait for the end of the block, not only
+            # for the first commit in it.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            durable.write_all(descriptor, encode_key(self.store.snapshot()))
+            os.replace(temporary, self.path)
+            self._descriptor, descriptor = descriptor, self._descriptor
+        finally:
+            os.close(descriptor)
+            temporary.unlink(missing_ok=True)
+        durable.flush_folder(self.path.parent)
+        self._left, self._peer_left = left, peer_left
+
+    def close(self) -> None:
+        """Unlock the file; `open_key_file` calls this."""
+        os.close(self._descriptor)
+
+
+def save_new(store: KeyStore, path: Path | str) -> None:
+    """Write ``store`` to a new key file that only its owner can read (mode 0600).
+
+    From then on use the file, not ``store``: the two do not know of each other.
+
+    Raises:
+        ValueError: ``path`` exists, or its folder cannot be written.
+        OSError: The disk is full or fails; no file is left.
+    """
+    path = Path(path)
+    descriptor = durable.create(path, mode=durable.PRIVATE)
+    try:
+        durable.write_all(descriptor, encode_key(store.snapshot()))
+        durable.flush_folder(path.parent)
+    except BaseException:
+        path.unlink()
+        raise
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def open_key_file(path: Path | str) -> Iterator[KeyFile]:
+    """Open a key file for this process alone; others that open it wait until the block ends.
+
+    When the block ends, what was used is written down.  After an exception this is done only if
+    bytes for *sending* were taken: they may have left already, and must not be used again.
+    Claimed bytes of the peer are then as before, so that a failed decryption can be repeated.
+    Opening the file again inside the block waits for ever.
+
+    Raises:
+        ValueError: It is no key file, cannot be read, or has a second name (hard link), under
+            which its old state would live on.
+        OSError: The disk is full or fails.
+
+    Examples:
+        >>> import tempfile, numpy as np
+        >>> from e91.encryption.cipher import encrypt
+        >>> from e91.model.messages import Party
+        >>> from e91.model.policy import SecurityModel
+        >>> from e91.model.records import SecretKey
+        >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
+        >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_new(KeyStore(key, Party.ALICE), Path(folder, "alice.key"))
+        ...     with open_key_file(Path(folder, "alice.key")) as key_file:
+        ...         ciphertext = encrypt(b"hello", key_file.store)
+        ...         key_file.commit()  # from here on, the ciphertext may be sent
+        ...         key_file.store
+        KeyStore(alice, 31 of 68 bytes left to send, 68 of 68 to receive)
+    """
+    # A link is followed first: replacing the link itself would leave the old state behind it.
+    path = Path(os.path.realpath(path))
+    key_file = _locked(path)
+    try:
+        yield key_file
+        if key_file.has_changed:
+            key_file.commit()
+    except BaseException:
+        if key_file.has_taken:
+            key_file.commit()
+        raise
+    finally:
+        key_file.close()
+
+
+def _locked(path: Path) -> KeyFile:
+    """Wait until the file with this name is ours alone, and read it."""
+    while True:
+        # For writing, since network file systems lock nothing else.
+        descriptor = durable.open_regular(path, access=os.O_RDWR, kind=_KIND)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # The one before us may have put a new file under this name while we waited: then
+            # that is the one to lock.
+            if _has_name(descriptor, path):
+                store = _read(path, descriptor)
+                return KeyFile(path, store, os.dup(descriptor))  # which keeps the lock
+        finally:
+            os.close(descriptor)
+
+
+def _has_name(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _read(path: Path, descriptor: int) -> KeyStore:
+    """Return the store in an open key file.
+
+    Raises:
+        ValueError: See `open_key_file`.  The sentence repeats no text that the file holds.
+    """
+    if os.fstat(descriptor).st_nlink > 1:
+        raise ValueError(f"`{path}` must be a key file with one name, but has a second hard link.")
+    try:
+        return KeyStore.restore(decode_key(durable.read_all(descriptor)))
+    except ValueError as error:
+        raise ValueError(f"`{path}` must be {_KIND}: {error}") from None
