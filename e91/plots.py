@@ -1,0 +1,124 @@
+"""Every figure, from records.  Needs Matplotlib: ``pip install 'e91[plot]'``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from e91.model.bits import Device
+from e91.model.settings import Settings
+from e91.report import SessionReport
+
+_TSIRELSON = 2 * math.sqrt(2)
+
+
+@dataclass(frozen=True, eq=False)
+class CorrelationScan:
+    """Correlators between Alice at angle 0 and Bob at many angles.
+
+    Attributes:
+        angles: Bob's angles, radians on the Bloch sphere; float64, shape (n,).
+        correlators: E(0, angle); float64, shape (n,).
+        errors: One standard deviation of each, binomial; float64, shape (n,).
+    """
+
+    angles: NDArray[np.float64]
+    correlators: NDArray[np.float64]
+    errors: NDArray[np.float64]
+
+
+def scan_settings(angles: Sequence[float]) -> Settings:
+    """Return settings with Alice at 0 and Bob at each of ``angles`` (radians), for a scan."""
+    return Settings("scan", (0.0,), tuple(float(angle) for angle in angles))
+
+
+def scan(device: Device, settings: Settings, *, rounds_per_angle: int) -> CorrelationScan:
+    """Measure the correlator at each of Bob's angles.
+
+    Args:
+        device: Made for ``settings``.
+        settings: From `scan_settings`.
+        rounds_per_angle: Pairs sent at each angle, at least 1.
+
+    Raises:
+        ValueError: ``rounds_per_angle`` is below 1.
+    """
+    if rounds_per_angle < 1:
+        raise ValueError(f"`rounds_per_angle` must be at least 1, but is {rounds_per_angle}.")
+    count = len(settings.bob_angles)
+    y = np.repeat(np.arange(count, dtype=np.uint8), rounds_per_angle)
+    a, b = device(np.zeros_like(y), y)
+    different = np.bincount(y, weights=a ^ b, minlength=count) / rounds_per_angle
+    correlators = 1 - 2 * different
+    errors = np.sqrt((1 - correlators**2) / rounds_per_angle)
+    return CorrelationScan(np.array(settings.bob_angles), correlators, errors)
+
+
+def correlation_curve(scan: CorrelationScan, *, visibility: float = 1.0) -> Axes:
+    """Draw measured correlators beside quantum theory and the classical bound.
+
+    For settings at 0, t, 2t and 3t the CHSH inequality reads ``|3 E(t) - E(3t)| <= 2``.  The
+    dashed line ``1 - 2 t / pi`` (a local model: both photons carry one direction and each analyser
+    answers with the sign of its projection) meets it with equality up to 60 degrees; points above
+    it at 45 and below it at 135 degrees are what the Bell test turns into S > 2.
+
+    Args:
+        scan: Measured correlators.
+        visibility: Of the theory line ``V cos(angle)``.
+
+    Returns:
+        The Matplotlib axes.
+    """
+    axes: Axes = pyplot.subplots(figsize=(7, 4.2))[1]
+    fine = np.linspace(0, math.pi, 361)
+    axes.plot(
+        np.degrees(fine), visibility * np.cos(fine), label=f"quantum theory, V = {visibility:g}"
+    )
+    axes.plot(
+        np.degrees(fine), 1 - 2 * fine / math.pi, "--", color="0.4", label="classical bound (local)"
+    )
+    axes.errorbar(
+        np.degrees(scan.angles), scan.correlators, 3 * scan.errors, fmt="o", ms=4, capsize=2,
+        label="measured, 3 standard errors",
+    )  # fmt: skip
+    axes.set(
+        xlabel="angle between the analysers on the Bloch sphere (degrees)",
+        ylabel="correlator E",
+        title="Correlation of entangled pairs against angle",
+    )
+    axes.legend(frameon=False)
+    return axes
+
+
+def chsh_scale(report: SessionReport) -> Axes:
+    """Draw S with its error bar and lower bound between the local and the quantum limit.
+
+    Args:
+        report: Any session in which S could be estimated.
+
+    Returns:
+        The Matplotlib axes.
+
+    Raises:
+        ValueError: Some setting pair never occurred, so there is no S.
+    """
+    found = report.chsh
+    if found.value is None or found.standard_error is None:
+        raise ValueError("A session must have a value of S to be drawn, but some pair is missing.")
+    axes: Axes = pyplot.subplots(figsize=(7, 1.9))[1]
+    axes.axvspan(0, 2, color="0.9", label="local models")
+    axes.axvline(_TSIRELSON, color="0.4", ls="--", label="quantum limit")
+    axes.errorbar([found.value], [1], xerr=[3 * found.standard_error], fmt="o", capsize=3,
+                  label="S, 3 standard errors")  # fmt: skip
+    axes.plot([found.lower_bound], [1], "|", ms=14, label="lower bound")
+    left = min(1.8, found.value - 0.3, found.lower_bound - 0.1)
+    axes.set(xlabel="CHSH value S", yticks=[], xlim=(left, 3.0), ylim=(0, 2))
+    axes.legend(frameon=False, ncols=2, fontsize="small", loc="lower left")
+    axes.figure.tight_layout()  # type: ignore[union-attr]
+    return axes

@@ -1,0 +1,109 @@
+"""The report as text: one screen, with error bars and units."""
+
+from __future__ import annotations
+
+import math
+
+from e91.model.records import QberEstimate
+from e91.report import SessionReport
+
+_WIDTH = 72
+
+
+def as_text(report: SessionReport) -> str:
+    """Return the report as some twenty-five lines of text.
+
+    Args:
+        report: A finished or aborted session; its key bits are never read.
+    """
+    sections = [_sent(report), _tested(report)]
+    if report.length is not None:
+        sections.append(_budget(report))
+    sections.append(_verdict(report))
+    return "\n".join(line for section in sections for line in [*section, ""]).rstrip()
+
+
+def _sent(report: SessionReport) -> list[str]:
+    evidence = report.evidence
+    test = sum(evidence.same) + sum(evidence.different)
+    return [
+        _rule(f"E91 session - {report.settings.name} settings"),
+        _row("device", report.device),
+        _row("pairs sent", f"{report.rounds:,}"),
+        _row("coincidences", f"{evidence.coincidences:,}"),
+        _row("Bell-test rounds", f"{test:,}"),
+        _row("key rounds", f"{report.sifted_bits:,}, of which {evidence.sample_size:,} revealed"),
+    ]
+
+
+def _tested(report: SessionReport) -> list[str]:
+    found, qber = report.chsh, report.qber
+    value = "-" if found.value is None else f"{found.value:.4f} ± {found.standard_error:.4f}"
+    rate = "-" if qber.rate is None else f"{qber.rate:.2%} ± {_sampling_error(qber):.2%}"
+    return [
+        _rule("Bell test"),
+        _row("S", f"{value}   (local models: at most 2, quantum: {2 * math.sqrt(2):.4f})"),
+        _row("S is at least", f"{_floor(found.lower_bound)}   except with probability "
+             f"{report.policy.epsilon:.0e}"),
+        _row("p-value, local model", _probability(found.p_value)),
+        _row("QBER", f"{rate}   (at most {_ceiling(qber.upper_bound)} of the key)"),
+    ]  # fmt: skip
+
+
+def _budget(report: SessionReport) -> list[str]:
+    assert report.length is not None
+    terms = [
+        *report.length.terms,
+        ("next session's authentication", -float(report.authentication_bits)),
+    ]
+    lines = [_rule("Key budget, bits")]
+    lines += [f"  {name:<36}{bits:>+14,.0f}" for name, bits in terms if bits]
+    return [*lines, f"  {'secret key':<36}{report.secret_bits:>14,}"]
+
+
+def _verdict(report: SessionReport) -> list[str]:
+    policy = report.policy
+    if report.abort is None:
+        verdict = f"KEY RELEASED: {report.secret_bits:,} bits, epsilon {policy.epsilon:.0e}"
+    else:
+        verdict = f"NO KEY: {report.abort.value}"
+    lines = [_rule("Verdict"), *_wrapped(verdict)]
+    lines += _wrapped(f"Security model {policy.security.value}. {report.assumptions}")
+    if report.seed is not None:
+        lines += _wrapped(f"Seeded with {report.seed}: reproducible, and therefore not secret.")
+    return [*lines, f"  {report.seconds:.2f} s"]
+
+
+def _rule(title: str) -> str:
+    return f"── {title} " + "─" * max(0, _WIDTH - len(title) - 4)
+
+
+def _row(name: str, value: str) -> str:
+    first, *rest = _wrapped(value, width=_WIDTH - 24)
+    return "\n".join([f"  {name:<22}{first.strip()}", *(" " * 22 + line for line in rest)])
+
+
+def _wrapped(text: str, *, width: int = _WIDTH) -> list[str]:
+    lines = [""]
+    for word in text.split(" "):
+        if len(lines[-1]) + len(word) + 1 > width and lines[-1]:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return [f"  {line}" for line in lines]
+
+
+def _sampling_error(qber: QberEstimate) -> float:
+    rate = qber.rate or 0.0
+    return math.sqrt(rate * (1 - rate) / qber.revealed)
+
+
+def _floor(value: float) -> str:
+    return f"{math.floor(value * 1e4) / 1e4:.4f}"  # a bound is never rounded in our favour
+
+
+def _ceiling(rate: float) -> str:
+    return f"{math.ceil(rate * 1e4) / 1e2:.2f} %"
+
+
+def _probability(value: float) -> str:
+    return f"{value:.1e}" if value > 0 else "below 1e-308"
