@@ -1,0 +1,289 @@
+"""The command line: ``e91 run``, ``e91 encrypt``, ``e91 decrypt``.
+
+Exit status: 0 a key was made or the command did its work; 3 the protocol aborted; 2 the command
+line or an input file is wrong; 1 anything else.  Heavy packages load inside the commands.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from e91.model.errors import AuthenticationFailed, KeyUnavailable, ProtocolAborted
+from e91.model.policy import Policy, SecurityModel
+from e91.model.settings import SETTINGS
+
+ABORTED = 3
+BAD_INPUT = 2
+FAILED = 1
+
+_PROBABILITY = "probability, 0 to 1"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="e91")
+def commands() -> None:
+    """Entanglement-based quantum key distribution, from photons to an encrypted file."""
+
+
+def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+_PHYSICS = _options(
+    click.option(
+        "--device",
+        type=click.Choice(["aer", "exact"]),
+        default="aer",
+        show_default=True,
+        help="aer: every round is a shot of the Aer simulator; exact: rounds are drawn from the "
+        "probabilities that Aer computes.",
+    ),
+    click.option(
+        "--settings",
+        "settings_name",
+        type=click.Choice(sorted(SETTINGS)),
+        default="ekert",
+        show_default=True,
+        help="Angles of the analysers.",
+    ),
+    click.option(
+        "--visibility",
+        type=float,
+        default=0.97,
+        show_default=True,
+        help="Werner visibility of the pairs, 0 to 1.",
+    ),
+    click.option(
+        "--dephasing", type=float, default=0.0, help=f"Phase flip on Bob's arm, {_PROBABILITY}."
+    ),
+    click.option(
+        "--misalignment",
+        type=float,
+        default=0.0,
+        help="Rotation of Bob's arm, radians on the Bloch sphere.",
+    ),
+    click.option(
+        "--amplitude-damping",
+        type=float,
+        default=0.0,
+        help=f"Decay of Bob's photon to outcome +1, {_PROBABILITY}.",
+    ),
+    click.option(
+        "--readout-error",
+        type=float,
+        default=0.0,
+        help=f"Flip of each outcome, both parties, {_PROBABILITY}.",
+    ),
+    click.option(
+        "--attack", type=click.Choice(["intercept-resend"]), help="Put an eavesdropper on the line."
+    ),
+    click.option(
+        "--strength", type=float, default=1.0, show_default=True, help="Fraction of pairs attacked."
+    ),
+    click.option(
+        "--basis",
+        type=click.Choice(["random", "z", "x", "breidbart"]),
+        default="random",
+        show_default=True,
+        help="Basis in which the eavesdropper measures.",
+    ),
+)
+
+
+@commands.command()
+@click.option("--rounds", type=int, default=1_000_000, show_default=True, help="Pairs to send.")
+@click.option("--seed", type=int, help="Reproducible run, for tests: its key is not secret.")
+@click.option(
+    "--security",
+    type=click.Choice([model.value for model in SecurityModel]),
+    default=SecurityModel.TRUSTED_ANALYSERS.value,
+    show_default=True,
+    help="What is assumed of the equipment.",
+)
+@click.option("--epsilon", type=float, default=1e-10, show_default=True,
+              help="Failure probability of the session.")  # fmt: skip
+@click.option("--reveal", type=float, default=0.1, show_default=True,
+              help="Fraction of the key revealed to estimate the QBER.")  # fmt: skip
+@click.option("--encrypt", "plain", type=click.Path(path_type=Path), metavar="FILE",
+              help="Encrypt FILE with the key; needs --out.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="New folder for both key files, the report and the ciphertext.")  # fmt: skip
+@_PHYSICS
+@_JSON
+def run(
+    *,
+    rounds: int,
+    seed: int | None,
+    security: str,
+    epsilon: float,
+    reveal: float,
+    plain: Path | None,
+    out: Path | None,
+    as_json: bool,
+    **physics: Any,
+) -> None:
+    """Run one session, from entangled pairs to a key; exit with 3 if it must abort."""
+    if plain is not None and out is None:
+        raise click.UsageError("`--encrypt FILE` must come with `--out DIR`, but there is none.")
+    if seed is not None and seed < 0:
+        raise ValueError(f"`--seed` must not be negative, but is {seed}.")
+    policy = Policy(SecurityModel(security), epsilon=epsilon, revealed_fraction=reveal)
+    _check_files(plain, out)
+
+    from e91.progress import with_progress
+    from e91.session import check_rounds
+    from e91.session import run as run_session
+
+    check_rounds(rounds)
+    device = with_progress(_device(seed=seed, **physics), rounds)
+    report = run_session(device, rounds=rounds, policy=policy, seed=seed)
+    if report.abort is not None:
+        click.echo(json.dumps(report.to_dict()) if as_json else str(report))
+        raise ProtocolAborted(report.abort)
+    saved = _save(report, out, plain) if out is not None else None
+    click.echo(json.dumps(report.to_dict() | (saved or {})) if as_json else str(report))
+    if saved and not as_json:
+        click.echo("".join(f"\n  {name:<22}{value}" for name, value in saved.items()))
+
+
+@commands.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--key", type=click.Path(path_type=Path), required=True, help="Your key file.")
+@click.option("--out", type=click.Path(path_type=Path), help="The ciphertext; FILE.e91 by default.")
+@click.option("--cipher", type=click.Choice(["one-time-pad", "aes-256-gcm"]),
+              help="By default the one-time pad if enough key is left.")  # fmt: skip
+@_JSON
+def encrypt(file: Path, key: Path, out: Path | None, cipher: Any | None, as_json: bool) -> None:
+    """Encrypt FILE with key bytes that are then used up."""
+    from e91.encryption import encrypt_file
+
+    target = out or file.with_name(f"{file.name}.e91")
+    _show_use(encrypt_file(file, target, key, cipher=cipher), target, as_json=as_json)
+
+
+@commands.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--key", type=click.Path(path_type=Path), required=True, help="Your key file.")
+@click.option("--out", type=click.Path(path_type=Path), help="The plaintext; FILE without .e91.")
+@_JSON
+def decrypt(file: Path, key: Path, out: Path | None, as_json: bool) -> None:
+    """Decrypt FILE with the peer's key bytes, which are then used up."""
+    from e91.encryption import decrypt_file
+
+    if out is None and file.suffix != ".e91":
+        raise ValueError(f"`{file}` must end in `.e91` or `--out` be given, but neither is so.")
+    target = out or file.with_suffix("")
+    try:
+        use = decrypt_file(file, target, key)
+    except AuthenticationFailed:
+        raise ValueError(
+            f"`{file}` must be a ciphertext made with this key, but authentication failed."
+        ) from None
+    _show_use(use, target, as_json=as_json)
+
+
+def _check_files(plain: Path | None, out: Path | None) -> None:
+    """Refuse bad files before the photons fly, not after."""
+    if plain is not None:
+        from e91.encryption.durable import read_file
+
+        read_file(plain)
+    if out is not None:
+        from e91.session_folder import new_folder
+
+        try:
+            with new_folder(out):
+                raise _Rehearsed
+        except _Rehearsed:
+            pass
+
+
+class _Rehearsed(Exception):
+    """The output folder could be made; it was removed again."""
+
+
+def _device(
+    *,
+    device: str,
+    settings_name: str,
+    attack: str | None,
+    strength: float,
+    basis: Any,
+    seed: int | None,
+    **noise: float,
+) -> Any:
+    from functools import partial
+
+    from e91_circuits import intercept_resend
+
+    if not 0 <= strength <= 1:
+        raise ValueError(f"`--strength` must lie in [0, 1], but is {strength}.")
+    from e91.devices.aer import aer_device
+    from e91.devices.exact import exact_device
+
+    make = aer_device if device == "aer" else exact_device
+    eve = partial(intercept_resend, fraction=strength, basis=basis) if attack else None
+    return make(settings=SETTINGS[settings_name], attack=eve, seed=seed, **noise)
+
+
+def _save(report: Any, out: Path, plain: Path | None) -> dict[str, Any]:
+    from e91.session_folder import new_folder, save_session
+
+    with new_folder(out) as folder:
+        use = save_session(report, folder, plain=plain)
+    written: dict[str, Any] = {"folder": str(out)}
+    if plain is not None and use is not None:
+        written |= {"ciphertext": str(out / f"{plain.name}.e91"), "cipher": use.cipher}
+        written |= {"key_bytes_used": use.key_bytes_used, "key_bytes_left": use.key_bytes_left}
+    return written
+
+
+def _show_use(use: Any, target: Path, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"file": str(target), **vars(use)}))
+        return
+    click.echo(
+        f"{target}: {use.size:,} bytes, {use.cipher}; {use.key_bytes_used:,} key bytes used, "
+        f"{use.key_bytes_left:,} left"
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its status; every failure is one sentence."""
+    try:
+        commands.main(args=arguments, prog_name="e91", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        _fail(error.format_message(), BAD_INPUT)
+    except ProtocolAborted as error:
+        _fail(str(error), ABORTED)
+    except (ValueError, KeyUnavailable) as error:
+        _fail(str(error), BAD_INPUT)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("The session was interrupted; nothing was written.", FAILED)
+    except MemoryError:
+        _fail("The session must fit in memory, but there is too little: send fewer rounds.", FAILED)
+    except OSError as error:
+        _fail(f"A file must be writable to its end, but: {error.strerror}.", FAILED)
+
+
+def _fail(sentence: str, status: int) -> None:
+    click.echo(f"e91: {sentence}", err=True)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = None  # the interpreter would complain at exit
+    sys.exit(status)

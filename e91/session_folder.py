@@ -1,0 +1,91 @@
+"""The folder that a session leaves: both key files, the report, a ciphertext; all or nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from e91.encryption import KeyStore, KeyUse, encrypt_file, key_bytes_needed, save_new
+from e91.encryption.key_state import MASK_SIZE
+from e91.model.messages import Party
+from e91.report import SessionReport
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Give a hidden folder beside ``target`` that takes its name when the block ends well.
+
+    After any exception, Ctrl-C included, the hidden folder is removed and ``target`` is as it was.
+
+    Raises:
+        ValueError: ``target`` exists and is not an empty folder, or cannot be made.
+    """
+    check_free(target)
+    try:
+        hidden = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise ValueError(
+            f"`{target}` must be a folder that can be made, but: {error.strerror}."
+        ) from None
+    try:
+        yield hidden
+        hidden.chmod(0o755)
+        hidden.rename(target)
+    except BaseException:
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
+
+
+def check_free(target: Path) -> None:
+    """Check that ``target`` does not exist, or is an empty folder.
+
+    Raises:
+        ValueError: It is a file, or a folder that holds something, or cannot be looked at.
+    """
+    try:
+        taken = target.exists() and (not target.is_dir() or any(target.iterdir()))
+    except OSError as error:
+        raise ValueError(f"`{target}` must be an empty folder, but: {error.strerror}.") from None
+    if taken:
+        found = "holds files" if target.is_dir() else "is a file"
+        raise ValueError(f"`{target}` must be a new or an empty folder, but it {found}.")
+
+
+def save_session(
+    report: SessionReport, folder: Path, *, plain: Path | None = None
+) -> KeyUse | None:
+    """Write ``alice.key``, ``bob.key`` (mode 0600) and ``report.json``; encrypt ``plain``.
+
+    Args:
+        report: A session that released a key.
+        folder: An empty folder.
+        plain: A file that Alice encrypts for Bob, with the one-time pad if the key suffices.
+
+    Returns:
+        What the encryption used, or None.
+
+    Raises:
+        ProtocolAborted: The session has no key.
+        KeyUnavailable: The key is too short for the file.
+        ValueError: ``plain`` cannot be read or is empty.
+    """
+    keys = report.keys
+    share = None if plain is None else _alice_share(len(keys.alice) // 8, plain.stat().st_size)
+    for party, key in ((Party.ALICE, keys.alice), (Party.BOB, keys.bob)):
+        save_new(KeyStore(key, party, alice_share=share), folder / f"{party.value}.key")
+    (folder / "report.json").write_text(json.dumps(report.to_dict(), indent=2) + "\n")
+    if plain is None:
+        return None
+    return encrypt_file(plain, folder / f"{plain.name}.e91", folder / "alice.key")
+
+
+def _alice_share(key_bytes: int, size: int) -> int:
+    """Return half the key for Alice's messages, or more if her first one needs it."""
+    pad = MASK_SIZE + key_bytes_needed(size, "one-time-pad")
+    gcm = MASK_SIZE + key_bytes_needed(size, "aes-256-gcm")
+    half = key_bytes // 2
+    return max(half, next((need for need in (pad, gcm) if need <= key_bytes), half))
