@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from e91.bell.betting import chsh_lower_bound
+from e91.bell.betting import chsh_lower_bound, local_p_value
 from e91.bell.p_values import p_value
 from e91.model.records import ChshEstimate
 from e91.model.settings import Settings
@@ -18,9 +18,9 @@ def estimate(
 
     ``S = sum sign_k E_k`` with ``E_k = (same_k - different_k) / n_k``; its standard error is
     binomial, ``sqrt(sum (1 - E_k^2) / n_k)``.  The lower bound is `betting.chsh_lower_bound`.
-    The p-value is exact: a local model wins the CHSH game in a round with probability at most
-    ``1 - min_k p_k`` (it must lose at least one of the four pairs), whatever happened before, so
-    its wins are dominated by a binomial variable.
+    For equally probable pairs the p-value is exact: a local model wins the CHSH game in a round
+    with probability at most 3/4, whatever happened before, so its wins are dominated by a
+    binomial variable.  For unequal ones it is `betting.local_p_value`.
 
     Args:
         same: Rounds with equal outcomes, one count per pair of ``settings.chsh_pairs``.
@@ -36,7 +36,7 @@ def estimate(
 
     Source:
         Clauser, Horne, Shimony, Holt, Phys. Rev. Lett. 23, 880 (1969); p-value: Elkouss and
-        Wehner, npj Quantum Inf. 2, 16026 (2016), here for unequal setting probabilities.
+        Wehner, npj Quantum Inf. 2, 16026 (2016).
 
     Examples:
         >>> from e91.model.settings import EKERT
@@ -56,7 +56,7 @@ def estimate(
         value=value,
         standard_error=error,
         lower_bound=chsh_lower_bound(wins, losses, probabilities=probabilities, epsilon=epsilon),
-        p_value=p_value(sum(wins), rounds, bound=1 - min(probabilities)) if rounds else 1.0,
+        p_value=_against_local_models(wins, losses, probabilities),
         rounds=rounds,
     )
 
@@ -70,3 +70,14 @@ def _value_and_error(
     correlators = [(w - lost) / n for w, lost, n in zip(wins, losses, counts, strict=True)]
     variance = sum((1 - e * e) / n for e, n in zip(correlators, counts, strict=True))
     return sum(correlators), math.sqrt(variance)
+
+
+def _against_local_models(
+    wins: Sequence[int], losses: Sequence[int], probabilities: Sequence[float]
+) -> float:
+    rounds = sum(wins) + sum(losses)
+    if rounds == 0:
+        return 1.0
+    if max(probabilities) - min(probabilities) < 1e-12:
+        return p_value(sum(wins), rounds, bound=0.75)
+    return local_p_value(wins, losses, probabilities=probabilities)
