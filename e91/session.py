@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from e91.bell import chsh, phase_errors
 from e91.distillation import amplification, authentication, cascade, sifting, verification
 from e91.model.bits import Bits, Device, pack
 from e91.model.entropy import (
@@ -21,19 +20,20 @@ from e91.model.evidence import Evidence
 from e91.model.messages import Channel, Message, Party, Transmission, honest_transmission
 from e91.model.policy import Policy, SecurityModel
 from e91.model.records import (
-    ChshEstimate,
     DetectionRecord,
     PartyRecord,
-    QberEstimate,
     ReconciledKey,
     Release,
     SecretKey,
-    SecretLength,
     VerifiedKey,
 )
 from e91.model.settings import EKERT, Settings
 from e91.report import Keys, SessionReport
-from e91.security import sampling, secret_length
+from e91.security import secret_length
+from e91.verdict import Verdict, check_policy, judge
+
+NOTHING_YET = Evidence((0,) * 4, (0,) * 4, 0, 0, 0, 0)
+"""The evidence before the first announcement."""
 
 MAXIMUM_ROUNDS = 50_000_000
 """A session keeps every round in memory, about 60 bytes each."""
@@ -77,14 +77,16 @@ def run(
     started = time.perf_counter()
     settings = _settings_of(device, settings)
     policy = policy or Policy()
-    _check(rounds, settings, policy)
+    check_rounds(rounds)
+    check_policy(rounds, settings=settings, policy=policy)
     entropy = operating_system_entropy if seed is None else seeded_entropy(seed)
     record = measure(device, rounds, settings=settings, entropy=entropy)
     channel = Channel(transmission)
     secret = authentication_key or entropy(authentication.AUTHENTICATION_BITS // 8)
-    outcome = distil(
+    made = distil(
         record, settings=settings, policy=policy, entropy=entropy, channel=channel, secret=secret
     )
+    verdict = made.verdict
     tagged = any(message.subject == "tag" for message in channel.seen[Party.ALICE])
     return SessionReport(
         rounds=rounds,
@@ -92,16 +94,16 @@ def run(
         device=getattr(device, "description", getattr(device, "__name__", type(device).__name__)),
         policy=policy,
         seed=seed,
-        evidence=outcome.evidence,
-        chsh=outcome.chsh,
-        qber=outcome.qber,
+        evidence=verdict.evidence,
+        chsh=verdict.chsh,
+        qber=verdict.qber,
         leaked_bits=channel.disclosed_bits,
         authentication_bits=authentication.AUTHENTICATION_BITS if tagged else 0,
-        length=outcome.length,
+        length=verdict.length,
         assumptions=secret_length.STATEMENTS[policy.security],
-        abort=outcome.abort,
+        abort=verdict.abort,
         seconds=time.perf_counter() - started,
-        _keys=_keys(outcome, policy, reproducible=seed is not None),
+        _keys=_keys(made, policy, reproducible=seed is not None),
     )
 
 
@@ -119,18 +121,19 @@ def measure(
     return DetectionRecord(PartyRecord(x, a), PartyRecord(y, b))
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What `distil` found; either ``abort`` or both key halves are set."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Distilled:
+    """What `distil` made.
 
-    evidence: Evidence
-    chsh: ChshEstimate
-    qber: QberEstimate
-    length: SecretLength | None = None
-    abort: Abort | None = None
-    alice: Bits | None = None
-    bob: Bits | None = None
-    key_id: str = ""
+    Attributes:
+        verdict: On the evidence, with the final abort or none.
+        secrets: Alice's and Bob's secret bits; None if the session was aborted.
+        session_id: 16 public bytes that name the session and its key.
+    """
+
+    verdict: Verdict
+    secrets: tuple[Bits, Bits] | None
+    session_id: bytes
 
 
 def distil(
@@ -141,13 +144,21 @@ def distil(
     entropy: Entropy,
     channel: Channel,
     secret: bytes,
-) -> Outcome:
-    """Sift, test, reconcile, verify, amplify and authenticate: the protocol on one screen."""
+) -> Distilled:
+    """Sift, test, reconcile, verify, amplify and authenticate: the protocol on one screen.
+
+    Args:
+        record: Both laboratories' records.
+        settings: Angles, probabilities and roles.
+        policy: What a released key must promise.
+        entropy: The protocol's randomness.
+        channel: The public classical channel.
+        secret: 64 pre-shared bytes for the two tags; used up.
+    """
     if policy.security is SecurityModel.DEVICE_INDEPENDENT:
         record = DetectionRecord(*map(sifting.assign_lost_photons, (record.alice, record.bob)))
-    session_id = entropy(16)
-    evidence = Evidence((0,) * 4, (0,) * 4, 0, 0, 0, 0)
-    judged = judge(evidence, settings=settings, policy=policy)
+    session_id, secrets = entropy(16), None
+    verdict = judge(NOTHING_YET, settings=settings, policy=policy)
     try:
         channel.send(Message(Party.ALICE, "session", session_id))
         alice, bob = sifting.exchange(
@@ -157,57 +168,28 @@ def distil(
             entropy=entropy,
             channel=channel,
         )
-        judged = judge(alice.evidence, settings=settings, policy=policy)
-        if judged.abort:
-            return judged
-        keys = cascade.reconcile(
-            alice.key,
-            bob.key,
-            error_rate=_expected_error_rate(alice.evidence),
-            permutation_seed=entropy(cascade.SEED_BYTES),
-            channel=channel,
-        )
-        verified = verify(*keys, entropy=entropy, channel=channel)
-        judged = judge(
-            alice.evidence, settings=settings, policy=policy, leaked_bits=channel.disclosed_bits
-        )
-        if verified is None:
-            return _aborted(judged, Abort.KEYS_DIFFER)
-        if judged.abort or judged.length is None:
-            return judged
-        release = Release(judged.chsh, judged.length)
-        secrets = amplify(*verified, release=release, entropy=entropy, channel=channel)
-        authentication.exchange_tags(channel, secret)
+        verdict = judge(alice.evidence, settings=settings, policy=policy)
+        if verdict.abort is None:
+            keys = cascade.reconcile(
+                alice.key,
+                bob.key,
+                error_rate=_expected_error_rate(alice.evidence),
+                permutation_seed=entropy(cascade.SEED_BYTES),
+                channel=channel,
+            )
+            verified = verify(*keys, entropy=entropy, channel=channel)
+            leak = channel.disclosed_bits
+            verdict = judge(alice.evidence, settings=settings, policy=policy, leaked_bits=leak)
+            if verified is None:
+                verdict = replace(verdict, abort=Abort.KEYS_DIFFER)
+            elif verdict.abort is None and verdict.length is not None:
+                release = Release(verdict.chsh, verdict.length)
+                made = amplify(*verified, release=release, entropy=entropy, channel=channel)
+                authentication.exchange_tags(channel, secret)
+                secrets = made
     except AuthenticationFailed:
-        return _aborted(judged, Abort.NOT_AUTHENTIC)
-    return Outcome(
-        judged.evidence,
-        judged.chsh,
-        judged.qber,
-        judged.length,
-        alice=secrets[0],
-        bob=secrets[1],
-        key_id=str(uuid.UUID(bytes=session_id, version=4)),
-    )
-
-
-def judge(
-    evidence: Evidence, *, settings: Settings, policy: Policy, leaked_bits: int = 0
-) -> Outcome:
-    """Return the verdict on the public evidence: estimates, length, and an abort or none."""
-    found = chsh.estimate(
-        evidence.same, evidence.different, settings=settings, epsilon=policy.epsilon
-    )
-    qber = _qber(evidence, policy.epsilon)
-    if found.value is None or qber.rate is None or evidence.key_size == 0:
-        return Outcome(evidence, found, qber, abort=Abort.TOO_FEW_ROUNDS)
-    length = _length(evidence, found, settings, policy, leaked_bits)
-    abort = None
-    if not found.lower_bound > 2:
-        abort = Abort.NO_VIOLATION
-    elif length.bits <= authentication.AUTHENTICATION_BITS:
-        abort = Abort.NO_SECRET_LEFT
-    return Outcome(evidence, found, qber, length, abort)
+        verdict = replace(verdict, abort=Abort.NOT_AUTHENTIC)
+    return Distilled(verdict, secrets, session_id)
 
 
 def verify(
@@ -234,56 +216,22 @@ def amplify(
     )
 
 
-def _length(
-    evidence: Evidence, found: ChshEstimate, settings: Settings, policy: Policy, leaked_bits: int
-) -> SecretLength:
-    if policy.security is SecurityModel.DEVICE_INDEPENDENT:
-        return secret_length.device_independent_length(
-            evidence.key_size,
-            chsh_lower_bound=found.lower_bound,
-            leaked_bits=leaked_bits,
-            epsilon=policy.epsilon,
-        )
-    phase = phase_errors.phase_error_bound(
-        evidence,
-        settings=settings,
-        revealed_fraction=policy.revealed_fraction,
-        epsilon=secret_length.split(policy.epsilon).estimation ** 2,
-    )
-    return secret_length.trusted_analysers_length(
-        evidence.key_size, phase_errors=phase, leaked_bits=leaked_bits, epsilon=policy.epsilon
-    )
-
-
-def _qber(evidence: Evidence, epsilon: float) -> QberEstimate:
-    errors, revealed = evidence.sample_errors, evidence.sample_size
-    bound = 1.0
-    if revealed and evidence.key_size:
-        bound = sampling.hypergeometric_upper_bound(
-            errors, revealed=revealed, hidden=evidence.key_size, epsilon=epsilon
-        )
-    return QberEstimate(errors / revealed if revealed else None, bound, revealed, errors)
-
-
 def _expected_error_rate(evidence: Evidence) -> float:
     # Laplace's rule of succession: a sample without an error does not mean a key without one.
     return min(0.5, (evidence.sample_errors + 1) / (evidence.sample_size + 2))
 
 
-def _aborted(judged: Outcome, abort: Abort) -> Outcome:
-    return Outcome(judged.evidence, judged.chsh, judged.qber, judged.length, abort)
-
-
-def _keys(outcome: Outcome, policy: Policy, *, reproducible: bool) -> Keys | None:
-    if outcome.alice is None or outcome.bob is None:
+def _keys(made: Distilled, policy: Policy, *, reproducible: bool) -> Keys | None:
+    if made.secrets is None:
         return None
     # The first bits replace the authentication key that the tags used up.
     spent = authentication.AUTHENTICATION_BITS
+    key_id = str(uuid.UUID(bytes=made.session_id, version=4))
     alice, bob = (
-        SecretKey(bits[spent:], outcome.key_id, policy.security, policy.epsilon, reproducible)
-        for bits in (outcome.alice, outcome.bob)
+        SecretKey(bits[spent:], key_id, policy.security, policy.epsilon, reproducible)
+        for bits in made.secrets
     )
-    return Keys(alice, bob, pack(outcome.alice[:spent]))
+    return Keys(alice, bob, pack(made.secrets[0][:spent]))
 
 
 def _settings_of(device: Device, settings: Settings | None) -> Settings:
@@ -307,32 +255,3 @@ def check_rounds(rounds: int) -> None:
         raise ValueError(f"`rounds` must be a whole number, but is {rounds!r}.")
     if not 1 <= rounds <= MAXIMUM_ROUNDS:
         raise ValueError(f"`rounds` must lie in [1, {MAXIMUM_ROUNDS}], but is {rounds}.")
-
-
-def _check(rounds: int, settings: Settings, policy: Policy) -> None:
-    check_rounds(rounds)
-    if not settings.chsh_pairs or not settings.key_pairs:
-        raise ValueError(
-            f"A session's settings must have key and CHSH pairs, but `{settings.name}` has not."
-        )
-    if policy.security is SecurityModel.TRUSTED_ANALYSERS:
-        phase_errors.check_identity(settings)
-    else:
-        _check_reference(settings)
-    budget = secret_length.split(policy.epsilon).hashing
-    hashes = 2 * authentication.forgery_probability(16 * rounds)
-    if hashes + verification.collision_probability(rounds) > budget:
-        raise ValueError(
-            f"`epsilon` must be at least 1e-20, what the tags of a session can give, but is "
-            f"{policy.epsilon}."
-        )
-
-
-def _check_reference(settings: Settings) -> None:
-    tests = [pair for pair, _ in settings.chsh_pairs]
-    for x, y in settings.key_pairs:
-        if x not in {pair[0] for pair in tests} and y not in {pair[1] for pair in tests}:
-            raise ValueError(
-                "In the device-independent model each key pair must share a setting with the Bell "
-                f"test, but ({x}, {y}) shares none."
-            )

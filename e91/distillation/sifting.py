@@ -185,6 +185,9 @@ def exchange(
         )
         for party in Party
     )
+    # Keys of unequal length cannot get through Cascade: the first parities would not fit.
+    if len(alice.key) != len(bob.key):
+        raise AuthenticationFailed("The parties count different numbers of key rounds.")
     return alice, bob
 
 
