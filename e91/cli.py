@@ -16,7 +16,7 @@ import click
 
 from e91.model.errors import AuthenticationFailed, KeyUnavailable, ProtocolAborted
 from e91.model.policy import Policy, SecurityModel
-from e91.model.settings import SETTINGS
+from e91.model.settings import SETTINGS, Settings
 
 ABORTED = 3
 BAD_INPUT = 2
@@ -58,6 +58,16 @@ _PHYSICS = _options(
         default="ekert",
         show_default=True,
         help="Angles of the analysers.",
+    ),
+    click.option(
+        "--alice-probabilities",
+        metavar="P,P,...",
+        help="Probability of each of Alice's settings; uniform by default.",
+    ),
+    click.option(
+        "--bob-probabilities",
+        metavar="P,P,...",
+        help="Probability of each of Bob's settings; uniform by default.",
     ),
     click.option(
         "--visibility",
@@ -133,6 +143,9 @@ def run(
     plain: Path | None,
     out: Path | None,
     as_json: bool,
+    settings_name: str,
+    alice_probabilities: str | None,
+    bob_probabilities: str | None,
     **physics: Any,
 ) -> None:
     """Run one session, from entangled pairs to a key; exit with 3 if it must abort."""
@@ -141,6 +154,7 @@ def run(
     if seed is not None and seed < 0:
         raise ValueError(f"`--seed` must not be negative, but is {seed}.")
     policy = Policy(SecurityModel(security), epsilon=epsilon, revealed_fraction=reveal)
+    settings = _settings(settings_name, alice_probabilities, bob_probabilities)
     _check_files(plain, out)
 
     from e91.progress import with_progress
@@ -148,15 +162,21 @@ def run(
     from e91.session import run as run_session
 
     check_rounds(rounds)
-    device = with_progress(_device(seed=seed, **physics), rounds)
+    device = with_progress(_device(settings=settings, seed=seed, **physics), rounds)
     report = run_session(device, rounds=rounds, policy=policy, seed=seed)
     if report.abort is not None:
         click.echo(json.dumps(report.to_dict()) if as_json else str(report))
         raise ProtocolAborted(report.abort)
     saved = _save(report, out, plain) if out is not None else None
-    click.echo(json.dumps(report.to_dict() | (saved or {})) if as_json else str(report))
-    if saved and not as_json:
-        click.echo("".join(f"\n  {name:<22}{value}" for name, value in saved.items()))
+    try:
+        click.echo(json.dumps(report.to_dict() | (saved or {})) if as_json else str(report))
+        if saved and not as_json:
+            click.echo("".join(f"\n  {name:<22}{value}" for name, value in saved.items()))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        kept = f"the session was saved in `{out}`" if saved else "nothing was saved"
+        raise OSError(error.errno, f"{error.strerror} (standard output; {kept})") from None
 
 
 @commands.command()
@@ -215,10 +235,27 @@ class _Rehearsed(Exception):
     """The output folder could be made; it was removed again."""
 
 
+def _settings(name: str, alice: str | None, bob: str | None) -> Settings:
+    chosen = SETTINGS[name]
+    return chosen.biased(
+        chosen.alice_probabilities if alice is None else _numbers(alice),
+        chosen.bob_probabilities if bob is None else _numbers(bob),
+    )
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"Probabilities must be numbers with commas between, but are `{text}`."
+        ) from None
+
+
 def _device(
     *,
     device: str,
-    settings_name: str,
+    settings: Settings,
     attack: str | None,
     strength: float,
     basis: Any,
@@ -229,6 +266,8 @@ def _device(
 
     from e91_circuits import intercept_resend
 
+    if strength != 1 and attack is None:
+        raise ValueError("`--strength` must come with `--attack NAME`, but there is none.")
     if not 0 <= strength <= 1:
         raise ValueError(f"`--strength` must lie in [0, 1], but is {strength}.")
     from e91.devices.aer import aer_device
@@ -236,7 +275,7 @@ def _device(
 
     make = aer_device if device == "aer" else exact_device
     eve = partial(intercept_resend, fraction=strength, basis=basis) if attack else None
-    return make(settings=SETTINGS[settings_name], attack=eve, seed=seed, **noise)
+    return make(settings=settings, attack=eve, seed=seed, **noise)
 
 
 def _save(report: Any, out: Path, plain: Path | None) -> dict[str, Any]:
@@ -265,7 +304,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status; every failure is one sentence."""
     try:
         commands.main(args=arguments, prog_name="e91", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.ClickException as error:
         _fail(error.format_message(), BAD_INPUT)
     except ProtocolAborted as error:
@@ -283,7 +323,8 @@ def main(arguments: list[str] | None = None) -> None:
 def _fail(sentence: str, status: int) -> None:
     click.echo(f"e91: {sentence}", err=True)
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except OSError:
         sys.stdout = None  # the interpreter would complain at exit
     sys.exit(status)

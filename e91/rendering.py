@@ -40,11 +40,13 @@ def _tested(report: SessionReport) -> list[str]:
     found, qber = report.chsh, report.qber
     value = "-" if found.value is None else f"{found.value:.4f} ± {found.standard_error:.4f}"
     rate = "-" if qber.rate is None else f"{qber.rate:.2%} ± {_sampling_error(qber):.2%}"
+    if qber.rate == 0:
+        rate = f"no error in {qber.revealed:,} bits"
     return [
         _rule("Bell test"),
         _row("S", f"{value}   (local models: at most 2, quantum: {2 * math.sqrt(2):.4f})"),
         _row("S is at least", f"{_floor(found.lower_bound)}   except with probability "
-             f"{report.policy.epsilon:.0e}"),
+             f"{report.policy.epsilon:g}"),
         _row("p-value, local model", _probability(found.p_value)),
         _row("QBER", f"{rate}   (at most {_ceiling(qber.upper_bound)} of the key)"),
     ]  # fmt: skip
@@ -64,7 +66,7 @@ def _budget(report: SessionReport) -> list[str]:
 def _verdict(report: SessionReport) -> list[str]:
     policy = report.policy
     if report.abort is None:
-        verdict = f"KEY RELEASED: {report.secret_bits:,} bits, epsilon {policy.epsilon:.0e}"
+        verdict = f"KEY RELEASED: {report.secret_bits:,} bits, epsilon {policy.epsilon:g}"
     else:
         verdict = f"NO KEY: {report.abort.value}"
     lines = [_rule("Verdict"), *_wrapped(verdict)]
@@ -106,4 +108,7 @@ def _ceiling(rate: float) -> str:
 
 
 def _probability(value: float) -> str:
-    return f"{value:.1e}" if value > 0 else "below 1e-308"
+    if not value > 0:
+        return "below 1e-308"
+    power = math.floor(math.log10(value))
+    return f"{math.ceil(value / 10.0 ** (power - 1)) / 10:.1f}e{power:+03d}" if value < 1 else "1"

@@ -1,0 +1,314 @@
+"""The command line: what it leaves behind, what it says, and with which status it ends."""
+
+import json
+import os
+import resource
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from e91 import cli
+
+ROUNDS = ["--device", "exact", "--rounds", "100000", "--seed", "1"]
+PLAIN = bytes(range(256)) + "Grüße, 量子\n".encode()
+
+
+def e91(*arguments, timeout=60, **options):
+    command = [sys.executable, "-m", "e91", *map(str, arguments)]
+    captured = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.run(command, timeout=timeout, check=False, **captured)
+
+
+@pytest.fixture
+def status(capsys):
+    """Run the command line in this process; return its status, output and complaint."""
+
+    def call(*arguments):
+        code = 0
+        try:
+            cli.main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = end.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def plain(tmp_path):
+    file = tmp_path / "letter.txt"
+    file.write_bytes(PLAIN)
+    return file
+
+
+@pytest.fixture
+def folder(tmp_path, plain, status):
+    target = tmp_path / "session"
+    assert status("run", *ROUNDS, "--encrypt", plain, "--out", target)[0] == 0
+    return target
+
+
+def is_one_sentence(complaint):
+    return (
+        complaint.startswith("e91: ")
+        and complaint.endswith("\n")
+        and complaint.count("\n") == 1
+        and "Traceback" not in complaint
+    )
+
+
+def contents(folder):
+    """Everything below a folder, with what it holds."""
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def test_one_line_leaves_keys_report_and_ciphertext_that_bob_decrypts(tmp_path, plain):
+    out = tmp_path / "session"
+    ran = e91("run", *ROUNDS, "--encrypt", plain, "--out", out)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    names = {path.name for path in out.iterdir()}
+    assert names == {"alice.key", "bob.key", "report.json", "letter.txt.e91"}
+    opened = e91("decrypt", out / "letter.txt.e91", "--key", out / "bob.key")
+    assert (opened.returncode, opened.stderr) == (0, b"")
+    assert (out / "letter.txt").read_bytes() == PLAIN
+    assert {path.name for path in tmp_path.iterdir()} == {"letter.txt", "session"}
+
+
+@pytest.mark.parametrize("name", ["alice.key", "bob.key"])
+def test_key_files_are_for_their_owner_only(folder, name):
+    assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
+
+
+def test_saved_report_is_the_printed_one(tmp_path, status):
+    out = tmp_path / "session"
+    printed = json.loads(status("run", *ROUNDS, "--json", "--out", out)[1])
+    saved = json.loads((out / "report.json").read_text())
+    assert saved == {name: printed[name] for name in saved}
+
+
+def test_second_decryption_is_refused(folder, tmp_path, status):
+    ciphertext, key = folder / "letter.txt.e91", folder / "bob.key"
+    assert status("decrypt", ciphertext, "--key", key)[0] == 0
+    again = tmp_path / "again"
+    code, out, complaint = status("decrypt", ciphertext, "--key", key, "--out", again)
+    assert (code, out, again.exists()) == (2, "", False)
+    assert is_one_sentence(complaint)
+
+
+def test_message_of_each_direction_arrives(folder, tmp_path, status):
+    reply, sealed, opened = (tmp_path / name for name in ("reply", "reply.e91", "opened"))
+    reply.write_bytes(b"yes")
+    assert status("encrypt", reply, "--key", folder / "bob.key")[0] == 0
+    key = folder / "alice.key"
+    code, out, _ = status("decrypt", sealed, "--key", key, "--out", opened, "--json")
+    assert (code, opened.read_bytes()) == (0, b"yes")
+    assert json.loads(out)["size"] == 3
+
+
+def test_eavesdropper_ends_the_same_line_with_status_three(tmp_path, plain, status):
+    before = contents(tmp_path)
+    out = tmp_path / "session"
+    line = ["run", *ROUNDS, "--encrypt", plain, "--out", out, "--attack", "intercept-resend"]
+    code, _, complaint = status(*line)
+    assert code == 3
+    assert is_one_sentence(complaint)
+    assert "eavesdropper" in complaint
+    assert contents(tmp_path) == before
+
+
+def test_three_rounds_are_too_few(tmp_path, status):
+    code, _, complaint = status("run", "--device", "exact", "--rounds", 3, "--out", tmp_path / "s")
+    assert code == 3
+    assert is_one_sentence(complaint)
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("attack", [[], ["--attack", "intercept-resend"]])
+def test_json_is_one_object_with_the_promised_fields(status, attack):
+    code, out, _ = status("run", *ROUNDS, "--json", *attack)
+    assert out.count("\n") == 1
+    report = json.loads(out)
+    assert report.keys() >= {
+        "rounds", "settings", "device", "security", "epsilon", "seed", "chsh", "qber",
+        "sifted_bits", "leaked_bits", "authentication_bits", "secret_bits", "abort", "reason",
+        "seconds",
+    }  # fmt: skip
+    expected = {"value", "standard_error", "lower_bound", "p_value", "rounds"}
+    assert report["chsh"].keys() >= expected
+    assert report["qber"].keys() >= {"rate", "upper_bound", "revealed"}
+    assert (code, report["abort"]) == ((3, "NO_VIOLATION") if attack else (0, None))
+    assert (report["secret_bits"] > 0) is (code == 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--rounds", "0"],
+        ["--rounds", "-1"],
+        ["--rounds", str(10**12)],
+        ["--rounds", "many"],
+        ["--seed", "-1"],
+        ["--visibility", "1.2"],
+        ["--visibility", "nan"],
+        ["--dephasing", "-0.1"],
+        ["--misalignment", "inf"],
+        ["--readout-error", "2"],
+        ["--epsilon", "0"],
+        ["--epsilon", "nan"],
+        ["--reveal", "1"],
+        ["--attack", "intercept-resend", "--strength", "2"],
+        ["--attack", "unheard-of"],
+        ["--settings", "unheard-of"],
+        ["--encrypt", "letter.txt", "--out", "full"],
+        ["--encrypt", "missing", "--out", "new"],
+        ["--encrypt", "empty", "--out", "new"],
+        ["--encrypt", "full", "--out", "new"],
+        ["--out", "full"],
+        ["--out", "letter.txt"],
+        ["--out", "missing/new"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_input_is_refused_and_nothing_is_written(tmp_path, plain, status, monkeypatch, wrong):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").touch()
+    Path("full").mkdir()
+    Path("full/alice.key").write_text("another session")
+    before = contents(tmp_path)
+    out = [] if "--out" in wrong else ["--out", "new"]
+    code, printed, complaint = status("run", "--device", "exact", *out, *wrong)
+    assert (code, printed) == (2, "")
+    assert is_one_sentence(complaint)
+    assert contents(tmp_path) == before
+
+
+def test_encrypting_without_a_folder_is_refused(tmp_path, plain, status):
+    code, printed, complaint = status("run", *ROUNDS, "--encrypt", plain)
+    assert (code, printed) == (2, "")
+    assert is_one_sentence(complaint)
+    assert list(tmp_path.iterdir()) == [plain]
+
+
+def test_wrong_input_ends_a_process_without_traceback():
+    ran = e91("run", "--rounds", 0)
+    assert (ran.returncode, ran.stdout) == (2, b"")
+    assert is_one_sentence(ran.stderr.decode())
+
+
+def flipped(ciphertext):
+    return ciphertext[:-1] + bytes([ciphertext[-1] ^ 1])
+
+
+def test_every_bad_ciphertext_is_refused_with_one_sentence(tmp_path, folder, status):
+    other = tmp_path / "other"
+    assert status("run", *ROUNDS[:-1], "2", "--out", other)[0] == 0
+    good = (folder / "letter.txt.e91").read_bytes()
+    ciphertext, opened = tmp_path / "received.e91", tmp_path / "received"
+    cases = [
+        (good, other / "bob.key"),
+        (flipped(good), folder / "bob.key"),
+        (good[:-1], folder / "bob.key"),
+        (good[:40], folder / "bob.key"),
+        (b"no ciphertext at all", folder / "bob.key"),
+    ]
+    complaints = set()
+    for received, key in cases:
+        ciphertext.write_bytes(received)
+        code, printed, complaint = status("decrypt", ciphertext, "--key", key)
+        assert (code, printed, opened.exists()) == (2, "", False)
+        assert is_one_sentence(complaint)
+        complaints.add(complaint)
+    assert len(complaints) == 1
+
+
+def test_refused_ciphertext_uses_up_no_key(folder, tmp_path, status):
+    ciphertext, key = folder / "letter.txt.e91", folder / "bob.key"
+    altered = tmp_path / "altered.e91"
+    altered.write_bytes(flipped(ciphertext.read_bytes()))
+    assert status("decrypt", altered, "--key", key)[0] == 2
+    assert status("decrypt", ciphertext, "--key", key)[0] == 0
+
+
+def test_decryption_overwrites_nothing(folder, status):
+    (folder / "letter.txt").write_bytes(b"mine")
+    code, _, complaint = status("decrypt", folder / "letter.txt.e91", "--key", folder / "bob.key")
+    assert code == 2
+    assert is_one_sentence(complaint)
+    assert (folder / "letter.txt").read_bytes() == b"mine"
+
+
+def test_interrupted_session_leaves_nothing(tmp_path):
+    line = ["run", "--rounds", "20000000", "--out", str(tmp_path / "session")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "e91", *line],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A test runner in the background may have told its children to ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    time.sleep(3)
+    assert process.poll() is None, "the session must be long enough to be interrupted"
+    process.send_signal(signal.SIGINT)
+    printed, complaint = process.communicate(timeout=60)
+    assert (process.returncode, printed) == (1, b"")
+    # Click ends the terminal's line, which shows ^C, before the sentence.
+    assert is_one_sentence(complaint.decode().lstrip("\n"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_leaves_nothing_half_written(tmp_path):
+    plain = tmp_path / "film"
+    plain.write_bytes(bytes(2_000_000))
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+
+    line = ["run", *ROUNDS, "--encrypt", plain, "--out", tmp_path / "session"]
+    ran = e91(*line, preexec_fn=limit)
+    assert ran.returncode == 1
+    assert is_one_sentence(ran.stderr.decode())
+    assert list(tmp_path.iterdir()) == [plain]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+@pytest.mark.parametrize("line", [["run", *ROUNDS], ["--help"]])
+def test_output_that_cannot_be_written_is_said_in_one_sentence(line):
+    with open("/dev/full", "wb") as full:
+        ran = e91(*line, stdout=full)
+    assert ran.returncode == 1
+    assert is_one_sentence(ran.stderr.decode())
+
+
+def test_help_loads_nothing_heavy():
+    script = (
+        "import sys\nfrom e91 import cli\n"
+        "try: cli.main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'scipy', 'qiskit', 'qiskit_aer', 'cryptography', 'matplotlib', 'tqdm'}\n"
+        "sys.exit(', '.join(heavy & sys.modules.keys()) or 0)"
+    )
+    command = [sys.executable, "-c", script]
+    ran = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert b"Usage: e91" in ran.stdout
+
+
+def test_closed_output_is_no_traceback():
+    ran = e91("run", *ROUNDS, stdout=None, preexec_fn=lambda: os.close(1))
+    assert b"Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "sentence"),
+    [("0.5,0.5,0.5", "sum to 1"), ("0.5,x", "numbers"), ("1,0,0", "positive"), ("1", "3 entries")],
+)
+def test_impossible_probabilities_are_one_sentence(status, probabilities, sentence):
+    code, printed, complaint = status("run", *ROUNDS, "--alice-probabilities", probabilities)
+    assert (code, printed) == (2, "")
+    assert is_one_sentence(complaint)
+    assert sentence in complaint
