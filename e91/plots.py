@@ -111,12 +111,12 @@ def chsh_scale(report: SessionReport) -> Axes:
     found = report.chsh
     if found.value is None or found.standard_error is None:
         raise ValueError("A session must have a value of S to be drawn, but some pair is missing.")
-    axes: Axes = pyplot.subplots(figsize=(7, 1.9))[1]
+    axes: Axes = pyplot.subplots(figsize=(7, 2.1))[1]
     axes.axvspan(0, 2, color="0.85", label="local models")
     axes.axvline(_TSIRELSON, color="0.4", ls="--", label="quantum limit")
-    axes.errorbar([found.value], [1], xerr=[3 * found.standard_error], fmt="o", capsize=3,
+    axes.errorbar([found.value], [1.5], xerr=[3 * found.standard_error], fmt="o", capsize=3,
                   label="S, 3 standard errors")  # fmt: skip
-    axes.plot([found.lower_bound], [1], "|", ms=14, label="lower bound")
+    axes.plot([found.lower_bound], [1.5], "|", ms=14, label="lower bound")
     left = min(1.8, found.value - 0.3, found.lower_bound - 0.1)
     axes.set(xlabel="CHSH value S", yticks=[], xlim=(left, 3.0), ylim=(0, 2))
     axes.legend(ncols=2, fontsize="small", loc="lower center", framealpha=1)
