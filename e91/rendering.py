@@ -47,7 +47,7 @@ def _tested(report: SessionReport) -> list[str]:
         _row("S", f"{value}   (local models: at most 2, quantum: {2 * math.sqrt(2):.4f})"),
         _row("S is at least", f"{_floor(found.lower_bound)}   except with probability "
              f"{report.policy.epsilon:g}"),
-        _row("p-value, local model", _probability(found.p_value)),
+        _row("p-value, local model", rounded_up(found.p_value)),
         _row("QBER", f"{rate}   (at most {_ceiling(qber.upper_bound)} of the key)"),
     ]  # fmt: skip
 
@@ -107,8 +107,17 @@ def _ceiling(rate: float) -> str:
     return f"{math.ceil(rate * 1e4) / 1e2:.2f} %"
 
 
-def _probability(value: float) -> str:
-    if not value > 0:
+def rounded_up(probability: float) -> str:
+    """Return ``probability`` with two digits, never smaller than it is.
+
+    Examples:
+        >>> rounded_up(0.03912), rounded_up(0.0), rounded_up(1.0)
+        ('4.0e-02', 'below 1e-308', '1')
+    """
+    if not probability > 0:
         return "below 1e-308"
-    power = math.floor(math.log10(value))
-    return f"{math.ceil(value / 10.0 ** (power - 1)) / 10:.1f}e{power:+03d}" if value < 1 else "1"
+    if probability >= 1:
+        return "1"
+    power = math.floor(math.log10(probability))
+    digits = math.ceil(probability * 10.0 ** (1 - power)) / 10 if power > -300 else 10.0
+    return f"{digits:.1f}e{power:+03d}"

@@ -312,3 +312,21 @@ def test_impossible_probabilities_are_one_sentence(status, probabilities, senten
     assert (code, printed) == (2, "")
     assert is_one_sentence(complaint)
     assert sentence in complaint
+
+
+def test_bell_gives_the_p_value_of_hensen_2015(status):
+    """Hensen et al., Nature 526, 682 (2015): 196 of 245 events, printed p = 0.039."""
+    counts = ["--wins", 196, "--rounds", 245, "--predictability", 1.08e-5]
+    code, printed, _ = status("bell", *counts, "--json")
+    found = json.loads(printed)
+    assert code == 0
+    assert found["p_value"] == pytest.approx(0.0391746, abs=1e-6)
+    assert found["chsh"] == pytest.approx(2.4)
+    assert found["hoeffding"] > found["p_value"]
+
+
+@pytest.mark.parametrize(("wins", "rounds"), [(300, 245), (-1, 245), (0, 0), (1, 10**16)])
+def test_impossible_counts_are_one_sentence(status, wins, rounds):
+    code, printed, complaint = status("bell", "--wins", wins, "--rounds", rounds)
+    assert (code, printed) == (2, "")
+    assert is_one_sentence(complaint)

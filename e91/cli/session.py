@@ -1,8 +1,4 @@
-"""The command line: ``e91 run``, ``e91 encrypt``, ``e91 decrypt``.
-
-Exit status: 0 a key was made or the command did its work; 3 the protocol aborted; 2 the command
-line or an input file is wrong; 1 anything else.  Heavy packages load inside the commands.
-"""
+"""``e91 run``: one session, from entangled pairs to a key."""
 
 from __future__ import annotations
 
@@ -14,21 +10,11 @@ from typing import Any
 
 import click
 
-from e91.model.errors import AuthenticationFailed, KeyUnavailable, ProtocolAborted
+from e91.model.errors import ProtocolAborted
 from e91.model.policy import Policy, SecurityModel
 from e91.model.settings import SETTINGS, Settings
 
-ABORTED = 3
-BAD_INPUT = 2
-FAILED = 1
-
 _PROBABILITY = "probability, 0 to 1"
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="e91")
-def commands() -> None:
-    """Entanglement-based quantum key distribution, from photons to an encrypted file."""
 
 
 def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -39,8 +25,6 @@ def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     return add
 
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 _PHYSICS = _options(
     click.option(
@@ -113,7 +97,7 @@ _PHYSICS = _options(
 )
 
 
-@commands.command()
+@click.command()
 @click.option("--rounds", type=int, default=1_000_000, show_default=True, help="Pairs to send.")
 @click.option("--seed", type=int, help="Reproducible run, for tests: its key is not secret.")
 @click.option(
@@ -132,7 +116,7 @@ _PHYSICS = _options(
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="New folder for both key files, the report and the ciphertext.")  # fmt: skip
 @_PHYSICS
-@_JSON
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def run(
     *,
     rounds: int,
@@ -177,42 +161,6 @@ def run(
     except OSError as error:
         kept = f"the session was saved in `{out}`" if saved else "nothing was saved"
         raise OSError(error.errno, f"{error.strerror} (standard output; {kept})") from None
-
-
-@commands.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--key", type=click.Path(path_type=Path), required=True, help="Your key file.")
-@click.option("--out", type=click.Path(path_type=Path), help="The ciphertext; FILE.e91 by default.")
-@click.option("--cipher", type=click.Choice(["one-time-pad", "aes-256-gcm"]),
-              help="By default the one-time pad if enough key is left.")  # fmt: skip
-@_JSON
-def encrypt(file: Path, key: Path, out: Path | None, cipher: Any | None, as_json: bool) -> None:
-    """Encrypt FILE with key bytes that are then used up."""
-    from e91.encryption import encrypt_file
-
-    target = out or file.with_name(f"{file.name}.e91")
-    _show_use(encrypt_file(file, target, key, cipher=cipher), target, as_json=as_json)
-
-
-@commands.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--key", type=click.Path(path_type=Path), required=True, help="Your key file.")
-@click.option("--out", type=click.Path(path_type=Path), help="The plaintext; FILE without .e91.")
-@_JSON
-def decrypt(file: Path, key: Path, out: Path | None, as_json: bool) -> None:
-    """Decrypt FILE with the peer's key bytes, which are then used up."""
-    from e91.encryption import decrypt_file
-
-    if out is None and file.suffix != ".e91":
-        raise ValueError(f"`{file}` must end in `.e91` or `--out` be given, but neither is so.")
-    target = out or file.with_suffix("")
-    try:
-        use = decrypt_file(file, target, key)
-    except AuthenticationFailed:
-        raise ValueError(
-            f"`{file}` must be a ciphertext made with this key, but authentication failed."
-        ) from None
-    _show_use(use, target, as_json=as_json)
 
 
 def _check_files(plain: Path | None, out: Path | None) -> None:
@@ -288,43 +236,3 @@ def _save(report: Any, out: Path, plain: Path | None) -> dict[str, Any]:
         written |= {"ciphertext": str(out / f"{plain.name}.e91"), "cipher": use.cipher}
         written |= {"key_bytes_used": use.key_bytes_used, "key_bytes_left": use.key_bytes_left}
     return written
-
-
-def _show_use(use: Any, target: Path, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({"file": str(target), **vars(use)}))
-        return
-    click.echo(
-        f"{target}: {use.size:,} bytes, {use.cipher}; {use.key_bytes_used:,} key bytes used, "
-        f"{use.key_bytes_left:,} left"
-    )
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with its status; every failure is one sentence."""
-    try:
-        commands.main(args=arguments, prog_name="e91", standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except click.ClickException as error:
-        _fail(error.format_message(), BAD_INPUT)
-    except ProtocolAborted as error:
-        _fail(str(error), ABORTED)
-    except (ValueError, KeyUnavailable) as error:
-        _fail(str(error), BAD_INPUT)
-    except (KeyboardInterrupt, click.Abort):
-        _fail("The session was interrupted; nothing was written.", FAILED)
-    except MemoryError:
-        _fail("The session must fit in memory, but there is too little: send fewer rounds.", FAILED)
-    except OSError as error:
-        _fail(f"A file must be writable to its end, but: {error.strerror}.", FAILED)
-
-
-def _fail(sentence: str, status: int) -> None:
-    click.echo(f"e91: {sentence}", err=True)
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        sys.stdout = None  # the interpreter would complain at exit
-    sys.exit(status)

@@ -1,0 +1,60 @@
+"""The command line: ``e91 run``, ``encrypt``, ``decrypt``, ``bell``.
+
+Exit status: 0 a key was made or the command did its work; 3 the protocol aborted; 2 the command
+line or an input file is wrong; 1 anything else.  Heavy packages load inside the commands.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from e91.cli.files import decrypt, encrypt
+from e91.cli.session import run
+from e91.cli.statistics import bell
+from e91.model.errors import KeyUnavailable, ProtocolAborted
+
+ABORTED = 3
+BAD_INPUT = 2
+FAILED = 1
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="e91")
+def commands() -> None:
+    """Entanglement-based quantum key distribution, from photons to an encrypted file."""
+
+
+for _command in (run, encrypt, decrypt, bell):
+    commands.add_command(_command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its status; every failure is one sentence."""
+    try:
+        commands.main(args=arguments, prog_name="e91", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except click.ClickException as error:
+        _fail(error.format_message(), BAD_INPUT)
+    except ProtocolAborted as error:
+        _fail(str(error), ABORTED)
+    except (ValueError, KeyUnavailable) as error:
+        _fail(str(error), BAD_INPUT)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("The session was interrupted; nothing was written.", FAILED)
+    except MemoryError:
+        _fail("The session must fit in memory, but there is too little: send fewer rounds.", FAILED)
+    except OSError as error:
+        _fail(f"A file must be writable to its end, but: {error.strerror}.", FAILED)
+
+
+def _fail(sentence: str, status: int) -> None:
+    click.echo(f"e91: {sentence}", err=True)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        sys.stdout = None  # the interpreter would complain at exit
+    sys.exit(status)
