@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 from e91.distillation import amplification, authentication, cascade, sifting, verification
 from e91.model.bits import Bits, Device, pack
@@ -78,6 +79,7 @@ def run(
     settings = _settings_of(device, settings)
     policy = policy or Policy()
     check_rounds(rounds)
+    _check_authentication_key(authentication_key)
     check_policy(rounds, settings=settings, policy=policy)
     entropy = operating_system_entropy if seed is None else seeded_entropy(seed)
     record = measure(device, rounds, settings=settings, entropy=entropy)
@@ -89,7 +91,7 @@ def run(
     verdict = made.verdict
     tagged = any(message.subject == "tag" for message in channel.seen[Party.ALICE])
     return SessionReport(
-        rounds=rounds,
+        rounds=int(rounds),
         settings=settings,
         device=getattr(device, "description", getattr(device, "__name__", type(device).__name__)),
         policy=policy,
@@ -117,8 +119,14 @@ def measure(
     """
     x = random_choice(entropy, settings.alice_probabilities, rounds)
     y = random_choice(entropy, settings.bob_probabilities, rounds)
-    a, b = device(x, y)
-    return DetectionRecord(PartyRecord(x, a), PartyRecord(y, b))
+    match device(x, y):
+        case (a, b):
+            return DetectionRecord(PartyRecord(x, a), PartyRecord(y, b))
+        case other:
+            raise ValueError(
+                f"A device must answer with two arrays of outcomes, but answered with a "
+                f"{type(other).__name__}."
+            )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -234,6 +242,12 @@ def _keys(made: Distilled, policy: Policy, *, reproducible: bool) -> Keys | None
     return Keys(alice, bob, pack(made.secrets[0][:spent]))
 
 
+def _check_authentication_key(key: bytes | None) -> None:
+    size = authentication.AUTHENTICATION_BITS // 8
+    if key is not None and len(key) != size:
+        raise ValueError(f"`authentication_key` must have {size} bytes, but has {len(key)}.")
+
+
 def _settings_of(device: Device, settings: Settings | None) -> Settings:
     own = getattr(device, "settings", None)
     if own is None or settings is None:
@@ -251,7 +265,7 @@ def check_rounds(rounds: int) -> None:
     Raises:
         ValueError: ``rounds`` is not a whole number from 1 to `MAXIMUM_ROUNDS`.
     """
-    if isinstance(rounds, bool) or not isinstance(rounds, int):
+    if isinstance(rounds, bool) or not isinstance(rounds, Integral):
         raise ValueError(f"`rounds` must be a whole number, but is {rounds!r}.")
     if not 1 <= rounds <= MAXIMUM_ROUNDS:
         raise ValueError(f"`rounds` must lie in [1, {MAXIMUM_ROUNDS}], but is {rounds}.")

@@ -569,3 +569,34 @@ def test_channel_counts_what_both_parties_disclose():
 def test_asymmetric_settings_keep_their_name_in_the_report():
     report = session(exact_device(settings=ASYMMETRIC, seed=1), rounds=3)
     assert report.to_dict()["settings"] == "asymmetric"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"device": lambda x, y: None}, "must answer with two arrays of outcomes, but .* NoneType"),
+        ({"device": lambda x, y: (x[:5], y)}, "`outcome` must have the length of `setting`"),
+        ({"device": lambda x, y: (x * 0 + 3, y)}, r"`outcome` must lie in \[0, 2\]"),
+        ({"authentication_key": b"x"}, "`authentication_key` must have 64 bytes, but has 1"),
+        ({"rounds": 1e5}, "`rounds` must be a whole number"),
+        ({"rounds": True}, "`rounds` must be a whole number"),
+    ],
+)
+def test_impossible_arguments_are_one_sentence(arguments, sentence):
+    defaults = {"device": exact_device(seed=1), "rounds": 100, "seed": 1}
+    with pytest.raises(ValueError, match=sentence):
+        run(**(defaults | arguments))
+
+
+def test_a_numpy_integer_is_a_number_of_rounds():
+    report = run(exact_device(seed=1), rounds=np.int64(1000), seed=1)
+    assert type(report.rounds) is int
+
+
+def test_equal_preshared_keys_are_used_and_replaced():
+    device = exact_device(visibility=0.97, seed=1)
+    first = run(device, rounds=100_000, seed=1, authentication_key=bytes(64))
+    assert len(first.keys.authentication_key) == 64
+    second = run(device, rounds=100_000, seed=2, authentication_key=first.keys.authentication_key)
+    assert second.abort is None
+    assert second.keys.authentication_key != first.keys.authentication_key
