@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from statistical import assert_binomial
 
 from e91.model.bits import frozen_array, pack, unpack
-from e91.model.entropy import random_bits, random_choice, random_permutation, seeded_entropy
+from e91.model.entropy import random_bits, random_choice, seeded_entropy
 from e91.model.messages import Channel, Message, Party
 from e91.model.policy import Policy, SecurityModel
 from e91.model.records import (
@@ -140,12 +140,6 @@ def test_bits_are_fair_and_neighbours_independent():
 
 def test_entropy_repeats_for_equal_seeds_only():
     assert seeded_entropy(1)(32) == seeded_entropy(1)(32) != seeded_entropy(2)(32)
-
-
-def test_a_permutation_holds_everything_once():
-    order = random_permutation(seeded_entropy(3), 1000)
-    assert sorted(order.tolist()) == list(range(1000))
-    assert order.tolist() != list(range(1000))
 
 
 def test_a_channel_counts_each_disclosed_bit_once():

@@ -28,6 +28,14 @@ ROUNDS = 30_000
 TSIRELSON = 2 * math.sqrt(2)
 
 
+def pair_table(settings, pairs):
+    """A boolean table, shape (Alice's settings, Bob's settings), true at ``pairs``."""
+    table = np.zeros((len(settings.alice_angles), len(settings.bob_angles)), bool)
+    for pair in pairs:
+        table[pair] = True
+    return table
+
+
 def session(device=None, *, rounds=ROUNDS, seed=2, policy=POLICY, **options):
     device = device or exact_device(visibility=0.97, seed=1)
     return run(device, rounds=rounds, policy=policy, seed=seed, **options)
@@ -123,8 +131,8 @@ def test_key_rounds_and_revealed_rounds_are_never_shared():
     device = exact_device(visibility=0.97, seed=1)
     report = session(device, transmission=spy)
     x, y = (np.frombuffer(bodies[party, "settings"], np.uint8) for party in Party)
-    key_round = EKERT.pair_table(EKERT.key_pairs)[x, y]
-    test_round = EKERT.pair_table(tuple(pair for pair, _ in EKERT.chsh_pairs))[x, y]
+    key_round = pair_table(EKERT, EKERT.key_pairs)[x, y]
+    test_round = pair_table(EKERT, tuple(pair for pair, _ in EKERT.chsh_pairs))[x, y]
     assert not np.any(key_round & test_round)
     revealed = np.unpackbits(np.frombuffer(bodies[Party.ALICE, "sample"], np.uint8))
     assert report.evidence.sample_size == revealed.sum()
@@ -457,7 +465,7 @@ def test_chsh_terms_fit_the_angles_so_that_ideal_pairs_reach_tsirelson(settings)
 
 def test_key_pairs_agree_in_angle_not_merely_in_index():
     record = measure(exact_device(seed=9), 20_000, settings=EKERT, entropy=seeded_entropy(10))
-    key = EKERT.pair_table(EKERT.key_pairs)[record.alice.setting, record.bob.setting]
+    key = pair_table(EKERT, EKERT.key_pairs)[record.alice.setting, record.bob.setting]
     same_index = record.alice.setting == record.bob.setting
     wrong = record.alice.outcome != record.bob.outcome
     assert not np.any(wrong[key])

@@ -80,7 +80,7 @@ def reconcile(
         channel: Carries and records each message with the key bits it discloses.
 
     Returns:
-        Both reconciled keys; 2 in 90 000 of 100 bits still differed.  Verification tells.
+        Both reconciled keys.  Errors may be left (``benchmarks/cascade.py``); verification tells.
 
     Raises:
         ValueError: The keys differ in length, or an argument leaves its range.

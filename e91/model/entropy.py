@@ -51,11 +51,3 @@ def random_choice(entropy: Entropy, probabilities: tuple[float, ...], count: int
     for threshold in np.cumsum(probabilities)[:-1]:
         index += draws >= np.uint64(min(int(threshold * 2**64), 2**64 - 1))
     return index
-
-
-def random_permutation(entropy: Entropy, count: int) -> NDArray[np.intp]:
-    """Return a uniformly random order of ``count`` things, by sorting 64-bit draws.
-
-    Two equal draws (probability below count**2 / 2**65) leave their pair in order.
-    """
-    return np.argsort(np.frombuffer(entropy(8 * count), np.uint64), kind="stable")

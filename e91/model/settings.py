@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 Pair = tuple[int, int]
 
 
@@ -87,13 +84,6 @@ class Settings:
     def chsh_probability(self) -> float:
         """Probability that a round belongs to the Bell test."""
         return sum(self.pair_probability(pair) for pair, _ in self.chsh_pairs)
-
-    def pair_table(self, pairs: tuple[Pair, ...]) -> NDArray[np.bool_]:
-        """Return a boolean table, shape (Alice's settings, Bob's settings), true at ``pairs``."""
-        table = np.zeros((len(self.alice_angles), len(self.bob_angles)), bool)
-        for pair in pairs:
-            table[pair] = True
-        return table
 
     def biased(
         self, alice_probabilities: tuple[float, ...], bob_probabilities: tuple[float, ...]
