@@ -1,24 +1,29 @@
 """Error rates of unrevealed bits: coverage by enumeration, then by Monte Carlo."""
 
 import math
+from decimal import Decimal, localcontext
 from fractions import Fraction
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import gammaln
+from scipy.special import gammaln, rel_entr
 from scipy.stats import binom
 from statistical import acceptance, assert_binomial
 
 from e91.security.entropy import binary_entropy, capped, inverse_binary_entropy
+from e91.security.hypergeometric import log_tail, relative_entropy_exponent
 from e91.security.sampling import (
-    MOST_BITS,
     clopper_pearson_upper_bound,
     hypergeometric_upper_bound,
+    relative_entropy_upper_bound,
     serfling_deviation,
     serfling_upper_bound,
 )
+
+BOUNDS = [hypergeometric_upper_bound, relative_entropy_upper_bound, serfling_upper_bound]
 
 
 def chance(errors: int, *, total: int, bad: int, drawn: int) -> Fraction:
@@ -43,7 +48,7 @@ def miss_probability(bound, *, bad: int, revealed: int, hidden: int, epsilon: fl
 
 @pytest.mark.parametrize("epsilon", [1e-2, 1e-3])
 @pytest.mark.parametrize(("revealed", "hidden"), [(12, 18), (20, 10), (5, 30), (40, 40)])
-@pytest.mark.parametrize("bound", [hypergeometric_upper_bound, serfling_upper_bound])
+@pytest.mark.parametrize("bound", BOUNDS)
 def test_bound_fails_no_more_often_than_stated(bound, revealed, hidden, epsilon):
     worst = max(
         miss_probability(bound, bad=bad, revealed=revealed, hidden=hidden, epsilon=epsilon)
@@ -133,36 +138,117 @@ def test_monte_carlo_draws_match_the_exact_miss_probability():
         if (600 - e) / 18_000
         > hypergeometric_upper_bound(e, revealed=2000, hidden=18_000, epsilon=1e-2) + 1e-12
     )
-    exact = math.exp(log_tail(critical, total=20_000, bad=600, drawn=2000))
+    exact = math.exp(log_gamma_tail(critical, total=20_000, bad=600, drawn=2000))
     drawn = int((random.hypergeometric(600, 19_400, 2_000, size=400_000) <= critical).sum())
     assert_binomial(drawn, 400_000, exact, must_detect=1.2 * exact)
     assert exact <= 1e-2
 
 
-def log_tail(errors: int, *, total: int, bad: int, drawn: int) -> float:
-    """Log P(sample errors <= errors) by a plain sum of log-gamma terms, the second route."""
+def log_gamma_tail(errors: int, *, total: int, bad: int, drawn: int) -> float:
+    """Log P(sample errors <= errors) by a plain sum of log-gamma terms, for small totals."""
 
     def log_comb(n, k):
         return gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0)
 
-    e = np.arange(max(0, errors - 300_000, drawn - (total - bad)), errors + 1, dtype=float)
+    e = np.arange(max(0, drawn - (total - bad)), errors + 1, dtype=float)
     terms = log_comb(bad, e) + log_comb(total - bad, drawn - e) - log_comb(total, drawn)
     return float(terms.max() + np.log(np.exp(terms - terms.max()).sum()))
 
 
+# --- the tail by a second route, to 10^18 bits ----------------------------------------------------
+
+
+def log_factorial(n: Decimal) -> Decimal:
+    """Stirling's series in 60 digits, after a shift to 30 or more; also between whole numbers."""
+    shift = Decimal(0)
+    while n < 30:
+        n += 1
+        shift += n.ln()
+    two_pi = Decimal("6.283185307179586476925286766559005768394338798750211641949889")
+    numbers = [(1, 12), (-1, 360), (1, 1260), (-1, 1680), (1, 1188), (-691, 360360), (1, 156)]
+    series = sum(Decimal(a) / (b * n ** (2 * i + 1)) for i, (a, b) in enumerate(numbers))
+    return n * n.ln() - n + (two_pi * n).ln() / 2 + series - shift
+
+
+def log_tail_in_decimals(a: int, b: int, c: int, d: int) -> float:
+    """The tail as an Euler-Maclaurin sum: Gauss's integral, half the first term, derivatives.
+
+    Terms are quotients of factorials of 60 digits: 10^15 log 10^15 loses 17 of them.
+    """
+    with localcontext() as context:
+        context.prec = 60
+        margins = sum(log_factorial(Decimal(m)) for m in (a + b, c + d, a + c, b + d))
+        margins -= log_factorial(Decimal(a + b + c + d))
+
+        def log_term(below: float) -> float:
+            i = Decimal(below)
+            return float(margins - sum(map(log_factorial, (a - i, b + i, c + i, d - i))))
+
+        width = 1 / math.sqrt(sum(1 / cell for cell in (a, b, c, d)))
+        slope = log_term(0.5) - log_term(-0.5)
+        depth = width * (math.hypot(slope * width, 9.5) + slope * width)  # there, e^-45 is left
+        nodes, weights = np.polynomial.legendre.leggauss(60)
+        first = log_term(0)
+        terms = np.exp([log_term(depth * (1 + node) / 2) - first for node in nodes])
+        bend = log_term(1) - 2 * first + log_term(-1)
+        ends = 0.5 - slope / 12 + (slope**3 + 3 * slope * bend) / 720
+        return first + math.log(depth / 2 * float(weights @ terms) + ends)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_tail_of_a_small_table_is_the_sum_of_its_fractions(seed):
+    random = np.random.default_rng(seed)
+    total = int(random.integers(2, 400))
+    drawn, bad = (int(n) for n in random.integers(1, total, size=2))
+    for errors in range(max(0, bad + drawn - total), bad * drawn // total + 1):
+        exact = sum(
+            chance(e, total=total, bad=bad, drawn=drawn)
+            for e in range(max(0, bad + drawn - total), errors + 1)
+        )
+        table = (errors, bad - errors, drawn - errors, total - bad - drawn + errors)
+        log_exact = math.log(exact.numerator) - math.log(exact.denominator)
+        assert log_tail(*table) == pytest.approx(log_exact, abs=1e-11)
+
+
+@pytest.mark.parametrize("deviations", [0.1, 2, 6.4, 16])
+@pytest.mark.parametrize("share", [0.5, 0.01])
+@pytest.mark.parametrize("total", [10**8, 10**10, 10**12, 10**15, 10**18])
+def test_tail_of_a_large_table_is_bounded_from_above_and_closely(total, share, deviations):
+    drawn, bad = round(share * total), total // 30
+    spread = math.sqrt(bad * (total - bad) * share * (1 - share) / total)
+    errors = round(bad * share - deviations * spread)
+    table = (errors, bad - errors, drawn - errors, total - bad - drawn + errors)
+    excess = log_tail(*table) - log_tail_in_decimals(*table)
+    rounding = 1e-9 + 3e-14 * math.sqrt(total)
+    assert -rounding <= excess <= 2e-4 + rounding
+
+
+def test_second_route_is_right_where_fractions_reach():
+    exact = sum(chance(e, total=5000, bad=1000, drawn=500) for e in range(81))
+    assert log_tail_in_decimals(80, 920, 420, 3580) == pytest.approx(
+        math.log(exact.numerator) - math.log(exact.denominator), abs=1e-6
+    )
+
+
 @pytest.mark.parametrize(
-    ("total", "revealed"), [(10**6, 10**5), (10**9, 10**8), (10**9, 5 * 10**8), (MOST_BITS, 10**9)]
+    ("total", "revealed"),
+    [(10**7, 10**6), (10**9, 10**8), (10**12, 10**10), (10**15, 10**14), (10**15, 5 * 10**14)],
 )
-@pytest.mark.parametrize("epsilon", [1e-6, 1e-20])
-def test_bound_holds_its_epsilon_up_to_the_largest_block(total, revealed, epsilon):
+@pytest.mark.parametrize("epsilon", [1e-1, 1e-6, 1e-30, 1e-61])
+def test_bound_holds_its_epsilon_at_any_size(total, revealed, epsilon):
     errors, hidden = revealed // 50, total - revealed
+
+    def log_chance(bad: int) -> float:
+        return log_tail_in_decimals(
+            errors, bad - errors, revealed - errors, total - revealed - bad + errors
+        )
+
     rate = hypergeometric_upper_bound(errors, revealed=revealed, hidden=hidden, epsilon=epsilon)
     bad = errors + round(rate * hidden)
-    last = log_tail(errors, total=total, bad=bad, drawn=revealed)
-    beyond = log_tail(errors, total=total, bad=bad + 1, drawn=revealed)
-    # Log-gamma of 10^9 carries an error of 1e-5, one error more changes the log by 1e-4 or more.
-    assert last > math.log(epsilon) - 3e-4
-    assert beyond < math.log(epsilon) + 3e-4
+    assert log_chance(bad + 1) <= math.log(epsilon)
+    # And it is no looser than it says: a little less would break the promise.
+    less = bad - math.ceil(2e-4 * (bad - errors * total // revealed)) - 1
+    assert log_chance(less) > math.log(epsilon)
 
 
 # --- properties -----------------------------------------------------------------------------------
@@ -185,6 +271,79 @@ def test_more_errors_or_more_caution_never_lower_the_bound(revealed, hidden, dat
     assert hypergeometric_upper_bound(errors + 1, **sample, epsilon=1e-3) >= base - 1 / hidden
 
 
+@given(st.integers(1, 200), st.integers(1, 200), st.floats(1e-30, 0.9), st.data())
+def test_relative_entropy_is_never_below_the_bound_by_fractions(revealed, hidden, epsilon, data):
+    errors = data.draw(st.integers(0, revealed))
+    found = relative_entropy_upper_bound(errors, revealed=revealed, hidden=hidden, epsilon=epsilon)
+    bad = errors + round(found * hidden) + 1  # the first total that it excludes
+    total = revealed + hidden
+    assert bad > errors + hidden or Fraction(epsilon) >= sum(
+        chance(e, total=total, bad=bad, drawn=revealed)
+        for e in range(max(0, bad - hidden), min(errors, bad) + 1)
+    )
+
+
+@given(st.integers(0, 500), st.integers(1, 500), st.integers(1, 500), st.integers(1, 500))
+def test_relative_entropy_is_its_definition_in_both_roles(a, b, c, d):
+    bits = a + b + c + d
+
+    def divergence(part: int, size: int) -> float:
+        q, p = part / size, (a + b) / bits
+        return size * float(rel_entr(q, p) + rel_entr(1 - q, 1 - p))
+
+    expected = max(divergence(a, a + c), divergence(b, b + d)) if a * d < b * c else 0
+    assert relative_entropy_exponent(a, b, c, d) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize(("revealed", "hidden"), [(200, 2000), (2000, 200)])
+def test_each_role_of_relative_entropy_is_the_tighter_one_somewhere(revealed, hidden):
+    # The smaller of the two parts gives the larger exponent.
+    a, b = revealed // 50, hidden // 5
+    c, d = revealed - a, hidden - b
+    p = (a + b) / (revealed + hidden)
+    roles = [
+        size * float(rel_entr(part / size, p) + rel_entr(1 - part / size, 1 - p))
+        for part, size in ((a, revealed), (b, hidden))
+    ]
+    assert (roles[0] > roles[1]) == (revealed < hidden)
+    assert relative_entropy_exponent(a, b, c, d) == pytest.approx(max(roles), rel=1e-9)
+
+
+SIZES = [2 * 10**power for power in range(1, 16)]
+EPSILONS = [10.0**-power for power in (1, 2, 3, 6, 10, 20, 30, 61)]
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.9])
+@pytest.mark.parametrize("rate", [0.0, 0.02, 0.3])
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_bounds_are_monotone_from_ten_bits_to_ten_to_the_fifteen(bound, rate, share):
+    found = {}
+    for total, epsilon in product(SIZES, EPSILONS):
+        revealed = round(share * total)
+        errors = math.ceil(rate * revealed)
+        sample = {"revealed": revealed, "hidden": total - revealed, "epsilon": epsilon}
+        found[total, epsilon] = bound(errors, **sample)
+        more = min(revealed, errors + max(1, errors // 1000))
+        assert bound(more, **sample) >= found[total, epsilon] - 1 / sample["hidden"]
+        assert errors / revealed <= found[total, epsilon] <= 1
+    for total, (likely, rare) in product(SIZES, pairwise(EPSILONS)):
+        assert found[total, likely] <= found[total, rare]
+    for (small, large), epsilon in product(pairwise(SIZES), EPSILONS):
+        # ceil(rate * revealed) errors, and one more, are above the rate in a small sample only.
+        assert found[large, epsilon] <= found[small, epsilon] + 1e-15
+    assert found[SIZES[-1], 1e-61] < rate + 1e-5
+
+
+@pytest.mark.parametrize(("total", "epsilon"), list(product(SIZES, EPSILONS)))
+def test_closed_bounds_are_never_below_the_exact_one(total, epsilon):
+    for share, rate in product((0.5, 0.1, 0.9), (0.0, 0.01, 0.2)):
+        revealed = round(share * total)
+        sample = {"revealed": revealed, "hidden": total - revealed, "epsilon": epsilon}
+        exact, entropic, serfling = (bound(int(rate * revealed), **sample) for bound in BOUNDS)
+        assert exact <= entropic
+        assert exact <= serfling * (1 + 1e-9)
+
+
 def test_a_tie_is_resolved_against_us():
     # One wrong bit of 18 hides from a sample of 9 with probability exactly 1/2.
     assert hypergeometric_upper_bound(0, revealed=9, hidden=9, epsilon=0.5) == 1 / 9
@@ -198,6 +357,7 @@ def test_serfling_deviation_is_the_inverse_of_its_tail():
 
 def test_all_wrong_sample_leaves_everything_possible():
     assert hypergeometric_upper_bound(10, revealed=10, hidden=20, epsilon=1e-3) == 1
+    assert relative_entropy_upper_bound(10, revealed=10, hidden=20, epsilon=1e-3) == 1
     assert serfling_upper_bound(10, revealed=10, hidden=20, epsilon=1e-3) == 1
     assert clopper_pearson_upper_bound(10, trials=10, epsilon=1e-3) == 1
 
@@ -238,7 +398,7 @@ def test_inverse_reaches_its_ends():
 # --- guards ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bound", [hypergeometric_upper_bound, serfling_upper_bound])
+@pytest.mark.parametrize("bound", BOUNDS)
 @pytest.mark.parametrize(
     ("errors", "revealed", "hidden", "epsilon", "sentence"),
     [
@@ -248,6 +408,15 @@ def test_inverse_reaches_its_ends():
         (0, 0, 10, 1e-3, "`revealed` must be a whole number from 1"),
         (0, 10, 0, 1e-3, "`hidden` must be a whole number from 1"),
         (0, 10, math.inf, 1e-3, "`hidden` must be a whole number from 1"),
+        (0, 10, math.nan, 1e-3, "`hidden` must be a whole number from 1"),
+        (0, -10, 10, 1e-3, "`revealed` must be a whole number from 1"),
+        (True, 10, 10, 1e-3, "`errors` must be a whole number from 0, but is True"),
+        (0, np.True_, 10, 1e-3, "`revealed` must be a whole number from 1"),
+        (0, 10, 10**18 + 1, 1e-3, r"`hidden` must be at most 10\^18"),
+        (0, 10**400, 10, 1e-3, r"`revealed` must be at most 10\^18"),
+        (0, 10, 10, True, "`epsilon` must lie strictly"),
+        (0, 10, 10, -1e-3, "`epsilon` must lie strictly"),
+        (0, 10, 10, math.inf, "`epsilon` must lie strictly"),
         (0, 10, 10, 0.0, "`epsilon` must lie strictly"),
         (0, 10, 10, 1.0, "`epsilon` must lie strictly"),
         (0, 10, 10, math.nan, "`epsilon` must lie strictly"),
@@ -256,11 +425,6 @@ def test_inverse_reaches_its_ends():
 def test_impossible_samples_are_refused(bound, errors, revealed, hidden, epsilon, sentence):
     with pytest.raises(ValueError, match=sentence):
         bound(errors, revealed=revealed, hidden=hidden, epsilon=epsilon)
-
-
-def test_block_beyond_the_checked_size_is_refused():
-    with pytest.raises(ValueError, match="must be at most 2000000000"):
-        hypergeometric_upper_bound(0, revealed=MOST_BITS, hidden=1, epsilon=1e-3)
 
 
 @pytest.mark.parametrize(
