@@ -6,12 +6,13 @@ from math import sqrt
 
 from scipy.stats import binom
 
-from e91.model.evidence import Evidence
+from e91.model.evidence import Evidence, Sample
 from e91.model.policy import Policy
+from e91.model.records import Leak
 from e91.model.settings import Settings
 from e91.security.entropy import binary_entropy
 from e91.session import check_rounds
-from e91.verdict import judge
+from e91.verdict import FALSE_ALARM, verdict_of
 
 # Measured, not proved (``python benchmarks/cascade.py 30000``), and to this precision only at up to
 # 1,000 bits: Cascade leaves an error in about one frame in 10^4 at the most, and discloses, per
@@ -36,10 +37,11 @@ def refusal_bound(
         settings: Angles and choice probabilities.
         rounds: Pairs to send.
         visibility: Of independent Werner pairs, without losses, 0 to 1.
-        policy: The session's policy.
+        policy: The session's policy; its theorem must look at totals, not at each key basis.
 
     Returns:
-        The smallest of 1e-1, 1e-2, ... 1e-12 that can be stated, plus 1e-4 for Cascade; 1 if none.
+        The smallest of 1e-1, 1e-2, ... 1e-12 that can be stated, plus 1e-4 for Cascade and
+        2e-9 for the tests of the settings and of signalling; 1 if none.
 
     Not promised: anything for correlated or lossy pairs.  The efficiency of Cascade is measured
     (at most 1.25), not proved.
@@ -55,12 +57,16 @@ def refusal_bound(
     if not 0 <= visibility <= 1:
         raise ValueError(f"`visibility` must lie in [0, 1], but is {visibility}.")
     policy = policy or Policy()
+    if policy.proof.fixes_errors_beforehand:
+        raise ValueError(
+            f"`policy` must name a theorem that looks at totals, but names `{policy.proof.value}`."
+        )
     accepted = [
         level
         for level in _LEVELS
         if _accepts_worst(settings, rounds, visibility, policy, delta=level / 13)
     ]
-    return min(accepted) + _FRAME_FAILURE if accepted else 1.0
+    return min(accepted) + _FRAME_FAILURE + 2 * FALSE_ALARM if accepted else 1.0
 
 
 def _accepts_worst(
@@ -78,16 +84,21 @@ def _accepts_worst(
     error_rate = (1 - visibility) / 2
     losses = [n - won for n, won in zip(tests, wins, strict=True)]
     evidence = Evidence(
-        same=tuple(w if s > 0 else lost for w, lost, s in zip(wins, losses, signs, strict=True)),
-        different=tuple(
-            lost if s > 0 else w for w, lost, s in zip(wins, losses, signs, strict=True)
+        tests=tuple(
+            (won, lost, 0, 0) if sign > 0 else (lost, won, 0, 0)
+            for won, lost, sign in zip(wins, losses, signs, strict=True)
         ),
-        sample_size=sample,
-        sample_errors=few(sample, error_rate),
-        key_size=size,
-        coincidences=rounds,
+        samples=_divided(settings, size=size, sample=sample, errors=few(sample, error_rate)),
+        pair_counts=((rounds,),),
     )
     errors = int(binom.isf(delta, size, error_rate)) if size else 0
     entropy = binary_entropy(min(0.5, errors / size)) if size else 1.0
-    leaked = 2 * (int(_EFFICIENCY * size * entropy) + _CLOSING_BITS)
-    return judge(evidence, settings=settings, policy=policy, leaked_bits=leaked).abort is None
+    leaked = int(_EFFICIENCY * size * entropy) + _CLOSING_BITS
+    leak = Leak(leaked, leaked)
+    return verdict_of(evidence, settings=settings, policy=policy, leak=leak).abort is None
+
+
+def _divided(settings: Settings, *, size: int, sample: int, errors: int) -> tuple[Sample, ...]:
+    """Spread the totals over the key pairs; the theorems that are covered see only totals."""
+    empty = Sample(0, 0, 0)
+    return Sample(size, sample, errors), *(empty for _ in settings.key_pairs[1:])

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
-from e91.model.records import QberEstimate
+from e91.model.records import ChshEstimate, QberEstimate
 from e91.report import SessionReport
+from e91.security.secret_length import split
+
+TSIRELSON = 2 * math.sqrt(2)
 
 _WIDTH = 72
 
@@ -39,12 +42,15 @@ def _sent(report: SessionReport) -> list[str]:
 def _tested(report: SessionReport) -> list[str]:
     found, qber = report.chsh, report.qber
     value = "-" if found.value is None else f"{found.value:.4f} ± {found.standard_error:.4f}"
+    limits = f"(local models: at most 2, quantum: {TSIRELSON:.4f})"
+    if found.value is not None and found.value > TSIRELSON:
+        limits = f"({_beyond(found)}; it earns no more key than {TSIRELSON:.4f})"
     rate = "-" if qber.rate is None else f"{qber.rate:.2%} ± {_sampling_error(qber):.2%}"
     if qber.rate == 0:
         rate = f"no error in {qber.revealed:,} bits"
     return [
         _rule("Bell test"),
-        _row("S", f"{value}   (local models: at most 2, quantum: {2 * math.sqrt(2):.4f})"),
+        _row("S", f"{value}   {limits}"),
         _row("S is at least", f"{_floor(found.lower_bound)}   except with probability "
              f"{report.policy.epsilon:g}"),
         _row("p-value, local model", rounded_up(found.p_value)),
@@ -59,8 +65,8 @@ def _budget(report: SessionReport) -> list[str]:
         ("next session's authentication", -float(report.authentication_bits)),
     ]
     lines = [_rule("Key budget, bits")]
-    lines += [f"  {name:<36}{bits:>+14,.0f}" for name, bits in terms if bits]
-    return [*lines, f"  {'secret key':<36}{report.secret_bits:>14,}"]
+    lines += [f"  {name:<40}{bits:>+14,.0f}" for name, bits in terms if bits]
+    return [*lines, f"  {'secret key':<40}{report.secret_bits:>14,}"]
 
 
 def _verdict(report: SessionReport) -> list[str]:
@@ -70,10 +76,32 @@ def _verdict(report: SessionReport) -> list[str]:
     else:
         verdict = f"NO KEY: {report.abort.value}"
     lines = [_rule("Verdict"), *_wrapped(verdict)]
-    lines += _wrapped(f"Security model {policy.security.value}. {report.assumptions}")
+    if report.abort is None:
+        lines += _wrapped(_epsilons(report))
+    if report.length is not None:
+        name, bits = report.length.limit
+        lines += _wrapped(f"Limited most by the term '{name}': {-bits:,.0f} bits.")
+    lines += _wrapped(
+        f"Security model {policy.security.value}, theorem {policy.proof.value}. "
+        f"{report.assumptions}"
+    )
     if report.seed is not None:
         lines += _wrapped(f"Seeded with {report.seed}: reproducible, and therefore not secret.")
     return [*lines, f"  {report.seconds:.2f} s"]
+
+
+def _epsilons(report: SessionReport) -> str:
+    budget, refused = split(report.policy.epsilon), report.completeness
+    honest = (
+        "no completeness is stated"
+        if refused is None or refused >= 1
+        else f"an honest link like this one is refused with probability at most "
+        f"{rounded_up(refused)}"
+    )
+    return (
+        f"One block, one run: secrecy {budget.secrecy:.2g}, correctness {budget.correctness:.2g}, "
+        f"authentication {budget.authentication:.2g}; {honest}."
+    )
 
 
 def _rule(title: str) -> str:
@@ -97,6 +125,13 @@ def _wrapped(text: str, *, width: int = _WIDTH) -> list[str]:
 def _sampling_error(qber: QberEstimate) -> float:
     rate = qber.rate or 0.0
     return math.sqrt(rate * (1 - rate) / qber.revealed)
+
+
+def _beyond(found: ChshEstimate) -> str:
+    excess = (found.value or 0.0) - TSIRELSON
+    if not found.standard_error:
+        return f"beyond quantum theory by {excess:.4f}, with no error bar"
+    return f"beyond quantum theory by {excess / found.standard_error:.1f} standard errors"
 
 
 def _floor(value: float) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import html
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.evidence import Evidence
 from e91.model.policy import Policy
-from e91.model.records import ChshEstimate, QberEstimate, SecretKey, SecretLength
+from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretKey, SecretLength
 from e91.model.settings import Settings
+from e91.security.secret_length import split
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +46,7 @@ class SessionReport:
         evidence: The public counts after sifting.
         chsh: The Bell test.
         qber: The error estimate.
-        leaked_bits: Key bits in all messages of both parties.
+        leak: Key bits in all messages, by party.
         authentication_bits: Pre-shared key bits that were consumed.
         length: How the key length came about, before authentication; None if the session ended
             before.
@@ -61,7 +63,7 @@ class SessionReport:
     evidence: Evidence
     chsh: ChshEstimate
     qber: QberEstimate
-    leaked_bits: int
+    leak: Leak
     authentication_bits: int
     length: SecretLength | None
     assumptions: str
@@ -95,9 +97,34 @@ class SessionReport:
         return 0 if self.abort is not None else len(self.keys.alice)
 
     @property
+    def leaked_bits(self) -> int:
+        """Key bits in all messages of both parties."""
+        return self.leak.total
+
+    @property
     def sifted_bits(self) -> int:
         """Key rounds, the revealed ones included."""
         return self.evidence.key_size + self.evidence.sample_size
+
+    @property
+    def completeness(self) -> float | None:
+        """Bound on how often an honest link like this one is refused; None if none is stated.
+
+        The link is one of independent Werner pairs with the smaller of the visibilities that S
+        and the QBER suggest; for lossy links and for theorems that look at each basis nothing is
+        stated.
+        """
+        from e91.completeness import refusal_bound
+
+        whole = self.evidence.coincidences == self.rounds and not self.policy.flip_probability
+        if self.chsh.value is None or self.qber.rate is None or not whole:
+            return None
+        if self.policy.proof.fixes_errors_beforehand:
+            return None
+        visibility = min(1.0, self.chsh.value / (2 * math.sqrt(2)), 1 - 2 * self.qber.rate)
+        return refusal_bound(
+            self.settings, rounds=self.rounds, visibility=max(0.0, visibility), policy=self.policy
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the public contents as plain values, ready for JSON; no key bits."""
@@ -106,8 +133,11 @@ class SessionReport:
             "settings": self.settings.name,
             "device": self.device,
             "security": self.policy.security.value,
+            "theorem": self.policy.proof.value,
             "assumptions": self.assumptions,
             "epsilon": self.policy.epsilon,
+            "budget": vars(split(self.policy.epsilon)),
+            "completeness": self.completeness,
             "seed": self.seed,
             "chsh": vars(self.chsh),
             "qber": {
@@ -118,8 +148,11 @@ class SessionReport:
             "coincidences": self.evidence.coincidences,
             "sifted_bits": self.sifted_bits,
             "leaked_bits": self.leaked_bits,
+            "leaked_by_alice": self.leak.alice,
             "authentication_bits": self.authentication_bits,
             "phase_error": self.length.phase_error if self.length else None,
+            "length_terms": dict(self.length.terms) if self.length else None,
+            "limited_by": self.length.limit[0] if self.length else None,
             "secret_bits": self.secret_bits,
             "abort": self.abort.name if self.abort else None,
             "reason": self.abort.value if self.abort else None,

@@ -7,7 +7,15 @@ import uuid
 from dataclasses import dataclass, replace
 from numbers import Integral
 
-from e91.distillation import amplification, authentication, cascade, sifting, verification
+from e91 import theorems
+from e91.distillation import (
+    amplification,
+    authentication,
+    cascade,
+    preprocessing,
+    sifting,
+    verification,
+)
 from e91.model.bits import Bits, Device, pack
 from e91.model.entropy import (
     Entropy,
@@ -22,6 +30,7 @@ from e91.model.messages import Channel, Message, Party, Transmission, honest_tra
 from e91.model.policy import Policy, SecurityModel
 from e91.model.records import (
     DetectionRecord,
+    Leak,
     PartyRecord,
     ReconciledKey,
     Release,
@@ -30,10 +39,9 @@ from e91.model.records import (
 )
 from e91.model.settings import EKERT, Settings
 from e91.report import Keys, SessionReport
-from e91.security import secret_length
 from e91.verdict import Verdict, check_policy, judge
 
-NOTHING_YET = Evidence((0,) * 4, (0,) * 4, 0, 0, 0, 0)
+NOTHING_YET = Evidence(((0,) * 4,) * 4, (), ())
 """The evidence before the first announcement."""
 
 MAXIMUM_ROUNDS = 50_000_000
@@ -73,7 +81,7 @@ def run(
         >>> from e91.devices.exact import exact_device
         >>> report = run(exact_device(visibility=0.97, seed=1), rounds=100_000, seed=2)
         >>> report.abort is None, report.chsh.lower_bound > 2, report.key
-        (True, True, SecretKey(6658 bits))
+        (True, True, SecretKey(9102 bits))
     """
     started = time.perf_counter()
     settings = _settings_of(device, settings)
@@ -99,10 +107,10 @@ def run(
         evidence=verdict.evidence,
         chsh=verdict.chsh,
         qber=verdict.qber,
-        leaked_bits=channel.disclosed_bits,
+        leak=Leak(*map(channel.disclosed_by, Party)),
         authentication_bits=authentication.AUTHENTICATION_BITS if tagged else 0,
         length=verdict.length,
-        assumptions=secret_length.STATEMENTS[policy.security],
+        assumptions=theorems.STATEMENTS[policy.proof],
         abort=verdict.abort,
         seconds=time.perf_counter() - started,
         _keys=_keys(made, policy, reproducible=seed is not None),
@@ -178,16 +186,17 @@ def distil(
         )
         verdict = judge(alice.evidence, settings=settings, policy=policy)
         if verdict.abort is None:
+            flip = policy.flip_probability
             keys = cascade.reconcile(
-                alice.key,
+                preprocessing.flip(alice.key, probability=flip, entropy=entropy),
                 bob.key,
-                error_rate=_expected_error_rate(alice.evidence),
+                error_rate=_expected_error_rate(alice.evidence, flip=flip),
                 permutation_seed=entropy(cascade.SEED_BYTES),
                 channel=channel,
             )
             verified = verify(*keys, entropy=entropy, channel=channel)
-            leak = channel.disclosed_bits
-            verdict = judge(alice.evidence, settings=settings, policy=policy, leaked_bits=leak)
+            leak = Leak(*map(channel.disclosed_by, Party))
+            verdict = judge(alice.evidence, settings=settings, policy=policy, leak=leak)
             if verified is None:
                 verdict = replace(verdict, abort=Abort.KEYS_DIFFER)
             elif verdict.abort is None and verdict.length is not None:
@@ -224,9 +233,10 @@ def amplify(
     )
 
 
-def _expected_error_rate(evidence: Evidence) -> float:
+def _expected_error_rate(evidence: Evidence, *, flip: float) -> float:
     # Laplace's rule of succession: a sample without an error does not mean a key without one.
-    return min(0.5, (evidence.sample_errors + 1) / (evidence.sample_size + 2))
+    error = min(0.5, (evidence.sample_errors + 1) / (evidence.sample_size + 2))
+    return error + flip - 2 * error * flip
 
 
 def _keys(made: Distilled, policy: Policy, *, reproducible: bool) -> Keys | None:

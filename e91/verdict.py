@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from e91.bell import chsh, phase_errors
+import numpy as np
+from numpy.typing import NDArray
+
+from e91 import theorems
+from e91.bell import chsh, correlators
 from e91.distillation import authentication, verification
 from e91.model.errors import Abort
 from e91.model.evidence import Evidence
-from e91.model.policy import Policy, SecurityModel
-from e91.model.records import ChshEstimate, QberEstimate, SecretLength
+from e91.model.policy import Policy
+from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretLength
 from e91.model.settings import Settings
 from e91.security import sampling, secret_length
+
+NOTHING_LEAKED = Leak()
+
+FALSE_ALARM = 1e-9
+"""Probability with which an honest session fails the test of its settings, and of signalling."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +43,45 @@ class Verdict:
 
 
 def judge(
-    evidence: Evidence, *, settings: Settings, policy: Policy, leaked_bits: int = 0
+    evidence: Evidence, *, settings: Settings, policy: Policy, leak: Leak = NOTHING_LEAKED
 ) -> Verdict:
     """Return the verdict on the public evidence.
 
-    A key may be released only if the lower bound on S exceeds 2 *and* the security model leaves
+    First two sanity tests, each with a false-alarm probability of `FALSE_ALARM`: the setting pairs
+    occur as often as declared, and no party's outcomes depend on the other's setting.  Then
+    `verdict_of`.
+
+    Args:
+        evidence: The counts after sifting.
+        settings: Which pairs made them, with their probabilities.
+        policy: Theorem and epsilon.
+        leak: Key bits disclosed so far.
+    """
+    verdict = verdict_of(evidence, settings=settings, policy=policy, leak=leak)
+    if verdict.abort is Abort.TOO_FEW_ROUNDS:
+        return verdict
+    declared = np.outer(settings.alice_probabilities, settings.bob_probabilities)
+    seen = np.array(evidence.pair_counts)
+    if correlators.settings_p_value(seen, probabilities=declared) <= FALSE_ALARM:
+        return replace(verdict, abort=Abort.SETTINGS_SKEWED)
+    if correlators.no_signalling_p_value(_outcome_table(evidence, settings)) <= FALSE_ALARM:
+        return replace(verdict, abort=Abort.SIGNALLING)
+    return verdict
+
+
+def verdict_of(
+    evidence: Evidence, *, settings: Settings, policy: Policy, leak: Leak = NOTHING_LEAKED
+) -> Verdict:
+    """Return the verdict on counts of settings and outcomes that are taken to be sound.
+
+    A key may be released only if the lower bound on S exceeds 2 *and* the policy's theorem leaves
     more bits than the next session's authentication needs.
 
     Args:
         evidence: The counts after sifting.
         settings: Which pairs made them, with their probabilities.
-        policy: Security model and epsilon.
-        leaked_bits: Key bits disclosed so far, both parties' together.
+        policy: Theorem and epsilon.
+        leak: Key bits disclosed so far.
     """
     found = chsh.estimate(
         evidence.same, evidence.different, settings=settings, epsilon=policy.epsilon
@@ -53,7 +89,7 @@ def judge(
     qber = _qber(evidence, policy.epsilon)
     if found.value is None or qber.rate is None or evidence.key_size == 0:
         return Verdict(evidence, found, qber, abort=Abort.TOO_FEW_ROUNDS)
-    length = _length(evidence, found, settings, policy, leaked_bits)
+    length = theorems.secret_bits(theorems.Case(evidence, settings, policy, found, qber, leak))
     abort = None
     if not found.lower_bound > 2:
         abort = Abort.NO_VIOLATION
@@ -62,11 +98,21 @@ def judge(
     return Verdict(evidence, found, qber, length, abort)
 
 
+def _outcome_table(evidence: Evidence, settings: Settings) -> NDArray[np.int64]:
+    """Return the Bell-test counts with axes x, y, a, b."""
+    pairs = [pair for pair, _ in settings.chsh_pairs]
+    alice, bob = (sorted({pair[party] for pair in pairs}) for party in (0, 1))
+    table = np.zeros((2, 2, 2, 2), np.int64)
+    for (x, y), counts in zip(pairs, evidence.tests, strict=True):
+        table[alice.index(x), bob.index(y)] = np.reshape(counts, (2, 2))
+    return table
+
+
 def check_policy(rounds: int, *, settings: Settings, policy: Policy) -> None:
     """Check that ``settings`` can carry what ``policy`` promises.
 
     Raises:
-        ValueError: There are no key or CHSH pairs, one of them never occurs, the security model
+        ValueError: There are no key or CHSH pairs, one of them never occurs, the theorem
             does not fit the angles, or epsilon is smaller than the tags can give.
     """
     if not settings.chsh_pairs or not settings.key_pairs:
@@ -78,38 +124,16 @@ def check_policy(rounds: int, *, settings: Settings, policy: Policy) -> None:
         raise ValueError(
             f"Every key and CHSH pair must have a positive probability, but {never[0]} has none."
         )
-    if policy.security is SecurityModel.TRUSTED_ANALYSERS:
-        phase_errors.check_identity(settings)
-    else:
-        _check_reference(settings)
-    budget = secret_length.split(policy.epsilon).hashing
-    hashes = 2 * authentication.forgery_probability(16 * rounds)
-    if hashes + verification.collision_probability(rounds) > budget:
+    theorems.check_settings(settings, policy)
+    budget = secret_length.split(policy.epsilon)
+    if (
+        2 * authentication.forgery_probability(16 * rounds) > budget.authentication
+        or verification.collision_probability(rounds) > budget.correctness
+    ):
         raise ValueError(
             f"`epsilon` must be at least 1e-20, what the tags of a session can give, but is "
             f"{policy.epsilon}."
         )
-
-
-def _length(
-    evidence: Evidence, found: ChshEstimate, settings: Settings, policy: Policy, leaked_bits: int
-) -> SecretLength:
-    if policy.security is SecurityModel.DEVICE_INDEPENDENT:
-        return secret_length.device_independent_length(
-            evidence.key_size,
-            chsh_lower_bound=found.lower_bound,
-            leaked_bits=leaked_bits,
-            epsilon=policy.epsilon,
-        )
-    phase = phase_errors.phase_error_bound(
-        evidence,
-        settings=settings,
-        revealed_fraction=policy.revealed_fraction,
-        epsilon=secret_length.split(policy.epsilon).estimation ** 2,
-    )
-    return secret_length.trusted_analysers_length(
-        evidence.key_size, phase_errors=phase, leaked_bits=leaked_bits, epsilon=policy.epsilon
-    )
 
 
 def _qber(evidence: Evidence, epsilon: float) -> QberEstimate:
@@ -120,13 +144,3 @@ def _qber(evidence: Evidence, epsilon: float) -> QberEstimate:
             errors, revealed=revealed, hidden=evidence.key_size, epsilon=epsilon
         )
     return QberEstimate(errors / revealed if revealed else None, bound, revealed, errors)
-
-
-def _check_reference(settings: Settings) -> None:
-    tests = [pair for pair, _ in settings.chsh_pairs]
-    for x, y in settings.key_pairs:
-        if x not in {pair[0] for pair in tests} and y not in {pair[1] for pair in tests}:
-            raise ValueError(
-                "In the device-independent model each key pair must share a setting with the Bell "
-                f"test, but ({x}, {y}) shares none."
-            )

@@ -25,8 +25,9 @@ ALLOWED = {
     "e91.distillation": ("e91.model", "numpy", "scipy", "cryptography", "numba", "llvmlite"),
     "e91.encryption": ("e91.model", "numpy", "cryptography"),
     "e91.devices": ("e91.model", "e91_circuits", "numpy", "numba", "cryptography", *QISKIT),
-    "e91.verdict": (*STAGES, "e91.model"),
-    "e91.session": (*STAGES, "e91.model", "e91.report", "e91.verdict", "numpy"),
+    "e91.theorems": ("e91.bell", "e91.security", "e91.model"),
+    "e91.verdict": (*STAGES, "e91.model", "e91.theorems", "numpy"),
+    "e91.session": (*STAGES, "e91.model", "e91.report", "e91.theorems", "e91.verdict", "numpy"),
     "e91_circuits": ("numpy", *QISKIT),
 }
 

@@ -80,7 +80,7 @@ def test_honest_session_makes_equal_keys(settings):
 def test_key_is_what_the_length_says_less_the_next_authentication_key():
     report = session()
     assert report.secret_bits == report.length.bits - authentication.AUTHENTICATION_BITS
-    assert -dict(report.length.terms)["disclosed by both parties"] == report.leaked_bits
+    assert -dict(report.length.terms)["error correction, Alice's bits"] == report.leak.alice
 
 
 def test_key_bits_are_unbiased():
@@ -156,12 +156,28 @@ def _without_bobs_tag(message):
     return None if (message.sender, message.subject) == (Party.BOB, "tag") else message
 
 
+def loses_photons_at_one_setting(x, y):
+    a, b = exact_device(seed=1)(x, y)
+    return np.where((x == 0) & (np.arange(len(x)) % 4 == 0), NO_CLICK, a), b
+
+
+def wired(x, y):
+    """Bob's outcome is Alice's setting in one round of ten."""
+    a, b = exact_device(seed=1)(x, y)
+    return a, np.where(np.arange(len(x)) % 10 == 0, x == 0, b)
+
+
 CAUSES = {
     "three rounds": (Abort.TOO_FEW_ROUNDS, {"rounds": 3}),
     "intercept and resend": (
         Abort.NO_VIOLATION,
         {"device": lambda: exact_device(attack=tapped(), seed=1)},
     ),
+    "photons lost at one setting": (
+        Abort.SETTINGS_SKEWED,
+        {"device": lambda: loses_photons_at_one_setting},
+    ),
+    "device that wires Alice's setting to Bob": (Abort.SIGNALLING, {"device": lambda: wired}),
     "device that always answers 0": (Abort.NO_VIOLATION, {"device": lambda: always_zero}),
     "noise": (
         Abort.NO_SECRET_LEFT,
@@ -564,7 +580,7 @@ def test_key_is_paid_for_every_bit_that_error_correction_told():
     report = session()
     terms = dict(report.length.terms)
     assert sum(terms.values()) == pytest.approx(report.length.bits, abs=1)
-    assert terms["disclosed by both parties"] < 0
+    assert terms["error correction, Alice's bits"] < 0
 
 
 def test_channel_counts_what_both_parties_disclose():

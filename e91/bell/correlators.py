@@ -84,7 +84,10 @@ def correlator(same: int, different: int, *, epsilon: float = 1e-6) -> Correlato
         raise ValueError("A correlator must have at least one round, but has none.")
     low = float(betaincinv(same, different + 1, epsilon / 2)) if same else 0.0
     high = float(betainccinv(same + 1, different, epsilon / 2)) if different else 1.0
-    return Correlator((same - different) / rounds, 2 * low - 1, 2 * high - 1, rounds)
+    # Rounded outwards: near 1 the last place of E may be worth as much as epsilon.
+    lower = max(-1.0, math.nextafter(2 * low - 1, -2.0))
+    upper = min(1.0, math.nextafter(2 * high - 1, 2.0))
+    return Correlator((same - different) / rounds, lower, upper, rounds)
 
 
 def chsh(

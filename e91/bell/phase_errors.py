@@ -75,9 +75,10 @@ def phase_error_bound(
     or lose photons depending on the setting.
 
     Examples:
+        >>> from e91.model.evidence import Sample
         >>> from e91.model.settings import EKERT
-        >>> evidence = Evidence((94_000, 17_000, 94_000, 94_000), (17_000, 94_000, 17_000, 17_000),
-        ...                     22_200, 333, 200_000, 1_000_000)
+        >>> alike, unlike = (47_000, 8_500, 8_500, 47_000), (8_500, 47_000, 47_000, 8_500)
+        >>> evidence = Evidence((alike, unlike, alike, alike), (Sample(200_000, 22_200, 333),), ())
         >>> bound = phase_error_bound(evidence, settings=EKERT, revealed_fraction=0.1,
         ...                           epsilon=1e-20)
         >>> round(bound / 200_000, 4)
@@ -89,7 +90,7 @@ def phase_error_bound(
     revealed = settings.key_probability * revealed_fraction / kept
     tests = [settings.pair_probability(pair) / kept for pair, _ in settings.chsh_pairs]
     scores = [1 / (_TSIRELSON * p) for p in tests]
-    rounds = sum(evidence.same) + sum(evidence.different) + evidence.sample_size + evidence.key_size
+    rounds = evidence.test_size + evidence.sample_size + evidence.key_size
     if rounds == 0 or evidence.key_size == 0:
         return 0.0
     bet = stake(

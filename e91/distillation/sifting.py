@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from e91.model.bits import NO_CLICK, Bits, pack, unpack
 from e91.model.entropy import Entropy, random_choice
 from e91.model.errors import AuthenticationFailed
-from e91.model.evidence import Evidence
+from e91.model.evidence import Evidence, JointCounts, Sample
 from e91.model.messages import Channel, Message, Party
 from e91.model.records import DetectionRecord, PartyRecord, SiftedKey
 from e91.model.settings import Settings
@@ -127,19 +128,27 @@ def tally(
     """
     open_rounds = np.flatnonzero(roles >= Role.REVEALED)
     first, second = (read_bits(body, len(open_rounds)) for body in revealed)
-    different = first ^ second
-    sampled = roles[open_rounds] == Role.REVEALED
-    cells = alice[open_rounds].astype(np.int64) * 256 + bob[open_rounds]
-    counts = np.bincount((cells * 2 + different)[~sampled], minlength=2 * 256 * 256)
-    pairs = [(256 * x + y) * 2 for (x, y), _ in settings.chsh_pairs]
+    pairs = alice.astype(np.int64) * 256 + bob
+    outcomes = np.bincount(pairs[open_rounds] * 4 + 2 * first + second, minlength=4 * 256 * 256)
+    shown = outcomes.reshape(256, 256, 4)
+    seen = np.bincount(pairs, minlength=256 * 256).reshape(256, 256)
+    hidden = np.bincount(pairs[roles == Role.KEY], minlength=256 * 256).reshape(256, 256)
     return Evidence(
-        same=tuple(int(counts[cell]) for cell in pairs),
-        different=tuple(int(counts[cell + 1]) for cell in pairs),
-        sample_size=int(np.count_nonzero(sampled)),
-        sample_errors=int(np.count_nonzero(different[sampled])),
-        key_size=int(np.count_nonzero(roles == Role.KEY)),
-        coincidences=int(np.count_nonzero((alice != _LOST) & (bob != _LOST))),
+        tests=tuple(_table(shown[pair]) for pair, _ in settings.chsh_pairs),
+        samples=tuple(
+            Sample(int(hidden[pair]), int(shown[pair].sum()), int(shown[pair][[1, 2]].sum()))
+            for pair in settings.key_pairs
+        ),
+        pair_counts=tuple(
+            tuple(int(seen[x, y]) for y in range(len(settings.bob_angles)))
+            for x in range(len(settings.alice_angles))
+        ),
     )
+
+
+def _table(counts: NDArray[np.int64]) -> JointCounts:
+    both_plus, plus_minus, minus_plus, both_minus = counts.tolist()
+    return both_plus, plus_minus, minus_plus, both_minus
 
 
 def exchange(

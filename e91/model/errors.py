@@ -20,6 +20,14 @@ class Abort(Enum):
         "Every CHSH setting pair and the error sample must occur, but some never did: run more "
         "rounds."
     )
+    SETTINGS_SKEWED = (
+        "The setting pairs must occur as often as declared, but do not: a random choice is broken, "
+        "or photons are lost depending on the setting."
+    )
+    SIGNALLING = (
+        "Each party's outcomes must not depend on the other's setting, but they do: the devices "
+        "communicate, or photons are lost depending on the setting."
+    )
     NO_VIOLATION = (
         "The lower bound on S must exceed 2, but it does not: an eavesdropper may know the key."
     )

@@ -80,10 +80,14 @@ class Channel:
         self.seen[message.sender.peer].append(received)
         return received
 
+    def disclosed_by(self, party: Party) -> int:
+        """Return the key bits that all messages of ``party`` so far gave away."""
+        return sum(m.disclosed_bits for m in self.seen[party] if m.sender is party)
+
     @property
     def disclosed_bits(self) -> int:
         """Key bits that all messages so far gave away, both parties' together."""
-        return sum(m.disclosed_bits for p in Party for m in self.seen[p] if m.sender is p)
+        return sum(map(self.disclosed_by, Party))
 
     def transcript(self, party: Party) -> bytes:
         """Return the unambiguous encoding of all that ``party`` saw, in order."""

@@ -13,6 +13,50 @@ class SecurityModel(Enum):
     DEVICE_INDEPENDENT = "device-independent"
 
 
+class Theorem(Enum):
+    """The theorem that gives a session its key length; the value is its name.
+
+    What each assumes and covers stands in `e91.theorems` and ``docs/key_rates.md``.
+    """
+
+    PHASE_ERRORS = "phase-errors"
+    EXACT_SAMPLING = "exact-sampling"
+    TOMAMICHEL_LEVERRIER = "tomamichel-leverrier-2017"
+    TLGR = "tlgr-2012"
+    SHOR_PRESKILL = "shor-preskill-2000"
+    COLLECTIVE = "collective-attacks"
+    ENTROPY_ACCUMULATION = "entropy-accumulation"
+    ACIN = "acin-2007"
+    NOISY_PREPROCESSING = "ho-2020"
+    RANDOM_BASIS = "schwonnek-2021"
+
+    @property
+    def security(self) -> SecurityModel:
+        """The security model under which the theorem is stated."""
+        if self in _TRUSTED:
+            return SecurityModel.TRUSTED_ANALYSERS
+        return SecurityModel.DEVICE_INDEPENDENT
+
+    @property
+    def fixes_errors_beforehand(self) -> bool:
+        """Whether the theorem wants ``tolerated_error``, declared before the run."""
+        return self in (Theorem.EXACT_SAMPLING, Theorem.TOMAMICHEL_LEVERRIER, Theorem.TLGR)
+
+
+_TRUSTED = (
+    Theorem.PHASE_ERRORS,
+    Theorem.EXACT_SAMPLING,
+    Theorem.TOMAMICHEL_LEVERRIER,
+    Theorem.TLGR,
+    Theorem.SHOR_PRESKILL,
+)
+
+_DEFAULT = {
+    SecurityModel.TRUSTED_ANALYSERS: Theorem.PHASE_ERRORS,
+    SecurityModel.DEVICE_INDEPENDENT: Theorem.COLLECTIVE,
+}
+
+
 @dataclass(frozen=True)
 class Policy:
     """The session's promises and choices.  Every default has its reason beside it.
@@ -24,18 +68,70 @@ class Policy:
             authentication).  1e-10 is customary in the field.
         revealed_fraction: Probability that a key round is revealed to estimate the QBER.  A
             tenth costs a tenth of the key and fixes the QBER of 10^5 key rounds to 0.1 %.
+        theorem: A `Theorem` or its name.  By default the finite-key theorem that serves all
+            settings of the model: ``phase-errors`` (coherent attacks) with trusted analysers,
+            ``collective-attacks`` without trust.
+        tolerated_error: Error rate of the revealed rounds from which the key is given up, 0 to
+            1/2; for the theorems that want it declared before the run, and only for those.
+        flip_probability: Probability with which Alice flips each of her key bits before error
+            correction, 0 to 1/2; for ``ho-2020`` only.
 
     Raises:
-        ValueError: ``epsilon`` does not lie strictly between 0 and 1, or
-            ``revealed_fraction`` does not.
+        ValueError: A number leaves its range, a name is unknown, the theorem is stated under the
+            other security model, or it lacks or does not know ``tolerated_error`` or
+            ``flip_probability``.
+
+    Examples:
+        >>> Policy().proof, Policy(theorem="exact-sampling", tolerated_error=0.03).proof
+        (<Theorem.PHASE_ERRORS: 'phase-errors'>, <Theorem.EXACT_SAMPLING: 'exact-sampling'>)
     """
 
     security: SecurityModel = SecurityModel.TRUSTED_ANALYSERS
     epsilon: float = 1e-10
     revealed_fraction: float = 0.1
+    theorem: Theorem | str | None = None
+    tolerated_error: float | None = None
+    flip_probability: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epsilon", "revealed_fraction"):
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise ValueError(f"`{name}` must lie strictly between 0 and 1, but is {value}.")
+        if self.theorem is not None:
+            object.__setattr__(self, "theorem", _theorem(self.theorem))
+        if self.proof.security is not self.security:
+            raise ValueError(
+                f"`theorem` must be stated under `{self.security.value}`, but "
+                f"`{self.proof.value}` is stated under `{self.proof.security.value}`."
+            )
+        self._check_declared()
+
+    def _check_declared(self) -> None:
+        tolerated, flip = self.tolerated_error, self.flip_probability
+        if tolerated is not None and not 0 <= tolerated <= 0.5:
+            raise ValueError(f"`tolerated_error` must lie in [0, 1/2], but is {tolerated}.")
+        if self.proof.fixes_errors_beforehand is (tolerated is None):
+            raise ValueError(
+                f"`tolerated_error` must {'not ' * (tolerated is not None)}be given with "
+                f"`{self.proof.value}`, but is {tolerated}."
+            )
+        if not 0 <= flip <= 0.5 or (flip and self.proof is not Theorem.NOISY_PREPROCESSING):
+            raise ValueError(
+                f"`flip_probability` must lie in [0, 1/2] with `ho-2020`, and be 0 with any "
+                f"other theorem, but is {flip} with `{self.proof.value}`."
+            )
+
+    @property
+    def proof(self) -> Theorem:
+        """The theorem that is used: the one named, or the default of the security model."""
+        return _DEFAULT[self.security] if self.theorem is None else _theorem(self.theorem)
+
+
+def _theorem(name: Theorem | str) -> Theorem:
+    try:
+        return Theorem(name)
+    except ValueError:
+        raise ValueError(
+            f"`theorem` must be one of {', '.join(t.value for t in Theorem)}, but is `{name}`."
+        ) from None

@@ -171,7 +171,30 @@ class SecretLength:
     @property
     def bits(self) -> int:
         """The sum, rounded down; 0 means no key."""
-        return max(0, math.floor(sum(bits for _, bits in self.terms)))
+        return max(0, math.floor(math.fsum(bits for _, bits in self.terms)))
+
+    @property
+    def limit(self) -> tuple[str, float]:
+        """The term that takes most, with its name: what limits this key."""
+        return min(self.terms, key=lambda term: term[1])
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Key bits that the parties' messages disclosed.
+
+    Attributes:
+        alice: Bits that Alice sent about her key.
+        bob: Bits that Bob sent about his.
+    """
+
+    alice: int = 0
+    bob: int = 0
+
+    @property
+    def total(self) -> int:
+        """Both parties' bits together."""
+        return self.alice + self.bob
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,208 @@
+"""The theorems that a policy can name, applied to whole sessions."""
+
+import math
+
+import numpy as np
+import pytest
+
+from e91.devices.exact import exact_device
+from e91.model.errors import Abort
+from e91.model.policy import Policy, SecurityModel, Theorem
+from e91.model.settings import ASYMMETRIC, BBM92, EKERT
+from e91.security.entropy import binary_entropy
+from e91.session import run
+from e91.theorems import STATEMENTS
+
+FEW_TESTS = ASYMMETRIC.biased((0.9, 0.05, 0.05), (0.9, 0.1))
+DECLARED = {
+    Theorem.EXACT_SAMPLING: {"tolerated_error": 0.02},
+    Theorem.TOMAMICHEL_LEVERRIER: {"tolerated_error": 0.02},
+    Theorem.TLGR: {"tolerated_error": 0.02},
+    Theorem.NOISY_PREPROCESSING: {"flip_probability": 0.03},
+}
+
+
+def policy(theorem, **options):
+    return Policy(theorem.security, theorem=theorem, **(DECLARED.get(theorem, {}) | options))
+
+
+def session(theorem, *, settings=BBM92, visibility=0.98, rounds=300_000, seed=4, **options):
+    device = exact_device(settings=settings, visibility=visibility, seed=seed)
+    return run(device, rounds=rounds, policy=policy(theorem, **options), seed=seed)
+
+
+def settings_for(theorem):
+    return FEW_TESTS if theorem is Theorem.ENTROPY_ACCUMULATION else BBM92
+
+
+SESSIONS = {
+    theorem: session(theorem, settings=settings_for(theorem), rounds=1_000_000)
+    for theorem in Theorem
+}
+
+
+@pytest.mark.parametrize("theorem", Theorem)
+def test_every_theorem_makes_equal_keys_that_name_it(theorem):
+    report = SESSIONS[theorem]
+    assert report.abort is None
+    assert np.array_equal(report.key.bits, report.keys.bob.bits)
+    assert report.secret_bits == report.length.bits - 512
+    assert report.to_dict()["theorem"] == theorem.value
+    assert theorem.value in str(report)
+    assert " ".join(STATEMENTS[theorem].split()) in " ".join(str(report).split())
+
+
+@pytest.mark.parametrize("theorem", Theorem)
+def test_report_says_what_limited_the_key(theorem):
+    report = SESSIONS[theorem]
+    name, bits = report.length.limit
+    assert bits == min(loss for _, loss in report.length.terms)
+    assert f"'{name}': {-bits:,.0f} bits" in " ".join(str(report).split())
+    assert report.to_dict()["limited_by"] == name
+
+
+def secret(theorem):
+    return SESSIONS[theorem].length.bits
+
+
+def test_finite_keys_are_shorter_than_asymptotic_ones():
+    trusted = (Theorem.PHASE_ERRORS, Theorem.EXACT_SAMPLING, Theorem.TLGR)
+    assert max(map(secret, trusted)) < secret(Theorem.SHOR_PRESKILL)
+    assert secret(Theorem.COLLECTIVE) < secret(Theorem.ACIN) + 3_000
+    assert secret(Theorem.COLLECTIVE) < secret(Theorem.SHOR_PRESKILL)
+
+
+def test_exact_tail_beats_serfling():
+    assert secret(Theorem.EXACT_SAMPLING) > secret(Theorem.TOMAMICHEL_LEVERRIER)
+
+
+def test_trust_in_the_analysers_makes_longer_keys():
+    assert secret(Theorem.PHASE_ERRORS) > secret(Theorem.COLLECTIVE)
+
+
+def test_only_alices_bits_cost_key_with_trusted_analysers_and_both_without():
+    for theorem in (Theorem.PHASE_ERRORS, Theorem.COLLECTIVE):
+        report = SESSIONS[theorem]
+        terms = dict(report.length.terms)
+        if theorem is Theorem.PHASE_ERRORS:
+            assert terms["error correction, Alice's bits"] == -report.leak.alice
+        else:
+            assert terms["error correction, both parties' bits"] == -report.leaked_bits
+        assert 0 < report.leak.bob < report.leak.alice
+
+
+def test_eve_may_be_told_the_error_pattern():
+    """H(Z_A | Eve, Z_A xor Z_B) >= 1 - h(e_phase) for random states of two qubits and Eve."""
+    generator = np.random.default_rng(2)
+
+    def entropy(matrix):
+        values = np.linalg.eigvalsh(matrix)
+        values = values[values > 1e-14]
+        return -float(np.sum(values * np.log2(values)))
+
+    tightest = math.inf
+    for strength in np.repeat([0.05, 0.2, 1.0], 100):
+        ideal = np.zeros((2, 2, 4), complex)
+        ideal[0, 0, 0] = ideal[1, 1, 0] = 1
+        noise = generator.normal(size=(2, 2, 4)) + 1j * generator.normal(size=(2, 2, 4))
+        state = ideal + strength * noise
+        state /= np.linalg.norm(state)
+        rho = np.einsum("abe,cde->abcd", state, state.conj())
+        flip = np.array([[0, 1], [1, 0]])
+        error = (1 - np.einsum("abcd,ca,db->", rho, flip, flip).real) / 2
+        eve = {(a, b): np.outer(state[a, b], state[a, b].conj()) for a in (0, 1) for b in (0, 1)}
+        missing = sum(entropy(block) for block in eve.values())
+        missing -= sum(entropy(eve[0, w] + eve[1, 1 - w]) for w in (0, 1))
+        gap = missing - (1 - binary_entropy(min(max(error, 0.0), 1.0)))
+        assert gap >= -1e-9
+        tightest = min(tightest, gap)
+    assert tightest < 0.02
+
+
+def test_entropy_accumulation_gives_no_key_with_uniform_settings():
+    report = session(Theorem.ENTROPY_ACCUMULATION, settings=EKERT, visibility=1.0)
+    assert report.abort is Abort.NO_SECRET_LEFT
+
+
+@pytest.mark.parametrize("theorem", list(DECLARED)[:3])
+def test_sample_above_the_tolerated_error_gives_no_key(theorem):
+    report = session(theorem, visibility=0.95, tolerated_error=0.02)
+    assert report.abort is Abort.NO_SECRET_LEFT
+
+
+def test_noisy_preprocessing_flips_alices_key_and_helps_at_high_noise():
+    options = {"visibility": 0.88, "rounds": 2_000_000}
+    plain = session(Theorem.ACIN, **options)
+    noisy = session(Theorem.NOISY_PREPROCESSING, flip_probability=0.2, **options)
+    assert noisy.leak.alice > 1.5 * plain.leak.alice
+    gain = noisy.length.terms[1][1] - plain.length.terms[1][1]
+    assert gain > 0
+
+
+@pytest.mark.parametrize(
+    ("theorem", "settings"),
+    [
+        (Theorem.TLGR, EKERT),
+        (Theorem.EXACT_SAMPLING, ASYMMETRIC),
+        (Theorem.NOISY_PREPROCESSING, EKERT),
+        (Theorem.RANDOM_BASIS, EKERT),
+    ],
+)
+def test_theorem_refuses_settings_that_it_does_not_cover(theorem, settings):
+    with pytest.raises(ValueError, match=f"With `{theorem.value}`"):
+        session(theorem, settings=settings, rounds=10)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"theorem": "nobody-1999"}, "`theorem` must be one of phase-errors, .*`nobody-1999`"),
+        ({"theorem": "acin-2007"}, "must be stated under `trusted-analysers`"),
+        ({"theorem": "tlgr-2012"}, "`tolerated_error` must be given with `tlgr-2012`"),
+        ({"tolerated_error": 0.02}, "`tolerated_error` must not be given"),
+        ({"theorem": "tlgr-2012", "tolerated_error": 0.6}, r"must lie in \[0, 1/2\]"),
+        ({"flip_probability": 0.1}, "be 0 with any other theorem"),
+    ],
+)
+def test_impossible_policy_is_refused(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Policy(**options)
+
+
+def test_defaults_are_finite_key_theorems():
+    assert Policy().proof is Theorem.PHASE_ERRORS
+    assert Policy(SecurityModel.DEVICE_INDEPENDENT).proof is Theorem.COLLECTIVE
+    for model in SecurityModel:
+        assert "asymptotic" not in STATEMENTS[Policy(model).proof]
+
+
+def test_lost_photons_are_outcomes_and_the_threshold_of_efficiency_comes_out():
+    """A perfect pair and detectors of 91 % or 94 %: key needs more than 92.31 % (Acin's bound)."""
+    generator = np.random.default_rng(17)
+
+    def lossy(efficiency):
+        ideal = exact_device(settings=BBM92, seed=3)
+
+        def device(x, y):
+            return tuple(
+                np.where(generator.random(len(half)) < efficiency, half, 2) for half in ideal(x, y)
+            )
+
+        return device
+
+    found = {}
+    for efficiency in (0.91, 0.94):
+        report = run(
+            lossy(efficiency),
+            rounds=4_000_000,
+            settings=BBM92,
+            policy=Policy(SecurityModel.DEVICE_INDEPENDENT, revealed_fraction=0.02),
+            seed=1,
+        )
+        expected = 2 * math.sqrt(2) * efficiency**2 + 2 * (1 - efficiency) ** 2
+        assert abs(report.chsh.value - expected) < 6 * report.chsh.standard_error
+        assert report.evidence.coincidences == 4_000_000
+        entropy = dict(report.length.terms)["S as estimated: what Eve may know"]
+        shannon = report.evidence.key_size * binary_entropy(report.qber.rate)
+        found[efficiency] = report.evidence.key_size + entropy - shannon
+    assert found[0.91] < 0 < found[0.94]
