@@ -1,4 +1,4 @@
-"""The command line: ``e91 run``, ``encrypt``, ``decrypt``, ``bell``.
+"""The command line: ``e91 run``, ``encrypt``, ``decrypt``, ``bell``, ``rate``.
 
 Exit status: 0 a key was made or the command did its work; 3 the protocol aborted; 2 the command
 line or an input file is wrong; 1 anything else.  Heavy packages load inside the commands.
@@ -11,6 +11,7 @@ import sys
 import click
 
 from e91.cli.files import decrypt, encrypt
+from e91.cli.rate import rate
 from e91.cli.session import run
 from e91.cli.statistics import bell
 from e91.model.errors import KeyUnavailable, ProtocolAborted
@@ -26,7 +27,7 @@ def commands() -> None:
     """Entanglement-based quantum key distribution, from photons to an encrypted file."""
 
 
-for _command in (run, encrypt, decrypt, bell):
+for _command in (run, encrypt, decrypt, bell, rate):
     commands.add_command(_command)
 
 

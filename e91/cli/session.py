@@ -111,6 +111,12 @@ _PHYSICS = _options(
               help="Failure probability of the session.")  # fmt: skip
 @click.option("--reveal", type=float, default=0.1, show_default=True,
               help="Fraction of the key revealed to estimate the QBER.")  # fmt: skip
+@click.option("--theorem", metavar="NAME",
+              help="Theorem of the key length; by default the security model's.")  # fmt: skip
+@click.option("--tolerated-error", type=float,
+              help="Declared beforehand, where a theorem asks for it.")  # fmt: skip
+@click.option("--flip-probability", type=float, default=0.0,
+              help=f"Noisy preprocessing, with --theorem ho-2020; {_PROBABILITY}.")  # fmt: skip
 @click.option("--encrypt", "plain", type=click.Path(path_type=Path), metavar="FILE",
               help="Encrypt FILE with the key; needs --out.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
@@ -124,6 +130,9 @@ def run(
     security: str,
     epsilon: float,
     reveal: float,
+    theorem: str | None,
+    tolerated_error: float | None,
+    flip_probability: float,
     plain: Path | None,
     out: Path | None,
     as_json: bool,
@@ -137,7 +146,14 @@ def run(
         raise click.UsageError("`--encrypt FILE` must come with `--out DIR`, but there is none.")
     if seed is not None and seed < 0:
         raise ValueError(f"`--seed` must not be negative, but is {seed}.")
-    policy = Policy(SecurityModel(security), epsilon=epsilon, revealed_fraction=reveal)
+    policy = Policy(
+        SecurityModel(security),
+        epsilon=epsilon,
+        revealed_fraction=reveal,
+        theorem=theorem,
+        tolerated_error=tolerated_error,
+        flip_probability=flip_probability,
+    )
     settings = _settings(settings_name, alice_probabilities, bob_probabilities)
     _check_files(plain, out)
 

@@ -1,0 +1,312 @@
+"""Plan a session: the key to expect, and the choices that make it longest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from e91 import theorems
+from e91.bell import chsh
+from e91.distillation.verification import HASH_BITS
+from e91.model.evidence import Evidence, JointCounts, Sample
+from e91.model.policy import Policy, SecurityModel, Theorem
+from e91.model.records import Leak, QberEstimate, SecretLength
+from e91.model.settings import Settings
+from e91.security import device_independent
+from e91.security.device_dependent import bbm92_rate
+from e91.security.device_independent import acin_rate, noisy_preprocessing_rate
+from e91.security.entropy import binary_entropy
+from e91.verdict import check_policy
+
+_Point = NDArray[np.float64]
+
+_RAREST = 1e-7  # of a probability that is tried
+_STEP = 1.0  # of the first simplex, in logits
+_SAMPLE = 1_000  # revealed bits, from which error correction takes its block sizes
+_MARGIN = (
+    2.05  # what the lower bound on S is to exceed on average, so that half do not fall below 2
+)
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a link delivers, as its statistics say.
+
+    Attributes:
+        chsh_value: S, in [0, 4].
+        qber: Error rate of the key rounds, in [0, 1].
+        efficiency: Error correction discloses this many times n h(QBER); at least 1.  Measured for
+            Cascade here: 1.03 to 1.1.
+
+    Raises:
+        ValueError: A number leaves its range.
+    """
+
+    chsh_value: float
+    qber: float
+    efficiency: float = 1.1
+
+    def __post_init__(self) -> None:
+        for name, top in (("chsh_value", 4.0), ("qber", 1.0)):
+            if not 0 <= getattr(self, name) <= top:
+                raise ValueError(
+                    f"`{name}` must lie in [0, {top:g}], but is {getattr(self, name)}."
+                )
+        if not 1 <= self.efficiency < math.inf:
+            raise ValueError(
+                f"`efficiency` must be finite and at least 1, but is {self.efficiency}."
+            )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to run a link, and what to expect of it.
+
+    Attributes:
+        settings: Angles with the choice probabilities that were found best.
+        policy: The policy of every block; its epsilon is that of the run divided by the blocks.
+        blocks: Number of blocks.
+        block_rounds: Rounds of each block.
+        length: Key length to expect of one block.
+    """
+
+    settings: Settings
+    policy: Policy
+    blocks: int
+    block_rounds: int
+    length: SecretLength
+
+    @property
+    def secret_bits(self) -> int:
+        """Expected secret bits of the whole run, before authentication is paid for."""
+        return self.blocks * self.length.bits
+
+
+@dataclass(frozen=True)
+class AsymptoticRate:
+    """A key rate in the limit of long keys.
+
+    Attributes:
+        rate: Secret bits per key round.
+        theorem: Where it comes from.
+        phase_error: Phase-error rate, or None without trust in the devices.
+        flip: Probability of noisy preprocessing; 0 without.
+    """
+
+    rate: float
+    theorem: Theorem
+    phase_error: float | None
+    flip: float
+
+
+def asymptotic_rate(
+    security: SecurityModel,
+    *,
+    chsh_value: float,
+    qber: float,
+    efficiency: float = 1.0,
+    noisy_preprocessing: bool = False,
+) -> AsymptoticRate:
+    """Return the key rate that S and the QBER allow if both are known exactly.
+
+    With trusted analysers the phase-error rate is 1 - S / (2 sqrt 2) - QBER; statistics for which
+    that is negative are beyond quantum theory and count as 0.
+
+    Args:
+        security: What is assumed of the equipment.
+        chsh_value: S, in [0, 4]; above 2 sqrt(2) it earns no more.
+        qber: Error rate of the key rounds, in [0, 1].
+        efficiency: Error correction discloses this many times the Shannon limit; at least 1.
+        noisy_preprocessing: Let Alice flip her key bits with the best probability; without trust
+            in the devices only.
+
+    Raises:
+        ValueError: A number leaves its range, or noisy preprocessing is asked with trust.
+
+    Examples:
+        >>> asymptotic_rate(SecurityModel.DEVICE_INDEPENDENT, chsh_value=2.7, qber=0.02).rate
+        0.58704158...
+    """
+    Link(chsh_value, qber, efficiency)
+    if security is SecurityModel.TRUSTED_ANALYSERS:
+        if noisy_preprocessing:
+            raise ValueError(
+                "Noisy preprocessing must be asked of the device-independent model, but is asked "
+                "of `trusted-analysers`."
+            )
+        seen = min(chsh_value, device_independent.TSIRELSON)
+        error = min(0.5, max(0.0, 1 - seen / device_independent.TSIRELSON - qber))
+        found = bbm92_rate(qber, error, efficiency=efficiency)
+        return AsymptoticRate(found, Theorem.SHOR_PRESKILL, error, 0.0)
+    if noisy_preprocessing:
+        noisy = noisy_preprocessing_rate(chsh_value, qber, efficiency=efficiency)
+        return AsymptoticRate(noisy.rate, Theorem.NOISY_PREPROCESSING, None, noisy.flip)
+    found = acin_rate(chsh_value, qber, efficiency=efficiency)
+    return AsymptoticRate(found, Theorem.ACIN, None, 0.0)
+
+
+def expected_length(link: Link, rounds: int, *, settings: Settings, policy: Policy) -> SecretLength:
+    """Return the key length that a session of ``rounds`` is to expect, from its mean counts.
+
+    Args:
+        link: What it delivers.
+        rounds: Rounds of the session; a whole number from 1.
+        settings: Angles, choice probabilities and roles.
+        policy: Theorem, epsilon, and what is declared beforehand.
+
+    Returns:
+        What the policy's theorem gives for the mean counts; half of all sessions do worse.
+
+    Raises:
+        ValueError: ``rounds`` is not whole and positive, or the theorem does not cover the
+            settings.
+
+    Examples:
+        >>> from e91.model.settings import EKERT
+        >>> found = expected_length(Link(2.74, 0.015), 1_000_000, settings=EKERT, policy=Policy())
+        >>> 0.5 < found.bits / 200_000 < 0.7
+        True
+    """
+    if isinstance(rounds, bool) or not (float(rounds).is_integer() and rounds >= 1):
+        raise ValueError(f"`rounds` must be a whole number from 1, but is {rounds}.")
+    check_policy(1, settings=settings, policy=policy)
+    return theorems.secret_bits(_expected_case(link, rounds, settings, policy))
+
+
+def best_plan(
+    link: Link,
+    rounds: int,
+    *,
+    settings: Settings,
+    policy: Policy,
+    largest_block: int = 1_000_000_000,
+) -> Plan:
+    """Return the choice probabilities, revealed fraction and blocks of the longest expected key.
+
+    The run is cut into as few blocks as ``largest_block`` allows, for every theorem here gains with
+    the block; each gets its share of epsilon.  Probabilities and revealed fraction are searched
+    by the simplex method of Nelder and Mead from three starts: a local optimum, typically within
+    a percent of the best.
+
+    Args:
+        link: What it delivers.
+        rounds: Rounds of the whole run; a whole number from 1.
+        settings: Angles and roles; their probabilities are replaced.
+        policy: Theorem, epsilon of the whole run, and what is declared beforehand.
+        largest_block: Most rounds of a block, by memory or by patience.
+
+    Raises:
+        ValueError: As for `expected_length`, or ``largest_block`` is below 1.
+
+    Examples:
+        >>> from e91.model.settings import EKERT
+        >>> plan = best_plan(Link(2.74, 0.015), 1_000_000, settings=EKERT, policy=Policy())
+        >>> uniform = expected_length(Link(2.74, 0.015), 1_000_000, settings=EKERT, policy=Policy())
+        >>> plan.blocks, plan.secret_bits > 1.5 * uniform.bits
+        (1, True)
+    """
+    expected_length(link, rounds, settings=settings, policy=policy)
+    if largest_block < 1:
+        raise ValueError(f"`largest_block` must be at least 1, but is {largest_block}.")
+    blocks = -(-rounds // largest_block)
+    block_rounds = rounds // blocks
+    block_policy = replace(policy, epsilon=policy.epsilon / blocks)
+
+    def choices(point: _Point) -> tuple[Settings, Policy]:
+        split = len(settings.alice_angles) - 1
+        alice, bob = _shares(point[:split]), _shares(point[split:-1])
+        biased = settings.biased(alice, bob)
+        least = min(0.2, _SAMPLE / (block_rounds * biased.key_probability))
+        fraction = max(least, 1 / (1 + math.exp(-min(max(point[-1], -14.0), 14.0))))
+        return biased, replace(block_policy, revealed_fraction=fraction)
+
+    def loss(point: _Point) -> float:
+        case = _expected_case(link, block_rounds, *choices(point))
+        if case.chsh.lower_bound < _MARGIN:
+            return 1 + _MARGIN - case.chsh.lower_bound
+        terms = theorems.secret_bits(case).terms
+        return -math.fsum(bits for _, bits in terms) / block_rounds
+
+    tried = [_search(loss, start, evaluations=120) for start in _starts(settings)]
+    tried.append(_search(loss, _best(tried), evaluations=250))
+    chosen, chosen_policy = choices(_best(tried))
+    length = theorems.secret_bits(_expected_case(link, block_rounds, chosen, chosen_policy))
+    return Plan(chosen, chosen_policy, blocks, block_rounds, length)
+
+
+def _search(
+    loss: Callable[[_Point], float], start: _Point, *, evaluations: int
+) -> tuple[float, _Point]:
+    simplex = np.vstack([start, start + _STEP * np.eye(len(start))])
+    found = minimize(
+        loss,
+        start,
+        method="Nelder-Mead",
+        options={"initial_simplex": simplex, "maxfev": evaluations, "xatol": 1e-2, "fatol": 1e-7},
+    )
+    return float(found.fun), np.asarray(found.x, np.float64)
+
+
+def _best(tried: list[tuple[float, _Point]]) -> _Point:
+    return min(tried, key=lambda found: found[0])[1]
+
+
+def _starts(settings: Settings) -> list[_Point]:
+    """Return uniform choices, and choices that favour the first or the second key pair."""
+    sizes = len(settings.alice_angles), len(settings.bob_angles)
+    starts = [np.array([0.0] * (sum(sizes) - 2) + [-2.0])]
+    for x, y in settings.key_pairs[:2]:
+        logits = [
+            3.0 * ((index == favourite) - (favourite == 0))
+            for favourite, size in ((x, sizes[0]), (y, sizes[1]))
+            for index in range(1, size)
+        ]
+        starts.append(np.array([*logits, -3.0]))
+    return starts
+
+
+def _shares(logits: _Point) -> tuple[float, ...]:
+    """Return positive probabilities that sum to 1; the first logit is 0."""
+    weights = np.exp(np.clip(np.append(0.0, logits), -14, 14))
+    shares = np.maximum(weights / weights.sum(), _RAREST)
+    return tuple((shares / shares.sum()).tolist())
+
+
+def _expected_case(link: Link, rounds: int, settings: Settings, policy: Policy) -> theorems.Case:
+    evidence = _expected_evidence(link, rounds, settings, policy.revealed_fraction)
+    found = chsh.estimate(
+        evidence.same, evidence.different, settings=settings, epsilon=policy.epsilon
+    )
+    flip = policy.flip_probability
+    error = link.qber + flip - 2 * link.qber * flip
+    disclosed = math.ceil(link.efficiency * evidence.key_size * binary_entropy(min(error, 0.5)))
+    qber = QberEstimate(link.qber, 1.0, evidence.sample_size, evidence.sample_errors)
+    leak = Leak(disclosed + HASH_BITS, disclosed)
+    return theorems.Case(evidence, settings, policy, found, qber, leak)
+
+
+def _expected_evidence(
+    link: Link, rounds: int, settings: Settings, revealed_fraction: float
+) -> Evidence:
+    def test(probability: float, sign: int) -> JointCounts:
+        won = rounds * probability * (0.5 + link.chsh_value / 8)
+        wins, losses = round(won / 2), round((rounds * probability - won) / 2)
+        return (wins, losses, losses, wins) if sign > 0 else (losses, wins, wins, losses)
+
+    def sample(probability: float) -> Sample:
+        revealed = rounds * probability * revealed_fraction
+        return Sample(
+            round(rounds * probability - revealed), round(revealed), round(revealed * link.qber)
+        )
+
+    pairs = np.outer(settings.alice_probabilities, settings.bob_probabilities) * rounds
+    return Evidence(
+        tests=tuple(test(settings.pair_probability(p), sign) for p, sign in settings.chsh_pairs),
+        samples=tuple(sample(settings.pair_probability(pair)) for pair in settings.key_pairs),
+        pair_counts=tuple(tuple(round(n) for n in row) for row in pairs.tolist()),
+    )
