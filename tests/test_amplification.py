@@ -1,16 +1,29 @@
-"""Toeplitz hashing: equal to the matrix, exactly universal, exactly rounded."""
+"""Toeplitz hashing: equal to the matrix on every route, exactly universal, exactly rounded."""
 
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
 from statistical import assert_binomial
 
-from e91.distillation import amplification
-from e91.distillation.amplification import amplify, rounding_error_bound, toeplitz_hash
+import e91
+from e91.distillation import toeplitz_carryless as carryless
+from e91.distillation import toeplitz_fourier as fourier
+from e91.distillation.amplification import amplify, toeplitz_hash, toeplitz_hash_packed
+from e91.distillation.toeplitz_fourier import rounding_error_bound
+from e91.distillation.toeplitz_kernels import WIDTHS
 from e91.model.records import ChshEstimate, Release, SecretLength, VerifiedKey
+
+needs_instruction = pytest.mark.skipif(not WIDTHS, reason="needs carry-less multiplication")
+each_width = pytest.mark.parametrize("lanes", WIDTHS or [pytest.param(0, marks=needs_instruction)])
 
 
 def released(length):
@@ -29,9 +42,17 @@ def random_bits(count, seed):
     return np.random.default_rng(seed).integers(0, 2, count, dtype=np.uint8)
 
 
-def test_example_of_the_definition():
-    key = VerifiedKey(np.array([1, 0, 1], np.uint8))
-    assert amplify(key, released(2), np.array([1, 1, 0, 1], np.uint8)).tolist() == [1, 0]
+def product_by_rows(seed, length, bits):
+    """Row i of the matrix, read from right to left, is the window of the seed that begins at i."""
+    windows = sliding_window_view(seed, len(bits))[:length]
+    return np.array([np.count_nonzero(window & bits[::-1]) % 2 for window in windows], np.uint8)
+
+
+def carryless_hash(bits, length, seed, lanes):
+    packed = carryless.toeplitz_hash(
+        np.packbits(bits), len(bits), length=length, seed=np.packbits(seed), lanes=lanes
+    )
+    return np.unpackbits(packed, count=length)
 
 
 @given(st.integers(1, 60), st.data())
@@ -50,9 +71,141 @@ def test_cutting_into_blocks_changes_nothing(count, block, data):
     length = data.draw(st.integers(1, count))
     bits, seed = random_bits(count, 1), random_bits(count + length - 1, 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(amplification, "_BLOCK", block)
-        hashed = toeplitz_hash(bits, length, seed)
+        patch.setattr(fourier, "_BLOCK", block)
+        hashed = fourier.toeplitz_hash(bits, length, seed)
     assert np.array_equal(hashed, toeplitz(seed, length, count) @ bits % 2)
+
+
+@each_width
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 300), st.data())
+def test_carryless_product_is_the_matrix_product(lanes, count, data):
+    length = data.draw(st.integers(1, count))
+    bits, seed = (
+        random_bits(k, data.draw(st.integers(0, 99))) for k in (count, count + length - 1)
+    )
+    expected = toeplitz(seed, length, count) @ bits % 2
+    assert np.array_equal(carryless_hash(bits, length, seed, lanes), expected)
+
+
+@each_width
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 6000), st.sampled_from([16, 32, 48]), st.integers(0, 3), st.data())
+def test_any_cut_of_the_carryless_product_gives_the_matrix_product(lanes, count, base, up, data):
+    # Cuts with up to six by six blocks, each halved up to three times.
+    length = data.draw(st.integers(1, count))
+    bits, seed = random_bits(count, 1), random_bits(count + length - 1, 2)
+    size = base << up
+    cut = carryless.Plan(base, size, -(-count // (64 * size)), -(-length // (64 * size)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(carryless, "plan", lambda *_: cut)
+        hashed = carryless_hash(bits, length, seed, lanes)
+    assert np.array_equal(hashed, product_by_rows(seed, length, bits))
+
+
+@each_width
+@pytest.mark.parametrize(("count", "length"), [(10**6, 250_000), (999_983, 611_953), (65_537, 1)])
+def test_both_routes_give_the_same_bits(lanes, count, length):
+    bits, seed = random_bits(count, 10), random_bits(count + length - 1, 11)
+    expected = fourier.toeplitz_hash(bits, length, seed)
+    assert np.array_equal(carryless_hash(bits, length, seed, lanes), expected)
+
+
+def test_ten_million_bits_hash_to_the_rows_of_the_matrix():
+    count, length = 10**7 + 1, 2_500_003
+    bits, seed = random_bits(count, 12), random_bits(count + length - 1, 13)
+    hashed = toeplitz_hash(bits, length, seed)
+    for row in [0, 1, length - 1, *np.random.default_rng(14).integers(0, length, 60)]:
+        assert hashed[row] == np.count_nonzero(bits & seed[row : row + count][::-1]) % 2
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 10**8), st.data())
+def test_plan_covers_key_and_output_and_is_the_cheapest_of_its_base(count, data):
+    length = data.draw(st.integers(1, count))
+    cut = carryless.plan(count, length)
+    assert 64 * cut.size * (cut.columns - 1) < count <= 64 * cut.size * cut.columns
+    assert 64 * cut.size * (cut.rows - 1) < length <= 64 * cut.size * cut.rows
+    words, out_words, size = -(-count // 64), -(-length // 64), cut.base
+    while size < words:
+        other = carryless.Plan(cut.base, size, -(-words // size), -(-out_words // size))
+        assert cut.cost() <= other.cost()
+        size *= 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 3000), st.data())
+def test_packed_bits_hash_as_unpacked_ones_whatever_stands_behind_them(count, data):
+    length = data.draw(st.integers(1, count))
+    bits, seed = random_bits(count, 15), random_bits(count + length - 1, 16)
+    packed = [np.packbits(each) for each in (bits, seed)]
+    for each, size in zip(packed, (count, count + length - 1), strict=True):
+        each[-1] |= 2 ** (-size % 8) - 1
+    hashed = toeplitz_hash_packed(packed[0], count, length=length, seed=packed[1])
+    assert np.array_equal(hashed, np.packbits(toeplitz_hash(bits, length, seed)))
+
+
+def test_hashes_on_threads_do_not_disturb_each_other():
+    count, length = 200_000, 50_000
+    keys = [random_bits(count, k) for k in range(16)]
+    seed = random_bits(count + length - 1, 17)
+    with ThreadPoolExecutor(4) as pool:
+        hashes = list(pool.map(lambda bits: toeplitz_hash(bits, length, seed), keys))
+    for bits, hashed in zip(keys, hashes, strict=True):
+        assert np.array_equal(hashed, toeplitz_hash(bits, length, seed))
+
+
+HASH_ELSEWHERE = """
+import sys
+{before}
+import numpy as np
+from e91.distillation import amplification
+bits = np.random.default_rng(1).integers(0, 2, 5000, np.uint8)
+seed = np.random.default_rng(2).integers(0, 2, 5999, np.uint8)
+print(amplification._route().__name__, *np.packbits(amplification.toeplitz_hash(bits, 1000, seed)))
+if "e91.distillation.toeplitz_kernels" in sys.modules:
+    print(sys.modules["e91.distillation.toeplitz_kernels"].WIDTHS)
+"""
+
+
+def hash_elsewhere(tmp_path, before="", **environment):
+    """The route and the bits that a fresh interpreter takes and gives."""
+    root = Path(e91.__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", HASH_ELSEWHERE.format(before=before)],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), **environment},
+        cwd=root, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    route, *hashed = done.stdout.splitlines()[0].split()
+    seed = random_bits(5999, 2)
+    expected = np.packbits(product_by_rows(seed, 1000, random_bits(5000, 1)))
+    assert hashed == [str(byte) for byte in expected]
+    return route, done.stdout.splitlines()[1:]
+
+
+def test_without_numba_fourier_transforms_give_the_bits(tmp_path):
+    assert hash_elsewhere(tmp_path, "sys.modules['numba'] = None") == ("_by_fourier", [])
+
+
+def test_without_compilation_fourier_transforms_give_the_bits(tmp_path):
+    assert hash_elsewhere(tmp_path, NUMBA_DISABLE_JIT="1") == ("_by_fourier", ["()"])
+
+
+def test_without_the_instruction_fourier_transforms_give_the_bits(tmp_path):
+    assert hash_elsewhere(tmp_path, NUMBA_CPU_NAME="generic") == ("_by_fourier", ["()"])
+
+
+@needs_instruction
+def test_processor_with_narrow_vectors_only_gives_the_bits(tmp_path):
+    features = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "+sse2,+pclmul"}
+    assert hash_elsewhere(tmp_path, **features) == ("toeplitz_hash", ["(2,)"])
+
+
+@needs_instruction
+@pytest.mark.parametrize("lanes", [0, 1, 3, 16])
+def test_vector_width_that_does_not_exist_is_refused(lanes):
+    with pytest.raises(ValueError, match="`lanes` must be one of"):
+        carryless_hash(random_bits(8, 1), 2, random_bits(9, 2), lanes)
 
 
 @pytest.mark.parametrize(("count", "length"), [(2, 1), (3, 2), (4, 2), (5, 3)])
@@ -92,14 +245,14 @@ def test_largest_possible_sums_round_exactly():
     # All ones make every entry as large as it gets: exactly n.
     count, length = 400_000, 100_000
     ones, seed = np.ones(count, np.uint8), np.ones(count + length - 1, np.uint8)
-    window = amplification._window(ones, length, seed, amplification._block(count))
+    window = fourier._window(ones, length, seed, fourier._block(count))
     assert np.abs(window - count).max() <= rounding_error_bound(count)
 
 
 def test_rounding_error_stays_below_its_bound_on_random_bits():
     count, length = 400_000, 100_000
     bits, seed = random_bits(count, 8), random_bits(count + length - 1, 9)
-    window = amplification._window(bits, length, seed, amplification._block(count))
+    window = fourier._window(bits, length, seed, fourier._block(count))
     assert np.abs(window - np.rint(window)).max() <= rounding_error_bound(count) < 1e-4
 
 
@@ -130,3 +283,17 @@ def test_key_cannot_grow_or_have_negative_length(length):
 def test_seed_of_wrong_length_is_refused(size):
     with pytest.raises(ValueError, match=r"`seed` must have shape \(14,\)"):
         amplify(VerifiedKey(random_bits(10, 1)), released(5), random_bits(size, 2))
+
+
+@pytest.mark.parametrize(
+    ("key_size", "seed_size", "name"), [(1, 2, "key"), (2, 1, "seed"), (2, 3, "seed")]
+)
+def test_packed_bits_of_wrong_length_are_refused(key_size, seed_size, name):
+    key, seed = np.zeros(key_size, np.uint8), np.zeros(seed_size, np.uint8)
+    with pytest.raises(ValueError, match=rf"`{name}` must have shape \(2,\)"):
+        toeplitz_hash_packed(key, 10, length=5, seed=seed)
+
+
+def test_nothing_packed_hashes_to_nothing():
+    nothing = np.zeros(0, np.uint8)
+    assert toeplitz_hash_packed(nothing, 0, length=0, seed=nothing).shape == (0,)

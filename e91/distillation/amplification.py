@@ -1,37 +1,20 @@
 """Privacy amplification: hash a verified key to secret bits with a random Toeplitz matrix.
 
-The product of matrix and key is a window of the convolution of seed and key.  It is computed in
-blocks, with real Fourier transforms in double precision, and rounded to whole numbers: exactly.
-
-Why the rounding is exact:
-    Let u = 2**-53.  A butterfly a + w b rounds by at most sqrt(5) u |b| in the product, u |b| in
-    the root w, and u |a + w b| in the sum; as |b| sqrt(2) is at most the norm of the two outputs
-    and a level is sqrt(2) times a unitary map, N points gather a relative error below
-    e = 7 u log2(N) in the 2-norm.  (Higham, "Accuracy and Stability of Numerical Algorithms",
-    theorem 24.2, has the same form; larger radices round less.)  For one block with seed part s
-    and key part k the two forward transforms and the product put at most (2 e + 3 u) |s| |k| on
-    any entry, the sum over m blocks m u times as much as it holds, and the inverse transform
-    e sqrt(N) m |s| |k|.  With 0/1 entries, |s| <= sqrt(N) and |k| <= sqrt(N / 2).
-    `rounding_error_bound` adds these up; below 1/2 the nearest whole number is the true one.  That
-    holds up to 10**10 bits.
+Two routes give the same bits.  Where the processor multiplies without carries, packed words are
+multiplied (`e91.distillation.toeplitz_carryless`); elsewhere Fourier transforms do it, rounded
+exactly (`e91.distillation.toeplitz_fourier`).
 """
 
 from __future__ import annotations
 
-import math
-from collections import deque
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from e91.distillation import toeplitz_fourier
 from e91.model.bits import Bits
 from e91.model.records import Release, VerifiedKey
-
-# Key bits per transform.  Among 2**15 to 2**19 as fast as any for 1e6 bits, a fifth slower than
-# 2**18 for 1e7 bits, with the smaller memory.
-_BLOCK = 2**17
-
-_Spectrum = NDArray[np.complex128]
 
 
 def amplify(key: VerifiedKey, release: Release, seed: Bits) -> Bits:
@@ -68,9 +51,6 @@ def amplify(key: VerifiedKey, release: Release, seed: Bits) -> Bits:
 def toeplitz_hash(bits: Bits, length: int, seed: Bits) -> Bits:
     """Return ``T @ bits mod 2`` with ``T[i, j] = seed[i - j + n - 1]``, for any 0/1 arrays.
 
-    Two forward transforms per block of 2**17 bits, and one inverse per block of the output.
-    Memory: 32 bytes per *output* bit beside the arguments.
-
     Args:
         bits: uint8, shape (n,).
         length: Rows of T, from 0 to n.
@@ -87,65 +67,66 @@ def toeplitz_hash(bits: Bits, length: int, seed: Bits) -> Bits:
         array([1, 0], dtype=uint8)
     """
     count = len(bits)
-    if not 0 <= length <= count:
-        raise ValueError(f"`length` must lie in [0, {count}], but is {length}.")
+    _check_length(length, count)
     shape = (max(count + length - 1, 0),)
     if seed.shape != shape:
         raise ValueError(f"`seed` must have shape {shape}, but has shape {seed.shape}.")
-    if length == 0:
-        return np.zeros(0, np.uint8)
-    block = _block(count)
-    counts = np.rint(_window(bits, length, seed, block))
-    return (counts.astype(np.int64) & 1).astype(np.uint8)
+    packed = toeplitz_hash_packed(np.packbits(bits), count, length=length, seed=np.packbits(seed))
+    return np.unpackbits(packed, count=length)
 
 
-def rounding_error_bound(count: int) -> float:
-    """Return a bound on the error of any entry before rounding, for a key of ``count`` bits.
+def toeplitz_hash_packed(key: Bits, count: int, *, length: int, seed: Bits) -> Bits:
+    """Return `toeplitz_hash` of bits that are packed as `numpy.packbits` packs them.
 
-    For its derivation see the head of this module.
+    Other Python threads run meanwhile, so that two hashes on two threads take the time of one.
+
+    Args:
+        key: n bits; uint8 *bytes*, shape (ceil(n / 8),), first bit highest.  What the last byte
+            holds behind the last bit is ignored, here and in the seed.
+        count: How many bits the key has, n.
+        length: Bits to return, from 0 to n.
+        seed: n + length - 1 bits; uint8 bytes, or none if n is 0.
+
+    Returns:
+        ``length`` bits, uint8 bytes, shape (ceil(length / 8),), padded with zeros.
+
+    Raises:
+        ValueError: ``length`` exceeds n or is negative, or key or seed have the wrong shape.
 
     Examples:
-        >>> rounding_error_bound(10**6) < 1e-4, rounding_error_bound(10**10) < 0.5
-        (True, True)
+        >>> key, seed = np.array([0b101_00000], np.uint8), np.array([0b1101_0000], np.uint8)
+        >>> toeplitz_hash_packed(key, 3, length=2, seed=seed) == 0b10_000000
+        array([ True])
     """
-    block = _block(count)
-    points, blocks, unit = 2 * block, -(-count // block), 2.0**-53
-    transform = 7 * unit * math.log2(points)
-    per_block = 2 * transform + (3 + blocks) * unit + transform * math.sqrt(points)
-    return per_block * blocks * math.sqrt(points) * math.sqrt(block)
+    _check_length(length, count)
+    for name, packed, bits in (("key", key, count), ("seed", seed, max(count + length - 1, 0))):
+        if packed.shape != (shape := (-(-bits // 8),)):
+            raise ValueError(f"`{name}` must have shape {shape}, but has shape {packed.shape}.")
+    if length == 0:
+        return np.zeros(0, np.uint8)
+    hashed = _route()(key, count, length=length, seed=seed)
+    hashed[-1] &= 0xFF << -length % 8 & 0xFF
+    return hashed
 
 
-def _block(count: int) -> int:
-    """Return the power of two of key bits that one transform takes."""
-    return min(_BLOCK, 1 << max(count - 1, 1).bit_length())
+def _check_length(length: int, count: int) -> None:
+    if not 0 <= length <= count:
+        raise ValueError(f"`length` must lie in [0, {count}], but is {length}.")
 
 
-def _window(bits: Bits, length: int, seed: Bits, block: int) -> NDArray[np.float64]:
-    """Return the integer product T @ bits before rounding.
+@cache
+def _route() -> Callable[..., Bits]:
+    """Return the faster of the two routes that can be taken here.
 
-    Output block t and key block b meet in the part of the seed that t - b selects, so from one
-    key block to the next the parts move up by one output block, and only one of them is new.
+    Imported late: numba takes a tenth of a second, and may be missing.
     """
-    blocks, outputs = -(-len(bits) // block), -(-length // block)
-    # Part d begins where output 0 of block d meets the last bit of key block 0.
-    first = len(bits) - block
-    parts: deque[_Spectrum] = deque(
-        (_spectrum(seed, first + d * block, 2 * block - 1, block) for d in range(1, outputs)),
-        maxlen=outputs,
-    )
-    sums = np.zeros((outputs, block + 1), np.complex128)
-    for b in range(blocks):
-        parts.appendleft(_spectrum(seed, first - b * block, 2 * block - 1, block))
-        key_part = _spectrum(bits, b * block, block, block)
-        for total, part in zip(sums, parts, strict=True):
-            total += part * key_part
-    window = [np.fft.irfft(total, 2 * block)[block - 1 : 2 * block - 1] for total in sums]
-    return np.concatenate(window)[:length]
+    try:
+        from e91.distillation import toeplitz_carryless
+    except ImportError:
+        return _by_fourier
+    return toeplitz_carryless.toeplitz_hash if toeplitz_carryless.is_available() else _by_fourier
 
 
-def _spectrum(values: Bits, start: int, size: int, block: int) -> _Spectrum:
-    """Return the transform of ``values[start : start + size]``, zeros where there is none."""
-    part = np.zeros(2 * block)
-    low, high = max(start, 0), min(start + size, len(values))
-    part[low - start : max(high, low) - start] = values[low : max(high, low)]
-    return np.fft.rfft(part)
+def _by_fourier(key: Bits, count: int, *, length: int, seed: Bits) -> Bits:
+    bits, seed_bits = np.unpackbits(key, count=count), np.unpackbits(seed, count=count + length - 1)
+    return np.packbits(toeplitz_fourier.toeplitz_hash(bits, length, seed_bits))

@@ -1,0 +1,123 @@
+"""Speed of privacy amplification beside its peers: ``python benchmarks/amplification.py [BITS]``.
+
+Hashes 10^6 (or BITS) bits to a quarter with Toeplitz matrices, in one run: packed bits on one
+thread and on one per core, whole arrays of bits, the Fourier route, a one-piece SciPy transform of
+a fast length, and ``randextract`` if it is installed.  Each must give the same bits.  Prints the
+median and the spread of repeated calls, in Mbit of input a second.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+import scipy.fft
+
+from e91.distillation import toeplitz_fourier
+from e91.distillation.amplification import toeplitz_hash, toeplitz_hash_packed
+from e91.model.bits import Bits
+
+SECONDS = 2.0  # spent on each row, and at least `LEAST` calls
+LEAST = 3
+
+
+def one_piece(bits: Bits, length: int, seed: Bits) -> Bits:
+    """Return the hash by one real transform of SciPy of a length that suits it."""
+    points = scipy.fft.next_fast_len(len(seed), real=True)
+    spectrum = scipy.fft.rfft(bits.astype(float), points) * scipy.fft.rfft(
+        seed.astype(float), points
+    )
+    counts = np.rint(scipy.fft.irfft(spectrum, points)[len(bits) - 1 : len(bits) - 1 + length])
+    return (counts.astype(np.int64) & 1).astype(np.uint8)
+
+
+def randextract(bits: Bits, length: int, seed: Bits) -> Callable[[], Bits]:
+    """Return a call of ``randextract``, its arguments prepared."""
+    extractor = import_module("randextract").ToeplitzHashing(len(bits), length)
+    field = import_module("galois").GF2
+    key, turned = field(bits), field(np.roll(seed, 1 - len(bits)))  # its matrix is seed[i - j]
+    return lambda: np.asarray(extractor.extract(key, turned))
+
+
+def cases(count: int, length: int) -> tuple[Bits, dict[str, tuple[int, Callable[[], list[Bits]]]]]:
+    """Return the expected hash, and by name the inputs a call hashes and the call."""
+    generator = np.random.default_rng(20261123)
+    bits = generator.integers(0, 2, count, np.uint8)
+    seed = generator.integers(0, 2, count + length - 1, np.uint8)
+    key, packed_seed = np.packbits(bits), np.packbits(seed)
+    threads = os.cpu_count() or 1
+    pool = ThreadPoolExecutor(threads)
+
+    def hash_packed(_: int = 0) -> Bits:
+        packed = toeplitz_hash_packed(key, count, length=length, seed=packed_seed)
+        return np.unpackbits(packed, count=length)
+
+    rows: dict[str, tuple[int, Callable[[], list[Bits]]]] = {
+        f"packed, {threads} threads": (
+            8 * threads,
+            lambda: list(pool.map(hash_packed, range(8 * threads))),
+        ),
+        "packed, 1 thread": (1, lambda: [hash_packed()]),
+        "array of bits, 1 thread": (1, lambda: [toeplitz_hash(bits, length, seed)]),
+        "Fourier route": (1, lambda: [toeplitz_fourier.toeplitz_hash(bits, length, seed)]),
+        "SciPy, one piece": (1, lambda: [one_piece(bits, length, seed)]),
+    }
+    try:
+        peer = randextract(bits, length, seed)
+        rows["randextract Toeplitz"] = (1, lambda: [peer()])
+    except ModuleNotFoundError:
+        print("randextract is not installed: its row is left out")
+    return toeplitz_fourier.toeplitz_hash(bits, length, seed), rows
+
+
+def rates(count: int, inputs: int, call: Callable[[], list[Bits]], expected: Bits) -> list[float]:
+    """Return the sorted rates of repeated calls, in Mbit/s, after one that is checked."""
+    for hashed in call():
+        if not np.array_equal(hashed, expected):
+            raise RuntimeError("All routes must give the same bits, but one does not.")
+    found: list[float] = []
+    end = time.perf_counter() + SECONDS
+    while len(found) < LEAST or time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        found.append(count * inputs / (time.perf_counter() - start) / 1e6)
+    return sorted(found)
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"no {package}"
+
+
+def main() -> None:
+    """Print the table."""
+    count = int(float(sys.argv[1])) if len(sys.argv) > 1 else 10**6
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    packages = ", ".join(map(_version, ("numpy", "scipy", "numba", "randextract")))
+    print(f"{packages}; commit {commit or 'unknown'}")
+    expected, rows = cases(count, count // 4)
+    print(f"{count} bits to {count // 4}; Mbit/s, median (slowest-fastest); load {os.getloadavg()}")
+    first = None
+    for name, (inputs, call) in rows.items():
+        found = rates(count, inputs, call, expected)
+        middle = statistics.median(found)
+        first = first or middle
+        print(f"{name:24s} {middle:8.1f} ({found[0]:.1f}-{found[-1]:.1f})  {first / middle:7.1f} x")
+
+
+if __name__ == "__main__":
+    main()
