@@ -1,0 +1,208 @@
+"""LDPC reconciliation: one message from Alice, and Bob corrects his key with it.
+
+Alice sends the syndrome of her key under a published code; Bob looks for the likeliest errors that
+explain how it differs from his own (belief propagation by the package `ldpc`).  It discloses more
+than Cascade and may fail, but takes one message instead of some hundred: the right choice where a
+message is slow, as over a satellite or between storage and a later day.  On an ordinary network
+Cascade leaves more key.
+
+The code is 5G New Radio's base graph 1, lifted to the length of the frame.  Its first rows and
+columns alone form good codes of every rate between 1/3 and 11/12, so that the rate follows the
+error rate check by check; what a lifting leaves over is shortened (Elkouss, Martinez-Mateo and
+Martin, Quantum Inf. Comput. 11, 226 (2011), "Information reconciliation for quantum key
+distribution").
+
+Disclosure: the columns of the first two block columns, 2 Z of them, carry no key (they are
+*punctured*): Alice fills them with private random bits R.  With key bits X the syndrome of c bits
+is S = H X + P R.  P has full column rank, so an invertible change of the c bits makes the first
+2 Z of them R plus a function of X, which is uniform whatever X is, and the others a function of X
+alone.  A listener gains at most these c - 2 Z bits, whatever he knew before (chain rule of the
+min-entropy); they are what the message counts.  Bob discloses nothing, so Alice's key is the
+reference, and a bound that speaks of Bob's key only does not serve here.
+
+Source: 3GPP TS 38.212, section 5.3.2 with tables 5.3.2-1 and 5.3.2-2; design: Richardson and
+Kudekar, IEEE Commun. Mag. 56 (3), 28 (2018).
+"""
+
+from __future__ import annotations
+
+import struct
+from importlib import import_module
+from typing import Protocol, cast
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from numpy.typing import NDArray
+
+from e91.distillation.ldpc_code import Shape, believed_rate, parity_checks, shape
+from e91.model.bits import Bits, pack, unpack
+from e91.model.entropy import Entropy, operating_system_entropy, random_bits
+from e91.model.errors import AuthenticationFailed
+from e91.model.messages import Channel, Message, Party
+from e91.model.records import ReconciledKey, SiftedKey
+
+SEED_BYTES = 32  # of the public seed of the shuffle
+_ITERATIONS = 100
+
+
+class _Decoder(Protocol):
+    converge: bool
+
+    def decode(self, syndrome: Bits) -> Bits: ...
+
+
+def reconcile(
+    alice_key: SiftedKey,
+    bob_key: SiftedKey,
+    *,
+    error_rate: float,
+    permutation_seed: bytes,
+    channel: Channel,
+    entropy: Entropy = operating_system_entropy,
+) -> tuple[ReconciledKey, ReconciledKey]:
+    """Carry Alice's one message to Bob.
+
+    Args:
+        alice_key: The reference; n bits.
+        bob_key: Bob's key; n bits.
+        error_rate: The estimated QBER, in [0, 1]; fixes the rate of the code.  One too low leaves
+            errors, one too high costs bits.
+        permutation_seed: 32 uniform bytes, drawn after the quantum phase; they become public.
+        channel: Carries and records the message with the key bits it discloses.
+        entropy: Where Alice's private bits come from.
+
+    Returns:
+        Both reconciled keys.  Frames may be left with errors (``benchmarks/ldpc_frames.py``);
+        verification tells.
+
+    Raises:
+        ValueError: The keys differ in length, or an argument leaves its range.
+        AuthenticationFailed: A message arrived that no honest party would have sent.
+        ModuleNotFoundError: The package `ldpc` is not installed.
+    """
+    if len(alice_key) != len(bob_key):
+        raise ValueError(f"`bob_key` must have {len(alice_key)} bits, but has {len(bob_key)}.")
+    message = announce(
+        alice_key, error_rate=error_rate, permutation_seed=permutation_seed, entropy=entropy
+    )
+    return ReconciledKey(alice_key.bits), correct(bob_key, channel.send(message))
+
+
+def announce(
+    key: SiftedKey,
+    *,
+    error_rate: float,
+    permutation_seed: bytes,
+    entropy: Entropy = operating_system_entropy,
+) -> Message:
+    """Play Alice: return the one message.  For the arguments see `reconcile`.
+
+    Returns:
+        Seed, error rate and the syndromes of all frames.
+
+    Raises:
+        ValueError: ``error_rate`` or ``permutation_seed`` leaves its range.
+
+    Examples:
+        >>> key = SiftedKey(np.zeros(10_000, np.uint8))
+        >>> message = announce(key, error_rate=0.02, permutation_seed=bytes(32))
+        >>> message.disclosed_bits == shape(10_000, 0.02).disclosed_bits
+        True
+    """
+    if not 0 <= error_rate <= 1:
+        raise ValueError(f"`error_rate` must lie in [0, 1], but is {error_rate}.")
+    if len(permutation_seed) != SEED_BYTES:
+        raise ValueError(
+            f"`permutation_seed` must have {SEED_BYTES} bytes, but has {len(permutation_seed)}."
+        )
+    code = shape(len(key), error_rate)
+    private = random_bits(entropy, code.frames * code.punctured)
+    private = private.reshape(code.frames, code.punctured)
+    frames = _cut(key.bits, _shuffle(len(key), permutation_seed), code)
+    syndromes = _syndromes(np.hstack([private, frames]), code)
+    body = permutation_seed + struct.pack("<d", error_rate) + pack(syndromes.ravel())
+    return Message(Party.ALICE, "ldpc-syndrome", body, code.disclosed_bits)
+
+
+def correct(key: SiftedKey, message: Message) -> ReconciledKey:
+    """Play Bob: return his key, corrected with Alice's ``message`` as it arrived.
+
+    A frame that the decoder cannot explain is left as it was.
+
+    Raises:
+        AuthenticationFailed: The message is missing or malformed.
+        ModuleNotFoundError: The package `ldpc` is not installed.
+    """
+    seed, rate = message.body[:SEED_BYTES], message.body[SEED_BYTES : SEED_BYTES + 8]
+    if len(rate) != 8 or not 0 <= (error_rate := struct.unpack("<d", rate)[0]) <= 1:
+        raise AuthenticationFailed("The message of LDPC is missing or malformed.")
+    code = shape(len(key), error_rate)
+    try:
+        heard = unpack(message.body[SEED_BYTES + 8 :], code.frames * code.checks)
+    except ValueError:
+        raise AuthenticationFailed("The message of LDPC is missing or malformed.") from None
+    order = _shuffle(len(key), seed)
+    frames = _cut(key.bits, order, code)
+    nothing = np.zeros((code.frames, code.punctured), np.uint8)
+    own = _syndromes(np.hstack([nothing, frames]), code)
+    errors = _explain(own ^ heard.reshape(own.shape), code, error_rate)
+    bits = key.bits.copy()
+    bits[order] ^= errors.ravel()[: len(key)]
+    return ReconciledKey(bits)
+
+
+def _shuffle(length: int, seed: bytes) -> NDArray[np.int64]:
+    """Return a public order of the bits, so that errors in a row fall into all frames.
+
+    The words are sorted stably, which gives the same order on every machine.
+    """
+    stream = Cipher(algorithms.AES(seed), modes.CTR(bytes(16))).encryptor()
+    return np.argsort(np.frombuffer(stream.update(bytes(8 * length)), "<u8"), kind="stable")
+
+
+def _cut(bits: Bits, order: NDArray[np.int64], code: Shape) -> Bits:
+    """Return the shuffled key as frames, shape (frames, bits); zeros fill the last one."""
+    filled = np.zeros(code.frames * code.bits, np.uint8)
+    filled[: len(bits)] = bits[order]
+    return filled.reshape(code.frames, code.bits)
+
+
+def _syndromes(words: Bits, code: Shape) -> Bits:
+    """Return the syndrome of each word; shapes (frames, columns) and (frames, checks)."""
+    if not code.frames:
+        return np.zeros((0, 0), np.uint8)
+    # A row has at most 19 ones, so that bytes hold the sums.
+    return np.asarray((parity_checks(code) @ words.T).T & 1, np.uint8)
+
+
+def _explain(syndromes: Bits, code: Shape, error_rate: float) -> Bits:
+    """Return the likeliest errors of each frame, or none where the decoder finds none that fit."""
+    errors = np.zeros((code.frames, code.bits), np.uint8)
+    if not code.frames:
+        return errors
+    decoder = _decoder(code, error_rate)
+    for frame, syndrome in zip(errors, syndromes, strict=True):
+        found = decoder.decode(np.ascontiguousarray(syndrome))
+        if decoder.converge:
+            frame[:] = found[code.punctured :]
+    return errors
+
+
+def _decoder(code: Shape, error_rate: float) -> _Decoder:
+    """Return belief propagation that knows the error rate, and nothing of the punctured bits."""
+    try:
+        package = import_module("ldpc.bp_decoder")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "LDPC reconciliation needs the package `ldpc`: pip install 'e91[ldpc]'."
+        ) from error
+    rate = believed_rate(error_rate)
+    decoder = package.BpDecoder(
+        parity_checks(code),
+        error_channel=[0.5] * code.punctured + [rate] * code.bits,
+        max_iter=_ITERATIONS,
+        bp_method="product_sum",
+        schedule="parallel",
+        input_vector_type="syndrome",
+    )
+    return cast(_Decoder, decoder)
