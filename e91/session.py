@@ -223,7 +223,7 @@ def amplify(
     alice: VerifiedKey, bob: VerifiedKey, *, release: Release, entropy: Entropy, channel: Channel
 ) -> tuple[Bits, Bits]:
     """Let Alice announce a hash seed and both parties hash their keys with it."""
-    size = len(alice) + release.length.bits - 1
+    size = len(alice) - 1
     body = random_bits(entropy, size)
     heard = channel.send(Message(Party.ALICE, "hash seed", pack(body))).body
     seed = sifting.read_bits(heard, size)

@@ -17,7 +17,12 @@ from statistical import assert_binomial
 import e91
 from e91.distillation import toeplitz_carryless as carryless
 from e91.distillation import toeplitz_fourier as fourier
-from e91.distillation.amplification import amplify, toeplitz_hash, toeplitz_hash_packed
+from e91.distillation.amplification import (
+    amplify,
+    modified_toeplitz_hash,
+    toeplitz_hash,
+    toeplitz_hash_packed,
+)
 from e91.distillation.toeplitz_fourier import rounding_error_bound
 from e91.distillation.toeplitz_kernels import WIDTHS
 from e91.model.records import ChshEstimate, Release, SecretLength, VerifiedKey
@@ -219,6 +224,35 @@ def test_collision_probability_over_all_seeds_is_exactly_two_to_the_minus_length
             assert zeros * 2**length == len(seeds)
 
 
+@pytest.mark.parametrize(("count", "length"), [(2, 1), (3, 2), (4, 2), (5, 3), (6, 5)])
+def test_modified_hash_collides_at_most_as_often(count, length):
+    seeds = [np.array(s, np.uint8) for s in product((0, 1), repeat=count - 1)]
+    for difference in product((0, 1), repeat=count):
+        if any(difference):
+            bits = np.array(difference, np.uint8)
+            zeros = sum(not modified_toeplitz_hash(bits, length, seed).any() for seed in seeds)
+            assert zeros * 2**length <= len(seeds)
+
+
+@given(st.integers(1, 60), st.data())
+def test_modified_hash_is_identity_beside_toeplitz(count, data):
+    length = data.draw(st.integers(0, count))
+    bits, seed = random_bits(count, 3), random_bits(count - 1, 4)
+    rest = count - length
+    toeplitz = [[seed[i - j + rest - 1] for j in range(rest)] for i in range(length)]
+    matrix = np.hstack([np.eye(length, dtype=int), np.reshape(toeplitz, (length, rest))])
+    expected = matrix.astype(int) @ bits.astype(int) % 2
+    assert np.array_equal(modified_toeplitz_hash(bits, length, seed), expected)
+
+
+@pytest.mark.parametrize(("count", "length"), [(1, 300), (64, 65), (1000, 5000), (70_000, 130_000)])
+def test_outputs_longer_than_the_key_are_the_same_on_both_routes(count, length):
+    bits, seed = random_bits(count, 5), random_bits(count + length - 1, 6)
+    assert np.array_equal(
+        toeplitz_hash(bits, length, seed), fourier.toeplitz_hash(bits, length, seed)
+    )
+
+
 def test_hash_is_linear_in_key_and_seed():
     a, b = random_bits(3000, 1), random_bits(3000, 2)
     s, t = random_bits(3999, 3), random_bits(3999, 4)
@@ -276,12 +310,17 @@ def test_nothing_hashes_to_nothing():
 @pytest.mark.parametrize("length", [-1, 11, 256])
 def test_key_cannot_grow_or_have_negative_length(length):
     with pytest.raises(ValueError, match=r"`length` must lie in \[0, 10\]"):
-        toeplitz_hash(random_bits(10, 1), length, random_bits(max(9 + length, 0), 2))
+        modified_toeplitz_hash(random_bits(10, 1), length, random_bits(9, 2))
 
 
-@pytest.mark.parametrize("size", [0, 4, 12, 13, 15, 32])
+def test_negative_length_is_refused():
+    with pytest.raises(ValueError, match="`length` must not be negative, but is -1"):
+        toeplitz_hash(random_bits(10, 1), -1, random_bits(8, 2))
+
+
+@pytest.mark.parametrize("size", [0, 4, 8, 10, 14])
 def test_seed_of_wrong_length_is_refused(size):
-    with pytest.raises(ValueError, match=r"`seed` must have shape \(14,\)"):
+    with pytest.raises(ValueError, match=r"`seed` must have shape \(9,\)"):
         amplify(VerifiedKey(random_bits(10, 1)), released(5), random_bits(size, 2))
 
 

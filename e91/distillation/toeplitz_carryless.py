@@ -79,7 +79,7 @@ def toeplitz_hash(key: Bits, count: int, *, length: int, seed: Bits, lanes: int 
     Args:
         key: Packed bits; uint8, shape (ceil(count / 8),).
         count: Bits of the key, at least 1.
-        length: Bits to return, from 1 to ``count``.
+        length: Bits to return, at least 1.
         seed: Packed bits; uint8, shape (ceil((count + length - 1) / 8),).
         lanes: Vector width in words; the result does not depend on it.
 

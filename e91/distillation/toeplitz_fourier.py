@@ -41,7 +41,7 @@ def toeplitz_hash(bits: Bits, length: int, seed: Bits) -> Bits:
 
     Args:
         bits: uint8, shape (n,), n > 0.
-        length: Bits to return, from 1 to n.
+        length: Bits to return, at least 1.
         seed: uint8, shape (n + length - 1,).
 
     Returns:
