@@ -4,45 +4,19 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass, replace
 from numbers import Integral
 
 from e91 import theorems
-from e91.distillation import (
-    amplification,
-    authentication,
-    cascade,
-    preprocessing,
-    sifting,
-    verification,
-)
-from e91.model.bits import Bits, Device, pack
-from e91.model.entropy import (
-    Entropy,
-    operating_system_entropy,
-    random_bits,
-    random_choice,
-    seeded_entropy,
-)
-from e91.model.errors import Abort, AuthenticationFailed
-from e91.model.evidence import Evidence
-from e91.model.messages import Channel, Message, Party, Transmission, honest_transmission
-from e91.model.policy import Policy, SecurityModel
-from e91.model.records import (
-    DetectionRecord,
-    Leak,
-    PartyRecord,
-    ReconciledKey,
-    Release,
-    SecretKey,
-    VerifiedKey,
-)
+from e91.distillation import authentication
+from e91.model.bits import Device, pack
+from e91.model.entropy import Entropy, operating_system_entropy, random_choice, seeded_entropy
+from e91.model.messages import Channel, Party, Transmission, honest_transmission
+from e91.model.policy import Policy
+from e91.model.records import DetectionRecord, Leak, PartyRecord, SecretKey
 from e91.model.settings import EKERT, Settings
+from e91.protocol import Distilled, distil
 from e91.report import Keys, SessionReport
-from e91.verdict import Verdict, check_policy, judge
-
-NOTHING_YET = Evidence(((0,) * 4,) * 4, (), ())
-"""The evidence before the first announcement."""
+from e91.verdict import check_policy
 
 MAXIMUM_ROUNDS = 50_000_000
 """A session keeps every round in memory, about 60 bytes each."""
@@ -135,108 +109,6 @@ def measure(
                 f"A device must answer with two arrays of outcomes, but answered with a "
                 f"{type(other).__name__}."
             )
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Distilled:
-    """What `distil` made.
-
-    Attributes:
-        verdict: On the evidence, with the final abort or none.
-        secrets: Alice's and Bob's secret bits; None if the session was aborted.
-        session_id: 16 public bytes that name the session and its key.
-    """
-
-    verdict: Verdict
-    secrets: tuple[Bits, Bits] | None
-    session_id: bytes
-
-
-def distil(
-    record: DetectionRecord,
-    *,
-    settings: Settings,
-    policy: Policy,
-    entropy: Entropy,
-    channel: Channel,
-    secret: bytes,
-) -> Distilled:
-    """Sift, test, reconcile, verify, amplify and authenticate: the protocol on one screen.
-
-    Args:
-        record: Both laboratories' records.
-        settings: Angles, probabilities and roles.
-        policy: What a released key must promise.
-        entropy: The protocol's randomness.
-        channel: The public classical channel.
-        secret: 64 pre-shared bytes for the two tags; used up.
-    """
-    if policy.security is SecurityModel.DEVICE_INDEPENDENT:
-        record = DetectionRecord(*map(sifting.assign_lost_photons, (record.alice, record.bob)))
-    session_id, secrets = entropy(16), None
-    verdict = judge(NOTHING_YET, settings=settings, policy=policy)
-    try:
-        channel.send(Message(Party.ALICE, "session", session_id))
-        alice, bob = sifting.exchange(
-            record,
-            settings=settings,
-            fraction=policy.revealed_fraction,
-            entropy=entropy,
-            channel=channel,
-        )
-        verdict = judge(alice.evidence, settings=settings, policy=policy)
-        if verdict.abort is None:
-            flip = policy.flip_probability
-            keys = cascade.reconcile(
-                preprocessing.flip(alice.key, probability=flip, entropy=entropy),
-                bob.key,
-                error_rate=_expected_error_rate(alice.evidence, flip=flip),
-                permutation_seed=entropy(cascade.SEED_BYTES),
-                channel=channel,
-            )
-            verified = verify(*keys, entropy=entropy, channel=channel)
-            leak = Leak(*map(channel.disclosed_by, Party))
-            verdict = judge(alice.evidence, settings=settings, policy=policy, leak=leak)
-            if verified is None:
-                verdict = replace(verdict, abort=Abort.KEYS_DIFFER)
-            elif verdict.abort is None and verdict.length is not None:
-                release = Release(verdict.chsh, verdict.length)
-                made = amplify(*verified, release=release, entropy=entropy, channel=channel)
-                authentication.exchange_tags(channel, secret)
-                secrets = made
-    except AuthenticationFailed:
-        verdict = replace(verdict, abort=Abort.NOT_AUTHENTIC)
-    return Distilled(verdict, secrets, session_id)
-
-
-def verify(
-    alice: ReconciledKey, bob: ReconciledKey, *, entropy: Entropy, channel: Channel
-) -> tuple[VerifiedKey, VerifiedKey] | None:
-    """Let the parties compare hashes of their keys; None if they differ."""
-    announcement = verification.announce(alice, entropy(verification.HASH_KEY_BYTES))
-    checked = verification.check(bob, channel.send(announcement))
-    confirmed = verification.confirm(alice, channel.send(verification.answer(checked)))
-    return None if checked is None or confirmed is None else (confirmed, checked)
-
-
-def amplify(
-    alice: VerifiedKey, bob: VerifiedKey, *, release: Release, entropy: Entropy, channel: Channel
-) -> tuple[Bits, Bits]:
-    """Let Alice announce a hash seed and both parties hash their keys with it."""
-    size = len(alice) - 1
-    body = random_bits(entropy, size)
-    heard = channel.send(Message(Party.ALICE, "hash seed", pack(body))).body
-    seed = sifting.read_bits(heard, size)
-    return (
-        amplification.amplify(alice, release, body),
-        amplification.amplify(bob, release, seed),
-    )
-
-
-def _expected_error_rate(evidence: Evidence, *, flip: float) -> float:
-    # Laplace's rule of succession: a sample without an error does not mean a key without one.
-    error = min(0.5, (evidence.sample_errors + 1) / (evidence.sample_size + 2))
-    return error + flip - 2 * error * flip
 
 
 def _keys(made: Distilled, policy: Policy, *, reproducible: bool) -> Keys | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from e91.bell import chsh, phase_errors
 from e91.model.evidence import Evidence
-from e91.model.policy import Policy, SecurityModel, Theorem
+from e91.model.policy import Policy, Reconciler, SecurityModel, Theorem
 from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretLength
 from e91.model.settings import Settings
 from e91.security import device_dependent, device_independent, secret_length
@@ -82,14 +82,19 @@ def check_settings(settings: Settings, policy: Policy) -> None:
         ValueError: The angles or key pairs are not those that the theorem wants.
     """
     proof = policy.proof
+    alice = {x for (x, _), _ in settings.chsh_pairs}
+    keys = [x for x, _ in settings.key_pairs]
     if policy.security is SecurityModel.TRUSTED_ANALYSERS:
         phase_errors.check_identity(settings)
     else:
         _check_reference(settings)
+        if policy.reconciler is Reconciler.LDPC and not alice.issuperset(keys):
+            raise ValueError(
+                "Without trust in the devices `ldpc` must have Alice's outcomes as reference, but "
+                f"with `{settings.name}` some key pair has Bob's."
+            )
     if proof.fixes_errors_beforehand:
         _check_unbiased_pairs(settings, proof)
-    alice = {x for (x, _), _ in settings.chsh_pairs}
-    keys = [x for x, _ in settings.key_pairs]
     if proof is Theorem.NOISY_PREPROCESSING and not alice.issuperset(keys):
         raise ValueError(
             "With `ho-2020` Alice's setting of every key pair must belong to the Bell test, but "

@@ -35,7 +35,15 @@ ALLOWED = {
     "e91.devices": ("e91.model", "e91_circuits", "numpy", "numba", "cryptography", *QISKIT),
     "e91.theorems": ("e91.bell", "e91.security", "e91.model"),
     "e91.verdict": (*STAGES, "e91.model", "e91.theorems", "numpy"),
-    "e91.session": (*STAGES, "e91.model", "e91.report", "e91.theorems", "e91.verdict", "numpy"),
+    "e91.protocol": ("e91.distillation", "e91.model", "e91.verdict"),
+    "e91.session": (
+        "e91.distillation",
+        "e91.model",
+        "e91.protocol",
+        "e91.report",
+        "e91.theorems",
+        "e91.verdict",
+    ),
     "e91_circuits": ("numpy", *QISKIT),
 }
 

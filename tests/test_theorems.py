@@ -162,11 +162,26 @@ def test_theorem_refuses_settings_that_it_does_not_cover(theorem, settings):
         ({"tolerated_error": 0.02}, "`tolerated_error` must not be given"),
         ({"theorem": "tlgr-2012", "tolerated_error": 0.6}, r"must lie in \[0, 1/2\]"),
         ({"flip_probability": 0.1}, "be 0 with any other theorem"),
+        ({"reconciler": "magic"}, "`reconciler` must be one of cascade, ldpc, but is `magic`"),
     ],
 )
 def test_impossible_policy_is_refused(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         Policy(**options)
+
+
+def test_ldpc_is_one_message_of_alices_and_makes_a_key():
+    report = session(Theorem.PHASE_ERRORS, rounds=300_000, reconciler="ldpc")
+    assert report.abort is None
+    assert np.array_equal(report.key.bits, report.keys.bob.bits)
+    assert report.leak.bob == 0
+    cascade = session(Theorem.PHASE_ERRORS, rounds=300_000)
+    assert cascade.leak.alice < report.leak.alice < 2 * cascade.leak.alice
+
+
+def test_ldpc_is_refused_where_bobs_bit_is_the_reference():
+    with pytest.raises(ValueError, match="`ldpc` must have Alice's outcomes as reference"):
+        session(Theorem.COLLECTIVE, settings=EKERT, rounds=10, reconciler="ldpc")
 
 
 def test_defaults_are_finite_key_theorems():

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from e91.model.errors import ProtocolAborted
-from e91.model.policy import Policy, SecurityModel
+from e91.model.policy import Policy, Reconciler, SecurityModel
 from e91.model.settings import SETTINGS, Settings
 
 _PROBABILITY = "probability, 0 to 1"
@@ -117,6 +117,9 @@ _PHYSICS = _options(
               help="Declared beforehand, where a theorem asks for it.")  # fmt: skip
 @click.option("--flip-probability", type=float, default=0.0,
               help=f"Noisy preprocessing, with --theorem ho-2020; {_PROBABILITY}.")  # fmt: skip
+@click.option("--reconciler", type=click.Choice([known.value for known in Reconciler]),
+              default=Reconciler.CASCADE.value, show_default=True,
+              help="Error correction; ldpc is one message and needs e91[ldpc].")  # fmt: skip
 @click.option("--encrypt", "plain", type=click.Path(path_type=Path), metavar="FILE",
               help="Encrypt FILE with the key; needs --out.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
@@ -133,6 +136,7 @@ def run(
     theorem: str | None,
     tolerated_error: float | None,
     flip_probability: float,
+    reconciler: str,
     plain: Path | None,
     out: Path | None,
     as_json: bool,
@@ -153,6 +157,7 @@ def run(
         theorem=theorem,
         tolerated_error=tolerated_error,
         flip_probability=flip_probability,
+        reconciler=reconciler,
     )
     settings = _settings(settings_name, alice_probabilities, bob_probabilities)
     _check_files(plain, out)

@@ -43,6 +43,17 @@ class Theorem(Enum):
         return self in (Theorem.EXACT_SAMPLING, Theorem.TOMAMICHEL_LEVERRIER, Theorem.TLGR)
 
 
+class Reconciler(Enum):
+    """How Bob's errors are corrected; the value is its name.
+
+    Cascade discloses least and talks most; LDPC is one message, and discloses a tenth to a half
+    more: for links where a message is slow.
+    """
+
+    CASCADE = "cascade"
+    LDPC = "ldpc"
+
+
 _TRUSTED = (
     Theorem.PHASE_ERRORS,
     Theorem.EXACT_SAMPLING,
@@ -75,6 +86,7 @@ class Policy:
             1/2; for the theorems that want it declared before the run, and only for those.
         flip_probability: Probability with which Alice flips each of her key bits before error
             correction, 0 to 1/2; for ``ho-2020`` only.
+        reconciler: A `Reconciler` or its name.  Cascade, as it leaves more key.
 
     Raises:
         ValueError: A number leaves its range, a name is unknown, the theorem is stated under the
@@ -92,6 +104,7 @@ class Policy:
     theorem: Theorem | str | None = None
     tolerated_error: float | None = None
     flip_probability: float = 0.0
+    reconciler: Reconciler | str = Reconciler.CASCADE
 
     def __post_init__(self) -> None:
         for name in ("epsilon", "revealed_fraction"):
@@ -100,6 +113,12 @@ class Policy:
                 raise ValueError(f"`{name}` must lie strictly between 0 and 1, but is {value}.")
         if self.theorem is not None:
             object.__setattr__(self, "theorem", _theorem(self.theorem))
+        if self.reconciler not in {known.value for known in Reconciler} | set(Reconciler):
+            raise ValueError(
+                f"`reconciler` must be one of {', '.join(r.value for r in Reconciler)}, but is "
+                f"`{self.reconciler}`."
+            )
+        object.__setattr__(self, "reconciler", Reconciler(self.reconciler))
         if self.proof.security is not self.security:
             raise ValueError(
                 f"`theorem` must be stated under `{self.security.value}`, but "
