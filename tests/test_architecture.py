@@ -35,7 +35,7 @@ ALLOWED = {
     "e91.devices": ("e91.model", "e91_circuits", "numpy", "numba", "cryptography", *QISKIT),
     "e91.theorems": ("e91.bell", "e91.security", "e91.model"),
     "e91.verdict": (*STAGES, "e91.model", "e91.theorems", "numpy"),
-    "e91.protocol": ("e91.distillation", "e91.model", "e91.verdict"),
+    "e91.protocol": ("e91.distillation", "e91.model", "e91.verdict", "numpy"),
     "e91.session": (
         "e91.distillation",
         "e91.model",
@@ -106,7 +106,7 @@ def test_package_imports_only_what_its_place_allows(package):
 
 
 # The files behind one stage share its first word; amplification's are named after Toeplitz.
-SUBJECTS = {"amplification": "toeplitz"}
+SUBJECTS = {"amplification": "toeplitz", "coins": "packing"}
 
 
 def test_no_stage_of_distillation_imports_another():

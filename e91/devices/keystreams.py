@@ -1,0 +1,173 @@
+"""Random numbers for blocks of rounds: AES-256 keystreams that can be entered at any block.
+
+The bytes are the keystream of AES-256-GCM, that is counter mode, which `cryptography` makes faster
+than any generator of NumPy makes its bits.  Nothing is encrypted with it.  Physics and protocol
+have a key each, so that no number of the one can be told from the other's.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import IntEnum
+from functools import cache
+
+import numpy as np
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from numpy.typing import NDArray
+
+from e91.model.entropy import Entropy
+
+KEY_BYTES = 32
+"""Length of a key: AES-256."""
+
+_AES_BLOCK = 16
+_KEPT_ZEROS = 2**19  # a block of 2**18 rounds takes so many bytes of each stream of draws
+
+
+class Stream(IntEnum):
+    """What a keystream is for; the number is the first part of its nonce.
+
+    Draws and their extensions have streams of their own, so no number serves twice.
+    """
+
+    SETTINGS = 1
+    SETTING_EXTENSIONS = 2
+    OUTCOMES = 3
+    OUTCOME_EXTENSIONS = 4
+    COINS = 5
+
+
+def seeded_key(seed: int | None, *, purpose: str) -> bytes:
+    """Return the 32-byte key of the streams that serve ``purpose``.
+
+    It is for the physics, and for tests.  The key of the protocol's streams should come from
+    `e91.model.entropy.operating_system_entropy`: whoever knows a seed knows its keys.
+
+    Args:
+        seed: Root of the randomness, not negative; None takes the key from the operating system.
+        purpose: For instance ``"physics"``; keys for unequal purposes tell nothing of each other.
+
+    Raises:
+        ValueError: The seed is negative.
+
+    Source:
+        HKDF with SHA-256: Krawczyk and Eronen, RFC 5869.
+
+    Examples:
+        >>> seeded_key(7, purpose="physics") == seeded_key(7, purpose="physics")
+        True
+        >>> seeded_key(7, purpose="physics") == seeded_key(7, purpose="protocol")
+        False
+    """
+    if seed is None:
+        return os.urandom(KEY_BYTES)
+    if seed < 0:
+        raise ValueError(f"`seed` must not be negative, but is {seed}.")
+    root = seed.to_bytes(max(1, -(-seed.bit_length() // 8)), "big")
+    label = f"e91 rounds, {purpose}".encode()
+    return HKDF(algorithm=hashes.SHA256(), length=KEY_BYTES, salt=None, info=label).derive(root)
+
+
+def keystream(key: bytes, *, stream: Stream, block: int) -> Entropy:
+    """Return the source of the bytes that ``stream`` gives block number ``block``.
+
+    Every pair (stream, block) has its own nonce, so its bytes can be made again alone and are
+    disjoint from those of every other pair under the same key.  One nonce gives at most 64 GiB;
+    `cryptography` refuses to go on beyond.
+
+    Args:
+        key: 32 bytes.
+        stream: What the bytes are for.
+        block: Number of the block, in [0, 2**64).
+
+    Raises:
+        ValueError: The key has another length, or the block number leaves its range.
+
+    Examples:
+        >>> draw = keystream(bytes(32), stream=Stream.COINS, block=0)
+        >>> again = keystream(bytes(32), stream=Stream.COINS, block=0)
+        >>> draw(3) + draw(5) == again(8)
+        True
+    """
+    encryptor = _cipher(key, stream=stream, block=block).encryptor()
+    return lambda size: encryptor.update(_zeros(size))
+
+
+def draws(key: bytes, count: int, *, stream: Stream, block: int) -> NDArray[np.uint16]:
+    """Return the first ``count`` 16-bit numbers of a stream; uint16, shape (count,).
+
+    They are the first bytes of the `keystream`, two a number, the lower byte first.
+
+    Raises:
+        ValueError: As for `keystream`.
+
+    Examples:
+        >>> numbers = draws(bytes(32), 4, stream=Stream.COINS, block=0)
+        >>> numbers.tobytes() == keystream(bytes(32), stream=Stream.COINS, block=0)(8)
+        True
+    """
+    # `update_into` asks for room for one more block of the cipher, which it does not fill.
+    room = np.empty(count + _AES_BLOCK // 2, "<u2")
+    encryptor = _cipher(key, stream=stream, block=block).encryptor()
+    encryptor.update_into(_zeros(2 * count), room.view(np.uint8).data)
+    return room[:count]
+
+
+def words_at(
+    key: bytes, places: NDArray[np.intp], *, stream: Stream, block: int
+) -> NDArray[np.uint64]:
+    """Return one 64-bit number for each place, a function of the place and nothing else.
+
+    Counter mode can be entered anywhere: place i takes AES block number i of the stream, the
+    encryption of the nonce followed by i, and its first half.
+
+    Args:
+        key: 32 bytes.
+        places: Whole numbers in [0, 2**32); shape (n,).
+        stream: What the numbers are for; a stream that `keystream` and `draws` do not serve.
+        block: Number of the block, in [0, 2**64).
+
+    Raises:
+        ValueError: As for `keystream`.
+
+    Examples:
+        >>> numbers = words_at(bytes(32), np.arange(9), stream=Stream.COINS, block=0)
+        >>> again = words_at(bytes(32), np.array([7]), stream=Stream.COINS, block=0)
+        >>> bool(numbers[7] == again[0])
+        True
+    """
+    _check_key(key)
+    counters = np.empty((len(places), 4), ">u4")
+    counters[:, :3] = np.frombuffer(_nonce(stream, block), ">u4")
+    counters[:, 3] = places
+    # No two of these blocks are equal, so the pattern that this mode would show cannot arise.
+    encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()
+    return np.frombuffer(encryptor.update(counters.tobytes()), "<u8")[::2].copy()
+
+
+def _cipher(key: bytes, *, stream: Stream, block: int) -> Cipher[modes.GCM]:
+    _check_key(key)
+    return Cipher(algorithms.AES(key), modes.GCM(_nonce(stream, block)))
+
+
+def _nonce(stream: Stream, block: int) -> bytes:
+    if not 0 <= block < 2**64:
+        raise ValueError(f"`block` must lie in [0, 2**64), but is {block}.")
+    return int(stream).to_bytes(4, "big") + block.to_bytes(8, "big")
+
+
+@cache
+def _kept_zeros() -> bytes:
+    return bytes(_KEPT_ZEROS)
+
+
+def _zeros(size: int) -> memoryview:
+    """Return ``size`` zeros, made anew only if they exceed a block's draws."""
+    return memoryview(_kept_zeros() if size <= _KEPT_ZEROS else bytes(size))[:size]
+
+
+def _check_key(key: bytes) -> None:
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"`key` must have {KEY_BYTES} bytes, but has {len(key)}.")

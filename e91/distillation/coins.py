@@ -1,0 +1,53 @@
+"""Coins: which key rounds are revealed, one packed bit for every round."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from e91.distillation.packing import compiled_kernels
+from e91.model.bits import Bits
+from e91.model.entropy import Entropy
+
+
+def draw_coins(entropy: Entropy, *, fraction: float, rounds: int) -> Bits:
+    """Toss a coin for every round; return one packed bit each, 1 for "reveal it".
+
+    One byte decides unless it lies on the edge, where 56 more bits are drawn: the probability is
+    met to 2**-64.
+
+    Args:
+        entropy: The protocol's; one byte a round, then eight for each round on the edge.
+        fraction: Probability of a 1, strictly between 0 and 1.
+        rounds: Number of coins.
+
+    Returns:
+        uint8, shape (ceil(rounds / 8),), padded with zeros.
+
+    Raises:
+        ValueError: The fraction leaves its range, or the number of rounds is negative.
+
+    Examples:
+        >>> draw_coins(lambda size: bytes(size), fraction=0.1, rounds=9).tolist()
+        [255, 128]
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"`fraction` must lie strictly between 0 and 1, but is {fraction}.")
+    if rounds < 0:
+        raise ValueError(f"`rounds` must not be negative, but is {rounds}.")
+    # A float times a power of two is exact, so rounding down is the only step that rounds.
+    upper, lower = divmod(int(fraction * 2**64), 2**56)
+    body = entropy(rounds)
+    compiled = compiled_kernels()
+    if compiled is None:
+        draws = np.frombuffer(body, np.uint8)
+        shown = draws < upper
+        edge = np.flatnonzero(draws == upper)
+        shown[edge] = np.frombuffer(entropy(8 * len(edge)), "<u8") >> np.uint64(8) < lower
+        return np.packbits(shown)
+    # The bytes that fill the last word are never below the edge, and not looked at on it.
+    words = np.frombuffer(body if rounds % 8 == 0 else body + b"\xff" * (-rounds % 8), np.uint64)
+    coins, places = np.empty(len(words), np.uint8), np.empty(rounds, np.int32)
+    places = places[: compiled.toss(words, upper, rounds, coins, places)]
+    further = np.frombuffer(entropy(8 * len(places)), np.uint64)
+    compiled.settle_coins(coins, places, further, np.uint64(lower))
+    return coins

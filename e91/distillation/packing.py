@@ -1,0 +1,300 @@
+"""Sifting at full speed: tally and packed keys of rounds that are one byte each.
+
+A round is its *code*, ``(x * ny + y) * k * k + a * k + b`` for the settings (x, y) and the outcomes
+(a, b), with k = 2, or k = 3 where an outcome may be no click (index 2).  What
+`e91.distillation.sifting` does with messages, one party at a time, is done here with a key buffer
+for each party, first bit in the most significant place of a byte, and public counts.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from itertools import product
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from e91.model.bits import NO_CLICK, Bits
+from e91.model.settings import Settings
+
+Counts = NDArray[np.int64]
+
+DISCARD = 0
+"""Role of a round that makes no key."""
+
+KEY = 4
+"""Role of a key round; add 2 if Alice's bit is 1, and 1 if Bob's is."""
+
+_ALICE_ONE, _BOB_ONE = 2, 1
+_CODES = 256
+_UNUSED = 255  # never the code of a round: there are at most 255 of them
+_WORD = 64
+_IS_ROLE = np.isin(np.arange(_CODES), [DISCARD, *range(KEY, 2 * KEY)])
+
+
+@dataclass(frozen=True, eq=False)
+class Appended:
+    """What `append_key` did.
+
+    Attributes:
+        position: Number of key bits that each buffer holds now.
+        revealed: How often each code occurred in the revealed rounds; int64, shape (256,).
+    """
+
+    position: int
+    revealed: Counts
+
+
+def key_roles(settings: Settings, *, outcomes: int = 2, assign_lost: bool = False) -> Bits:
+    """Return the role of every code: `DISCARD`, or `KEY` with both parties' bits.
+
+    Args:
+        settings: Says which setting pairs make the key.
+        outcomes: k, the number of outcomes of each party: 2, or 3 with no click.
+        assign_lost: Whether a missing click counts as outcome 0, as a device-independent proof
+            wants it, instead of discarding the round.
+
+    Returns:
+        uint8, shape (256,).
+
+    Raises:
+        ValueError: k is neither 2 nor 3, or there would be more than 255 codes.
+
+    Examples:
+        >>> from e91.model.settings import BBM92
+        >>> key_roles(BBM92)[:6].tolist()                          # pair (0, 0) makes key
+        [4, 5, 6, 7, 0, 0]
+        >>> key_roles(BBM92, outcomes=3)[:9].tolist()
+        [4, 5, 0, 6, 7, 0, 0, 0, 0]
+        >>> key_roles(BBM92, outcomes=3, assign_lost=True)[:9].tolist()
+        [4, 5, 4, 6, 7, 6, 4, 5, 4]
+    """
+    if outcomes not in (2, 3):
+        raise ValueError(f"`outcomes` must be 2 or 3, but is {outcomes}.")
+    choices = len(settings.bob_angles)
+    codes = len(settings.alice_angles) * choices * outcomes**2
+    if codes > _UNUSED:
+        raise ValueError(f"`settings` must give at most {_UNUSED} codes, but gives {codes}.")
+    roles = np.full(_CODES, DISCARD, np.uint8)
+    for (x, y), a, b in product(settings.key_pairs, range(outcomes), range(outcomes)):
+        if assign_lost or NO_CLICK not in (a, b):
+            code = (x * choices + y) * outcomes**2 + a * outcomes + b
+            roles[code] = KEY + _ALICE_ONE * (a == 1) + _BOB_ONE * (b == 1)
+    return roles
+
+
+def tally(codes: Bits, *, cells: int) -> Counts:
+    """Count every code.
+
+    The counts of key pairs are no public numbers: only the revealed rounds of these are.
+
+    Args:
+        codes: Contiguous uint8, shape (n,).
+        cells: Number of codes that exist.
+
+    Returns:
+        int64, shape (cells,); reshaped to (nx, ny, k, k) it is the table of counts.
+
+    Raises:
+        ValueError: The codes are not as described, or one is ``cells`` or more.
+
+    Examples:
+        >>> tally(np.array([0, 2, 2], np.uint8), cells=4).tolist()
+        [1, 0, 2, 0]
+    """
+    _check_codes(codes)
+    compiled = compiled_kernels()
+    if compiled is None:
+        counts = _tally_of_twos(codes)
+    else:
+        words, rest = _whole_words(codes)
+        tables = np.zeros((4, _CODES), np.int64)
+        compiled.tally(words, tables)
+        counts = tables.sum(axis=0)
+        np.add.at(counts, rest, 1)
+    if counts[cells:].any():
+        raise ValueError(
+            f"`codes` must lie below {cells}, but reach {int(np.flatnonzero(counts)[-1])}."
+        )
+    return counts[:cells]
+
+
+def append_key(
+    codes: Bits, *, roles: Bits, coins: Bits, alice: Bits, bob: Bits, position: int
+) -> Appended:
+    """Append the key bits of the rounds that are not revealed to each party's packed key.
+
+    A key fills from any number of calls, each going on where the last one ended, within a byte
+    or not.  With n > 0, what follows the last bit in its 64-bit word is set to zero; the rest is
+    left alone.
+
+    Args:
+        codes: Contiguous uint8, shape (n,).
+        roles: What each code is for, from `key_roles`; uint8, shape (256,).
+        coins: One packed bit a round, from `e91.distillation.coins`; 1 for "reveal if key".
+        alice: Receives Alice's bits; contiguous, writeable uint8, in whole 64-bit words.
+        bob: Receives Bob's, likewise.
+        position: Number of bits that the buffers hold already.
+
+    Returns:
+        The new position, and the counts of what the revealed rounds show.
+
+    Raises:
+        ValueError: An array is not as described, or the buffers have no room for n bits more.
+
+    Examples:
+        >>> from e91.model.settings import BBM92
+        >>> alice, bob = np.zeros(8, np.uint8), np.zeros(8, np.uint8)
+        >>> codes = np.array([0, 3, 9, 1, 3], np.uint8)            # 9 is of pair (0, 2): no key
+        >>> reveal_last = np.array([0b00001000], np.uint8)
+        >>> done = append_key(
+        ...     codes, roles=key_roles(BBM92), coins=reveal_last, alice=alice, bob=bob, position=0
+        ... )
+        >>> done.position, f"{alice[0]:08b}", f"{bob[0]:08b}", int(done.revealed[3])
+        (3, '01000000', '01100000', 1)
+    """
+    _check_codes(codes)
+    _check_roles(roles)
+    _check_coins(coins, rounds=len(codes))
+    for name, buffer in (("alice", alice), ("bob", bob)):
+        _check_key_buffer(name, buffer, position=position, rounds=len(codes))
+    if not len(codes):
+        return Appended(position, np.zeros(_CODES, np.int64))
+    compiled = compiled_kernels()
+    if compiled is None:
+        arrays = {"roles": roles, "coins": coins, "alice": alice, "bob": bob}
+        return _append_by_numpy(codes, **arrays, position=position)
+    whole, tosses = codes, coins
+    if missing := -len(codes) % _WORD:
+        whole = np.pad(codes, (0, missing), constant_values=_UNUSED)
+        tosses = np.pad(coins, (0, len(whole) // 8 - len(coins)))
+    revealed = np.zeros(_CODES, np.int64)
+    words = (alice.view(np.uint64), bob.view(np.uint64))
+    return Appended(compiled.pack(whole, roles, tosses, *words, position, revealed), revealed)
+
+
+def sample_of(revealed: Counts, *, roles: Bits, outcomes: int = 2) -> tuple[Counts, Counts]:
+    """Return, for every setting pair, how many key rounds were revealed and how many differed.
+
+    Args:
+        revealed: Counts of the codes in the revealed rounds; shape (256,).
+        roles: The roles by which they were revealed; shape (256,).
+        outcomes: k, the number of outcomes of each party.
+
+    Returns:
+        Revealed rounds and errors; int64, shape (256 // k**2,) each, at the index x * ny + y.
+
+    Examples:
+        >>> from e91.model.settings import BBM92
+        >>> revealed = np.zeros(256, np.int64)
+        >>> revealed[[0, 1, 3]] = 50, 2, 48
+        >>> shown, errors = sample_of(revealed, roles=key_roles(BBM92))
+        >>> int(shown[0]), int(errors[0])
+        (100, 2)
+    """
+    bits = roles & (_ALICE_ONE | _BOB_ONE)
+    differ = ((bits == _ALICE_ONE) | (bits == _BOB_ONE)) & (roles >= KEY)
+    pairs = _CODES // outcomes**2
+    shown = revealed[: pairs * outcomes**2].reshape(pairs, -1)
+    errors = (revealed * differ)[: pairs * outcomes**2].reshape(pairs, -1)
+    return shown.sum(axis=1), errors.sum(axis=1)
+
+
+def _tally_of_twos(codes: Bits) -> Counts:
+    """Count by two codes at once: `bincount` takes as long for a number of 16 bits as of 8."""
+    even = len(codes) // 2 * 2
+    twos = np.bincount(codes[:even].view("<u2"), minlength=_CODES**2).reshape(_CODES, _CODES)
+    last = np.bincount(codes[even:], minlength=_CODES)
+    counts: Counts = twos.sum(axis=0) + twos.sum(axis=1) + last
+    return counts
+
+
+def _whole_words(codes: Bits) -> tuple[NDArray[np.uint64], Bits]:
+    """Split ``codes`` into aligned words of eight and the few that are left."""
+    codes = codes.copy() if _address(codes) % 8 else codes
+    whole = len(codes) // 8 * 8
+    return codes[:whole].view(np.uint64), codes[whole:]
+
+
+def _append_by_numpy(
+    codes: Bits, *, roles: Bits, coins: Bits, alice: Bits, bob: Bits, position: int
+) -> Appended:
+    role = np.take(roles, codes, mode="clip")
+    key = role >= KEY
+    shown = np.unpackbits(coins, count=len(codes)).view(np.bool_)
+    revealed = np.bincount(np.compress(key & shown, codes), minlength=_CODES)
+    kept = np.compress(key & ~shown, role)
+    for buffer, one in ((alice, _ALICE_ONE), (bob, _BOB_ONE)):
+        _append_bits(buffer, (kept & one) > 0, position=position)
+    return Appended(position + len(kept), revealed)
+
+
+def _append_bits(buffer: Bits, bits: NDArray[np.bool_], *, position: int) -> None:
+    """Write ``bits`` behind the first ``position`` bits, and zeros to the end of their word."""
+    start, end = position // _WORD * 8, -(-(position + len(bits)) // _WORD) * 8
+    head = np.unpackbits(buffer[start : start + 8], count=position % _WORD).view(np.bool_)
+    packed = np.packbits(np.concatenate([head, bits]))
+    buffer[start : start + len(packed)] = packed
+    buffer[start + len(packed) : end] = 0
+
+
+def _address(array: Bits) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def compiled_kernels() -> ModuleType | None:
+    """Return the compiled kernels, or None where they cannot run: then NumPy takes over."""
+    if sys.byteorder == "big" or os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        return None
+    try:
+        from e91.distillation import packing_kernels
+    except ImportError:
+        return None
+    return packing_kernels
+
+
+def _check_codes(codes: Bits) -> None:
+    if codes.dtype != np.uint8 or codes.ndim != 1 or not codes.flags.c_contiguous:
+        raise ValueError(
+            f"`codes` must be contiguous uint8 of shape (n,), but is {codes.dtype} of shape "
+            f"{codes.shape}, strides {codes.strides}."
+        )
+
+
+def _check_roles(roles: Bits) -> None:
+    if roles.dtype != np.uint8 or roles.shape != (_CODES,):
+        raise ValueError(
+            f"`roles` must be uint8 of shape ({_CODES},), but is {roles.dtype} of shape "
+            f"{roles.shape}."
+        )
+    if not _IS_ROLE[roles].all():
+        raise ValueError(f"`roles` must hold {DISCARD} or {KEY} to {2 * KEY - 1}, but does not.")
+    if roles[_UNUSED] != DISCARD:
+        raise ValueError(f"`roles` must discard the code {_UNUSED}, but gives it a key bit.")
+
+
+def _check_coins(coins: Bits, *, rounds: int) -> None:
+    shape = (-(-rounds // 8),)
+    if coins.dtype != np.uint8 or coins.shape != shape or not coins.flags.c_contiguous:
+        raise ValueError(
+            f"`coins` must be contiguous uint8 of shape {shape}, but is {coins.dtype} of shape "
+            f"{coins.shape}."
+        )
+
+
+def _check_key_buffer(name: str, buffer: Bits, *, position: int, rounds: int) -> None:
+    if buffer.dtype != np.uint8 or buffer.ndim != 1 or len(buffer) % 8:
+        raise ValueError(
+            f"`{name}` must be uint8 in whole words of 8, but is {buffer.dtype} of shape "
+            f"{buffer.shape}."
+        )
+    if not (buffer.flags.c_contiguous and buffer.flags.writeable) or _address(buffer) % 8:
+        raise ValueError(f"`{name}` must be contiguous, aligned and writeable, but is not.")
+    if position < 0 or position + rounds > 8 * len(buffer):
+        raise ValueError(
+            f"`{name}` must have room for {rounds} bits from position {position}, but has "
+            f"{8 * len(buffer)} bits in all."
+        )

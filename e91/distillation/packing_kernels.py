@@ -1,0 +1,268 @@
+"""Compiled tally, coins and packing; reached through `e91.distillation.packing.compiled_kernels`.
+
+Packing takes 64 rounds at a time, in three passes over a few thousand rounds that stay in the
+first-level cache: gather one word of flags each from the codes, squeeze the kept bits together
+(branch-free, so that the compiler runs it in vector registers), append the words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from e91.model.bits import Bits
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
+Words = NDArray[np.uint64]
+
+_CHUNK = 64  # words a pass: 2 kB of each array
+_USUAL = 4  # revealed rounds in a word that are listed without a branch
+_WORD = np.uint64(64)
+_ONE = np.uint64(1)
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+_LANE = np.uint64(0xFFFF)
+_BYTES = np.uint64(0x0101010101010101)
+_HIGH = np.uint64(0x8080808080808080)
+_LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
+
+
+def kernel(function: _Function) -> _Function:
+    """Compile ``function`` once, keep it on disk, and let other threads run meanwhile."""
+    return cast(_Function, njit(cache=True, nogil=True)(function))
+
+
+@kernel
+def tally(words: Words, counts: NDArray[np.int64]) -> None:
+    """Add the number of each code to ``counts``.
+
+    Args:
+        words: Codes, eight a word.
+        counts: Shape (4, 256): four tables, so that equal codes in a row need not wait for each
+            other's count to be stored.
+    """
+    for word in words:
+        for lane in range(8):
+            code = (word >> np.uint64(8 * lane)) & np.uint64(0xFF)
+            counts[lane & 3, code] += 1
+
+
+@kernel
+def toss(draws: Words, upper: int, rounds: int, coins: Bits, places: NDArray[np.int32]) -> int:
+    """Write a coin for each byte of ``draws``; return how many of the bytes are ``upper``.
+
+    Args:
+        draws: One byte a coin, eight a word; shape (m,).
+        upper: A coin is 1 where its byte lies below; in [0, 255].
+        rounds: Number of coins that count; the bytes behind them only fill the last word.
+        coins: Receives eight coins a byte, the first in the highest place; shape (m,).
+        places: Receives the places of the coins on the edge; shape (rounds,).
+    """
+    edge = np.uint64(upper) * _BYTES
+    _compare(draws, edge, coins)
+    hits = np.empty(draws.size, np.int32)
+    words = 0
+    for place in range(draws.size):
+        rest = draws[place] ^ edge  # has a zero byte exactly where the draw is on the edge
+        hits[words] = place
+        words += ((rest - _BYTES) & ~rest & _HIGH) != 0
+    found = 0
+    for hit in hits[:words]:
+        rest = draws[hit] ^ edge
+        for lane in range(8):
+            if (rest >> np.uint64(8 * lane)) & np.uint64(0xFF) == 0 and 8 * hit + lane < rounds:
+                places[found] = 8 * hit + lane
+                found += 1
+    return found
+
+
+@kernel
+def _compare(draws: Words, edge: np.uint64, coins: Bits) -> None:
+    """Write one bit for each byte of a draw, 1 where it lies below that of ``edge``.
+
+    Source:
+        The bytes are compared side by side by the borrow of their difference: Warren, Hacker's
+        Delight, 2nd edition, sections 2-13 and 2-18.
+    """
+    for place in range(draws.size):
+        draw = draws[place]
+        difference = (draw | _HIGH) - (edge & _LOW)
+        below = ((~draw & edge) | (~(draw ^ edge) & ~difference)) & _HIGH
+        # The factor brings the bit of byte i to place 63 - i; no two products meet.
+        coins[place] = ((below >> np.uint64(7)) * np.uint64(0x8040201008040201)) >> np.uint64(56)
+
+
+@kernel
+def settle_coins(coins: Bits, places: NDArray[np.int32], further: Words, lower: np.uint64) -> None:
+    """Set the coins at ``places`` whose 56 further bits lie below ``lower``."""
+    for index in range(places.size):
+        if further[index] >> np.uint64(8) < lower:
+            coins[places[index] >> 3] |= np.uint8(0x80 >> (places[index] & 7))
+
+
+@kernel
+def pack(
+    codes: Bits,
+    roles: Bits,
+    coins: Bits,
+    alice: Words,
+    bob: Words,
+    position: int,
+    revealed: NDArray[np.int64],
+) -> int:
+    """Append the kept key bits to both parties' words; return the position behind them.
+
+    Args:
+        codes: Shape (64 m,).
+        roles: For each code 4 for a key round, plus 2 for Alice's bit, plus 1 for Bob's;
+            shape (256,).
+        coins: One bit a round, the first in the highest place, 1 for a round to reveal;
+            shape (8 m,).
+        alice: Her words, first byte and first bit first, filled up to ``position``.
+        bob: His.
+        position: Number of bits that are filled.
+        revealed: The number of each code among the revealed rounds is added here; shape (256,).
+    """
+    filled, flags = position, _flags(roles)
+    keep = np.empty(_CHUNK, np.uint64)
+    first, second = np.empty_like(keep), np.empty_like(keep)
+    total = codes.size // 64
+    for start in range(0, total, _CHUNK):
+        size = min(_CHUNK, total - start)
+        part = codes[64 * start : 64 * (start + size)]
+        _gather(part, flags, keep, first, second)
+        _take_revealed(part, coins[8 * start : 8 * (start + size)], keep, revealed)
+        _squeeze(keep[:size], first, second)
+        _append(keep[:size], first, alice, filled)
+        filled = _append(keep[:size], second, bob, filled)
+    return filled
+
+
+@kernel
+def _flags(roles: Bits) -> Words:
+    """Spread each role: the key flag to place 0, Alice's bit to place 16, Bob's to place 32."""
+    flags = np.empty(roles.size, np.uint64)
+    for code in range(roles.size):
+        role = np.uint64(roles[code])
+        key, first, second = role >> np.uint64(2), (role >> _ONE) & _ONE, role & _ONE
+        flags[code] = key | (first << np.uint64(16)) | (second << np.uint64(32))
+    return flags
+
+
+@kernel
+def _gather(codes: Bits, flags: Words, key: Words, first: Words, second: Words) -> None:
+    """Collect the flags of 64 rounds in one word each, the first round in the highest place."""
+    for place in range(codes.size // 64):
+        key_bits, first_bits, second_bits = np.uint64(0), np.uint64(0), np.uint64(0)
+        for quarter in range(4):
+            lanes = np.uint64(0)  # three lanes of 16 rounds grow side by side
+            for step in range(16):
+                lanes = (lanes << _ONE) + flags[codes[64 * place + 16 * quarter + step]]
+            key_bits = (key_bits << np.uint64(16)) | (lanes & _LANE)
+            first_bits = (first_bits << np.uint64(16)) | ((lanes >> np.uint64(16)) & _LANE)
+            second_bits = (second_bits << np.uint64(16)) | ((lanes >> np.uint64(32)) & _LANE)
+        key[place], first[place], second[place] = key_bits, first_bits, second_bits
+
+
+@kernel
+def _take_revealed(codes: Bits, coins: Bits, key: Words, revealed: NDArray[np.int64]) -> None:
+    """Count the codes of the revealed key rounds and strike these rounds from ``key``."""
+    places = np.empty(codes.size + _USUAL, np.int32)
+    found = 0
+    for place in range(codes.size // 64):
+        coin = np.uint64(0)
+        for byte in range(8):
+            coin = (coin << np.uint64(8)) | np.uint64(coins[8 * place + byte])
+        shown = key[place] & coin
+        key[place] &= ~coin
+        # A loop that ends after a number of steps that nobody can predict costs more than a few
+        # steps too many; what those write is overwritten.
+        end = found + int(_population(shown))
+        for step in range(_USUAL):
+            places[found + step] = _last_round(shown, place)
+            shown &= shown - _ONE
+        for later in range(found + _USUAL, end):
+            places[later] = _last_round(shown, place)
+            shown &= shown - _ONE
+        found = end
+    for place in places[:found]:
+        revealed[codes[place]] += 1
+
+
+@kernel
+def _last_round(word: np.uint64, place: int) -> int:
+    """Return the round of the lowest one in word number ``place``; the round before it if none."""
+    return 64 * place + 63 - int(_population(~word & (word - _ONE)))
+
+
+@kernel
+def _squeeze(keep: Words, first: Words, second: Words) -> None:
+    """Move the bits that ``keep`` marks to the low end, in their order, and clear the rest.
+
+    Source:
+        Parallel suffix "compress": Warren, Hacker's Delight, 2nd edition, section 7-4, with one
+        mask for two words.
+    """
+    for place in range(keep.size):
+        mask = keep[place]
+        one, two = first[place] & mask, second[place] & mask
+        zeros_below = ~mask << _ONE
+        for step in range(6):
+            parity = zeros_below ^ (zeros_below << _ONE)
+            parity ^= parity << np.uint64(2)
+            parity ^= parity << np.uint64(4)
+            parity ^= parity << np.uint64(8)
+            parity ^= parity << np.uint64(16)
+            parity ^= parity << np.uint64(32)
+            moved = parity & mask
+            distance = _ONE << np.uint64(step)
+            mask = (mask ^ moved) | (moved >> distance)
+            one = (one ^ (one & moved)) | ((one & moved) >> distance)
+            two = (two ^ (two & moved)) | ((two & moved) >> distance)
+            zeros_below &= ~parity
+        first[place], second[place] = one, two
+
+
+@kernel
+def _append(keep: Words, bits: Words, buffer: Words, position: int) -> int:
+    """Append to ``buffer`` as many low bits of each word as ``keep`` has ones."""
+    place, filled = position >> 6, np.uint64(position & 63)
+    word = _swapped(buffer[place]) & ~(_ALL >> filled)
+    for index in range(keep.size):
+        count = _population(keep[index])
+        if count == 0:
+            continue
+        top = bits[index] << (_WORD - count)
+        word |= top >> filled
+        filled += count
+        if filled >= _WORD:
+            buffer[place] = _swapped(word)
+            place += 1
+            filled -= _WORD
+            # A shift by a whole word has no meaning, hence two shifts.
+            word = (top << (count - filled - _ONE)) << _ONE
+    if filled:
+        buffer[place] = _swapped(word)
+    return 64 * place + int(filled)
+
+
+@kernel
+def _population(word: np.uint64) -> np.uint64:
+    """Return the number of ones; Hacker's Delight, 2nd edition, section 5-1."""
+    word = word - ((word >> _ONE) & np.uint64(0x5555555555555555))
+    pairs = np.uint64(0x3333333333333333)
+    word = (word & pairs) + ((word >> np.uint64(2)) & pairs)
+    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
+
+
+@kernel
+def _swapped(word: np.uint64) -> np.uint64:
+    """Return the word with its bytes in the other order."""
+    turned = np.uint64(0)
+    for byte in range(8):
+        turned = (turned << np.uint64(8)) | ((word >> np.uint64(8 * byte)) & np.uint64(0xFF))
+    return turned
