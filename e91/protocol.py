@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from e91.distillation import (
     amplification,
     authentication,
@@ -13,8 +15,8 @@ from e91.distillation import (
     sifting,
     verification,
 )
-from e91.model.bits import Bits, pack
-from e91.model.entropy import Entropy, random_bits
+from e91.model.bits import Bits
+from e91.model.entropy import Entropy
 from e91.model.errors import Abort, AuthenticationFailed
 from e91.model.evidence import Evidence
 from e91.model.messages import Channel, Message, Party
@@ -33,7 +35,7 @@ class Distilled:
 
     Attributes:
         verdict: On the evidence, with the final abort or none.
-        secrets: Alice's and Bob's secret bits; None if the session was aborted.
+        secrets: Alice's and Bob's secret bits, packed; None if the session was aborted.
         session_id: 16 public bytes that name the session and its key.
     """
 
@@ -135,14 +137,15 @@ def verify(
 def amplify(
     alice: VerifiedKey, bob: VerifiedKey, *, release: Release, entropy: Entropy, channel: Channel
 ) -> tuple[Bits, Bits]:
-    """Let Alice announce a hash seed and both parties hash their keys with it."""
-    size = len(alice) - 1
-    body = random_bits(entropy, size)
-    heard = channel.send(Message(Party.ALICE, "hash seed", pack(body))).body
-    seed = sifting.read_bits(heard, size)
+    """Let Alice announce a hash seed and both parties hash their keys with it, all packed."""
+    size = -(-(len(alice) - 1) // 8)
+    body = entropy(size)
+    heard = channel.send(Message(Party.ALICE, "hash seed", body)).body
+    if len(heard) != size:
+        raise AuthenticationFailed("An announcement was altered.")
     return (
-        amplification.amplify(alice, release, body),
-        amplification.amplify(bob, release, seed),
+        amplification.amplify(alice, release, np.frombuffer(body, np.uint8)),
+        amplification.amplify(bob, release, np.frombuffer(heard, np.uint8)),
     )
 
 

@@ -8,7 +8,7 @@ from numbers import Integral
 
 from e91 import theorems
 from e91.distillation import authentication
-from e91.model.bits import Device, pack
+from e91.model.bits import Device
 from e91.model.entropy import Entropy, operating_system_entropy, random_choice, seeded_entropy
 from e91.model.messages import Channel, Party, Transmission, honest_transmission
 from e91.model.policy import Policy
@@ -112,16 +112,24 @@ def measure(
 
 
 def _keys(made: Distilled, policy: Policy, *, reproducible: bool) -> Keys | None:
-    if made.secrets is None:
+    if made.secrets is None or made.verdict.length is None:
         return None
     # The first bits replace the authentication key that the tags used up.
-    spent = authentication.AUTHENTICATION_BITS
+    spent = authentication.AUTHENTICATION_BITS // 8
+    size = made.verdict.length.bits - authentication.AUTHENTICATION_BITS
     key_id = str(uuid.UUID(bytes=made.session_id, version=4))
     alice, bob = (
-        SecretKey(bits[spent:], key_id, policy.security, policy.epsilon, reproducible)
-        for bits in made.secrets
+        SecretKey.from_packed(
+            packed[spent:],
+            size,
+            key_id=key_id,
+            security=policy.security,
+            epsilon=policy.epsilon,
+            reproducible=reproducible,
+        )
+        for packed in made.secrets
     )
-    return Keys(alice, bob, pack(made.secrets[0][:spent]))
+    return Keys(alice, bob, made.secrets[0][:spent].tobytes())
 
 
 def _check_authentication_key(key: bytes | None) -> None:

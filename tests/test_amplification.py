@@ -321,7 +321,22 @@ def test_negative_length_is_refused():
 @pytest.mark.parametrize("size", [0, 4, 8, 10, 14])
 def test_seed_of_wrong_length_is_refused(size):
     with pytest.raises(ValueError, match=r"`seed` must have shape \(9,\)"):
+        modified_toeplitz_hash(random_bits(10, 1), 5, random_bits(size, 2))
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 10])
+def test_packed_seed_of_wrong_length_is_refused(size):
+    with pytest.raises(ValueError, match=r"`seed` must have shape \(2,\)"):
         amplify(VerifiedKey(random_bits(10, 1)), released(5), random_bits(size, 2))
+
+
+@given(st.integers(1, 300), st.data())
+def test_amplified_key_is_the_modified_hash_packed(count, data):
+    length = data.draw(st.integers(1, count))
+    key, seed = VerifiedKey(random_bits(count, 1)), random_bits(count - 1, 2)
+    hashed = amplify(key, released(length), np.packbits(seed))
+    expected = modified_toeplitz_hash(key.bits, length, seed)
+    assert np.array_equal(hashed, np.packbits(expected))
 
 
 @pytest.mark.parametrize(

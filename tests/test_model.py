@@ -175,3 +175,28 @@ def test_a_transcript_cannot_be_cut_differently():
 
 def test_a_message_does_not_print_its_body():
     assert "secret" not in repr(Message(Party.ALICE, "x", b"secret"))
+
+
+@pytest.mark.parametrize("size", [0, 1, 8, 13, 64])
+def test_key_from_packed_bytes_is_the_key_of_its_bits(size):
+    bits = np.random.default_rng(size).integers(0, 2, size, np.uint8)
+    key = SiftedKey.from_packed(np.packbits(bits), size)
+    assert len(key) == size
+    assert np.array_equal(key.bits, bits)
+    assert np.array_equal(SiftedKey(bits).packed, np.packbits(bits))
+    assert repr(key) == f"SiftedKey({size} bits)"
+    for array in (key.bits, key.packed):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 1
+
+
+def test_packed_key_of_wrong_shape_or_with_spare_bits_is_refused():
+    with pytest.raises(ValueError, match=r"must be uint8 of shape \(2,\)"):
+        SiftedKey.from_packed(np.zeros(1, np.uint8), 9)
+    with pytest.raises(ValueError, match="must end in zeros"):
+        SiftedKey.from_packed(np.array([0, 1], np.uint8), 9)
+
+
+def test_key_has_no_other_attributes():
+    with pytest.raises(AttributeError, match="no attribute 'length'"):
+        SiftedKey(np.zeros(3, np.uint8)).length  # noqa: B018

@@ -18,16 +18,17 @@ from e91.model.records import Release, VerifiedKey
 
 
 def amplify(key: VerifiedKey, release: Release, seed: Bits) -> Bits:
-    """Hash a verified and released key to its secret bits.
+    """Hash a verified and released key to its secret bits, all packed.
 
     Args:
         key: Verified key of n bits, equal at both parties.
         release: The passing verdict; its length, at most n, is the number of bits to keep.
         seed: Public, uniformly random bits that fix the matrix, drawn after the quantum phase;
-            uint8, shape (n - 1,).  Never re-use a seed for a second key.
+            n - 1 packed bits, uint8, shape (ceil((n - 1) / 8),).  Never re-use a seed for a
+            second key.
 
     Returns:
-        `modified_toeplitz_hash` of the key; uint8, shape (length,).
+        `modified_toeplitz_hash` of the key, packed; uint8, shape (ceil(length / 8),).
 
     Raises:
         ValueError: The length exceeds n, or the seed has the wrong shape.
@@ -43,10 +44,12 @@ def amplify(key: VerifiedKey, release: Release, seed: Bits) -> Bits:
         >>> chsh = ChshEstimate(2.7, 0.01, 2.6, 0.0, 10_000)
         >>> release = Release(chsh, SecretLength((("example", 2.0),), None))
         >>> key = VerifiedKey(np.array([1, 0, 1], np.uint8))
-        >>> amplify(key, release, np.array([1, 1], np.uint8))
+        >>> np.unpackbits(amplify(key, release, np.packbits([1, 1])), count=2)
         array([0, 1], dtype=uint8)
     """
-    return modified_toeplitz_hash(key.bits, release.length.bits, seed)
+    return modified_toeplitz_hash_packed(
+        key.packed, len(key), length=release.length.bits, seed=seed
+    )
 
 
 def modified_toeplitz_hash(bits: Bits, length: int, seed: Bits) -> Bits:
@@ -74,15 +77,57 @@ def modified_toeplitz_hash(bits: Bits, length: int, seed: Bits) -> Bits:
         >>> modified_toeplitz_hash(key, 2, seed)  # the first two bits, plus (1, 1) times the last
         array([0, 1], dtype=uint8)
     """
-    count, shape = len(bits), (max(len(bits) - 1, 0),)
-    if not 0 <= length <= count:
-        raise ValueError(f"`length` must lie in [0, {count}], but is {length}.")
+    shape = (max(len(bits) - 1, 0),)
     if seed.shape != shape:
         raise ValueError(f"`seed` must have shape {shape}, but has shape {seed.shape}.")
-    if length in (0, count):
-        return bits[:length].copy()
-    hashed: Bits = bits[:length] ^ toeplitz_hash(bits[length:], length, seed)
-    return hashed
+    packed = modified_toeplitz_hash_packed(
+        np.packbits(bits), len(bits), length=length, seed=np.packbits(seed)
+    )
+    return np.unpackbits(packed, count=length)
+
+
+def modified_toeplitz_hash_packed(key: Bits, count: int, *, length: int, seed: Bits) -> Bits:
+    """Return `modified_toeplitz_hash` of bits that are packed as `numpy.packbits` packs them.
+
+    Args:
+        key: n bits; uint8 bytes, shape (ceil(n / 8),).
+        count: n.
+        length: Bits to return, from 0 to n.
+        seed: n - 1 bits; uint8 bytes.
+
+    Returns:
+        ``length`` bits, uint8 bytes, shape (ceil(length / 8),), padded with zeros.
+
+    Raises:
+        ValueError: ``length`` exceeds n or is negative, or key or seed have the wrong shape.
+
+    Examples:
+        >>> key, seed = np.array([0b101_00000], np.uint8), np.array([0b11_000000], np.uint8)
+        >>> modified_toeplitz_hash_packed(key, 3, length=2, seed=seed) == 0b01_000000
+        array([ True])
+    """
+    if not 0 <= length <= count:
+        raise ValueError(f"`length` must lie in [0, {count}], but is {length}.")
+    _check_packed("key", key, count)
+    _check_packed("seed", seed, max(count - 1, 0))
+    first = key[: -(-length // 8)].copy()
+    if 0 < length < count:
+        rest = _without_first(key, length)[: -(-(count - length) // 8)]
+        first ^= toeplitz_hash_packed(rest, count - length, length=length, seed=seed)
+    if length % 8:
+        first[-1] &= 0xFF << -length % 8 & 0xFF
+    return first
+
+
+def _without_first(packed: Bits, count: int) -> Bits:
+    """Return packed bits without the first ``count``."""
+    start, shift = divmod(count, 8)
+    kept = packed[start:]
+    if shift == 0:
+        return kept
+    following = np.append(kept[1:], np.uint8(0))
+    moved: Bits = (kept << np.uint8(shift)) | (following >> np.uint8(8 - shift))
+    return moved
 
 
 def toeplitz_hash(bits: Bits, length: int, seed: Bits) -> Bits:
@@ -136,14 +181,18 @@ def toeplitz_hash_packed(key: Bits, count: int, *, length: int, seed: Bits) -> B
         array([ True])
     """
     _check_length(length)
-    for name, packed, bits in (("key", key, count), ("seed", seed, max(count + length - 1, 0))):
-        if packed.shape != (shape := (-(-bits // 8),)):
-            raise ValueError(f"`{name}` must have shape {shape}, but has shape {packed.shape}.")
+    _check_packed("key", key, count)
+    _check_packed("seed", seed, max(count + length - 1, 0))
     if length == 0 or count == 0:
         return np.zeros(-(-length // 8), np.uint8)
     hashed = _route()(key, count, length=length, seed=seed)
     hashed[-1] &= 0xFF << -length % 8 & 0xFF
     return hashed
+
+
+def _check_packed(name: str, packed: Bits, bits: int) -> None:
+    if packed.shape != (shape := (-(-bits // 8),)):
+        raise ValueError(f"`{name}` must have shape {shape}, but has shape {packed.shape}.")
 
 
 def _check_length(length: int) -> None:

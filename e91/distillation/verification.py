@@ -12,7 +12,6 @@ import struct
 
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
-from e91.model.bits import pack
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Message, Party
 from e91.model.records import ReconciledKey, VerifiedKey
@@ -69,7 +68,9 @@ def check(key: ReconciledKey, announcement: Message) -> VerifiedKey | None:
     if len(announcement.body) != HASH_KEY_BYTES + _HASH_BYTES:
         raise AuthenticationFailed("The verification message is missing or malformed.")
     hash_key, digest = announcement.body[:HASH_KEY_BYTES], announcement.body[HASH_KEY_BYTES:]
-    return VerifiedKey(key.bits) if hmac.compare_digest(_digest(key, hash_key), digest) else None
+    if not hmac.compare_digest(_digest(key, hash_key), digest):
+        return None
+    return VerifiedKey.from_packed(key.packed, len(key))
 
 
 def answer(checked: VerifiedKey | None) -> Message:
@@ -93,7 +94,7 @@ def confirm(key: ReconciledKey, reply: Message) -> VerifiedKey | None:
     """
     if reply.body not in (_EQUAL, _DIFFERENT):
         raise AuthenticationFailed("The reply to the verification is missing or malformed.")
-    return VerifiedKey(key.bits) if reply.body == _EQUAL else None
+    return VerifiedKey.from_packed(key.packed, len(key)) if reply.body == _EQUAL else None
 
 
 def collision_probability(bits: int) -> float:
@@ -123,4 +124,4 @@ def collision_probability(bits: int) -> float:
 
 def _digest(key: ReconciledKey, hash_key: bytes) -> bytes:
     # The length comes first, as keys that differ by trailing zeros only pack to equal bytes.
-    return Poly1305.generate_tag(hash_key, struct.pack("<Q", len(key)) + pack(key.bits))
+    return Poly1305.generate_tag(hash_key, struct.pack("<Q", len(key)) + key.packed.tobytes())

@@ -72,7 +72,7 @@ class KeyStore:
         label = KeyLabel(
             key.key_id, owner, key.security, key.epsilon, key.reproducible, size, share
         )
-        self._begin(label, np.packbits(key.bits[: 8 * size]), np.zeros(size, bool))
+        self._begin(label, key.packed[:size].copy(), np.zeros(size, bool))
 
     @classmethod
     def restore(cls, state: KeyState) -> KeyStore:

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
 
 from e91.model.bits import NO_CLICK, Bits, frozen_array
 from e91.model.policy import SecurityModel
@@ -70,17 +73,60 @@ class DetectionRecord:
 class _KeyBits:
     """One party's key at some stage.
 
+    Of ``bits`` and ``packed`` one is given and the other made when it is first asked for.
+
     Attributes:
-        bits: The key; uint8 bits, shape (n,).
+        bits: The key; uint8 bits, shape (n,), read-only.
+        packed: The same in bytes, first bit highest, padded with zeros; uint8, shape
+            (ceil(n / 8),), read-only.
     """
 
     bits: Bits
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bits", frozen_array(self.bits, top=1, name="bits"))
+        object.__setattr__(self, "_size", len(self.bits))
+
+    @classmethod
+    def from_packed(cls, packed: Bits, size: int, **labels: object) -> Self:
+        """Return a key from its packed bytes, whose spare bits must be zero.
+
+        Args:
+            packed: uint8, shape (ceil(size / 8),), as `numpy.packbits` packs; not copied.
+            size: Number of bits.
+            labels: The other attributes of the class.
+
+        Raises:
+            ValueError: ``packed`` has another shape, or spare bits are set.
+        """
+        if packed.dtype != np.uint8 or packed.shape != (-(-size // 8),):
+            raise ValueError(
+                f"`packed` must be uint8 of shape ({-(-size // 8)},), but is {packed.dtype} of "
+                f"shape {packed.shape}."
+            )
+        if size % 8 and packed[-1] & (0xFF >> size % 8):
+            raise ValueError("`packed` must end in zeros behind its last bit, but does not.")
+        key = object.__new__(cls)
+        view = packed.view()
+        view.flags.writeable = False
+        for name, value in {"packed": view, "_size": size, **labels}.items():
+            object.__setattr__(key, name, value)
+        return key
+
+    def __getattr__(self, name: str) -> Bits:
+        if name == "bits" and "packed" in self.__dict__:
+            made = np.unpackbits(self.packed, count=len(self))
+        elif name == "packed" and "bits" in self.__dict__:
+            made = np.packbits(self.bits)
+        else:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
+        made.flags.writeable = False
+        object.__setattr__(self, name, made)
+        return made
 
     def __len__(self) -> int:
-        return len(self.bits)
+        size: int = self.__dict__["_size"]
+        return size
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} bits)"  # never print key bits
