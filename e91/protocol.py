@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,7 +54,7 @@ def distil(
     channel: Channel,
     secret: bytes,
 ) -> Distilled:
-    """Sift, test, reconcile, verify, amplify and authenticate: the protocol on one screen.
+    """Sift two records by messages, then `conclude`.
 
     Args:
         record: Both laboratories' records.
@@ -65,17 +66,45 @@ def distil(
     """
     if policy.security is SecurityModel.DEVICE_INDEPENDENT:
         record = DetectionRecord(*map(sifting.assign_lost_photons, (record.alice, record.bob)))
-    session_id, secrets = entropy(16), None
-    verdict = judge(NOTHING_YET, settings=settings, policy=policy)
-    try:
-        channel.send(Message(Party.ALICE, "session", session_id))
-        alice, bob = sifting.exchange(
+
+    def sift() -> tuple[sifting.Sifted, sifting.Sifted]:
+        return sifting.exchange(
             record,
             settings=settings,
             fraction=policy.revealed_fraction,
             entropy=entropy,
             channel=channel,
         )
+
+    return conclude(
+        sift, settings=settings, policy=policy, entropy=entropy, channel=channel, secret=secret
+    )
+
+
+def conclude(
+    sift: Callable[[], tuple[sifting.Sifted, sifting.Sifted]],
+    *,
+    settings: Settings,
+    policy: Policy,
+    entropy: Entropy,
+    channel: Channel,
+    secret: bytes,
+) -> Distilled:
+    """Sift, test, reconcile, verify, amplify and authenticate: the protocol on one screen.
+
+    Args:
+        sift: Lets both parties sift over ``channel``.
+        settings: Angles, probabilities and roles.
+        policy: What a released key must promise.
+        entropy: The protocol's randomness.
+        channel: The public classical channel.
+        secret: 64 pre-shared bytes for the two tags; used up.
+    """
+    session_id, secrets = entropy(16), None
+    verdict = judge(NOTHING_YET, settings=settings, policy=policy)
+    try:
+        channel.send(Message(Party.ALICE, "session", session_id))
+        alice, bob = sift()
         verdict = judge(alice.evidence, settings=settings, policy=policy)
         if verdict.abort is None:
             keys = reconcile(alice, bob, policy=policy, entropy=entropy, channel=channel)

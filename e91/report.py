@@ -53,6 +53,7 @@ class SessionReport:
         assumptions: What the security model assumes, in a sentence.
         abort: Why there is no key, or None if there is one.
         seconds: How long the session took.
+        block: Its number in a run of several blocks, from 0.
     """
 
     rounds: int
@@ -69,6 +70,7 @@ class SessionReport:
     assumptions: str
     abort: Abort | None
     seconds: float
+    block: int
     _keys: Keys | None = field(repr=False)
 
     @property
@@ -156,6 +158,7 @@ class SessionReport:
             "secret_bits": self.secret_bits,
             "abort": self.abort.name if self.abort else None,
             "reason": self.abort.value if self.abort else None,
+            "block": self.block,
             "seconds": round(self.seconds, 3),
         }
 

@@ -58,7 +58,7 @@ def run(
         (True, True, SecretKey(9102 bits))
     """
     started = time.perf_counter()
-    settings = _settings_of(device, settings)
+    settings = settings_of(device, settings)
     policy = policy or Policy()
     check_rounds(rounds)
     _check_authentication_key(authentication_key)
@@ -70,10 +70,35 @@ def run(
     made = distil(
         record, settings=settings, policy=policy, entropy=entropy, channel=channel, secret=secret
     )
+    return report_of(
+        made,
+        rounds=int(rounds),
+        device=device,
+        settings=settings,
+        policy=policy,
+        channel=channel,
+        seed=seed,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def report_of(
+    made: Distilled,
+    *,
+    rounds: int,
+    device: object,
+    settings: Settings,
+    policy: Policy,
+    channel: Channel,
+    seed: int | None,
+    seconds: float,
+    block: int = 0,
+) -> SessionReport:
+    """Return the report of what `e91.protocol` made; arguments as its attributes."""
     verdict = made.verdict
     tagged = any(message.subject == "tag" for message in channel.seen[Party.ALICE])
     return SessionReport(
-        rounds=int(rounds),
+        rounds=rounds,
         settings=settings,
         device=getattr(device, "description", getattr(device, "__name__", type(device).__name__)),
         policy=policy,
@@ -86,7 +111,8 @@ def run(
         length=verdict.length,
         assumptions=theorems.STATEMENTS[policy.proof],
         abort=verdict.abort,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
+        block=block,
         _keys=_keys(made, policy, reproducible=seed is not None),
     )
 
@@ -138,7 +164,12 @@ def _check_authentication_key(key: bytes | None) -> None:
         raise ValueError(f"`authentication_key` must have {size} bytes, but has {len(key)}.")
 
 
-def _settings_of(device: Device, settings: Settings | None) -> Settings:
+def settings_of(device: object, settings: Settings | None) -> Settings:
+    """Return the settings of a session: those asked for, else the device's own, else Ekert's.
+
+    Raises:
+        ValueError: The device was built for other angles.
+    """
     own = getattr(device, "settings", None)
     if own is None or settings is None:
         return settings or own or EKERT

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
 
+from e91.devices.keystreams import KEY_BYTES
+from e91.devices.rounds import RoundSampler, round_sampler
 from e91.devices.source import (
     Analyser,
     Attack,
@@ -89,6 +91,24 @@ class ExactDevice:
             block = slice(start, start + ROUNDS_PER_BLOCK)
             cell[block] = self._drawn_cells(x[block], y[block])
         return cell >> np.uint8(1), cell & np.uint8(1)
+
+    def sampler(self, settings: Settings, *, protocol_key: bytes) -> RoundSampler:
+        """Return the same device as a source of whole blocks of rounds, for `e91.stream`.
+
+        Args:
+            settings: The device's angles, with any choice probabilities.
+            protocol_key: 32 bytes from which the settings are drawn; the outcomes come from the
+                device's own randomness, which advances.
+
+        Raises:
+            ValueError: The angles are others, or the key has another length.
+        """
+        return round_sampler(
+            self.table,
+            settings=settings,
+            physics_key=self.generator.bytes(KEY_BYTES),
+            protocol_key=protocol_key,
+        )
 
     def _drawn_cells(self, x: Bits, y: Bits) -> Bits:
         """Return 2a + b for each round, by inversion of the cumulative probabilities."""

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from e91.devices.edges import CELL_BITS, OPEN, PAIR_BITS, Edges
-from e91.devices.keystreams import KEY_BYTES, Stream, draws, words_at
+from e91.devices.keystreams import KEY_BYTES, Stream, draws, keystream, words_at
 from e91.model.bits import Bits
+from e91.model.entropy import Entropy
 from e91.model.settings import Settings
 
 BLOCK_ROUNDS = 2**18
@@ -84,6 +85,10 @@ class RoundSampler:
         whole[left] = self._decide(left, settings[left], outcomes[left], block=block)
         if not fits:
             codes[:] = whole[: len(codes)]
+
+    def coins(self, block: int) -> Entropy:
+        """Return the protocol's bytes from which the coins of block number ``block`` are drawn."""
+        return keystream(self.protocol_key, stream=Stream.COINS, block=block)
 
     def _look_up(
         self, settings: NDArray[np.uint16], outcomes: NDArray[np.uint16], codes: Bits

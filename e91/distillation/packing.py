@@ -41,11 +41,16 @@ class Appended:
 
     Attributes:
         position: Number of key bits that each buffer holds now.
-        revealed: How often each code occurred in the revealed rounds; int64, shape (256,).
+        shown: Codes of the revealed key rounds, in their order; uint8.
     """
 
     position: int
-    revealed: Counts
+    shown: Bits
+
+    @property
+    def revealed(self) -> Counts:
+        """How often each code occurred in the revealed rounds; int64, shape (256,)."""
+        return np.bincount(self.shown, minlength=_CODES)
 
 
 def key_roles(settings: Settings, *, outcomes: int = 2, assign_lost: bool = False) -> Bits:
@@ -162,7 +167,7 @@ def append_key(
     for name, buffer in (("alice", alice), ("bob", bob)):
         _check_key_buffer(name, buffer, position=position, rounds=len(codes))
     if not len(codes):
-        return Appended(position, np.zeros(_CODES, np.int64))
+        return Appended(position, np.zeros(0, np.uint8))
     compiled = compiled_kernels()
     if compiled is None:
         arrays = {"roles": roles, "coins": coins, "alice": alice, "bob": bob}
@@ -171,36 +176,35 @@ def append_key(
     if missing := -len(codes) % _WORD:
         whole = np.pad(codes, (0, missing), constant_values=_UNUSED)
         tosses = np.pad(coins, (0, len(whole) // 8 - len(coins)))
-    revealed = np.zeros(_CODES, np.int64)
+    shown = np.empty(len(whole), np.uint8)
     words = (alice.view(np.uint64), bob.view(np.uint64))
-    return Appended(compiled.pack(whole, roles, tosses, *words, position, revealed), revealed)
+    filled, revealed = compiled.pack(whole, roles, tosses, *words, position, shown)
+    return Appended(filled, shown[:revealed].copy())
 
 
-def sample_of(revealed: Counts, *, roles: Bits, outcomes: int = 2) -> tuple[Counts, Counts]:
-    """Return, for every setting pair, how many key rounds were revealed and how many differed.
+def announcements(codes: Bits, *, says: NDArray[np.uint32]) -> tuple[Bits, Bits]:
+    """Return what Alice and Bob say about each round, one byte each.
 
     Args:
-        revealed: Counts of the codes in the revealed rounds; shape (256,).
-        roles: The roles by which they were revealed; shape (256,).
-        outcomes: k, the number of outcomes of each party.
+        codes: Contiguous uint8, shape (n,).
+        says: For each code Alice's byte, plus 256 times Bob's; uint32, shape (256,).
 
     Returns:
-        Revealed rounds and errors; int64, shape (256 // k**2,) each, at the index x * ny + y.
+        Alice's and Bob's bytes; uint8, shape (n,) each.
 
     Examples:
-        >>> from e91.model.settings import BBM92
-        >>> revealed = np.zeros(256, np.int64)
-        >>> revealed[[0, 1, 3]] = 50, 2, 48
-        >>> shown, errors = sample_of(revealed, roles=key_roles(BBM92))
-        >>> int(shown[0]), int(errors[0])
-        (100, 2)
+        >>> says = np.arange(256, dtype=np.uint32) * 257
+        >>> announcements(np.array([7], np.uint8), says=says)
+        (array([7], dtype=uint8), array([7], dtype=uint8))
     """
-    bits = roles & (_ALICE_ONE | _BOB_ONE)
-    differ = ((bits == _ALICE_ONE) | (bits == _BOB_ONE)) & (roles >= KEY)
-    pairs = _CODES // outcomes**2
-    shown = revealed[: pairs * outcomes**2].reshape(pairs, -1)
-    errors = (revealed * differ)[: pairs * outcomes**2].reshape(pairs, -1)
-    return shown.sum(axis=1), errors.sum(axis=1)
+    _check_codes(codes)
+    compiled = compiled_kernels()
+    if compiled is None:
+        said = np.take(says, codes)
+        return said.astype(np.uint8), (said >> np.uint32(8)).astype(np.uint8)
+    alice, bob = np.empty(len(codes), np.uint8), np.empty(len(codes), np.uint8)
+    compiled.announce(codes, says, alice, bob)
+    return alice, bob
 
 
 def _tally_of_twos(codes: Bits) -> Counts:
@@ -224,12 +228,11 @@ def _append_by_numpy(
 ) -> Appended:
     role = np.take(roles, codes, mode="clip")
     key = role >= KEY
-    shown = np.unpackbits(coins, count=len(codes)).view(np.bool_)
-    revealed = np.bincount(np.compress(key & shown, codes), minlength=_CODES)
-    kept = np.compress(key & ~shown, role)
+    tossed = np.unpackbits(coins, count=len(codes)).view(np.bool_)
+    kept = np.compress(key & ~tossed, role)
     for buffer, one in ((alice, _ALICE_ONE), (bob, _BOB_ONE)):
         _append_bits(buffer, (kept & one) > 0, position=position)
-    return Appended(position + len(kept), revealed)
+    return Appended(position + len(kept), np.compress(key & tossed, codes))
 
 
 def _append_bits(buffer: Bits, bits: NDArray[np.bool_], *, position: int) -> None:

@@ -111,9 +111,11 @@ def pack(
     alice: Words,
     bob: Words,
     position: int,
-    revealed: NDArray[np.int64],
-) -> int:
-    """Append the kept key bits to both parties' words; return the position behind them.
+    shown: Bits,
+) -> tuple[int, int]:
+    """Append the kept key bits to both parties' words.
+
+    Returns the position behind them, and how many key rounds were revealed.
 
     Args:
         codes: Shape (64 m,).
@@ -124,9 +126,9 @@ def pack(
         alice: Her words, first byte and first bit first, filled up to ``position``.
         bob: His.
         position: Number of bits that are filled.
-        revealed: The number of each code among the revealed rounds is added here; shape (256,).
+        shown: Receives the codes of the revealed key rounds, in order; shape (64 m,).
     """
-    filled, flags = position, _flags(roles)
+    filled, revealed, flags = position, 0, _flags(roles)
     keep = np.empty(_CHUNK, np.uint64)
     first, second = np.empty_like(keep), np.empty_like(keep)
     total = codes.size // 64
@@ -134,11 +136,12 @@ def pack(
         size = min(_CHUNK, total - start)
         part = codes[64 * start : 64 * (start + size)]
         _gather(part, flags, keep, first, second)
-        _take_revealed(part, coins[8 * start : 8 * (start + size)], keep, revealed)
+        coin = coins[8 * start : 8 * (start + size)]
+        revealed += _take_revealed(part, coin, keep, shown[revealed:])
         _squeeze(keep[:size], first, second)
         _append(keep[:size], first, alice, filled)
         filled = _append(keep[:size], second, bob, filled)
-    return filled
+    return filled, revealed
 
 
 @kernel
@@ -168,28 +171,45 @@ def _gather(codes: Bits, flags: Words, key: Words, first: Words, second: Words) 
 
 
 @kernel
-def _take_revealed(codes: Bits, coins: Bits, key: Words, revealed: NDArray[np.int64]) -> None:
-    """Count the codes of the revealed key rounds and strike these rounds from ``key``."""
+def _take_revealed(codes: Bits, coins: Bits, key: Words, shown: Bits) -> int:
+    """List the codes of the revealed key rounds, strike these rounds from ``key``; count them."""
     places = np.empty(codes.size + _USUAL, np.int32)
     found = 0
     for place in range(codes.size // 64):
         coin = np.uint64(0)
         for byte in range(8):
             coin = (coin << np.uint64(8)) | np.uint64(coins[8 * place + byte])
-        shown = key[place] & coin
+        struck = key[place] & coin
         key[place] &= ~coin
         # A loop that ends after a number of steps that nobody can predict costs more than a few
         # steps too many; what those write is overwritten.
-        end = found + int(_population(shown))
+        end = found + int(_population(struck))
         for step in range(_USUAL):
-            places[found + step] = _last_round(shown, place)
-            shown &= shown - _ONE
+            places[found + step] = _last_round(struck, place)
+            struck &= struck - _ONE
         for later in range(found + _USUAL, end):
-            places[later] = _last_round(shown, place)
-            shown &= shown - _ONE
+            places[later] = _last_round(struck, place)
+            struck &= struck - _ONE
         found = end
-    for place in places[:found]:
-        revealed[codes[place]] += 1
+    for index in range(found):
+        shown[index] = codes[places[index]]
+    return found
+
+
+@kernel
+def announce(codes: Bits, says: NDArray[np.uint32], alice: Bits, bob: Bits) -> None:
+    """Write what each party says about each round: the two low bytes of what its code says.
+
+    Args:
+        codes: Shape (n,).
+        says: For each code Alice's byte, plus 256 times Bob's; shape (256,).
+        alice: Receives Alice's bytes; shape (n,).
+        bob: Receives Bob's; shape (n,).
+    """
+    for place in range(codes.size):
+        said = says[codes[place]]
+        alice[place] = np.uint8(said)
+        bob[place] = np.uint8(said >> np.uint32(8))
 
 
 @kernel

@@ -7,8 +7,10 @@ its key is reproducible and not secret.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
+from itertools import count as counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,30 @@ def seeded_entropy(seed: int) -> Entropy:
     """
     stream = np.random.Generator(np.random.Philox(np.random.SeedSequence((_PROTOCOL, seed))))
     return stream.bytes
+
+
+def block_entropy(root: bytes, *, block: int) -> Entropy:
+    """Return the randomness of one block of a run, made from 32 secret bytes and its number.
+
+    So a block can be made again alone, by any thread.  SHAKE-256 expands the root: what follows is
+    as unpredictable as that hash function makes it, no more.
+
+    Args:
+        root: 32 bytes of `operating_system_entropy` or, for tests, of `seeded_entropy`.
+        block: Number of the block, from 0.
+
+    Examples:
+        >>> draw, again = (block_entropy(bytes(32), block=7) for _ in range(2))
+        >>> draw(16) == again(16), draw(16) == draw(16)
+        (True, False)
+    """
+    calls = counter()
+
+    def entropy(size: int) -> bytes:
+        label = b"e91 block %d call %d" % (block, next(calls))
+        return hashlib.shake_256(root + label).digest(size)
+
+    return entropy
 
 
 def random_bits(entropy: Entropy, count: int) -> Bits:

@@ -1,0 +1,175 @@
+"""Sifting of rounds that are one byte each: the talk of `e91.distillation.sifting`, by the block.
+
+The announcements are those of `sifting`, written down a block at a time: each party's setting and,
+where the pair is a Bell test, its outcome; Alice's coins; both outcomes of the revealed key
+rounds.  They pass the same `Channel`, so the same tags cover them.  What a party keeps is packed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from e91.distillation import packing
+from e91.distillation.coins import draw_coins
+from e91.distillation.packing import Counts
+from e91.distillation.sifting import Sifted
+from e91.model.bits import NO_CLICK, Bits
+from e91.model.entropy import Entropy
+from e91.model.evidence import Evidence, JointCounts, Sample
+from e91.model.messages import Channel, Message, Party
+from e91.model.records import SiftedKey
+from e91.model.settings import Settings
+
+_HIDDEN = 3  # stands for the outcome that a party does not tell; 0, 1, 2 are told
+
+
+@dataclass(frozen=True, eq=False)
+class CodeBook:
+    """What every code of a round means, from `code_book`.
+
+    Attributes:
+        settings: Angles, probabilities and roles.
+        outcomes: k, outcomes of each party: 2, or 3 with no click.
+        assign_lost: Whether a missing click counts as outcome 0.
+        roles: What each code is for; uint8, shape (256,).
+        says: Alice's announcement of each code, plus 256 times Bob's; uint32, shape (256,).  An
+            announcement is ``4 * setting + outcome``, with 3 for an outcome that is not told.
+    """
+
+    settings: Settings
+    outcomes: int
+    assign_lost: bool
+    roles: Bits
+    says: NDArray[np.uint32]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Numbers of settings and outcomes: (nx, ny, k, k)."""
+        alice, bob = self.settings.alice_angles, self.settings.bob_angles
+        return len(alice), len(bob), self.outcomes, self.outcomes
+
+
+def code_book(settings: Settings, *, outcomes: int = 2, assign_lost: bool = False) -> CodeBook:
+    """Return the meaning of every code.
+
+    Args:
+        settings: At most 63 settings a party.
+        outcomes: k: 2, or 3 with no click.
+        assign_lost: Count a missing click as outcome 0 instead of discarding the round.
+
+    Raises:
+        ValueError: There are too many settings, or k is neither 2 nor 3.
+
+    Examples:
+        >>> from e91.model.settings import BBM92
+        >>> book = code_book(BBM92)
+        >>> divmod(int(book.says[9]), 256)   # pair (0, 2) is a test: 4 * 2 + 1 and 4 * 0 + 0
+        (9, 0)
+    """
+    roles = packing.key_roles(settings, outcomes=outcomes, assign_lost=assign_lost)
+    if max(len(settings.alice_angles), len(settings.bob_angles)) > 63:
+        raise ValueError("`settings` must have at most 63 angles a party, but has more.")
+    book = CodeBook(settings, outcomes, assign_lost, roles, np.zeros(256, np.uint32))
+    tests = {pair for pair, _ in settings.chsh_pairs}
+    for code, (x, y, a, b) in enumerate(np.ndindex(*book.shape)):
+        told = (x, y) in tests
+        alice = 4 * x + (_assigned(a, assign_lost) if told or a == NO_CLICK else _HIDDEN)
+        bob = 4 * y + (_assigned(b, assign_lost) if told or b == NO_CLICK else _HIDDEN)
+        book.says[code] = alice + 256 * bob
+    return book
+
+
+def _assigned(outcome: int, assign_lost: bool) -> int:
+    return 0 if assign_lost and outcome == NO_CLICK else outcome
+
+
+def sift(
+    blocks: Iterable[Bits],
+    *,
+    book: CodeBook,
+    fraction: float,
+    entropies: Iterable[Entropy],
+    channel: Channel,
+    rounds: int,
+) -> tuple[Sifted, Sifted]:
+    """Let both parties sift blocks of rounds; return Alice's and Bob's results.
+
+    Args:
+        blocks: Codes of consecutive rounds; contiguous uint8.  An array may be used again for the
+            next block.
+        book: What the codes mean.
+        fraction: Probability that a key round is revealed.
+        entropies: The protocol's randomness for the coins, one source a block.
+        channel: Records what is announced.
+        rounds: Rounds in all blocks together, at most.
+
+    Raises:
+        ValueError: A code does not exist, or there are more rounds than ``rounds``.
+    """
+    room = 8 * -(-rounds // 64) + 8
+    keys = np.zeros(room, np.uint8), np.zeros(room, np.uint8)
+    counts, revealed = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    position = 0
+    for codes, entropy in zip(blocks, entropies, strict=False):
+        coins = draw_coins(entropy, fraction=fraction, rounds=len(codes))
+        done = packing.append_key(
+            codes, roles=book.roles, coins=coins, alice=keys[0], bob=keys[1], position=position
+        )
+        cells = int(np.prod(book.shape))
+        counts[:cells] += packing.tally(codes, cells=cells)
+        revealed += done.revealed
+        position = done.position
+        _announce(codes, coins=coins, shown=done.shown, book=book, channel=channel)
+    evidence = _evidence(counts, revealed, book)
+    whole = -(-position // 8)
+    alice, bob = (SiftedKey.from_packed(key[:whole].copy(), position) for key in keys)
+    return Sifted(alice, evidence), Sifted(bob, evidence)
+
+
+def _announce(codes: Bits, *, coins: Bits, shown: Bits, book: CodeBook, channel: Channel) -> None:
+    """Send what both parties say about a block; nothing of it tells of a key bit that is kept."""
+    said = packing.announcements(codes, says=book.says)
+    for party, body in zip(Party, said, strict=True):
+        channel.send(Message(party, "settings and tests", body.tobytes()))
+    channel.send(Message(Party.ALICE, "sample", coins.tobytes()))
+    outcomes = (book.roles[shown] & 2) > 0, (book.roles[shown] & 1) > 0
+    for party, bits in zip(Party, outcomes, strict=True):
+        channel.send(Message(party, "revealed outcomes", np.packbits(bits).tobytes()))
+
+
+def _evidence(counts: Counts, revealed: Counts, book: CodeBook) -> Evidence:
+    """Return the public counts; a lost photon that counts as 0 is added there first."""
+    size = int(np.prod(book.shape))
+    table = _clicks(counts[:size].reshape(book.shape), book)
+    shown = _clicks(revealed[:size].reshape(book.shape), book)
+    hidden = table - shown
+    samples = [
+        Sample(
+            int(hidden[pair].sum()), int(shown[pair].sum()), int(shown[pair][[0, 1], [1, 0]].sum())
+        )
+        for pair in book.settings.key_pairs
+    ]
+    return Evidence(
+        tests=tuple(_joint(table[pair]) for pair, _ in book.settings.chsh_pairs),
+        samples=tuple(samples),
+        pair_counts=tuple(tuple(row) for row in table.sum(axis=(2, 3)).tolist()),
+    )
+
+
+def _clicks(table: Counts, book: CodeBook) -> Counts:
+    """Return the counts of outcomes 0 and 1; shape (nx, ny, 2, 2)."""
+    kept = table[:, :, :2, :2].copy()
+    if book.assign_lost and book.outcomes == 3:
+        kept[:, :, 0, :] += table[:, :, 2, :2]
+        kept[:, :, :, 0] += table[:, :, :2, 2]
+        kept[:, :, 0, 0] += table[:, :, 2, 2]
+    return kept
+
+
+def _joint(counts: Counts) -> JointCounts:
+    (both_plus, plus_minus), (minus_plus, both_minus) = counts.tolist()
+    return both_plus, plus_minus, minus_plus, both_minus

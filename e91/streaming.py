@@ -1,0 +1,292 @@
+"""Runs of any length: blocks of rounds, each a session of its own, in bounded memory.
+
+Every block has its own Bell test, verdict, keys and tags, and can be made again alone from the
+root of the run's randomness and its number, whichever thread makes it.  The stages are those of a
+small session; what differs is that the rounds are drawn and sifted as one byte each.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from numbers import Integral
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from e91.distillation import authentication, packed_sifting
+from e91.distillation.packed_sifting import CodeBook, code_book
+from e91.distillation.sifting import Sifted
+from e91.model.bits import Bits
+from e91.model.entropy import (
+    Entropy,
+    block_entropy,
+    operating_system_entropy,
+    seeded_entropy,
+)
+from e91.model.messages import Channel
+from e91.model.policy import Policy, SecurityModel
+from e91.model.settings import Settings
+from e91.protocol import conclude
+from e91.recording import save_block
+from e91.report import SessionReport
+from e91.session import report_of, settings_of
+from e91.verdict import check_policy
+
+PART_ROUNDS = 2**18
+"""Rounds drawn and sifted at once: they stay in a core's cache."""
+
+BLOCK_ROUNDS = 2**22
+"""Default rounds of a block: a million key bits with Ekert's settings, four with the best."""
+
+_BYTES_PER_ROUND = 16  # of a block in work: announcements, transcripts, keys
+
+
+class BlockSource(Protocol):
+    """A memoryless device that draws whole blocks, e.g. `e91.devices.rounds.RoundSampler`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(nx, ny, k, k): settings of both parties and outcomes of each."""
+
+    def fill(self, codes: Bits, *, block: int) -> None:
+        """Overwrite ``codes`` with the first rounds of a block."""
+
+    def coins(self, block: int) -> Entropy:
+        """Return the bytes from which the coins of a block are drawn."""
+
+
+class BlockDevice(Protocol):
+    """A device that can be asked for a `BlockSource`, e.g. `e91.exact_device`."""
+
+    def sampler(self, settings: Settings, *, protocol_key: bytes) -> BlockSource:
+        """Return the device as a source of blocks."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run that is planned: what every block needs; made by `plan_run`.
+
+    Attributes:
+        device: The device.
+        source: It as a source of blocks.
+        settings: Angles, probabilities and roles.
+        policy: The policy of every block.
+        rounds: Rounds of the whole run.
+        block_rounds: Rounds of every block but the last, which may be shorter.
+        seed: Seed of the protocol's randomness, or None.
+        root: 32 bytes from which every block's randomness is made.
+    """
+
+    device: BlockDevice
+    source: BlockSource
+    settings: Settings
+    policy: Policy
+    rounds: int
+    block_rounds: int
+    seed: int | None
+    root: bytes = field(repr=False)
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return -(-self.rounds // self.block_rounds)
+
+    @property
+    def book(self) -> CodeBook:
+        """What the codes of the rounds mean."""
+        return code_book(
+            self.settings,
+            outcomes=self.source.shape[-1],
+            assign_lost=self.policy.security is SecurityModel.DEVICE_INDEPENDENT,
+        )
+
+
+def stream(
+    device: BlockDevice,
+    *,
+    rounds: int,
+    settings: Settings | None = None,
+    policy: Policy | None = None,
+    block_rounds: int = BLOCK_ROUNDS,
+    threads: int | None = None,
+    seed: int | None = None,
+    keep: Path | None = None,
+) -> Iterator[SessionReport]:
+    """Run a session of any length and yield the report of each block, in order, as it is done.
+
+    Memory does not grow with the rounds: what a report holds is the caller's to keep or drop.
+    Stopping early leaves the blocks that were yielded valid.
+
+    Args:
+        device: One that draws blocks, e.g. `e91.exact_device`.
+        rounds: Photon pairs to send, from 1.
+        settings: Angles, probabilities and roles; the device's own by default.
+        policy: Of every block; its epsilon is per block, so a run of N blocks fails with
+            probability at most N epsilon.
+        block_rounds: Rounds of a block.
+        threads: Blocks in work at once; as many as there are cores by default.
+        seed: Replaces the operating system's entropy, for tests only.
+        keep: Folder for the raw record of every block (`e91.recording`), or None.
+
+    Raises:
+        ValueError: An argument leaves its range, the device draws no blocks, or the blocks in work
+            would not fit in memory.
+        OSError: A record cannot be written.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> device = exact_device(visibility=0.98, seed=1)
+        >>> blocks = list(stream(device, rounds=1_000_000, block_rounds=500_000, seed=1))
+        >>> [report.abort for report in blocks], blocks[1].block
+        ([None, None], 1)
+    """
+    threads = _threads(threads)
+    run = plan_run(
+        device,
+        rounds=rounds,
+        settings=settings,
+        policy=policy,
+        block_rounds=block_rounds,
+        seed=seed,
+    )
+    _check_memory(block_rounds, threads)
+    return _in_order(run, threads, keep)
+
+
+def plan_run(
+    device: BlockDevice,
+    *,
+    rounds: int,
+    settings: Settings | None = None,
+    policy: Policy | None = None,
+    block_rounds: int = BLOCK_ROUNDS,
+    seed: int | None = None,
+) -> Run:
+    """Return a run whose blocks `session_of_block` can make, in any order; arguments as `stream`.
+
+    Raises:
+        ValueError: As for `stream`.
+    """
+    for name, value in (("rounds", rounds), ("block_rounds", block_rounds)):
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise ValueError(f"`{name}` must be a whole number from 1, but is {value!r}.")
+    settings, policy = settings_of(device, settings), policy or Policy()
+    check_policy(min(rounds, block_rounds), settings=settings, policy=policy)
+    if not hasattr(device, "sampler"):
+        raise ValueError(
+            "A device must draw blocks of rounds to be streamed, as `exact_device` does, but "
+            f"`{getattr(device, 'name', type(device).__name__)}` does not."
+        )
+    entropy = operating_system_entropy if seed is None else seeded_entropy(seed)
+    source = device.sampler(settings, protocol_key=entropy(32))
+    return Run(device, source, settings, policy, int(rounds), int(block_rounds), seed, entropy(32))
+
+
+def session_of_block(run: Run, number: int, *, keep: Path | None = None) -> SessionReport:
+    """Make one block of a run: the same whenever and wherever it is made.
+
+    Args:
+        run: The run.
+        number: Number of the block, from 0.
+        keep: Folder for its raw record, or None.
+
+    Raises:
+        ValueError: The run has no such block.
+        OSError: The record cannot be written.
+    """
+    if not 0 <= number < run.blocks:
+        raise ValueError(f"`number` must lie in [0, {run.blocks - 1}], but is {number}.")
+    started = time.perf_counter()
+    rounds = min(run.block_rounds, run.rounds - number * run.block_rounds)
+    entropy, channel = block_entropy(run.root, block=number), Channel()
+    secret = entropy(authentication.AUTHENTICATION_BITS // 8)
+    parts = -(-run.block_rounds // PART_ROUNDS)
+    kept: list[Bits] = []
+
+    def drawn() -> Iterator[Bits]:
+        buffer = np.empty(PART_ROUNDS, np.uint8)
+        for part in range(-(-rounds // PART_ROUNDS)):
+            codes = buffer[: min(PART_ROUNDS, rounds - part * PART_ROUNDS)]
+            run.source.fill(codes, block=number * parts + part)
+            if keep is not None:
+                kept.append(codes.copy())
+            yield codes
+
+    def sift() -> tuple[Sifted, Sifted]:
+        return packed_sifting.sift(
+            drawn(),
+            book=run.book,
+            fraction=run.policy.revealed_fraction,
+            entropies=map(run.source.coins, range(number * parts, (number + 1) * parts)),
+            channel=channel,
+            rounds=rounds,
+        )
+
+    made = conclude(
+        sift,
+        settings=run.settings,
+        policy=run.policy,
+        entropy=entropy,
+        channel=channel,
+        secret=secret,
+    )
+    if keep is not None:
+        save_block(keep, number, codes=np.concatenate(kept), shape=run.source.shape)
+    return report_of(
+        made,
+        rounds=rounds,
+        device=run.device,
+        settings=run.settings,
+        policy=run.policy,
+        channel=channel,
+        seed=run.seed,
+        seconds=time.perf_counter() - started,
+        block=number,
+    )
+
+
+def _in_order(run: Run, threads: int, keep: Path | None) -> Iterator[SessionReport]:
+    """Yield the blocks in order, with one more in work or waiting than there are threads."""
+    pending: deque[Future[SessionReport]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="e91-block") as pool:
+        try:
+            for number in range(run.blocks):
+                pending.append(pool.submit(session_of_block, run, number, keep=keep))
+                if len(pending) > threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _threads(threads: int | None) -> int:
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    if threads is None:
+        return cores
+    if not 1 <= threads <= cores:
+        raise ValueError(
+            f"`threads` must lie in [1, {cores}], the cores of this machine, but is {threads}."
+        )
+    return threads
+
+
+def _check_memory(block_rounds: int, threads: int) -> None:
+    needed = _BYTES_PER_ROUND * block_rounds * (threads + 1)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory:
+        most = math.floor(memory / (_BYTES_PER_ROUND * (threads + 1)))
+        raise ValueError(
+            f"`block_rounds` must be at most {most:,} to fit in memory with {threads} threads, but "
+            f"is {block_rounds:,}."
+        )
