@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from math import sqrt
 
-from scipy.stats import binom
+from scipy.special import betainc, betaincc
 
 from e91.model.evidence import Evidence, Sample
 from e91.model.policy import Policy
@@ -73,13 +74,13 @@ def _accepts_worst(
     settings: Settings, rounds: int, visibility: float, policy: Policy, *, delta: float
 ) -> bool:
     def few(trials: int, probability: float) -> int:
-        return int(binom.ppf(delta, trials, probability))
+        return _low_quantile(delta, trials, probability)
 
     tests = [few(rounds, settings.pair_probability(pair)) for pair, _ in settings.chsh_pairs]
     wins = [few(n, (1 + visibility / sqrt(2)) / 2) for n in tests]
     signs = [sign for _, sign in settings.chsh_pairs]
     key_rounds = few(rounds, settings.key_probability)
-    sample = int(binom.isf(delta, key_rounds, policy.revealed_fraction))
+    sample = _high_quantile(delta, key_rounds, policy.revealed_fraction)
     size = key_rounds - sample
     error_rate = (1 - visibility) / 2
     losses = [n - won for n, won in zip(tests, wins, strict=True)]
@@ -91,7 +92,7 @@ def _accepts_worst(
         samples=_divided(settings, size=size, sample=sample, errors=few(sample, error_rate)),
         pair_counts=((rounds,),),
     )
-    errors = int(binom.isf(delta, size, error_rate)) if size else 0
+    errors = _high_quantile(delta, size, error_rate) if size else 0
     entropy = binary_entropy(min(0.5, errors / size)) if size else 1.0
     leaked = int(_EFFICIENCY * size * entropy) + _CLOSING_BITS
     leak = Leak(leaked, leaked)
@@ -102,3 +103,20 @@ def _divided(settings: Settings, *, size: int, sample: int, errors: int) -> tupl
     """Spread the totals over the key pairs; the theorems that are covered see only totals."""
     empty = Sample(0, 0, 0)
     return Sample(size, sample, errors), *(empty for _ in settings.key_pairs[1:])
+
+
+def _low_quantile(level: float, trials: int, probability: float) -> int:
+    """Return the smallest k at which P(successes <= k) reaches ``level``."""
+    # scipy.stats knows it too, but takes half a second to import.  P(X <= n) is 1, by bisection.
+    return bisect_left(
+        range(trials), level, key=lambda k: float(betaincc(k + 1, trials - k, probability))
+    )
+
+
+def _high_quantile(level: float, trials: int, probability: float) -> int:
+    """Return the smallest k at which P(successes > k) is at most ``level``."""
+    return bisect_left(
+        range(trials),
+        True,
+        key=lambda k: bool(betainc(k + 1, trials - k, probability) <= level),
+    )

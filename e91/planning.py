@@ -282,6 +282,7 @@ def _expected_case(link: Link, rounds: int, settings: Settings, policy: Policy) 
     found = chsh.estimate(
         evidence.same, evidence.different, settings=settings, epsilon=policy.epsilon
     )
+    found = replace(found, value=link.chsh_value)  # counts are rounded, and rare ones much
     flip = policy.flip_probability
     error = link.qber + flip - 2 * link.qber * flip
     disclosed = math.ceil(link.efficiency * evidence.key_size * binary_entropy(min(error, 0.5)))

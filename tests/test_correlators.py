@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from scipy.stats import binom, chisquare, multinomial
+from scipy.stats import binom, chisquare, multinomial, norm
 
 from e91.bell.correlators import (
     chsh,
@@ -184,6 +184,37 @@ def test_a_correlation_is_not_a_signal():
     assert no_signalling_p_value(counts) == 1
 
 
+def test_signal_of_a_millionth_is_seen_in_a_thousand_million_million_rounds():
+    # Each cell 4e13; moving 1e8 of them is 10^8 / sqrt(2e13) = 22 standard deviations.
+    counts = np.full((2, 2, 2, 2), 4 * 10**13)
+    assert no_signalling_p_value(counts) == 1
+    counts[0, 1] += np.array([[10**8, 10**8], [-(10**8), -(10**8)]])
+    assert no_signalling_p_value(counts) < 1e-9
+
+
+@pytest.mark.parametrize("sigmas", [-8, -3, 0, 2, 7])
+def test_settings_p_value_at_the_largest_counts_is_the_normal_tail(sigmas):
+    # At 10^15 rounds the binomial tail is Gaussian to 1e-6: an independent route.
+    rounds = 10**15
+    seen = rounds // 2 + round(sigmas * math.sqrt(rounds) / 2)
+    found = settings_p_value([seen, rounds - seen], probabilities=[0.5, 0.5])
+    assert found == pytest.approx(min(1.0, 4 * norm.sf(abs(sigmas))), rel=1e-5)
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 7, 40])
+@pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+def test_settings_p_value_is_twice_the_smaller_binomial_tail(rounds, probability):
+    for seen in range(rounds + 1):
+        found = settings_p_value(
+            [seen, rounds - seen], probabilities=[probability, 1 - probability]
+        )
+        tails = (
+            binom.cdf(seen, rounds, probability),
+            binom.sf(seen - 1, rounds, probability),
+        )
+        assert found == pytest.approx(min(1.0, 4 * min(tails)), rel=1e-9)
+
+
 def test_a_single_setting_cannot_signal():
     assert no_signalling_p_value(np.ones((1, 1, 2, 2), int)) == 1
 
@@ -238,7 +269,15 @@ def test_g_test_agrees_with_pearsons_for_small_deviations():
 
 @pytest.mark.parametrize(
     ("same", "different", "epsilon"),
-    [(-1, 2, 0.1), (1.5, 2, 0.1), (math.nan, 2, 0.1), (0, 0, 0.1), (1, 1, 0.0), (1, 1, 1.0)],
+    [
+        (-1, 2, 0.1),
+        (1.5, 2, 0.1),
+        (math.nan, 2, 0.1),
+        (1e16, 2, 0.1),
+        (0, 0, 0.1),
+        (1, 1, 0.0),
+        (1, 1, 1.0),
+    ],
 )
 def test_impossible_correlators_are_refused(same, different, epsilon):
     with pytest.raises(ValueError, match="must"):
@@ -272,7 +311,8 @@ def test_impossible_chsh_counts_are_refused(changes, sentence):
         np.full((2, 2, 2, 2), 0.5),
         np.full((2, 2, 2, 2), np.nan),
         np.zeros((2, 2, 2, 2)),
-        np.full((2, 2, 2, 2), 10**9),
+        np.full((2, 2, 2, 2), 10**14),
+        np.full((2, 2, 2, 2), 1e19),
         np.ones((2, 2, 0, 2)),
     ],
 )

@@ -1,4 +1,4 @@
-"""Every figure, from records.  Needs Matplotlib: ``pip install 'e91[plot]'``."""
+"""Figures of what was measured: correlators against angle, and S of a session."""
 
 from __future__ import annotations
 
