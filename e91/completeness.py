@@ -15,9 +15,10 @@ from e91.security.entropy import binary_entropy
 from e91.session import check_rounds
 from e91.verdict import FALSE_ALARM, verdict_of
 
-# Measured, not proved (``python benchmarks/cascade.py 30000``), and to this precision only at up to
-# 1,000 bits: Cascade leaves an error in about one frame in 10^4 at the most, and discloses, per
-# party, at most this times n h(Q), and this many bits, beyond what theory asks.
+# Measured, not proved (``python benchmarks/cascade.py 30000 --length 1000 --rate 0.03``), and to
+# this precision only at up to 1,000 bits: Cascade leaves an error in about one frame in 10^4 at the
+# most, and discloses, per party, at most this times n h(Q), and this many bits, beyond what theory
+# asks.
 _FRAME_FAILURE = 1e-4
 _EFFICIENCY = 1.25
 _CLOSING_BITS = 400

@@ -38,11 +38,13 @@ class Distilled:
         verdict: On the evidence, with the final abort or none.
         secrets: Alice's and Bob's secret bits, packed; None if the session was aborted.
         session_id: 16 public bytes that name the session and its key.
+        tagged: Whether tags were sent, which uses up the pre-shared key.
     """
 
     verdict: Verdict
     secrets: tuple[Bits, Bits] | None
     session_id: bytes
+    tagged: bool
 
 
 def distil(
@@ -100,7 +102,7 @@ def conclude(
         channel: The public classical channel.
         secret: 64 pre-shared bytes for the two tags; used up.
     """
-    session_id, secrets = entropy(16), None
+    session_id, secrets, tagged = entropy(16), None, False
     verdict = judge(NOTHING_YET, settings=settings, policy=policy)
     try:
         channel.send(Message(Party.ALICE, "session", session_id))
@@ -116,11 +118,12 @@ def conclude(
             elif verdict.abort is None and verdict.length is not None:
                 release = Release(verdict.chsh, verdict.length)
                 made = amplify(*verified, release=release, entropy=entropy, channel=channel)
+                tagged = True
                 authentication.exchange_tags(channel, secret)
                 secrets = made
     except AuthenticationFailed:
         verdict = replace(verdict, abort=Abort.NOT_AUTHENTIC)
-    return Distilled(verdict, secrets, session_id)
+    return Distilled(verdict, secrets, session_id, tagged)
 
 
 def reconcile(

@@ -96,7 +96,6 @@ def report_of(
 ) -> SessionReport:
     """Return the report of what `e91.protocol` made; arguments as its attributes."""
     verdict = made.verdict
-    tagged = any(message.subject == "tag" for message in channel.seen[Party.ALICE])
     return SessionReport(
         rounds=rounds,
         settings=settings,
@@ -107,7 +106,7 @@ def report_of(
         chsh=verdict.chsh,
         qber=verdict.qber,
         leak=Leak(*map(channel.disclosed_by, Party)),
-        authentication_bits=authentication.AUTHENTICATION_BITS if tagged else 0,
+        authentication_bits=authentication.AUTHENTICATION_BITS if made.tagged else 0,
         length=verdict.length,
         assumptions=theorems.STATEMENTS[policy.proof],
         abort=verdict.abort,

@@ -205,8 +205,9 @@ def session_of_block(run: Run, number: int, *, keep: Path | None = None) -> Sess
         raise ValueError(f"`number` must lie in [0, {run.blocks - 1}], but is {number}.")
     started = time.perf_counter()
     rounds = min(run.block_rounds, run.rounds - number * run.block_rounds)
-    entropy, channel = block_entropy(run.root, block=number), Channel()
+    entropy = block_entropy(run.root, block=number)
     secret = entropy(authentication.AUTHENTICATION_BITS // 8)
+    channel = Channel(listener=authentication.RunningTags(secret))
     parts = -(-run.block_rounds // PART_ROUNDS)
     kept: list[Bits] = []
 

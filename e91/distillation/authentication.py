@@ -100,22 +100,68 @@ def forgery_probability(length: int) -> float:
     return float(8 * -(-length // 16)) / 2.0**106
 
 
+class RunningTags:
+    """Both parties' tags of a transcript that is not kept, for a channel that alters nothing.
+
+    What arrives there is what was sent, so one transcript serves both views.
+
+    Args:
+        key: 64 pre-shared secret bytes, 32 for each tag; they are used up.
+
+    Raises:
+        ValueError: ``key`` does not have 64 bytes.
+
+    Examples:
+        >>> tags, message = RunningTags(bytes(64)), Message(Party.ALICE, "parity", b"1")
+        >>> kept, heard = Channel(), Channel(listener=tags)
+        >>> _ = kept.send(message), heard.send(message)
+        >>> tags.finish()[Party.BOB] == tag(kept.transcript(Party.BOB), bytes(32))
+        True
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._macs = {party: Poly1305(half) for party, half in _halves(key).items()}
+
+    def __call__(self, party: Party, message: Message) -> None:
+        """Take a message as ``party`` saw it."""
+        if party is message.sender:
+            for mac in self._macs.values():
+                mac.update(message.head)
+                mac.update(message.body)
+
+    def finish(self) -> dict[Party, bytes]:
+        """Return each party's tag of all that was said; nothing can be taken after."""
+        return {party: mac.finalize() for party, mac in self._macs.items()}
+
+
 def exchange_tags(channel: Channel, key: bytes) -> None:
     """Let each party tag what it saw and check the other's tag against that.
 
     Args:
-        channel: The session's channel, with both parties' transcripts.
+        channel: The session's channel, with both parties' transcripts or with `RunningTags` of
+            the same key that listen to it.
         key: 64 pre-shared secret bytes, 32 for each tag; they are used up.
 
     Raises:
         AuthenticationFailed: The parties saw different messages, or a tag was altered.
         ValueError: ``key`` does not have 64 bytes.
     """
-    if len(key) != AUTHENTICATION_BITS // 8:
-        raise ValueError(f"`key` must have {AUTHENTICATION_BITS // 8} bytes, but has {len(key)}.")
-    keys = {Party.ALICE: key[:KEY_BYTES], Party.BOB: key[KEY_BYTES:]}
+    keys = _halves(key)
+    if isinstance(channel.listener, RunningTags):
+        tags, quiet = channel.listener.finish(), Channel(channel.transmission)
+        for party in Party:
+            received = quiet.send(Message(party, "tag", tags[party])).body
+            if not hmac.compare_digest(tags[party], received):
+                raise AuthenticationFailed("The tag does not match.")
+        return
     seen = {party: channel.transcript(party) for party in Party}
     for party in Party:
         body = tag(seen[party], keys[party])
         received = channel.send(Message(party, "tag", body)).body
         check(seen[party.peer], keys[party], received)
+
+
+def _halves(key: bytes) -> dict[Party, bytes]:
+    if len(key) != AUTHENTICATION_BITS // 8:
+        raise ValueError(f"`key` must have {AUTHENTICATION_BITS // 8} bytes, but has {len(key)}.")
+    return {Party.ALICE: key[:KEY_BYTES], Party.BOB: key[KEY_BYTES:]}

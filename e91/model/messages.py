@@ -40,6 +40,11 @@ class Message:
     body: bytes = field(repr=False)
     disclosed_bits: int = 0
 
+    @property
+    def head(self) -> bytes:
+        """What stands before the body in a transcript, so that messages cannot run together."""
+        return f"{self.sender.value}/{self.subject}/{len(self.body)}\n".encode()
+
 
 # What stands between the parties: returns the message as the receiver sees it.  None is a lost
 # message.  The honest channel is the identity; a man in the middle is another such function.
@@ -51,6 +56,10 @@ def honest_transmission(message: Message) -> Message:
     return message
 
 
+# Takes each message as a party saw it, in order.
+Listener = Callable[[Party, Message], None]
+
+
 @dataclass(frozen=True, eq=False)
 class Channel:
     """A public channel with a record of what each party sent and received.
@@ -60,12 +69,18 @@ class Channel:
 
     Attributes:
         transmission: What happens to a message on its way.
+        listener: If given, takes every message instead of ``seen``: for sessions whose transcript
+            is too long to keep.
         seen: The transcript as each party saw it, in order.
     """
 
     transmission: Transmission = honest_transmission
+    listener: Listener | None = None
     seen: dict[Party, list[Message]] = field(
         default_factory=lambda: {Party.ALICE: [], Party.BOB: []}
+    )
+    _disclosed: dict[Party, int] = field(
+        default_factory=lambda: {Party.ALICE: 0, Party.BOB: 0}, repr=False
     )
 
     def send(self, message: Message) -> Message:
@@ -76,23 +91,27 @@ class Channel:
         received = self.transmission(message)
         if received is None:
             received = Message(message.sender, message.subject, b"")
-        self.seen[message.sender].append(message)
-        self.seen[message.sender.peer].append(received)
+        sender = message.sender
+        self._disclosed[sender] += message.disclosed_bits
+        for party, seen in ((sender, message), (sender.peer, received)):
+            if self.listener is None:
+                self.seen[party].append(seen)
+            else:
+                self.listener(party, seen)
         return received
 
     def disclosed_by(self, party: Party) -> int:
         """Return the key bits that all messages of ``party`` so far gave away."""
-        return sum(m.disclosed_bits for m in self.seen[party] if m.sender is party)
+        return self._disclosed[party]
 
     @property
     def disclosed_bits(self) -> int:
         """Key bits that all messages so far gave away, both parties' together."""
-        return sum(map(self.disclosed_by, Party))
+        return sum(self._disclosed.values())
 
     def transcript(self, party: Party) -> bytes:
         """Return the unambiguous encoding of all that ``party`` saw, in order."""
         parts = []
         for message in self.seen[party]:
-            head = f"{message.sender.value}/{message.subject}/{len(message.body)}\n".encode()
-            parts += [head, message.body]
+            parts += [message.head, message.body]
         return b"".join(parts)

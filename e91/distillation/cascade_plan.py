@@ -1,0 +1,245 @@
+"""What both parties of Cascade know in advance: frames, block sizes, orders and masks.
+
+Everything here is a function of the key's length, the announced error rate and the public seed,
+never of a key.  Both parties compute it, each for itself.
+
+Frames are *lanes*: with 64 of them, bit j of word i is place i of frame j, so that a packed key is
+cut into frames without moving a bit, and one operation on a word serves 64 frames.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from numpy.typing import NDArray
+
+Words = NDArray[np.uint64]
+Places = NDArray[np.uint16]
+Edges = NDArray[np.int64]
+Questions = NDArray[np.uint32]
+Counts = NDArray[np.int32]
+
+LANES = 64
+"""Frames side by side in one word, at most."""
+
+LONGEST = 2**16
+"""Places of a frame, at most: a place fits 16 bits, and the words of all places a cache."""
+
+CHECK_BITS = 20
+"""Parities of random subsets that Alice discloses to learn whether a batch needs another pass."""
+
+MOST_PASSES = 32
+"""After this many passes a batch is given up; verification then tells."""
+
+_GROUPS = 2  # groups of 64 frames in one batch: more share a round trip, fewer stay in the cache
+# Brassard and Salvail put 0.73 errors into a first block; rounded to a power of two, so that
+# blocks halve evenly.  Of ten schedules of later sizes measured at 2 %, this one had the smallest f
+# below a thousand round trips.
+_ERRORS_PER_BLOCK = 0.8
+_SECOND, _LATER = 8, 16
+_CLOSING = 4  # blocks of a closing pass, which separates the errors that every pass before missed
+_LEAST_PASSES = 4  # with fewer, a short frame would too often need another check
+_LEAST_RATE = 1e-3  # an estimate below this rests on a handful of errors: trust it no further
+# Of the blocks of the second pass, a frame bisects one in so many side by side (of the first, all).
+# Their errors are found independently, although one would often have betrayed the next at a lower
+# price: fewer searches make f smaller and round trips more.
+_BLOCKS_PER_SEARCH = 32
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a key is cut into frames, and these into blocks.
+
+    Attributes:
+        bits: Length of the key, n.
+        lanes: Frames in one group; a power of two, at most 64.
+        places: Places of each frame, at most 65,536; the last bits of some may be padding.
+        groups: Groups of frames in the key.
+        sizes: Block size of each pass that all frames go through.
+    """
+
+    bits: int
+    lanes: int
+    places: int
+    groups: int
+    sizes: tuple[int, ...]
+
+    @property
+    def batches(self) -> list[slice]:
+        """The groups that share their messages."""
+        return [
+            slice(start, min(start + _GROUPS, self.groups))
+            for start in range(0, self.groups, _GROUPS)
+        ]
+
+    @cached_property
+    def lane_type(self) -> np.dtype[np.unsignedinteger]:
+        """The unsigned integers in which a word of a group is sent."""
+        return np.dtype(f"<u{max(1, self.lanes // 8)}")
+
+    @property
+    def row(self) -> int:
+        """Words of a bitmap of a frame: one bit for each place, and one for the end."""
+        return self.places // 64 + 1
+
+    @cached_property
+    def side_by_side(self) -> int:
+        """Blocks of one pass, but for the first, that a frame bisects at a time."""
+        return max(2, self.places // (self.size(1) * _BLOCKS_PER_SEARCH))
+
+    def size(self, number: int) -> int:
+        """Return the block size of pass ``number``, also of one beyond `sizes`."""
+        return self.sizes[number] if number < len(self.sizes) else self.sizes[-1]
+
+    def edges(self, number: int) -> Edges:
+        """Return the places that bound the blocks of pass ``number``, 0 and the end included."""
+        # No block of one place, whose error would be known without a question.
+        size = self.size(number)
+        return np.append(np.arange(0, self.places - 1, size), self.places).astype(np.int64)
+
+    def told(self, number: int) -> int:
+        """Return before how many places Alice tells the parity when pass ``number`` begins."""
+        return len(self.edges(number)) - (1 if number == 0 else 2)
+
+    def untold(self, number: int, parities: Words) -> Words:
+        """Return the parities that are news: that before the end is told in the first pass only.
+
+        ``parities`` are those before every edge but the first; uint64, (groups, edges - 1).
+        """
+        return parities if number == 0 else parities[:, :-1]
+
+    def checks(self, passes: int, *, questions: int) -> bool:
+        """Whether Alice now discloses `CHECK_BITS` parities of random subsets."""
+        return passes >= len(self.sizes) and questions == 0
+
+    def opens(self, passes: int, *, questions: int, groups: int) -> bool:
+        """Whether Alice's next answer opens the next pass.
+
+        The last blocks of a pass take many round trips; the next pass begins beside them.
+        """
+        least = self.least_of_stretch(passes, groups=groups)
+        return passes == 0 or (passes < len(self.sizes) and questions < least)
+
+    def least_of_stretch(self, passes: int, *, groups: int) -> int:
+        """Return the least number of questions whose answer neither opens a pass nor is a check."""
+        return groups * self.lanes if passes < len(self.sizes) else 1
+
+
+def make_plan(bits: int, error_rate: float) -> Plan:
+    """Return the plan for a key.
+
+    Args:
+        bits: Length of the key, n >= 0.
+        error_rate: Expected share of errors, in [0, 0.5].
+
+    Examples:
+        >>> make_plan(2**22, 0.02)
+        Plan(bits=4194304, lanes=64, places=65536, groups=1, sizes=(32, 256, 4096, 16384))
+    """
+    lanes = 1
+    while lanes < LANES and lanes * LONGEST < bits:
+        lanes *= 2
+    words = -(-bits // lanes)
+    groups = -(-words // LONGEST)
+    places = max(2, -(-words // max(groups, 1)))  # a frame of one place could not be bisected
+    return Plan(bits, lanes, places, groups, _block_sizes(places, error_rate))
+
+
+def _block_sizes(places: int, error_rate: float) -> tuple[int, ...]:
+    closing = max(2, -(-places // _CLOSING))
+    size = int(2 ** max(1, round(math.log2(_ERRORS_PER_BLOCK / max(error_rate, _LEAST_RATE)))))
+    sizes, factor = [], _SECOND
+    while size < closing:
+        sizes.append(size)
+        size, factor = size * factor, _LATER
+    return (*sizes, *[closing] * max(1, _LEAST_PASSES - len(sizes)))
+
+
+@lru_cache(maxsize=64)
+def shuffle(seed: bytes, number: int, places: int) -> tuple[Places, Places]:
+    """Return the order of pass ``number`` and its inverse; the first pass has none.
+
+    Args:
+        seed: 32 public bytes.
+        number: Which pass.
+        places: Places of a frame, at most 65,536.
+
+    Returns:
+        ``order[t]`` is the place of the key at place t of the pass, ``place`` its inverse; uint16,
+        shape (places,) each, read-only.  All frames share them.
+    """
+    order = np.arange(places, dtype=np.uint64)
+    if number:
+        # Sorted words with their index in the low bits give the same order on every machine and
+        # with every version of NumPy, which its own generators do not promise.
+        mask = np.uint64(LONGEST - 1)
+        order = np.sort((_stream(seed, number, places) & ~mask) | order) & mask
+    place = np.empty(places, np.uint16)
+    place[order] = np.arange(places, dtype=np.uint16)
+    return _frozen(order.astype(np.uint16)), _frozen(place)
+
+
+def check_masks(seed: bytes, *, batch: int, passes: int, words: int) -> Words:
+    """Return the public random words that choose the subsets of a check.
+
+    Subset i of a batch consists of the bits of ``masks[i : i + words]``: a Toeplitz matrix for
+    each lane, so that unequal keys agree in all `CHECK_BITS` parities with probability
+    2**-CHECK_BITS (Krawczyk, CRYPTO '94, LNCS 839, 129).
+    """
+    return _stream(seed, 2**63 + (batch << 8) + passes, words + CHECK_BITS - 1)
+
+
+def to_lanes(key: Words, plan: Plan) -> Words:
+    """Cut a packed key into frames.
+
+    Args:
+        key: Bit i of the key is bit i % 64 of word i // 64; uint64, shape (ceil(n / 64),).
+        plan: The plan for n bits.
+
+    Returns:
+        Bit j of ``[g, i]`` is place i of frame j of group g; uint64, shape (groups, places), a
+        copy.  Padding is zero.
+    """
+    total = plan.groups * plan.places
+    lanes = np.zeros(total, np.uint64)
+    if plan.lanes >= 8:
+        narrow = key.astype("<u8", copy=False).view(f"<u{plan.lanes // 8}")[:total]
+        lanes[: len(narrow)] = narrow
+    else:
+        bits = np.unpackbits(key.astype("<u8", copy=False).view(np.uint8), bitorder="little")
+        for lane in range(plan.lanes):
+            one = bits[: plan.bits][lane :: plan.lanes]
+            lanes[: len(one)] |= one.astype(np.uint64) << np.uint64(lane)
+    return lanes.reshape(plan.groups, plan.places)
+
+
+def from_lanes(lanes: Words, plan: Plan) -> Words:
+    """Return the packed key of frames, with its padding: the inverse of `to_lanes`.
+
+    Returns:
+        uint64, shape (ceil(n / 64) or more,): bits beyond n are as the padding of ``lanes``.
+    """
+    flat = lanes.ravel()
+    if plan.lanes >= 8:
+        packed = flat.astype(f"<u{plan.lanes // 8}").view(np.uint8)
+    else:
+        shifts = np.arange(plan.lanes, dtype=np.uint64)
+        bits = (flat[:, None] >> shifts).astype(np.uint8) & 1
+        packed = np.packbits(bits.ravel(), bitorder="little")
+    whole = np.zeros(-(-len(packed) // 8) * 8, np.uint8)
+    whole[: len(packed)] = packed
+    return whole.view("<u8").astype(np.uint64, copy=False)
+
+
+def _stream(seed: bytes, number: int, words: int) -> Words:
+    cipher = Cipher(algorithms.AES(seed), modes.CTR(number.to_bytes(8, "big") + bytes(8)))
+    return np.frombuffer(cipher.encryptor().update(bytes(8 * words)), "<u8").astype(np.uint64)
+
+
+def _frozen(places: Places) -> Places:
+    places.flags.writeable = False
+    return places

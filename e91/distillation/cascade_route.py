@@ -1,0 +1,87 @@
+"""Which implementation of the inner loops runs: compiled where numba works, NumPy elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from e91.distillation.cascade_book import Book
+from e91.distillation.cascade_plan import Edges, Places, Questions, Words
+
+
+@dataclass(frozen=True)
+class Route:
+    """The inner loops of Cascade; both routes give the same bits, so parties may differ in it.
+
+    Attributes:
+        prefix_parities: From the words (groups, places) of a key, the order of a pass (places,)
+            and edges (edges,) write the parities before the edges (groups, edges), and those
+            before every place as bitmaps of each frame (frames, words).
+        look_up: From such bitmaps of all passes, the numbers of passes and places, and questions
+            write the answers, 64 to a word.  False: a question makes no sense.
+        subset_parities: From words, masks and a number c return c parities of subsets as one
+            integer; see `e91.distillation.cascade_plan.check_masks`.
+        open_pass: Enter the edges of a pass, and the parities of the errors before them, in a book.
+        advance: Turn Alice's answers to all searches into comparison bits, enter them, correct, and
+            begin the next searches; takes book, passes, limit, number of searches and bits; gives
+            the number of searches, whose questions stand in the book, or -1 for a contradiction.
+        ferry: Carries messages between honest parties for a stretch of rounds, or None; takes
+            Alice's bitmaps, the number of places, Bob's book, passes, limit, number of searches
+            and the least that it goes on with; gives rounds and the number of searches or -1.
+    """
+
+    prefix_parities: Callable[[Words, Places, Edges, Words, Words], None]
+    look_up: Callable[[Words, int, int, Questions, Words], bool]
+    subset_parities: Callable[[Words, Words, int], int]
+    open_pass: Callable[[Book, int, Edges, Words], None]
+    advance: Callable[[Book, int, int, int, Words], int]
+    ferry: Callable[[Words, int, Book, int, int, int, int], tuple[int, int]] | None
+
+
+@cache
+def fastest_route() -> Route:
+    """Return the compiled route if numba is there and may compile, else the one in NumPy.
+
+    Compiling takes a few seconds once; the result is kept on disk.
+    """
+    try:
+        from numba import config
+    except ImportError:
+        return numpy_route()
+    disabled = config.DISABLE_JIT  # type: ignore[attr-defined]
+    return numpy_route() if disabled else compiled_route()
+
+
+def numpy_route() -> Route:
+    """Return the route that needs nothing but NumPy."""
+    from e91.distillation import cascade_numpy as route
+
+    return Route(
+        route.prefix_parities,
+        route.look_up,
+        route.subset_parities,
+        route.open_pass,
+        route.advance,
+        ferry=None,
+    )
+
+
+def compiled_route() -> Route:
+    """Return the route that numba compiles.
+
+    Raises:
+        ImportError: numba is not installed.
+    """
+    from e91.distillation import cascade_ferry_kernels as wire
+    from e91.distillation import cascade_kernels as parities
+    from e91.distillation import cascade_search_kernels as searches
+
+    return Route(
+        parities.prefix_parities,
+        parities.look_up,
+        parities.subset_parities,
+        searches.open_pass,
+        searches.advance,
+        wire.ferry,
+    )
