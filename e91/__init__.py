@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from e91.model.policy import Policy, SecurityModel
     from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS, Settings
     from e91.report import SessionReport
+    from e91.run_summary import summary_of
     from e91.session import run
+    from e91.streaming import stream
 
 __version__ = "0.1.0"
 
@@ -50,6 +52,8 @@ _HOME = {
     "Settings": "e91.model.settings",
     "SessionReport": "e91.report",
     "run": "e91.session",
+    "stream": "e91.streaming",
+    "summary_of": "e91.run_summary",
 }
 
 __all__ = [
@@ -74,6 +78,8 @@ __all__ = [
     "exact_device",
     "exact_device_of",
     "run",
+    "stream",
+    "summary_of",
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +60,9 @@ def load_block(file: Path) -> DetectionRecord:
         ([0, 1], [0, 1])
     """
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
             codes, shape = stored["codes"], tuple(stored["shape"].tolist())
         x, y, a, b = np.unravel_index(codes, shape)
-    except (KeyError, ValueError, EOFError) as error:
+    except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"A record must be one that a run kept, but `{file}` is not.") from error
     return DetectionRecord(PartyRecord(x, a), PartyRecord(y, b))

@@ -45,6 +45,9 @@ PART_ROUNDS = 2**18
 BLOCK_ROUNDS = 2**22
 """Default rounds of a block: a million key bits with Ekert's settings, four with the best."""
 
+MAXIMUM_ROUNDS = 10**15
+"""A month of the fastest simulation here; the block numbers would allow more."""
+
 _BYTES_PER_ROUND = 16  # of a block in work: announcements, transcripts, keys
 
 
@@ -177,6 +180,8 @@ def plan_run(
     for name, value in (("rounds", rounds), ("block_rounds", block_rounds)):
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ValueError(f"`{name}` must be a whole number from 1, but is {value!r}.")
+    if rounds > MAXIMUM_ROUNDS:
+        raise ValueError(f"`rounds` must be at most {MAXIMUM_ROUNDS:,}, but is {rounds:,}.")
     settings, policy = settings_of(device, settings), policy or Policy()
     check_policy(min(rounds, block_rounds), settings=settings, policy=policy)
     if not hasattr(device, "sampler"):

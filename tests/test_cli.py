@@ -151,7 +151,7 @@ def test_json_is_one_object_with_the_promised_fields(status, attack):
     [
         ["--rounds", "0"],
         ["--rounds", "-1"],
-        ["--rounds", str(10**12)],
+        ["--rounds", str(10**16)],
         ["--rounds", "many"],
         ["--seed", "-1"],
         ["--visibility", "1.2"],
@@ -330,3 +330,76 @@ def test_impossible_counts_are_one_sentence(status, wins, rounds):
     code, printed, complaint = status("bell", "--wins", wins, "--rounds", rounds)
     assert (code, printed) == (2, "")
     assert is_one_sentence(complaint)
+
+
+# Runs of blocks -----------------------------------------------------------------------------------
+
+
+LONG = ["--device", "exact", "--rounds", "60000000", "--block-rounds", "4000000", "--seed", "1"]
+
+
+def test_long_run_saves_every_released_block(status, tmp_path):
+    code, printed, _ = status("run", *LONG, "--out", tmp_path / "blocks", "--json")
+    found = json.loads(printed)
+    assert code == 0
+    assert (found["blocks"], found["released_blocks"], found["abort"]) == (15, 15, None)
+    assert found["rounds"] == 60_000_000
+    assert abs(found["chsh"]["value"] - 0.97 * 8**0.5) < 6 * found["chsh"]["standard_error"]
+    assert found["epsilon"] == pytest.approx(15e-10)
+    folders = sorted((tmp_path / "blocks").iterdir())
+    assert [folder.name for folder in folders] == [f"block-{n:06d}" for n in range(15)]
+    assert {file.name for file in folders[0].iterdir()} == {"alice.key", "bob.key", "report.json"}
+
+
+def test_long_run_under_attack_ends_with_three(status, tmp_path):
+    code, printed, complaint = status("run", *LONG, "--attack", "intercept-resend", "--json")
+    assert code == 3
+    assert json.loads(printed)["abort"] == "NO_VIOLATION"
+    assert is_one_sentence(complaint)
+
+
+def test_stopped_long_run_keeps_its_blocks_and_says_how_many(tmp_path):
+    command = [sys.executable, "-m", "e91", "run", "--device", "exact", "--rounds", "4000000000",
+               "--block-rounds", "1000000", "--out", str(tmp_path / "blocks")]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 50
+    while time.monotonic() < deadline and not (tmp_path / "blocks" / "block-000003").exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    printed, complaint = process.communicate(timeout=50)
+    assert process.returncode == 1
+    assert "blocks released" in printed
+    saved = [folder for folder in (tmp_path / "blocks").iterdir() if folder.name[0] != "."]
+    assert f"{len(saved):,} released blocks of 4,000 are valid" in complaint
+    assert all((folder / "alice.key").exists() for folder in saved)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--threads", "1000"], "`threads` must lie in"),
+        (["--block-rounds", "0"], "`block_rounds` must be a whole number"),
+        (["--block-rounds", "10000000000000"], "to fit in memory"),
+        (["--device", "aer"], "must draw blocks of rounds"),
+    ],
+)
+def test_impossible_long_run_is_refused(status, tmp_path, arguments, sentence):
+    target = tmp_path / "blocks"
+    code, _, complaint = status("run", *LONG, *arguments, "--out", target)
+    assert code == 2
+    assert sentence in complaint
+    assert is_one_sentence(complaint)
+    assert not target.exists()
+
+
+def test_long_run_encrypts_no_file(status, tmp_path, plain):
+    code, _, complaint = status("run", *LONG, "--encrypt", plain, "--out", tmp_path / "x")
+    assert code == 2
+    assert "must come with at most 50,000,000 rounds" in complaint
+
+
+def test_raw_record_is_kept_where_it_is_asked_for(status, tmp_path):
+    kept = tmp_path / "raw"
+    assert status("run", *ROUNDS, "--keep", kept)[0] == 0
+    assert [file.name for file in kept.iterdir()] == ["block-000000.npz"]
+    assert status("run", *ROUNDS, "--keep", kept)[0] != 0

@@ -120,6 +120,11 @@ _PHYSICS = _options(
 @click.option("--reconciler", type=click.Choice([known.value for known in Reconciler]),
               default=Reconciler.CASCADE.value, show_default=True,
               help="Error correction; ldpc is one message and needs e91[ldpc].")  # fmt: skip
+@click.option("--block-rounds", type=int, default=2**22, show_default=True,
+              help="Rounds of a block, in runs of more than 50 million pairs.")  # fmt: skip
+@click.option("--threads", type=int, help="Blocks in work at once; all cores by default.")
+@click.option("--keep", type=click.Path(path_type=Path), metavar="DIR",
+              help="New folder for the raw record of every block.")  # fmt: skip
 @click.option("--encrypt", "plain", type=click.Path(path_type=Path), metavar="FILE",
               help="Encrypt FILE with the key; needs --out.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
@@ -137,6 +142,9 @@ def run(
     tolerated_error: float | None,
     flip_probability: float,
     reconciler: str,
+    block_rounds: int,
+    threads: int | None,
+    keep: Path | None,
     plain: Path | None,
     out: Path | None,
     as_json: bool,
@@ -163,9 +171,29 @@ def run(
     _check_files(plain, out)
 
     from e91.progress import with_progress
-    from e91.session import check_rounds
+    from e91.session import MAXIMUM_ROUNDS, check_rounds
     from e91.session import run as run_session
 
+    if rounds > MAXIMUM_ROUNDS or keep is not None:
+        from e91.cli.long_run import run_blocks
+
+        if plain is not None:
+            raise ValueError(
+                f"`--encrypt FILE` must come with at most {MAXIMUM_ROUNDS:,} rounds and without "
+                "`--keep`; a run of blocks saves their keys in `--out DIR`."
+            )
+        run_blocks(
+            _device(settings=settings, seed=seed, **physics),
+            rounds=rounds,
+            policy=policy,
+            seed=seed,
+            out=out,
+            block_rounds=block_rounds,
+            threads=threads,
+            keep=keep,
+            as_json=as_json,
+        )
+        return
     check_rounds(rounds)
     device = with_progress(_device(settings=settings, seed=seed, **physics), rounds)
     report = run_session(device, rounds=rounds, policy=policy, seed=seed)

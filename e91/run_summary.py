@@ -1,0 +1,190 @@
+"""What the blocks of a run add up to."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from e91.model.errors import Abort
+from e91.model.evidence import Evidence, Sample
+from e91.model.policy import Policy
+from e91.model.settings import Settings
+from e91.report import SessionReport
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """Public totals of the blocks of one run; adding a block gives another summary.
+
+    Attributes:
+        settings: Angles, probabilities and roles.
+        device: One sentence that describes the device.
+        policy: The policy of every block.
+        seed: Seed of the protocol's randomness, or None.
+        evidence: The counts of all blocks together.
+        blocks: Blocks that are in.
+        rounds: Their rounds.
+        aborts: How many blocks ended for which reason, by name.
+        leaked_bits: Key bits in all messages of both parties.
+        leaked_by_alice: Of these, Alice's.
+        authentication_bits: Pre-shared key bits that were consumed.
+        secret_bits: Net secret bits of the released blocks.
+    """
+
+    settings: Settings
+    device: str
+    policy: Policy
+    seed: int | None
+    evidence: Evidence
+    blocks: int = 0
+    rounds: int = 0
+    aborts: tuple[tuple[str, int], ...] = ()
+    leaked_bits: int = 0
+    leaked_by_alice: int = 0
+    authentication_bits: int = 0
+    secret_bits: int = 0
+
+    def add(self, report: SessionReport) -> RunSummary:
+        """Return the summary with one block more.
+
+        Raises:
+            ValueError: The block has other settings or another policy.
+        """
+        if (report.settings, report.policy) != (self.settings, self.policy):
+            raise ValueError("A block must have the settings and the policy of its run.")
+        aborts = Counter(dict(self.aborts))
+        if report.abort is not None:
+            aborts[report.abort.name] += 1
+        return replace(
+            self,
+            evidence=_sum(self.evidence, report.evidence) if self.blocks else report.evidence,
+            blocks=self.blocks + 1,
+            rounds=self.rounds + report.rounds,
+            aborts=tuple(sorted(aborts.items())),
+            leaked_bits=self.leaked_bits + report.leaked_bits,
+            leaked_by_alice=self.leaked_by_alice + report.leak.alice,
+            authentication_bits=self.authentication_bits + report.authentication_bits,
+            secret_bits=self.secret_bits + report.secret_bits,
+        )
+
+    @property
+    def released(self) -> int:
+        """Blocks that made a key."""
+        return self.blocks - sum(count for _, count in self.aborts)
+
+    @property
+    def epsilon(self) -> float:
+        """Failure probability of all released keys together, at most."""
+        return self.policy.epsilon * self.released
+
+    def chsh(self) -> tuple[float, float] | None:
+        """Return S of all blocks together and its standard error; None if a pair never occurred."""
+        sizes = [sum(counts) for counts in self.evidence.tests]
+        if not sizes or min(sizes) == 0:
+            return None
+        pairs = zip(self.evidence.same, self.evidence.different, sizes, strict=True)
+        values = [(same - different) / size for same, different, size in pairs]
+        signs = [sign for _, sign in self.settings.chsh_pairs]
+        variance = math.fsum((1 - e * e) / n for e, n in zip(values, sizes, strict=True))
+        return math.fsum(s * e for s, e in zip(signs, values, strict=True)), math.sqrt(variance)
+
+    @property
+    def qber(self) -> float | None:
+        """Error rate of all revealed key rounds; None if there is none."""
+        if self.evidence.sample_size == 0:
+            return None
+        return self.evidence.sample_errors / self.evidence.sample_size
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the public contents as plain values, ready for JSON; no key bits."""
+        found = self.chsh()
+        reason = self.aborts[0][0] if self.aborts and not self.released else None
+        return {
+            "rounds": self.rounds,
+            "blocks": self.blocks,
+            "released_blocks": self.released,
+            "aborts": dict(self.aborts),
+            "settings": self.settings.name,
+            "device": self.device,
+            "security": self.policy.security.value,
+            "theorem": self.policy.proof.value,
+            "epsilon": self.epsilon,
+            "seed": self.seed,
+            "chsh": {
+                "value": found[0] if found else None,
+                "standard_error": found[1] if found else None,
+                "rounds": self.evidence.test_size,
+            },
+            "qber": {"rate": self.qber, "revealed": self.evidence.sample_size},
+            "sifted_bits": self.evidence.key_size + self.evidence.sample_size,
+            "leaked_bits": self.leaked_bits,
+            "leaked_by_alice": self.leaked_by_alice,
+            "authentication_bits": self.authentication_bits,
+            "secret_bits": self.secret_bits,
+            "abort": reason,
+            "reason": Abort[reason].value if reason else None,
+        }
+
+    def __str__(self) -> str:
+        found, aborts = self.chsh(), dict(self.aborts)
+        value = "-" if found is None else f"{found[0]:.5f} ± {found[1]:.5f}"
+        rate = "-" if self.qber is None else f"{self.qber:.3%}"
+        rows = {
+            "device": self.device,
+            "pairs sent": f"{self.rounds:,} in {self.blocks:,} blocks",
+            "S, all blocks": value,
+            "QBER, all blocks": rate,
+            "blocks released": f"{self.released:,}",
+            **{f"blocks refused, {name}": f"{count:,}" for name, count in aborts.items()},
+            "secret key": f"{self.secret_bits:,} bits",
+            "epsilon of the run": f"{self.epsilon:.3g} ({self.policy.epsilon:g} a block)",
+            "security": f"{self.policy.security.value}, theorem {self.policy.proof.value}",
+        }
+        return "\n".join(f"  {name:<32}{text}" for name, text in rows.items())
+
+
+def summary_of(reports: Iterable[SessionReport]) -> RunSummary:
+    """Return the summary of the blocks of a run.
+
+    Raises:
+        ValueError: There is no block, or the blocks are of several runs.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> from e91.streaming import stream
+        >>> device = exact_device(visibility=0.98, seed=1)
+        >>> found = summary_of(stream(device, rounds=600_000, block_rounds=300_000, seed=1))
+        >>> found.blocks, found.released, found.secret_bits > 50_000
+        (2, 2, True)
+    """
+    found: RunSummary | None = None
+    for report in reports:
+        if found is None:
+            found = RunSummary(
+                report.settings, report.device, report.policy, report.seed, report.evidence
+            )
+        found = found.add(report)
+    if found is None:
+        raise ValueError("A run must have at least one block, but has none.")
+    return found
+
+
+def _sum(first: Evidence, second: Evidence) -> Evidence:
+    def added(rows: tuple[tuple[int, ...], ...], more: tuple[tuple[int, ...], ...]) -> list[Any]:
+        return [
+            tuple(a + b for a, b in zip(row, other, strict=True))
+            for row, other in zip(rows, more, strict=True)
+        ]
+
+    samples = [
+        Sample(a.key_size + b.key_size, a.revealed + b.revealed, a.errors + b.errors)
+        for a, b in zip(first.samples, second.samples, strict=True)
+    ]
+    return Evidence(
+        tests=tuple(added(first.tests, second.tests)),
+        samples=tuple(samples),
+        pair_counts=tuple(added(first.pair_counts, second.pair_counts)),
+    )
