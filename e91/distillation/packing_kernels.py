@@ -175,7 +175,8 @@ def _take_revealed(codes: Bits, coins: Bits, key: Words, shown: Bits) -> int:
     """List the codes of the revealed key rounds, strike these rounds from ``key``; count them."""
     places = np.empty(codes.size + _USUAL, np.int32)
     found = 0
-    for place in range(codes.size // 64):
+    # From the last round to the first, as the lowest one of a word is its last round.
+    for place in range(codes.size // 64 - 1, -1, -1):
         coin = np.uint64(0)
         for byte in range(8):
             coin = (coin << np.uint64(8)) | np.uint64(coins[8 * place + byte])
@@ -192,7 +193,7 @@ def _take_revealed(codes: Bits, coins: Bits, key: Words, shown: Bits) -> int:
             struck &= struck - _ONE
         found = end
     for index in range(found):
-        shown[index] = codes[places[index]]
+        shown[index] = codes[places[found - 1 - index]]
     return found
 
 
