@@ -9,43 +9,22 @@ median and the spread of repeated calls, in Mbit of input a second.
 from __future__ import annotations
 
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
-import scipy.fft
 
+from e91.bench.machine import headed, machine
+from e91.bench.peers import one_piece, randextract
 from e91.distillation import toeplitz_fourier
 from e91.distillation.amplification import toeplitz_hash, toeplitz_hash_packed
 from e91.model.bits import Bits
 
 SECONDS = 2.0  # spent on each row, and at least `LEAST` calls
 LEAST = 3
-
-
-def one_piece(bits: Bits, length: int, seed: Bits) -> Bits:
-    """Return the hash by one real transform of SciPy of a length that suits it."""
-    points = scipy.fft.next_fast_len(len(seed), real=True)
-    spectrum = scipy.fft.rfft(bits.astype(float), points) * scipy.fft.rfft(
-        seed.astype(float), points
-    )
-    counts = np.rint(scipy.fft.irfft(spectrum, points)[len(bits) - 1 : len(bits) - 1 + length])
-    return (counts.astype(np.int64) & 1).astype(np.uint8)
-
-
-def randextract(bits: Bits, length: int, seed: Bits) -> Callable[[], Bits]:
-    """Return a call of ``randextract``, its arguments prepared."""
-    extractor = import_module("randextract").ToeplitzHashing(len(bits), length)
-    field = import_module("galois").GF2
-    key, turned = field(bits), field(np.roll(seed, 1 - len(bits)))  # its matrix is seed[i - j]
-    return lambda: np.asarray(extractor.extract(key, turned))
 
 
 def cases(count: int, length: int) -> tuple[Bits, dict[str, tuple[int, Callable[[], list[Bits]]]]]:
@@ -93,24 +72,12 @@ def rates(count: int, inputs: int, call: Callable[[], list[Bits]], expected: Bit
     return sorted(found)
 
 
-def _version(package: str) -> str:
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:
-        return f"no {package}"
-
-
 def main() -> None:
     """Print the table."""
     count = int(float(sys.argv[1])) if len(sys.argv) > 1 else 10**6
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    packages = ", ".join(map(_version, ("numpy", "scipy", "numba", "randextract")))
-    print(f"{packages}; commit {commit or 'unknown'}")
+    print(headed(machine()))
     expected, rows = cases(count, count // 4)
-    print(f"{count} bits to {count // 4}; Mbit/s, median (slowest-fastest); load {os.getloadavg()}")
+    print(f"{count} bits to {count // 4}; Mbit/s, median (slowest-fastest)")
     first = None
     for name, (inputs, call) in rows.items():
         found = rates(count, inputs, call, expected)

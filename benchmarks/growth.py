@@ -1,0 +1,96 @@
+"""How time and memory grow with the rounds: ``python benchmarks/growth.py [ROUNDS ...]``.
+
+Streams 10^6, 10^7, 10^8 and 10^9 rounds (or as many as are named, e.g. 1e10) at QBER 2 %, each in a
+process of its own: Ekert's settings chosen uniformly, then the best settings for so many rounds.
+Prints the seconds of the run itself, after one block that warms the caches; the nanoseconds a
+round, and how they compare with the row before; the processor's nanoseconds a round, all threads
+together, which a busy machine changes less; the whole process's seconds and peak memory; the secret
+bits, and the blocks that were refused a key.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+
+from e91.bench.machine import headed, machine, whole_process
+from e91.bench.work import VISIBILITY, best_settings
+from e91.devices.exact import exact_device
+from e91.model.policy import Policy
+from e91.model.settings import EKERT, Settings
+from e91.streaming import BLOCK_ROUNDS, PART_ROUNDS, stream
+
+CHOICES = ("uniform", "best")
+
+
+def choices(name: str, rounds: int) -> tuple[Settings, Policy]:
+    """Return settings and policy of a run."""
+    if name == "uniform":
+        return EKERT, Policy()
+    plan = best_settings(rounds, block_rounds=BLOCK_ROUNDS)
+    return plan.settings, plan.policy
+
+
+def run_once(name: str, rounds: int) -> dict[str, float]:
+    """Stream a run in this process; keep no report."""
+    settings, policy = choices(name, rounds)
+    device = exact_device(settings=settings, visibility=VISIBILITY)
+    for report in stream(device, rounds=PART_ROUNDS, settings=settings, policy=policy):
+        assert report.rounds == PART_ROUNDS
+    start, processor, bits, refused = time.perf_counter(), time.process_time(), 0, 0
+    for report in stream(device, rounds=rounds, settings=settings, policy=policy):
+        bits += report.secret_bits
+        refused += report.abort is not None
+    return {
+        "seconds": time.perf_counter() - start,
+        "processor": time.process_time() - processor,
+        "bits": bits,
+        "refused": refused,
+    }
+
+
+def print_rows(name: str, sizes: list[int]) -> None:
+    """Print one row for each size."""
+    before = None
+    for rounds in sizes:
+        ended = whole_process([__file__, "--here", name, str(rounds)])
+        found = json.loads(ended.output)
+        each = found["seconds"] / rounds * 1e9
+        growth = f"{each / before:6.3f}" if before else " " * 6
+        cells = (
+            f"{name:8s}",
+            f"{rounds:8.0e}",
+            f"{found['seconds']:9.3f}",
+            f"{each:9.2f}",
+            f"{growth:>8s}",
+            f"{found['processor'] / rounds * 1e9:12.2f}",
+            f"{ended.seconds:10.2f}",
+            f"{ended.megabytes:7.0f}",
+            f"{found['bits']:14,d}",
+            f"{found['bits'] / found['seconds'] / 1e6:8.1f}",
+            f"{found['refused']:7d}",
+        )
+        print(*cells, flush=True)
+        before = each
+
+
+def main() -> None:
+    """Print the table, or be one of its processes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rounds", nargs="*", type=float, help="sizes; 1e6 to 1e9 by default")
+    parser.add_argument("--here", choices=CHOICES, help="run the one size in this process")
+    arguments = parser.parse_args()
+    sizes = [int(rounds) for rounds in arguments.rounds or (1e6, 1e7, 1e8, 1e9)]
+    if arguments.here:
+        print(json.dumps(run_once(arguments.here, sizes[0])))
+        return
+    print(headed(machine()))
+    print("settings   rounds   seconds  ns/round   growth processor/ns    process      MB"
+          "    secret bits   Mbit/s refused")  # fmt: skip
+    for name in CHOICES:
+        print_rows(name, sizes)
+
+
+if __name__ == "__main__":
+    main()

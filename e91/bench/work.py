@@ -1,0 +1,123 @@
+"""Our side of the benchmark: the package's own functions, with their arguments prepared."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from e91.devices.exact import exact_device
+from e91.devices.keystreams import Stream, keystream
+from e91.devices.peers import SETTINGS
+from e91.devices.rounds import BLOCK_ROUNDS, RoundSampler
+from e91.distillation import cascade
+from e91.distillation.cascade_messages import SEED_BYTES
+from e91.distillation.coins import draw_coins
+from e91.distillation.packing import append_key, key_roles, tally
+from e91.model.messages import Channel
+from e91.model.policy import Policy
+from e91.model.records import SiftedKey
+from e91.model.settings import EKERT, Settings
+from e91.planning import Link, Plan, best_plan
+from e91.streaming import stream
+
+ERROR_RATE = 0.02  # of every key here: a Werner visibility of 0.96
+VISIBILITY = 1 - 2 * ERROR_RATE
+FRACTION = 0.1  # of the key rounds, revealed
+SEED = 20261123
+LINK = Link(2 * 2**0.5 * VISIBILITY, ERROR_RATE, efficiency=1.04)
+
+
+def draw_and_pack(sampler: RoundSampler, *, first: int, blocks: int) -> int:
+    """Draw, tally and pack ``blocks`` blocks of 2**18 rounds; return the number of rounds.
+
+    Examples:
+        >>> from e91.devices.peers import attacked_sampler
+        >>> draw_and_pack(attacked_sampler(seed=1), first=3, blocks=1)
+        262144
+    """
+    codes, roles = np.empty(BLOCK_ROUNDS, np.uint8), key_roles(SETTINGS)
+    alice, bob = np.zeros(BLOCK_ROUNDS // 8, np.uint8), np.zeros(BLOCK_ROUNDS // 8, np.uint8)
+    cells = int(np.prod(sampler.shape))
+    counts = np.zeros(cells, np.int64)
+    for block in range(first, first + blocks):
+        sampler.fill(codes, block=block)
+        counts += tally(codes, cells=cells)
+        entropy = keystream(sampler.protocol_key, stream=Stream.COINS, block=block)
+        coins = draw_coins(entropy, fraction=FRACTION, rounds=BLOCK_ROUNDS)
+        append_key(codes, roles=roles, coins=coins, alice=alice, bob=bob, position=0)
+    return int(counts.sum())
+
+
+def noisy_keys(bits: int, *, seed: int) -> tuple[SiftedKey, SiftedKey]:
+    """Return two keys that differ in each bit with probability 2 %.
+
+    Examples:
+        >>> alice, bob = noisy_keys(10_000, seed=1)
+        >>> 100 < int(np.count_nonzero(alice.bits != bob.bits)) < 320
+        True
+    """
+    generator = np.random.default_rng((SEED, seed))
+    alice = generator.integers(0, 2, bits, np.uint8)
+    errors = (generator.random(bits, np.float32) < ERROR_RATE).astype(np.uint8)
+    return SiftedKey(alice), SiftedKey(alice ^ errors)
+
+
+def reconciled(alice: SiftedKey, bob: SiftedKey, seed: int) -> int:
+    """Run Cascade between the parties; return the number of bits of a key."""
+    cascade.reconcile(
+        alice,
+        bob,
+        error_rate=ERROR_RATE,
+        permutation_seed=np.random.default_rng(seed).bytes(SEED_BYTES),
+        channel=Channel(),
+    )
+    return len(alice)
+
+
+def best_settings(rounds: int, *, block_rounds: int) -> Plan:
+    """Return the plan of the longest key of a run at QBER 2 %, with Ekert's angles.
+
+    Examples:
+        >>> plan = best_settings(2**24, block_rounds=2**22)
+        >>> plan.blocks, plan.settings.key_probability > 0.5
+        (4, True)
+    """
+    return best_plan(LINK, rounds, settings=EKERT, policy=Policy(), largest_block=block_rounds)
+
+
+def run_whole(
+    *, settings: Settings, policy: Policy, rounds: int, block_rounds: int, threads: int
+) -> int:
+    """Run both parties through all stages, block after block; return the secret bits made.
+
+    Examples:
+        >>> run_whole(settings=EKERT, policy=Policy(), rounds=2**18, block_rounds=2**18,
+        ...           threads=1) > 1_000
+        True
+    """
+    reports = stream(
+        exact_device(settings=settings, visibility=VISIBILITY),
+        rounds=rounds,
+        settings=settings,
+        policy=policy,
+        block_rounds=block_rounds,
+        threads=threads,
+    )
+    return sum(report.secret_bits for report in reports)
+
+
+@contextmanager
+def numpy_only() -> Iterator[None]:
+    """Let the stages do as on a machine without numba; they ask the environment at every call."""
+    before = os.environ.get("NUMBA_DISABLE_JIT")
+    os.environ["NUMBA_DISABLE_JIT"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["NUMBA_DISABLE_JIT"]
+        else:
+            os.environ["NUMBA_DISABLE_JIT"] = before
