@@ -239,14 +239,12 @@ def test_one_fft_hashes_as_the_definition_says():
 
 
 def test_randextract_hashes_as_the_definition_says():
-    pytest.importorskip("randextract")
     generator = np.random.default_rng(6)
     bits, seed = generator.integers(0, 2, 100, np.uint8), generator.integers(0, 2, 124, np.uint8)
     assert np.array_equal(randextract(bits, 25, seed)(), toeplitz_by_definition(bits, 25, seed))
 
 
 def test_belief_propagation_takes_the_whole_key():
-    pytest.importorskip("ldpc")
     assert belief_propagation(*noisy_keys(1_000, seed=1), error_rate=0.02) == 1_000
 
 
