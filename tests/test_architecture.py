@@ -55,6 +55,14 @@ ALLOWED = {
         "e91.verdict",
         "numpy",
     ),
+    "e91.attacks": (
+        "e91.devices",
+        "e91.distillation.authentication",
+        "e91.model",
+        "e91.report",
+        "e91.security.entropy",
+        "e91.session",
+    ),
     "e91_circuits": ("numpy", *QISKIT),
 }
 

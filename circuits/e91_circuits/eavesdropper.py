@@ -60,7 +60,7 @@ def intercept_resend(source: QuantumCircuit, fraction: float, *, basis: Basis) -
     """
     if basis not in get_args(Basis):
         raise ValueError(f"`basis` must be z, x, random or breidbart, but is {basis!r}.")
-    operators = _interception(fraction, _ANGLES[basis])
+    operators = interception_operators(fraction, _ANGLES[basis])
     label = f"intercept-resend {fraction:g} ({basis})"
     return with_channel(source, operators, parties=["bob"], description=label)
 
@@ -83,14 +83,26 @@ def intercept_resend_along(
         >>> intercept_resend_along(bell_pair(), 1.0, angles=[0.3]).name
         'phi+ pair, intercept-resend 1 (0.3 rad)'
     """
-    operators = _interception(fraction, angles)
+    operators = interception_operators(fraction, angles)
     directions = " or ".join(f"{angle:g}" for angle in angles)
     label = f"intercept-resend {fraction:g} ({directions} rad)"
     return with_channel(source, operators, parties=["bob"], description=label)
 
 
-def _interception(fraction: float, angles: Sequence[float]) -> list[NDArray[np.float64]]:
-    """Return Eve's Kraus operators: sqrt(1 - p) 1, and sqrt(p) |v><v| for every state v."""
+def interception_operators(fraction: float, angles: Sequence[float]) -> list[NDArray[np.float64]]:
+    """Return Eve's Kraus operators: sqrt(1 - p) 1, and sqrt(p / m) |v><v| for every state v.
+
+    Args:
+        fraction: p, the probability that she acts, in [0, 1].
+        angles: Her m angles, radians; two states each, bit 0 before bit 1.
+
+    Raises:
+        ValueError: ``fraction`` is not in [0, 1], or ``angles`` is empty or not finite.
+
+    Examples:
+        >>> len(interception_operators(0.5, [0.0, 1.0]))
+        5
+    """
     if not 0 <= fraction <= 1:
         raise ValueError(f"`fraction` must lie in [0, 1], but is {fraction}.")
     if not len(angles) or not all(math.isfinite(angle) for angle in angles):

@@ -1,4 +1,4 @@
-"""The command line: ``e91 run``, ``encrypt``, ``decrypt``, ``bell``, ``rate``, ``bench``.
+"""The command line: ``e91 run``, ``encrypt``, ``decrypt``, ``bell``, ``rate``, ``attack``, ``bench``.
 
 Exit status: 0 a key was made or the command did its work; 3 the protocol aborted; 2 the command
 line or an input file is wrong; 1 anything else.  Heavy packages load inside the commands.
@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from e91.cli.attack import attack
 from e91.cli.bench import bench
 from e91.cli.files import decrypt, encrypt
 from e91.cli.rate import rate
@@ -28,7 +29,7 @@ def commands() -> None:
     """Entanglement-based quantum key distribution, from photons to an encrypted file."""
 
 
-for _command in (run, encrypt, decrypt, bell, rate, bench):
+for _command in (run, encrypt, decrypt, bell, rate, attack, bench):
     commands.add_command(_command)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from e91.cli.attack import channel_of, staged_attack
 from e91.model.errors import ProtocolAborted
 from e91.model.policy import Policy, Reconciler, SecurityModel
 from e91.model.settings import SETTINGS, Settings
@@ -82,17 +83,20 @@ _PHYSICS = _options(
         help=f"Flip of each outcome, both parties, {_PROBABILITY}.",
     ),
     click.option(
-        "--attack", type=click.Choice(["intercept-resend"]), help="Put an eavesdropper on the line."
+        "--attack", metavar="NAME", help="Put an eavesdropper on the line; see `e91 attack list`."
     ),
     click.option(
-        "--strength", type=float, default=1.0, show_default=True, help="Fraction of pairs attacked."
+        "--strength", type=float, help="Of the attack; `e91 attack list` says what it is."
     ),
     click.option(
         "--basis",
         type=click.Choice(["random", "z", "x", "breidbart"]),
-        default="random",
-        show_default=True,
-        help="Basis in which the eavesdropper measures.",
+        help="Basis in which intercept-resend measures; random by default.",
+    ),
+    click.option(
+        "--unauthenticated",
+        is_flag=True,
+        help="With man-in-the-middle: tags are made with a key that everybody knows.",
     ),
 )
 
@@ -195,8 +199,10 @@ def run(
         )
         return
     check_rounds(rounds)
-    device = with_progress(_device(settings=settings, seed=seed, **physics), rounds)
-    report = run_session(device, rounds=rounds, policy=policy, seed=seed)
+    device, channel = _device(settings=settings, seed=seed, rounds=rounds, **physics)
+    report = run_session(
+        with_progress(device, rounds), rounds=rounds, policy=policy, seed=seed, **channel
+    )
     if report.abort is not None:
         click.echo(json.dumps(report.to_dict()) if as_json else str(report))
         raise ProtocolAborted(report.abort)
@@ -253,26 +259,37 @@ def _device(
     *,
     device: str,
     settings: Settings,
-    attack: str | None,
-    strength: float,
-    basis: Any,
     seed: int | None,
+    rounds: int,
+    attack: str | None,
+    strength: float | None,
+    basis: str | None,
+    unauthenticated: bool,
     **noise: float,
-) -> Any:
-    from functools import partial
-
-    from e91_circuits import intercept_resend
-
-    if strength != 1 and attack is None:
-        raise ValueError("`--strength` must come with `--attack NAME`, but there is none.")
-    if not 0 <= strength <= 1:
-        raise ValueError(f"`--strength` must lie in [0, 1], but is {strength}.")
+) -> tuple[Any, dict[str, Any]]:
+    """Return the device, and what an attack does to the classical channel."""
+    if attack is not None:
+        staged = staged_attack(
+            attack,
+            strength,
+            basis=basis,
+            unauthenticated=unauthenticated,
+            settings=settings,
+            rounds=rounds,
+            simulator=device,
+            seed=seed,
+            **noise,
+        )
+        return staged.device, channel_of(staged)
+    for name, given in (("strength", strength is not None), ("basis", basis is not None),
+                        ("unauthenticated", unauthenticated)):  # fmt: skip
+        if given:
+            raise ValueError(f"`--{name}` must come with `--attack NAME`, but there is none.")
     from e91.devices.aer import aer_device
     from e91.devices.exact import exact_device
 
-    make = aer_device if device == "aer" else exact_device
-    eve = partial(intercept_resend, fraction=strength, basis=basis) if attack else None
-    return make(settings=settings, attack=eve, seed=seed, **noise)
+    make: Callable[..., Any] = aer_device if device == "aer" else exact_device
+    return make(settings=settings, seed=seed, **noise), {}
 
 
 def _save(report: Any, out: Path, plain: Path | None) -> dict[str, Any]:

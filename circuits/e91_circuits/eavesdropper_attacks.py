@@ -1,0 +1,226 @@
+"""Eavesdroppers who keep what they learned: each a transformation of a source circuit.
+
+Every function adds the quantum register `eve` (see `e91_circuits.eavesdropper_memory`).  Effect
+on the phi+ pair; E is the mean product along the angles a and b, and h binary entropy:
+
+==============================  ===========================================  =====================
+attack                          E(a, b)                                      S / (2 sqrt 2)
+==============================  ===========================================  =====================
+cloner, disturbance D           (1 - 2D) cos(a - b)                          1 - 2D
+probe along Z, overlap c        cos a cos b + c sin a sin b                  (1 + c) / 2
+separable, fraction f           (1 - f) cos(a - b) + f <product states>      1 - f / 2
+collective, memory overlap C    cos a cos b + C sin a sin b                  (1 + C) / 2
+==============================  ===========================================  =====================
+
+The collective attack earns S = 2 sqrt(1 + C^2) because she also turns Alice's analyser.  The
+table follows from the Kraus operators below; the tests compare it with density matrices.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from qiskit import QuantumCircuit
+
+from e91_circuits.eavesdropper import interception_operators
+from e91_circuits.eavesdropper_memory import emitted_by_eve, with_eve, with_notes
+
+_IDENTITY = np.eye(2)
+_Z = np.diag([1.0, -1.0])
+_X = np.array([[0.0, 1.0], [1.0, 0.0]])
+
+
+def intercept_and_note(
+    source: QuantumCircuit, fraction: float, *, angles: Sequence[float]
+) -> QuantumCircuit:
+    """Let Eve intercept a fraction of Bob's photons and write down what she found.
+
+    Args:
+        source: Circuit with quantum registers `alice` and `bob`, and none called `eve`.
+        fraction: Probability that Eve intercepts a photon, in [0, 1].
+        angles: Her angles, radians on the Bloch sphere; each equally likely.
+
+    Returns:
+        The new source.  Her notes are in the classical register `eve`: 0 for a photon that she
+        let pass, 1 + 2i + v for the bit v along ``angles[i]``.  Averaged over them it equals
+        `intercept_resend_along`.
+
+    Raises:
+        ValueError: As for `intercept_resend_along`, or the source has a register `eve` already.
+
+    Examples:
+        >>> from e91_circuits.pairs import bell_pair
+        >>> [r.size for r in intercept_and_note(bell_pair(), 0.5, angles=[0.0, 1.57]).cregs]
+        [3]
+    """
+    operators = interception_operators(fraction, angles)
+    directions = " or ".join(f"{angle:g}" for angle in angles)
+    label = f"intercept-resend {fraction:g} ({directions} rad)"
+    return with_notes(with_eve(source, operators, parties=["bob"], description=label))
+
+
+def clone(source: QuantumCircuit, disturbance: float) -> QuantumCircuit:
+    """Let Eve clone Bob's photons with the phase-covariant cloner of the X-Z plane.
+
+    The best individual attack on two mutually unbiased bases, and with a quantum memory the best
+    collective one that is equally visible in both: Z and X errors are independent, each with
+    probability D.  Eve guesses a bit with probability ``1/2 + sqrt(D (1 - D))``, and her memory
+    holds h(D) bits of it.
+
+    Args:
+        source: Circuit with quantum registers `alice` and `bob`, and none called `eve`.
+        disturbance: D, the error rate along every angle of the plane, in [0, 1/2].
+
+    Raises:
+        ValueError: ``disturbance`` leaves its range, or the source has a register `eve` already.
+
+    Source:
+        Fuchs, Gisin, Griffiths, Niu and Peres, Phys. Rev. A 56, 1163 (1997); as a cloner, Bruss,
+        Cinchetti, D'Ariano and Macchiavello, Phys. Rev. A 62, 012302 (2000).
+
+    Examples:
+        >>> from e91_circuits.pairs import bell_pair
+        >>> clone(bell_pair(), 0.05).name
+        'phi+ pair, phase-covariant cloner 0.05'
+    """
+    if not 0 <= disturbance <= 0.5:
+        raise ValueError(f"`disturbance` must lie in [0, 1/2], but is {disturbance}.")
+    kept, cross = 1 - disturbance, math.sqrt(disturbance * (1 - disturbance))
+    operators = [kept * _IDENTITY, cross * _Z, cross * _X, disturbance * _Z @ _X]
+    label = f"phase-covariant cloner {disturbance:g}"
+    return with_eve(source, operators, parties=["bob"], description=label)
+
+
+def entangle_probe(source: QuantumCircuit, overlap: float, *, angle: float = 0.0) -> QuantumCircuit:
+    """Let Eve entangle a probe with Bob's photons along one direction, and keep it.
+
+    ``|0>|probe> -> |0>|e0>`` and ``|1>|probe> -> |1>|e1>`` with ``<e0|e1> = c``, written in the
+    eigenbasis along ``angle``.  A key along that direction gets no errors at all; only S, or the
+    other basis, shows her.
+
+    Args:
+        source: Circuit with quantum registers `alice` and `bob`, and none called `eve`.
+        overlap: c, in [0, 1]; at 1 she learns nothing, at 0 all.
+        angle: Her direction, radians on the Bloch sphere.
+
+    Raises:
+        ValueError: ``overlap`` is not in [0, 1], ``angle`` is not finite, or the source has a
+            register `eve` already.
+
+    Examples:
+        >>> from e91_circuits.pairs import bell_pair
+        >>> entangle_probe(bell_pair(), 0.8).name
+        'phi+ pair, probe 0.8 (0 rad)'
+    """
+    if not 0 <= overlap <= 1:
+        raise ValueError(f"`overlap` must lie in [0, 1], but is {overlap}.")
+    if not math.isfinite(angle):
+        raise ValueError(f"`angle` must be a finite number of radians, but is {angle}.")
+    along = math.cos(angle) * _Z + math.sin(angle) * _X
+    operators = [math.sqrt((1 + overlap) / 2) * _IDENTITY, math.sqrt((1 - overlap) / 2) * along]
+    label = f"probe {overlap:g} ({angle:g} rad)"
+    return with_eve(source, operators, parties=["bob"], description=label)
+
+
+def emit_separable(
+    source: QuantumCircuit, fraction: float, *, angles: Sequence[float]
+) -> QuantumCircuit:
+    """Let Eve replace a fraction of the pairs by two photons in equal, known states.
+
+    Args:
+        source: Circuit with quantum registers `alice` and `bob`, and none called `eve`.
+        fraction: Probability that a pair is replaced, in [0, 1].
+        angles: Along which directions her photons point; both photons of a pair are the same
+            eigenstate along one of them, every one equally likely.  At most 7 directions.
+
+    Returns:
+        The new source.  Her notes are in the classical register `eve`: n div 4 is 0 for a pair
+        that she let pass, and 1 + 2i + v for two photons with the bit v along ``angles[i]``; n
+        mod 4 is what a measurement of the discarded pair found, which tells nothing.
+
+    Raises:
+        ValueError: ``fraction`` is not in [0, 1], ``angles`` is empty, too long or not finite,
+            or the source has a register `eve` already.
+
+    Examples:
+        >>> from e91_circuits.pairs import bell_pair
+        >>> emit_separable(bell_pair(), 0.5, angles=[0.0]).name
+        'phi+ pair, separable 0.5 (0 rad)'
+    """
+    if len(angles) > 7:
+        raise ValueError(f"`angles` must hold at most 7 directions, but holds {len(angles)}.")
+    kept, *sent = interception_operators(fraction, angles)
+    none = np.zeros((4, 4))
+    operators = [np.kron(kept, _IDENTITY), none, none, none]
+    for projector in sent:
+        # The projector carries sqrt(p / m); each of the two states of an angle gets p / 2m.
+        photon = np.linalg.eigh(projector)[1][:, -1]
+        pair = np.trace(projector) / math.sqrt(2) * np.kron(photon, photon)
+        operators += [np.outer(pair, discarded) for discarded in np.eye(4)]
+    directions = " or ".join(f"{angle:g}" for angle in angles)
+    label = f"separable {fraction:g} ({directions} rad)"
+    return with_notes(with_eve(source, operators, parties=["alice", "bob"], description=label))
+
+
+def emit_collective(source: QuantumCircuit, chsh: float) -> QuantumCircuit:
+    """Let Eve send the state of the optimal collective attack on a device-independent key.
+
+    ``sqrt((1 + C) / 2) |phi+>|0> + sqrt((1 - C) / 2) |phi->|1>`` with ``C^2 = (S / 2)^2 - 1``:
+    its memory holds ``h((1 + C) / 2)`` bits of the outcome along Z, as much as the bound of Acin
+    et al. allows at this S.  S itself is reached with Alice's analysers at `collective_angle`.
+
+    Args:
+        source: What was ordered; only its name survives.
+        chsh: S, in [2, 2 sqrt 2].
+
+    Raises:
+        ValueError: ``chsh`` leaves its range.
+
+    Source:
+        Acin, Brunner, Gisin, Massar, Pironio and Scarani, Phys. Rev. Lett. 98, 230501 (2007),
+        below eq. 7.
+
+    Examples:
+        >>> from e91_circuits.pairs import bell_pair
+        >>> emit_collective(bell_pair(), 2.5).name
+        'phi+ pair, collective attack at S = 2.5'
+    """
+    overlap = collective_overlap(chsh)
+    state = np.zeros((2, 2, 2))
+    for index, sign in enumerate((1, -1)):
+        weight = math.sqrt((1 + sign * overlap) / 4)
+        state[0, 0, index], state[1, 1, index] = weight, sign * weight
+    return emitted_by_eve(source, state, description=f"collective attack at S = {chsh:g}")
+
+
+def collective_overlap(chsh: float) -> float:
+    """Return C = sqrt((S / 2)^2 - 1), the overlap of Eve's two memory states.
+
+    Raises:
+        ValueError: ``chsh`` is not in [2, 2 sqrt 2].
+
+    Examples:
+        >>> collective_overlap(2.5)
+        0.75
+    """
+    if not 2 <= chsh <= 2 * math.sqrt(2) + 1e-12:
+        raise ValueError(f"`chsh` must lie in [2, 2 sqrt 2], but is {chsh}.")
+    return min(1.0, math.sqrt((chsh / 2) ** 2 - 1))
+
+
+def collective_angle(angle: float, *, chsh: float) -> float:
+    """Return where the attacker's analyser of Alice really stands when it is set to ``angle``.
+
+    ``atan2(C sin t, cos t)``: Z stays Z, and the two test angles at +-45 degrees lean towards it.
+    With Bob at Z and X that gives S = 2 sqrt(1 + C^2), the most that the state allows.
+
+    Raises:
+        ValueError: ``chsh`` is not in [2, 2 sqrt 2].
+
+    Examples:
+        >>> round(collective_angle(math.pi / 4, chsh=2.5), 6) == round(math.atan(0.75), 6)
+        True
+    """
+    return math.atan2(collective_overlap(chsh) * math.sin(angle), math.cos(angle))

@@ -1,0 +1,205 @@
+"""What each attack must look like: S, QBER, efficiencies and Eve's knowledge in closed form.
+
+All are for phi+ pairs without noise of their own; `Expected.seen_with` adds white noise.  S is
+the same for every named choice of settings, because each has ``sum s_j A(a_j) x A(b_j) =
+sqrt(2) (ZZ + XX)`` (checked by `e91.bell.phase_errors.check_identity`).  Error rate and knowledge
+depend on the key's angles and are averaged over the key pairs.  The tests compare every form with
+density matrices or with exact counts of strategies.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from e91.attacks.scene import BASES, Scene
+from e91.security.entropy import binary_entropy
+
+TSIRELSON = 2 * math.sqrt(2)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an attack shows and what it earns, in expectation.
+
+    Attributes:
+        chsh: S among the coincidences.
+        qber: Error rate of the key.
+        guess_rate: Probability that Eve guesses one of Alice's key bits, settings announced.
+        information: Bits that she has of each; Holevo's bound if she has a quantum memory.
+            None where noise of others makes it no simple expression.
+        efficiencies: Probability of a click at Alice and at Bob; a coincidence has their product.
+    """
+
+    chsh: float
+    qber: float
+    guess_rate: float
+    information: float | None
+    efficiencies: tuple[float, float] = (1.0, 1.0)
+
+    def seen_with(self, visibility: float) -> Expected:
+        """Return the same with white noise that Eve does not see, in every round alike."""
+        if visibility == 1:
+            return self
+        coins = (1 - visibility) / 2
+        return replace(
+            self,
+            chsh=visibility * self.chsh,
+            qber=visibility * self.qber + coins,
+            guess_rate=visibility * self.guess_rate + coins,
+            information=None,
+        )
+
+
+def _over_key(scene: Scene, value: Callable[[float], float]) -> float:
+    """Return the mean of ``value(angle)`` over the key rounds."""
+    pairs = scene.settings.key_pairs
+    weights = [scene.settings.pair_probability(pair) for pair in pairs]
+    values = [value(scene.settings.alice_angles[x]) for x, _ in pairs]
+    return math.fsum(w * v for w, v in zip(weights, values, strict=True)) / math.fsum(weights)
+
+
+def _measured_along(scene: Scene, angles: Sequence[float]) -> Expected:
+    """Return what pairs look like of which a fraction is measured along known directions."""
+    fraction = scene.strength
+
+    def mean(value: Callable[[float], float]) -> float:
+        return _over_key(scene, lambda t: sum(value(t - phi) for phi in angles) / len(angles))
+
+    return Expected(
+        chsh=TSIRELSON * (1 - fraction / 2),
+        qber=fraction / 2 * mean(lambda delta: math.sin(delta) ** 2),
+        guess_rate=0.5 + fraction / 2 * mean(lambda delta: abs(math.cos(delta))),
+        information=fraction * mean(lambda delta: 1 - _entropy(math.cos(delta / 2) ** 2)),
+    )
+
+
+def _entropy(probability: float) -> float:
+    return binary_entropy(min(1.0, max(0.0, probability)))
+
+
+def intercept_resend(scene: Scene) -> Expected:
+    """Eve measures along the angles of her basis and resends."""
+    return _measured_along(scene, BASES[scene.basis])
+
+
+def separable(scene: Scene) -> Expected:
+    """Eve sends pairs of equal photons along the key's own angles."""
+    return _measured_along(scene, scene.key_angles)
+
+
+def cloner(scene: Scene) -> Expected:
+    """Independent bit and phase errors of rate D; the memory tells the phase error's entropy."""
+    disturbance = scene.strength
+    return Expected(
+        chsh=TSIRELSON * (1 - 2 * disturbance),
+        qber=disturbance,
+        guess_rate=0.5 + math.sqrt(disturbance * (1 - disturbance)),
+        information=binary_entropy(disturbance),
+    )
+
+
+def probe(scene: Scene) -> Expected:
+    """The memory states for a key at angle t from the probe's have |cos t| of their distance."""
+    overlap, along = scene.strength, scene.key_angles[0]
+    length = math.sqrt(1 - overlap**2)
+
+    def holevo(t: float) -> float:
+        mixed = math.hypot(overlap, length * math.cos(t - along))
+        return _entropy((1 + overlap) / 2) - _entropy((1 + mixed) / 2)
+
+    return Expected(
+        chsh=TSIRELSON * (1 + overlap) / 2,
+        qber=_over_key(scene, lambda t: (1 - overlap) / 2 * math.sin(t - along) ** 2),
+        guess_rate=_over_key(scene, lambda t: (1 + length * abs(math.cos(t - along))) / 2),
+        information=_over_key(scene, holevo),
+    )
+
+
+def collective(scene: Scene) -> Expected:
+    """The bound of Acin et al. is reached: Phys. Rev. Lett. 98, 230501 (2007), eq. 7."""
+    overlap = math.sqrt(max(0.0, (scene.strength / 2) ** 2 - 1))
+    return Expected(
+        chsh=scene.strength,
+        qber=0.0,
+        guess_rate=(1 + math.sqrt(max(0.0, 1 - overlap**2))) / 2,
+        information=_entropy((1 + overlap) / 2),
+    )
+
+
+def local(scene: Scene) -> Expected:
+    """Strategies of +2 and -2, all without errors in the key."""
+    return Expected(scene.strength, 0.0, 1.0, 1.0)
+
+
+def detection_loophole(scene: Scene) -> Expected:
+    """S = 4 / eta - 2: Larsson, Phys. Rev. A 57, 3304 (1998)."""
+    efficiency = scene.strength
+    return Expected(4 / efficiency - 2, 0.0, 1.0, 1.0, (efficiency, efficiency))
+
+
+def gisin(scene: Scene) -> Expected:
+    """Every correlation of phi+ in the plane."""
+    return Expected(TSIRELSON, 0.0, 1.0, 1.0, (scene.strength, scene.strength))
+
+
+def setting_leak(scene: Scene) -> Expected:
+    """S = 4 where the setting is known, 2 where not."""
+    return Expected(2 + 2 * scene.strength, 0.0, 1.0, 1.0)
+
+
+def partly_local(scene: Scene) -> Expected:
+    """Local strategies of S = 2 in a fraction of the rounds, honest pairs in the others."""
+    fraction = scene.strength
+    chsh = TSIRELSON * (1 - fraction) + 2 * fraction
+    return Expected(chsh, 0.0, (1 + fraction) / 2, fraction)
+
+
+def time_shift(scene: Scene) -> Expected:
+    """Bob's bit is the favoured one with probability r / (1 + r)."""
+    ratio = scene.strength
+    guess = ratio / (1 + ratio)
+    information = 1 - binary_entropy(guess)
+    return Expected(TSIRELSON, 0.0, guess, information, (1.0, (1 + 1 / ratio) / 2))
+
+
+def blinding(scene: Scene) -> Expected:
+    """A blinded detector fires if Eve chose the same of Bob's n settings."""
+    fired = scene.strength / len(scene.settings.bob_angles)
+    clicks = 1 - scene.strength + fired
+    known = fired / clicks
+    return Expected(TSIRELSON, 0.0, (1 + known) / 2, known, (1.0, clicks))
+
+
+def drift(scene: Scene) -> Expected:
+    """The mean visibility is 1 less half of what is lost by the end; there is no Eve."""
+    lost = scene.strength
+    return Expected(TSIRELSON * (1 - lost / 2), lost / 4, 0.5, 0.0)
+
+
+def replay(scene: Scene) -> Expected:
+    """Unforeseen settings get outcomes whose mean product is the same at every pair."""
+    settings, foreseen = scene.settings, scene.strength
+    turns = [
+        sum(p * cmath.exp(1j * angle) for p, angle in zip(chances, angles, strict=True))
+        for chances, angles in (
+            (settings.alice_probabilities, settings.alice_angles),
+            (settings.bob_probabilities, settings.bob_angles),
+        )
+    ]
+    product = (turns[0] * turns[1].conjugate()).real  # the mean of cos(a - b)
+    signs = sum(sign for _, sign in settings.chsh_pairs)
+    return Expected(
+        chsh=TSIRELSON * foreseen + (1 - foreseen) * product * signs,
+        qber=(1 - foreseen) * (1 - product) / 2,
+        guess_rate=1.0,
+        information=1.0,
+    )
+
+
+def man_in_the_middle(scene: Scene) -> Expected:
+    """Two perfect sessions, each with Eve at one end."""
+    del scene  # the same for all
+    return Expected(TSIRELSON, 0.0, 1.0, 1.0)

@@ -1,0 +1,65 @@
+"""What an attack is staged with: strength, settings, noise, simulator, seed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from e91.model.settings import ASYMMETRIC, Settings
+
+Basis = Literal["z", "x", "random", "breidbart"]
+"""Along which direction an intercepting Eve measures."""
+
+Simulator = Literal["exact", "aer"]
+"""How honest photons are simulated: rounds drawn from exact probabilities, or shots of Aer."""
+
+BASES: dict[Basis, tuple[float, ...]] = {
+    "z": (0.0,),
+    "x": (math.pi / 2,),
+    "random": (0.0, math.pi / 2),
+    "breidbart": (math.pi / 4,),
+}
+"""Eve's angles in each basis, radians on the Bloch sphere; one of them for each photon."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The circumstances of an attack.
+
+    Attributes:
+        strength: How strong it is; the table of attacks says what that means.
+        settings: Angles, probabilities and roles.
+        rounds: Length of the session.
+        visibility: Of the pairs; white noise that is not Eve's.
+        dephasing: Phase flips on Bob's arm, likewise.
+        misalignment: Turn of Bob's arm, radians on the Bloch sphere.
+        amplitude_damping: Decay on Bob's arm.
+        readout_error: Misread outcomes, both parties.
+        simulator: Of honest photons.
+        basis: Of intercept and resend.
+        seed: Root of all physical randomness; None takes it from the operating system.
+    """
+
+    strength: float
+    settings: Settings = ASYMMETRIC
+    rounds: int = 1_000_000
+    visibility: float = 1.0
+    dephasing: float = 0.0
+    misalignment: float = 0.0
+    amplitude_damping: float = 0.0
+    readout_error: float = 0.0
+    simulator: Simulator = "exact"
+    basis: Basis = "random"
+    seed: int | None = None
+
+    @property
+    def key_angles(self) -> tuple[float, ...]:
+        """The angles along which key is made, radians, each once."""
+        return tuple(sorted({self.settings.alice_angles[x] for x, _ in self.settings.key_pairs}))
+
+    @property
+    def arm_noise(self) -> dict[str, float]:
+        """The noise that only photons can suffer, by name."""
+        names = ("dephasing", "misalignment", "amplitude_damping", "readout_error")
+        return {name: getattr(self, name) for name in names}

@@ -1,0 +1,184 @@
+"""``e91 attack list`` and ``e91 attack run``: what adversaries do, and what they learn."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from e91.model.policy import Policy, SecurityModel
+from e91.model.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from e91.attacks import Attack, AttackReport, Staged
+
+
+@click.group()
+def attack() -> None:
+    """Eavesdroppers and dishonest devices: what they do to S, QBER and Eve's knowledge."""
+
+
+@attack.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
+def list_attacks(*, as_json: bool) -> None:
+    """List all attacks with the meaning and range of their strength."""
+    from e91.attacks import ATTACKS
+
+    if as_json:
+        click.echo(json.dumps([_row(attack) for attack in ATTACKS.values()]))
+        return
+    for found in ATTACKS.values():
+        click.echo(f"{found.name:<20}{found.summary}")
+        click.echo(f"{'':<20}{_range(found)}")
+
+
+def _row(found: Attack) -> dict[str, Any]:
+    has_strength = bool(found.meaning)
+    return {
+        "name": found.name,
+        "summary": found.summary,
+        "strength": found.meaning or None,
+        "low": found.low if has_strength else None,
+        "high": found.high if has_strength and math.isfinite(found.high) else None,
+        "default": found.default if has_strength else None,
+        "settings": list(found.settings or SETTINGS),
+    }
+
+
+def _range(found: Attack) -> str:
+    if not found.meaning:
+        return "no strength; --unauthenticated lets it succeed"
+    high = f"to {found.high:.6g}" if math.isfinite(found.high) else "or more"
+    only = f"; settings {', '.join(found.settings)} only" if found.settings else ""
+    return f"--strength: {found.meaning}, {found.low:.6g} {high}{only}"
+
+
+@attack.command("run")
+@click.argument("name")
+@click.option("--strength", type=float, help="See `e91 attack list`.")
+@click.option("--basis", type=click.Choice(["random", "z", "x", "breidbart"]),
+              help="Of intercept-resend; random by default.")  # fmt: skip
+@click.option("--unauthenticated", is_flag=True,
+              help="With man-in-the-middle: tags with a key that everybody knows.")  # fmt: skip
+@click.option("--rounds", type=int, default=200_000, show_default=True, help="Rounds to run.")
+@click.option("--seed", type=int, help="Reproducible run, for tests: its key is not secret.")
+@click.option("--settings", "settings_name", type=click.Choice(sorted(SETTINGS)),
+              default="asymmetric", show_default=True,
+              help="Angles of the analysers; asymmetric makes key along Z alone.")  # fmt: skip
+@click.option("--security", type=click.Choice([model.value for model in SecurityModel]),
+              default=SecurityModel.TRUSTED_ANALYSERS.value, show_default=True,
+              help="What Alice and Bob assume of their equipment.")  # fmt: skip
+@click.option("--epsilon", type=float, default=1e-10, show_default=True,
+              help="Failure probability of the session.")  # fmt: skip
+@click.option("--device", type=click.Choice(["exact", "aer"]), default="exact", show_default=True,
+              help="How photons are simulated, where there are any.")  # fmt: skip
+@click.option("--visibility", type=float, default=1.0, show_default=True,
+              help="White noise that is not Eve's, 0 to 1.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def run_named(
+    name: str,
+    *,
+    strength: float | None,
+    rounds: int,
+    seed: int | None,
+    settings_name: str,
+    security: str,
+    epsilon: float,
+    device: str,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Run one session under the attack NAME and compare it with what theory expects.
+
+    Exits with 0 whether the attack was caught or not: to show that is what the command is for.
+    """
+    if seed is not None and seed < 0:
+        raise ValueError(f"`--seed` must not be negative, but is {seed}.")
+    policy = Policy(SecurityModel(security), epsilon=epsilon)
+
+    from e91.attacks import AttackReport
+    from e91.progress import with_progress
+    from e91.session import check_rounds, run
+
+    check_rounds(rounds)
+    scene: dict[str, Any] = {
+        "settings": SETTINGS[settings_name],
+        "rounds": rounds,
+        "simulator": device,
+    }
+    staged = staged_attack(name, strength, seed=seed, **scene, **options)
+    watched = with_progress(staged.device, rounds)
+    session = run(watched, rounds=rounds, policy=policy, seed=seed, **channel_of(staged))
+    report = AttackReport(staged, session)
+    click.echo(json.dumps(report.to_dict()) if as_json else _text(report))
+
+
+def staged_attack(
+    name: str,
+    strength: float | None,
+    *,
+    basis: str | None,
+    unauthenticated: bool,
+    **circumstances: Any,
+) -> Staged:
+    """Return the attack that a command line asks for.
+
+    Args:
+        name: Its name.
+        strength: Its strength, or None for the table's default.
+        basis: Basis of intercept-resend, or None.
+        unauthenticated: Whether everybody knows the authentication key.
+        circumstances: Further fields of `e91.attacks.Scene`.
+
+    Raises:
+        ValueError: There is no such attack, or an option does not belong to it.
+    """
+    from e91.attacks import Scene, attack_named, stage
+
+    found = attack_named(name)
+    if strength is not None and not found.meaning:
+        raise ValueError(f"`--strength` must not be given with `{name}`, but is {strength:g}.")
+    owners = {"basis": "intercept-resend", "unauthenticated": "man-in-the-middle"}
+    given = {"basis": basis is not None, "unauthenticated": unauthenticated}
+    for option, owner in owners.items():
+        if given[option] and name != owner:
+            raise ValueError(
+                f"`--{option}` must come with the attack {owner}, but the attack is {name}."
+            )
+    if basis is not None:
+        circumstances["basis"] = basis
+    scene = Scene(found.default if strength is None else strength, **circumstances)
+    return stage(name, scene, authenticated=not unauthenticated)
+
+
+def channel_of(staged: Staged) -> dict[str, Any]:
+    """Return the arguments of `e91.session.run` that are the attack's."""
+    return {
+        "transmission": staged.transmission,
+        "authentication_key": staged.authentication_key,
+    }
+
+
+def _text(report: AttackReport) -> str:
+    expected, eve, session = report.expected, report.eve, report.session
+    found = report.staged.attack
+    strength = f", strength {report.staged.scene.strength:.6g}" if found.meaning else ""
+    rows = (
+        ("S", session.chsh.value, expected.chsh),
+        ("QBER", session.qber.rate, expected.qber),
+        ("Eve guesses a key bit", eve.guess_rate, expected.guess_rate),
+        ("Eve's bits per key bit", eve.information, expected.information),
+    )
+    lines = [str(session), "", f"Attack {found.name}{strength}: {found.summary}", ""]
+    lines.append(f"  {'':<26}{'this session':>14}{'expected':>14}")
+    lines += [f"  {name:<26}{_number(seen):>14}{_number(told):>14}" for name, seen, told in rows]
+    lines += ["", *(f"  Not true here: {broken.value}." for broken in report.broken)]
+    if report.broken and session.abort is None:
+        lines.append("  The key above is not secret: it rests on what is not true.")
+    return "\n".join(lines).rstrip()
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,254 @@
+"""Eve in the circuits: a device that keeps her notes, or reads her quantum memory.
+
+The same circuits serve two simulators.  ``exact`` draws whole rounds, Eve's part included, from
+the probabilities that Aer's density matrix gives; ``aer`` makes every round a shot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from e91_circuits import (
+    clone,
+    collective_angle,
+    emit_collective,
+    emit_separable,
+    entangle_probe,
+    intercept_and_note,
+    measured_qubit,
+    memory_information,
+    outcome_bit,
+    with_best_reading,
+)
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.circuit import Clbit
+from qiskit_aer import AerSimulator
+
+from e91.devices.aer import SHOTS_PER_RUN
+from e91.devices.dishonest_notes import Answers, TappedDevice, random_stream
+from e91.devices.source import (
+    Analyser,
+    Attack,
+    CircuitTable,
+    misreading_analyser,
+    noisy_pair,
+    pair_circuits,
+)
+from e91.model.bits import Bits
+from e91.model.settings import Settings
+
+Simulator = Literal["exact", "aer"]
+"""Draw rounds from exact probabilities, or make every round a shot of Aer."""
+
+Cells = Callable[[Bits, Bits], NDArray[np.int64]]
+"""From settings to one number a round: ``(2a + b) * symbols + Eve's symbol``."""
+
+
+_TRANSFORMATIONS: dict[str, Callable[..., QuantumCircuit]] = {
+    "intercept-resend": intercept_and_note,
+    "cloner": clone,
+    "probe": entangle_probe,
+    "separable": emit_separable,
+    "collective": emit_collective,
+}
+
+
+def circuit_attack(name: str, **options: object) -> Attack:
+    """Return one of Eve's transformations of the source, for callers without Qiskit.
+
+    Args:
+        name: "intercept-resend", "cloner", "probe", "separable" or "collective".
+        options: Its arguments, as in `e91_circuits.eavesdropper_attacks`.
+
+    Raises:
+        ValueError: The name is another one.
+    """
+    if name not in _TRANSFORMATIONS:
+        known = ", ".join(_TRANSFORMATIONS)
+        raise ValueError(f"`name` must be one of {known}, but is `{name}`.")
+    return partial(_TRANSFORMATIONS[name], **options)
+
+
+def tapped_device(
+    attack: Attack,
+    *,
+    settings: Settings,
+    simulator: Simulator = "exact",
+    readout_error: float = 0.0,
+    turned: Callable[[float], float] | None = None,
+    seed: int | None = None,
+    **noise: float,
+) -> TappedDevice:
+    """Return an apparatus with Eve in it, whose notes can be read afterwards.
+
+    Args:
+        attack: Transformation of the source that leaves Eve's quantum register `eve`: measured
+            into a classical register `eve` if she writes notes, unmeasured if she keeps a
+            quantum memory.
+        settings: The angles of both parties.
+        simulator: "exact" or "aer".
+        readout_error: Probability that an outcome bit is misread, at either party, in [0, 1].
+        turned: Where Alice's analyser really stands when it is set to an angle, if Eve built it.
+        seed: Root of the physical randomness; None takes it from the operating system.
+        noise: As for `e91.devices.source.noisy_pair`: visibility, dephasing, misalignment,
+            amplitude_damping.  It acts after Eve and is not hers.
+
+    Raises:
+        ValueError: A number leaves its range, or the attack leaves no register `eve`.
+
+    Examples:
+        >>> from functools import partial
+        >>> from e91_circuits import clone
+        >>> from e91.model.settings import BBM92
+        >>> device = tapped_device(partial(clone, disturbance=0.1), settings=BBM92, seed=1)
+        >>> a, b = device(np.zeros(1000, np.uint8), np.zeros(1000, np.uint8))
+        >>> 0.7 < device.knowledge.guess_rate < 0.9, round(device.knowledge.information, 4)
+        (True, 0.469)
+    """
+    source = noisy_pair(attack=attack, **noise)
+    plain = _turned(misreading_analyser(readout_error), turned)
+    circuits = pair_circuits(source, settings=settings, analyser=partial(_read, plain))
+    table = joint_table(circuits)
+    if simulator == "exact":
+        cells = _drawn(table, random_stream("pairs", seed))
+    else:
+        cells = partial(_shots, circuits, table.shape[-1], np.random.SeedSequence(seed))
+    return TappedDevice(
+        settings=settings,
+        description=f"Eve in the circuits ({simulator}); {source.name}.",
+        answer=partial(_answer, cells, table),
+        memory_information=_memory_information(source, plain, settings),
+    )
+
+
+def _turned(analyser: Analyser, turned: Callable[[float], float] | None) -> Analyser:
+    if turned is None:
+        return analyser
+    return lambda source, alice, bob: analyser(source, turned(alice), bob)
+
+
+def collective_analyser(chsh: float) -> Callable[[float], float]:
+    """Return how the optimal collective attack turns Alice's analyser; see `collective_angle`."""
+    return partial(collective_angle, chsh=chsh)
+
+
+def _writes_notes(circuit: QuantumCircuit) -> bool:
+    return any(register.name == "eve" for register in circuit.cregs)
+
+
+def _read(analyser: Analyser, source: QuantumCircuit, a: float, b: float) -> QuantumCircuit:
+    circuit = analyser(source, a, b)
+    return circuit if _writes_notes(circuit) else with_best_reading(circuit)
+
+
+def _memory_information(
+    source: QuantumCircuit, analyser: Analyser, settings: Settings
+) -> float | None:
+    """Return Holevo's bound, averaged over the key pairs; None if Eve wrote notes."""
+    if _writes_notes(source):
+        return None
+    share = [settings.pair_probability(pair) for pair in settings.key_pairs]
+    bits = [
+        memory_information(analyser(source, settings.alice_angles[x], settings.bob_angles[y]))
+        for x, y in settings.key_pairs
+    ]
+    return float(np.average(bits, weights=share))
+
+
+def joint_table(circuits: CircuitTable) -> NDArray[np.float64]:
+    """Return the exact probabilities of both outcomes and Eve's symbol at every setting pair.
+
+    Args:
+        circuits: Measured circuits with classical registers `alice`, `bob` and `eve`.
+
+    Returns:
+        ``table[x, y, a, b, e]``, float64, each pair normalised.
+    """
+    probed = []
+    for circuit in (circuit for row in circuits for circuit in row):
+        bare = circuit.remove_final_measurements(inplace=False)
+        halves = [measured_qubit(circuit, "alice"), measured_qubit(circuit, "bob")]
+        bare.save_probabilities([*halves, *_eves(circuit)])
+        probed.append(bare)
+    result = AerSimulator(method="density_matrix").run(probed, shots=1).result()
+    cells = [result.data(index)["probabilities"] for index in range(len(probed))]
+    # Qiskit lists the outcomes with its first qubit, here Alice's, running fastest: [e, b, a].
+    table = np.clip(np.reshape(cells, (len(circuits), len(circuits[0]), -1, 2, 2)), 0, None)
+    ordered = table.transpose(0, 1, 4, 3, 2)
+    normalised: NDArray[np.float64] = ordered / ordered.sum(axis=(2, 3, 4), keepdims=True)
+    return normalised
+
+
+def _eves(circuit: QuantumCircuit) -> list[object]:
+    """Return the qubits that are measured into the register `eve`, least significant first."""
+    measured = {
+        instruction.clbits[0]: instruction.qubits[0]
+        for instruction in circuit.data
+        if instruction.operation.name == "measure"
+    }
+    return [measured[bit] for bit in _note_bits(circuit)]
+
+
+def _note_bits(circuit: QuantumCircuit) -> list[Clbit]:
+    return [bit for register in circuit.cregs if register.name == "eve" for bit in register]
+
+
+def _answer(cells: Cells, table: NDArray[np.float64], x: Bits, y: Bits) -> Answers:
+    symbols = table.shape[-1]
+    found = cells(x, y)
+    outcome, kind = found // symbols, (found % symbols).astype(np.uint8)
+    # Eve knows her symbol and, after the announcement, both settings.
+    best = table.sum(axis=3).argmax(axis=2).astype(np.uint8)
+    return Answers(
+        (outcome >> 1).astype(np.uint8), (outcome & 1).astype(np.uint8), best[x, y, kind], kind
+    )
+
+
+def _drawn(table: NDArray[np.float64], generator: np.random.Generator) -> Cells:
+    """Draw by one search in the cumulative probabilities of all pairs, laid end to end."""
+    size = table[0, 0].size
+    flat = table.reshape(-1, size)
+    edges = (flat.cumsum(axis=1) + np.arange(len(flat))[:, None]).ravel()[:-1]
+
+    def cells(x: Bits, y: Bits) -> NDArray[np.int64]:
+        pair = x.astype(np.int64) * table.shape[1] + y
+        place = np.searchsorted(edges, pair + generator.random(len(x)), side="right")
+        # Rounding of the sums may carry a draw over the end of its pair: 1 in 10^15.
+        found: NDArray[np.int64] = np.clip(place - pair * size, 0, size - 1)
+        return found
+
+    return cells
+
+
+def _shots(
+    circuits: CircuitTable, symbols: int, root: np.random.SeedSequence, x: Bits, y: Bits
+) -> NDArray[np.int64]:
+    """Make every round a shot of Aer, with a fresh seed for every run (see `AerDevice`)."""
+    cells = np.empty(len(x), np.int64)
+    for i, j in np.ndindex(len(circuits), len(circuits[0])):
+        chosen = np.flatnonzero((x == i) & (y == j))
+        for start in range(0, len(chosen), SHOTS_PER_RUN):
+            rounds = chosen[start : start + SHOTS_PER_RUN]
+            seed = int(root.spawn(1)[0].generate_state(1, np.uint64)[0] >> np.uint64(1))
+            simulator = AerSimulator(method="density_matrix", seed_simulator=seed)
+            job = simulator.run(circuits[i][j], shots=len(rounds), memory=True)
+            memory = job.result().data(0)["memory"]
+            words = np.fromiter((int(word, 16) for word in memory), np.int64, len(rounds))
+            cells[rounds] = _cell(circuits[i][j], words, symbols=symbols)
+    return cells
+
+
+def _cell(circuit: QuantumCircuit, words: NDArray[np.int64], *, symbols: int) -> NDArray[np.int64]:
+    def bit(clbit: Clbit) -> NDArray[np.int64]:
+        read: NDArray[np.int64] = (words >> circuit.find_bit(clbit).index) & 1
+        return read
+
+    outcome = 2 * bit(outcome_bit(circuit, "alice")) + bit(outcome_bit(circuit, "bob"))
+    symbol = np.zeros_like(words)
+    for place, clbit in enumerate(_note_bits(circuit)):
+        symbol |= bit(clbit) << place
+    return outcome * symbols + symbol

@@ -1,0 +1,134 @@
+"""`e91 attack list`, `e91 attack run`, and `e91 run --attack` for every attack."""
+
+import json
+
+import pytest
+
+from e91 import cli
+from e91.attacks import ATTACKS
+
+RUN = ["--rounds", "30000", "--seed", "1"]
+
+
+@pytest.fixture
+def status(capsys):
+    def call(*arguments):
+        code = 0
+        try:
+            cli.main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = end.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+def settings_of(name):
+    return (ATTACKS[name].settings or ("ekert",))[0]
+
+
+def test_list_names_every_attack_with_its_range(status):
+    code, out, complaint = status("attack", "list", "--json")
+    rows = json.loads(out)
+    assert (code, complaint) == (0, "")
+    assert [row["name"] for row in rows] == list(ATTACKS)
+    gisin = next(row for row in rows if row["name"] == "gisin")
+    assert gisin["high"] == pytest.approx(0.7779690592966855, abs=1e-15)
+    assert next(row for row in rows if row["name"] == "time-shift")["high"] is None
+    assert next(row for row in rows if row["name"] == "man-in-the-middle")["strength"] is None
+    text = status("attack", "list")[1]
+    assert all(name in text for name in ATTACKS)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_attack_run_prints_the_report_with_expectation_and_knowledge(status, name):
+    code, out, complaint = status("attack", "run", name, *RUN, "--json")
+    report = json.loads(out)
+    assert (code, complaint) == (0, "")
+    plain = json.loads(status("run", "--device", "exact", *RUN, "--json")[1])
+    assert set(plain) <= set(report)
+    assert set(report) - set(plain) == {"attack", "broken_assumptions", "expected", "eve"}
+    assert {"chsh", "qber"} <= set(report["expected"])
+    assert {"guess_rate", "information"} <= set(report["eve"])
+    assert report["chsh"]["value"] == pytest.approx(report["expected"]["chsh"], abs=0.3)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_run_takes_every_attack(status, name):
+    line = ["run", "--attack", name, "--device", "exact", "--settings", settings_of(name), *RUN]
+    code, out, _ = status(*line, "--json")
+    assert code in (0, 3)
+    report = json.loads(out)
+    assert (code == 3) is (report["abort"] is not None)
+    honest = json.loads(status(*[w for w in line if w not in ("--attack", name)], "--json")[1])
+    assert report["device"] != honest["device"]
+
+
+def test_run_of_one_attack_is_the_same_by_both_commands(status):
+    shared = ["--strength", "0.3", "--visibility", "0.97", "--settings", "ekert", *RUN, "--json"]
+    one = json.loads(status("run", "--attack", "probe", "--device", "exact", *shared)[1])
+    two = json.loads(status("attack", "run", "probe", *shared)[1])
+    del one["seconds"]
+    assert one == {name: two[name] for name in one}
+
+
+def test_attack_run_without_json_shows_both_columns(status):
+    code, out, _ = status("attack", "run", "time-shift", "--strength", 4, *RUN)
+    assert code == 0
+    assert "Eve guesses a key bit" in out
+    assert "0.8000" in out
+    assert "Not true here: losses do not depend on setting or outcome." in out
+
+
+def test_released_key_that_eve_knows_is_called_not_secret(status):
+    line = ["attack", "run", "gisin", "--rounds", 100_000, "--seed", 1]
+    assert "The key above is not secret" in status(*line)[1]
+    assert "The key above is not secret" not in status(*line, "--security", "device-independent")[1]
+
+
+def test_basis_reaches_the_attack(status):
+    line = ["attack", "run", "intercept-resend", "--strength", 1, *RUN, "--json", "--basis"]
+    assert json.loads(status(*line, "z")[1])["qber"]["rate"] == 0
+    assert json.loads(status(*line, "x")[1])["expected"]["qber"] == pytest.approx(0.5)
+
+
+def test_unauthenticated_shows_what_authentication_is_for(status):
+    line = ["run", "--attack", "man-in-the-middle", "--device", "exact", "--rounds", 60_000]
+    code, _, complaint = status(*line)
+    assert code == 3
+    assert "tag" in complaint
+    code, out, _ = status(*line, "--unauthenticated", "--json")
+    assert code == 0
+    assert json.loads(out)["secret_bits"] > 0
+
+
+BAD = {
+    "unknown": ["attack", "run", "lasers"],
+    "no name": ["attack", "run"],
+    "range": ["attack", "run", "cloner", "--strength", "0.7"],
+    "not a number": ["attack", "run", "cloner", "--strength", "nan"],
+    "settings": ["attack", "run", "collective", "--settings", "ekert"],
+    "basis": ["attack", "run", "cloner", "--basis", "z"],
+    "tags": ["attack", "run", "cloner", "--unauthenticated"],
+    "strengthless": ["attack", "run", "man-in-the-middle", "--strength", "0.5"],
+    "visibility": ["attack", "run", "local", "--visibility", "2"],
+    "rounds": ["attack", "run", "local", "--rounds", "0"],
+    "seed": ["attack", "run", "local", "--seed", "-1"],
+    "epsilon": ["attack", "run", "local", "--epsilon", "2"],
+    "run: unknown": ["run", "--attack", "lasers"],
+    "run: range": ["run", "--attack", "local", "--strength", "2.5"],
+    "run: settings": ["run", "--attack", "collective"],
+    "run: noise": ["run", "--attack", "gisin", "--dephasing", "0.1"],
+    "run: alone": ["run", "--strength", "1"],
+    "run: basis alone": ["run", "--basis", "z"],
+    "run: tags alone": ["run", "--unauthenticated"],
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_attack_is_one_sentence_and_status_two(status, name):
+    code, out, complaint = status(*BAD[name])
+    assert (code, out) == (2, "")
+    assert complaint.startswith("e91: ")
+    assert complaint.count("\n") == 1
