@@ -63,6 +63,7 @@ ALLOWED = {
         "e91.security.entropy",
         "e91.session",
     ),
+    "e91.power": ("e91.bell", "e91.security", "e91.model", "numpy", "scipy"),
     "e91_circuits": ("numpy", *QISKIT),
 }
 

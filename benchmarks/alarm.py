@@ -1,0 +1,224 @@
+"""How soon the alarm rings and what it names: ``python benchmarks/alarm.py [streams] [folder]``.
+
+Prints Markdown tables: delays against the information-theoretic optimum and against a test that
+knows the attack; delays after a long honest life; names; the power of the batch tests beside the
+alarm.  With a folder, saves the figures there.  Declared link: Ekert's settings, V = 0.97, a
+tenth of the key rounds revealed, alpha = 1e-3.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from e91.bell.alarm_bets import Cause, place_bets
+from e91.bell.alarm_link import (
+    Link,
+    Tally,
+    intercepted,
+    relative_entropy,
+    werner_link,
+    with_higher_qber,
+    with_lower_chsh,
+)
+from e91.bell.alarm_streams import NEVER, Delays, detection_delays, watch_streams
+from e91.model.evidence import Evidence, Sample
+from e91.model.policy import Policy
+from e91.model.settings import EKERT
+from e91.plots_power import delay_figure, power_figure
+from e91.power import (
+    PowerCurves,
+    declared_test_power,
+    lower_bound_power,
+    p_value_power,
+    power_curves,
+    simulated_power,
+)
+from e91.verdict import verdict_of
+
+REVEALED = 0.1
+LINK = werner_link(EKERT, visibility=0.97, revealed_fraction=REVEALED)
+BETS = place_bets(LINK, false_alarm=1e-3)
+FRACTIONS = (1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02)
+HONEST = [(32, LINK)] * 64
+LONG = {
+    "10^4": [*HONEST, *[(320, LINK)] * 25],
+    "10^5": [*HONEST, *[(3_200, LINK)] * 31],
+    "10^6": [*HONEST, *[(3_200, LINK)] * 312],
+}
+
+
+def informed_delays(fraction: float, *, streams: int, rng: np.random.Generator) -> list[float]:
+    """Median and 99th percentile of the likelihood-ratio test that knows attack and start."""
+    link = intercepted(LINK, fraction)
+    score = np.log(link.probabilities / LINK.probabilities)
+    optimum = BETS.threshold / relative_entropy(link, LINK)
+    block = max(1, int(optimum / 100))
+    counts = rng.multinomial(
+        block, link.probabilities, size=(streams, 1 + int(8 * optimum / block))
+    )
+    above = np.cumsum(counts @ score, axis=1) >= BETS.threshold
+    delays = np.where(above.any(axis=1), (above.argmax(axis=1) + 1) * block, np.inf)
+    return [float(np.quantile(delays, q, method="inverted_cdf")) for q in (0.5, 0.99)]
+
+
+def print_delays(delays: Delays, *, streams: int, rng: np.random.Generator) -> None:
+    """Print delays from the first round on."""
+    ratios = "median | / optimum | 99 % | / optimum | informed: median | informed: 99 %"
+    print(f"\n| intercepted | optimum | {ratios} |")
+    print("|---" * 8 + "|")
+    for fraction, best, median, late in zip(
+        delays.fractions, delays.optimum, delays.median, delays.late, strict=True
+    ):
+        informed = informed_delays(fraction, streams=min(streams, 2_000), rng=rng)
+        times = f"{best:,.0f} | {median:,.0f} | {median / best:.2f} | {late:,.0f}"
+        known = " | ".join(f"{delay / best:.2f}" for delay in informed)
+        print(f"| {fraction:.0%} | {times} | {late / best:.2f} | {known} |")
+
+
+def print_late_delays(*, streams: int, rng: np.random.Generator) -> None:
+    """Print delays of attacks that begin after a long honest life."""
+    print("\n| honest rounds before | intercepted | median / optimum | 99 % / optimum |")
+    print("|---" * 4 + "|")
+    for name, honest in LONG.items():
+        begin = sum(size for size, _ in honest)
+        for fraction in (1.0, 0.2):
+            link = intercepted(LINK, fraction)
+            optimum = BETS.threshold / relative_entropy(link, LINK)
+            blocks = [*honest, *repeat((max(1, int(optimum / 30)), link), 1_500)]
+            rang = watch_streams(BETS, blocks, streams=streams, rng=rng).alarm_rounds
+            delays = np.where(rang == NEVER, np.inf, rang - float(begin))
+            late = delays[delays > 0]
+            median, slow = (np.quantile(late, q, method="inverted_cdf") for q in (0.5, 0.99))
+            print(f"| {name} | {fraction:.0%} | {median / optimum:.2f} | {slow / optimum:.2f} |")
+
+
+def ramp(rounds: int, to: float) -> list[tuple[int, Link]]:
+    """Return noise that grows evenly, as much as intercept-resend of the fraction ``to``."""
+    return [(rounds // 1000, intercepted(LINK, to * (step + 1) / 1000)) for step in range(1000)]
+
+
+def cases() -> dict[str, tuple[list[tuple[int, Link]], Cause]]:
+    """Return what is simulated, and its right name."""
+    found = {}
+    for fraction in (1.0, 0.5, 0.2, 0.1):
+        size = max(1, int(2 / fraction**2))
+        for start, before in {"from the start": [], "after 10^5": LONG["10^5"]}.items():
+            sudden = {
+                "intercept-resend": (intercepted, Cause.EAVESDROPPER),
+                "S alone": (with_lower_chsh, Cause.CHANGE),
+                "QBER alone": (with_higher_qber, Cause.CHANGE),
+            }
+            for name, (turn, cause) in sudden.items():
+                blocks = [*before, *[(size, turn(LINK, fraction))] * 4_000]
+                found[f"{name} {fraction:.0%} {start}"] = (blocks, cause)
+    for exponent in (5, 6, 7, 8, 9):
+        for to in (1.0, 0.3):
+            blocks = ramp(10**exponent, to)
+            found[f"noise grows to {to:.0%} in 10^{exponent}"] = (blocks, Cause.NOISE_GROWING)
+    return found
+
+
+def print_names(*, streams: int, rng: np.random.Generator) -> None:
+    """Print how often each cause is named, and when."""
+    print("\n| what happens | right | wrong | undecided | rounds to the name (median) |")
+    print("|---" * 5 + "|")
+    for name, (blocks, cause) in cases().items():
+        found = watch_streams(BETS, blocks, streams=streams, rng=rng, until_named=True)
+        right = np.mean(found.causes == list(Cause).index(cause))
+        undecided = np.mean(found.causes == NEVER)
+        when = np.where(found.causes == NEVER, np.inf, found.named_rounds)
+        print(f"| {name} | {right:.1%} | {max(0, 1 - right - undecided):.1%} | {undecided:.1%} | "
+              f"{np.quantile(when, 0.5, method='inverted_cdf'):,.0f} |", flush=True)  # fmt: skip
+
+
+def verdict_refuses(tally: Tally) -> bool:
+    """Whether a session with this tally, and no leak yet, is refused a key."""
+    signs = [sign for _, sign in EKERT.chsh_pairs]
+    tests = tuple(
+        (won, lost, 0, 0) if sign > 0 else (lost, won, 0, 0)
+        for won, lost, sign in zip(tally.wins, tally.losses, signs, strict=True)
+    )
+    hidden = round(tally.sample * (1 - REVEALED) / REVEALED)
+    samples = (Sample(hidden, tally.sample, tally.errors), Sample(0, 0, 0))
+    found = verdict_of(Evidence(tests, samples, ((1,),)), settings=EKERT, policy=Policy())
+    return found.abort is not None
+
+
+def curves(*, sessions: int, rng: np.random.Generator) -> list[PowerCurves]:
+    """Return the power of the three exact batch tests, and of the verdict by simulation."""
+    fractions, rounds = np.linspace(0, 1, 101).tolist(), (100, 1_000, 10_000, 100_000)
+    exact = {
+        "link worse than declared, alpha = 1e-3": lambda link, n: declared_test_power(
+            link, declared=LINK, rounds=n, false_alarm=1e-3
+        ),
+        "p-value against local models above 1e-3": lambda link, n: p_value_power(
+            link, rounds=n, significance=1e-3
+        ),
+        "lower bound on S not above 2, epsilon = 1e-10": lambda link, n: lower_bound_power(
+            link, rounds=n, epsilon=1e-10
+        ),
+    }
+    found = [
+        power_curves(power, LINK, test=test, fractions=fractions, rounds=rounds)
+        for test, power in exact.items()
+    ]
+    simulated = power_curves(
+        lambda link, n: simulated_power(
+            verdict_refuses, link, rounds=n, sessions=sessions, rng=rng
+        ),
+        LINK,
+        test="session is refused a key",
+        fractions=fractions[::10],
+        rounds=rounds[1:],
+    )
+    return [*found, simulated]
+
+
+def print_power(tests: list[PowerCurves]) -> None:
+    """Print the power at some strengths."""
+    shown = (0.0, 0.1, 0.2, 0.5, 1.0)
+    print("\n| test | rounds | " + " | ".join(f"{share:.0%}" for share in shown) + " |")
+    print("|---" * (2 + len(shown)) + "|")
+    for found in tests:
+        columns = [int(np.argmin(abs(found.fractions - share))) for share in shown]
+        for count, row in zip(found.rounds, found.detected, strict=True):
+            values = " | ".join(f"{row[column]:.3g}" for column in columns)
+            print(f"| {found.test} | {count:,} | {values} |")
+
+
+def save_figures(folder: Path, tests: list[PowerCurves], delays: Delays) -> None:
+    """Save the figures as PNG."""
+    _save(delay_figure(delays), folder / "alarm_delay.png")
+    for number, found in enumerate(tests):
+        _save(power_figure(found), folder / f"power_{number}.png")
+
+
+def _save(axes: Axes, path: Path) -> None:
+    figure = axes.get_figure(root=True)
+    if figure is not None:
+        figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """Print the tables."""
+    streams = int(sys.argv[1]) if len(sys.argv) > 1 else 2_000
+    rng = np.random.default_rng(20)
+    delays = detection_delays(BETS, fractions=FRACTIONS, streams=10 * streams, rng=rng)
+    print(f"log(1/alpha) = {math.log(1e3):.2f} nats; {10 * streams} streams")
+    print_delays(delays, streams=streams, rng=rng)
+    print_late_delays(streams=streams, rng=rng)
+    print_names(streams=streams, rng=rng)
+    tests = curves(sessions=200, rng=rng)
+    print_power(tests)
+    if len(sys.argv) > 2:
+        save_figures(Path(sys.argv[2]), tests, delays)
+
+
+if __name__ == "__main__":
+    main()
