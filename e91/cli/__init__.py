@@ -1,4 +1,4 @@
-"""The command line: ``e91 run``, ``encrypt``, ``decrypt``, ``bell``, ``rate``, ``attack``, ``bench``.
+"""The command line: ``e91 run``, ``encrypt``, ``decrypt``, ``bell``, ``rate``, ``attack``, `bench`.
 
 Exit status: 0 a key was made or the command did its work; 3 the protocol aborted; 2 the command
 line or an input file is wrong; 1 anything else.  Heavy packages load inside the commands.

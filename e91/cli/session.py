@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from e91.cli.attack import channel_of, staged_attack
+from e91.cli.devices import block_device, session_device
 from e91.model.errors import ProtocolAborted
 from e91.model.policy import Policy, Reconciler, SecurityModel
 from e91.model.settings import SETTINGS, Settings
@@ -187,7 +187,7 @@ def run(
                 "`--keep`; a run of blocks saves their keys in `--out DIR`."
             )
         run_blocks(
-            _device(settings=settings, seed=seed, **physics),
+            block_device(settings=settings, seed=seed, **physics),
             rounds=rounds,
             policy=policy,
             seed=seed,
@@ -199,7 +199,7 @@ def run(
         )
         return
     check_rounds(rounds)
-    device, channel = _device(settings=settings, seed=seed, rounds=rounds, **physics)
+    device, channel = session_device(settings=settings, seed=seed, rounds=rounds, **physics)
     report = run_session(
         with_progress(device, rounds), rounds=rounds, policy=policy, seed=seed, **channel
     )
@@ -253,43 +253,6 @@ def _numbers(text: str) -> tuple[float, ...]:
         raise ValueError(
             f"Probabilities must be numbers with commas between, but are `{text}`."
         ) from None
-
-
-def _device(
-    *,
-    device: str,
-    settings: Settings,
-    seed: int | None,
-    rounds: int,
-    attack: str | None,
-    strength: float | None,
-    basis: str | None,
-    unauthenticated: bool,
-    **noise: float,
-) -> tuple[Any, dict[str, Any]]:
-    """Return the device, and what an attack does to the classical channel."""
-    if attack is not None:
-        staged = staged_attack(
-            attack,
-            strength,
-            basis=basis,
-            unauthenticated=unauthenticated,
-            settings=settings,
-            rounds=rounds,
-            simulator=device,
-            seed=seed,
-            **noise,
-        )
-        return staged.device, channel_of(staged)
-    for name, given in (("strength", strength is not None), ("basis", basis is not None),
-                        ("unauthenticated", unauthenticated)):  # fmt: skip
-        if given:
-            raise ValueError(f"`--{name}` must come with `--attack NAME`, but there is none.")
-    from e91.devices.aer import aer_device
-    from e91.devices.exact import exact_device
-
-    make: Callable[..., Any] = aer_device if device == "aer" else exact_device
-    return make(settings=settings, seed=seed, **noise), {}
 
 
 def _save(report: Any, out: Path, plain: Path | None) -> dict[str, Any]:
