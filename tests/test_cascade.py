@@ -160,6 +160,7 @@ class PlainCascade:
         self.searches = [h for h in halves if h[3] - h[2] > 1 and self.odd(h)]
         self.searches += [b for b in dict.fromkeys(touched) if self.odd(b)]
         self.begin()
+        self.searches.sort(key=lambda search: search[1])  # frame by frame, else as they came
 
     def begin(self):
         for frame in range(len(self.errors)):
@@ -181,13 +182,12 @@ class PlainCascade:
 
     def walk(self, seed):
         """Run until the errors are gone; the check is replaced by looking at them."""
-        groups = -(-len(self.errors) // self.plan.lanes)
         while True:
             passes, count = len(self.orders), len(self.searches)
             checking = self.plan.checks(passes, questions=count)
             if checking and not any(map(any, self.errors)):
                 return self.asked
-            if checking or self.plan.opens(passes, questions=count, groups=groups):
+            if checking or self.plan.opens(passes, questions=count):
                 self.open_pass(seed)
             self.round()
 
@@ -555,12 +555,57 @@ def test_messages_carried_in_a_stretch_are_those_sent_one_by_one(count, rate):
     assert np.array_equal(stretches[0], one_by_one[0])
 
 
-def test_stretch_that_fills_its_room_goes_on_in_the_next(monkeypatch, tiny_frames):
-    monkeypatch.setattr(cascade_book, "_LOGGED_ROUNDS", 2)
+def test_stretch_that_fills_its_log_goes_on_in_a_larger_one(monkeypatch, tiny_frames):
+    monkeypatch.setattr(cascade_book, "_LOGGED_QUESTIONS", 1)
     alice, bob = keys(4000, 0.05)
     stretches = with_route(alice, bob, 0.05, compiled_route())
     one_by_one = with_route(alice, bob, 0.05, compiled_route(), Channel(lambda message: message))
     assert stretches[1] == one_by_one[1]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("lanes", [1, 2, 4, 8, 16, 32, 64])
+@pytest.mark.parametrize("places", [2, 63, 64, 65, 1000, 4095])
+def test_prefix_parities_are_those_of_the_definition(route, lanes, places):
+    random, edges = np.random.default_rng(places), np.unique([0, 1, places // 2, places])
+    bits = random.integers(0, 2, (2, places, lanes))
+    words = (bits.astype(np.uint64) << np.arange(lanes, dtype=np.uint64)).sum(2, dtype=np.uint64)
+    order = random.permutation(places).astype(np.uint16)
+    told = np.empty((2, len(edges)), np.uint64)
+    table = np.empty((2 * lanes, places // 64 + 1), np.uint64)
+    ROUTES[route]().prefix_parities(words, order, edges, told, table)
+    before = np.zeros((2, places + 1, lanes), np.uint64)
+    before[:, 1:] = bits[:, order].cumsum(axis=1) % 2
+    rows = before.transpose(0, 2, 1).reshape(2 * lanes, -1)
+    found = np.unpackbits(table.view(np.uint8), axis=1, bitorder="little")
+    assert np.array_equal(found[:, : places + 1], rows)
+    shifted = before[:, edges] << np.arange(lanes, dtype=np.uint64)
+    assert np.array_equal(told, shifted.sum(2, dtype=np.uint64))
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("keys_of", [1, 3, 2**16])
+def test_rank_sorts_and_leaves_equal_keys_as_they_come(route, keys_of):
+    keys = np.random.default_rng(keys_of).integers(0, keys_of, 5000).astype(np.uint16)
+    order, place = np.empty(5000, np.uint16), np.empty(5000, np.uint16)
+    ROUTES[route]().rank(keys, order, place)
+    assert order.tolist() == sorted(range(5000), key=lambda i: (keys[i], i))
+    assert np.array_equal(order[place], np.arange(5000))
+
+
+def test_listener_hears_of_each_stretch_the_same_bits_frame_by_frame():
+    alice, bob = keys(140_000, 0.03)
+    heard, kept = [], Channel()
+    quiet = Channel(listener=lambda party, message: heard.append((party, message)))
+    found = [with_route(alice, bob, 0.03, compiled_route(), channel) for channel in (quiet, kept)]
+    assert np.array_equal(found[0][0], found[1][0])
+    assert quiet.disclosed_by(Party.BOB) == disclosed(kept, Party.BOB)
+    told = [m for party, m in heard if party is m.sender is Party.ALICE]
+    assert sum(m.disclosed_bits for m in told) == disclosed(kept, Party.ALICE)
+    rounds = sent(kept, Party.ALICE, "cascade-parities")
+    assert len(told) < len(rounds) / 10
+    ones = [sum(int.from_bytes(m.body).bit_count() for m in said) for said in (told, rounds)]
+    assert ones[0] == ones[1] > 0
 
 
 def with_route(alice, bob, rate, route, channel=None):

@@ -6,8 +6,8 @@ odd block (with an odd number of errors) is bisected down to one error, whose co
 block of each other pass odd or even again; odd ones are bisected too, those of earlier passes
 first, until none is left.  A parity once compared cuts its block for good, so later bisections
 start from the piece and what follows is inferred.  All frames go on side by side, so that a
-message holds the parities of thousands of blocks.  At the end random subsets are compared; as long
-as they differ, all frames go through one more pass.
+message holds the parities of thousands of blocks, and end a pass before any begins the next.  At
+the end random subsets are compared; as long as they differ, all frames go through one more pass.
 
 Two parties, two functions: `respond` has Alice's key only and answers questions, `correct` has
 Bob's key only and asks them.
@@ -141,7 +141,7 @@ def reconcile_packed(
     alice = respond(
         alice_words, channel.send(opening), bits=bits, route=chosen, stretches=stretches
     )
-    return converse(alice, bob, channel, chosen)
+    return converse(alice, bob, channel, chosen.ferry)
 
 
 # The byte with its bits in the other order: keys are packed first bit highest, words lowest.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from e91.distillation.cascade_plan import MOST_PASSES, Counts, Places, Plan, Questions, Words
 
 _T = TypeVar("_T")
-_LOGGED_ROUNDS = 1024  # a stretch is cut after so many, or when its questions fill their room
+_LOGGED_QUESTIONS = 2**14  # of a frame in a stretch, for a start: a log grows when it is full
 
 KNOWN, VALUE, FIXED, ODD = 0, 1, 2, 3
 """Bitmaps of `Book.marks`: edges; the parity told before an edge; corrections since then;
@@ -21,19 +21,44 @@ beginnings of the odd blocks that wait.  They lie side by side, as they are used
 
 
 class Log(NamedTuple):
-    """The public messages of a stretch of rounds, one behind the other.
+    """What was said in a stretch of rounds, one frame behind the other.
 
     Attributes:
-        counts: Questions answered in each round; int64.
-        answers: Alice's parities, 64 to a word, each round on whole words; uint64.
+        counts: Questions of each round of a frame, and 0 after its last; int32.
+        questions: What Bob asked; uint32.
+        answers: Alice's parities, one bit for each question; uint64.
         comparison: Bob's comparison bits, in the same form; uint64.
-        questions: What Bob asked after each round; uint32.
+        ends: How many frames are done, and how many of ``counts`` and ``questions`` are used;
+            int64, shape (3,).
     """
 
-    counts: NDArray[np.int64]
+    counts: Counts
+    questions: Questions
     answers: Words
     comparison: Words
-    questions: Questions
+    ends: NDArray[np.int64]
+
+    def merged(self) -> Log:
+        """Return an empty log with room for the same rounds, each on whole words of bits."""
+        _, rounds, asked = self.ends.tolist()
+        answers, comparison = (np.empty(rounds + asked // 64 + 2, np.uint64) for _ in range(2))
+        return Log(
+            np.empty(rounds, np.int32),
+            np.empty(asked, np.uint32),
+            answers,
+            comparison,
+            np.zeros_like(self.ends),
+        )
+
+    def doubled(self) -> Log:
+        """Return a log with the same content and twice the room."""
+        return Log(
+            counts=np.concatenate([self.counts, np.empty_like(self.counts)]),
+            questions=np.concatenate([self.questions, np.empty_like(self.questions)]),
+            answers=np.concatenate([self.answers, np.empty_like(self.answers)]),
+            comparison=np.concatenate([self.comparison, np.empty_like(self.comparison)]),
+            ends=self.ends,
+        )
 
 
 class Book(NamedTuple):
@@ -44,6 +69,7 @@ class Book(NamedTuple):
     and *waits* unless it is being searched.  A frame searches the earliest pass that has an odd
     block: all of them in the first pass, `Plan.side_by_side` in a later one, in the order of their
     places and going round.  Blocks of earlier passes that become odd are begun beside them.
+    Frames know nothing of each other.
 
     Attributes:
         marks: Four bitmaps of each frame in each pass; uint64, (passes, frames, words, 4).
@@ -55,11 +81,11 @@ class Book(NamedTuple):
         words: Bob's key with the corrections so far; uint64, (groups, places).
         table: Its parity before each place, when each pass began, as bitmaps of each frame;
             uint64, (passes, frames, words).
-        searches: The blocks under search, in the order of their questions; uint64.
-        found: Searches that ended at one place; uint64.
-        touched: Blocks of the first pass that became odd; uint64.
-        questions: Pass, frame and place that Bob asks about next, packed; uint32.
-        log: What was said in a stretch of rounds; see `Log`.
+        searches: The blocks of each frame under search, in the order of their questions, as many
+            as ``busy`` says; uint64, (frames, room).
+        found: Searches of one frame that ended at one place; uint64, (room,).
+        touched: Blocks of its first pass that became odd; uint64, (room,).
+        questions: Pass, frame and place that Bob asks about next, packed, frame by frame; uint32.
     """
 
     marks: Words
@@ -74,7 +100,6 @@ class Book(NamedTuple):
     found: Words
     touched: Words
     questions: Questions
-    log: Log
 
 
 @contextmanager
@@ -97,11 +122,20 @@ def open_table(groups: int, plan: Plan) -> Iterator[Words]:
         yield table
 
 
+@contextmanager
+def open_log(book: Book) -> Iterator[Log]:
+    """Lend an empty log for the frames of a book."""
+    frames = len(book.busy)
+    with _LOGS.lend((frames, _LOGGED_QUESTIONS), lambda: _new_log(frames)) as log:
+        log.ends[:] = 0
+        yield log
+
+
 def _new_book(plan: Plan, groups: int) -> Book:
     # Arrays are as long as they could ever have to be: the system gives only what is used.
     frames, row = groups * plan.lanes, plan.row
     # Every block under search has two places or more; later passes search few at a time.
-    most = frames * (plan.places // 2 + MOST_PASSES * plan.side_by_side)
+    room = plan.places // 2 + MOST_PASSES * plan.side_by_side
     return Book(
         marks=np.empty((MOST_PASSES, frames, row, 4), np.uint64),
         waiting=np.empty((frames, MOST_PASSES), np.int32),
@@ -111,16 +145,21 @@ def _new_book(plan: Plan, groups: int) -> Book:
         places=np.empty((MOST_PASSES, plan.places), np.uint16),
         words=np.empty((groups, plan.places), np.uint64),
         table=np.empty((MOST_PASSES, frames, row), np.uint64),
-        searches=np.empty(most, np.uint64),
-        found=np.empty(most, np.uint64),
-        touched=np.empty(most, np.uint64),
-        questions=np.empty(most, np.uint32),
-        log=Log(
-            counts=np.empty(_LOGGED_ROUNDS, np.int64),
-            answers=np.empty(_LOGGED_ROUNDS + most // 32, np.uint64),
-            comparison=np.empty(_LOGGED_ROUNDS + most // 32, np.uint64),
-            questions=np.empty(2 * most, np.uint32),
-        ),
+        searches=np.empty((frames, room), np.uint64),
+        found=np.empty(room, np.uint64),
+        touched=np.empty(room, np.uint64),
+        questions=np.empty(frames * room, np.uint32),
+    )
+
+
+def _new_log(frames: int) -> Log:
+    room = frames * _LOGGED_QUESTIONS
+    return Log(
+        counts=np.empty(room, np.int32),
+        questions=np.empty(room, np.uint32),
+        answers=np.empty(room // 64 + 2, np.uint64),
+        comparison=np.empty(room // 64 + 2, np.uint64),
+        ends=np.zeros(3, np.int64),
     )
 
 
@@ -152,3 +191,4 @@ class _Shelf(Generic[_T]):
 
 _BOOKS: _Shelf[Book] = _Shelf(room=2)
 _TABLES: _Shelf[Words] = _Shelf(room=2)
+_LOGS: _Shelf[Log] = _Shelf(room=2)

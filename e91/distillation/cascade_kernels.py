@@ -19,10 +19,13 @@ from numpy.typing import NDArray
 from e91.distillation.cascade_plan import Edges, Places, Questions, Words
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
+_Array = TypeVar("_Array", bound=NDArray[Any])
 _Value = Any  # of llvmlite and numba, which carry no types
 
 integer = cast(Callable[[Any], int], int64)
 """To signed integers, without which numba would make a sum with an unsigned one a float."""
+
+_PIECE = 1024  # words that stay in the innermost cache with their masks
 
 ONE, ALL = np.uint64(1), np.uint64(2**64 - 1)
 
@@ -32,13 +35,17 @@ _compiler = cast(Any, njit)  # whose types do not know all its options
 
 def compiled(function: _Function) -> _Function:
     """Compile at the first call, keep the result on disk, let other threads run meanwhile."""
-    return cast(_Function, _compiler(cache=True, nogil=True, no_cfunc_wrapper=True)(function))
+    options = {"no_cfunc_wrapper": True, "forceinline": True}
+    return cast(_Function, _compiler(cache=True, nogil=True, **options)(function))
 
 
 def part(function: _Function) -> _Function:
-    """Compile a function for other kernels only, which spares its faces to Python and C."""
-    faces = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return cast(_Function, _compiler(cache=True, nogil=True, **faces)(function))
+    """Compile a function into other kernels only, without faces to Python and C.
+
+    Calls would cost more than small functions: every array that one is given is counted.
+    """
+    faces = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
+    return cast(_Function, _compiler(nogil=True, **faces)(function))
 
 
 def _bit_counter(name: str, *, zero_is_poison: bool) -> Callable[[np.uint64], np.uint64]:
@@ -64,23 +71,20 @@ zeros_above = _bit_counter("llvm.ctlz", zero_is_poison=True)
 
 
 @intrinsic
-def _prefetch(_context: _Value, array: _Value, _offset: _Value) -> _Value:
-    """Bring the element at a flat offset into the cache, for a contiguous array; no effect else."""
+def _borrowed(_context: _Value, array: _Value) -> _Value:
+    """Return the same array without its owner, which whoever calls must keep."""
 
-    def generate(context: _Value, builder: _Value, signature: _Value, arguments: _Value) -> _Value:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        address = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
-        flag = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [address.type, flag, flag, flag])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
-        # For writing, into the innermost cache, data.
-        builder.call(function, [address, *(ir.Constant(flag, value) for value in (1, 3, 1))])
-        return context.get_dummy_value()
+    def generate(context: _Value, builder: _Value, _: _Value, arguments: _Value) -> _Value:
+        view = context.make_array(array)(context, builder, arguments[0])
+        view.meminfo = ir.Constant(view.meminfo.type, None)
+        view.parent = ir.Constant(view.parent.type, None)
+        return view._getvalue()
 
-    return types.void(array, types.int64), generate
+    return array(array), generate
 
 
-prefetch = cast(Callable[[NDArray[Any], int], None], _prefetch)
+borrowed = cast(Callable[[_Array], _Array], _borrowed)
+"""Without an owner nobody counts who uses an array, which takes longer than a small round."""
 
 
 @part
@@ -100,45 +104,141 @@ def _transpose(tile: Words) -> None:
 
 @compiled
 def prefix_parities(words: Words, order: Places, edges: Edges, told: Words, table: Words) -> None:
-    """Write the parities before the edges, and before every place of every frame."""
-    tile = np.empty(64, np.uint64)
-    lanes = table.shape[0] // words.shape[0]
+    """Write the parities before the edges, and before every place of every frame.
+
+    With fewer lanes than a word has bits, each lane is walked in so many parts at once that the
+    words are full, and each part begins as if nothing were before it, until `_join` puts it right.
+    """
+    lanes, row = table.shape[0] // words.shape[0], table.shape[1]
+    parts = 64 // lanes
+    columns = (row + parts - 1) // parts
+    tile, totals = np.empty(64, np.uint64), np.empty(64, np.uint64)
+    told_of = np.empty(64, np.int64)
     for group in range(words.shape[0]):
-        total, edge = uint64(0), 0
-        for first in range(0, order.size + 1, 64):
-            for place in range(first, first + 64):
-                if edge < edges.size and edges[edge] == place:
-                    told[group, edge] = total
+        totals[:], edge = uint64(0), 0
+        for k in range(parts):
+            while edge < edges.size and edges[edge] < 64 * k * columns:
+                edge += 1
+            told_of[k] = edge
+        for column in range(columns):
+            tile[:] = uint64(0)
+            for k in range(parts):
+                first, shift, edge = 64 * (k * columns + column), uint64(k * lanes), told_of[k]
+                totals[k] = _walk(words[group], order, first, totals[k], shift, tile)
+                while edge < edges.size and edges[edge] < first + 64:
+                    told[group, edge] = tile[edges[edge] - first] >> shift
                     edge += 1
-                tile[place - first] = total
-                if place < order.size:
-                    total ^= words[group, order[place]]
+                told_of[k] = edge
             _transpose(tile)
-            for lane in range(lanes):
-                table[group * lanes + lane, first >> 6] = tile[lane]
+            for k in range(parts):
+                if k * columns + column < row:
+                    for lane in range(lanes):
+                        value = tile[k * lanes + lane]
+                        table[group * lanes + lane, k * columns + column] = value
+        if parts > 1:
+            _join(edges, told[group], table[group * lanes : (group + 1) * lanes], totals, columns)
+
+
+@part
+def _walk(
+    words: Words, order: Places, first: int, total: np.uint64, shift: np.uint64, tile: Words
+) -> np.uint64:
+    """Enter the parities before 64 places at ``shift`` in a tile; return that after the last."""
+    ahead = order[first : first + 64]
+    for i in range(ahead.size):
+        tile[i] |= total << shift
+        total ^= words[ahead[i]]
+    for i in range(ahead.size, 64):
+        tile[i] |= total << shift
+    return total
+
+
+@part
+def _join(edges: Edges, told: Words, table: Words, totals: Words, columns: int) -> None:
+    """Add to each part of the lanes the parity of all that is before it."""
+    lanes, row = table.shape
+    mask, before, edge = ALL >> uint64(64 - lanes), uint64(0), 0
+    for k in range(64 // lanes):
+        while edge < edges.size and edges[edge] < 64 * (k + 1) * columns:
+            told[edge] = (told[edge] ^ before) & mask
+            edge += 1
+        for lane in range(lanes):
+            flip = uint64(0) - ((before >> uint64(lane)) & ONE)
+            for column in range(k * columns, min((k + 1) * columns, row)):
+                table[lane, column] ^= flip
+        before ^= totals[k]
 
 
 @compiled
 def look_up(table: Words, passes: int, places: int, questions: Questions, answers: Words) -> bool:
     """Write the parity that each question asks for, 64 to a word; False for a senseless one."""
-    answers[:] = uint64(0)
-    for i in range(questions.size):
-        question = integer(questions[i])
-        number, frame, place = question >> 27, (question >> 16) & 2047, question & 65535
-        if number >= passes or frame >= table.shape[1] or not 0 < place < places:
-            return False
-        bit = (table[number, frame, place >> 6] >> uint64(place & 63)) & ONE
-        answers[i >> 6] |= bit << uint64(i & 63)
+    for first in range(0, questions.size, 64):
+        word = uint64(0)
+        for i in range(first, min(first + 64, questions.size)):
+            question = integer(questions[i])
+            number, frame, place = question >> 27, (question >> 16) & 2047, question & 65535
+            if number >= passes or frame >= table.shape[1] or not 0 < place < places:
+                return False
+            bit = (table[number, frame, place >> 6] >> uint64(place & 63)) & ONE
+            word |= bit << uint64(i - first)
+        answers[first >> 6] = word
     return True
 
 
 @compiled
 def subset_parities(words: Words, masks: Words, count: int) -> int:
     """Return ``count`` parities of random subsets as a number, the first in its lowest bit."""
-    result = 0
+    folded, result = np.empty(count, np.uint64), 0
+    folded[:] = uint64(0)
+    for first in range(0, words.size, _PIECE):
+        # Slices, as the compiler would make room for negative numbers in sums.
+        piece = words[first : first + _PIECE]
+        for i in range(count):
+            mask, word = masks[first + i : first + i + piece.size], uint64(0)
+            for place in range(piece.size):
+                word ^= piece[place] & mask[place]
+            folded[i] ^= word
     for i in range(count):
-        word = uint64(0)
-        for place in range(words.size):
-            word ^= words[place] & masks[place + i]
-        result |= integer(ones(word) & ONE) << i
+        result |= integer(ones(folded[i]) & ONE) << i
     return result
+
+
+@compiled
+def rank(keys: Places, order: Places, place: Places) -> None:
+    """Sort by counting: write the order of the keys, equal ones as they come, and its inverse."""
+    start = np.empty(2**16, np.uint32)  # numba compiles zeros apart, which takes longer
+    start[:] = np.uint32(0)
+    for key in keys:
+        start[key] += np.uint32(1)
+    total = np.uint32(0)
+    for key in range(start.size):
+        total, start[key] = total + start[key], total
+    for i in range(keys.size):
+        to = start[keys[i]]
+        start[keys[i]] = to + np.uint32(1)
+        order[to], place[i] = i, to
+
+
+@part
+def append_bits(target: Words, position: int, source: Words, count: int) -> None:
+    """Write the bits of ``source``, which are zero beyond ``count``, behind ``position`` others."""
+    word, shift = position >> 6, uint64(position & 63)
+    if shift == 0:
+        target[word] = uint64(0)
+    for i in range((count + 63) >> 6):
+        target[word + i] |= source[i] << shift
+        if word + i + 1 < target.size:
+            # Twice, as shifting by 64 would be shifting by 0.
+            target[word + i + 1] = (source[i] >> ONE) >> (uint64(63) - shift)
+
+
+@part
+def extract_bits(source: Words, position: int, count: int, target: Words) -> None:
+    """Write ``count`` bits that stand behind ``position`` others to the beginning of ``target``."""
+    word, shift, wide = position >> 6, uint64(position & 63), (count + 63) >> 6
+    for i in range(wide):
+        target[i] = source[word + i] >> shift
+        if word + i + 1 < source.size:
+            target[i] |= (source[word + i + 1] << ONE) << (uint64(63) - shift)
+    if count & 63:
+        target[wide - 1] &= ALL >> uint64(64 - (count & 63))

@@ -80,9 +80,9 @@ def open_pass(book: Book, number: int, edges: Edges, told: Words) -> None:
     book.busy[:, number] = book.cursor[:, number] = 0
 
 
-def advance(book: Book, passes: int, limit: int, count: int, bits: Words) -> int:
+def advance(book: Book, passes: int, limit: int, bits: Words) -> int:
     """Use Alice's answers to ``count`` searches, and begin the next; -1 for a contradiction."""
-    halves = _halve(book, _load(book, count), bits)
+    halves = _halve(book, _load(book, passes), bits)
     ended = halves.high - halves.low == 1
     np.subtract.at(book.busy, (halves.frame[ended], halves.number[ended]), 1)
     touched = _correct(book, passes, halves.where(ended))
@@ -248,11 +248,13 @@ def _edge_after(marks: Words, number: _Numbers, frame: _Numbers, place: _Numbers
     return after
 
 
-def _load(book: Book, count: int) -> _Searches:
-    packed = book.searches[:count].astype(np.int64)
+def _load(book: Book, passes: int) -> _Searches:
+    counts = book.busy[:, :passes].sum(axis=1)
+    rows = [row[:count] for row, count in zip(book.searches, counts.tolist(), strict=True)]
+    packed = np.concatenate(rows).astype(np.int64)
     return _Searches(
-        packed >> 45,
-        (packed >> 34) & 2047,
+        packed >> 34,
+        np.repeat(np.arange(len(counts)), counts),
         (packed >> 33) & 1,
         (packed >> 17) & 65535,
         packed & 131071,
@@ -260,9 +262,10 @@ def _load(book: Book, count: int) -> _Searches:
 
 
 def _store(book: Book, searches: _Searches) -> None:
-    number, frame, base, low, high = searches
-    packed = (number << 45) | (frame << 34) | (base << 33) | (low << 17) | high
-    book.searches[: len(packed)] = packed.astype(np.uint64)
+    number, frame, base, low, high = searches.where(np.argsort(searches.frame, kind="stable"))
+    packed = (number << 34) | (base << 33) | (low << 17) | high
+    first = np.searchsorted(frame, np.arange(len(book.searches)))
+    book.searches[frame, np.arange(len(packed)) - first[frame]] = packed.astype(np.uint64)
     questions = (number << 27) | (frame << 16) | ((low + high) >> 1)
     book.questions[: len(packed)] = questions.astype(np.uint32)
 

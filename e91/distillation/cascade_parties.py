@@ -17,6 +17,7 @@ from e91.distillation.cascade_messages import SEED_BYTES
 from e91.distillation.cascade_plan import (
     CHECK_BITS,
     MOST_PASSES,
+    Places,
     Plan,
     Questions,
     Words,
@@ -44,28 +45,18 @@ class AliceReady:
 
 @dataclass(frozen=True, eq=False)
 class BobReady:
-    """Bob's book, whose questions may be answered as long as there are ``least`` or more."""
+    """Bob's book, whose questions may be answered until none is left."""
 
     book: Book = field(repr=False)
     passes: int
     limit: int
-    count: int
-    least: int
 
 
 @dataclass(frozen=True)
 class Resumed:
-    """What became of the offer: Bob's last message, and a number.
-
-    Attributes:
-        message: As it was received.
-        count: To Bob, how many questions he has open; to Alice, how many she answered last.
-        asked: How many questions Bob asked meanwhile.
-    """
+    """All questions were answered; the last message of it, which Bob need not say again."""
 
     message: Message
-    count: int
-    asked: int
 
 
 Said = Message | AliceReady | BobReady
@@ -154,14 +145,19 @@ class _Desk:
 
     def check(self, words: Words, *, batch: int, passes: int) -> int:
         """Return the parities of random subsets of a batch."""
-        masks = check_masks(self.seed, batch=batch, passes=passes, words=words.size)
-        return self.route.subset_parities(words.ravel(), masks, CHECK_BITS)
+        key = from_lanes(words, self.plan)
+        masks = check_masks(self.seed, batch=batch, passes=passes, words=key.size)
+        return self.route.subset_parities(key, masks, CHECK_BITS)
+
+    def shuffle(self, number: int) -> tuple[Places, Places]:
+        """Return the order of a pass and its inverse."""
+        return shuffle(self.seed, number, self.plan.places, rank=self.route.rank)
 
     def tell(self, words: Words, number: int, table: Words) -> Words:
         """Enter the parities of a pass in a table; return those before its inner edges and end."""
         edges = self.plan.edges(number)[1:]
         told = np.empty((len(words), len(edges)), np.uint64)
-        order, _ = shuffle(self.seed, number, self.plan.places)
+        order, _ = self.shuffle(number)
         self.route.prefix_parities(words, order, edges, told, table[number])
         return told
 
@@ -178,19 +174,19 @@ def _answer_batch(desk: _Desk, words: Words, batch: int, *, stretches: bool) -> 
                 heard = yield wire.write_check(desk.check(words, batch=batch, passes=passes))
                 if not wire.read_verdict(_message(heard)) or passes == MOST_PASSES:
                     return
-            opening = checking or plan.opens(passes, questions=count, groups=groups)
+            opening = checking or plan.opens(passes, questions=count)
             if stretches and not opening:
-                after = yield AliceReady(table, plan.places)
-                assert isinstance(after, Resumed)
-                heard, count = after.message, after.count
-            else:
-                answers = np.empty((count + 63) >> 6, np.uint64)
-                if not desk.route.look_up(table, passes, plan.places, questions, answers):
-                    raise wire.malformed()
-                if opening:
-                    told = plan.untold(passes, desk.tell(words, passes, table))
-                    passes += 1
-                heard = yield wire.write_parities(Party.ALICE, answers, count, told, plan=plan)
+                heard = yield AliceReady(table, plan.places)
+                assert isinstance(heard, Resumed)
+                questions = _NO_QUESTIONS
+                continue
+            answers = np.empty((count + 63) >> 6, np.uint64)
+            if not desk.route.look_up(table, passes, plan.places, questions, answers):
+                raise wire.malformed()
+            if opening:
+                told = plan.untold(passes, desk.tell(words, passes, table))
+                passes += 1
+            heard = yield wire.write_parities(Party.ALICE, answers, count, told, plan=plan)
             skip = wire.parities_size(count, told.shape[1], plan=plan, groups=groups)
             questions = wire.read_questions(_message(heard), skip)
             asked += len(questions)
@@ -210,21 +206,20 @@ def _mend_batch(desk: _Desk, book: Book, batch: int, said: Message) -> Talk[Mess
             said = wire.write_verdict(differs=differs)
             if not differs or passes == MOST_PASSES:
                 return said
-        opening = checking or plan.opens(passes, questions=count, groups=groups)
+        opening = checking or plan.opens(passes, questions=count)
         edges = plan.told(passes) if opening else 0
         heard = yield said
         if isinstance(heard, AliceReady):
-            least = plan.least_of_stretch(passes, groups=groups)
-            after = yield BobReady(book, passes, plan.side_by_side, count, least)
+            after = yield BobReady(book, passes, plan.side_by_side)
             assert isinstance(after, Resumed)
-            said, count = after.message, after.count
+            said, count = after.message, 0
             continue
         bits, told = wire.read_parities(_message(heard), count, edges, plan=plan, groups=groups)
         if opening:
             alice_total = told[:, -1:] if passes == 0 else alice_total
             told = _open_pass(desk, book, passes, told, alice_total)
             passes += 1
-        told_count, count = count, desk.route.advance(book, passes, plan.side_by_side, count, bits)
+        told_count, count = count, desk.route.advance(book, passes, plan.side_by_side, bits)
         if count < 0:
             raise AuthenticationFailed("The parities of Cascade contradict each other.")
         said = wire.write_parities(Party.BOB, bits, told_count, told, plan=plan)
@@ -234,7 +229,7 @@ def _mend_batch(desk: _Desk, book: Book, batch: int, said: Message) -> Talk[Mess
 def _open_pass(desk: _Desk, book: Book, number: int, told: Words, alice_total: Words) -> Words:
     """Begin a pass with Alice's parities before its edges; return the comparison bits."""
     plan = desk.plan
-    book.orders[number], book.places[number] = shuffle(desk.seed, number, plan.places)
+    book.orders[number], book.places[number] = desk.shuffle(number)
     own = desk.tell(book.words, number, book.table)
     # Alice told the parity of her whole key once, in the first pass.
     differs = own ^ (told if number == 0 else np.hstack([told, alice_total]))

@@ -6,8 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from e91.distillation.cascade_book import Book
-from e91.distillation.cascade_plan import Edges, Places, Questions, Words
+from e91.distillation.cascade_book import Book, Log
+from e91.distillation.cascade_plan import Edges, Places, Questions, Words, rank
+
+
+@dataclass(frozen=True)
+class Ferry:
+    """Carries messages between honest parties without a stop; compiled only.
+
+    Attributes:
+        carry: Goes on until no question is open; takes Alice's bitmaps, the number of places, Bob's
+            book, passes, limit and a log; gives 1 if all is done, 0 if it must go on in a log with
+            more room, or -1 for a contradiction.
+        by_rounds: Writes a log into another, round by round instead of frame by frame.
+    """
+
+    carry: Callable[[Words, int, Book, int, int, Log], int]
+    by_rounds: Callable[[Log, Log], None]
 
 
 @dataclass(frozen=True)
@@ -24,19 +39,19 @@ class Route:
             integer; see `e91.distillation.cascade_plan.check_masks`.
         open_pass: Enter the edges of a pass, and the parities of the errors before them, in a book.
         advance: Turn Alice's answers to all searches into comparison bits, enter them, correct, and
-            begin the next searches; takes book, passes, limit, number of searches and bits; gives
-            the number of searches, whose questions stand in the book, or -1 for a contradiction.
-        ferry: Carries messages between honest parties for a stretch of rounds, or None; takes
-            Alice's bitmaps, the number of places, Bob's book, passes, limit, number of searches
-            and the least that it goes on with; gives rounds and the number of searches or -1.
+            begin the next searches; takes book, passes, limit and bits; gives the number of
+            searches, whose questions stand in the book, or -1 for a contradiction.
+        rank: Sort keys; see `e91.distillation.cascade_plan.rank`.
+        ferry: Carries a stretch of messages in one go, or None.
     """
 
     prefix_parities: Callable[[Words, Places, Edges, Words, Words], None]
     look_up: Callable[[Words, int, int, Questions, Words], bool]
     subset_parities: Callable[[Words, Words, int], int]
     open_pass: Callable[[Book, int, Edges, Words], None]
-    advance: Callable[[Book, int, int, int, Words], int]
-    ferry: Callable[[Words, int, Book, int, int, int, int], tuple[int, int]] | None
+    advance: Callable[[Book, int, int, Words], int]
+    rank: Callable[[Places, Places, Places], None]
+    ferry: Ferry | None
 
 
 @cache
@@ -63,6 +78,7 @@ def numpy_route() -> Route:
         route.subset_parities,
         route.open_pass,
         route.advance,
+        rank,
         ferry=None,
     )
 
@@ -75,6 +91,7 @@ def compiled_route() -> Route:
     """
     from e91.distillation import cascade_ferry_kernels as wire
     from e91.distillation import cascade_kernels as parities
+    from e91.distillation import cascade_round_kernels as rounds
     from e91.distillation import cascade_search_kernels as searches
 
     return Route(
@@ -82,6 +99,7 @@ def compiled_route() -> Route:
         parities.look_up,
         parities.subset_parities,
         searches.open_pass,
-        searches.advance,
-        wire.ferry,
+        rounds.advance,
+        parities.rank,
+        Ferry(wire.carry, wire.by_rounds),
     )

@@ -1,7 +1,7 @@
 """Bob's searches, compiled by numba; `e91.distillation.cascade_numpy` gives the same without it.
 
 The functions change the book that they are given; none checks its arguments.  A search is a number:
-the block from `low` to `high` of a frame in a pass, and the parity told before `low`.
+the block from `low` to `high` of its frame in a pass, and the parity told before `low`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,10 @@ from e91.distillation.cascade_kernels import (
     integer,
     ones,
     part,
-    prefetch,
     zeros_above,
     zeros_below,
 )
 from e91.distillation.cascade_plan import Counts, Edges, Words
-
-_AHEAD = 8  # searches between fetching what one needs and needing it
 
 
 @part
@@ -67,25 +64,25 @@ def _next_odd(marks: Words, number: int, frame: int, place: int) -> int:
     i = place >> 6
     word = marks[number, frame, i, ODD] & (ALL << uint64(place & 63))
     while word == 0:
-        i = (i + 1) % marks.shape[2]
+        # No remainder: dividing would take longer than all else that a round does.
+        i = i + 1 if i + 1 < marks.shape[2] else 0
         word = marks[number, frame, i, ODD]
     return (i << 6) + integer(zeros_below(word))
 
 
 @part
-def _search(number: int, frame: int, base: np.uint64, low: int, high: int) -> np.uint64:
-    """Pack a search: pass, frame, parity told before the block, and where it begins and ends."""
-    head = (uint64(number) << uint64(45)) | (uint64(frame) << uint64(34)) | (base << uint64(33))
+def _search(number: int, base: np.uint64, low: int, high: int) -> np.uint64:
+    """Pack a search: pass, parity told before the block, and where it begins and ends."""
+    head = (uint64(number) << uint64(34)) | (base << uint64(33))
     search: np.uint64 = head | (uint64(low) << uint64(17)) | uint64(high)
     return search
 
 
 @part
-def _unpack(search: np.uint64) -> tuple[int, int, np.uint64, int, int]:
-    """Return number, frame, base, low and high of a search."""
+def unpack(search: np.uint64) -> tuple[int, np.uint64, int, int]:
+    """Return number, base, low and high of a search."""
     return (
-        integer(search >> uint64(45)),
-        integer((search >> uint64(34)) & uint64(2047)),
+        integer(search >> uint64(34)),
         (search >> uint64(33)) & ONE,
         integer((search >> uint64(17)) & uint64(65535)),
         integer(search & uint64(131071)),
@@ -95,7 +92,6 @@ def _unpack(search: np.uint64) -> tuple[int, int, np.uint64, int, int]:
 @part
 def _clear_odd(marks: Words, waiting: Counts, number: int, frame: int, place: int) -> bool:
     """Take the block from ``place`` out of the odd ones; False if it was not among them."""
-    # Handing the whole book to a function so small would cost more than the function.
     bit = ONE << uint64(place & 63)
     if not marks[number, frame, place >> 6, ODD] & bit:
         return False
@@ -104,99 +100,80 @@ def _clear_odd(marks: Words, waiting: Counts, number: int, frame: int, place: in
     return True
 
 
-@part
-def _fetch(marks: Words, number: int, frame: int, place: int) -> None:
-    """Bring the bitmaps around a place into the cache: without it every search waits for them."""
-    row = (number * marks.shape[1] + frame) * marks.shape[2]
-    prefetch(marks, (row + (place >> 6)) * marks.shape[3])
-
-
 @compiled
 def open_pass(book: Book, number: int, edges: Edges, told: Words) -> None:
     """Enter the blocks between ``edges`` and the parity told before each; (groups, edges)."""
-    for frame in range(book.marks.shape[1]):
-        book.marks[number, frame, :, :] = uint64(0)
+    marks, lanes = book.marks, book.marks.shape[1] // told.shape[0]
+    marks[number] = uint64(0)
+    for frame in range(marks.shape[1]):
         book.waiting[frame, number] = book.busy[frame, number] = book.cursor[frame, number] = 0
-        for edge in edges:
-            book.marks[number, frame, edge >> 6, KNOWN] |= ONE << uint64(edge & 63)
     for group in range(told.shape[0]):
-        for i in range(edges.size - 1):
-            place, bit = edges[i] >> 6, ONE << uint64(edges[i] & 63)
-            word = told[group, i]
-            while word != 0:
-                frame = (group << 6) + integer(zeros_below(word))
-                book.marks[number, frame, place, VALUE] |= bit
-                word &= word - ONE
-            word = told[group, i] ^ told[group, i + 1]
-            while word != 0:
-                frame = (group << 6) + integer(zeros_below(word))
-                book.marks[number, frame, place, ODD] |= bit
-                book.waiting[frame, number] += 1
-                word &= word - ONE
+        for i in range(edges.size):
+            place, shift = edges[i] >> 6, uint64(edges[i] & 63)
+            here = told[group, i]
+            odd = here ^ told[group, i + 1] if i + 1 < edges.size else uint64(0)
+            here = here if i + 1 < edges.size else uint64(0)
+            for lane in range(lanes):
+                frame, bit = group * lanes + lane, (odd >> uint64(lane)) & ONE
+                marks[number, frame, place, KNOWN] |= ONE << shift
+                marks[number, frame, place, VALUE] |= ((here >> uint64(lane)) & ONE) << shift
+                marks[number, frame, place, ODD] |= bit << shift
+                book.waiting[frame, number] += integer(bit)
 
 
 @part
-def _halve(book: Book, count: int, bits: Words) -> tuple[int, int]:
+def _halve(book: Book, frame: int, count: int, bits: Words) -> tuple[int, int]:
     """Halve the searched blocks at their middles; return how many go on, and how many ended.
 
     Alice's bits become comparison bits.  Blocks of one place, each with an error, move from
     ``book.searches`` to ``book.found``.
     """
-    marks, busy, searches, found = book.marks, book.busy, book.searches, book.found
-    table = book.table
+    marks, table, searches, found = book.marks, book.table, book.searches, book.found
     kept, ended = 0, 0
-    for i in range(count):
-        if i + _AHEAD < count:
-            number, frame, base, low, high = _unpack(searches[i + _AHEAD])
-            _fetch(marks, number, frame, (low + high) >> 1)
-            _fetch(marks, number, frame, low)
-            row = (number * table.shape[1] + frame) * table.shape[2]
-            prefetch(table, row + ((low + high) >> 7))
-        number, frame, base, low, high = _unpack(searches[i])
-        middle = (low + high) >> 1
-        own = (table[number, frame, middle >> 6] >> uint64(middle & 63)) & ONE
-        bits[i >> 6] ^= own << uint64(i & 63)
-        bit = (bits[i >> 6] >> uint64(i & 63)) & ONE
-        marks[number, frame, middle >> 6, KNOWN] |= ONE << uint64(middle & 63)
-        marks[number, frame, middle >> 6, VALUE] |= bit << uint64(middle & 63)
-        left = base ^ bit ^ _parity(marks, number, frame, low, middle)
-        # Without branches, as nobody could predict them.
-        high = middle if left else high
-        low = low if left else middle
-        base = base if left else bit
-        search = _search(number, frame, base, low, high)
-        ends = 1 if high - low == 1 else 0
-        found[ended] = search
-        searches[kept] = search
-        busy[frame, number] -= ends
-        ended += ends
-        kept += 1 - ends
+    for first in range(0, count, 64):
+        answers, comparison = bits[first >> 6], uint64(0)
+        for i in range(first, min(first + 64, count)):
+            number, base, low, high = unpack(searches[frame, i])
+            middle = (low + high) >> 1
+            word, shift = middle >> 6, uint64(middle & 63)
+            own = table[number, frame, word] >> shift
+            bit = (own ^ (answers >> uint64(i - first))) & ONE
+            comparison |= bit << uint64(i - first)
+            marks[number, frame, word, KNOWN] |= ONE << shift
+            marks[number, frame, word, VALUE] |= bit << shift
+            left = base ^ bit ^ _parity(marks, number, frame, low, middle)
+            # Without branches, as nobody could predict them.
+            high = middle if left else high
+            low = low if left else middle
+            base = base if left else bit
+            search = _search(number, base, low, high)
+            ends = 1 if high - low == 1 else 0
+            found[ended] = search
+            searches[frame, kept] = search
+            ended += ends
+            kept += 1 - ends
+        bits[first >> 6] = comparison
     return kept, ended
 
 
 @part
-def _correct(book: Book, passes: int, count: int) -> int:
+def _correct(book: Book, frame: int, passes: int, count: int) -> int:
     """Correct the errors found; return how many blocks of the first pass became odd, or -1.
 
     They go to ``book.touched``.  A block under search that becomes even is entered as odd, until
     `_prune`.  -1: a bit would be corrected twice, which true parities never ask for.
     """
     marks, waiting, touched = book.marks, book.waiting, book.touched
+    spots, lane = 0, ONE << uint64(frame & 63)
     for i in range(count):
-        number, frame, _, low, _ = _unpack(book.found[i])
-        bit = integer(book.orders[number, low])
-        for other in range(passes):
-            _fetch(marks, other, frame, integer(book.places[other, bit]))
-        prefetch(book.words, (frame >> 6) * book.words.shape[1] + bit)
-    spots = 0
-    for i in range(count):
-        number, frame, _, low, _ = _unpack(book.found[i])
+        number, _, low, _ = unpack(book.found[i])
+        book.busy[frame, number] -= 1
         if _clear_odd(marks, waiting, number, frame, low):
             continue  # another search found the same error in the same round
         bit = integer(book.orders[number, low])
         if (marks[0, frame, bit >> 6, FIXED] >> uint64(bit & 63)) & ONE:
             return -1
-        book.words[frame >> 6, bit] ^= ONE << uint64(frame & 63)
+        book.words[frame >> 6, bit] ^= lane
         for other in range(passes):
             place = integer(book.places[other, bit])
             marks[other, frame, place >> 6, FIXED] ^= ONE << uint64(place & 63)
@@ -207,22 +184,21 @@ def _correct(book: Book, passes: int, count: int) -> int:
             marks[other, frame, start >> 6, ODD] = word
             odd = integer((word >> uint64(start & 63)) & ONE)
             waiting[frame, other] += 2 * odd - 1
-            touched[spots] = _search(0, frame, uint64(0), start, 0)
+            touched[spots] = start
             spots += odd if other == 0 else 0
     return spots
 
 
 @part
-def _prune(book: Book, count: int) -> int:
+def _prune(book: Book, frame: int, count: int) -> int:
     """Drop the searches whose block became even; return how many are left."""
-    marks, waiting, busy, searches = book.marks, book.waiting, book.busy, book.searches
-    kept = 0
+    searches, kept = book.searches, 0
     for i in range(count):
-        number, frame, _, low, _ = _unpack(searches[i])
-        if _clear_odd(marks, waiting, number, frame, low):
-            busy[frame, number] -= 1
+        number, _, low, _ = unpack(searches[frame, i])
+        if _clear_odd(book.marks, book.waiting, number, frame, low):
+            book.busy[frame, number] -= 1
         else:
-            searches[kept] = searches[i]
+            searches[frame, kept] = searches[frame, i]
             kept += 1
     return kept
 
@@ -231,48 +207,38 @@ def _prune(book: Book, count: int) -> int:
 def _whole_block(marks: Words, number: int, frame: int, low: int) -> np.uint64:
     """Return the search of the block from ``low``."""
     base = (marks[number, frame, low >> 6, VALUE] >> uint64(low & 63)) & ONE
-    return _search(number, frame, base, low, _edge_after(marks, number, frame, low))
+    return _search(number, base, low, _edge_after(marks, number, frame, low))
 
 
 @part
-def _begin_all(book: Book, passes: int, limit: int, spots: int, count: int) -> int:
-    """Begin the touched blocks of the first pass, then what each frame may; see `Book`."""
+def begin(book: Book, frame: int, passes: int, limit: int, spots: int, count: int) -> int:
+    """Begin the touched blocks of the first pass, then what the frame may; see `Book`."""
     marks, waiting, busy, searches = book.marks, book.waiting, book.busy, book.searches
     for i in range(spots):
-        _, frame, _, low, _ = _unpack(book.touched[i])
+        low = integer(book.touched[i])
         if _clear_odd(marks, waiting, 0, frame, low):
-            searches[count] = _whole_block(marks, 0, frame, low)
+            searches[frame, count] = _whole_block(marks, 0, frame, low)
             busy[frame, 0] += 1
             count += 1
-    for frame in range(marks.shape[1]):
-        number = 0
-        while number < passes - 1 and waiting[frame, number] + busy[frame, number] == 0:
-            number += 1
-        while waiting[frame, number] > 0 and (number == 0 or busy[frame, number] < limit):
-            low = _next_odd(marks, number, frame, book.cursor[frame, number])
-            book.cursor[frame, number] = low
-            _clear_odd(marks, waiting, number, frame, low)
-            searches[count] = _whole_block(marks, number, frame, low)
-            busy[frame, number] += 1
-            count += 1
+    number = 0
+    while number < passes - 1 and waiting[frame, number] + busy[frame, number] == 0:
+        number += 1
+    while waiting[frame, number] > 0 and (number == 0 or busy[frame, number] < limit):
+        low = _next_odd(marks, number, frame, book.cursor[frame, number])
+        book.cursor[frame, number] = low
+        _clear_odd(marks, waiting, number, frame, low)
+        searches[frame, count] = _whole_block(marks, number, frame, low)
+        busy[frame, number] += 1
+        count += 1
     return count
 
 
-@compiled
-def advance(book: Book, passes: int, limit: int, count: int, bits: Words) -> int:
-    """Use Alice's answers to ``count`` searches, and begin the next; -1 for a contradiction.
-
-    Returns:
-        How many searches go on in ``book.searches``; their questions are in ``book.questions``.
-    """
-    kept, ended = _halve(book, count, bits)
-    spots = _correct(book, passes, ended)
+@part
+def step(book: Book, frame: int, passes: int, limit: int, count: int, bits: Words) -> int:
+    """Use Alice's answers to the questions of a frame; return how many come next, or -1."""
+    kept, ended = _halve(book, frame, count, bits)
+    spots = _correct(book, frame, passes, ended)
     if spots < 0:
         return -1
-    count = _begin_all(book, passes, limit, spots, _prune(book, kept))
-    for i in range(count):
-        number, frame, _, low, high = _unpack(book.searches[i])
-        if high - low < 2:
-            return -1  # a block of one place whose parity was known, but changed
-        book.questions[i] = (number << 27) | (frame << 16) | ((low + high) >> 1)
-    return count
+    count = _prune(book, frame, kept) if ended else kept
+    return begin(book, frame, passes, limit, spots, count)
