@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Lock
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from e91.distillation.cascade_plan import MOST_PASSES, Counts, Places, Plan, Questions, Words
 
 _T = TypeVar("_T")
+_SAME_BOOK = 2048  # places by which frames may differ and share a book
 _LOGGED_QUESTIONS = 2**14  # of a frame in a stretch, for a start: a log grows when it is full
 
 KNOWN, VALUE, FIXED, ODD = 0, 1, 2, 3
@@ -108,8 +111,10 @@ def open_book(words: Words, plan: Plan) -> Iterator[Book]:
 
     What it holds about a pass is undefined until `open_pass` of a route.
     """
-    kind = (plan.lanes, plan.places, plan.side_by_side, len(words))
-    with _BOOKS.lend(kind, lambda: _new_book(plan, len(words))) as book:
+    groups, roomy = len(words), _roomy(plan)
+    kind = (plan.lanes, roomy.places, plan.side_by_side, groups)
+    with _BOOKS.lend(kind, lambda: _pools(_shapes(roomy, groups))) as pools:
+        book = Book(**_cut(pools, _shapes(plan, groups)))
         book.words[:] = words
         yield book
 
@@ -117,9 +122,10 @@ def open_book(words: Words, plan: Plan) -> Iterator[Book]:
 @contextmanager
 def open_table(groups: int, plan: Plan) -> Iterator[Words]:
     """Lend room for the parities before each place: as `Book.table`, its content undefined."""
-    shape = (MOST_PASSES, groups * plan.lanes, plan.row)
-    with _TABLES.lend(shape, lambda: np.empty(shape, np.uint64)) as table:
-        yield table
+    roomy = _roomy(plan)
+    kind = (plan.lanes, roomy.places, groups)
+    with _TABLES.lend(kind, lambda: _pools(_shapes(roomy, groups, "table"))) as pools:
+        yield _cut(pools, _shapes(plan, groups, "table"))["table"]
 
 
 @contextmanager
@@ -131,25 +137,50 @@ def open_log(book: Book) -> Iterator[Log]:
         yield log
 
 
-def _new_book(plan: Plan, groups: int) -> Book:
+_Shapes = dict[str, tuple[tuple[int, ...], Any]]
+
+
+def _shapes(plan: Plan, groups: int, *only: str) -> _Shapes:
+    """Return shape and type of the arrays of a book, or of some of them."""
     # Arrays are as long as they could ever have to be: the system gives only what is used.
     frames, row = groups * plan.lanes, plan.row
     # Every block under search has two places or more; later passes search few at a time.
     room = plan.places // 2 + MOST_PASSES * plan.side_by_side
-    return Book(
-        marks=np.empty((MOST_PASSES, frames, row, 4), np.uint64),
-        waiting=np.empty((frames, MOST_PASSES), np.int32),
-        busy=np.empty((frames, MOST_PASSES), np.int32),
-        cursor=np.empty((frames, MOST_PASSES), np.int32),
-        orders=np.empty((MOST_PASSES, plan.places), np.uint16),
-        places=np.empty((MOST_PASSES, plan.places), np.uint16),
-        words=np.empty((groups, plan.places), np.uint64),
-        table=np.empty((MOST_PASSES, frames, row), np.uint64),
-        searches=np.empty((frames, room), np.uint64),
-        found=np.empty(room, np.uint64),
-        touched=np.empty(room, np.uint64),
-        questions=np.empty(frames * room, np.uint32),
-    )
+    shapes: _Shapes = {
+        "marks": ((MOST_PASSES, frames, row, 4), np.uint64),
+        "waiting": ((frames, MOST_PASSES), np.int32),
+        "busy": ((frames, MOST_PASSES), np.int32),
+        "cursor": ((frames, MOST_PASSES), np.int32),
+        "orders": ((MOST_PASSES, plan.places), np.uint16),
+        "places": ((MOST_PASSES, plan.places), np.uint16),
+        "words": ((groups, plan.places), np.uint64),
+        "table": ((MOST_PASSES, frames, row), np.uint64),
+        "searches": ((frames, room), np.uint64),
+        "found": ((room,), np.uint64),
+        "touched": ((room,), np.uint64),
+        "questions": ((frames * room,), np.uint32),
+    }
+    return {name: shapes[name] for name in only or shapes}
+
+
+def _roomy(plan: Plan) -> Plan:
+    """Return the plan of the longest frames that share one book with those of ``plan``.
+
+    Keys of one run differ by a few bits; arrays of their very sizes would be made anew for each,
+    and memory would creep.
+    """
+    return replace(plan, places=-(-plan.places // _SAME_BOOK) * _SAME_BOOK)
+
+
+def _pools(shapes: _Shapes) -> dict[str, NDArray[Any]]:
+    return {name: np.empty(math.prod(shape), kind) for name, (shape, kind) in shapes.items()}
+
+
+def _cut(pools: dict[str, NDArray[Any]], shapes: _Shapes) -> dict[str, NDArray[Any]]:
+    """Return the beginnings of the pools as contiguous arrays of these shapes."""
+    return {
+        name: pools[name][: math.prod(shape)].reshape(shape) for name, (shape, _) in shapes.items()
+    }
 
 
 def _new_log(frames: int) -> Log:
@@ -189,6 +220,6 @@ class _Shelf(Generic[_T]):
                 self._kept = [*self._kept, (kind, lent)][-self._room :]
 
 
-_BOOKS: _Shelf[Book] = _Shelf(room=2)
-_TABLES: _Shelf[Words] = _Shelf(room=2)
+_BOOKS: _Shelf[dict[str, NDArray[Any]]] = _Shelf(room=2)
+_TABLES: _Shelf[dict[str, NDArray[Any]]] = _Shelf(room=2)
 _LOGS: _Shelf[Log] = _Shelf(room=2)

@@ -161,7 +161,7 @@ def rank(keys: Places, order: Places, place: Places) -> None:
     place[order] = np.arange(len(keys), dtype=np.uint16)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def shuffle(
     seed: bytes,
     number: int,
