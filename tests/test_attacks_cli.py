@@ -132,3 +132,9 @@ def test_bad_attack_is_one_sentence_and_status_two(status, name):
     assert (code, out) == (2, "")
     assert complaint.startswith("e91: ")
     assert complaint.count("\n") == 1
+
+
+def test_expected_values_of_coincidences_are_said_to_be_that_where_losses_are_kept(status):
+    line = "Expected are the values of coincidences"
+    assert line in status("attack", "run", "gisin", *RUN, "--security", "device-independent")[1]
+    assert line not in status("attack", "run", "gisin", *RUN)[1]

@@ -174,6 +174,9 @@ def _text(report: AttackReport) -> str:
     lines = [str(session), "", f"Attack {found.name}{strength}: {found.summary}", ""]
     lines.append(f"  {'':<26}{'this session':>14}{'expected':>14}")
     lines += [f"  {name:<26}{_number(seen):>14}{_number(told):>14}" for name, seen, told in rows]
+    kept = session.policy.security is SecurityModel.DEVICE_INDEPENDENT
+    if kept and min(expected.efficiencies) < 1:
+        lines.append("  Expected are the values of coincidences; this session keeps lost photons.")
     lines += ["", *(f"  Not true here: {broken.value}." for broken in report.broken)]
     if report.broken and session.abort is None:
         lines.append("  The key above is not secret: it rests on what is not true.")
