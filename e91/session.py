@@ -54,8 +54,8 @@ def run(
     Examples:
         >>> from e91.devices.exact import exact_device
         >>> report = run(exact_device(visibility=0.97, seed=1), rounds=100_000, seed=2)
-        >>> report.abort is None, report.chsh.lower_bound > 2, report.key
-        (True, True, SecretKey(9102 bits))
+        >>> report.abort is None, report.chsh.lower_bound > 2, len(report.key) > 8_000
+        (True, True, True)
     """
     started = time.perf_counter()
     settings = settings_of(device, settings)
