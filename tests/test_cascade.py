@@ -862,3 +862,12 @@ def test_packed_key_of_wrong_shape_is_refused(party):
             permutation_seed=SEED,
             channel=Channel(),
         )
+
+
+def test_short_key_compiles_nothing_where_nothing_is_compiled_yet(tmp_path, monkeypatch):
+    monkeypatch.setattr(cascade_route, "__file__", str(tmp_path / "cascade_route.py"))
+    assert cascade_route.route_for(200_000) == numpy_route()
+    assert cascade_route.route_for(10**6) == fastest_route()
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "cascade_search_kernels.x.nbi").touch()
+    assert cascade_route.route_for(200_000) == fastest_route()

@@ -16,6 +16,9 @@ from e91.distillation import toeplitz_fourier
 from e91.model.bits import Bits
 from e91.model.records import Release, VerifiedKey
 
+# Below so many bits of key and output a Fourier transform takes less time than loading numba.
+_WORTH_LOADING = 400_000
+
 
 def amplify(key: VerifiedKey, release: Release, seed: Bits) -> Bits:
     """Hash a verified and released key to its secret bits, all packed.
@@ -185,7 +188,8 @@ def toeplitz_hash_packed(key: Bits, count: int, *, length: int, seed: Bits) -> B
     _check_packed("seed", seed, max(count + length - 1, 0))
     if length == 0 or count == 0:
         return np.zeros(-(-length // 8), np.uint8)
-    hashed = _route()(key, count, length=length, seed=seed)
+    route = _by_fourier if count + length < _WORTH_LOADING else _route()
+    hashed = route(key, count, length=length, seed=seed)
     hashed[-1] &= 0xFF << -length % 8 & 0xFF
     return hashed
 

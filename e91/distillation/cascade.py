@@ -41,7 +41,7 @@ from e91.distillation.cascade_ferry import converse
 from e91.distillation.cascade_messages import SEED_BYTES
 from e91.distillation.cascade_parties import correct, respond
 from e91.distillation.cascade_plan import Words
-from e91.distillation.cascade_route import Route, fastest_route
+from e91.distillation.cascade_route import Route, route_for
 from e91.model.bits import Bits
 from e91.model.messages import Channel, Message, honest_transmission
 from e91.model.records import ReconciledKey, SiftedKey
@@ -116,7 +116,7 @@ def reconcile_packed(
         error_rate: As for `reconcile`.
         permutation_seed: As for `reconcile`.
         channel: As for `reconcile`.
-        route: Implementation of the inner loops; the fastest by default.
+        route: Implementation of the inner loops; `route_for` the key by default.
 
     Returns:
         Bob's key after correction, in the same form.
@@ -131,7 +131,7 @@ def reconcile_packed(
         ...                  channel=Channel())
         array([6], dtype=uint64)
     """
-    chosen = route or fastest_route()
+    chosen = route or route_for(bits)
     bob = correct(
         bob_words, bits=bits, error_rate=error_rate, permutation_seed=permutation_seed, route=chosen
     )

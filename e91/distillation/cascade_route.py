@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from e91.distillation.cascade_book import Book, Log
 from e91.distillation.cascade_plan import Edges, Places, Questions, Words, rank
+
+_WORTH_COMPILING = 500_000  # bits, which NumPy corrects in a second or two
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,19 @@ def fastest_route() -> Route:
         return numpy_route()
     disabled = config.DISABLE_JIT  # type: ignore[attr-defined]
     return numpy_route() if disabled else compiled_route()
+
+
+def route_for(bits: int) -> Route:
+    """Return the fastest route for a key, but compile nothing for a short one.
+
+    Where the kernels have not been compiled yet, that takes longer than a key of a small session by
+    NumPy.
+
+    Args:
+        bits: Length of the key.
+    """
+    compiled = any((Path(__file__).parent / "__pycache__").glob("cascade_search_kernels*.nbi"))
+    return fastest_route() if compiled or bits >= _WORTH_COMPILING else numpy_route()
 
 
 def numpy_route() -> Route:
