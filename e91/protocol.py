@@ -24,7 +24,7 @@ from e91.model.messages import Channel, Message, Party
 from e91.model.policy import Policy, Reconciler, SecurityModel
 from e91.model.records import DetectionRecord, Leak, ReconciledKey, Release, VerifiedKey
 from e91.model.settings import Settings
-from e91.verdict import Verdict, judge
+from e91.verdict import Verdict, judge, verdict_of
 
 NOTHING_YET = Evidence(((0,) * 4,) * 4, (), ())
 """The evidence before the first announcement."""
@@ -112,7 +112,7 @@ def conclude(
             keys = reconcile(alice, bob, policy=policy, entropy=entropy, channel=channel)
             verified = verify(*keys, entropy=entropy, channel=channel)
             leak = Leak(*map(channel.disclosed_by, Party))
-            verdict = judge(alice.evidence, settings=settings, policy=policy, leak=leak)
+            verdict = verdict_of(alice.evidence, settings=settings, policy=policy, leak=leak)
             if verified is None:
                 verdict = replace(verdict, abort=Abort.KEYS_DIFFER)
             elif verdict.abort is None and verdict.length is not None:
