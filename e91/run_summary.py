@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from e91.bell import chsh
 from e91.model.errors import Abort
 from e91.model.evidence import Evidence, Sample
 from e91.model.policy import Policy
+from e91.model.records import ChshEstimate, QberEstimate
 from e91.model.settings import Settings
 from e91.report import SessionReport
+from e91.verdict import qber_estimate
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class RunSummary:
         leaked_by_alice: Of these, Alice's.
         authentication_bits: Pre-shared key bits that were consumed.
         secret_bits: Net secret bits of the released blocks.
+        seconds: Time that the blocks took, all threads together.
     """
 
     settings: Settings
@@ -46,6 +49,7 @@ class RunSummary:
     leaked_by_alice: int = 0
     authentication_bits: int = 0
     secret_bits: int = 0
+    seconds: float = 0.0
 
     def add(self, report: SessionReport) -> RunSummary:
         """Return the summary with one block more.
@@ -68,6 +72,7 @@ class RunSummary:
             leaked_by_alice=self.leaked_by_alice + report.leak.alice,
             authentication_bits=self.authentication_bits + report.authentication_bits,
             secret_bits=self.secret_bits + report.secret_bits,
+            seconds=self.seconds + report.seconds,
         )
 
     @property
@@ -80,27 +85,24 @@ class RunSummary:
         """Failure probability of all released keys together, at most."""
         return self.policy.epsilon * self.released
 
-    def chsh(self) -> tuple[float, float] | None:
-        """Return S of all blocks together and its standard error; None if a pair never occurred."""
-        sizes = [sum(counts) for counts in self.evidence.tests]
-        if not sizes or min(sizes) == 0:
-            return None
-        pairs = zip(self.evidence.same, self.evidence.different, sizes, strict=True)
-        values = [(same - different) / size for same, different, size in pairs]
-        signs = [sign for _, sign in self.settings.chsh_pairs]
-        variance = math.fsum((1 - e * e) / n for e, n in zip(values, sizes, strict=True))
-        return math.fsum(s * e for s, e in zip(signs, values, strict=True)), math.sqrt(variance)
+    @property
+    def chsh(self) -> ChshEstimate:
+        """The Bell test of all blocks together, its bound at the policy's epsilon."""
+        return chsh.estimate(
+            self.evidence.same,
+            self.evidence.different,
+            settings=self.settings,
+            epsilon=self.policy.epsilon,
+        )
 
     @property
-    def qber(self) -> float | None:
-        """Error rate of all revealed key rounds; None if there is none."""
-        if self.evidence.sample_size == 0:
-            return None
-        return self.evidence.sample_errors / self.evidence.sample_size
+    def qber(self) -> QberEstimate:
+        """The error estimate of all blocks together, its bound at the policy's epsilon."""
+        return qber_estimate(self.evidence, epsilon=self.policy.epsilon)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the public contents as plain values, ready for JSON; no key bits."""
-        found = self.chsh()
+        qber = self.qber
         reason = self.aborts[0][0] if self.aborts and not self.released else None
         return {
             "rounds": self.rounds,
@@ -113,12 +115,12 @@ class RunSummary:
             "theorem": self.policy.proof.value,
             "epsilon": self.epsilon,
             "seed": self.seed,
-            "chsh": {
-                "value": found[0] if found else None,
-                "standard_error": found[1] if found else None,
-                "rounds": self.evidence.test_size,
+            "chsh": vars(self.chsh),
+            "qber": {
+                "rate": qber.rate,
+                "upper_bound": qber.upper_bound,
+                "revealed": qber.revealed,
             },
-            "qber": {"rate": self.qber, "revealed": self.evidence.sample_size},
             "sifted_bits": self.evidence.key_size + self.evidence.sample_size,
             "leaked_bits": self.leaked_bits,
             "leaked_by_alice": self.leaked_by_alice,
@@ -126,12 +128,13 @@ class RunSummary:
             "secret_bits": self.secret_bits,
             "abort": reason,
             "reason": Abort[reason].value if reason else None,
+            "seconds": round(self.seconds, 3),
         }
 
     def __str__(self) -> str:
-        found, aborts = self.chsh(), dict(self.aborts)
-        value = "-" if found is None else f"{found[0]:.5f} ± {found[1]:.5f}"
-        rate = "-" if self.qber is None else f"{self.qber:.3%}"
+        found, error_rate, aborts = self.chsh, self.qber.rate, dict(self.aborts)
+        value = "-" if found.value is None else f"{found.value:.5f} ± {found.standard_error:.5f}"
+        rate = "-" if error_rate is None else f"{error_rate:.3%}"
         rows = {
             "device": self.device,
             "pairs sent": f"{self.rounds:,} in {self.blocks:,} blocks",

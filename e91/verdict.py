@@ -86,7 +86,7 @@ def verdict_of(
     found = chsh.estimate(
         evidence.same, evidence.different, settings=settings, epsilon=policy.epsilon
     )
-    qber = _qber(evidence, policy.epsilon)
+    qber = qber_estimate(evidence, epsilon=policy.epsilon)
     if found.value is None or qber.rate is None or evidence.key_size == 0:
         return Verdict(evidence, found, qber, abort=Abort.TOO_FEW_ROUNDS)
     length = theorems.secret_bits(theorems.Case(evidence, settings, policy, found, qber, leak))
@@ -136,7 +136,8 @@ def check_policy(rounds: int, *, settings: Settings, policy: Policy) -> None:
         )
 
 
-def _qber(evidence: Evidence, epsilon: float) -> QberEstimate:
+def qber_estimate(evidence: Evidence, *, epsilon: float) -> QberEstimate:
+    """Return the error rate of the sample, and a bound on that of the bits that stayed secret."""
     errors, revealed = evidence.sample_errors, evidence.sample_size
     bound = 1.0
     if revealed and evidence.key_size:

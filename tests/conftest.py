@@ -1,9 +1,28 @@
-"""Hypothesis: no deadline on a shared machine, and the same examples at every run of the checks."""
+"""Hypothesis without deadlines and, in the checks, with the same examples; the command line."""
 
 import os
 
+import pytest
 from hypothesis import settings
+
+from e91 import cli
 
 settings.register_profile("explore", deadline=None)
 settings.register_profile("checks", deadline=None, derandomize=True)
 settings.load_profile("checks" if os.environ.get("CI") else "explore")
+
+
+@pytest.fixture
+def status(capsys):
+    """Run the command line in this process; return its status, output and complaint."""
+
+    def call(*arguments):
+        code = 0
+        try:
+            cli.main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = end.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call

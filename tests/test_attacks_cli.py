@@ -4,24 +4,9 @@ import json
 
 import pytest
 
-from e91 import cli
 from e91.attacks import ATTACKS
 
 RUN = ["--rounds", "30000", "--seed", "1"]
-
-
-@pytest.fixture
-def status(capsys):
-    def call(*arguments):
-        code = 0
-        try:
-            cli.main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = end.code
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
 
 
 def settings_of(name):

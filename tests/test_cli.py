@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from e91 import cli
-
 ROUNDS = ["--device", "exact", "--rounds", "100000", "--seed", "1"]
 PLAIN = bytes(range(256)) + "Grüße, 量子\n".encode()
 
@@ -22,22 +20,6 @@ def e91(*arguments, timeout=60, **options):
     command = [sys.executable, "-m", "e91", *map(str, arguments)]
     captured = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     return subprocess.run(command, timeout=timeout, check=False, **captured)
-
-
-@pytest.fixture
-def status(capsys):
-    """Run the command line in this process; return its status, output and complaint."""
-
-    def call(*arguments):
-        code = 0
-        try:
-            cli.main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = end.code
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
 
 
 @pytest.fixture
@@ -346,6 +328,10 @@ def test_long_run_saves_every_released_block(status, tmp_path):
     assert found["rounds"] == 60_000_000
     assert abs(found["chsh"]["value"] - 0.97 * 8**0.5) < 6 * found["chsh"]["standard_error"]
     assert found["epsilon"] == pytest.approx(15e-10)
+    assert 2.73 < found["chsh"]["lower_bound"] < found["chsh"]["value"]
+    assert found["chsh"]["p_value"] < 1e-300
+    assert found["qber"]["rate"] < found["qber"]["upper_bound"] < 0.017
+    assert found["seconds"] > 0
     folders = sorted((tmp_path / "blocks").iterdir())
     assert [folder.name for folder in folders] == [f"block-{n:06d}" for n in range(15)]
     assert {file.name for file in folders[0].iterdir()} == {"alice.key", "bob.key", "report.json"}
