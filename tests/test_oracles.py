@@ -13,10 +13,11 @@ from born_rule import correlator
 from e91_circuits import bell_pair, intercept_resend, intercept_resend_along
 from scipy.optimize import brentq, minimize
 
+from e91.attacks import Scene, attack_named, closed_forms
 from e91.bell.correlators import chsh
 from e91.bell.p_values import hoeffding_p_value, local_bound, p_value
 from e91.devices.exact import ExactDevice, exact_device, exact_device_of
-from e91.model.settings import BBM92, EKERT
+from e91.model.settings import BBM92, EKERT, Settings
 from e91.security.device_dependent import (
     Block,
     bbm92_rate,
@@ -149,6 +150,35 @@ def satellite_block(function: Callable[..., object]) -> float:
     return found.balance
 
 
+def s_max_of_dephasing(dephasing: float) -> float:
+    """S at the best angles for a dephased pair, Bob's at +- atan(1 - 2 p) from Alice's Z."""
+    turn = math.atan(1 - 2 * dephasing)
+    best = Settings(
+        "best",
+        alice_angles=(0.0, math.pi / 2),
+        bob_angles=(turn, -turn),
+        chsh_pairs=(((0, 0), 1), ((0, 1), 1), ((1, 0), 1), ((1, 1), -1)),
+    )
+    device = exact_device(settings=best, dephasing=dephasing)
+    return sum(float(sign * correlator(device.table[pair])) for pair, sign in best.chsh_pairs)
+
+
+def lhv_chsh(efficiency: float) -> float:
+    return closed_forms.detection_loophole(Scene(efficiency)).chsh
+
+
+def probe_information(overlap: float) -> float:
+    return closed_forms.probe(Scene(overlap)).information
+
+
+def time_shift_information(ratio: float) -> float:
+    return closed_forms.time_shift(Scene(ratio)).information
+
+
+def leak_chsh(probability: float) -> float:
+    return closed_forms.setting_leak(Scene(probability)).chsh
+
+
 # --- the table ------------------------------------------------------------------------------------
 
 DENSITY = "closed form and density matrix"
@@ -170,6 +200,7 @@ STATISTICS = [
     ),
     Oracle("S05", largest_qber_of_werner, {"visibility": 0.9}, 0.05, 1e-9, DENSITY),
     Oracle("S06", s_of_dephasing, {"dephasing": 0.1}, 2.5455844122715705, 1e-9, DENSITY),
+    Oracle("S07", s_max_of_dephasing, {"dephasing": 0.1}, 2.5612496949731387, 1e-9, DENSITY),
     Oracle(
         "S09",
         standard_error,
@@ -220,6 +251,19 @@ ATTACKS = [
     ),
     Oracle("A05", qber_of_interception, {"fraction": 1.0, "basis": "z"}, 0.0, 1e-12, "Eve is in Z"),
     Oracle("A06", s_of_probe, {"overlap": 0.8}, 2.5455844122715705, 1e-9, "sqrt(2) (1 + c)"),
+    Oracle("A07", probe_information, {"overlap": 0.8}, 0.4689955935892811, 1e-9, "h((1 + c) / 2)"),
+    Oracle("A09", time_shift_information, {"ratio": 4.0}, 0.2780719051126377, 1e-9, "1 - h(0.8)"),
+    Oracle("A10", leak_chsh, {"probability": 0.2071}, 2.4142, 1e-9, "2 + 2 m"),
+    Oracle("L01", lhv_chsh, {"efficiency": 0.75}, 10 / 3, 1e-6, "linear program: 4 / eta - 2"),
+    Oracle("L03", lhv_chsh, {"efficiency": 2 / 3}, 4.0, 1e-9, "linear program: 4 / eta - 2"),
+    Oracle(
+        "L04",
+        lambda: attack_named("gisin").high,
+        {},
+        0.7779690592966855,
+        1e-9,
+        "planar local model: 4 / (pi + 2), and Monte Carlo",
+    ),
 ]
 
 RATES = [
