@@ -30,7 +30,7 @@ from e91.bell.alarm_streams import NEVER, Delays, detection_delays, watch_stream
 from e91.model.evidence import Evidence, Sample
 from e91.model.policy import Policy
 from e91.model.settings import EKERT
-from e91.plots_power import delay_figure, power_figure
+from e91.plots.power import delay_figure, power_figure
 from e91.power import (
     PowerCurves,
     declared_test_power,
