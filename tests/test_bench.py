@@ -13,7 +13,13 @@ from e91 import cli
 from e91.bench import stages as bench_stages
 from e91.bench import timing
 from e91.bench.machine import headed, machine, whole_process
-from e91.bench.peers import belief_propagation, faster, one_piece, randextract
+from e91.bench.peers import (
+    belief_propagation,
+    faster,
+    one_piece,
+    randextract,
+    tno_cascade,
+)
 from e91.bench.stages import FULL, QUICK, Effort, stages
 from e91.bench.table import aligned
 from e91.bench.timing import Peer, Row, Stage, Timing, rows_of, shared_out, timed
@@ -26,6 +32,7 @@ from e91.devices.peers import (
     attacked_circuits,
     attacked_sampler,
 )
+from e91.model.records import SiftedKey
 
 TINY = Effort(2, 900, 3, 10_000, 2_000, 1_000, 2, 2**18, 100_000, 1)
 CONTRACT = {"stage", "size", "seconds", "rate", "unit", "peer", "ratio"}
@@ -214,11 +221,16 @@ def test_stages_count_the_work_of_every_thread(threads):
 
 
 def test_packages_that_are_missing_are_named_by_the_stages(without):
-    without("randextract", "ldpc", "ldpc.bp_decoder")
+    tno = "tno.quantum.communication.qkd_key_rate.classical"
+    without("randextract", "ldpc", "ldpc.bp_decoder", tno)
     found = list(stages(TINY, threads=1))
     remarks = {row.peer: row.remark for stage in found[2:4] for row in rows_of(stage)}
     assert remarks.pop("SciPy, one FFT") == ""
-    assert sorted(remarks) == ["ldpc, BpDecoder, 5G codes", "randextract"]
+    assert sorted(remarks) == [
+        "TNO qkd_key_rate, Cascade",
+        "ldpc, BpDecoder, 5G codes",
+        "randextract",
+    ]
     assert all(remark.endswith("is not installed") for remark in remarks.values())
     assert "ldpc" in remarks["ldpc, BpDecoder, 5G codes"]
 
@@ -246,6 +258,18 @@ def test_randextract_hashes_as_the_definition_says():
 
 def test_belief_propagation_takes_the_whole_key():
     assert belief_propagation(*noisy_keys(1_000, seed=1), error_rate=0.02) == 1_000
+
+
+def test_cascade_of_the_peer_takes_the_whole_key_and_leaves_no_error():
+    keys = noisy_keys(10_000, seed=1)
+    assert keys[0].bits.tolist() != keys[1].bits.tolist()
+    assert tno_cascade(*keys, error_rate=0.02) == 10_000
+
+
+def test_peer_that_leaves_errors_is_not_timed():
+    with pytest.raises(RuntimeError, match="must end equal"):
+        # Two errors a block: every block that is asked for has an even number of them.
+        tno_cascade(SiftedKey(np.zeros(64, int)), SiftedKey(np.ones(64, int)), error_rate=0.02)
 
 
 def test_timed_keys_differ_in_two_percent():
@@ -307,7 +331,7 @@ def bench(monkeypatch, capsys):
 
 def test_command_prints_a_list_in_the_contract(bench):
     rows = json.loads(bench("--quick", "--json"))
-    assert [row["peer"] is None for row in rows] == [False] * 3
+    assert [row["peer"] is None for row in rows] == [False] * 4
     assert all(CONTRACT | {"commit", "machine", "packages", "python"} <= set(row) for row in rows)
     assert all(row["ratio"] > 0 or row["remark"] for row in rows)
 
@@ -317,7 +341,7 @@ def test_command_prints_the_machine_and_the_table(bench):
     assert "Python" in lines[0]
     assert "commit" in lines[1]
     assert lines[2].startswith("| stage")
-    assert len(lines) == 2 + 2 + 3
+    assert len(lines) == 2 + 2 + 4
 
 
 @pytest.mark.parametrize(("options", "effort"), [((), FULL), (("--quick",), QUICK)])

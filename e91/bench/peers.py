@@ -14,6 +14,11 @@ from e91.model.bits import Bits
 from e91.model.messages import Channel
 from e91.model.records import SiftedKey
 
+# The settings of the example in TNO's documentation.
+_PASSES = 8
+_SAMPLING_FRACTION = 0.34
+_PERMUTATION_SEED = 42
+
 
 def faster(work: Callable[[int], int], *, threads: int) -> Work:
     """Return ``work`` on one thread or shared out to ``threads``, whichever is faster here.
@@ -80,4 +85,33 @@ def belief_propagation(alice: SiftedKey, bob: SiftedKey, *, error_rate: float) -
         permutation_seed=bytes(ldpc.SEED_BYTES),
         channel=Channel(),
     )
+    return len(alice)
+
+
+def tno_cascade(alice: SiftedKey, bob: SiftedKey, *, error_rate: float) -> int:
+    """Reconcile keys with TNO's Cascade, eight passes as in its example; return their bits.
+
+    Raises:
+        ModuleNotFoundError: The package ``tno.quantum.communication.qkd_key_rate`` is missing.
+        RuntimeError: It left errors.
+    """
+    classical = "tno.quantum.communication.qkd_key_rate.classical"
+    words, cascade = import_module(classical), import_module(f"{classical}.cascade")
+    permutations = words.Permutations.random_permutation(
+        number_of_passes=_PASSES, message_size=len(alice), random_state=_PERMUTATION_SEED
+    )
+    strategy = words.ParityStrategy(
+        error_rate=error_rate, sampling_fraction=_SAMPLING_FRACTION, number_of_passes=_PASSES
+    )
+    sender = cascade.CascadeSender(
+        message=words.Message(alice.bits.tolist()), permutations=permutations
+    )
+    receiver = cascade.CascadeReceiver(
+        message=words.Message(bob.bits.tolist()),
+        permutations=permutations,
+        parity_strategy=strategy,
+    )
+    summary = cascade.CascadeCorrector(alice=sender, bob=receiver).correct_errors()
+    if summary.output_error:
+        raise RuntimeError(f"Keys must end equal, but {summary.output_error:.2%} are wrong.")
     return len(alice)

@@ -9,7 +9,13 @@ from functools import partial
 import numpy as np
 
 from e91.bench.machine import whole_process
-from e91.bench.peers import belief_propagation, faster, one_piece, randextract
+from e91.bench.peers import (
+    belief_propagation,
+    faster,
+    one_piece,
+    randextract,
+    tno_cascade,
+)
 from e91.bench.timing import Peer, Stage, Work, shared_out
 from e91.bench.work import (
     ERROR_RATE,
@@ -42,7 +48,7 @@ class Effort:
         aer_rounds: Rounds of the nine Aer circuits.
         pairs: Pairs with an Aer circuit each.
         key_bits: Length of the keys that Cascade reconciles.
-        peer_key_bits: Length of the keys that belief propagation reconciles.
+        peer_key_bits: Length of the keys that its peers reconcile.
         hash_bits: Length of the hashed keys.
         sessions: Blocks of the whole runs.
         session_rounds: Rounds of each.
@@ -140,15 +146,16 @@ def reconciliation(effort: Effort, *, threads: int) -> Stage:
         keys = [noisy_keys(effort.key_bits, seed=thread) for thread in range(threads)]
         return shared_out(lambda thread: reconciled(*keys[thread], thread), threads=threads)
 
-    def decoder() -> Work:
+    def peer(reconcile: Callable[..., int]) -> Work:
         keys = [noisy_keys(effort.peer_key_bits, seed=thread) for thread in range(threads)]
+        return faster(
+            lambda thread: reconcile(*keys[thread], error_rate=ERROR_RATE), threads=threads
+        )
 
-        def work(thread: int) -> int:
-            return belief_propagation(*keys[thread], error_rate=ERROR_RATE)
-
-        return faster(work, threads=threads)
-
-    peers = (Peer("ldpc, BpDecoder, 5G codes", decoder),)
+    peers = (
+        Peer("ldpc, BpDecoder, 5G codes", partial(peer, belief_propagation)),
+        Peer("TNO qkd_key_rate, Cascade", partial(peer, tno_cascade)),
+    )
     size = f"{threads} keys of {effort.key_bits:,} bits"
     name = f"Cascade, QBER 2 %, both parties; {_threads(threads)}"
     return Stage(name, size, "bit", prepare, peers, effort.repeats)
