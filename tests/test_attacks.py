@@ -148,7 +148,7 @@ def test_collective_attack_has_its_closed_form_exactly(chsh):
 def assert_table(staged):
     """Compare every number of the closed form with the exact table of outcomes and notes."""
     settings, expected = staged.scene.settings, staged.expected
-    table = staged.device.answer.args[1]  # what the device draws from
+    table = staged.device.reading().table
     same = table[:, :, 0, 0] + table[:, :, 1, 1]
     products = 2 * same.sum(axis=2) - 1
     chsh = sum(sign * products[pair] for pair, sign in settings.chsh_pairs)
@@ -158,7 +158,7 @@ def assert_table(staged):
     guess = np.average([n.max(axis=0).sum() for n in noted], weights=weights)
     found = [chsh, qber, guess]
     wanted = [expected.chsh, expected.qber, expected.guess_rate]
-    information = staged.device.memory_information
+    information = staged.device.reading().memory_information
     if information is None:
         information = np.average([mutual_information(n) for n in noted], weights=weights)
     np.testing.assert_allclose([*found, information], [*wanted, expected.information], atol=1e-7)
@@ -344,6 +344,6 @@ def test_session_under_attack_does_not_tell_eve_from_the_settings_count():
 
 def test_joint_table_of_an_idle_eve_is_the_honest_one():
     staged = stage("intercept-resend", Scene(0.0, seed=1))
-    table = staged.device.answer.args[1]
+    table = staged.device.reading().table
     np.testing.assert_allclose(table.sum(axis=(2, 3, 4)), 1, atol=1e-12)
     np.testing.assert_allclose(table[:, :, :, :, 1:], 0, atol=1e-12)

@@ -77,7 +77,7 @@ def test_eve_knows_no_more_of_a_released_key_than_the_model_claims(name, model):
         for seed in range(SESSIONS // len(WEAK[name])):
             if name in REMEMBERING:
                 staged = stage(name, replace(scene, seed=seed))  # they know how old they are
-            staged.device.pages.clear()
+            staged.device.forget()
             report = run(staged.device, rounds=ROUNDS[model], policy=policy, seed=seed)
             if report.abort is None:
                 released += 1
@@ -93,7 +93,7 @@ def test_local_models_make_device_independent_keys_no_more_often_than_epsilon(na
     for strength in WEAK[name]:
         device = stage(name, Scene(strength, settings=BBM92, seed=12)).device
         for seed in range(LOCAL_SESSIONS // len(WEAK[name])):
-            device.pages.clear()
+            device.forget()
             report = run(device, rounds=3_000, policy=policy, seed=seed)
             keys += report.abort is None
             violations += report.chsh.lower_bound > 2

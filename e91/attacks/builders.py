@@ -9,14 +9,15 @@ from e91.attacks.scene import BASES, Scene
 
 if TYPE_CHECKING:
     from e91.devices.dishonest import LocalModel
+    from e91.devices.dishonest_channel import ChannelTap
     from e91.devices.dishonest_notes import TappedDevice
     from e91.model.bits import Device
 
-Build = Callable[[Scene], "TappedDevice"]
+Build = Callable[[Scene], "ChannelTap | TappedDevice"]
 """From the circumstances to a device with Eve in it."""
 
 
-def _in_circuits(scene: Scene, name: str, **options: Any) -> TappedDevice:
+def _in_circuits(scene: Scene, name: str, **options: Any) -> ChannelTap | TappedDevice:
     """Return a device with the circuit transformation ``name`` of Eve in it."""
     from e91.devices.dishonest_circuits import circuit_attack, tapped_device
 
@@ -32,29 +33,29 @@ def _in_circuits(scene: Scene, name: str, **options: Any) -> TappedDevice:
     )
 
 
-def intercept_resend(scene: Scene) -> TappedDevice:
+def intercept_resend(scene: Scene) -> ChannelTap | TappedDevice:
     """Eve on Bob's arm, with a notebook."""
     angles = BASES[scene.basis]
     return _in_circuits(scene, "intercept-resend", fraction=scene.strength, angles=angles)
 
 
-def cloner(scene: Scene) -> TappedDevice:
+def cloner(scene: Scene) -> ChannelTap | TappedDevice:
     """Eve on Bob's arm, with a quantum memory."""
     return _in_circuits(scene, "cloner", disturbance=scene.strength)
 
 
-def probe(scene: Scene) -> TappedDevice:
+def probe(scene: Scene) -> ChannelTap | TappedDevice:
     """Eve on Bob's arm, with one qubit; along the first key angle."""
     return _in_circuits(scene, "probe", overlap=scene.strength, angle=scene.key_angles[0])
 
 
-def separable(scene: Scene) -> TappedDevice:
+def separable(scene: Scene) -> ChannelTap | TappedDevice:
     """Eve at the source, with a notebook."""
     angles = scene.key_angles
     return _in_circuits(scene, "separable", fraction=scene.strength, angles=angles)
 
 
-def collective(scene: Scene) -> TappedDevice:
+def collective(scene: Scene) -> ChannelTap | TappedDevice:
     """Eve at the source and in Alice's analyser, with one qubit."""
     from e91.devices.dishonest_circuits import collective_analyser
 

@@ -15,6 +15,7 @@ from e91.model.policy import Policy, Theorem
 from e91.report import SessionReport
 
 if TYPE_CHECKING:
+    from e91.devices.dishonest_channel import ChannelTap
     from e91.devices.dishonest_notes import Knowledge, TappedDevice
 
 
@@ -32,7 +33,7 @@ class Staged:
 
     attack: Attack
     scene: Scene
-    device: TappedDevice
+    device: ChannelTap | TappedDevice
     transmission: Transmission = field(default=honest_transmission, repr=False)
     authentication_key: bytes | None = field(default=None, repr=False)
 

@@ -30,6 +30,8 @@ class Attack:
         build: How to make the device.
         settings: Names of the settings under which it exists; empty for all.
         has_photons: Whether noise other than visibility has something to act on.
+        is_channel: Whether Eve is a channel on the photons: then ``exact`` rounds come at the speed
+            of a device without her, by the session and by the block.
         breaks: Assumptions of theorems that are false under it.
     """
 
@@ -43,6 +45,7 @@ class Attack:
     build: Build
     settings: tuple[str, ...] = ()
     has_photons: bool = True
+    is_channel: bool = False
     breaks: tuple[Assumption, ...] = ()
 
     def check_strength(self, strength: float) -> None:
@@ -64,20 +67,20 @@ class Attack:
 _ALL = (
     Attack("intercept-resend", "Eve measures Bob's photons and resends what she found.",
            "fraction of the pairs", 0, 1, 1,
-           closed_forms.intercept_resend, builders.intercept_resend),
+           closed_forms.intercept_resend, builders.intercept_resend, is_channel=True),
     Attack("cloner", "Eve clones Bob's photons alike in all bases and keeps the clones.",
            "disturbance D, the error rate", 0, 0.5, 0.1,
-           closed_forms.cloner, builders.cloner),
+           closed_forms.cloner, builders.cloner, is_channel=True),
     Attack("probe", "Eve entangles a probe with Bob's photons along the key, and keeps it.",
            "overlap of the probe's two states", 0, 1, 0.5,
-           closed_forms.probe, builders.probe),
+           closed_forms.probe, builders.probe, is_channel=True),
     Attack("collective", "Eve builds source and analyser to know most of the key at a given S.",
            "S", 2, closed_forms.TSIRELSON, 2.5,
            closed_forms.collective, builders.collective, settings=("asymmetric",),
-           breaks=(Assumption.ANALYSERS,)),
+           is_channel=True, breaks=(Assumption.ANALYSERS,)),
     Attack("separable", "Eve's source sends pairs of equal photons without entanglement.",
            "fraction of the pairs", 0, 1, 1,
-           closed_forms.separable, builders.separable),
+           closed_forms.separable, builders.separable, is_channel=True),
     Attack("local", "The devices follow prepared answers; a Bell test sees it.",
            "S", 0, 2, 2,
            closed_forms.local, builders.local, has_photons=False,

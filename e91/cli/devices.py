@@ -46,43 +46,25 @@ def session_device(
     return make(settings=settings, seed=seed, **noise), {}
 
 
-def block_device(
-    *,
-    device: str,
-    attack: str | None,
-    strength: float | None,
-    basis: Any,
-    unauthenticated: bool,
-    settings: Settings,
-    seed: int | None,
-    **noise: float,
-) -> Any:
-    """Return a device for a run of blocks: honest, or tapped by intercept-resend as a channel."""
-    if attack is None or device == "aer":
-        return session_device(
-            device=device,
-            attack=attack,
-            strength=strength,
-            basis=basis,
-            unauthenticated=unauthenticated,
-            settings=settings,
-            rounds=1,
-            seed=seed,
-            **noise,
-        )[0]
-    if attack != "intercept-resend" or unauthenticated:
+def block_device(*, attack: str | None, unauthenticated: bool, **options: Any) -> Any:
+    """Return a device for a run of blocks, which must have a table of probabilities.
+
+    Args:
+        attack: Name of an attack, or None.
+        unauthenticated: Whether everybody knows the authentication key.
+        options: As for `session_device`.
+
+    Raises:
+        ValueError: The attack has no such table.
+    """
+    device, _ = session_device(rounds=1, attack=attack, unauthenticated=unauthenticated, **options)
+    if attack is not None and not hasattr(device, "sampler"):
+        from e91.attacks import ATTACKS
+
+        able = ", ".join(name for name, found in ATTACKS.items() if found.is_channel)
         raise ValueError(
-            f"A run of blocks must be honest or under `intercept-resend`, but is under `{attack}`: "
-            "run a session of at most 50,000,000 pairs."
+            f"A run of blocks must be honest or, with `--device exact`, under one of {able}, but "
+            f"is under `{attack}` with `--device {options['device']}`: run a session of at most "
+            "50,000,000 pairs."
         )
-    from functools import partial
-
-    from e91_circuits import intercept_resend
-
-    from e91.devices.exact import exact_device
-
-    fraction = 1.0 if strength is None else strength
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"`--strength` must lie in [0, 1], but is {fraction}.")
-    eve = partial(intercept_resend, fraction=fraction, basis=basis or "random")
-    return exact_device(settings=settings, attack=eve, seed=seed, **noise)
+    return device

@@ -1,13 +1,14 @@
 """Eve in the circuits: a device that keeps her notes, or reads her quantum memory.
 
-The same circuits serve two simulators.  ``exact`` draws whole rounds, Eve's part included, from
-the probabilities that Aer's density matrix gives; ``aer`` makes every round a shot.
+The same circuits serve two simulators.  ``exact`` draws rounds from the probabilities that Aer's
+density matrix gives, at the speed of a device without Eve, and her notes when they are read;
+``aer`` makes every round a shot, Eve's part included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from e91_circuits import (
     emit_collective,
     emit_separable,
     entangle_probe,
+    eve_qubits,
     intercept_and_note,
     measured_qubit,
     memory_information,
@@ -29,7 +31,9 @@ from qiskit.circuit import Clbit
 from qiskit_aer import AerSimulator
 
 from e91.devices.aer import SHOTS_PER_RUN
-from e91.devices.dishonest_notes import Answers, TappedDevice, random_stream
+from e91.devices.dishonest_channel import ChannelTap, Reading
+from e91.devices.dishonest_notes import Answers, TappedDevice, random_stream, stream_seed
+from e91.devices.exact import ExactDevice, outcome_table
 from e91.devices.source import (
     Analyser,
     Attack,
@@ -82,7 +86,7 @@ def tapped_device(
     turned: Callable[[float], float] | None = None,
     seed: int | None = None,
     **noise: float,
-) -> TappedDevice:
+) -> ChannelTap | TappedDevice:
     """Return an apparatus with Eve in it, whose notes can be read afterwards.
 
     Args:
@@ -101,7 +105,7 @@ def tapped_device(
         ValueError: A number leaves its range, or the attack leaves no register `eve`.
 
     Examples:
-        >>> from functools import partial
+        >>> from functools import cache, partial
         >>> from e91_circuits import clone
         >>> from e91.model.settings import BBM92
         >>> device = tapped_device(partial(clone, disturbance=0.1), settings=BBM92, seed=1)
@@ -110,19 +114,29 @@ def tapped_device(
         (True, 0.469)
     """
     source = noisy_pair(attack=attack, **noise)
+    eve_qubits(source)  # a source without her would be a device that knows nothing
     plain = _turned(misreading_analyser(readout_error), turned)
+    description = f"Eve in the circuits ({simulator}); {source.name}."
+    if simulator == "exact":
+        table = outcome_table(pair_circuits(source, settings=settings, analyser=plain))
+        generator = random_stream("pairs", seed)
+        photons = ExactDevice(settings, description, table, generator)
+        reading = cache(partial(_reading, source, plain, settings))
+        return ChannelTap(photons, description, reading, stream_seed("notes", seed))
     circuits = pair_circuits(source, settings=settings, analyser=partial(_read, plain))
     table = joint_table(circuits)
-    if simulator == "exact":
-        cells = _drawn(table, random_stream("pairs", seed))
-    else:
-        cells = partial(_shots, circuits, table.shape[-1], np.random.SeedSequence(seed))
+    cells = partial(_shots, circuits, table.shape[-1], np.random.SeedSequence(seed))
     return TappedDevice(
         settings=settings,
-        description=f"Eve in the circuits ({simulator}); {source.name}.",
+        description=description,
         answer=partial(_answer, cells, table),
         memory_information=_memory_information(source, plain, settings),
     )
+
+
+def _reading(source: QuantumCircuit, analyser: Analyser, settings: Settings) -> Reading:
+    circuits = pair_circuits(source, settings=settings, analyser=partial(_read, analyser))
+    return Reading(joint_table(circuits), _memory_information(source, analyser, settings))
 
 
 def _turned(analyser: Analyser, turned: Callable[[float], float] | None) -> Analyser:
@@ -206,22 +220,6 @@ def _answer(cells: Cells, table: NDArray[np.float64], x: Bits, y: Bits) -> Answe
     return Answers(
         (outcome >> 1).astype(np.uint8), (outcome & 1).astype(np.uint8), best[x, y, kind], kind
     )
-
-
-def _drawn(table: NDArray[np.float64], generator: np.random.Generator) -> Cells:
-    """Draw by one search in the cumulative probabilities of all pairs, laid end to end."""
-    size = table[0, 0].size
-    flat = table.reshape(-1, size)
-    edges = (flat.cumsum(axis=1) + np.arange(len(flat))[:, None]).ravel()[:-1]
-
-    def cells(x: Bits, y: Bits) -> NDArray[np.int64]:
-        pair = x.astype(np.int64) * table.shape[1] + y
-        place = np.searchsorted(edges, pair + generator.random(len(x)), side="right")
-        # Rounding of the sums may carry a draw over the end of its pair: 1 in 10^15.
-        found: NDArray[np.int64] = np.clip(place - pair * size, 0, size - 1)
-        return found
-
-    return cells
 
 
 def _shots(

@@ -8,7 +8,7 @@ settings for that, as they are announced before the key is made.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
@@ -111,15 +111,14 @@ class TappedDevice:
         self.pages.append(Notes(found.alice, found.bob, found.guess, found.kind, first, second))
         return found.alice, found.bob
 
+    def forget(self) -> None:
+        """Drop all pages."""
+        self.pages.clear()
+
     @property
     def notes(self) -> Notes:
         """Eve's notes of all rounds so far, in order."""
-        empty = np.zeros(0, np.uint8)
-        columns = (
-            np.concatenate([empty, *(getattr(page, part.name) for page in self.pages)])
-            for part in fields(Notes)
-        )
-        return Notes(*columns)
+        return joined(self.pages)
 
     @property
     def knowledge(self) -> Knowledge:
@@ -128,6 +127,16 @@ class TappedDevice:
         if self.memory_information is None or known.rounds == 0:
             return known
         return replace(known, information=self.memory_information)
+
+
+def joined(pages: Sequence[Notes]) -> Notes:
+    """Return the notes of all pages, in order, as one."""
+    empty = np.zeros(0, np.uint8)
+    columns = (
+        np.concatenate([empty, *(getattr(page, part.name) for page in pages)])
+        for part in fields(Notes)
+    )
+    return Notes(*columns)
 
 
 def knowledge(notes: Notes, *, settings: Settings) -> Knowledge:
@@ -203,13 +212,16 @@ def with_white_noise(device: TappedDevice, visibility: float, *, seed: int | Non
     return replace(device, answer=answer, description=description)
 
 
-def random_stream(name: str, seed: int | None) -> np.random.Generator:
-    """Return the physical randomness of one part of a device.
+def stream_seed(name: str, seed: int | None) -> np.random.SeedSequence:
+    """Return the root of the physical randomness of one part of a device.
 
     Args:
         name: Which part; parts of different names get independent streams from one seed.
-        seed: Not negative; None takes the stream from the operating system.
+        seed: Not negative; None takes the root from the operating system.
     """
-    if seed is None:
-        return np.random.default_rng()
-    return np.random.default_rng(np.random.SeedSequence((seed, *name.encode())))
+    return np.random.SeedSequence(None if seed is None else (seed, *name.encode()))
+
+
+def random_stream(name: str, seed: int | None) -> np.random.Generator:
+    """Return the generator with the root `stream_seed`; arguments as there."""
+    return np.random.default_rng(stream_seed(name, seed))

@@ -1,0 +1,89 @@
+"""What Eve costs in speed: ``python benchmarks/eavesdroppers.py``.
+
+Prints a Markdown table: rounds per second of devices with her as a channel, beside the same
+device without her and in turns with it, so that a busy machine slows both.  Once as a device
+(settings in, outcomes out), once as the generator of blocks that a stream uses, once with the
+session's sifting and Bell test on top.  The ratio is the median of the ratios of the turns.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from e91.attacks import ATTACKS, Scene, stage
+from e91.devices.exact import exact_device
+from e91.devices.rounds import BLOCK_ROUNDS
+from e91.model.settings import ASYMMETRIC
+from e91.session import run
+
+ROUNDS = 2**20
+TURNS = 15
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Time of one call."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def device_work(device: Any) -> Callable[[], object]:
+    """A million rounds by the device."""
+    generator = np.random.default_rng(1)
+    x = generator.integers(3, size=ROUNDS, dtype=np.uint8)
+    y = generator.integers(2, size=ROUNDS, dtype=np.uint8)
+
+    def work() -> None:
+        device(x, y)
+        if hasattr(device, "forget"):
+            device.forget()
+
+    return work
+
+
+def block_work(device: Any) -> Callable[[], object]:
+    """A million rounds in the blocks of a stream."""
+    sampler = device.sampler(ASYMMETRIC, protocol_key=bytes(32))
+    codes = np.empty(BLOCK_ROUNDS, np.uint8)
+    return lambda: [sampler.fill(codes, block=n) for n in range(ROUNDS // BLOCK_ROUNDS)]
+
+
+def session_work(device: Any) -> Callable[[], object]:
+    """A whole session that aborts or not, as it comes."""
+    return lambda: run(device, rounds=ROUNDS, settings=ASYMMETRIC, seed=1)
+
+
+def row(name: str, make: Callable[[Any], Callable[[], object]], *, strength: float) -> str:
+    """Time tapped and honest work in turns; one row of the table."""
+    scene = Scene(strength, settings=ASYMMETRIC, seed=1)
+    tapped = make(stage(name, scene).device)
+    honest = make(exact_device(settings=ASYMMETRIC, seed=1))
+    tapped(), honest()
+    turns = [(seconds(tapped), seconds(honest)) for _ in range(TURNS)]
+    with_eve, without = (
+        ROUNDS / statistics.median(times) / 1e6 for times in zip(*turns, strict=True)
+    )
+    ratio = statistics.median(honest / tapped for tapped, honest in turns)
+    kind = make.__name__.split("_")[0]
+    return f"| `{name}` | {kind} | {with_eve:.1f} | {without:.1f} | {ratio:.2f} |"
+
+
+def main() -> None:
+    """Print the table."""
+    print("| attack | as | M rounds/s with Eve | without | ratio |\n|---|---|---|---|---|")
+    # Strengths so weak that tapped and honest sessions both end with a key of the same length.
+    weak = {"intercept-resend": 1e-9, "cloner": 1e-9, "probe": 1 - 1e-9, "separable": 1e-9,
+            "collective": 2 * 2**0.5, "photon-number-splitting": 1e-9}  # fmt: skip
+    for name, attack in ATTACKS.items():
+        if attack.is_channel:
+            for make in (device_work, block_work, session_work):
+                print(row(name, make, strength=weak[name]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

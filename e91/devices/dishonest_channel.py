@@ -1,0 +1,164 @@
+"""Eve as a channel: rounds at the speed of an honest device, her notes drawn when they are read.
+
+The outcomes of a round have the probabilities ``P(a, b | x, y)``, whatever Eve did to get there,
+so a device with her on the line draws them from one table like a device without.  Her symbol is
+drawn afterwards from ``P(e | x, y, a, b)``, and only if somebody asks what she knows: the two
+draws together have the joint distribution, exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from e91.devices.dishonest_notes import Knowledge, Notes, joined, knowledge
+from e91.devices.exact import ExactDevice
+from e91.devices.rounds import RoundSampler
+from e91.model.bits import Bits
+from e91.model.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What Eve can read, beside outcomes that are drawn without her.
+
+    Attributes:
+        table: Exact probabilities ``table[x, y, a, b, e]`` of outcomes and Eve's symbol; float64,
+            each setting pair normalised.
+        memory_information: Holevo's bound, in bits per key bit, if Eve has a quantum memory.
+    """
+
+    table: NDArray[np.float64]
+    memory_information: float | None = None
+
+    @cached_property
+    def best(self) -> Bits:
+        """Eve's best guess of Alice's bit, ``best[x, y, e]``; she hears both settings."""
+        best: Bits = self.table.sum(axis=3).argmax(axis=2).astype(np.uint8)
+        return best
+
+    @cached_property
+    def edges(self) -> NDArray[np.float64]:
+        """Cumulative probabilities of e given (x, y, a, b), one cell after the other.
+
+        Cell number i fills [i, i + 1); one that never occurs has all its edges at its end.
+        """
+        cells = self.table.reshape(-1, self.table.shape[-1])
+        total = cells.sum(axis=1, keepdims=True)
+        shares = np.divide(cells, total, out=np.zeros_like(cells), where=total > 0)
+        edges: NDArray[np.float64] = shares.cumsum(axis=1) + np.arange(len(cells))[:, None]
+        return edges.ravel()
+
+    def symbols(self, cells: NDArray[np.int64], generator: np.random.Generator) -> Bits:
+        """Draw Eve's symbol for rounds of these cells, numbered as in `edges`."""
+        size = self.table.shape[-1]
+        place = np.searchsorted(self.edges, cells + generator.random(len(cells)), side="right")
+        # Rounding of the sums may carry a draw over the end of its cell: 1 in 10^15.
+        symbols: Bits = np.clip(place - cells * size, 0, size - 1).astype(np.uint8)
+        return symbols
+
+
+ChannelReading = Callable[[], Reading]
+"""Returns what Eve can read; computed at the first call, so that nobody pays who does not ask."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Page:
+    """The rounds of one call, and the randomness from which their notes will be drawn.
+
+    Attributes:
+        x: Alice's settings; uint8, shape (n,).
+        y: Bob's.
+        alice: Alice's outcomes.
+        bob: Bob's.
+        reading: What Eve can read.
+        randomness: Seeds the draw of the notes.
+    """
+
+    x: Bits
+    y: Bits
+    alice: Bits
+    bob: Bits
+    reading: ChannelReading
+    randomness: np.random.SeedSequence
+
+    @cached_property
+    def notes(self) -> Notes:
+        """Eve's notes of these rounds; drawn once."""
+        reading = self.reading()
+        pair = self.x.astype(np.int64) * reading.table.shape[1] + self.y
+        cells = 4 * pair + 2 * self.alice + self.bob
+        kind = reading.symbols(cells, np.random.default_rng(self.randomness))
+        guess = reading.best[self.x, self.y, kind]
+        return Notes(self.alice, self.bob, guess, kind, self.x, self.y)
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelTap:
+    """A device with Eve on the line as a channel.
+
+    To the protocol it is its `photons`, at their speed, for a session and for blocks of rounds
+    alike.  Blocks are drawn without pages: of a stream Eve's knowledge is not measured.
+
+    Attributes:
+        photons: The device that the parties see; Eve's effect is in its table.
+        description: One sentence for the report.
+        reading: What she can read.
+        randomness: Root of the draws of her notes; physical, like the outcomes'.
+        pages: The rounds of all calls so far, four bytes a round.
+        name: "tapped".
+    """
+
+    photons: ExactDevice
+    description: str
+    reading: ChannelReading = field(repr=False)
+    randomness: np.random.SeedSequence = field(repr=False)
+    pages: list[Page] = field(default_factory=list, repr=False)
+    name: str = "tapped"
+
+    @property
+    def settings(self) -> Settings:
+        """The angles that the indices mean."""
+        return self.photons.settings
+
+    def __call__(self, x: Bits, y: Bits) -> tuple[Bits, Bits]:
+        """Draw the outcomes of a block of rounds, and remember it for Eve.
+
+        Args:
+            x: Alice's setting index in each round; shape (n,), n may be 0.
+            y: Bob's, shape (n,).
+
+        Raises:
+            ValueError: A choice is no index of the settings, or the lengths differ.
+        """
+        a, b = self.photons(x, y)
+        seed = self.randomness.spawn(1)[0]
+        first, second = np.array(x, np.uint8), np.array(y, np.uint8)
+        self.pages.append(Page(first, second, a, b, self.reading, seed))
+        return a, b
+
+    def sampler(self, settings: Settings, *, protocol_key: bytes) -> RoundSampler:
+        """Return the device as a source of whole blocks of rounds; see `ExactDevice.sampler`."""
+        return self.photons.sampler(settings, protocol_key=protocol_key)
+
+    def forget(self) -> None:
+        """Drop all pages."""
+        self.pages.clear()
+
+    @property
+    def notes(self) -> Notes:
+        """Eve's notes of all rounds so far, in order; reading them again gives the same."""
+        return joined([page.notes for page in self.pages])
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """What Eve knows of the key rounds so far."""
+        known = knowledge(self.notes, settings=self.settings)
+        information = self.reading().memory_information
+        if information is None or known.rounds == 0:
+            return known
+        return replace(known, information=information)
