@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from e91.distillation import (
     amplification,
     authentication,
     cascade,
+    dealing,
     ldpc,
     preprocessing,
     sifting,
@@ -22,7 +24,15 @@ from e91.model.errors import Abort, AuthenticationFailed
 from e91.model.evidence import Evidence
 from e91.model.messages import Channel, Message, Party
 from e91.model.policy import Policy, Reconciler, SecurityModel
-from e91.model.records import DetectionRecord, Leak, ReconciledKey, Release, VerifiedKey
+from e91.model.portions import portion_size
+from e91.model.records import (
+    DetectionRecord,
+    Leak,
+    ReconciledKey,
+    Release,
+    SiftedKey,
+    VerifiedKey,
+)
 from e91.model.settings import Settings
 from e91.verdict import Verdict, judge, verdict_of
 
@@ -109,15 +119,21 @@ def conclude(
         alice, bob = sift()
         verdict = judge(alice.evidence, settings=settings, policy=policy)
         if verdict.abort is None:
-            keys = reconcile(alice, bob, policy=policy, entropy=entropy, channel=channel)
-            verified = verify(*keys, entropy=entropy, channel=channel)
-            leak = Leak(*map(channel.disclosed_by, Party))
+            hands = deal(alice, bob, policy=policy, entropy=entropy, channel=channel)
+            verified, told = correct(
+                hands, evidence=alice.evidence, policy=policy, entropy=entropy, channel=channel
+            )
+            leak = leaked(channel, told)
             verdict = verdict_of(alice.evidence, settings=settings, policy=policy, leak=leak)
-            if verified is None:
+            if None in verified:
                 verdict = replace(verdict, abort=Abort.KEYS_DIFFER)
-            elif verdict.abort is None and verdict.length is not None:
-                release = Release(verdict.chsh, verdict.length)
-                made = amplify(*verified, release=release, entropy=entropy, channel=channel)
+            elif verdict.abort is None:
+                made = amplify(
+                    [pair for pair in verified if pair is not None],
+                    verdict=verdict,
+                    entropy=entropy,
+                    channel=channel,
+                )
                 tagged = True
                 authentication.exchange_tags(channel, secret)
                 secrets = made
@@ -126,33 +142,79 @@ def conclude(
     return Distilled(verdict, secrets, session_id, tagged)
 
 
-def reconcile(
+def deal(
     alice: sifting.Sifted,
     bob: sifting.Sifted,
     *,
     policy: Policy,
     entropy: Entropy,
     channel: Channel,
+) -> list[tuple[SiftedKey, SiftedKey]]:
+    """Let Alice preprocess her key, and both cut theirs into the policy's portions alike."""
+    key = preprocessing.flip(alice.key, probability=policy.flip_probability, entropy=entropy)
+    if policy.portions == 1:
+        return [(key, bob.key)]
+    body = entropy(portion_size(len(key), portions=policy.portions))
+    heard = channel.send(Message(Party.ALICE, "deal", body)).body
+    if len(heard) != len(body):
+        raise AuthenticationFailed("An announcement was altered.")
+    hands = (
+        dealing.deal(each, portions=policy.portions, turns=np.frombuffer(turns, np.uint8))
+        for each, turns in ((key, body), (bob.key, heard))
+    )
+    return list(zip(*hands, strict=True))
+
+
+def correct(
+    hands: Sequence[tuple[SiftedKey, SiftedKey]],
+    *,
+    evidence: Evidence,
+    policy: Policy,
+    entropy: Entropy,
+    channel: Channel,
+) -> tuple[list[tuple[VerifiedKey, VerifiedKey] | None], tuple[int, ...]]:
+    """Let the parties correct and verify each portion; return them, and Alice's bits about each."""
+    error_rate = _expected_error_rate(evidence, flip=policy.flip_probability)
+    # One public shuffle serves all portions: no claim but efficiency rests on it.
+    seed = entropy(ldpc.SEED_BYTES if policy.reconciler is Reconciler.LDPC else cascade.SEED_BYTES)
+    verified, told = [], [channel.disclosed_by(Party.ALICE)]
+    for alice, bob in hands:
+        keys = reconcile(
+            alice,
+            bob,
+            error_rate=error_rate,
+            permutation_seed=seed,
+            policy=policy,
+            entropy=entropy,
+            channel=channel,
+        )
+        verified.append(verify(*keys, entropy=entropy, channel=channel))
+        told.append(channel.disclosed_by(Party.ALICE))
+    return verified, tuple(after - before for before, after in pairwise(told))
+
+
+def reconcile(
+    alice: SiftedKey,
+    bob: SiftedKey,
+    *,
+    error_rate: float,
+    permutation_seed: bytes,
+    policy: Policy,
+    entropy: Entropy,
+    channel: Channel,
 ) -> tuple[ReconciledKey, ReconciledKey]:
-    """Let Alice preprocess her key and the parties correct errors as the policy says."""
-    flip = policy.flip_probability
-    key = preprocessing.flip(alice.key, probability=flip, entropy=entropy)
-    error_rate = _expected_error_rate(alice.evidence, flip=flip)
+    """Let the parties correct errors as the policy says."""
     if policy.reconciler is Reconciler.LDPC:
         return ldpc.reconcile(
-            key,
-            bob.key,
+            alice,
+            bob,
             error_rate=error_rate,
-            permutation_seed=entropy(ldpc.SEED_BYTES),
+            permutation_seed=permutation_seed,
             channel=channel,
             entropy=entropy,
         )
     return cascade.reconcile(
-        key,
-        bob.key,
-        error_rate=error_rate,
-        permutation_seed=entropy(cascade.SEED_BYTES),
-        channel=channel,
+        alice, bob, error_rate=error_rate, permutation_seed=permutation_seed, channel=channel
     )
 
 
@@ -167,18 +229,41 @@ def verify(
 
 
 def amplify(
-    alice: VerifiedKey, bob: VerifiedKey, *, release: Release, entropy: Entropy, channel: Channel
+    keys: Sequence[tuple[VerifiedKey, VerifiedKey]],
+    *,
+    verdict: Verdict,
+    entropy: Entropy,
+    channel: Channel,
 ) -> tuple[Bits, Bits]:
-    """Let Alice announce a hash seed and both parties hash their keys with it, all packed."""
-    size = -(-(len(alice) - 1) // 8)
+    """Let Alice announce a hash seed and both parties hash their portions with it, all packed.
+
+    One seed serves all portions of a session: ``docs/security.md``, section 5.
+    """
+    size = -(-(len(keys[0][0]) - 1) // 8)
     body = entropy(size)
     heard = channel.send(Message(Party.ALICE, "hash seed", body)).body
     if len(heard) != size:
         raise AuthenticationFailed("An announcement was altered.")
-    return (
-        amplification.amplify(alice, release, np.frombuffer(body, np.uint8)),
-        amplification.amplify(bob, release, np.frombuffer(heard, np.uint8)),
+    # A portion that an unlikely leak has used up leaves nothing, and the others their own.
+    kept = [
+        (pair, Release(verdict.chsh, length))
+        for pair, length in zip(keys, verdict.portions, strict=True)
+        if length.bits
+    ]
+    alice, bob = (
+        [
+            amplification.amplify(pair[party], release, np.frombuffer(seed, np.uint8))
+            for pair, release in kept
+        ]
+        for party, seed in enumerate((body, heard))
     )
+    return np.concatenate(alice), np.concatenate(bob)
+
+
+def leaked(channel: Channel, told: tuple[int, ...]) -> Leak:
+    """Return what was disclosed; ``told`` are Alice's bits about each portion."""
+    alice, bob = map(channel.disclosed_by, Party)
+    return Leak(alice, bob, told if len(told) > 1 else ())
 
 
 def _expected_error_rate(evidence: Evidence, *, flip: float) -> float:

@@ -105,7 +105,7 @@ def report_of(
         evidence=verdict.evidence,
         chsh=verdict.chsh,
         qber=verdict.qber,
-        leak=Leak(*map(channel.disclosed_by, Party)),
+        leak=Leak(channel.disclosed_by(Party.ALICE), channel.disclosed_by(Party.BOB)),
         authentication_bits=authentication.AUTHENTICATION_BITS if made.tagged else 0,
         length=verdict.length,
         assumptions=theorems.STATEMENTS[policy.proof],

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from e91.bell import chsh, phase_errors
 from e91.model.evidence import Evidence
 from e91.model.policy import Policy, Reconciler, SecurityModel, Theorem
 from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretLength
 from e91.model.settings import Settings
-from e91.security import device_dependent, device_independent, secret_length
+from e91.security import device_dependent, device_independent, key_pairs, secret_length
 from e91.security.device_dependent import Block
 from e91.security.entropy import binary_entropy, capped
 from e91.security.entropy_accumulation import Counts
+from e91.security.portions import lengths, merged
 
 _TRUST = (
     "if both analysers measure one qubit each at the declared angles, lose photons independently "
@@ -75,6 +77,20 @@ def secret_bits(case: Case) -> SecretLength:
     return _LENGTHS[case.policy.proof](case)
 
 
+def portion_lengths(case: Case) -> tuple[SecretLength, ...]:
+    """Return the length of each portion of a dealt key, or of a whole one."""
+    if case.policy.portions == 1:
+        return (secret_bits(case),)
+    return lengths(
+        case.evidence.key_size,
+        portions=case.policy.portions,
+        phase_errors=partial(_phase_error_bound, case),
+        expected_rate=_phase_error(case),
+        leak=case.leak,
+        epsilon=case.policy.epsilon,
+    )
+
+
 def check_settings(settings: Settings, policy: Policy) -> None:
     """Check that the policy's theorem applies to ``settings``.
 
@@ -87,14 +103,14 @@ def check_settings(settings: Settings, policy: Policy) -> None:
     if policy.security is SecurityModel.TRUSTED_ANALYSERS:
         phase_errors.check_identity(settings)
     else:
-        _check_reference(settings)
+        key_pairs.check_reference(settings)
         if policy.reconciler is Reconciler.LDPC and not alice.issuperset(keys):
             raise ValueError(
                 "Without trust in the devices `ldpc` must have Alice's outcomes as reference, but "
                 f"with `{settings.name}` some key pair has Bob's."
             )
     if proof.fixes_errors_beforehand:
-        _check_unbiased_pairs(settings, proof)
+        key_pairs.check_unbiased(settings, proof)
     if proof is Theorem.NOISY_PREPROCESSING and not alice.issuperset(keys):
         raise ValueError(
             "With `ho-2020` Alice's setting of every key pair must belong to the Bell test, but "
@@ -112,17 +128,22 @@ def check_settings(settings: Settings, policy: Policy) -> None:
 
 def _phase_errors(case: Case) -> SecretLength:
     size, epsilon = case.evidence.key_size, case.policy.epsilon
-    bound = phase_errors.phase_error_bound(
+    if case.policy.portions > 1:
+        return merged(portion_lengths(case), key_size=size)
+    return secret_length.trusted_analysers_length(
+        size,
+        phase_errors=_phase_error_bound(case, secret_length.split(epsilon).estimation ** 2),
+        expected_errors=size * _phase_error(case),
+        leak=case.leak,
+        epsilon=epsilon,
+    )
+
+
+def _phase_error_bound(case: Case, epsilon: float) -> float:
+    return phase_errors.phase_error_bound(
         case.evidence,
         settings=case.settings,
         revealed_fraction=case.policy.revealed_fraction,
-        epsilon=secret_length.split(epsilon).estimation ** 2,
-    )
-    return secret_length.trusted_analysers_length(
-        size,
-        phase_errors=bound,
-        expected_errors=size * _phase_error(case),
-        leak=case.leak,
         epsilon=epsilon,
     )
 
@@ -275,22 +296,3 @@ _LENGTHS: dict[Theorem, Callable[[Case], SecretLength]] = {
     Theorem.NOISY_PREPROCESSING: _asymptotic(_preprocessed),
     Theorem.RANDOM_BASIS: _asymptotic(lambda _, s: device_independent.random_basis_entropy(s)),
 }
-
-
-def _check_reference(settings: Settings) -> None:
-    tests = [pair for pair, _ in settings.chsh_pairs]
-    for x, y in settings.key_pairs:
-        if x not in {pair[0] for pair in tests} and y not in {pair[1] for pair in tests}:
-            raise ValueError(
-                "In the device-independent model each key pair must share a setting with the Bell "
-                f"test, but ({x}, {y}) shares none."
-            )
-
-
-def _check_unbiased_pairs(settings: Settings, proof: Theorem) -> None:
-    angles = [settings.alice_angles[x] for x, _ in settings.key_pairs]
-    if len(angles) != 2 or abs(math.cos(angles[0] - angles[-1])) > 1e-9:
-        raise ValueError(
-            f"With `{proof.value}` there must be two mutually unbiased key bases, but with "
-            f"`{settings.name}` there are not; its theorem for all settings is `phase-errors`."
-        )

@@ -33,6 +33,8 @@ class Verdict:
         qber: The error estimate.
         length: How long the key may be; None if the evidence has too few rounds for a length.
         abort: Why no key may be released, or None.
+        portions: How long each portion of the key may be, if the policy has it dealt, else the
+            same length; empty without a length.
     """
 
     evidence: Evidence
@@ -40,6 +42,7 @@ class Verdict:
     qber: QberEstimate
     length: SecretLength | None = None
     abort: Abort | None = None
+    portions: tuple[SecretLength, ...] = ()
 
 
 def judge(
@@ -89,13 +92,14 @@ def verdict_of(
     qber = qber_estimate(evidence, epsilon=policy.epsilon)
     if found.value is None or qber.rate is None or evidence.key_size == 0:
         return Verdict(evidence, found, qber, abort=Abort.TOO_FEW_ROUNDS)
-    length = theorems.secret_bits(theorems.Case(evidence, settings, policy, found, qber, leak))
+    case = theorems.Case(evidence, settings, policy, found, qber, leak)
+    length = theorems.secret_bits(case)
     abort = None
     if not found.lower_bound > 2:
         abort = Abort.NO_VIOLATION
     elif length.bits <= authentication.AUTHENTICATION_BITS:
         abort = Abort.NO_SECRET_LEFT
-    return Verdict(evidence, found, qber, length, abort)
+    return Verdict(evidence, found, qber, length, abort, theorems.portion_lengths(case))
 
 
 def _outcome_table(evidence: Evidence, settings: Settings) -> NDArray[np.int64]:
@@ -128,7 +132,7 @@ def check_policy(rounds: int, *, settings: Settings, policy: Policy) -> None:
     budget = secret_length.split(policy.epsilon)
     if (
         2 * authentication.forgery_probability(16 * rounds) > budget.authentication
-        or verification.collision_probability(rounds) > budget.correctness
+        or verification.collision_probability(rounds) > budget.correctness / policy.portions
     ):
         raise ValueError(
             f"`epsilon` must be at least 1e-20, what the tags of a session can give, but is "

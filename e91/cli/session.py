@@ -124,6 +124,8 @@ _PHYSICS = _options(
 @click.option("--reconciler", type=click.Choice([known.value for known in Reconciler]),
               default=Reconciler.CASCADE.value, show_default=True,
               help="Error correction; ldpc is one message and needs e91[ldpc].")  # fmt: skip
+@click.option("--portions", type=int, default=1, show_default=True,
+              help="Deal a long key into so many (2, 4, ... 64), which is faster.")  # fmt: skip
 @click.option("--block-rounds", type=int, default=2**22, show_default=True,
               help="Rounds of a block, in runs of more than 50 million pairs.")  # fmt: skip
 @click.option("--threads", type=int, help="Blocks in work at once; all cores by default.")
@@ -146,6 +148,7 @@ def run(
     tolerated_error: float | None,
     flip_probability: float,
     reconciler: str,
+    portions: int,
     block_rounds: int,
     threads: int | None,
     keep: Path | None,
@@ -170,6 +173,7 @@ def run(
         tolerated_error=tolerated_error,
         flip_probability=flip_probability,
         reconciler=reconciler,
+        portions=portions,
     )
     settings = _settings(settings_name, alice_probabilities, bob_probabilities)
     _check_files(plain, out)

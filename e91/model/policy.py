@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from e91.model.portions import PORTIONS
+
 
 class SecurityModel(Enum):
     """What is assumed of the equipment; the key carries this label wherever it goes."""
@@ -87,6 +89,9 @@ class Policy:
         flip_probability: Probability with which Alice flips each of her key bits before error
             correction, 0 to 1/2; for ``ho-2020`` only.
         reconciler: A `Reconciler` or its name.  Cascade, as it leaves more key.
+        portions: Into how many portions a session's key is dealt, which are corrected and hashed
+            one by one: less work a bit, for a little key; a power of two up to 64.  Only with
+            ``phase-errors`` and Cascade, for which it is proved.
 
     Raises:
         ValueError: A number leaves its range, a name is unknown, the theorem is stated under the
@@ -105,6 +110,7 @@ class Policy:
     tolerated_error: float | None = None
     flip_probability: float = 0.0
     reconciler: Reconciler | str = Reconciler.CASCADE
+    portions: int = 1
 
     def __post_init__(self) -> None:
         for name in ("epsilon", "revealed_fraction"):
@@ -125,6 +131,17 @@ class Policy:
                 f"`{self.proof.value}` is stated under `{self.proof.security.value}`."
             )
         self._check_declared()
+        self._check_portions()
+
+    def _check_portions(self) -> None:
+        if self.portions not in PORTIONS:
+            raise ValueError(f"`portions` must be one of {PORTIONS}, but is {self.portions}.")
+        proved = self.proof is Theorem.PHASE_ERRORS and self.reconciler is Reconciler.CASCADE
+        if self.portions > 1 and not proved:
+            raise ValueError(
+                f"`portions` must be 1 but for `phase-errors` with `cascade`, but is "
+                f"{self.portions} with `{self.proof.value}`."
+            )
 
     def _check_declared(self) -> None:
         tolerated, flip = self.tolerated_error, self.flip_probability

@@ -232,10 +232,12 @@ class Leak:
     Attributes:
         alice: Bits that Alice sent about her key.
         bob: Bits that Bob sent about his.
+        portions: Alice's bits about each portion of a key that was dealt; empty if it was not.
     """
 
     alice: int = 0
     bob: int = 0
+    portions: tuple[int, ...] = ()
 
     @property
     def total(self) -> int:

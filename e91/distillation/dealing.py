@@ -1,0 +1,88 @@
+"""Dealing: cut a long sifted key into portions that share its phase errors fairly.
+
+The statistics of a session sharpen with its length, and the price of hashing a bit grows with the
+length that is hashed at once.  So the Bell test speaks of the whole key, which is then dealt like
+cards into k portions that are corrected and hashed one by one.  Alice turns every row of k bits by
+a random number of places and says by how many; each portion gets one bit of every row.  Whoever
+prepared the rounds could not know which: ``docs/security.md``, section 5, bounds the phase errors
+of every portion.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from e91.model.bits import Bits
+from e91.model.portions import portion_size
+from e91.model.records import SiftedKey
+
+_Words = NDArray[np.uint64]
+
+_CHUNK = 64  # groups that NumPy turns at once: with a byte a bit they still fit a cache
+
+
+def deal(key: SiftedKey, *, portions: int, turns: Bits) -> tuple[SiftedKey, ...]:
+    """Return the portions of a key.
+
+    Row i holds the bits k i to k i + k - 1.  Portion j gets bit (j + turn) mod k of each row, in an
+    order that depends on k alone, and both parties' are alike.
+
+    Args:
+        key: One party's key.
+        portions: k, a power of two from 2 to 64.
+        turns: A public number for each row of the whole groups, uniform in [0, 256) and drawn after
+            the quantum phase; it counts modulo k.  uint8, shape (`portion_size`,).
+
+    Raises:
+        ValueError: There are too many or too few portions, or ``turns`` has another shape.
+
+    Examples:
+        >>> key = SiftedKey(np.arange(4096, dtype=np.uint8) % 2)
+        >>> even, odd = deal(key, portions=2, turns=np.zeros(2048, np.uint8))
+        >>> int(even.bits.sum()), int(odd.bits.sum())
+        (0, 2048)
+    """
+    size = portion_size(len(key), portions=portions)
+    if portions == 1:
+        raise ValueError("`portions` must be at least 2 to deal a key, but is 1.")
+    if turns.shape != (size,):
+        raise ValueError(f"`turns` must have shape ({size},), but has {turns.shape}.")
+    octets = key.packed[: size * portions // 8]
+    words = octets.view(">u8").astype(np.uint64)
+    dealt = np.empty((portions, size // 64), np.uint64)
+    route = _deal_by_numpy if (compiled := _compiled()) is None else compiled.deal
+    route(words, turns, dealt)
+    hands = dealt.astype(">u8").view(np.uint8)
+    return tuple(SiftedKey.from_packed(hand, size) for hand in hands)
+
+
+def _compiled() -> ModuleType | None:
+    """Return the compiled kernel, or None where it cannot run: then NumPy takes over."""
+    if sys.byteorder == "big" or os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        return None
+    try:
+        from e91.distillation import dealing_kernels
+    except ImportError:
+        return None
+    return dealing_kernels
+
+
+def _deal_by_numpy(words: _Words, turns: Bits, dealt: _Words) -> None:
+    """Write the words of every portion; see `e91.distillation.dealing_kernels.deal`."""
+    portions = len(dealt)
+    rows, steps = 64 // portions, np.arange(portions, dtype=np.uint8)
+    hands = dealt.reshape(portions, -1, rows)
+    for start in range(0, hands.shape[1], _CHUNK):
+        part = slice(start, start + _CHUNK)
+        octets = words.reshape(-1, 64)[part].astype(">u8").view(np.uint8)
+        bits = np.unpackbits(octets).reshape(-1, 64, rows, portions)
+        turn = turns.reshape(-1, 64, rows, 1)[part]
+        turned = np.take_along_axis(bits, (steps + turn) % portions, axis=3)
+        # From (group, word, row, portion) to (portion, group, row, word).
+        packed = np.packbits(turned.transpose(3, 0, 2, 1), axis=3)
+        hands[:, part] = np.ascontiguousarray(packed).view(">u8")[..., 0]
