@@ -24,6 +24,7 @@ STRENGTHS = {
     "cloner": (0.0, 0.03, 0.1464, 0.3, 0.5),
     "probe": (0.0, 0.2, 0.5, 0.8, 1.0),
     "collective": (2.0, 2.2, 2.5, 2.7, 2 * math.sqrt(2)),
+    "photon-number-splitting": (0.0, 0.02, 0.1, 0.5, 3.0),
     "separable": (0.0, 0.2, 0.5, 0.8, 1.0),
     "local": (0.0, 0.5, 1.0, 1.7, 2.0),
     "detection-loophole": (2 / 3, 0.72, 0.8284, 0.9, 1.0),
@@ -32,6 +33,7 @@ STRENGTHS = {
     "setting-leak": (0.0, 0.2, 0.4142, 0.8, 1.0),
     "time-shift": (1.0, 1.5, 2.0, 4.0, 10.0),
     "blinding": (0.0, 0.2, 0.5, 0.8, 1.0),
+    "double-blinding": (2.0, 2.2, 2.5, 2.7, 2 * math.sqrt(2)),
     "drift": (0.0, 0.2, 0.5, 0.8, 1.0),
     "turning-bad": (0.0, 0.2, 0.5, 0.8, 1.0),
     "replay": (0.0, 0.2, 0.5, 0.8, 1.0),
@@ -106,7 +108,7 @@ def assert_expected(device, expected, *, rounds=ROUNDS):
         here = (notes.x == pair[0]) & (notes.y == pair[1])
         assert_probability(one[here], expected.efficiencies[0])
         assert_probability(two[here], expected.efficiencies[1])
-        assert_probability((one & two)[here], math.prod(expected.efficiencies))
+        assert_probability((one & two)[here], expected.coincidences)
     return notes
 
 
@@ -133,7 +135,9 @@ def test_interception_in_every_basis_has_its_closed_form_exactly(basis, settings
     assert_table(stage("intercept-resend", scene))
 
 
-@pytest.mark.parametrize("name", ["intercept-resend", "separable", "cloner", "probe"])
+@pytest.mark.parametrize(
+    "name", ["intercept-resend", "separable", "cloner", "probe", "photon-number-splitting"]
+)
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_circuit_attack_has_its_closed_form_exactly(name, settings):
     for strength in STRENGTHS[name]:
@@ -143,6 +147,22 @@ def test_circuit_attack_has_its_closed_form_exactly(name, settings):
 @pytest.mark.parametrize("chsh", STRENGTHS["collective"])
 def test_collective_attack_has_its_closed_form_exactly(chsh):
     assert_table(stage("collective", Scene(chsh, seed=1)))
+
+
+@pytest.mark.parametrize("flips", [0.001, 0.02, 0.0715, 0.3, 0.5])
+@pytest.mark.parametrize("chsh", STRENGTHS["collective"])
+def test_collective_attack_reaches_the_bound_at_every_s_and_every_qber(chsh, flips):
+    staged = stage("collective", Scene(chsh, flips=flips, seed=1))
+    assert staged.expected.qber == flips
+    bound = dishonest_bound(chsh)
+    assert staged.expected.information == pytest.approx(bound, abs=1e-9)
+    assert_table(staged)
+
+
+def dishonest_bound(chsh):
+    """h((1 + sqrt(S^2 / 4 - 1)) / 2), from its definition."""
+    p = (1 + math.sqrt(min(1.0, max(0.0, chsh**2 / 4 - 1)))) / 2
+    return -sum(q * math.log2(q) for q in (p, 1 - p) if q > 0)
 
 
 def assert_table(staged):

@@ -78,6 +78,15 @@ def test_basis_reaches_the_attack(status):
     assert json.loads(status(*line, "x")[1])["expected"]["qber"] == pytest.approx(0.5)
 
 
+def test_flips_reach_the_attack(status):
+    line = ["attack", "run", "collective", "--strength", 2.5, "--flips", 0.05, *RUN, "--json"]
+    found = json.loads(status(*line)[1])
+    assert found["expected"]["qber"] == 0.05
+    assert found["expected"]["information"] == pytest.approx(0.5435644431995964, abs=1e-12)
+    assert found["eve"]["information"] == pytest.approx(0.5435644431995964, abs=1e-9)
+    assert 0.03 < found["qber"]["rate"] < 0.07
+
+
 def test_unauthenticated_shows_what_authentication_is_for(status):
     line = ["run", "--attack", "man-in-the-middle", "--device", "exact", "--rounds", 60_000]
     code, _, complaint = status(*line)
@@ -95,6 +104,9 @@ BAD = {
     "not a number": ["attack", "run", "cloner", "--strength", "nan"],
     "settings": ["attack", "run", "collective", "--settings", "ekert"],
     "basis": ["attack", "run", "cloner", "--basis", "z"],
+    "flips": ["attack", "run", "collective", "--flips", "0.6"],
+    "flips of another": ["attack", "run", "cloner", "--flips", "0.1"],
+    "no number of flips": ["attack", "run", "collective", "--flips", "nan"],
     "tags": ["attack", "run", "cloner", "--unauthenticated"],
     "strengthless": ["attack", "run", "man-in-the-middle", "--strength", "0.5"],
     "visibility": ["attack", "run", "local", "--visibility", "2"],
@@ -107,6 +119,7 @@ BAD = {
     "run: noise": ["run", "--attack", "gisin", "--dephasing", "0.1"],
     "run: alone": ["run", "--strength", "1"],
     "run: basis alone": ["run", "--basis", "z"],
+    "run: flips alone": ["run", "--flips", "0.1"],
     "run: tags alone": ["run", "--unauthenticated"],
 }
 

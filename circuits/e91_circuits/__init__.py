@@ -25,6 +25,7 @@ from e91_circuits.eavesdropper_attacks import (
     emit_collective,
     emit_separable,
     entangle_probe,
+    flip_by_coin,
     intercept_and_note,
 )
 from e91_circuits.eavesdropper_memory import (
@@ -35,6 +36,13 @@ from e91_circuits.eavesdropper_memory import (
     with_best_reading,
     with_eve,
     with_notes,
+)
+from e91_circuits.eavesdropper_pairs import (
+    coincidence_shares,
+    pair_visibility,
+    split_photons,
+    tagged_share,
+    thermal_visibility,
 )
 from e91_circuits.noise import (
     with_amplitude_damping,
@@ -52,6 +60,7 @@ __all__ = [
     "Party",
     "bell_pair",
     "clone",
+    "coincidence_shares",
     "collective_angle",
     "collective_overlap",
     "emit_collective",
@@ -59,6 +68,7 @@ __all__ = [
     "emitted_by_eve",
     "entangle_probe",
     "eve_qubits",
+    "flip_by_coin",
     "intercept_and_note",
     "intercept_resend",
     "intercept_resend_along",
@@ -68,7 +78,11 @@ __all__ = [
     "memory_information",
     "memory_states",
     "outcome_bit",
+    "pair_visibility",
     "party_qubit",
+    "split_photons",
+    "tagged_share",
+    "thermal_visibility",
     "with_amplitude_damping",
     "with_best_reading",
     "with_channel",

@@ -25,7 +25,8 @@ import numpy as np
 from qiskit import QuantumCircuit
 
 from e91_circuits.eavesdropper import interception_operators
-from e91_circuits.eavesdropper_memory import emitted_by_eve, with_eve, with_notes
+from e91_circuits.eavesdropper_memory import emitted_by_eve, eve_qubits, with_eve, with_notes
+from e91_circuits.pairs import party_qubit
 
 _IDENTITY = np.eye(2)
 _Z = np.diag([1.0, -1.0])
@@ -164,7 +165,7 @@ def emit_separable(
     return with_notes(with_eve(source, operators, parties=["alice", "bob"], description=label))
 
 
-def emit_collective(source: QuantumCircuit, chsh: float) -> QuantumCircuit:
+def emit_collective(source: QuantumCircuit, chsh: float, *, flips: float = 0.0) -> QuantumCircuit:
     """Let Eve send the state of the optimal collective attack on a device-independent key.
 
     ``sqrt((1 + C) / 2) |phi+>|0> + sqrt((1 - C) / 2) |phi->|1>`` with ``C^2 = (S / 2)^2 - 1``:
@@ -174,9 +175,12 @@ def emit_collective(source: QuantumCircuit, chsh: float) -> QuantumCircuit:
     Args:
         source: What was ordered; only its name survives.
         chsh: S, in [2, 2 sqrt 2].
+        flips: Probability that the second qubit of Eve's register, a coin, is 1.  With it she
+            makes errors in a key setting that no Bell test sees (`flip_by_coin`), in [0, 1/2];
+            without any there is no such qubit.
 
     Raises:
-        ValueError: ``chsh`` leaves its range.
+        ValueError: ``chsh`` or ``flips`` leaves its range.
 
     Source:
         Acin, Brunner, Gisin, Massar, Pironio and Scarani, Phys. Rev. Lett. 98, 230501 (2007),
@@ -192,7 +196,33 @@ def emit_collective(source: QuantumCircuit, chsh: float) -> QuantumCircuit:
     for index, sign in enumerate((1, -1)):
         weight = math.sqrt((1 + sign * overlap) / 4)
         state[0, 0, index], state[1, 1, index] = weight, sign * weight
-    return emitted_by_eve(source, state, description=f"collective attack at S = {chsh:g}")
+    label = f"collective attack at S = {chsh:g}"
+    if flips:
+        if not 0 <= flips <= 0.5:
+            raise ValueError(f"`flips` must lie in [0, 1/2], but is {flips}.")
+        state = np.concatenate([math.sqrt(1 - flips) * state, math.sqrt(flips) * state], axis=2)
+        label += f" with flips {flips:g}"
+    return emitted_by_eve(source, state, description=label)
+
+
+def flip_by_coin(source: QuantumCircuit) -> QuantumCircuit:
+    """Return ``source`` with Alice's outcome flipped, at any angle of the plane, by Eve's coin.
+
+    A half turn about Y, controlled by the last qubit of `eve`.  Used by an analyser that Eve
+    built, at the setting that makes the key: the key gets errors, S does not change, and Eve,
+    who knows the coin, knows as much of Alice's bit as before.
+
+    Raises:
+        ValueError: The source has no register `eve`.
+
+    Examples:
+        >>> from e91_circuits.pairs import bell_pair
+        >>> flip_by_coin(emit_collective(bell_pair(), 2.5, flips=0.1)).count_ops()["cry"]
+        1
+    """
+    result: QuantumCircuit = source.copy()
+    result.cry(math.pi, eve_qubits(source)[-1], party_qubit(source, "alice"))
+    return result
 
 
 def collective_overlap(chsh: float) -> float:

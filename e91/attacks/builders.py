@@ -17,16 +17,23 @@ Build = Callable[[Scene], "ChannelTap | TappedDevice"]
 """From the circumstances to a device with Eve in it."""
 
 
-def _in_circuits(scene: Scene, name: str, **options: Any) -> ChannelTap | TappedDevice:
+def _in_circuits(
+    scene: Scene,
+    name: str,
+    *,
+    turned: Callable[[float], float] | None = None,
+    flipped_at: float | None = None,
+    **options: Any,
+) -> ChannelTap | TappedDevice:
     """Return a device with the circuit transformation ``name`` of Eve in it."""
     from e91.devices.dishonest_circuits import circuit_attack, tapped_device
 
-    turned = options.pop("turned", None)
     return tapped_device(
         circuit_attack(name, **options),
         settings=scene.settings,
         simulator=scene.simulator,
         turned=turned,
+        flipped_at=flipped_at,
         seed=scene.seed,
         visibility=scene.visibility,
         **scene.arm_noise,
@@ -59,8 +66,19 @@ def collective(scene: Scene) -> ChannelTap | TappedDevice:
     """Eve at the source and in Alice's analyser, with one qubit."""
     from e91.devices.dishonest_circuits import collective_analyser
 
-    turned = collective_analyser(scene.strength)
-    return _in_circuits(scene, "collective", chsh=scene.strength, turned=turned)
+    return _in_circuits(
+        scene,
+        "collective",
+        chsh=scene.strength,
+        flips=scene.flips,
+        turned=collective_analyser(scene.strength),
+        flipped_at=scene.key_angles[0] if scene.flips else None,
+    )
+
+
+def photon_number_splitting(scene: Scene) -> ChannelTap | TappedDevice:
+    """Eve on both arms of a pulsed source, with a counter and a quantum memory."""
+    return _in_circuits(scene, "photon-number-splitting", mean_pairs=scene.strength)
 
 
 def _local(scene: Scene, model: LocalModel, description: str) -> TappedDevice:
@@ -98,6 +116,14 @@ def gisin(scene: Scene) -> TappedDevice:
 
     model = planar(scene.strength, settings=scene.settings)
     return _local(scene, model, f"Planar local model, efficiency {scene.strength:.4g}.")
+
+
+def double_blinding(scene: Scene) -> TappedDevice:
+    """Bright pulses into blinded detectors on both sides."""
+    from e91.devices.dishonest_blinding import double_blinding as model_of
+
+    model = model_of(scene.strength, settings=scene.settings)
+    return _local(scene, model, f"Bright pulses at blinded detectors, S = {scene.strength:.4g}.")
 
 
 def setting_leak(scene: Scene) -> TappedDevice:

@@ -30,7 +30,8 @@ class Expected:
         guess_rate: Probability that Eve guesses one of Alice's key bits, settings announced.
         information: Bits that she has of each; Holevo's bound if she has a quantum memory.
             None where noise of others makes it no simple expression.
-        efficiencies: Probability of a click at Alice and at Bob; a coincidence has their product.
+        efficiencies: Probability of a click at Alice and at Bob.
+        coincidence: Probability that both click; None for the product of the efficiencies.
     """
 
     chsh: float
@@ -38,6 +39,12 @@ class Expected:
     guess_rate: float
     information: float | None
     efficiencies: tuple[float, float] = (1.0, 1.0)
+    coincidence: float | None = None
+
+    @property
+    def coincidences(self) -> float:
+        """Probability that both click."""
+        return math.prod(self.efficiencies) if self.coincidence is None else self.coincidence
 
     def seen_with(self, visibility: float) -> Expected:
         """Return the same with white noise that Eve does not see, in every round alike."""
@@ -119,14 +126,64 @@ def probe(scene: Scene) -> Expected:
 
 
 def collective(scene: Scene) -> Expected:
-    """The bound of Acin et al. is reached: Phys. Rev. Lett. 98, 230501 (2007), eq. 7."""
+    """The bound of Acin et al. is reached: Phys. Rev. Lett. 98, 230501 (2007), eq. 7.
+
+    It depends on S alone.  Errors in the key that Eve makes by coins of her own cost her nothing
+    of it, so it is reached at every S together with every QBER.
+    """
     overlap = math.sqrt(max(0.0, (scene.strength / 2) ** 2 - 1))
     return Expected(
         chsh=scene.strength,
-        qber=0.0,
+        qber=scene.flips,
         guess_rate=(1 + math.sqrt(max(0.0, 1 - overlap**2))) / 2,
         information=_entropy((1 + overlap) / 2),
     )
+
+
+def photon_number_splitting(scene: Scene) -> Expected:
+    """The mean over the pulses, in each of which Eve purifies a Werner state.
+
+    With visibility v its Bell weights are f = (1 + 3 v) / 4 and thrice g = (1 - v) / 4.  Where the
+    bits differ, Eve's two memory states are orthogonal; where they agree their overlap is
+    (f - g) / (f + g).  Derived, with the weights, in `e91_circuits.eavesdropper_pairs`.
+    """
+    parts = _pulses(scene.strength)
+    visibility = math.fsum(w * v for w, v in parts)
+    return Expected(
+        chsh=TSIRELSON * visibility,
+        qber=(1 - visibility) / 2,
+        guess_rate=math.fsum(w * _purifier_guesses(v) for w, v in parts),
+        information=math.fsum(w * _purifier_knows(v) for w, v in parts),
+    )
+
+
+def _pulses(mean_pairs: float) -> list[tuple[float, float]]:
+    """Return share and visibility of the coincidences from 1, ..., 7 and from more pairs."""
+    ratio = mean_pairs / (2 + mean_pairs)  # of P(n + 1) / (n + 2) to P(n) / (n + 1)
+    weights = [(n + 1) * n * n * ratio ** (n - 1) for n in range(1, 8)]
+    # The sum of all weights, from that of the geometric series: 2 (1 + 2 r) / (1 - r)^4.
+    total = 2 * (1 + 2 * ratio) / (1 - ratio) ** 4
+    parts = [(w / total, (n + 2) / (3 * n)) for n, w in enumerate(weights, 1)]
+    rest = max(0.0, 1 - math.fsum(w for w, _ in parts))
+    above = (2 + mean_pairs) / (2 + 3 * mean_pairs) - math.fsum(w * v for w, v in parts)
+    return [*parts, (rest, above / rest if rest > 1e-9 else 1 / 3)]
+
+
+def _purifier_guesses(visibility: float) -> float:
+    agree = (1 + visibility) / 2
+    return (agree + math.sqrt(max(0.0, agree**2 - visibility**2))) / 2 + 1 - agree
+
+
+def _purifier_knows(visibility: float) -> float:
+    best, each = (1 + 3 * visibility) / 4, (1 - visibility) / 4
+    weights = [weight for weight in (best, each, each, each) if weight > 0]
+    return -math.fsum(w * math.log2(w) for w in weights) - _entropy((1 - visibility) / 2)
+
+
+def double_blinding(scene: Scene) -> Expected:
+    """Of S = 2 / (1 - 2m), m the probability that a setting is mute."""
+    mute = (1 - 2 / scene.strength) / 2
+    return Expected(scene.strength, 0.0, 1.0, 1.0, (1 - mute, 1 - mute), 1 - 2 * mute)
 
 
 def local(scene: Scene) -> Expected:

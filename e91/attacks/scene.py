@@ -38,6 +38,7 @@ class Scene:
         readout_error: Misread outcomes, both parties.
         simulator: Of honest photons.
         basis: Of intercept and resend.
+        flips: Of the collective attack: probability that Eve flips a key outcome.
         seed: Root of all physical randomness; None takes it from the operating system.
     """
 
@@ -51,6 +52,7 @@ class Scene:
     readout_error: float = 0.0
     simulator: Simulator = "exact"
     basis: Basis = "random"
+    flips: float = 0.0
     seed: int | None = None
 
     @property

@@ -123,6 +123,13 @@ def _check(attack: Attack, scene: Scene) -> None:
             f"`{attack.name}` must be run with the settings {' or '.join(attack.settings)}, for "
             f"which it is defined, but they are {scene.settings.name}."
         )
+    if scene.flips and attack.name != "collective":
+        raise ValueError(
+            f"`flips` must be 0 with `{attack.name}`; only `collective` flips, but it is "
+            f"{scene.flips:g}."
+        )
+    if not 0 <= scene.flips <= 0.5:
+        raise ValueError(f"`flips` must lie in [0, 1/2], but is {scene.flips:g}.")
     for name, value in scene.arm_noise.items():
         if value and not attack.has_photons:
             raise ValueError(

@@ -60,6 +60,8 @@ def _range(found: Attack) -> str:
 @click.option("--strength", type=float, help="See `e91 attack list`.")
 @click.option("--basis", type=click.Choice(["random", "z", "x", "breidbart"]),
               help="Of intercept-resend; random by default.")  # fmt: skip
+@click.option("--flips", type=float,
+              help="Of collective: key outcomes that Eve's device flips, 0 to 0.5.")  # fmt: skip
 @click.option("--unauthenticated", is_flag=True,
               help="With man-in-the-middle: tags with a key that everybody knows.")  # fmt: skip
 @click.option("--rounds", type=int, default=200_000, show_default=True, help="Rounds to run.")
@@ -120,6 +122,7 @@ def staged_attack(
     strength: float | None,
     *,
     basis: str | None,
+    flips: float | None,
     unauthenticated: bool,
     **circumstances: Any,
 ) -> Staged:
@@ -129,6 +132,7 @@ def staged_attack(
         name: Its name.
         strength: Its strength, or None for the table's default.
         basis: Basis of intercept-resend, or None.
+        flips: Probability that the collective attack flips a key outcome, or None.
         unauthenticated: Whether everybody knows the authentication key.
         circumstances: Further fields of `e91.attacks.Scene`.
 
@@ -140,8 +144,16 @@ def staged_attack(
     found = attack_named(name)
     if strength is not None and not found.meaning:
         raise ValueError(f"`--strength` must not be given with `{name}`, but is {strength:g}.")
-    owners = {"basis": "intercept-resend", "unauthenticated": "man-in-the-middle"}
-    given = {"basis": basis is not None, "unauthenticated": unauthenticated}
+    owners = {
+        "basis": "intercept-resend",
+        "flips": "collective",
+        "unauthenticated": "man-in-the-middle",
+    }
+    given = {
+        "basis": basis is not None,
+        "flips": flips is not None,
+        "unauthenticated": unauthenticated,
+    }
     for option, owner in owners.items():
         if given[option] and name != owner:
             raise ValueError(
@@ -149,6 +161,8 @@ def staged_attack(
             )
     if basis is not None:
         circumstances["basis"] = basis
+    if flips is not None:
+        circumstances["flips"] = flips
     scene = Scene(found.default if strength is None else strength, **circumstances)
     return stage(name, scene, authenticated=not unauthenticated)
 

@@ -18,6 +18,7 @@ def session_device(
     attack: str | None,
     strength: float | None,
     basis: str | None,
+    flips: float | None,
     unauthenticated: bool,
     **noise: float,
 ) -> tuple[Any, dict[str, Any]]:
@@ -27,6 +28,7 @@ def session_device(
             attack,
             strength,
             basis=basis,
+            flips=flips,
             unauthenticated=unauthenticated,
             settings=settings,
             rounds=rounds,
@@ -36,6 +38,7 @@ def session_device(
         )
         return staged.device, channel_of(staged)
     for name, given in (("strength", strength is not None), ("basis", basis is not None),
+                        ("flips", flips is not None),
                         ("unauthenticated", unauthenticated)):  # fmt: skip
         if given:
             raise ValueError(f"`--{name}` must come with `--attack NAME`, but there is none.")

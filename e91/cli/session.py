@@ -94,6 +94,11 @@ _PHYSICS = _options(
         help="Basis in which intercept-resend measures; random by default.",
     ),
     click.option(
+        "--flips",
+        type=float,
+        help="With the attack collective: key outcomes that Eve's device flips, 0 to 0.5.",
+    ),
+    click.option(
         "--unauthenticated",
         is_flag=True,
         help="With man-in-the-middle: tags are made with a key that everybody knows.",

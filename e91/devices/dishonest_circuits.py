@@ -19,10 +19,12 @@ from e91_circuits import (
     emit_separable,
     entangle_probe,
     eve_qubits,
+    flip_by_coin,
     intercept_and_note,
     measured_qubit,
     memory_information,
     outcome_bit,
+    split_photons,
     with_best_reading,
 )
 from numpy.typing import NDArray
@@ -58,6 +60,7 @@ _TRANSFORMATIONS: dict[str, Callable[..., QuantumCircuit]] = {
     "probe": entangle_probe,
     "separable": emit_separable,
     "collective": emit_collective,
+    "photon-number-splitting": split_photons,
 }
 
 
@@ -65,8 +68,10 @@ def circuit_attack(name: str, **options: object) -> Attack:
     """Return one of Eve's transformations of the source, for callers without Qiskit.
 
     Args:
-        name: "intercept-resend", "cloner", "probe", "separable" or "collective".
-        options: Its arguments, as in `e91_circuits.eavesdropper_attacks`.
+        name: "intercept-resend", "cloner", "probe", "separable", "collective" or
+            "photon-number-splitting".
+        options: Its arguments, as in `e91_circuits.eavesdropper_attacks` and
+            `e91_circuits.eavesdropper_pairs`.
 
     Raises:
         ValueError: The name is another one.
@@ -84,6 +89,7 @@ def tapped_device(
     simulator: Simulator = "exact",
     readout_error: float = 0.0,
     turned: Callable[[float], float] | None = None,
+    flipped_at: float | None = None,
     seed: int | None = None,
     **noise: float,
 ) -> ChannelTap | TappedDevice:
@@ -97,6 +103,7 @@ def tapped_device(
         simulator: "exact" or "aer".
         readout_error: Probability that an outcome bit is misread, at either party, in [0, 1].
         turned: Where Alice's analyser really stands when it is set to an angle, if Eve built it.
+        flipped_at: The angle at which it flips the outcome by the last qubit of `eve`, if at any.
         seed: Root of the physical randomness; None takes it from the operating system.
         noise: As for `e91.devices.source.noisy_pair`: visibility, dephasing, misalignment,
             amplitude_damping.  It acts after Eve and is not hers.
@@ -115,7 +122,7 @@ def tapped_device(
     """
     source = noisy_pair(attack=attack, **noise)
     eve_qubits(source)  # a source without her would be a device that knows nothing
-    plain = _turned(misreading_analyser(readout_error), turned)
+    plain = _turned(misreading_analyser(readout_error), turned, flipped_at)
     description = f"Eve in the circuits ({simulator}); {source.name}."
     if simulator == "exact":
         table = outcome_table(pair_circuits(source, settings=settings, analyser=plain))
@@ -139,10 +146,16 @@ def _reading(source: QuantumCircuit, analyser: Analyser, settings: Settings) -> 
     return Reading(joint_table(circuits), _memory_information(source, analyser, settings))
 
 
-def _turned(analyser: Analyser, turned: Callable[[float], float] | None) -> Analyser:
-    if turned is None:
-        return analyser
-    return lambda source, alice, bob: analyser(source, turned(alice), bob)
+def _turned(
+    analyser: Analyser, turned: Callable[[float], float] | None, flipped_at: float | None
+) -> Analyser:
+    """Return Alice's analyser as Eve built it."""
+
+    def measure(source: QuantumCircuit, alice: float, bob: float) -> QuantumCircuit:
+        sent = flip_by_coin(source) if flipped_at == alice else source
+        return analyser(sent, alice if turned is None else turned(alice), bob)
+
+    return measure
 
 
 def collective_analyser(chsh: float) -> Callable[[float], float]:
