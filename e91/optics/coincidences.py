@@ -1,0 +1,198 @@
+"""How many coincidences a source, two arms and a window give, and how many of them are wrong."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from e91.optics.arms import Arm
+from e91.optics.checks import check_fractions, check_not_negative
+from e91.optics.rates import continuous_rates, pulsed_slots, singles_per_second
+from e91.optics.sources import ContinuousSource, HeraldedMemories, PulsedSource, QuantumDot
+
+Array = NDArray[np.float64]
+Source = ContinuousSource | PulsedSource | QuantumDot | HeraldedMemories
+
+
+@dataclass(frozen=True)
+class Coincidences:
+    """What two parties count in a second, and how good it is.
+
+    Attributes:
+        true_per_second: Coincidences in excess of the accidental ones.
+        accidental_per_second: What unrelated clicks give: the product of the singles.
+        singles_alice_per_second: Clicks of all of Alice's detectors.
+        singles_bob_per_second: Clicks of all of Bob's.
+        error_rate: Fraction of wrong bits where both parties measure along Z.
+        phase_error_rate: The same along X.
+
+    Raises:
+        ValueError: A rate is negative, or an error rate outside [0, 1].
+
+    Examples:
+        >>> counted = Coincidences(2.0, 0.5, 100.0, 100.0, 0.1, 0.1)
+        >>> counted.per_second, counted.ratio, round(counted.chsh_value, 4)
+        (2.5, 4.0, 2.2627)
+    """
+
+    true_per_second: float
+    accidental_per_second: float
+    singles_alice_per_second: float
+    singles_bob_per_second: float
+    error_rate: float
+    phase_error_rate: float
+
+    def __post_init__(self) -> None:
+        check_not_negative(
+            accidental_per_second=self.accidental_per_second,
+            singles_alice_per_second=self.singles_alice_per_second,
+            singles_bob_per_second=self.singles_bob_per_second,
+        )
+        check_fractions(error_rate=self.error_rate, phase_error_rate=self.phase_error_rate)
+
+    @property
+    def per_second(self) -> float:
+        """All coincidences."""
+        return self.true_per_second + self.accidental_per_second
+
+    @property
+    def ratio(self) -> float:
+        """True over accidental coincidences; infinite without accidental ones."""
+        if self.accidental_per_second == 0:
+            return math.inf
+        return self.true_per_second / self.accidental_per_second
+
+    @property
+    def chsh_value(self) -> float:
+        """S = 2 sqrt(2) (1 - e_Z - e_X) at settings in the X-Z plane; see `docs/security.md`."""
+        return 2 * math.sqrt(2) * (1 - self.error_rate - self.phase_error_rate)
+
+
+def coincidences(
+    source: Source,
+    alice: Arm | None = None,
+    bob: Arm | None = None,
+    *,
+    window_s: float | None = None,
+    bit_error: float = 0.0,
+    phase_error: float | None = None,
+) -> Coincidences:
+    """Return the coincidences of an experiment.
+
+    Every pair of settings is counted as if both parties measured along one axis; an active
+    receiver as if it did so all the time.
+
+    Args:
+        source: Where the pairs come from.
+        alice: Alice's arm; None for heralded memories, and only for them: a herald is a round.
+        bob: Bob's arm; the same.
+        window_s: Full width of the coincidence window, or of the gate about each pulse, by
+            default the time between two pulses; a continuous source needs one.
+        bit_error: Chance that a pair's outcomes along Z differ, before what drifts, detectors and
+            accidental coincidences add; memories bring their own.
+        phase_error: The same along X; by default ``bit_error``.
+
+    Raises:
+        ValueError: An argument is missing, superfluous or outside its range.
+
+    Source:
+        `e91.optics.rates.continuous_rates`, `e91.optics.clicks`.
+
+    Examples:
+        >>> from e91.optics.arms import simple_arm
+        >>> micius = coincidences(ContinuousSource(5.9e6, coherence_time_s=1.2e-9),
+        ...     simple_arm(32, 200), simple_arm(32, 200), window_s=2.5e-9, bit_error=0.01)
+        >>> round(micius.per_second, 5), round(micius.error_rate, 7)
+        (2.35402, 0.0180073)
+    """
+    if isinstance(source, HeraldedMemories):
+        if not (alice is None and bob is None and window_s is None and bit_error == 0):
+            raise ValueError("Heralded memories must have no arms, window or errors, but have.")
+        heralds = source.pairs_per_second
+        return Coincidences(heralds, 0.0, heralds, heralds, source.bit_error, source.phase_error)
+    if alice is None or bob is None:
+        raise ValueError("Photons must have two arms, but one is missing.")
+    errors = bit_error, bit_error if phase_error is None else phase_error
+    check_fractions(bit_error=errors[0], phase_error=errors[1])
+    length = alice.visibility * bob.visibility
+    tables = [_pairs_with_error((1 - length * (1 - 2 * e)) / 2, alice, bob) for e in errors]
+    if isinstance(source, ContinuousSource):
+        if window_s is None:
+            raise ValueError("A continuous source must have a `window_s`, but has none.")
+        return _continuous(source, alice, bob, tables=tables, window_s=window_s)
+    gate = 1 / source.repetition_rate_hz if window_s is None else window_s
+    return _pulsed(source, alice, bob, tables=tables, window_s=gate)
+
+
+def _pairs_with_error(error: float, alice: Arm, bob: Arm) -> Array:
+    table = np.array([[1 - error, error], [error, 1 - error]]) / 2
+    settings = len(alice.efficiencies), len(bob.efficiencies)
+    return np.broadcast_to(table, (*settings, 2, 2))
+
+
+def _continuous(
+    source: ContinuousSource, alice: Arm, bob: Arm, *, tables: list[Array], window_s: float
+) -> Coincidences:
+    counted = []
+    for table in tables:
+        rates = continuous_rates(source, alice, bob, pair_table=table, window_s=window_s)
+        counted.append([_misread_clicks(rate, alice, bob) for rate in rates])
+    true, accidental = counted[0]
+    return Coincidences(
+        float(true.sum()),
+        float(accidental.sum()),
+        float(singles_per_second(alice, source.pairs_per_second).sum()),
+        float(singles_per_second(bob, source.pairs_per_second).sum()),
+        *(_fraction_of_errors(true + accidental) for true, accidental in counted),
+    )
+
+
+def _pulsed(
+    source: PulsedSource | QuantumDot,
+    alice: Arm,
+    bob: Arm,
+    *,
+    tables: list[Array],
+    window_s: float,
+) -> Coincidences:
+    slots = [
+        pulsed_slots(
+            source,
+            alice,
+            bob,
+            pair_table=table,
+            window_s=window_s,
+            steered_length=abs(float(table[0, 0, 0, 0] - table[0, 0, 0, 1])) * 2,
+        )
+        for table in tables
+    ]
+    seen = slots[0][..., :2, :2].sum(axis=(2, 3))
+    clicks_a = slots[0][:, 0, :2, :].sum(axis=(1, 2))
+    clicks_b = slots[0][0, :, :, :2].sum(axis=(1, 2))
+    accidental = np.outer(clicks_a, clicks_b)
+    rate = source.repetition_rate_hz
+    return Coincidences(
+        rate * float((seen - accidental).sum()),
+        rate * float(accidental.sum()),
+        rate * float(clicks_a.sum()),
+        rate * float(clicks_b.sum()),
+        *(_fraction_of_errors(slot[..., :2, :2]) for slot in slots),
+    )
+
+
+def _misread_clicks(rates: Array, alice: Arm, bob: Arm) -> Array:
+    turned = [
+        np.array([[1 - error, error], [error, 1 - error]])
+        for error in (alice.receiver.readout_error, bob.receiver.readout_error)
+    ]
+    misread: Array = turned[0] @ rates @ turned[1]
+    return misread
+
+
+def _fraction_of_errors(rates: Array) -> float:
+    """Return wrong over all coincidences, one half if there are none."""
+    total = float(rates.sum())
+    return float((rates[..., 0, 1] + rates[..., 1, 0]).sum()) / total if total > 0 else 0.5

@@ -1,0 +1,201 @@
+"""Coincidences per second of every outcome at every setting pair, from source, arms and a window.
+
+Each detector counts for itself: efficiency, noise, dead time, after-pulses and jitter may differ.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import erf
+
+from e91.optics.arms import Arm
+from e91.optics.checks import check_positive
+from e91.optics.clicks import Hits, misread, pulse
+from e91.optics.saturation import blocked_pulses, live_fraction, recorded_per_second
+from e91.optics.sources import ContinuousSource, PulsedSource, QuantumDot
+
+Array = NDArray[np.float64]
+
+
+def within_window(window_s: float, spread_fwhm_s: ArrayLike) -> Array:
+    """Return the chance that a Gaussian spread of times leaves an event in a centred window.
+
+    Args:
+        window_s: Full width of the window.
+        spread_fwhm_s: Full width at half maximum of the spread; 0 for none; any shape.
+
+    Returns:
+        erf(sqrt(ln 2) window / spread), 1 without spread; float64, the same shape.
+
+    Raises:
+        ValueError: ``window_s`` is not positive and finite.
+
+    Source:
+        Neumann et al., Phys. Rev. A 104, 022406 (2021): the integral of a Gaussian.
+
+    Examples:
+        >>> float(within_window(2.5e-9, 1.2e-9).round(4))
+        0.9858
+    """
+    check_positive(window_s=window_s)
+    spread = np.asarray(spread_fwhm_s, np.float64)
+    with np.errstate(divide="ignore"):
+        inside: Array = erf(np.sqrt(np.log(2)) * window_s / spread)
+    return inside
+
+
+def timing_spread_fwhm_s(source: ContinuousSource, alice: Arm, bob: Arm) -> Array:
+    """Return the spread of the time between the two clicks of a pair.
+
+    Returns:
+        Full width at half maximum for each pair of detectors; float64, shape (Alice's settings,
+        Bob's settings, 2, 2), as of `Arm.efficiencies`.
+
+    Source:
+        Jitters, coherence time and chromatic spread add in squares.  The photons of a pair have
+        opposite detunings, so the dispersions of the two arms add with their signs and cancel if
+        they are opposite (Franson, Phys. Rev. A 45, 3126 (1992)).
+    """
+    jitter_a, jitter_b = alice.per_detector("jitter_fwhm_s"), bob.per_detector("jitter_fwhm_s")
+    dispersion_s = (alice.dispersion_ps_per_nm + bob.dispersion_ps_per_nm) * 1e-12
+    own = source.coherence_time_s**2 + (dispersion_s * source.bandwidth_nm) ** 2
+    both = jitter_a[:, None, :, None] ** 2 + jitter_b[None, :, None, :] ** 2
+    return np.sqrt(both + own)
+
+
+def continuous_rates(
+    source: ContinuousSource, alice: Arm, bob: Arm, *, pair_table: ArrayLike, window_s: float
+) -> tuple[Array, Array]:
+    """Return coincidences of a continuous source, true and accidental.
+
+    Args:
+        source: Pairs at random times.
+        alice: Alice's arm.
+        bob: Bob's.
+        pair_table: Probability of a pair's polarisation outcomes, ``[x, y, a, b]``.
+        window_s: Full width of the coincidence window.
+
+    Returns:
+        Coincidences per second of detector pairs, ``[x, y, a, b]``: those of two photons of a
+        pair, and those of unrelated clicks.  With an active receiver a setting is understood to
+        be chosen all the time.  Read-out errors are not in them.
+
+    Raises:
+        ValueError: The window is not positive or longer than a dead time, or the table does not
+            fit the arms.
+
+    Source:
+        Neumann et al., Phys. Rev. A 104, 022406 (2021), for each pair of detectors.  Clicks of
+        independent pairs have exactly these two terms in their cross-correlation; a dead time
+        enters as the mean live fraction.
+    """
+    table = np.asarray(pair_table, np.float64)
+    _check_window(window_s, alice, bob)
+    recorded_a, live_a = _counting(alice, source.pairs_per_second, marginal=table.sum(axis=3))
+    by_bob = table.sum(axis=2).swapaxes(0, 1)
+    recorded_b, live_b = _counting(bob, source.pairs_per_second, marginal=by_bob)
+    seen = (alice.efficiencies * live_a)[:, None, :, None]
+    seen = seen * (bob.efficiencies * live_b)[None, :, None, :]
+    caught = within_window(window_s, timing_spread_fwhm_s(source, alice, bob))
+    true = source.pairs_per_second * table * seen * caught
+    accidental = recorded_a[:, None, :, None] * recorded_b[None, :, None, :] * window_s
+    return true, np.broadcast_to(accidental, true.shape)
+
+
+def singles_per_second(arm: Arm, pairs_per_second: float) -> Array:
+    """Return the clicks of each detector of an arm under unpolarised light, shape (settings, 2)."""
+    uniform = np.full((len(arm.efficiencies), 1, 2), 0.5)
+    return _counting(arm, pairs_per_second, marginal=uniform)[0]
+
+
+def _counting(arm: Arm, pairs_per_second: float, *, marginal: Array) -> tuple[Array, Array]:
+    """Return recorded clicks and live fractions; ``marginal[own setting, other's, outcome]``."""
+    share = marginal.mean(axis=1)
+    rows = max(len(share), len(arm.efficiencies))
+    if {len(share), len(arm.efficiencies)} - {1, rows}:
+        raise ValueError(
+            f"`pair_table` must have as many settings as the receiver, {len(arm.efficiencies)}, "
+            f"but has {len(share)}."
+        )
+    primary = pairs_per_second * share * arm.efficiencies + arm.noise_per_second
+    habits = {name: arm.per_detector(name) for name in ("dead_time_s", "afterpulse_probability")}
+    recorded = recorded_per_second(primary, **habits)
+    return recorded, live_fraction(primary, **habits)
+
+
+def _check_window(window_s: float, alice: Arm, bob: Arm) -> None:
+    check_positive(window_s=window_s)
+    dead = [arm.per_detector("dead_time_s") for arm in (alice, bob)]
+    shortest = min(float(times[times > 0].min(initial=np.inf)) for times in dead)
+    if window_s > shortest:
+        raise ValueError(
+            f"`window_s` must not exceed a detector's dead time, {shortest:g}, but is {window_s:g}."
+        )
+
+
+def pulsed_slots(
+    source: PulsedSource | QuantumDot,
+    alice: Arm,
+    bob: Arm,
+    *,
+    pair_table: ArrayLike,
+    window_s: float,
+    steered_length: ArrayLike = 1.0,
+) -> Array:
+    """Return the outcomes of one pulse at every setting pair.
+
+    Args:
+        source: Pairs at the ticks of a clock.
+        alice: Alice's arm.
+        bob: Bob's.
+        pair_table: Probability of a pair's polarisation outcomes, ``[x, y, a, b]``.
+        window_s: Full width of the gate about each pulse, at most the time between two.
+        steered_length: For thermal sources; see `e91.optics.clicks.thermal_slot`.
+
+    Returns:
+        Probabilities ``[x, y, a, b]``, index 2 for no click, double clicks given a random bit;
+        float64, shape (..., 3, 3).  With a passive receiver the setting is part of what is
+        found: entries are for clicks at the detectors of x and y, whatever others do.
+
+    Raises:
+        ValueError: The window is not positive or longer than the time between two pulses, or a
+            table does not fit.
+    """
+    check_positive(window_s=window_s)
+    if window_s * source.repetition_rate_hz > 1 + 1e-9:
+        raise ValueError(
+            f"`window_s` must be at most the time between two pulses, "
+            f"{1 / source.repetition_rate_hz:g}, but is {window_s:g}."
+        )
+    table = np.asarray(pair_table, np.float64)
+    eta_a, noise_a = _gated(alice, source, marginal=table.sum(axis=3), window_s=window_s)
+    by_bob = table.sum(axis=2).swapaxes(0, 1)
+    eta_b, noise_b = _gated(bob, source, marginal=by_bob, window_s=window_s)
+    hits = Hits(table, eta_a[:, None], eta_b[None], noise_a[:, None], noise_b[None])
+    slot = pulse(source, hits, steered_length=steered_length)
+    errors = alice.receiver.readout_error, bob.receiver.readout_error
+    return misread(slot, alice=errors[0], bob=errors[1])
+
+
+def _gated(
+    arm: Arm, source: PulsedSource | QuantumDot, *, marginal: Array, window_s: float
+) -> tuple[Array, Array]:
+    """Return efficiency and noise of each detector in a gate, dead time and after-pulses in them.
+
+    A detector that clicks with chance c in a pulse misses the next k: it records
+    c / (1 - p + c k) in the mean, as in `e91.optics.saturation` with the pulse as unit of time.
+    """
+    caught = within_window(window_s, arm.per_detector("jitter_fwhm_s"))
+    efficiency, dark = arm.efficiencies * caught, -np.expm1(-arm.noise_per_second * window_s)
+    photons = -np.expm1(
+        -source.pairs_per_second / source.repetition_rate_hz * marginal.mean(axis=1) * efficiency
+    )
+    primary = photons + dark - photons * dark
+    more = arm.per_detector("afterpulse_probability")
+    blocked = blocked_pulses(
+        arm.per_detector("dead_time_s"), repetition_rate_hz=source.repetition_rate_hz
+    )
+    live = live_fraction(primary, dead_time_s=blocked, afterpulse_probability=more)
+    recorded = recorded_per_second(primary, dead_time_s=blocked, afterpulse_probability=more)
+    return efficiency * live, 1 - (1 - dark * live) * (1 - more * recorded)

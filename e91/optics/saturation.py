@@ -1,0 +1,70 @@
+"""What a detector makes of the clicks that it should give: dead time and after-pulses, on average.
+
+Clicks are taken as independent.  Where a detector is dead for more than about a hundredth of the
+time its clicks are not, and two unequal detectors then correlate key bits with the time since the
+last click: no rate shows that, time tags do.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+def recorded_per_second(
+    primary_per_second: ArrayLike, *, dead_time_s: ArrayLike, afterpulse_probability: ArrayLike
+) -> Array:
+    """Return the clicks that a detector records.
+
+    Args:
+        primary_per_second: Clicks by photons and the dark if it never were dead; any shape.
+        dead_time_s: Dead time after every recorded click.
+        afterpulse_probability: Chance that a recorded click is followed by one more, which
+            comes when the dead time is over.
+
+    Returns:
+        r / (1 - p + r t): a fraction R t of the time is dead, so R = r (1 - R t) + p R.
+
+    Source:
+        Non-paralysable dead time, e.g. Neumann et al., Phys. Rev. A 104, 022406 (2021); the
+        after-pulses are added here, derived as above.
+
+    Examples:
+        >>> float(recorded_per_second(1e6, dead_time_s=1e-6, afterpulse_probability=0.0))
+        500000.0
+    """
+    primary = np.asarray(primary_per_second, np.float64)
+    dead, more = np.asarray(dead_time_s), np.asarray(afterpulse_probability)
+    recorded: Array = primary / (1 - more + primary * dead)
+    return recorded
+
+
+def live_fraction(
+    primary_per_second: ArrayLike, *, dead_time_s: ArrayLike, afterpulse_probability: ArrayLike
+) -> Array:
+    """Return the fraction of the time in which a detector can click; as `recorded_per_second`.
+
+    Examples:
+        >>> float(live_fraction(1e6, dead_time_s=1e-6, afterpulse_probability=0.0))
+        0.5
+    """
+    recorded = recorded_per_second(
+        primary_per_second, dead_time_s=dead_time_s, afterpulse_probability=afterpulse_probability
+    )
+    live: Array = 1 - recorded * np.asarray(dead_time_s)
+    return live
+
+
+def blocked_pulses(dead_time_s: ArrayLike, *, repetition_rate_hz: float) -> Array:
+    """Return how many of the following pulses a click makes a detector miss.
+
+    Examples:
+        >>> blocked_pulses([0.0, 5e-9, 25e-9, 20e-9], repetition_rate_hz=1e8).tolist()
+        [0.0, 0.0, 2.0, 1.0]
+    """
+    periods = np.asarray(dead_time_s, np.float64) * repetition_rate_hz
+    # A dead time of whole periods ends when the next pulse comes; 1e-9 absorbs the rounding.
+    blocked: Array = np.maximum(np.ceil(periods - 1e-9) - 1, 0)
+    return blocked
