@@ -108,7 +108,8 @@ def test_table_has_one_entry_per_outcome_and_sums_to_one():
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (np.full((3, 2, 2, 2), 0.25), r"`table` must have shape \(3, 3, 2, 2\)"),
+        (np.full((3, 2, 2, 2), 0.25), r"`table` must have shape \(3, 3, 2, 2\) or \(3, 3, 3, 3\)"),
+        (np.full((3, 3, 4, 4), 1 / 16), r"but has shape \(3, 3, 4, 4\)"),
         (np.full((3, 3, 2, 2), 0.3), "must hold probabilities that sum to 1"),
         (np.full((3, 3, 2, 2), np.nan), "must hold probabilities that sum to 1"),
         (np.tile([[0.75, -0.25], [0.25, 0.25]], (3, 3, 1, 1)), "entries start at -0.25"),

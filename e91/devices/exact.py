@@ -43,7 +43,8 @@ class ExactDevice:
         settings: The angles that the indices x and y mean.
         description: One sentence for the report.
         table: Probability of the outcomes (a, b) at the settings (x, y), as ``table[x, y, a, b]``;
-            float64, shape (Alice's settings, Bob's settings, 2, 2), read-only.
+            float64, shape (Alice's settings, Bob's settings, k, k), read-only; k is 2, or 3 with
+            no click as the last outcome.
         generator: The physical randomness.
         name: "exact".
 
@@ -59,9 +60,12 @@ class ExactDevice:
 
     def __post_init__(self) -> None:
         table = np.array(self.table, np.float64)
-        shape = (len(self.settings.alice_angles), len(self.settings.bob_angles), 2, 2)
-        if table.shape != shape:
-            raise ValueError(f"`table` must have shape {shape}, but has shape {table.shape}.")
+        pairs = (len(self.settings.alice_angles), len(self.settings.bob_angles))
+        if table.shape not in [(*pairs, 2, 2), (*pairs, 3, 3)]:
+            raise ValueError(
+                f"`table` must have shape {(*pairs, 2, 2)} or {(*pairs, 3, 3)}, but has shape "
+                f"{table.shape}."
+            )
         sums = table.sum(axis=(2, 3))
         if not (table.min() >= 0 and np.allclose(sums, 1, rtol=0, atol=1e-9)):
             raise ValueError(
@@ -80,7 +84,7 @@ class ExactDevice:
             y: Bob's, shape (n,).
 
         Returns:
-            Outcomes (a, b), 0 for eigenvalue +1 and 1 for -1; uint8, shape (n,) each.
+            Outcomes (a, b), 0 for eigenvalue +1, 1 for -1, 2 for no click; uint8, shape (n,) each.
 
         Raises:
             ValueError: A choice is no index of the settings, or the lengths differ.
@@ -90,7 +94,8 @@ class ExactDevice:
         for start in range(0, len(x), ROUNDS_PER_BLOCK):
             block = slice(start, start + ROUNDS_PER_BLOCK)
             cell[block] = self._drawn_cells(x[block], y[block])
-        return cell >> np.uint8(1), cell & np.uint8(1)
+        a, b = np.divmod(cell, np.uint8(self.table.shape[3]))
+        return a, b
 
     def sampler(self, settings: Settings, *, protocol_key: bytes) -> RoundSampler:
         """Return the same device as a source of whole blocks of rounds, for `e91.stream`.
@@ -111,12 +116,12 @@ class ExactDevice:
         )
 
     def _drawn_cells(self, x: Bits, y: Bits) -> Bits:
-        """Return 2a + b for each round, by inversion of the cumulative probabilities."""
+        """Return k a + b for each round, by inversion of the cumulative probabilities."""
         pair = x.astype(np.intp) * self.table.shape[1] + y
         uniform = self.generator.random(len(x))
         cell = np.zeros(len(x), np.uint8)
-        edges = self.table.reshape(-1, 4).cumsum(axis=1)
-        for edge in edges.T[:3]:  # what lies beyond the third edge is the fourth cell
+        edges = self.table.reshape(len(self.table) * self.table.shape[1], -1).cumsum(axis=1)
+        for edge in edges.T[:-1]:  # what lies beyond the last edge but one is the last cell
             cell += uniform >= edge[pair]
         return cell
 
