@@ -14,8 +14,9 @@ from e91.optics.coincidences import Coincidences, coincidences
 from e91.optics.detectors import BasisChoice, Detector, Receiver
 from e91.optics.links import Downlink, Fibre, FreeSpace, transmission_of
 from e91.optics.ma_fung_lo import gain_and_error
-from e91.optics.rates import continuous_rates, pulsed_slots, timing_spread_fwhm_s, within_window
+from e91.optics.rates import continuous_rates, timing_spread_fwhm_s, within_window
 from e91.optics.saturation import blocked_pulses, live_fraction, recorded_per_second
+from e91.optics.slots import pulsed_slots
 from e91.optics.sources import (
     ContinuousSource,
     HeraldedMemories,

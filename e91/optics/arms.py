@@ -95,6 +95,11 @@ class Arm:
         stray = half * shares * self.per_detector("efficiency")
         return self.per_detector("dark_counts_per_second") + stray
 
+    @property
+    def readout_error(self) -> float:
+        """Of the receiver."""
+        return self.receiver.readout_error
+
     def per_detector(self, attribute: str) -> Rates:
         """Return one attribute of every `Detector`; float64, shape (settings, 2)."""
         values = [getattr(detector, attribute) for detector in self.receiver.detectors]

@@ -15,7 +15,7 @@ A click at both detectors of a party becomes a random bit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -45,6 +45,8 @@ class Hits:
         bob_efficiencies: The same at Bob's.
         alice_noise: Probability of a click in the slot without any photon of a pair; (..., 2).
         bob_noise: The same at Bob's.
+        together: Chance that both photons of a pair come in this slot if one does, for slots cut
+            from continuous light; ``[..., a, b]``.
 
     Raises:
         ValueError: A probability is outside [0, 1], or a pair table does not sum to 1.
@@ -55,6 +57,7 @@ class Hits:
     bob_efficiencies: Array
     alice_noise: Array
     bob_noise: Array
+    together: Array = field(default_factory=lambda: np.ones((2, 2)))
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
@@ -88,7 +91,7 @@ class Hits:
     def both(self) -> Array:
         """Chance c that it hits a set of Alice's and a set of Bob's; shape (..., 3, 3)."""
         weights = self.alice_efficiencies[..., :, None] * self.bob_efficiencies[..., None, :]
-        chances: Array = _SETS @ (self.pair_table * weights) @ _SETS.T
+        chances: Array = _SETS @ (self.pair_table * weights * self.together) @ _SETS.T
         return chances
 
 
@@ -242,20 +245,28 @@ def pulse(
     return poissonian_slot(hits, source.mean_pairs_per_pulse)
 
 
-def misread(slot: Array, *, alice: float, bob: float) -> Array:
-    """Return the slot's outcomes after read-out errors, the chances that a bit is turned.
+def misread(table: Array, *, alice: float, bob: float) -> Array:
+    """Return outcomes after read-out errors, the chances that a bit is turned.
+
+    Args:
+        table: Chances or rates of the outcomes, ``[..., a, b]``, with or without no click.
+        alice: Alice's read-out error.
+        bob: Bob's.
 
     Examples:
         >>> slot = np.diag([0.5, 0.5, 0.0])
         >>> misread(slot, alice=0.1, bob=0.0).round(3).tolist()
         [[0.45, 0.05, 0.0], [0.05, 0.45, 0.0], [0.0, 0.0, 0.0]]
     """
-    turned: Array = _turning(alice) @ slot @ _turning(bob)
+    outcomes = table.shape[-1]
+    turned: Array = _turning(alice, outcomes) @ table @ _turning(bob, outcomes)
     return turned
 
 
-def _turning(error: float) -> Array:
-    return np.array([[1 - error, error, 0.0], [error, 1 - error, 0.0], [0.0, 0.0, 1.0]])
+def _turning(error: float, outcomes: int) -> Array:
+    matrix = np.eye(outcomes)
+    matrix[:2, :2] = [[1 - error, error], [error, 1 - error]]
+    return matrix
 
 
 def _slot(hits: Hits, sums: _Sums) -> Array:

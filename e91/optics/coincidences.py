@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from e91.optics.arms import Arm
 from e91.optics.checks import check_fractions, check_not_negative
-from e91.optics.rates import continuous_rates, pulsed_slots, singles_per_second
+from e91.optics.clicks import misread
+from e91.optics.rates import continuous_rates, singles_per_second
+from e91.optics.slots import pulsed_slots
 from e91.optics.sources import ContinuousSource, HeraldedMemories, PulsedSource, QuantumDot
 
 Array = NDArray[np.float64]
@@ -139,7 +141,8 @@ def _continuous(
     counted = []
     for table in tables:
         rates = continuous_rates(source, alice, bob, pair_table=table, window_s=window_s)
-        counted.append([_misread_clicks(rate, alice, bob) for rate in rates])
+        errors = {"alice": alice.readout_error, "bob": bob.readout_error}
+        counted.append([misread(rate, **errors) for rate in rates])
     true, accidental = counted[0]
     return Coincidences(
         float(true.sum()),
@@ -181,15 +184,6 @@ def _pulsed(
         rate * float(clicks_b.sum()),
         *(_fraction_of_errors(slot[..., :2, :2]) for slot in slots),
     )
-
-
-def _misread_clicks(rates: Array, alice: Arm, bob: Arm) -> Array:
-    turned = [
-        np.array([[1 - error, error], [error, 1 - error]])
-        for error in (alice.receiver.readout_error, bob.receiver.readout_error)
-    ]
-    misread: Array = turned[0] @ rates @ turned[1]
-    return misread
 
 
 def _fraction_of_errors(rates: Array) -> float:

@@ -1,4 +1,4 @@
-"""Coincidences per second of every outcome at every setting pair, from source, arms and a window.
+"""Coincidences per second of a continuous source, for every pair of detectors.
 
 Each detector counts for itself: efficiency, noise, dead time, after-pulses and jitter may differ.
 """
@@ -11,9 +11,8 @@ from scipy.special import erf
 
 from e91.optics.arms import Arm
 from e91.optics.checks import check_positive
-from e91.optics.clicks import Hits, misread, pulse
-from e91.optics.saturation import blocked_pulses, live_fraction, recorded_per_second
-from e91.optics.sources import ContinuousSource, PulsedSource, QuantumDot
+from e91.optics.saturation import live_fraction, recorded_per_second
+from e91.optics.sources import ContinuousSource
 
 Array = NDArray[np.float64]
 
@@ -92,9 +91,9 @@ def continuous_rates(
     """
     table = np.asarray(pair_table, np.float64)
     _check_window(window_s, alice, bob)
-    recorded_a, live_a = _counting(alice, source.pairs_per_second, marginal=table.sum(axis=3))
+    recorded_a, live_a = counting(alice, source.pairs_per_second, marginal=table.sum(axis=3))
     by_bob = table.sum(axis=2).swapaxes(0, 1)
-    recorded_b, live_b = _counting(bob, source.pairs_per_second, marginal=by_bob)
+    recorded_b, live_b = counting(bob, source.pairs_per_second, marginal=by_bob)
     seen = (alice.efficiencies * live_a)[:, None, :, None]
     seen = seen * (bob.efficiencies * live_b)[None, :, None, :]
     caught = within_window(window_s, timing_spread_fwhm_s(source, alice, bob))
@@ -106,11 +105,23 @@ def continuous_rates(
 def singles_per_second(arm: Arm, pairs_per_second: float) -> Array:
     """Return the clicks of each detector of an arm under unpolarised light, shape (settings, 2)."""
     uniform = np.full((len(arm.efficiencies), 1, 2), 0.5)
-    return _counting(arm, pairs_per_second, marginal=uniform)[0]
+    return counting(arm, pairs_per_second, marginal=uniform)[0]
 
 
-def _counting(arm: Arm, pairs_per_second: float, *, marginal: Array) -> tuple[Array, Array]:
-    """Return recorded clicks and live fractions; ``marginal[own setting, other's, outcome]``."""
+def counting(arm: Arm, pairs_per_second: float, *, marginal: Array) -> tuple[Array, Array]:
+    """Return what each detector of an arm records, and the fraction of the time it is live.
+
+    Args:
+        arm: The arm.
+        pairs_per_second: Of a continuous source.
+        marginal: Probability of this party's outcome, ``[own setting, other's setting, a]``.
+
+    Returns:
+        Clicks per second and live fractions; float64, shape (settings, 2) each.
+
+    Raises:
+        ValueError: The number of settings does not fit the receiver.
+    """
     share = marginal.mean(axis=1)
     rows = max(len(share), len(arm.efficiencies))
     if {len(share), len(arm.efficiencies)} - {1, rows}:
@@ -132,70 +143,3 @@ def _check_window(window_s: float, alice: Arm, bob: Arm) -> None:
         raise ValueError(
             f"`window_s` must not exceed a detector's dead time, {shortest:g}, but is {window_s:g}."
         )
-
-
-def pulsed_slots(
-    source: PulsedSource | QuantumDot,
-    alice: Arm,
-    bob: Arm,
-    *,
-    pair_table: ArrayLike,
-    window_s: float,
-    steered_length: ArrayLike = 1.0,
-) -> Array:
-    """Return the outcomes of one pulse at every setting pair.
-
-    Args:
-        source: Pairs at the ticks of a clock.
-        alice: Alice's arm.
-        bob: Bob's.
-        pair_table: Probability of a pair's polarisation outcomes, ``[x, y, a, b]``.
-        window_s: Full width of the gate about each pulse, at most the time between two.
-        steered_length: For thermal sources; see `e91.optics.clicks.thermal_slot`.
-
-    Returns:
-        Probabilities ``[x, y, a, b]``, index 2 for no click, double clicks given a random bit;
-        float64, shape (..., 3, 3).  With a passive receiver the setting is part of what is
-        found: entries are for clicks at the detectors of x and y, whatever others do.
-
-    Raises:
-        ValueError: The window is not positive or longer than the time between two pulses, or a
-            table does not fit.
-    """
-    check_positive(window_s=window_s)
-    if window_s * source.repetition_rate_hz > 1 + 1e-9:
-        raise ValueError(
-            f"`window_s` must be at most the time between two pulses, "
-            f"{1 / source.repetition_rate_hz:g}, but is {window_s:g}."
-        )
-    table = np.asarray(pair_table, np.float64)
-    eta_a, noise_a = _gated(alice, source, marginal=table.sum(axis=3), window_s=window_s)
-    by_bob = table.sum(axis=2).swapaxes(0, 1)
-    eta_b, noise_b = _gated(bob, source, marginal=by_bob, window_s=window_s)
-    hits = Hits(table, eta_a[:, None], eta_b[None], noise_a[:, None], noise_b[None])
-    slot = pulse(source, hits, steered_length=steered_length)
-    errors = alice.receiver.readout_error, bob.receiver.readout_error
-    return misread(slot, alice=errors[0], bob=errors[1])
-
-
-def _gated(
-    arm: Arm, source: PulsedSource | QuantumDot, *, marginal: Array, window_s: float
-) -> tuple[Array, Array]:
-    """Return efficiency and noise of each detector in a gate, dead time and after-pulses in them.
-
-    A detector that clicks with chance c in a pulse misses the next k: it records
-    c / (1 - p + c k) in the mean, as in `e91.optics.saturation` with the pulse as unit of time.
-    """
-    caught = within_window(window_s, arm.per_detector("jitter_fwhm_s"))
-    efficiency, dark = arm.efficiencies * caught, -np.expm1(-arm.noise_per_second * window_s)
-    photons = -np.expm1(
-        -source.pairs_per_second / source.repetition_rate_hz * marginal.mean(axis=1) * efficiency
-    )
-    primary = photons + dark - photons * dark
-    more = arm.per_detector("afterpulse_probability")
-    blocked = blocked_pulses(
-        arm.per_detector("dead_time_s"), repetition_rate_hz=source.repetition_rate_hz
-    )
-    live = live_fraction(primary, dead_time_s=blocked, afterpulse_probability=more)
-    recorded = recorded_per_second(primary, dead_time_s=blocked, afterpulse_probability=more)
-    return efficiency * live, 1 - (1 - dark * live) * (1 - more * recorded)

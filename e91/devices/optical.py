@@ -1,0 +1,296 @@
+"""Devices made of light: sources, links and detectors around the circuits' polarisation state.
+
+What a pair's outcomes are is decided by the circuits, run on Aer; optics decides which rounds are
+pairs, which are unrelated clicks, and which are lost.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from e91_circuits import bell_pair, with_dephasing, with_visibility
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit_aer import AerSimulator
+
+from e91.devices.exact import ExactDevice, outcome_table
+from e91.devices.source import pair_circuits
+from e91.model.settings import EKERT, Settings
+from e91.optics.arms import Arm
+from e91.optics.clicks import misread
+from e91.optics.coincidences import Source
+from e91.optics.detectors import BasisChoice
+from e91.optics.rates import continuous_rates
+from e91.optics.slots import continuous_slots, pulsed_slots
+from e91.optics.sources import ContinuousSource, HeraldedMemories, PulsedSource, QuantumDot
+
+Array = NDArray[np.float64]
+
+
+def optical_device(
+    source: Source,
+    alice: Arm | None = None,
+    bob: Arm | None = None,
+    *,
+    settings: Settings = EKERT,
+    pair: QuantumCircuit | None = None,
+    window_s: float | None = None,
+    seed: int | None = None,
+) -> ExactDevice:
+    """Return a device whose rounds are coincidences: what an ordinary experiment keeps.
+
+    That losses are discarded is sound only if they do not depend on the state: fair sampling.
+    The description says so.  With heralded memories every herald is a round, and nothing is
+    discarded.
+
+    Args:
+        source: When pairs come.
+        alice: Alice's arm; None for heralded memories, and only for them.
+        bob: Bob's arm; the same.
+        settings: The angles of both parties.
+        pair: Circuit of one pair, unmeasured; by default phi+, and with memories one with their
+            bit and phase errors.  What the links do to the polarisation is added.
+        window_s: Coincidence window, or gate about each pulse; by default a pulse's period.
+        seed: Root of the physical randomness; None takes it from the operating system.
+
+    Raises:
+        ValueError: An argument is missing or outside its range, or nothing ever coincides.
+
+    Examples:
+        >>> from e91.optics.arms import simple_arm
+        >>> arm = simple_arm(32.0, 200.0)
+        >>> device = optical_device(ContinuousSource(5.9e6), arm, arm, window_s=1e-9)
+        >>> device.description[-36:]
+        'lost pairs discarded: fair sampling.'
+        >>> float(device.table[1, 0, 0, 1].round(5))    # errors by accidental coincidences
+        0.00163
+    """
+    if isinstance(source, HeraldedMemories):
+        return _heralded(source, alice, bob, settings=settings, pair=pair, seed=seed)
+    rates = coincidence_table(source, alice, bob, settings=settings, pair=pair, window_s=window_s)
+    totals = rates.sum(axis=(2, 3), keepdims=True)
+    if not totals.min() > 0:
+        raise ValueError("Every setting pair must have coincidences, but one never has.")
+    kind = f"{_name(source)}, coincidences only, lost pairs discarded: fair sampling."
+    return _device(kind, rates / totals, settings=settings, seed=seed)
+
+
+def optical_slot_device(
+    source: Source,
+    alice: Arm | None = None,
+    bob: Arm | None = None,
+    *,
+    settings: Settings = EKERT,
+    pair: QuantumCircuit | None = None,
+    window_s: float | None = None,
+    seed: int | None = None,
+) -> ExactDevice:
+    """Return a device whose rounds are all pulses or time slots, those without a click included.
+
+    This is what a device-independent claim needs: no round is discarded.
+
+    Args:
+        source: When pairs come.
+        alice: Alice's arm, with an active receiver; None for heralded memories.
+        bob: Bob's; the same.
+        settings: As for `optical_device`.
+        pair: The same.
+        window_s: Length of a slot of continuous light, or gate about each pulse.
+        seed: The same.
+
+    Raises:
+        ValueError: An argument is missing or outside its range, or a receiver is passive: then
+            the setting is not chosen before the photon comes.
+
+    Examples:
+        >>> from e91.optics.arms import simple_arm
+        >>> arm = simple_arm(1.0)
+        >>> device = optical_slot_device(PulsedSource(1e6, 0.01), arm, arm)
+        >>> device.table.shape, float(device.table[0, 0, 2, 2].round(4))
+        ((3, 3, 3, 3), 0.9905)
+    """
+    if isinstance(source, HeraldedMemories):
+        return _heralded(source, alice, bob, settings=settings, pair=pair, seed=seed)
+    for arm in (alice, bob):
+        if arm is not None and arm.receiver.basis_choice is BasisChoice.PASSIVE:
+            raise ValueError("A receiver whose every slot counts must be active, but is passive.")
+    slots = slot_table(source, alice, bob, settings=settings, pair=pair, window_s=window_s)
+    kind = f"{_name(source)}, every pulse or slot a round, losses kept as no click."
+    return _device(kind, slots, settings=settings, seed=seed)
+
+
+def coincidence_table(
+    source: ContinuousSource | PulsedSource | QuantumDot,
+    alice: Arm | None,
+    bob: Arm | None,
+    *,
+    settings: Settings = EKERT,
+    pair: QuantumCircuit | None = None,
+    window_s: float | None = None,
+) -> Array:
+    """Return the coincidences per second of every outcome at every setting pair.
+
+    Args:
+        source: When pairs come.
+        alice: Alice's arm.
+        bob: Bob's.
+        settings: The angles of both parties.
+        pair: As for `optical_device`.
+        window_s: The same.
+
+    Returns:
+        Per second, as ``[x, y, a, b]``, if an active receiver has that setting all the time.  A
+        passive receiver's share of the light is in it.
+
+    Raises:
+        ValueError: As for `optical_device`.
+    """
+    if isinstance(source, ContinuousSource):
+        alice, bob, polarised, _ = _prepared(alice, bob, settings=settings, pair=pair)
+        window_s = _given_window(window_s)
+        rates = continuous_rates(source, alice, bob, pair_table=polarised, window_s=window_s)
+        return misread(rates[0] + rates[1], alice=alice.readout_error, bob=bob.readout_error)
+    slots = slot_table(source, alice, bob, settings=settings, pair=pair, window_s=window_s)
+    return source.repetition_rate_hz * slots[..., :2, :2]
+
+
+def slot_table(
+    source: ContinuousSource | PulsedSource | QuantumDot,
+    alice: Arm | None,
+    bob: Arm | None,
+    *,
+    settings: Settings = EKERT,
+    pair: QuantumCircuit | None = None,
+    window_s: float | None = None,
+) -> Array:
+    """Return the probability of every outcome of a pulse or slot, index 2 for no click.
+
+    Arguments, errors and order of axes as of `coincidence_table`.
+    """
+    alice, bob, polarised, lengths = _prepared(alice, bob, settings=settings, pair=pair)
+    if isinstance(source, ContinuousSource):
+        slot_s = _given_window(window_s)
+        return continuous_slots(source, alice, bob, pair_table=polarised, slot_s=slot_s)
+    gate = 1 / source.repetition_rate_hz if window_s is None else window_s
+    return pulsed_slots(
+        source, alice, bob, pair_table=polarised, window_s=gate, steered_length=lengths
+    )
+
+
+def memory_pair(source: HeraldedMemories) -> QuantumCircuit:
+    """Return the circuit of a phi+ pair with the bit and phase errors of two memories.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device_of
+        >>> circuit = memory_pair(HeraldedMemories(1e6, 1e-3, bit_error=0.02, phase_error=0.05))
+        >>> device = exact_device_of(circuit)
+        >>> float(device.table[2, 1, 0, 1].round(6))    # both along X
+        0.025
+    """
+    circuit = with_dephasing(bell_pair(), source.phase_error, party="bob")
+    # A phase flip between two Hadamard gates is a bit flip.
+    circuit = _with_hadamard(circuit, name=circuit.name)
+    circuit = with_dephasing(circuit, source.bit_error, party="bob")
+    label = f"phi+ pair of memories, bit error {source.bit_error:g}, phase error "
+    return _with_hadamard(circuit, name=f"{label}{source.phase_error:g}")
+
+
+def steered_lengths(pair: QuantumCircuit, *, settings: Settings) -> Array:
+    """Return to what length on the Bloch sphere Bob's outcome steers Alice's photon.
+
+    Args:
+        pair: Circuit with one-qubit registers `alice` and `bob`, unmeasured.
+        settings: Bob's angles.
+
+    Returns:
+        The length of (<X B>, <Y B>, <Z B>) for each observable B of Bob's; shape (his settings,).
+
+    Examples:
+        >>> steered_lengths(with_visibility(bell_pair(), 0.9), settings=EKERT).round(9).tolist()
+        [0.9, 0.9, 0.9]
+    """
+    state = _density_matrix(pair).reshape(2, 2, 2, 2)  # bob, alice; bob, alice
+    pauli = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
+    angles = np.array(settings.bob_angles)
+    observable = np.multiply.outer(np.cos(angles), pauli[2])
+    observable = observable + np.multiply.outer(np.sin(angles), pauli[0])
+    means = np.einsum("baBA,iAa,yBb->yi", state, pauli, observable)
+    lengths: Array = np.linalg.norm(means.real, axis=1)
+    return np.minimum(lengths, 1.0)
+
+
+def _density_matrix(pair: QuantumCircuit) -> NDArray[np.complex128]:
+    probed = pair.copy()
+    halves = [register[0] for name in ("alice", "bob") for register in pair.qregs
+              if register.name == name]  # fmt: skip
+    probed.save_density_matrix(halves)
+    result = AerSimulator(method="density_matrix").run(probed, shots=1).result()
+    return np.asarray(result.data(0)["density_matrix"])
+
+
+def _prepared(
+    alice: Arm | None, bob: Arm | None, *, settings: Settings, pair: QuantumCircuit | None
+) -> tuple[Arm, Arm, Array, Array]:
+    """Return both arms, the pair's outcome table behind the links, and the steered lengths."""
+    if alice is None or bob is None:
+        raise ValueError("Photons must have two arms, but one is missing.")
+    for arm, angles in ((alice, settings.alice_angles), (bob, settings.bob_angles)):
+        rows = len(arm.receiver.detectors) // 2
+        if arm.receiver.basis_choice is BasisChoice.PASSIVE and rows != len(angles):
+            raise ValueError(
+                f"A passive receiver must have two detectors for each of its {len(angles)} "
+                f"settings, but has them for {rows}."
+            )
+    visibility = alice.visibility * bob.visibility
+    circuit = with_visibility(pair or bell_pair(), visibility)
+    polarised = outcome_table(pair_circuits(circuit, settings=settings))
+    return alice, bob, polarised, steered_lengths(circuit, settings=settings)
+
+
+def _heralded(
+    source: HeraldedMemories,
+    alice: Arm | None,
+    bob: Arm | None,
+    *,
+    settings: Settings,
+    pair: QuantumCircuit | None,
+    seed: int | None,
+) -> ExactDevice:
+    if not (alice is None and bob is None):
+        raise ValueError("Heralded memories must have no arms, but have.")
+    circuits = pair_circuits(pair or memory_pair(source), settings=settings)
+    kind = "Heralded memories, every herald a round, none lost."
+    return _device(kind, outcome_table(circuits), settings=settings, seed=seed)
+
+
+def _device(description: str, table: Array, *, settings: Settings, seed: int | None) -> ExactDevice:
+    return ExactDevice(
+        settings=settings,
+        description=description,
+        table=table,
+        generator=np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0]),
+        name="optical",
+    )
+
+
+def _with_hadamard(circuit: QuantumCircuit, *, name: str) -> QuantumCircuit:
+    turned: QuantumCircuit = circuit.copy(name)
+    turned.h(next(register[0] for register in circuit.qregs if register.name == "bob"))
+    return turned
+
+
+def _given_window(window_s: float | None) -> float:
+    if window_s is None or not math.isfinite(window_s):
+        raise ValueError(f"A continuous source must have a `window_s`, but has {window_s}.")
+    return window_s
+
+
+def _name(source: Source) -> str:
+    match source:
+        case ContinuousSource():
+            return f"Continuous source, {source.pairs_per_second:.4g} pairs/s"
+        case PulsedSource():
+            return f"Pulsed source, {source.mean_pairs_per_pulse:.4g} pairs a pulse"
+        case _:
+            return "Quantum dot"

@@ -1,0 +1,150 @@
+"""Outcomes of pulses and time slots at every setting pair, no click among them.
+
+Each detector counts for itself: efficiency, noise, dead time, after-pulses and jitter may differ.
+What a detector did in earlier slots enters through its mean only; see `e91.optics.saturation`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import erf
+
+from e91.optics.arms import Arm
+from e91.optics.checks import check_positive
+from e91.optics.clicks import Hits, misread, poissonian_slot, pulse
+from e91.optics.rates import counting, timing_spread_fwhm_s, within_window
+from e91.optics.saturation import blocked_pulses, live_fraction, recorded_per_second
+from e91.optics.sources import ContinuousSource, PulsedSource, QuantumDot
+
+Array = NDArray[np.float64]
+
+
+def pulsed_slots(
+    source: PulsedSource | QuantumDot,
+    alice: Arm,
+    bob: Arm,
+    *,
+    pair_table: ArrayLike,
+    window_s: float,
+    steered_length: ArrayLike = 1.0,
+) -> Array:
+    """Return the outcomes of one pulse at every setting pair.
+
+    Args:
+        source: Pairs at the ticks of a clock.
+        alice: Alice's arm.
+        bob: Bob's.
+        pair_table: Probability of a pair's polarisation outcomes, ``[x, y, a, b]``.
+        window_s: Full width of the gate about each pulse, at most the time between two.
+        steered_length: For thermal sources; see `e91.optics.clicks.thermal_slot`.
+
+    Returns:
+        Probabilities ``[x, y, a, b]``, index 2 for no click, double clicks given a random bit;
+        float64, shape (..., 3, 3).  With a passive receiver the setting is part of what is
+        found: entries are for clicks at the detectors of x and y, whatever others do.
+
+    Raises:
+        ValueError: The window is not positive or longer than the time between two pulses, or a
+            table does not fit.
+    """
+    check_positive(window_s=window_s)
+    if window_s * source.repetition_rate_hz > 1 + 1e-9:
+        raise ValueError(
+            f"`window_s` must be at most the time between two pulses, "
+            f"{1 / source.repetition_rate_hz:g}, but is {window_s:g}."
+        )
+    table = np.asarray(pair_table, np.float64)
+    eta_a, noise_a = _gated(alice, source, marginal=table.sum(axis=3), window_s=window_s)
+    by_bob = table.sum(axis=2).swapaxes(0, 1)
+    eta_b, noise_b = _gated(bob, source, marginal=by_bob, window_s=window_s)
+    hits = Hits(table, eta_a[:, None], eta_b[None], noise_a[:, None], noise_b[None])
+    slot = pulse(source, hits, steered_length=steered_length)
+    return misread(slot, alice=alice.readout_error, bob=bob.readout_error)
+
+
+def _gated(
+    arm: Arm, source: PulsedSource | QuantumDot, *, marginal: Array, window_s: float
+) -> tuple[Array, Array]:
+    """Return efficiency and noise of each detector in a gate, dead time and after-pulses in them.
+
+    A detector that clicks with chance c in a pulse misses the next k: it records
+    c / (1 - p + c k) in the mean, as in `e91.optics.saturation` with the pulse as unit of time.
+    """
+    caught = within_window(window_s, arm.per_detector("jitter_fwhm_s"))
+    efficiency, dark = arm.efficiencies * caught, -np.expm1(-arm.noise_per_second * window_s)
+    photons = -np.expm1(
+        -source.pairs_per_second / source.repetition_rate_hz * marginal.mean(axis=1) * efficiency
+    )
+    primary = photons + dark - photons * dark
+    more = arm.per_detector("afterpulse_probability")
+    blocked = blocked_pulses(
+        arm.per_detector("dead_time_s"), repetition_rate_hz=source.repetition_rate_hz
+    )
+    live = live_fraction(primary, dead_time_s=blocked, afterpulse_probability=more)
+    recorded = recorded_per_second(primary, dead_time_s=blocked, afterpulse_probability=more)
+    return efficiency * live, 1 - (1 - dark * live) * (1 - more * recorded)
+
+
+def continuous_slots(
+    source: ContinuousSource, alice: Arm, bob: Arm, *, pair_table: ArrayLike, slot_s: float
+) -> Array:
+    """Return the outcomes of one slot of continuous light, cut by a common clock.
+
+    Args:
+        source: Pairs at random times.
+        alice: Alice's arm.
+        bob: Bob's.
+        pair_table: Probability of a pair's polarisation outcomes, ``[x, y, a, b]``.
+        slot_s: Length of the slot.
+
+    Returns:
+        As `pulsed_slots`.  A pair whose clicks an edge separates makes one click in each of two
+        slots; that neighbouring slots then know of each other is left out.
+
+    Raises:
+        ValueError: The slot's length is not positive and finite, or a table does not fit.
+    """
+    check_positive(slot_s=slot_s)
+    table = np.asarray(pair_table, np.float64)
+    by_bob = table.sum(axis=2).swapaxes(0, 1)
+    eta_a, noise_a = _slotted(alice, source, marginal=table.sum(axis=3), slot_s=slot_s)
+    eta_b, noise_b = _slotted(bob, source, marginal=by_bob, slot_s=slot_s)
+    together = within_one_slot(slot_s, timing_spread_fwhm_s(source, alice, bob))
+    hits = Hits(table, eta_a[:, None], eta_b[None], noise_a[:, None], noise_b[None], together)
+    slot = poissonian_slot(hits, source.pairs_per_second * slot_s)
+    return misread(slot, alice=alice.readout_error, bob=bob.readout_error)
+
+
+def within_one_slot(slot_s: float, spread_fwhm_s: ArrayLike) -> Array:
+    """Return the chance that two clicks fall in one slot if the first falls there anywhere.
+
+    Args:
+        slot_s: Length of the slot, T.
+        spread_fwhm_s: Full width at half maximum of the time between the clicks, a Gaussian of
+            standard deviation s; any shape.
+
+    Returns:
+        The mean of max(0, 1 - |t| / T), that is
+        erf(T / (s sqrt 2)) - sqrt(2 / pi) (s / T) (1 - exp(-T^2 / (2 s^2))).
+
+    Examples:
+        >>> within_one_slot(1e-9, [0.0, 1e-10, 1e-9]).round(4).tolist()
+        [1.0, 0.9661, 0.6638]
+    """
+    sigma = np.asarray(spread_fwhm_s, np.float64) / np.sqrt(8 * np.log(2)) / slot_s
+    with np.errstate(divide="ignore"):
+        inside = erf(1 / (sigma * np.sqrt(2)))
+        edge = -np.expm1(-1 / (2 * sigma**2))
+    chance: Array = inside - np.sqrt(2 / np.pi) * sigma * edge
+    return chance
+
+
+def _slotted(
+    arm: Arm, source: ContinuousSource, *, marginal: Array, slot_s: float
+) -> tuple[Array, Array]:
+    """Return efficiency and noise of each detector in a slot; a slot has one click at most."""
+    recorded, live = counting(arm, source.pairs_per_second, marginal=marginal)
+    more = arm.per_detector("afterpulse_probability") * recorded
+    noise = arm.noise_per_second * live + more
+    return arm.efficiencies * live, -np.expm1(-noise * slot_s)
