@@ -9,6 +9,7 @@ from e91_circuits import measured_pair, measured_qubit
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
+from qiskit_aer.noise import NoiseModel
 
 from e91.devices.keystreams import KEY_BYTES
 from e91.devices.rounds import RoundSampler, round_sampler
@@ -211,7 +212,9 @@ def exact_device_of(
     )
 
 
-def outcome_table(circuits: CircuitTable) -> NDArray[np.float64]:
+def outcome_table(
+    circuits: CircuitTable, *, noise_model: NoiseModel | None = None
+) -> NDArray[np.float64]:
     """Return the exact outcome probabilities of every setting pair, ``table[x, y, a, b]``.
 
     One run of Aer's density-matrix method over all circuits.  Rounding errors below zero are
@@ -219,6 +222,8 @@ def outcome_table(circuits: CircuitTable) -> NDArray[np.float64]:
 
     Args:
         circuits: Measured circuits, ``circuits[x][y]``, all rows of one length.
+        noise_model: Errors of the gates, or None.  Its read-out errors and errors of the
+            measurement itself do not enter: nothing is measured here.
 
     Returns:
         float64, shape (Alice's settings, Bob's settings, 2, 2).
@@ -232,7 +237,8 @@ def outcome_table(circuits: CircuitTable) -> NDArray[np.float64]:
         [[[[0.5, 0.0], [0.0, 0.5]]]]
     """
     probed = [_with_probabilities(circuit) for row in circuits for circuit in row]
-    result = AerSimulator(method="density_matrix").run(probed, shots=1).result()
+    simulator = AerSimulator(method="density_matrix", noise_model=noise_model)
+    result = simulator.run(probed, shots=1).result()
     cells = [result.data(index)["probabilities"] for index in range(len(probed))]
     # Qiskit lists the outcomes with its first qubit, here Alice's, running fastest: [b, a].
     table = np.reshape(cells, (len(circuits), len(circuits[0]), 2, 2)).swapaxes(2, 3)
