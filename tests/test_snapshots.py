@@ -102,9 +102,7 @@ def test_pair_that_is_none_of_the_machine_is_refused(pair):
 
 @pytest.mark.parametrize("layout", ["worst", "12", None, (1, 2, 3), (1.0, 2)])
 def test_layout_of_a_snapshot_is_a_pair(layout):
-    with pytest.raises(
-        ValueError, match="`layout` must (be best or two|name two different) qubits"
-    ):
+    with pytest.raises(ValueError, match=r"`layout` must .* two (different )?qubits"):
         pair_backend("manila", layout=layout)
 
 

@@ -12,6 +12,7 @@ import click
 
 from e91.cli.attack import attack
 from e91.cli.bench import bench
+from e91.cli.conformance import conformance
 from e91.cli.files import decrypt, encrypt
 from e91.cli.rate import rate
 from e91.cli.session import run
@@ -29,7 +30,7 @@ def commands() -> None:
     """Entanglement-based quantum key distribution, from photons to an encrypted file."""
 
 
-for _command in (run, encrypt, decrypt, bell, rate, attack, bench):
+for _command in (run, encrypt, decrypt, bell, rate, attack, bench, conformance):
     commands.add_command(_command)
 
 
