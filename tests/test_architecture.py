@@ -15,7 +15,7 @@ ROOT = Path(e91.__file__).parent
 CIRCUITS = Path(e91_circuits.__file__).parent
 STANDARD = frozenset(sys.stdlib_module_names)
 STAGES = ("e91.bell", "e91.distillation", "e91.security")
-QISKIT = ("qiskit", "qiskit_aer")
+QISKIT = ("qiskit", "qiskit_aer", "qiskit_ibm_runtime")
 
 # A module or package, and what it may import besides the standard library and itself.
 ALLOWED = {
@@ -32,7 +32,17 @@ ALLOWED = {
         "ldpc",
     ),
     "e91.encryption": ("e91.model", "numpy", "cryptography"),
-    "e91.devices": ("e91.model", "e91_circuits", "numpy", "numba", "cryptography", *QISKIT),
+    "e91.optics": ("e91.model", "numpy", "scipy", "numba"),
+    "e91.devices": (
+        "e91.model",
+        "e91.optics",
+        "e91_circuits",
+        "numpy",
+        "numba",
+        "scipy",
+        "cryptography",
+        *QISKIT,
+    ),
     "e91.theorems": ("e91.bell", "e91.security", "e91.model"),
     "e91.verdict": (*STAGES, "e91.model", "e91.theorems", "numpy"),
     "e91.protocol": ("e91.distillation", "e91.model", "e91.verdict", "numpy"),

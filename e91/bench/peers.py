@@ -95,8 +95,8 @@ def tno_cascade(alice: SiftedKey, bob: SiftedKey, *, error_rate: float) -> int:
         ModuleNotFoundError: The package ``tno.quantum.communication.qkd_key_rate`` is missing.
         RuntimeError: It left errors.
     """
-    classical = "tno.quantum.communication.qkd_key_rate.classical"
-    words, cascade = import_module(classical), import_module(f"{classical}.cascade")
+    words = import_module("tno.quantum.communication.qkd_key_rate.classical")
+    cascade = import_module("tno.quantum.communication.qkd_key_rate.classical.cascade")
     permutations = words.Permutations.random_permutation(
         number_of_passes=_PASSES, message_size=len(alice), random_state=_PERMUTATION_SEED
     )
