@@ -54,27 +54,32 @@ class Arm:
             raise ValueError(
                 f"`dispersion_ps_per_nm` must be finite, but is {self.dispersion_ps_per_nm}."
             )
-        object.__setattr__(self, "setting_probabilities", self._checked_probabilities())
+        object.__setattr__(
+            self, "setting_probabilities", tuple(map(float, self.setting_probabilities))
+        )
+        if self.setting_probabilities:
+            self._check_probabilities()
 
-    def _checked_probabilities(self) -> tuple[float, ...]:
-        given = tuple(map(float, self.setting_probabilities))
-        passive = self.receiver.basis_choice is BasisChoice.PASSIVE
-        count = len(self.receiver.detectors) // 2
-        if not passive and given:
+    def _check_probabilities(self) -> None:
+        given, count = self.setting_probabilities, len(self.receiver.detectors) // 2
+        if self.receiver.basis_choice is BasisChoice.ACTIVE:
             raise ValueError(
                 f"`setting_probabilities` must be empty for an active receiver, but is {given}."
             )
-        if not passive or not given:
-            return (1 / count,) * count
         if len(given) != count:
             raise ValueError(
                 f"`setting_probabilities` must have {count} entries, but has {len(given)}."
             )
-        if min(given) < 0 or not math.isclose(sum(given), 1, abs_tol=1e-9):
+        if not min(given) >= 0 or not math.isclose(sum(given), 1, abs_tol=1e-9):
             raise ValueError(
                 f"`setting_probabilities` must be probabilities that sum to 1, but is {given}."
             )
-        return given
+
+    @property
+    def shares(self) -> Rates:
+        """Part of the light that each row of detectors gets, shape (settings, 1)."""
+        count = len(self.receiver.detectors) // 2
+        return np.array(self.setting_probabilities or (1 / count,) * count)[:, None]
 
     @property
     def efficiencies(self) -> Rates:
@@ -84,15 +89,13 @@ class Arm:
         settings; for a passive one each row has its share of the light.
         """
         through = transmission_of(self.loss_db) * self.receiver.transmission
-        shares = np.array(self.setting_probabilities)[:, None]
-        return through * shares * self.per_detector("efficiency")
+        return through * self.shares * self.per_detector("efficiency")
 
     @property
     def noise_per_second(self) -> Rates:
         """Dark counts and detected stray light of each detector, shape (settings, 2)."""
         half = self.background_photons_per_second * self.receiver.transmission / 2
-        shares = np.array(self.setting_probabilities)[:, None]
-        stray = half * shares * self.per_detector("efficiency")
+        stray = half * self.shares * self.per_detector("efficiency")
         return self.per_detector("dark_counts_per_second") + stray
 
     @property
