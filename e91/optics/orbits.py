@@ -1,0 +1,210 @@
+"""Where a satellite stands in the sky of a ground station."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from e91.optics.checks import check_positive
+
+Array = NDArray[np.float64]
+
+EQUATORIAL_RADIUS_KM = 6378.137
+"""WGS84."""
+
+FLATTENING = 1 / 298.257223563
+"""WGS84."""
+
+GRAVITATION_KM3_PER_S2 = 398600.4418
+"""Of the Earth, WGS84."""
+
+ROTATION_RAD_PER_S = 7.292115e-5
+"""Of the Earth against the stars, WGS84."""
+
+
+@dataclass(frozen=True)
+class Station:
+    """A telescope on the ground.
+
+    Attributes:
+        name: What it is called.
+        latitude_deg: Geodetic, north positive.
+        longitude_deg: East positive.
+        altitude_m: Above the WGS84 ellipsoid.
+
+    Raises:
+        ValueError: An angle is outside its range, or the altitude not finite.
+
+    Examples:
+        >>> DELINGHA.latitude_deg
+        37.379
+    """
+
+    name: str
+    latitude_deg: float
+    longitude_deg: float
+    altitude_m: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not -90 <= self.latitude_deg <= 90:
+            raise ValueError(f"`latitude_deg` must lie in [-90, 90], but is {self.latitude_deg}.")
+        if not -180 <= self.longitude_deg <= 180:
+            raise ValueError(
+                f"`longitude_deg` must lie in [-180, 180], but is {self.longitude_deg}."
+            )
+        if not math.isfinite(self.altitude_m):
+            raise ValueError(f"`altitude_m` must be finite, but is {self.altitude_m}.")
+
+    @property
+    def up(self) -> Array:
+        """Unit vector away from the ellipsoid, in Earth-fixed coordinates; shape (3,)."""
+        latitude, longitude = math.radians(self.latitude_deg), math.radians(self.longitude_deg)
+        flat = math.cos(latitude)
+        return np.array(
+            [flat * math.cos(longitude), flat * math.sin(longitude), math.sin(latitude)]
+        )
+
+    @property
+    def position_km(self) -> Array:
+        """Earth-fixed position; shape (3,)."""
+        eccentricity2 = FLATTENING * (2 - FLATTENING)
+        sine = math.sin(math.radians(self.latitude_deg))
+        normal_km = EQUATORIAL_RADIUS_KM / math.sqrt(1 - eccentricity2 * sine**2)
+        height_km = self.altitude_m / 1e3
+        stretched = np.array([1, 1, 1 - eccentricity2]) * normal_km + height_km
+        return self.up * stretched
+
+
+DELINGHA = Station("Delingha", 37.3790, 97.7269, 3153.0)
+"""Yin et al., Nature 582, 501 (2020)."""
+
+NANSHAN = Station("Nanshan", 43.4755, 87.1767, 2028.0)
+"""Yin et al., Nature 582, 501 (2020)."""
+
+
+@dataclass(frozen=True)
+class CircularOrbit:
+    """A circular orbit about a round Earth that turns; no drag, no precession.
+
+    Attributes:
+        altitude_km: Above the equatorial radius.
+        inclination_deg: 0 for an orbit along the equator eastwards, 97.4 for a sun-synchronous
+            one 500 km high.
+        node_longitude_deg: Earth-fixed longitude at which the orbit's plane crosses the equator
+            northwards, at time 0.
+        phase_deg: Angle from that crossing to the satellite along the orbit, at time 0.
+
+    Raises:
+        ValueError: The altitude is not positive, or an angle not finite or outside [0, 180] for
+            the inclination.
+
+    Examples:
+        >>> round(CircularOrbit(500.0, 97.4).period_s)
+        5677
+    """
+
+    altitude_km: float
+    inclination_deg: float
+    node_longitude_deg: float = 0.0
+    phase_deg: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_positive(altitude_km=self.altitude_km)
+        if not 0 <= self.inclination_deg <= 180:
+            raise ValueError(
+                f"`inclination_deg` must lie in [0, 180], but is {self.inclination_deg}."
+            )
+        for name in ("node_longitude_deg", "phase_deg"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"`{name}` must be finite, but is {getattr(self, name)}.")
+
+    @property
+    def radius_km(self) -> float:
+        """Distance from the centre of the Earth."""
+        return EQUATORIAL_RADIUS_KM + self.altitude_km
+
+    @property
+    def period_s(self) -> float:
+        """Time of a turn against the stars, by Kepler's third law."""
+        return math.tau * math.sqrt(self.radius_km**3 / GRAVITATION_KM3_PER_S2)
+
+    def position_km(self, time_s: ArrayLike) -> Array:
+        """Return Earth-fixed positions at the given times, shape (n, 3)."""
+        time = np.atleast_1d(np.asarray(time_s, np.float64))
+        along = math.radians(self.phase_deg) + math.tau * time / self.period_s
+        node = math.radians(self.node_longitude_deg) - ROTATION_RAD_PER_S * time
+        tilt = math.radians(self.inclination_deg)
+        # In the plane, then tilted about the node's line, then turned with the node.
+        forward, side = np.cos(along), np.sin(along) * math.cos(tilt)
+        x = forward * np.cos(node) - side * np.sin(node)
+        y = forward * np.sin(node) + side * np.cos(node)
+        z = np.sin(along) * math.sin(tilt)
+        return self.radius_km * np.column_stack([x, y, z])
+
+
+def orbit_over(
+    latitude_deg: float,
+    longitude_deg: float,
+    *,
+    altitude_km: float = 500.0,
+    inclination_deg: float = 97.4,
+    northwards: bool = True,
+) -> CircularOrbit:
+    """Return the orbit that stands over a place at time 0.
+
+    Args:
+        latitude_deg: Geocentric, at most the inclination (or 180 less it).
+        longitude_deg: East positive.
+        altitude_km: Of the orbit.
+        inclination_deg: Of the orbit.
+        northwards: Whether it then goes north.
+
+    Raises:
+        ValueError: The orbit never reaches the latitude.
+
+    Examples:
+        >>> position = orbit_over(40.0, 90.0).position_km(0.0)[0]
+        >>> np.degrees(np.arctan2(position[1], position[0])).round(9).tolist()
+        90.0
+    """
+    tilt, latitude = math.radians(inclination_deg), math.radians(latitude_deg)
+    if not abs(math.sin(latitude)) <= math.sin(tilt) + 1e-12:
+        raise ValueError(
+            f"`latitude_deg` must be within reach of the inclination {inclination_deg}, but is "
+            f"{latitude_deg}."
+        )
+    ratio = math.sin(latitude) / math.sin(tilt) if math.sin(tilt) > 0 else 0.0
+    along = math.asin(max(-1.0, min(1.0, ratio)))
+    along = along if northwards else math.pi - along
+    east = math.atan2(math.sin(along) * math.cos(tilt), math.cos(along))
+    node = longitude_deg - math.degrees(east)
+    return CircularOrbit(altitude_km, inclination_deg, node, math.degrees(along))
+
+
+def elevation_and_range(
+    orbit: CircularOrbit, station: Station, *, time_s: ArrayLike
+) -> tuple[Array, Array]:
+    """Return where the satellite stands for a station.
+
+    Args:
+        orbit: Of the satellite.
+        station: On the ground.
+        time_s: Times; shape (n,).
+
+    Returns:
+        Elevation above the horizon in radians (negative below; refraction, 0.1 degree at 10
+        degrees, is left out) and distance in km; float64, shape (n,) each.
+
+    Examples:
+        >>> station = Station("equator", 0.0, 0.0)
+        >>> elevation, distance = elevation_and_range(CircularOrbit(500, 0), station, time_s=[0.0])
+        >>> np.degrees(elevation).tolist(), distance.round(6).tolist()
+        ([90.0], [500.0])
+    """
+    sight = orbit.position_km(time_s) - station.position_km
+    distance: Array = np.sqrt((sight**2).sum(axis=1))
+    sine = np.clip(sight @ station.up / distance, -1, 1)
+    return np.arcsin(sine), distance
