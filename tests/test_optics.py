@@ -23,6 +23,7 @@ from e91.optics.sources import (
     PairStatistics,
     PulsedSource,
     QuantumDot,
+    quantum_dot_of,
 )
 from e91.security.device_dependent import bbm92_rate
 from e91.security.entropy import binary_entropy
@@ -295,6 +296,24 @@ def test_quantum_dot_without_double_pairs_makes_no_errors():
     assert worse.error_rate == pytest.approx(0.01 / (0.9 + 3 * 0.01), rel=0.15)
 
 
+@pytest.mark.parametrize("kind", ["thermal", "poissonian", "dot"])
+def test_errors_are_those_of_true_and_half_of_accidental_coincidences(kind):
+    arm = simple_arm(10.0, 1e4)
+    source = QuantumDot(1e8, 0.9, 0.01) if kind == "dot" else PulsedSource(1e8, 0.05, kind)
+    counted = coincidences(source, arm, arm, window_s=1e-9, bit_error=0.03)
+    wrong = 0.03 * counted.true_per_second + counted.accidental_per_second / 2
+    assert counted.error_rate * counted.per_second == pytest.approx(wrong, rel=1e-3)
+    # Of a dot's many pairs hardly two come at once: its coincidences are not accidental.
+    assert counted.ratio > (40 if kind == "dot" else 15)
+
+
+def test_autocorrelation_of_a_dot_is_what_was_asked_for():
+    for g2, probability in ((1e-9, 0.9), (0.03, 0.5), (1.0, 0.5), (0.0, 1.0)):
+        dot = quantum_dot_of(1e6, probability, autocorrelation=g2)
+        two, mean = dot.multi_pair_probability, dot.pairs_per_second / 1e6
+        assert 2 * two / mean**2 == pytest.approx(g2, rel=1e-12)
+
+
 def test_bit_and_phase_errors_of_photons_may_differ():
     arm = simple_arm(20.0)
     counted = coincidences(
@@ -420,6 +439,7 @@ DEAD_ARM = simple_arm(10.0, dead_time_s=1e-9)
         (lambda: PulsedSource(1e6, -0.1), "`mean_pairs_per_pulse`"),
         (lambda: ContinuousSource(math.nan), "`pairs_per_second`"),
         (lambda: ContinuousSource(1.0, -1.0), "`coherence_time_s`"),
+        (lambda: quantum_dot_of(1e6, 0.5, autocorrelation=1.5), "`autocorrelation` must"),
         (lambda: QuantumDot(1e6, 0.5, 0.6), "must be at most `pair_probability`"),
         (lambda: HeraldedMemories(1e6, 0.1, bit_error=0.6), "`bit_error` must lie in"),
         (lambda: HeraldedMemories(1e6, 1.1), "`herald_probability`"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,9 @@ class Coincidences:
     """What two parties count in a second, and how good it is.
 
     Attributes:
-        true_per_second: Coincidences in excess of the accidental ones.
-        accidental_per_second: What unrelated clicks give: the product of the singles.
+        true_per_second: Coincidences whose outcomes are those of one pair.
+        accidental_per_second: Those whose outcomes have nothing to do with each other; half of
+            their bits are wrong.
         singles_alice_per_second: Clicks of all of Alice's detectors.
         singles_bob_per_second: Clicks of all of Bob's.
         error_rate: Fraction of wrong bits where both parties measure along Z.
@@ -161,32 +162,36 @@ def _pulsed(
     tables: list[Array],
     window_s: float,
 ) -> Coincidences:
-    slots = [
-        pulsed_slots(
-            source,
-            alice,
-            bob,
-            pair_table=table,
-            window_s=window_s,
-            steered_length=abs(float(table[0, 0, 0, 0] - table[0, 0, 0, 1])) * 2,
+    """Count pulses; accidental are twice the errors that perfect pairs and read-out would make."""
+
+    def slots(table: Array, alice: Arm, bob: Arm) -> Array:
+        length = 1 - 4 * float(table[0, 0, 0, 1])  # white noise steers to its own visibility
+        return pulsed_slots(
+            source, alice, bob, pair_table=table, window_s=window_s, steered_length=abs(length)
         )
-        for table in tables
-    ]
-    seen = slots[0][..., :2, :2].sum(axis=(2, 3))
-    clicks_a = slots[0][:, 0, :2, :].sum(axis=(1, 2))
-    clicks_b = slots[0][0, :, :, :2].sum(axis=(1, 2))
-    accidental = np.outer(clicks_a, clicks_b)
-    rate = source.repetition_rate_hz
+
+    bit, phase = (slots(table, alice, bob) for table in tables)
+    perfect = _pairs_with_error(0.0, alice, bob)
+    wrong = _errors(slots(perfect, _well_read(alice), _well_read(bob)))
+    rate, total = source.repetition_rate_hz, float(bit[..., :2, :2].sum())
     return Coincidences(
-        rate * float((seen - accidental).sum()),
-        rate * float(accidental.sum()),
-        rate * float(clicks_a.sum()),
-        rate * float(clicks_b.sum()),
-        *(_fraction_of_errors(slot[..., :2, :2]) for slot in slots),
+        rate * (total - 2 * wrong),
+        rate * 2 * wrong,
+        rate * float(bit[:, 0, :2, :].sum()),
+        rate * float(bit[0, :, :, :2].sum()),
+        *(_fraction_of_errors(slot[..., :2, :2]) for slot in (bit, phase)),
     )
+
+
+def _well_read(arm: Arm) -> Arm:
+    return replace(arm, receiver=replace(arm.receiver, readout_error=0.0))
+
+
+def _errors(rates: Array) -> float:
+    return float((rates[..., 0, 1] + rates[..., 1, 0]).sum())
 
 
 def _fraction_of_errors(rates: Array) -> float:
     """Return wrong over all coincidences, one half if there are none."""
     total = float(rates.sum())
-    return float((rates[..., 0, 1] + rates[..., 1, 0]).sum()) / total if total > 0 else 0.5
+    return _errors(rates) / total if total > 0 else 0.5

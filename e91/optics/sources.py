@@ -5,6 +5,7 @@ What polarisation a pair has is no matter of this package: that comes from a cir
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -123,6 +124,41 @@ class QuantumDot:
     def pairs_per_second(self) -> float:
         """Mean number of pairs."""
         return self.repetition_rate_hz * (self.pair_probability + self.multi_pair_probability)
+
+
+def quantum_dot_of(
+    repetition_rate_hz: float, pair_probability: float, *, autocorrelation: float
+) -> QuantumDot:
+    """Return the quantum dot whose one photon has the given autocorrelation.
+
+    Args:
+        repetition_rate_hz: Pulses per second.
+        pair_probability: Probability p that a pulse gives a pair or two.
+        autocorrelation: g2(0) of one of the two photons, as a beam splitter and two detectors
+            measure it; less than 1 / (2 p).
+
+    Returns:
+        The dot with P(two) = g p^2 / (1 - g p + sqrt(1 - 2 g p)), the root of
+        g2(0) = 2 P(two) / (P(one) + 2 P(two))^2 that vanishes with g.
+
+    Raises:
+        ValueError: A number is outside its range, or no such dot exists.
+
+    Examples:
+        >>> dot = quantum_dot_of(320e6, 0.1, autocorrelation=0.02)
+        >>> mean = dot.pair_probability + dot.multi_pair_probability
+        >>> round(2 * dot.multi_pair_probability / mean**2, 12)
+        0.02
+    """
+    check_fractions(pair_probability=pair_probability)
+    check_not_negative(autocorrelation=autocorrelation)
+    doubled = autocorrelation * pair_probability
+    if doubled > 0.5:
+        raise ValueError(
+            f"`autocorrelation` must be at most 1 / (2 pair_probability), but is {autocorrelation}."
+        )
+    two = doubled * pair_probability / (1 - doubled + math.sqrt(1 - 2 * doubled))
+    return QuantumDot(repetition_rate_hz, pair_probability, two)
 
 
 @dataclass(frozen=True)
