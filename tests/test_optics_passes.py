@@ -1,6 +1,8 @@
 """Satellites, fading light, and the best source: closed forms, brute force, conservation."""
 
+import doctest
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -329,3 +331,10 @@ def test_hopeless_link_has_an_optimum_of_nothing():
 def test_what_is_outside_physics_is_refused_with_a_sentence(make, sentence):
     with pytest.raises(ValueError, match=sentence):
         make()
+
+
+def test_documented_examples_give_what_is_printed():
+    page = Path(__file__).parents[1] / "docs" / "optics.md"
+    failed, tried = doctest.testfile(str(page), module_relative=False)
+    assert tried > 15
+    assert failed == 0
