@@ -1,4 +1,4 @@
-"""The command line: ``e91 run``, ``encrypt``, ``decrypt``, ``bell``, ``rate``, ``attack``, `bench`.
+"""The command line: ``e91 run``, ``encrypt``, ``bell``, ``rate``, ``attack``, ``experiment``, ...
 
 Exit status: 0 a key was made or the command did its work; 3 the protocol aborted; 2 the command
 line or an input file is wrong; 1 anything else.  Heavy packages load inside the commands.
@@ -13,6 +13,7 @@ import click
 from e91.cli.attack import attack
 from e91.cli.bench import bench
 from e91.cli.conformance import conformance
+from e91.cli.experiment import experiment
 from e91.cli.files import decrypt, encrypt
 from e91.cli.rate import rate
 from e91.cli.session import run
@@ -30,7 +31,7 @@ def commands() -> None:
     """Entanglement-based quantum key distribution, from photons to an encrypted file."""
 
 
-for _command in (run, encrypt, decrypt, bell, rate, attack, bench, conformance):
+for _command in (run, encrypt, decrypt, bell, rate, attack, bench, conformance, experiment):
     commands.add_command(_command)
 
 

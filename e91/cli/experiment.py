@@ -1,0 +1,55 @@
+"""``e91 experiment``: published experiments, simulated beside what was published."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.group()
+def experiment() -> None:
+    """Published experiments, simulated beside what was published."""
+
+
+@experiment.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
+def list_experiments(*, as_json: bool) -> None:
+    """List the experiments that come with the package."""
+    from e91.experiments import load, names
+
+    found = [load(name) for name in names()]
+    if as_json:
+        rows = [
+            {"name": e.name, "title": e.title, "reference": e.reference, "summary": e.summary}
+            for e in found
+        ]
+        click.echo(json.dumps(rows))
+        return
+    for one in found:
+        click.echo(f"{one.name:<26}{one.reference}")
+
+
+@experiment.command("show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def show(name: str, *, as_json: bool) -> None:
+    """Show NAME (or a .toml file): every number, and where it comes from."""
+    from e91.experiments import as_data, described, load
+
+    found = load(name)
+    click.echo(json.dumps(as_data(found)) if as_json else described(found))
+
+
+@experiment.command("run")
+@click.argument("name")
+@click.option("--seed", type=int, help="Draw one repetition with the experiment's own counts; "
+              "without it, expectations.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
+def run_named(name: str, *, seed: int | None, as_json: bool) -> None:
+    """Simulate NAME (or a .toml file) and print it beside what was published."""
+    from e91.experiments import as_records, as_text, compare, load
+
+    found = load(name)
+    rows = compare(found, seed=seed)
+    click.echo(json.dumps(as_records(rows)) if as_json else as_text(found, rows))

@@ -1,0 +1,120 @@
+"""How much key an experiment's S and QBER are worth, by the theorem that it names."""
+
+from __future__ import annotations
+
+import math
+
+from e91.experiments.records import Experiment
+from e91.model.policy import Policy, SecurityModel, Theorem
+from e91.model.settings import ASYMMETRIC
+from e91.security import device_dependent, device_independent
+
+_BLOCKS = {
+    Theorem.TOMAMICHEL_LEVERRIER: device_dependent.tl17_length,
+    Theorem.EXACT_SAMPLING: device_dependent.exact_sampling_length,
+}
+_SESSIONS = (Theorem.COLLECTIVE, Theorem.ENTROPY_ACCUMULATION)
+
+
+def secret_fraction(
+    experiment: Experiment, *, theorem: Theorem, chsh: float | None, qber: float
+) -> float:
+    """Return the secret bits per key bit in the limit of long keys.
+
+    With trusted analysers both key bases are one another's test, so the phase-error rate is the
+    QBER: 1 - (1 + f) h(Q).
+
+    Args:
+        experiment: Gives ``protocol.error_correction_efficiency``.
+        theorem: One of the asymptotic theorems.
+        chsh: S; needed without trust in the devices.
+        qber: Error rate of the key bits.
+
+    Raises:
+        ValueError: The theorem is not asymptotic, or S is missing.
+    """
+    efficiency = experiment.value("protocol.error_correction_efficiency")
+    if theorem is Theorem.SHOR_PRESKILL:
+        return device_dependent.bbm92_rate(qber, min(qber, 0.5), efficiency=efficiency)
+    if chsh is None:
+        raise ValueError(f"The theorem `{theorem.value}` must have an S, but there is none.")
+    if theorem is Theorem.ACIN:
+        return device_independent.acin_rate(chsh, qber, efficiency=efficiency)
+    if theorem is Theorem.NOISY_PREPROCESSING:
+        found = device_independent.noisy_preprocessing_rate(chsh, qber, efficiency=efficiency)
+        return found.rate
+    if theorem is Theorem.RANDOM_BASIS:
+        return device_independent.random_basis_rate(chsh, qber, efficiency=efficiency)
+    raise ValueError(
+        f"A rate per key bit must come from an asymptotic theorem, but `{theorem.value}` is for "
+        "finite keys."
+    )
+
+
+def finite_bits(
+    experiment: Experiment, *, theorem: Theorem, chsh: float | None, qber: float
+) -> float:
+    """Return the bits of a finite key; negative if the theorem leaves none.
+
+    The block theorems take ``protocol.key_bits`` of one basis, tested by ``protocol.test_bits`` of
+    the other, and spend epsilon as 1 : 2 : 7 on verification, amplification and estimation.  The
+    device-independent ones plan a session of ``protocol.rounds`` with the best choice
+    probabilities.
+
+    Args:
+        experiment: Gives the block and epsilon.
+        theorem: A finite-key theorem.
+        chsh: S; needed without trust in the devices.
+        qber: Error rate of the key bits, taken as what was tolerated.
+
+    Raises:
+        ValueError: The theorem is not one of these, or a number is missing.
+    """
+    if theorem in _BLOCKS:
+        return _block_bits(experiment, theorem, qber)
+    if theorem not in _SESSIONS or chsh is None:
+        known = ", ".join(known.value for known in (*_BLOCKS, *_SESSIONS))
+        raise ValueError(
+            f"A finite key must come from one of {known}, with the S that the last two need, but "
+            f"the theorem is `{theorem.value}`."
+        )
+    from e91.planning import Link, best_plan
+
+    policy = Policy(
+        SecurityModel.DEVICE_INDEPENDENT, epsilon=experiment.value("protocol.epsilon"),
+        theorem=theorem,
+    )  # fmt: skip
+    link = Link(chsh, qber, experiment.value("protocol.error_correction_efficiency"))
+    rounds = round(experiment.value("protocol.rounds"))
+    plan = best_plan(link, rounds, settings=ASYMMETRIC, policy=policy)
+    return float(plan.secret_bits)
+
+
+def is_finite(theorem: Theorem) -> bool:
+    """Return whether `finite_bits` knows the theorem."""
+    return theorem in _BLOCKS or theorem in _SESSIONS
+
+
+def _block_bits(experiment: Experiment, theorem: Theorem, qber: float) -> float:
+    key_bits, epsilon = (
+        round(experiment.value("protocol.key_bits")),
+        experiment.value("protocol.epsilon"),
+    )
+    leak = device_dependent.shannon_leak(
+        key_bits,
+        error=qber,
+        efficiency=experiment.value("protocol.error_correction_efficiency"),
+    )
+    block = device_dependent.Block(
+        key_bits,
+        round(experiment.value("protocol.test_bits")),
+        tolerated_error=qber,
+        leaked_bits=leak,
+    )
+    found = _BLOCKS[theorem](
+        block,
+        hash_bits=math.ceil(-math.log2(0.1 * epsilon)),
+        epsilon_estimation=0.7 * epsilon,
+        epsilon_amplification=0.2 * epsilon,
+    )
+    return found.balance

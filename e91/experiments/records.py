@@ -1,0 +1,164 @@
+"""What a published experiment is made of: parameters, outcomes, and how each is known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Self
+
+from e91.model.policy import Theorem
+from e91.model.settings import Settings
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One number that the simulation starts from.
+
+    Attributes:
+        key: Its place in the file, with the unit in the name: ``"state.visibility"``,
+            ``"alice.loss_db"``.
+        value: The number.
+        error: One standard deviation of it, 0 if taken as exact.
+        source: Where it stands: paper, then page, table or figure; or how it was derived.
+        printed: Whether somebody who wrote the file read it in a page.
+        fitted_to: The published outcome it was chosen to match (``"qber"``, or
+            ``"yin-2017: coincidences_per_second"`` for one of another experiment), or None.
+        note: A remark, or empty.
+    """
+
+    key: str
+    value: float
+    error: float
+    source: str
+    printed: bool
+    fitted_to: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One number that an experiment reported.
+
+    Attributes:
+        quantity: What it is; a name of `e91.experiments.vocabulary.QUANTITIES`.
+        value: The published number.
+        error: One standard deviation of it.
+        error_source: Where the error comes from: printed, counted, or the last digit given.
+        unit: Its unit.
+        source: Paper, then page, table or figure.
+        printed: Whether somebody who wrote the file read the value in a page.
+        theorem: For keys, the theorem to compute them with; None takes the experiment's.
+        note: Why simulation and publication differ, if they do, or empty.
+    """
+
+    quantity: str
+    value: float
+    error: float
+    error_source: str
+    unit: str
+    source: str
+    printed: bool
+    theorem: Theorem | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A published experiment as data.
+
+    Attributes:
+        name: What users call it.
+        title: Of the paper.
+        reference: Authors, journal, year.
+        summary: What was done, in a sentence.
+        settings: Angles of both analysers.
+        theorem: With which keys are computed.
+        parameters: What the simulation starts from.
+        outcomes: What was published.
+        limits: What the model does not cover here, a sentence each.
+    """
+
+    name: str
+    title: str
+    reference: str
+    summary: str
+    settings: Settings
+    theorem: Theorem
+    parameters: tuple[Parameter, ...]
+    outcomes: tuple[Outcome, ...]
+    limits: tuple[str, ...] = ()
+
+    def has(self, key: str) -> bool:
+        """Return whether the experiment has a parameter of that key."""
+        return any(parameter.key == key for parameter in self.parameters)
+
+    def value(self, key: str, default: float | None = None) -> float:
+        """Return the value of a parameter.
+
+        Raises:
+            ValueError: There is none of that key, and no default.
+        """
+        for parameter in self.parameters:
+            if parameter.key == key:
+                return parameter.value
+        if default is None:
+            raise ValueError(
+                f"`{self.name}` must have the parameter `{key}` for what is asked, but has none."
+            )
+        return default
+
+    def shifted(self, key: str, by: float) -> Self:
+        """Return the experiment with one parameter changed by ``by``."""
+        return replace(
+            self,
+            parameters=tuple(
+                replace(p, value=p.value + by) if p.key == key else p for p in self.parameters
+            ),
+        )
+
+    @property
+    def fitted(self) -> frozenset[str]:
+        """Quantities of this experiment that a parameter was fitted to."""
+        return frozenset(p.fitted_to for p in self.parameters if p.fitted_to)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A simulated number beside the published one.
+
+    Attributes:
+        outcome: What was published.
+        simulated: The same quantity, simulated; None if the model cannot give it.
+        simulated_error: One standard deviation of it: of the parameters, and of a repetition
+            with the experiment's own number of counts, as far as that is known.
+        fitted: Whether a parameter was fitted to this outcome; then agreement proves nothing.
+        reason: Why there is no simulated number, or empty.
+    """
+
+    outcome: Outcome
+    simulated: float | None
+    simulated_error: float
+    fitted: bool
+    reason: str = ""
+
+    @property
+    def sigmas(self) -> float | None:
+        """(simulated - published) / sqrt(both errors squared), or None."""
+        spread = math.hypot(self.simulated_error, self.outcome.error)
+        return self._deviation(spread)
+
+    @property
+    def published_sigmas(self) -> float | None:
+        """(simulated - published) / published error, or None: the stricter measure."""
+        return self._deviation(self.outcome.error)
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether nothing was fitted to it and it lies within two published errors."""
+        strict = self.published_sigmas
+        return not self.fitted and strict is not None and abs(strict) <= 2
+
+    def _deviation(self, spread: float) -> float | None:
+        if self.simulated is None or spread == 0:
+            return None
+        return (self.simulated - self.outcome.value) / spread

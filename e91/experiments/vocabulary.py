@@ -1,0 +1,96 @@
+"""The words of an experiment file: every key with its range, every quantity with its unit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from e91.model.settings import ASYMMETRIC, BBM92, EKERT, Settings
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a parameter must lie.
+
+    Attributes:
+        low: Least value.
+        high: Greatest value.
+        meaning: What it is, for the documentation.
+    """
+
+    low: float
+    high: float
+    meaning: str
+
+
+_POSITIVE = 5e-324
+_ANY = math.inf
+
+PARAMETERS = {
+    "state.visibility": Range(0, 1, "contrast of the pairs that are no accidentals (white noise)"),
+    "state.dephasing": Range(0, 1, "probability of a phase flip: errors along X, none along Z"),
+    "source.pairs_per_second": Range(0, _ANY, "pairs of a continuous-wave source, before losses"),
+    "source.coherence_time_s": Range(0, _ANY, "spread of the pair's times, full width"),
+    "detection.coincidence_window_s": Range(_POSITIVE, _ANY, "full width of the window"),
+    "measured.coincidences_per_second": Range(0, _ANY, "taken from the paper, not simulated"),
+    "measured.signal_to_noise": Range(0, _ANY, "true pairs over accidentals, taken from the paper"),
+    "protocol.sifted_fraction": Range(0, 1, "coincidences that become key bits"),
+    "protocol.sifted_bits": Range(0, _ANY, "key bits in which errors were counted"),
+    "protocol.chsh_coincidences": Range(0, _ANY, "coincidences of the Bell test, all four pairs"),
+    "protocol.duration_s": Range(0, _ANY, "time over which coincidences were counted"),
+    "protocol.error_correction_efficiency": Range(1, _ANY, "disclosed bits over the Shannon limit"),
+    "protocol.key_bits": Range(1, _ANY, "bits of one block that make key"),
+    "protocol.test_bits": Range(1, _ANY, "revealed bits of one block"),
+    "protocol.rounds": Range(1, _ANY, "rounds of a device-independent session"),
+    "protocol.epsilon": Range(1e-150, 1, "failure probability of the key"),
+    **{
+        f"{party}.{name}": limits
+        for party in ("alice", "bob")
+        for name, limits in {
+            "loss_db": Range(0, _ANY, "all losses of the arm that are not listed apart"),
+            "fibre_length_km": Range(0, _ANY, "length of fibre"),
+            "fibre_attenuation_db_per_km": Range(0, _ANY, "its attenuation"),
+            "range_km": Range(_POSITIVE, _ANY, "distance of the satellite or telescope"),
+            "elevation_deg": Range(1, 90, "of the satellite above the horizon"),
+            "divergence_half_angle_rad": Range(_POSITIVE, 1, "where the intensity falls to 1/e^2"),
+            "telescope_diameter_m": Range(_POSITIVE, _ANY, "of the receiver"),
+            "pointing_jitter_rad": Range(0, 1, "standard deviation along each axis"),
+            "zenith_loss_db": Range(0, _ANY, "extinction of the air straight up"),
+            "detector_efficiency": Range(0, 1, "clicks per photon"),
+            "dark_counts_per_second": Range(0, _ANY, "of all detectors of the side together"),
+            "background_clicks_per_second": Range(0, _ANY, "of stray light, of the side"),
+            "jitter_fwhm_s": Range(0, _ANY, "spread of click times"),
+        }.items()
+    },
+}
+"""Every parameter that a file may have, by its key."""
+
+QUANTITIES = {
+    "chsh": "1",
+    "wigner": "1",
+    "qber": "1",
+    "visibility": "1",
+    "fidelity": "1",
+    "coincidences_per_second": "1/s",
+    "signal_to_noise": "1",
+    "link_loss": "dB",
+    "sifted_bits_per_second": "bit/s",
+    "sifted_bits": "bit",
+    "secret_bits_per_second": "bit/s",
+    "secret_bits_per_event": "bit",
+    "secret_bits": "bit",
+}
+"""Every quantity that can be compared, with its unit."""
+
+_DEGREE = math.pi / 180
+
+WIGNER = Settings(
+    name="wigner",
+    alice_angles=(-60 * _DEGREE, 0.0),
+    bob_angles=(0.0, 60 * _DEGREE),
+    key_pairs=((1, 0),),
+)
+"""Polarisers at -30 and 0 degrees with Alice, 0 and 30 with Bob (Wigner's inequality)."""
+
+SETTINGS = {settings.name: settings for settings in (EKERT, ASYMMETRIC, BBM92, WIGNER)}
+"""The settings that a file may name."""

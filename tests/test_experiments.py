@@ -1,0 +1,559 @@
+"""Published experiments: the file format, the simulation against second routes, the claims."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import chi2
+from statistical import FALSE_ALARM
+
+from e91.cli import main
+from e91.experiments import as_data, as_records, as_text, compare, described, load, names, parse
+from e91.experiments.rates import arm_loss_db, rates
+from e91.experiments.records import Comparison, Outcome
+from e91.experiments.report import status
+from e91.experiments.simulate import drawn_scene, expected_scene
+from e91.experiments.state import correlations
+from e91.experiments.vocabulary import PARAMETERS, WIGNER
+from e91.model.settings import ASYMMETRIC, BBM92, EKERT
+from e91.security.entropy import binary_entropy
+
+GOOD = """
+title = "A link"
+reference = "Nobody, Nowhere 1, 1 (2026)"
+summary = "Two boxes on a table."
+settings = "bbm92"
+
+[state]
+visibility = { value = 0.9, error = 0.01, source = "p. 1", printed = true, fitted_to = "qber" }
+
+[protocol]
+chsh_coincidences = { value = 4000, source = "p. 2", printed = true }
+sifted_bits = { value = 2000, source = "p. 2", printed = true }
+sifted_fraction = { value = 0.5, source = "p. 2", printed = true }
+error_correction_efficiency = { value = 1.2, source = "p. 3", printed = false }
+duration_s = { value = 100, source = "p. 2", printed = true }
+
+[measured]
+coincidences_per_second = { value = 40, source = "p. 2", printed = true }
+
+[[outcomes]]
+quantity = "qber"
+value = 0.05
+error = 0.005
+error_source = "printed"
+unit = "1"
+source = "p. 1"
+printed = true
+
+[[outcomes]]
+quantity = "chsh"
+value = 2.5
+error = 0.05
+error_source = "printed"
+unit = "1"
+source = "p. 1"
+printed = true
+"""
+
+ATTEMPT = {name: load(name) for name in names()}
+
+
+# --- the format ---------------------------------------------------------------------------------
+
+REFUSED = [
+    ('title = "A link"', "", "`title` must be a text that is not empty, but is missing."),
+    ('title = "A link"', "title = 3", "`title` must be a text that is not empty, but is 3."),
+    ('title = "A link"', "title = [", "must be TOML"),
+    ("[measured]", "[measurd]", "`measurd` is not; did you mean `measured`?"),
+    ("duration_s", "duration_ms", "did you mean `protocol.duration_s`"),
+    ("visibility = { value = 0.9,", "visibility = { value = 90,", "visibility.value` must lie"),
+    ("visibility = { value = 0.9,", "visibility = { value = nan,", "must be a finite number"),
+    ("visibility = { value = 0.9,", 'visibility = { value = "0.9",', "visibility.value` must"),
+    ("visibility = { value = 0.9,", "visibility = { valeu = 0.9,", "visibility.valeu` is not"),
+    ("error = 0.01,", "error = -0.01,", "`state.visibility.error` must not be negative"),
+    ('source = "p. 1", printed = true, fitted', "printed = true, fitted", "visibility.source`"),
+    ("value = 4000, source", "value = -1, source", "`protocol.chsh_coincidences.value` must lie"),
+    ('duration_s = { value = 100, source = "p. 2", printed = true }', "duration_s = 100",
+     "`protocol.duration_s` must be a table"),
+    ("printed = false", 'printed = "no"', "`protocol.error_correction_efficiency.printed` must be"),
+    ('fitted_to = "qber"', 'fitted_to = "wigner"', "`state.visibility.fitted_to` must name"),
+    ('quantity = "chsh"', 'quantity = "S"', "`outcomes[1].quantity` must be one of"),
+    ('error_source = "printed"\nunit = "1"\nsource = "p. 1"\nprinted = true\n\n[[o',
+     'error_source = "printed"\nunit = "%"\nsource = "p. 1"\nprinted = true\n\n[[o',
+     "`outcomes[0].unit` must be '1' for qber, but is '%'."),
+    ("value = 0.05\nerror = 0.005", "value = 0.05\nerror = -1", "`outcomes[0].error` must not be"),
+    ("value = 0.05\nerror = 0.005", "value = 0.05", "`outcomes[0].error` must be a finite number"),
+    ('settings = "bbm92"', 'settings = "bb84"', "`settings` must be one of"),
+    ('settings = "bbm92"', 'settings = "bbm92"\nkey_along = "y"', "`key_along` must be 'z' or 'x'"),
+    ('settings = "bbm92"', 'settings = "bbm92"\ntheorem = "faith"', "`theorem` must be one of"),
+    ('settings = "bbm92"', 'settings = "bbm92"\nlimits = "none"', "`limits` must be a list"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "sentence"), REFUSED, ids=lambda text: text[:32])
+def test_file_with_a_fault_is_refused_with_the_path_of_its_key(old, new, sentence):
+    assert old in GOOD
+    with pytest.raises(ValueError) as refusal:
+        parse(GOOD.replace(old, new, 1), name="mine")
+    assert sentence in str(refusal.value)
+
+
+def test_file_without_outcomes_is_refused():
+    with pytest.raises(ValueError, match="`outcomes` must be a list"):
+        parse(GOOD.split("[[outcomes]]")[0], name="mine")
+
+
+def test_name_that_is_not_known_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match="did you mean yin-2020"):
+        load("yin-2200")
+
+
+def test_file_that_is_no_text_or_too_large_is_refused(tmp_path):
+    path = tmp_path / "odd.toml"
+    path.write_bytes(b"title = '\xff\xfe'")
+    with pytest.raises(ValueError, match="must be UTF-8"):
+        load(str(path))
+    path.write_bytes(b"#" * 1_000_001)
+    with pytest.raises(ValueError, match="at most 1,000,000 bytes"):
+        load(str(path))
+
+
+def test_file_of_the_user_is_read_like_ours(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD)
+    assert load(str(path)) == parse(GOOD, name="mine")
+
+
+def test_every_parameter_says_its_unit_or_has_none():
+    units = ("_s", "_m", "_km", "_db", "_db_per_km", "_rad", "_deg", "_per_second", "_bits")
+    plain = ("visibility", "dephasing", "signal_to_noise", "sifted_fraction", "chsh_coincidences",
+             "error_correction_efficiency", "rounds", "epsilon", "detector_efficiency")  # fmt: skip
+    for key in PARAMETERS:
+        assert key.endswith((*units, *plain)), key
+
+
+# --- the physics, by a second route -------------------------------------------------------------
+
+X = np.array([[0, 1], [1, 0]], np.complex128)
+Y = np.array([[0, -1j], [1j, 0]])
+Z = np.diag([1, -1]).astype(np.complex128)
+PHI = np.array([1, 0, 0, 1]) / math.sqrt(2)
+
+
+def density(visibility, dephasing, accidentals):
+    pure = np.outer(PHI, PHI)
+    flip = np.kron(np.eye(2), Z)
+    noisy = visibility * pure + (1 - visibility) * np.eye(4) / 4
+    noisy = (1 - dephasing) * noisy + dephasing * flip @ noisy @ flip
+    return (1 - accidentals) * noisy + accidentals * np.eye(4) / 4
+
+
+def product(rho, a, b):
+    observables = [math.cos(t) * Z + math.sin(t) * X for t in (a, b)]
+    return float(np.trace(rho @ np.kron(*observables)).real)
+
+
+@pytest.mark.parametrize("settings", [EKERT, ASYMMETRIC, BBM92], ids=lambda s: s.name)
+@pytest.mark.parametrize("noise", [(1.0, 0.0, 0.0), (0.93, 0.04, 0.1), (0.5, 0.3, 0.6)])
+def test_correlations_are_those_of_the_density_matrix(settings, noise):
+    found = correlations(
+        settings, visibility=noise[0], dephasing=noise[1], accidental_fraction=noise[2]
+    )
+    rho = density(*noise)
+    pairs = [
+        sign * product(rho, settings.alice_angles[x], settings.bob_angles[y])
+        for (x, y), sign in settings.chsh_pairs
+    ]
+    errors = [
+        (1 - product(rho, settings.alice_angles[x], settings.bob_angles[y])) / 2
+        for x, y in settings.key_pairs
+    ]
+    assert found.chsh == pytest.approx(sum(pairs), abs=1e-9)
+    assert found.qber == pytest.approx(np.mean(errors), abs=1e-9)
+    assert found.fidelity == pytest.approx(float((PHI @ rho @ PHI).real), abs=1e-9)
+
+
+@pytest.mark.parametrize("visibility", [1.0, 0.932, 0.0])
+def test_wigner_value_is_that_of_a_singlet(visibility):
+    singlet = np.array([0, 1, -1, 0]) / math.sqrt(2)
+    rho = visibility * np.outer(singlet, singlet) + (1 - visibility) * np.eye(4) / 4
+
+    def plus_plus(alpha, beta):  # polariser angles in degrees
+        rays = [
+            np.array([math.cos(math.radians(t)), math.sin(math.radians(t))]) for t in (alpha, beta)
+        ]
+        both = np.kron(*rays)
+        return float((both @ rho @ both).real)
+
+    expected = plus_plus(-30, 0) + plus_plus(0, 30) - plus_plus(-30, 30)
+    found = correlations(WIGNER, visibility=visibility, dephasing=0.0, accidental_fraction=0.0)
+    assert found.wigner == pytest.approx(expected, abs=1e-9)
+    assert found.chsh is None
+
+
+def test_perfect_singlets_break_wigners_bound_by_an_eighth():
+    found = correlations(WIGNER, visibility=1.0, dephasing=0.0, accidental_fraction=0.0)
+    assert found.wigner == pytest.approx(-1 / 8)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1, math.nan])
+def test_accidentals_beyond_all_or_none_are_refused(fraction):
+    with pytest.raises(ValueError, match="`accidental_fraction` must lie in"):
+        correlations(BBM92, visibility=1.0, dephasing=0.0, accidental_fraction=fraction)
+
+
+def test_key_along_x_swaps_the_roles_of_bit_and_phase_errors():
+    text = (
+        GOOD.replace("fitted_to", "note")
+        .replace(
+            "[protocol]",
+            'dephasing = { value = 0.1, source = "p. 1", printed = true }\n[protocol]',
+        )
+        .replace('"bbm92"', '"asymmetric"')
+    )
+    along_z = expected_scene(parse(text, name="mine"))
+    turned = text.replace('settings = "asymmetric"', 'settings = "asymmetric"\nkey_along = "x"')
+    along_x = expected_scene(parse(turned, name="mine"))
+    assert along_z.qber == pytest.approx(0.05)
+    assert along_x.qber == pytest.approx((1 - 0.9 * 0.8) / 2)
+    assert along_x.chsh == pytest.approx(along_z.chsh)
+
+
+def test_errors_are_those_of_parameters_and_counts_by_hand():
+    rows = {row.outcome.quantity: row for row in compare(parse(GOOD, name="mine"))}
+    counted = math.sqrt(0.05 * 0.95 / 2000)
+    assert rows["qber"].simulated_error == pytest.approx(math.hypot(0.005, counted), rel=1e-6)
+    term = 0.9 / math.sqrt(2)
+    spread = math.hypot(2 * math.sqrt(2) * 0.01, 4 * math.sqrt((1 - term**2) / 4000))
+    assert rows["chsh"].simulated_error == pytest.approx(spread, rel=1e-6)
+
+
+def test_key_rate_and_its_error_are_those_of_the_formula():
+    text = GOOD + GOOD.split("[[outcomes]]")[1].join(["\n[[outcomes]]", ""]).replace(
+        'quantity = "qber"', 'quantity = "secret_bits_per_second"'
+    ).replace('unit = "1"', 'unit = "bit/s"')
+    row = compare(parse(text, name="mine"))[2]
+    fraction = 1 - 2.2 * binary_entropy(0.05)
+    assert row.simulated == pytest.approx(20 * fraction)
+    slope = 20 * 2.2 * math.log2(0.95 / 0.05)
+    by_qber = math.hypot(0.005, math.sqrt(0.05 * 0.95 / 2000)) * slope
+    by_rate = math.sqrt(40 / 100) / 40 * 20 * fraction
+    assert row.simulated_error == pytest.approx(math.hypot(by_qber, by_rate), rel=0.01)
+
+
+def test_draws_scatter_as_the_stated_counts_say():
+    experiment = parse(GOOD.replace("error = 0.01, ", ""), name="mine")
+    draws = [drawn_scene(experiment, seed=seed) for seed in range(400)]
+    expected = {row.outcome.quantity: row for row in compare(experiment)}
+    rate = [draw.coincidences_per_second for draw in draws]
+    for values, mean, error in (
+        ([draw.qber for draw in draws], 0.05, expected["qber"].simulated_error),
+        ([draw.chsh for draw in draws], 0.9 * 2**1.5, expected["chsh"].simulated_error),
+        (rate, 40.0, math.sqrt(40 / 100)),
+    ):
+        total = float(np.sum((np.array(values) - mean) ** 2)) / error**2
+        low, high = chi2.ppf(FALSE_ALARM / 2, 400), chi2.isf(FALSE_ALARM / 2, 400)
+        assert low < total < high
+        # Correlated or doubled counts would widen the spread by sqrt(2): that must be seen.
+        assert chi2.cdf(high / 2, 400) < 1e-3
+
+
+def test_a_seed_repeats_a_draw_and_another_does_not():
+    experiment = parse(GOOD, name="mine")
+    first, again, other = (compare(experiment, seed=seed) for seed in (1, 1, 2))
+    assert first == again != other
+    assert first[1].simulated != compare(experiment)[1].simulated
+
+
+def test_negative_seed_is_refused():
+    with pytest.raises(ValueError, match="`seed` must not be negative"):
+        compare(parse(GOOD, name="mine"), seed=-1)
+
+
+def test_what_cannot_be_simulated_gets_a_reason_and_no_number():
+    head, last = GOOD.rsplit("[[outcomes]]", 1)
+    last = last.replace('"chsh"', '"link_loss"').replace('unit = "1"', 'unit = "dB"')
+    row = compare(parse(f"{head}[[outcomes]]{last}", name="mine"))[1]
+    assert row.simulated is None
+    assert row.sigmas is None
+    assert not row.reproduced
+    assert "losses of both arms" in row.reason
+
+
+def test_experiment_without_a_state_has_a_reason_for_every_outcome():
+    head, rest = GOOD.split("[state]")
+    bare = parse(head + rest[rest.index("[protocol]") :], name="mine")
+    assert all("state.visibility" in row.reason for row in compare(bare))
+
+
+# --- deviations and their names -----------------------------------------------------------------
+
+
+def outcome(value, error):
+    return Outcome("chsh", value, error, "printed", "1", "p. 1", True)
+
+
+@pytest.mark.parametrize(
+    ("simulated", "spread", "fitted", "expected"),
+    [
+        (2.59, 0.0, False, "reproduced"),
+        (2.65, 0.0, False, "differs"),
+        (2.65, 0.1, False, "agrees"),
+        (2.5, 0.0, True, "fitted"),
+        (None, 0.0, False, "not simulated"),
+    ],
+)
+def test_status_is_earned_by_the_published_error_alone(simulated, spread, fitted, expected):
+    row = Comparison(outcome(2.5, 0.05), simulated, spread, fitted)
+    assert status(row) == expected
+
+
+def test_sigmas_take_both_errors_and_the_strict_measure_one():
+    row = Comparison(outcome(2.5, 0.03), 2.6, 0.04, False)
+    assert row.sigmas == pytest.approx(2.0)
+    assert row.published_sigmas == pytest.approx(0.1 / 0.03)
+
+
+# --- the experiments ----------------------------------------------------------------------------
+
+ASKED = (
+    "naik-2000", "jennewein-2000", "tittel-2000", "ling-2008", "ursin-2007", "fedrizzi-2009",
+    "yin-2017", "yin-2020", "wengerowsky-2018", "joshi-2020", "basso-basset-2021",
+    "nadlinger-2022", "liu-2022", "lu-2026",
+)  # fmt: skip
+
+
+def test_the_experiments_that_were_asked_for_are_there():
+    assert set(ASKED) <= set(names())
+
+
+@pytest.fixture(scope="module")
+def compared():
+    return {name: compare(experiment) for name, experiment in ATTEMPT.items()}
+
+
+def test_what_a_parameter_was_fitted_to_is_met(compared):
+    fits = [row for rows in compared.values() for row in rows if row.fitted]
+    assert len(fits) > 10
+    for row in fits:
+        assert abs(row.published_sigmas) < 0.1, row
+
+
+def test_nothing_fitted_counts_as_reproduced(compared):
+    for name, rows in compared.items():
+        for row in rows:
+            if row.outcome.quantity in ATTEMPT[name].fitted:
+                assert not row.reproduced
+
+
+def test_ten_experiments_have_an_outcome_that_agrees_and_was_not_fitted(compared):
+    agreeing = {name for name, rows in compared.items() if any(row.reproduced for row in rows)}
+    assert len(agreeing) >= 10, sorted(agreeing)
+
+
+def test_what_differs_or_is_not_simulated_is_explained(compared):
+    for name, rows in compared.items():
+        for row in rows:
+            if status(row) == "differs":
+                assert len(row.outcome.note) > 40, (name, row.outcome.quantity)
+            if status(row) == "not simulated":
+                assert row.reason
+                assert ATTEMPT[name].limits, name
+
+
+def found(compared, name, quantity, theorem=None):
+    rows = [row for row in compared[name] if row.outcome.quantity == quantity]
+    return next(r for r in rows if (r.outcome.theorem and r.outcome.theorem.value) == theorem)
+
+
+def test_micius_2017_s_follows_from_its_printed_qber(compared):
+    row = found(compared, "yin-2017", "chsh")
+    assert row.reproduced
+    assert row.simulated == pytest.approx(2 * math.sqrt(2) * (1 - 2 * 0.081), abs=1e-3)
+
+
+def test_micius_2020_s_and_asymptotic_rate_lie_within_the_published_errors(compared):
+    assert abs(found(compared, "yin-2020", "chsh").published_sigmas) < 1
+    assert found(compared, "yin-2020", "secret_bits_per_second").reproduced
+
+
+def test_micius_372_bits_do_not_survive_the_formula_of_2017(compared):
+    row = found(compared, "yin-2020", "secret_bits", "tomamichel-leverrier-2017")
+    assert row.simulated == pytest.approx(-227, abs=2)
+    exact = found(compared, "yin-2020", "secret_bits", "exact-sampling")
+    assert exact.simulated == pytest.approx(41, abs=2)
+
+
+def test_white_noise_cannot_give_the_ions_s_and_qber():
+    white = correlations(
+        ASYMMETRIC, visibility=1 - 2 * 0.0144, dephasing=0.0, accidental_fraction=0.0
+    )
+    assert (white.chsh - 2.677) / 0.006 > 10
+    assert {"chsh", "qber"} <= ATTEMPT["nadlinger-2022"].fitted
+
+
+# Whoever promotes a number to "printed" must have read the page, and says so here.
+READ = {
+    "ecker-2021": {"secret_bits_per_second"},
+    "erven-2008": {"measured.coincidences_per_second", "qber", "secret_bits_per_second"},
+    "han-2020": {"chsh"},
+    "honjo-2008": {"protocol.sifted_bits", "qber", "secret_bits"},
+    "lu-2026": {"protocol.rounds", "secret_bits_per_event"},
+    "nadlinger-2022": {"protocol.rounds", "secret_bits"},
+    "neumann-2022": {
+        "state.visibility", "measured.coincidences_per_second", "protocol.duration_s",
+        "secret_bits_per_second",
+    },
+    "schimpf-2021": {
+        "measured.coincidences_per_second", "qber", "fidelity", "secret_bits_per_second",
+    },
+    "wengerowsky-2019": {"state.visibility", "coincidences_per_second"},
+    "wengerowsky-2020": {"fidelity"},
+    "yin-2017": {"chsh", "qber"},
+    "yin-2020": {
+        "measured.signal_to_noise", "measured.coincidences_per_second", "protocol.sifted_fraction",
+        "protocol.error_correction_efficiency", "protocol.epsilon", "sifted_bits_per_second",
+        "secret_bits_per_second", "secret_bits",
+    },
+    "zhang-2022": {"chsh", "qber", "fidelity", "secret_bits_per_event"},
+}  # fmt: skip
+
+
+def test_no_number_is_promoted_to_printed():
+    for name, experiment in ATTEMPT.items():
+        marked = {p.key for p in experiment.parameters if p.printed}
+        marked |= {o.quantity for o in experiment.outcomes if o.printed}
+        assert marked == READ.get(name, set()), name
+
+
+# --- text, JSON, command line -------------------------------------------------------------------
+
+
+def test_text_shows_both_errors_and_every_remark(compared):
+    text = as_text(ATTEMPT["yin-2020"], compared["yin-2020"])
+    assert "2.560 ± 0.070" in text
+    assert "does not survive" in text
+    assert "Some published values were not read in a page" in text
+
+
+def test_description_marks_what_was_not_read_and_what_was_fitted():
+    text = described(ATTEMPT["yin-2020"])
+    assert "Fitted to qber" in text
+    assert "Not read in a page" in text
+    assert "Printed: p. 503" in text
+
+
+def test_records_have_the_promised_keys(compared):
+    promised = {
+        "quantity",
+        "simulated",
+        "simulated_error",
+        "published",
+        "published_error",
+        "sigmas",
+    }
+    for rows in compared.values():
+        for record in as_records(rows):
+            assert promised <= set(record)
+
+
+def test_data_is_json():
+    for experiment in ATTEMPT.values():
+        assert json.loads(json.dumps(as_data(experiment)))["name"] == experiment.name
+
+
+def run(capsys, *arguments):
+    try:
+        main([*arguments])
+        code = 0
+    except SystemExit as end:
+        code = end.code
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def test_commands_list_show_and_run(capsys):
+    code, out, _ = run(capsys, "experiment", "list")
+    assert (code, len(out.splitlines())) == (0, len(names()))
+    code, out, _ = run(capsys, "experiment", "show", "yin-2017")
+    assert code == 0
+    assert "Science 356" in out
+    code, out, _ = run(capsys, "experiment", "run", "yin-2017", "--json")
+    assert code == 0
+    assert {row["quantity"] for row in json.loads(out)} >= {"chsh", "qber"}
+    code, out, _ = run(capsys, "experiment", "run", "yin-2017", "--seed", "3")
+    assert code == 0
+    assert "reproduced" in out
+    for command in ("list", "show"):
+        code, out, _ = run(
+            capsys, "experiment", command, *["yin-2017"][: command == "show"], "--json"
+        )
+        assert code == 0
+        assert json.loads(out)
+
+
+@pytest.mark.parametrize("name", ["yin-2200", "nowhere/mine.toml"])
+def test_command_refuses_what_is_not_there_in_one_sentence(capsys, name):
+    code, out, err = run(capsys, "experiment", "run", name)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("e91: ")
+    assert len(err.splitlines()) == 1
+
+
+# --- links --------------------------------------------------------------------------------------
+
+LINK = """
+[source]
+pairs_per_second = { value = 5.9e6, source = "p. 1", printed = true }
+coherence_time_s = { value = 1.2e-9, source = "p. 1", printed = true }
+
+[detection]
+coincidence_window_s = { value = 2.5e-9, source = "p. 1", printed = true }
+
+[alice]
+loss_db = { value = 32, source = "p. 1", printed = true }
+dark_counts_per_second = { value = 200, source = "p. 1", printed = true }
+
+[bob]
+loss_db = { value = 30, source = "p. 1", printed = true }
+detector_efficiency = { value = 0.630957344480193, source = "p. 1", printed = true }
+dark_counts_per_second = { value = 150, source = "p. 1", printed = true }
+background_clicks_per_second = { value = 50, source = "p. 1", printed = true }
+"""
+
+
+def test_coincidences_of_a_link_are_those_of_the_model_of_neumann():
+    # C01: 5.9e6 pairs/s, 32 dB per arm, 200 clicks/s, 2.5 ns, 1.2 ns.
+    head, outcomes = GOOD.split("[measured]")
+    link = parse(head + LINK + "[[outcomes]]" + outcomes.split("[[outcomes]]", 1)[1], name="mine")
+    counted = rates(link)
+    assert counted.coincidences_per_second == pytest.approx(2.3540184665349284, rel=1e-9)
+    assert counted.accidental_fraction == pytest.approx(0.038467924849851204 / 2.3540184665349284)
+    assert counted.link_loss_db == pytest.approx(64)
+
+
+def test_losses_of_an_arm_add():
+    text = (
+        GOOD.split("[measured]")[0]
+        + """
+[alice]
+loss_db = { value = 3, source = "p. 1", printed = true }
+fibre_length_km = { value = 10, source = "p. 1", printed = true }
+fibre_attenuation_db_per_km = { value = 0.2, source = "p. 1", printed = true }
+range_km = { value = 1000, source = "p. 1", printed = true }
+elevation_deg = { value = 90, source = "p. 1", printed = true }
+divergence_half_angle_rad = { value = 5e-6, source = "p. 1", printed = true }
+telescope_diameter_m = { value = 1.2, source = "p. 1", printed = true }
+detector_efficiency = { value = 0.5, source = "p. 1", printed = true }
+"""
+        + "[[outcomes]]"
+        + GOOD.split("[[outcomes]]", 1)[1]
+    )
+    experiment = parse(text, name="mine")
+    # G01: 15.468463436666243 dB of diffraction.
+    assert arm_loss_db(experiment, "alice") == pytest.approx(
+        5 + 15.468463436666243 + 10 * math.log10(2)
+    )
