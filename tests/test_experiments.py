@@ -2,20 +2,31 @@
 
 import json
 import math
+import re
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import chi2
 from statistical import FALSE_ALARM
 
-from e91.cli import main
-from e91.experiments import as_data, as_records, as_text, compare, described, load, names, parse
+from e91.experiments import (
+    as_data,
+    as_records,
+    as_text,
+    compare,
+    described,
+    load,
+    names,
+    parse,
+    report,
+)
 from e91.experiments.rates import arm_loss_db, rates
 from e91.experiments.records import Comparison, Outcome
-from e91.experiments.report import status
-from e91.experiments.simulate import drawn_scene, expected_scene
+from e91.experiments.simulate import drawn_scene
 from e91.experiments.state import correlations
-from e91.experiments.vocabulary import PARAMETERS, WIGNER
+from e91.experiments.vocabulary import PARAMETERS, QUANTITIES, WIGNER
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
 from e91.security.entropy import binary_entropy
 
@@ -86,7 +97,9 @@ REFUSED = [
     ("value = 0.05\nerror = 0.005", "value = 0.05\nerror = -1", "`outcomes[0].error` must not be"),
     ("value = 0.05\nerror = 0.005", "value = 0.05", "`outcomes[0].error` must be a finite number"),
     ('settings = "bbm92"', 'settings = "bb84"', "`settings` must be one of"),
-    ('settings = "bbm92"', 'settings = "bbm92"\nkey_along = "y"', "`key_along` must be 'z' or 'x'"),
+    ("visibility = { value = 0.9", "bit_error = { value = 0.1", "`state` must have either"),
+    ("[protocol]", 'phase_error = { value = 0, source = "p", printed = true }\n[protocol]',
+     "`state` must have either `visibility` or both"),
     ('settings = "bbm92"', 'settings = "bbm92"\ntheorem = "faith"', "`theorem` must be one of"),
     ('settings = "bbm92"', 'settings = "bbm92"\nlimits = "none"', "`limits` must be a list"),
 ]  # fmt: skip
@@ -128,8 +141,9 @@ def test_file_of_the_user_is_read_like_ours(tmp_path):
 
 def test_every_parameter_says_its_unit_or_has_none():
     units = ("_s", "_m", "_km", "_db", "_db_per_km", "_rad", "_deg", "_per_second", "_bits")
-    plain = ("visibility", "dephasing", "signal_to_noise", "sifted_fraction", "chsh_coincidences",
-             "error_correction_efficiency", "rounds", "epsilon", "detector_efficiency")  # fmt: skip
+    plain = ("visibility", "bit_error", "phase_error", "signal_to_noise", "sifted_fraction",
+             "chsh_coincidences", "error_correction_efficiency", "rounds", "epsilon",
+             "detector_efficiency")  # fmt: skip
     for key in PARAMETERS:
         assert key.endswith((*units, *plain)), key
 
@@ -137,16 +151,17 @@ def test_every_parameter_says_its_unit_or_has_none():
 # --- the physics, by a second route -------------------------------------------------------------
 
 X = np.array([[0, 1], [1, 0]], np.complex128)
-Y = np.array([[0, -1j], [1j, 0]])
 Z = np.diag([1, -1]).astype(np.complex128)
 PHI = np.array([1, 0, 0, 1]) / math.sqrt(2)
 
 
-def density(visibility, dephasing, accidentals):
-    pure = np.outer(PHI, PHI)
-    flip = np.kron(np.eye(2), Z)
-    noisy = visibility * pure + (1 - visibility) * np.eye(4) / 4
-    noisy = (1 - dephasing) * noisy + dephasing * flip @ noisy @ flip
+def density(bit_error, phase_error, accidentals):
+    """White noise for the smaller error, flips of the phase (or of the bit) for the rest."""
+    visibility = 1 - 2 * min(bit_error, phase_error)
+    flipped = (1 - (1 - 2 * max(bit_error, phase_error)) / visibility) / 2
+    flip = np.kron(np.eye(2), Z if phase_error >= bit_error else X)
+    noisy = visibility * np.outer(PHI, PHI) + (1 - visibility) * np.eye(4) / 4
+    noisy = (1 - flipped) * noisy + flipped * flip @ noisy @ flip
     return (1 - accidentals) * noisy + accidentals * np.eye(4) / 4
 
 
@@ -155,11 +170,15 @@ def product(rho, a, b):
     return float(np.trace(rho @ np.kron(*observables)).real)
 
 
+NOISE = [(0.0, 0.0, 0.0), (0.03, 0.07, 0.1), (0.078, 0.0105, 0.0), (0.25, 0.25, 0.6)]
+
+
 @pytest.mark.parametrize("settings", [EKERT, ASYMMETRIC, BBM92], ids=lambda s: s.name)
-@pytest.mark.parametrize("noise", [(1.0, 0.0, 0.0), (0.93, 0.04, 0.1), (0.5, 0.3, 0.6)])
+@pytest.mark.parametrize("noise", NOISE)
 def test_correlations_are_those_of_the_density_matrix(settings, noise):
+    bit, phase, accidentals = noise
     found = correlations(
-        settings, visibility=noise[0], dephasing=noise[1], accidental_fraction=noise[2]
+        settings, bit_error=bit, phase_error=phase, accidental_fraction=accidentals
     )
     rho = density(*noise)
     pairs = [
@@ -175,6 +194,13 @@ def test_correlations_are_those_of_the_density_matrix(settings, noise):
     assert found.fidelity == pytest.approx(float((PHI @ rho @ PHI).real), abs=1e-9)
 
 
+@pytest.mark.parametrize(("bit", "phase"), [(0.01, 0.04), (0.04, 0.01), (0.0, 0.5), (0.5, 0.0)])
+def test_asymmetric_settings_show_bit_errors_in_the_key_and_both_in_s(bit, phase):
+    found = correlations(ASYMMETRIC, bit_error=bit, phase_error=phase, accidental_fraction=0.0)
+    assert found.qber == pytest.approx(bit, abs=1e-9)
+    assert found.chsh == pytest.approx(2 * math.sqrt(2) * (1 - bit - phase), abs=1e-9)
+
+
 @pytest.mark.parametrize("visibility", [1.0, 0.932, 0.0])
 def test_wigner_value_is_that_of_a_singlet(visibility):
     singlet = np.array([0, 1, -1, 0]) / math.sqrt(2)
@@ -188,37 +214,23 @@ def test_wigner_value_is_that_of_a_singlet(visibility):
         return float((both @ rho @ both).real)
 
     expected = plus_plus(-30, 0) + plus_plus(0, 30) - plus_plus(-30, 30)
-    found = correlations(WIGNER, visibility=visibility, dephasing=0.0, accidental_fraction=0.0)
+    error = (1 - visibility) / 2
+    found = correlations(WIGNER, bit_error=error, phase_error=error, accidental_fraction=0.0)
     assert found.wigner == pytest.approx(expected, abs=1e-9)
     assert found.chsh is None
 
 
 def test_perfect_singlets_break_wigners_bound_by_an_eighth():
-    found = correlations(WIGNER, visibility=1.0, dephasing=0.0, accidental_fraction=0.0)
+    found = correlations(WIGNER, bit_error=0.0, phase_error=0.0, accidental_fraction=0.0)
     assert found.wigner == pytest.approx(-1 / 8)
 
 
-@pytest.mark.parametrize("fraction", [-0.1, 1.1, math.nan])
-def test_accidentals_beyond_all_or_none_are_refused(fraction):
-    with pytest.raises(ValueError, match="`accidental_fraction` must lie in"):
-        correlations(BBM92, visibility=1.0, dephasing=0.0, accidental_fraction=fraction)
-
-
-def test_key_along_x_swaps_the_roles_of_bit_and_phase_errors():
-    text = (
-        GOOD.replace("fitted_to", "note")
-        .replace(
-            "[protocol]",
-            'dephasing = { value = 0.1, source = "p. 1", printed = true }\n[protocol]',
-        )
-        .replace('"bbm92"', '"asymmetric"')
-    )
-    along_z = expected_scene(parse(text, name="mine"))
-    turned = text.replace('settings = "asymmetric"', 'settings = "asymmetric"\nkey_along = "x"')
-    along_x = expected_scene(parse(turned, name="mine"))
-    assert along_z.qber == pytest.approx(0.05)
-    assert along_x.qber == pytest.approx((1 - 0.9 * 0.8) / 2)
-    assert along_x.chsh == pytest.approx(along_z.chsh)
+@pytest.mark.parametrize("value", [-0.1, 1.1, math.nan])
+@pytest.mark.parametrize("name", ["bit_error", "phase_error", "accidental_fraction"])
+def test_noise_beyond_its_range_is_refused(name, value):
+    noise = {"bit_error": 0.0, "phase_error": 0.0, "accidental_fraction": 0.0, name: value}
+    with pytest.raises(ValueError, match=f"`{name}` must lie in"):
+        correlations(BBM92, **noise)
 
 
 def test_errors_are_those_of_parameters_and_counts_by_hand():
@@ -307,7 +319,7 @@ def outcome(value, error):
 )
 def test_status_is_earned_by_the_published_error_alone(simulated, spread, fitted, expected):
     row = Comparison(outcome(2.5, 0.05), simulated, spread, fitted)
-    assert status(row) == expected
+    assert report.status(row) == expected
 
 
 def test_sigmas_take_both_errors_and_the_strict_measure_one():
@@ -356,9 +368,9 @@ def test_ten_experiments_have_an_outcome_that_agrees_and_was_not_fitted(compared
 def test_what_differs_or_is_not_simulated_is_explained(compared):
     for name, rows in compared.items():
         for row in rows:
-            if status(row) == "differs":
+            if report.status(row) == "differs":
                 assert len(row.outcome.note) > 40, (name, row.outcome.quantity)
-            if status(row) == "not simulated":
+            if report.status(row) == "not simulated":
                 assert row.reason
                 assert ATTEMPT[name].limits, name
 
@@ -387,9 +399,7 @@ def test_micius_372_bits_do_not_survive_the_formula_of_2017(compared):
 
 
 def test_white_noise_cannot_give_the_ions_s_and_qber():
-    white = correlations(
-        ASYMMETRIC, visibility=1 - 2 * 0.0144, dephasing=0.0, accidental_fraction=0.0
-    )
+    white = correlations(ASYMMETRIC, bit_error=0.0144, phase_error=0.0144, accidental_fraction=0.0)
     assert (white.chsh - 2.677) / 0.006 > 10
     assert {"chsh", "qber"} <= ATTEMPT["nadlinger-2022"].fitted
 
@@ -417,7 +427,7 @@ READ = {
         "protocol.error_correction_efficiency", "protocol.epsilon", "sifted_bits_per_second",
         "secret_bits_per_second", "secret_bits",
     },
-    "zhang-2022": {"chsh", "qber", "fidelity", "secret_bits_per_event"},
+    "zhang-2022": {"state.bit_error", "chsh", "qber", "fidelity", "secret_bits_per_event"},
 }  # fmt: skip
 
 
@@ -464,43 +474,69 @@ def test_data_is_json():
         assert json.loads(json.dumps(as_data(experiment)))["name"] == experiment.name
 
 
-def run(capsys, *arguments):
-    try:
-        main([*arguments])
-        code = 0
-    except SystemExit as end:
-        code = end.code
-    shown = capsys.readouterr()
-    return code, shown.out, shown.err
-
-
-def test_commands_list_show_and_run(capsys):
-    code, out, _ = run(capsys, "experiment", "list")
+def test_commands_list_show_and_run(status):
+    code, out, _ = status("experiment", "list")
     assert (code, len(out.splitlines())) == (0, len(names()))
-    code, out, _ = run(capsys, "experiment", "show", "yin-2017")
+    code, out, _ = status("experiment", "show", "yin-2017")
     assert code == 0
     assert "Science 356" in out
-    code, out, _ = run(capsys, "experiment", "run", "yin-2017", "--json")
+    code, out, _ = status("experiment", "run", "yin-2017", "--json")
     assert code == 0
     assert {row["quantity"] for row in json.loads(out)} >= {"chsh", "qber"}
-    code, out, _ = run(capsys, "experiment", "run", "yin-2017", "--seed", "3")
+    code, out, _ = status("experiment", "run", "yin-2017", "--seed", "3")
     assert code == 0
     assert "reproduced" in out
-    for command in ("list", "show"):
-        code, out, _ = run(
-            capsys, "experiment", command, *["yin-2017"][: command == "show"], "--json"
-        )
+    for arguments in (["list"], ["show", "yin-2017"]):
+        code, out, _ = status("experiment", *arguments, "--json")
         assert code == 0
         assert json.loads(out)
 
 
 @pytest.mark.parametrize("name", ["yin-2200", "nowhere/mine.toml"])
-def test_command_refuses_what_is_not_there_in_one_sentence(capsys, name):
-    code, out, err = run(capsys, "experiment", "run", name)
+def test_command_refuses_what_is_not_there_in_one_sentence(status, name):
+    code, out, err = status("experiment", "run", name)
     assert code == 2
     assert out == ""
     assert err.startswith("e91: ")
     assert len(err.splitlines()) == 1
+
+
+# --- documentation and figure -------------------------------------------------------------------
+
+DOCS = Path(__file__).parents[1] / "docs" / "experiments.md"
+
+
+def test_documented_table_is_what_the_simulation_gives():
+    script = runpy.run_path(str(DOCS.parents[1] / "benchmarks" / "experiments.py"))
+    text = DOCS.read_text("utf-8")
+    missing = [line for line in script["lines"]() if line not in text]
+    assert not missing
+
+
+def test_documented_keys_are_all_and_only_those_of_the_format():
+    text = DOCS.read_text("utf-8")
+    named = set(re.findall(r"^\| `([a-z]+\.[a-z0-9_]+)`", text, re.MULTILINE))
+    assert named == {key for key in PARAMETERS if not key.startswith("bob.")}
+    for quantity, unit in QUANTITIES.items():
+        assert f"`{quantity}` ({unit})" in text
+
+
+def test_documented_example_is_read():
+    toml = "\n".join(re.findall(r"```toml\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL))
+    head = GOOD.split("[state]")[0]
+    assert parse(head + toml, name="documented").fitted == {"chsh"}
+
+
+def test_figure_shows_every_outcome_that_was_not_fitted(compared):
+    from e91.plots.experiments import deviations, deviations_figure
+
+    found = deviations(["yin-2017", "yin-2020"])
+    rows = [row for name in ("yin-2017", "yin-2020") for row in compared[name]]
+    assert len(found) == sum(not row.fitted for row in rows)
+    axes = deviations_figure(found)
+    assert [label.get_text() for label in axes.get_yticklabels()] == [row.label for row in found]
+    with pytest.raises(ValueError, match="at least one outcome"):
+        deviations_figure([])
 
 
 # --- links --------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterable
-from dataclasses import replace
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +15,7 @@ from e91.model.policy import Theorem
 from e91.model.settings import Settings
 
 _LARGEST_FILE = 1_000_000  # bytes; ours have a few thousand
-_HEAD = ("title", "reference", "summary", "settings", "theorem", "key_along", "limits")
+_HEAD = ("title", "reference", "summary", "settings", "theorem", "limits")
 _PARAMETER = ("value", "error", "source", "printed", "fitted_to", "note")
 _OUTCOME = (
     "quantity", "value", "error", "error_source", "unit", "source", "printed", "theorem", "note",
@@ -89,6 +88,7 @@ def parse(text: str, *, name: str) -> Experiment:
         limits=_sentences(document.get("limits", []), path="limits"),
     )
     _check_fits(experiment)
+    _check_state(experiment)
     return experiment
 
 
@@ -178,16 +178,16 @@ def _settings(document: dict[str, object]) -> Settings:
     name = _sentence(document, "settings", path="")
     if name not in SETTINGS:
         raise ValueError(f"`settings` must be one of {', '.join(SETTINGS)}, but is {name!r}.")
-    along = document.get("key_along", "z")
-    if along not in ("z", "x"):
-        raise ValueError(f"`key_along` must be 'z' or 'x', but is {along!r}.")
-    settings = SETTINGS[name]
-    turn = math.pi / 2 if along == "x" else 0.0
-    return replace(
-        settings,
-        alice_angles=tuple(angle + turn for angle in settings.alice_angles),
-        bob_angles=tuple(angle + turn for angle in settings.bob_angles),
-    )
+    return SETTINGS[name]
+
+
+def _check_state(experiment: Experiment) -> None:
+    both = [experiment.has(f"state.{name}_error") for name in ("bit", "phase")]
+    if both[0] != both[1] or (both[0] and experiment.has("state.visibility")):
+        raise ValueError(
+            "`state` must have either `visibility` or both `bit_error` and `phase_error`, but has "
+            "another choice of them."
+        )
 
 
 def _check_fits(experiment: Experiment) -> None:

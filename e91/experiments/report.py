@@ -75,11 +75,11 @@ def described(experiment: Experiment) -> str:
     lines.append(f"settings {experiment.settings.name}, theorem {experiment.theorem.value}")
     lines += ["", "Parameters"]
     for parameter in experiment.parameters:
-        lines.append(f"  {parameter.key:<42}{_with_error(parameter.value, parameter.error)}")
+        lines.append(f"  {parameter.key:<42}{with_error(parameter.value, parameter.error)}")
         lines += _wrapped(f"{_origin(parameter)}{parameter.note}".strip(), indent=6)
     lines += ["", "Outcomes"]
     for outcome in experiment.outcomes:
-        value = _with_error(outcome.value, outcome.error)
+        value = with_error(outcome.value, outcome.error)
         lines.append(f"  {outcome.quantity:<42}{value} {_unit(outcome.unit)}".rstrip())
         lines += _wrapped(
             f"{_printed(outcome.printed)}: {outcome.source}. Error: {outcome.error_source}.",
@@ -109,9 +109,9 @@ def status(row: Comparison) -> str:
 def _row(row: Comparison) -> str:
     simulated = "-"
     if row.simulated is not None:
-        simulated = _with_error(row.simulated, row.simulated_error)
-    published = _with_error(row.outcome.value, row.outcome.error)
-    sigmas = "-" if row.sigmas is None else f"{row.sigmas:+.1f}"
+        simulated = with_error(row.simulated, row.simulated_error)
+    published = with_error(row.outcome.value, row.outcome.error)
+    sigmas = "-" if row.sigmas is None else f"{round(row.sigmas, 1) + 0.0:+.1f}"
     name = row.outcome.quantity.replace("_per_second", "/s").replace("_", " ")
     return f"{name:<26}{simulated:>20}{published:>20}{sigmas:>8}  {status(row)}"
 
@@ -139,11 +139,11 @@ def _unit(unit: str) -> str:
     return "" if unit == "1" else unit
 
 
-def _with_error(value: float, error: float) -> str:
+def with_error(value: float, error: float) -> str:
     """Return a number with as many digits as two of its error.
 
     Examples:
-        >>> _with_error(2.5729, 0.0702), _with_error(5.9e6, 0.0)
+        >>> with_error(2.5729, 0.0702), with_error(5.9e6, 0.0)
         ('2.573 ± 0.070', '5.9e+06')
     """
     if not error:
@@ -153,7 +153,7 @@ def _with_error(value: float, error: float) -> str:
         digits += 1
     if error >= 9.95:
         return f"{value:,.0f} ± {error:,.0f}"
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
+    return f"{value:,.{digits}f} ± {error:.{digits}f}"
 
 
 def _wrapped(text: str, *, indent: int = 0) -> list[str]:

@@ -166,10 +166,17 @@ def _counting_errors(experiment: Experiment, scene: Scene) -> dict[str, float]:
 
 
 def _correlations(experiment: Experiment) -> Correlations:
+    white = (1 - experiment.value("state.visibility", 1.0)) / 2
+    split = experiment.has("state.bit_error") and experiment.has("state.phase_error")
+    if not split and not experiment.has("state.visibility"):
+        raise ValueError(
+            f"`{experiment.name}` must have `state.visibility`, or `state.bit_error` and "
+            "`state.phase_error`, to be simulated, but has neither."
+        )
     return correlations(
         experiment.settings,
-        visibility=experiment.value("state.visibility"),
-        dephasing=experiment.value("state.dephasing", 0.0),
+        bit_error=experiment.value("state.bit_error", white),
+        phase_error=experiment.value("state.phase_error", white),
         accidental_fraction=rates(experiment).accidental_fraction,
     )
 

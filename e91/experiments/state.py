@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -35,14 +35,18 @@ class Correlations:
 
 
 def correlations(
-    settings: Settings, *, visibility: float, dephasing: float, accidental_fraction: float
+    settings: Settings, *, bit_error: float, phase_error: float, accidental_fraction: float
 ) -> Correlations:
     """Return what coincidences show: pairs from the circuits, accidentals as random bits.
 
+    The pairs have white noise, as much as the axis with fewer errors shows, and phase flips of
+    Bob's photon about that axis, which make the other axis' errors.  If that is the key's, all
+    analysers are turned by 90 degrees, so that the flips spare the axis that they should.
+
     Args:
-        settings: Angles of both analysers.
-        visibility: Of the pairs that are no accidentals, 0 to 1.
-        dephasing: Probability of a phase flip of Bob's photon, 0 to 1.
+        settings: Angles of both analysers, the (first) key pair along Z.
+        bit_error: Of pairs measured along the key's axis, 0 to 1/2.
+        phase_error: Of pairs measured across it, 0 to 1/2; equal errors are white noise.
         accidental_fraction: Fraction of the coincidences whose two photons are of different
             pairs, or no photons at all: their outcomes are independent and uniform.
 
@@ -50,24 +54,42 @@ def correlations(
         ValueError: A number leaves its range.
 
     Examples:
-        >>> found = correlations(BBM92, visibility=0.9, dephasing=0.0, accidental_fraction=0.0)
+        >>> found = correlations(BBM92, bit_error=0.05, phase_error=0.05, accidental_fraction=0.0)
         >>> round(found.qber, 6), round(found.chsh, 6), round(found.fidelity, 6)
         (0.05, 2.545584, 0.925)
     """
-    if not 0 <= accidental_fraction <= 1:
-        raise ValueError(f"`accidental_fraction` must lie in [0, 1], but is {accidental_fraction}.")
-    tables = [_pair_table(choice, visibility, dephasing) for choice in (settings, BBM92)]
-    table, axes = ((1 - accidental_fraction) * exact + accidental_fraction / 4 for exact in tables)
+    _check(accidental_fraction, top=1.0, name="accidental_fraction")
+    _check(bit_error, top=0.5, name="bit_error")
+    _check(phase_error, top=0.5, name="phase_error")
+    turn = math.pi / 2 if bit_error > phase_error else 0.0
+    fewer, more = sorted((bit_error, phase_error))
+    visibility = 1 - 2 * fewer
+    dephasing = (1 - (1 - 2 * more) / visibility) / 2 if visibility else 0.0
+    tables = [_pair_table(_turned(s, turn), visibility, dephasing) for s in (settings, BBM92)]
+    table, axes = ((1 - accidental_fraction) * t + accidental_fraction / 4 for t in tables)
     products = _products(table)
     terms = tuple(float(sign * products[pair]) for pair, sign in settings.chsh_pairs)
-    along_z, along_x = (float(_products(axes)[pair]) for pair in BBM92.key_pairs)
+    bit, phase = (float(_products(axes)[pair]) for pair in BBM92.key_pairs)
     return Correlations(
         qber=_qber(products, settings),
         chsh=math.fsum(terms) if terms else None,
         chsh_terms=terms,
         wigner=_wigner(table) if settings.name == WIGNER.name else None,
-        # <YY> = -<XX> for a phi+ pair with white noise, accidentals and phase flips only.
-        fidelity=(1 + along_z + 2 * along_x) / 4,
+        # Phase flips turn <YY> of a phi+ pair as they turn the correlation across their axis.
+        fidelity=(1 + bit + phase + min(bit, phase)) / 4,
+    )
+
+
+def _check(value: float, *, top: float, name: str) -> None:
+    if not 0 <= value <= top:  # also refuses nan
+        raise ValueError(f"`{name}` must lie in [0, {top:g}], but is {value}.")
+
+
+def _turned(settings: Settings, angle: float) -> Settings:
+    return replace(
+        settings,
+        alice_angles=tuple(alice + angle for alice in settings.alice_angles),
+        bob_angles=tuple(bob + angle for bob in settings.bob_angles),
     )
 
 

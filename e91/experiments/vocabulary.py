@@ -28,7 +28,8 @@ _ANY = math.inf
 
 PARAMETERS = {
     "state.visibility": Range(0, 1, "contrast of the pairs that are no accidentals (white noise)"),
-    "state.dephasing": Range(0, 1, "probability of a phase flip: errors along X, none along Z"),
+    "state.bit_error": Range(0, 0.5, "errors of true pairs along the key's axis"),
+    "state.phase_error": Range(0, 0.5, "errors of true pairs across it, in the X-Z plane"),
     "source.pairs_per_second": Range(0, _ANY, "pairs of a continuous-wave source, before losses"),
     "source.coherence_time_s": Range(0, _ANY, "spread of the pair's times, full width"),
     "detection.coincidence_window_s": Range(_POSITIVE, _ANY, "full width of the window"),

@@ -1,0 +1,49 @@
+"""Print the table of docs/experiments.md: every outcome, simulated beside published.
+
+``python benchmarks/experiments.py`` takes about five seconds.
+"""
+
+from e91.experiments import compare, load, names
+from e91.experiments.report import status, with_error
+
+
+def lines() -> list[str]:
+    """Return the table in Markdown."""
+    table = [
+        "| experiment | outcome | simulated | published | σ | published σ | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in names():
+        for row in compare(load(name)):
+            outcome = row.outcome
+            simulated = "-"
+            if row.simulated is not None:
+                simulated = with_error(row.simulated, row.simulated_error)
+            quantity = outcome.quantity.replace("_per_second", "/s").replace("_", " ")
+            theorem = f" ({outcome.theorem.value})" if outcome.theorem else ""
+            published = with_error(outcome.value, outcome.error)
+            cells = (
+                name,
+                quantity + theorem,
+                simulated,
+                published if outcome.printed else f"*{published}*",
+                _sigmas(row.sigmas),
+                _sigmas(row.published_sigmas),
+                status(row),
+            )
+            table.append(f"| {' | '.join(cells)} |")
+    return table
+
+
+def _sigmas(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return (
+        f"{round(value, 1) + 0.0:+.1f}"
+        if abs(value) < 100
+        else f"{'+' if value > 0 else '-'}100 or more"
+    )
+
+
+if __name__ == "__main__":
+    print("\n".join(lines()))
