@@ -22,7 +22,8 @@ from e91.experiments import (
     parse,
     report,
 )
-from e91.experiments.rates import arm_loss_db, rates
+from e91.experiments.links import arm_loss_db, overpass
+from e91.experiments.rates import rates
 from e91.experiments.records import Comparison, Outcome
 from e91.experiments.simulate import drawn_scene
 from e91.experiments.state import correlations
@@ -116,6 +117,14 @@ def test_file_with_a_fault_is_refused_with_the_path_of_its_key(old, new, sentenc
 def test_file_without_outcomes_is_refused():
     with pytest.raises(ValueError, match="`outcomes` must be a list"):
         parse(GOOD.split("[[outcomes]]")[0], name="mine")
+
+
+def test_hostile_numbers_and_nesting_are_refused_in_a_sentence():
+    for huge in ("1e400", "1" + "0" * 400):
+        with pytest.raises(ValueError, match="must be a finite number"):
+            parse(GOOD.replace("value = 0.9,", f"value = {huge},"), name="mine")
+    with pytest.raises(ValueError, match="must be TOML"):
+        parse("a = " + "[" * 100_000, name="mine")
 
 
 def test_name_that_is_not_known_is_refused_with_the_nearest():
@@ -421,11 +430,19 @@ READ = {
     },
     "wengerowsky-2019": {"state.visibility", "coincidences_per_second"},
     "wengerowsky-2020": {"fidelity"},
-    "yin-2017": {"chsh", "qber"},
+    "yin-2017": {
+        "orbit.altitude_km", "orbit.inclination_deg", "alice.latitude_deg", "alice.longitude_deg",
+        "alice.altitude_m", "alice.divergence_half_angle_rad", "bob.divergence_half_angle_rad",
+        "coincidences_per_second", "chsh", "qber",
+    },
     "yin-2020": {
-        "measured.signal_to_noise", "measured.coincidences_per_second", "protocol.sifted_fraction",
-        "protocol.error_correction_efficiency", "protocol.epsilon", "sifted_bits_per_second",
+        "orbit.altitude_km", "orbit.inclination_deg", "protocol.duration_s",
+        "protocol.sifted_fraction", "protocol.error_correction_efficiency", "protocol.epsilon",
+        "coincidences_per_second", "signal_to_noise", "sifted_bits_per_second",
         "secret_bits_per_second", "secret_bits",
+        *(f"{party}.{name}" for party in ("alice", "bob") for name in (
+            "latitude_deg", "longitude_deg", "altitude_m", "divergence_half_angle_rad",
+            "telescope_diameter_m")),
     },
     "zhang-2022": {"state.bit_error", "chsh", "qber", "fidelity", "secret_bits_per_event"},
 }  # fmt: skip
@@ -572,24 +589,88 @@ def test_coincidences_of_a_link_are_those_of_the_model_of_neumann():
 
 
 def test_losses_of_an_arm_add():
-    text = (
-        GOOD.split("[measured]")[0]
-        + """
-[alice]
-loss_db = { value = 3, source = "p. 1", printed = true }
+    more = """[alice]
 fibre_length_km = { value = 10, source = "p. 1", printed = true }
-fibre_attenuation_db_per_km = { value = 0.2, source = "p. 1", printed = true }
-range_km = { value = 1000, source = "p. 1", printed = true }
-elevation_deg = { value = 90, source = "p. 1", printed = true }
-divergence_half_angle_rad = { value = 5e-6, source = "p. 1", printed = true }
-telescope_diameter_m = { value = 1.2, source = "p. 1", printed = true }
-detector_efficiency = { value = 0.5, source = "p. 1", printed = true }
-"""
-        + "[[outcomes]]"
-        + GOOD.split("[[outcomes]]", 1)[1]
-    )
-    experiment = parse(text, name="mine")
-    # G01: 15.468463436666243 dB of diffraction.
-    assert arm_loss_db(experiment, "alice") == pytest.approx(
-        5 + 15.468463436666243 + 10 * math.log10(2)
-    )
+fibre_attenuation_db_per_km = { value = 0.2, source = "p. 1", printed = true }"""
+    head, outcomes = GOOD.split("[measured]")
+    text = head + LINK.replace("[alice]", more) + "[[outcomes]]" + outcomes.split("[[outcomes]]")[1]
+    link = parse(text, name="mine")
+    assert arm_loss_db(link, "alice") == pytest.approx(34)
+    assert rates(link).link_loss_db == pytest.approx(66)
+
+
+def test_link_without_all_its_numbers_says_which_is_missing():
+    head, outcomes = GOOD.split("[measured]")
+    text = head + LINK.split("[detection]")[0] + "[[outcomes]]" + outcomes.split("[[outcomes]]")[1]
+    row = compare(parse(text, name="mine"))[0]
+    assert "detection.coincidence_window_s" in row.reason
+
+
+# --- the satellite ------------------------------------------------------------------------------
+
+
+def round_earth_loss_db(experiment):
+    """Second route: a sphere that does not turn, air as 1 / sin(elevation), the same optics."""
+    radius, height = 6371.0, experiment.value("orbit.altitude_km")
+
+    def unit(party):
+        latitude, longitude = (
+            math.radians(experiment.value(f"{party}.{name}_deg"))
+            for name in ("latitude", "longitude")
+        )
+        flat = math.cos(latitude)
+        return np.array(
+            [flat * math.cos(longitude), flat * math.sin(longitude), math.sin(latitude)]
+        )
+
+    stations = unit("alice"), unit("bob")
+    middle = (stations[0] + stations[1]) / np.linalg.norm(stations[0] + stations[1])
+    east = np.cross([0, 0, 1], middle) / np.linalg.norm(np.cross([0, 0, 1], middle))
+    north = np.cross(middle, east)
+    sine = math.cos(math.radians(97.3)) / math.hypot(middle[0], middle[1])
+    heading = sine * east - math.sqrt(1 - sine**2) * north
+    angle = np.arange(-600.0, 601.0) * math.sqrt(398600.44 / (radius + height) ** 3)
+    place = np.outer(np.cos(angle), middle) + np.outer(np.sin(angle), heading)
+    through, seen = np.ones(len(angle)), np.ones(len(angle), bool)
+    for station in stations:
+        sight = (radius + height) * place - radius * station
+        distance = np.linalg.norm(sight, axis=1)
+        sine_of_elevation = sight @ station / distance
+        seen &= sine_of_elevation > math.sin(math.radians(10))
+        width = 1e3 * distance * math.hypot(5e-6, 2 * 4e-7)
+        through *= -np.expm1(-2 * 0.6**2 / width**2) * 0.5
+        through *= 10 ** (-0.1 / np.maximum(sine_of_elevation, 0.1))
+    fixed = sum(experiment.value(f"{party}.loss_db") for party in ("alice", "bob"))
+    return fixed - 10 * math.log10(float(through[seen].mean()))
+
+
+@pytest.mark.parametrize("name", ["yin-2017", "yin-2020"])
+def test_mean_loss_of_a_pass_is_that_of_a_round_earth_that_stands_still(name):
+    experiment = ATTEMPT[name]
+    assert rates(experiment).link_loss_db == pytest.approx(round_earth_loss_db(experiment), abs=0.3)
+
+
+def test_pass_of_2017_spans_the_distances_that_the_abstract_prints():
+    both = overpass(ATTEMPT["yin-2017"]).range_km.sum(axis=0)
+    assert both.min() == pytest.approx(1600, abs=20)
+    assert both.max() == pytest.approx(2400, abs=20)
+
+
+def test_micius_2020_rate_and_noise_follow_from_the_link_of_2017(compared):
+    experiment, before = ATTEMPT["yin-2020"], ATTEMPT["yin-2017"]
+    assert "coincidences_per_second" not in experiment.fitted
+    assert "signal_to_noise" not in experiment.fitted
+    signal = [rates(e).coincidences_per_second * (1 - rates(e).accidental_fraction)
+              for e in (experiment, before)]  # fmt: skip
+    assert signal[0] / signal[1] == pytest.approx(2, abs=0.01)  # the printed factor, no more
+    same = [e.value("alice.background_clicks_per_second") for e in (experiment, before)]
+    assert same[0] == same[1]
+    assert abs(found(compared, "yin-2020", "coincidences_per_second").sigmas) < 1
+    assert found(compared, "yin-2020", "signal_to_noise").reproduced
+
+
+def test_satellite_that_is_never_seen_gives_a_reason():
+    far = ATTEMPT["yin-2017"].shifted("orbit.longitude_offset_deg", 0.0)
+    assert compare(far)[0].simulated is not None
+    low = far.shifted("orbit.altitude_km", -450.0)
+    assert "never do" in compare(low)[0].reason

@@ -6,9 +6,8 @@ documented in ``docs/experiments.md``; a user's own file is read in the same way
 
 Examples:
     >>> from e91.experiments import compare, load
-    >>> row = compare(load("yin-2020"))[0]
-    >>> row.outcome.quantity, row.reproduced
-    ('chsh', True)
+    >>> [(row.outcome.quantity, row.fitted) for row in compare(load("ursin-2007"))]
+    [('chsh', False), ('qber', True), ('secret_bits', False)]
 """
 
 from e91.experiments.reader import load, names, parse

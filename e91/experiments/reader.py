@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -71,7 +72,7 @@ def parse(text: str, *, name: str) -> Experiment:
     """
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"`{name}` must be TOML, but: {error}") from None
     groups = {key.split(".")[0] for key in PARAMETERS}
     _check_known(document, (*_HEAD, *groups, "outcomes"), path="")
@@ -237,10 +238,14 @@ def _number(
     table: dict[str, object], key: str, *, path: str, default: float | None = None
 ) -> float:
     found = table.get(key, default)
-    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
-        state = "is missing" if key not in table else f"is {found!r}"
+    number = math.nan
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        with suppress(OverflowError):  # of a whole number beyond all floats
+            number = float(found)
+    if not math.isfinite(number):
+        state = "is missing" if key not in table else f"is {str(found)[:20]!r}"
         raise ValueError(f"`{path}{key}` must be a finite number, but {state}.")
-    return float(found)
+    return number
 
 
 def _truth(table: dict[str, object], *, path: str) -> bool:

@@ -44,6 +44,10 @@ PARAMETERS = {
     "protocol.test_bits": Range(1, _ANY, "revealed bits of one block"),
     "protocol.rounds": Range(1, _ANY, "rounds of a device-independent session"),
     "protocol.epsilon": Range(1e-150, 1, "failure probability of the key"),
+    "orbit.altitude_km": Range(_POSITIVE, _ANY, "of the satellite; with it, rates are of a pass"),
+    "orbit.inclination_deg": Range(0, 180, "of the orbit"),
+    "orbit.longitude_offset_deg": Range(-60, 60, "of the track from the middle of both stations"),
+    "orbit.lowest_elevation_deg": Range(0, 90, "below it the telescopes do not follow"),
     **{
         f"{party}.{name}": limits
         for party in ("alice", "bob")
@@ -51,8 +55,9 @@ PARAMETERS = {
             "loss_db": Range(0, _ANY, "all losses of the arm that are not listed apart"),
             "fibre_length_km": Range(0, _ANY, "length of fibre"),
             "fibre_attenuation_db_per_km": Range(0, _ANY, "its attenuation"),
-            "range_km": Range(_POSITIVE, _ANY, "distance of the satellite or telescope"),
-            "elevation_deg": Range(1, 90, "of the satellite above the horizon"),
+            "latitude_deg": Range(-90, 90, "of the ground station, north positive"),
+            "longitude_deg": Range(-180, 180, "of the ground station, east positive"),
+            "altitude_m": Range(-500, 9000, "of the ground station"),
             "divergence_half_angle_rad": Range(_POSITIVE, 1, "where the intensity falls to 1/e^2"),
             "telescope_diameter_m": Range(_POSITIVE, _ANY, "of the receiver"),
             "pointing_jitter_rad": Range(0, 1, "standard deviation along each axis"),
