@@ -849,6 +849,14 @@ def test_keys_of_unequal_length_are_refused():
         run(keys(10, 0)[0], keys(9, 0)[1], 0.1)
 
 
+@pytest.mark.parametrize("route", ROUTES)
+def test_bytes_are_turned_as_numpy_packs_them_the_other_way(route):
+    bits = np.random.default_rng(3).integers(0, 2, 64 * 77, np.uint8)
+    words = np.packbits(bits).view(np.uint64)
+    ROUTES[route]().turn_bytes(words)
+    assert np.array_equal(words, np.packbits(bits, bitorder="little").view(np.uint64))
+
+
 @pytest.mark.parametrize("party", ["alice", "bob"])
 def test_packed_key_of_wrong_shape_is_refused(party):
     words = {"alice": np.zeros(2, np.uint64), "bob": np.zeros(2, np.uint64)}

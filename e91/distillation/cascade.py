@@ -82,17 +82,19 @@ def reconcile(
     """
     if len(alice_key) != len(bob_key):
         raise ValueError(f"`bob_key` must have {len(alice_key)} bits, but has {len(bob_key)}.")
+    route = route_for(len(bob_key))
     corrected = reconcile_packed(
-        _words(alice_key),
-        _words(bob_key),
+        _words(alice_key, route),
+        _words(bob_key, route),
         bits=len(bob_key),
         error_rate=error_rate,
         permutation_seed=permutation_seed,
         channel=channel,
+        route=route,
     )
     return (
         ReconciledKey.from_packed(alice_key.packed, len(alice_key)),
-        ReconciledKey.from_packed(_octets(corrected, len(bob_key)), len(bob_key)),
+        ReconciledKey.from_packed(_octets(corrected, len(bob_key), route), len(bob_key)),
     )
 
 
@@ -144,16 +146,17 @@ def reconcile_packed(
     return converse(alice, bob, channel, chosen.ferry)
 
 
-# The byte with its bits in the other order: keys are packed first bit highest, words lowest.
-_TURNED = np.packbits(np.unpackbits(np.arange(256, dtype=np.uint8)), bitorder="little")
-
-
-def _words(key: SiftedKey) -> Words:
+def _words(key: SiftedKey, route: Route) -> Words:
+    """Return a key, packed first bit highest, as words, first bit lowest."""
     whole = np.zeros(-(-len(key) // 64) * 8, np.uint8)
-    whole[: len(key.packed)] = _TURNED[key.packed]
-    return whole.view("<u8").astype(np.uint64, copy=False)
+    whole[: len(key.packed)] = key.packed
+    words = whole.view("<u8").astype(np.uint64, copy=False)
+    route.turn_bytes(words)
+    return words
 
 
-def _octets(words: Words, bits: int) -> Bits:
-    octets: Bits = _TURNED[words.astype("<u8", copy=False).view(np.uint8)[: -(-bits // 8)]]
+def _octets(words: Words, bits: int, route: Route) -> Bits:
+    turned = words.copy()
+    route.turn_bytes(turned)
+    octets: Bits = turned.astype("<u8", copy=False).view(np.uint8)[: -(-bits // 8)]
     return octets

@@ -88,18 +88,32 @@ borrowed = cast(Callable[[_Array], _Array], _borrowed)
 
 
 @part
-def _transpose(tile: Words) -> None:
-    """Exchange rows and columns of 64 words of 64 bits: Warren, Hacker's Delight, section 7-3."""
-    width = 32
-    mask = ALL >> uint64(32)
-    while width:
-        for i in range(0, 64, 2 * width):
-            for j in range(i, i + width):
-                swap = ((tile[j] >> uint64(width)) ^ tile[j + width]) & mask
-                tile[j + width] ^= swap
-                tile[j] ^= swap << uint64(width)
-        width >>= 1
-        mask ^= mask << uint64(width)
+def _exchange(rows: Words, to: Words, width: np.uint64, mask: np.uint64) -> None:
+    """Exchange the columns whose numbers differ in ``width`` between rows that follow each other.
+
+    Rows 2i and 2i + 1 go to places i and 32 + i, so that after six steps every row is back, and
+    every step is alike: the compiler runs all of them in vector registers.
+    """
+    for i in range(32):
+        first, second = rows[2 * i], rows[2 * i + 1]
+        swap = ((first >> width) ^ second) & mask
+        to[i] = first ^ (swap << width)
+        to[32 + i] = second ^ swap
+
+
+@part
+def _transpose(tile: Words, spare: Words) -> None:
+    """Exchange rows and columns of 64 words of 64 bits; ``spare`` has room for them.
+
+    Source:
+        Warren, Hacker's Delight, section 7-3, with the pairs of each step side by side.
+    """
+    _exchange(tile, spare, uint64(1), uint64(0x5555555555555555))
+    _exchange(spare, tile, uint64(2), uint64(0x3333333333333333))
+    _exchange(tile, spare, uint64(4), uint64(0x0F0F0F0F0F0F0F0F))
+    _exchange(spare, tile, uint64(8), uint64(0x00FF00FF00FF00FF))
+    _exchange(tile, spare, uint64(16), uint64(0x0000FFFF0000FFFF))
+    _exchange(spare, tile, uint64(32), uint64(0x00000000FFFFFFFF))
 
 
 @compiled
@@ -112,7 +126,8 @@ def prefix_parities(words: Words, order: Places, edges: Edges, told: Words, tabl
     lanes, row = table.shape[0] // words.shape[0], table.shape[1]
     parts = 64 // lanes
     columns = (row + parts - 1) // parts
-    tile, totals = np.empty(64, np.uint64), np.empty(64, np.uint64)
+    tile, spare = np.empty(64, np.uint64), np.empty(64, np.uint64)
+    totals = np.empty(64, np.uint64)
     told_of = np.empty(64, np.int64)
     for group in range(words.shape[0]):
         totals[:], edge = uint64(0), 0
@@ -129,7 +144,7 @@ def prefix_parities(words: Words, order: Places, edges: Edges, told: Words, tabl
                     told[group, edge] = tile[edges[edge] - first] >> shift
                     edge += 1
                 told_of[k] = edge
-            _transpose(tile)
+            _transpose(tile, spare)
             for k in range(parts):
                 if k * columns + column < row:
                     for lane in range(lanes):
@@ -201,6 +216,20 @@ def subset_parities(words: Words, masks: Words, count: int) -> int:
     for i in range(count):
         result |= integer(ones(folded[i]) & ONE) << i
     return result
+
+
+@compiled
+def turn_bytes(words: Words) -> None:
+    """Put the bits of every byte into the other order: Warren, Hacker's Delight, section 7-1."""
+    for i in range(words.size):
+        word = words[i]
+        for width, mask in (
+            (uint64(1), uint64(0x5555555555555555)),
+            (uint64(2), uint64(0x3333333333333333)),
+            (uint64(4), uint64(0x0F0F0F0F0F0F0F0F)),
+        ):
+            word = ((word >> width) & mask) | ((word & mask) << width)
+        words[i] = word
 
 
 @compiled

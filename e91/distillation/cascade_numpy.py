@@ -18,6 +18,7 @@ _Numbers = NDArray[np.int64]
 _Flags = NDArray[np.bool_]
 
 _ONE, _ALL = np.uint64(1), np.uint64(2**64 - 1)
+_TURNED = np.packbits(np.unpackbits(np.arange(256, dtype=np.uint8)), bitorder="little")
 
 
 class _Searches(NamedTuple):
@@ -32,6 +33,12 @@ class _Searches(NamedTuple):
     def where(self, chosen: _Flags | _Numbers) -> _Searches:
         """Return the chosen ones."""
         return _Searches(*(column[chosen] for column in self))
+
+
+def turn_bytes(words: Words) -> None:
+    """Put the bits of every byte into the other order."""
+    octets = words.view(np.uint8)
+    octets[:] = _TURNED[octets]
 
 
 def prefix_parities(words: Words, order: Places, edges: Edges, told: Words, table: Words) -> None:

@@ -36,6 +36,9 @@ CHECK_BITS = 20
 MOST_PASSES = 32
 """After this many passes a batch is given up; verification then tells."""
 
+# A long key has lanes enough for frames of half the length: fuller words save more time than
+# shorter frames cost (f grows by 0.001).
+_LONG_KEY = 2**19
 _GROUPS = 2  # groups of 64 frames in one batch: more share a round trip, fewer stay in the cache
 # Brassard and Salvail put 0.73 errors into a first block; rounded to a power of two, so that
 # blocks halve evenly.  Of ten schedules of later sizes measured at 2 %, this one had the smallest f
@@ -137,7 +140,8 @@ def make_plan(bits: int, error_rate: float) -> Plan:
         Plan(bits=4194304, lanes=64, places=65536, groups=1, sizes=(32, 256, 4096, 16384))
     """
     lanes = 1
-    while lanes < LANES and lanes * LONGEST < bits:
+    longest = LONGEST // 2 if bits >= _LONG_KEY else LONGEST
+    while lanes < LANES and lanes * longest < bits:
         lanes *= 2
     words = -(-bits // lanes)
     groups = -(-words // LONGEST)
@@ -191,14 +195,17 @@ def shuffle(
     return _frozen(order), _frozen(place)
 
 
+@lru_cache(maxsize=4)
 def check_masks(seed: bytes, *, batch: int, passes: int, words: int) -> Words:
     """Return the public random words that choose the subsets of a check.
 
     Subset i of a batch consists of the bits of ``masks[i : i + words]``: a Toeplitz matrix for
     each bit of a word, so that unequal keys agree in all `CHECK_BITS` parities with probability
-    2**-CHECK_BITS (Krawczyk, CRYPTO '94, LNCS 839, 129).
+    2**-CHECK_BITS (Krawczyk, CRYPTO '94, LNCS 839, 129).  Read-only, as both parties share them.
     """
-    return _stream(seed, 2**63 + (batch << 8) + passes, words + CHECK_BITS - 1)
+    masks = _stream(seed, 2**63 + (batch << 8) + passes, words + CHECK_BITS - 1)
+    masks.flags.writeable = False
+    return masks
 
 
 def to_lanes(key: Words, plan: Plan) -> Words:

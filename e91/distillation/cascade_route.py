@@ -33,6 +33,7 @@ class Route:
     """The inner loops of Cascade; both routes give the same bits, so parties may differ in it.
 
     Attributes:
+        turn_bytes: Put the bits of every byte of words into the other order, in place.
         prefix_parities: From the words (groups, places) of a key, the order of a pass (places,)
             and edges (edges,) write the parities before the edges (groups, edges), and those
             before every place as bitmaps of each frame (frames, words).
@@ -48,6 +49,7 @@ class Route:
         ferry: Carries a stretch of messages in one go, or None.
     """
 
+    turn_bytes: Callable[[Words], None]
     prefix_parities: Callable[[Words, Places, Edges, Words, Words], None]
     look_up: Callable[[Words, int, int, Questions, Words], bool]
     subset_parities: Callable[[Words, Words, int], int]
@@ -89,6 +91,7 @@ def numpy_route() -> Route:
     from e91.distillation import cascade_numpy as route
 
     return Route(
+        route.turn_bytes,
         route.prefix_parities,
         route.look_up,
         route.subset_parities,
@@ -111,6 +114,7 @@ def compiled_route() -> Route:
     from e91.distillation import cascade_search_kernels as searches
 
     return Route(
+        parities.turn_bytes,
         parities.prefix_parities,
         parities.look_up,
         parities.subset_parities,

@@ -29,14 +29,14 @@ _CHUNK = 64  # groups that NumPy turns at once: with a byte a bit they still fit
 def deal(key: SiftedKey, *, portions: int, turns: Bits) -> tuple[SiftedKey, ...]:
     """Return the portions of a key.
 
-    Row i holds the bits k i to k i + k - 1.  Portion j gets bit (j + turn) mod k of each row, in an
-    order that depends on k alone, and both parties' are alike.
+    A row is k successive bits, and 64 / k rows are a word.  Portion j gets bit (j + turn) mod k of
+    each row: of each group of 64 words the first rows, then the second ones.
 
     Args:
         key: One party's key.
         portions: k, a power of two from 2 to 64.
-        turns: A public number for each row of the whole groups, uniform in [0, 256) and drawn after
-            the quantum phase; it counts modulo k.  uint8, shape (`portion_size`,).
+        turns: A public number for each row, in the order of a portion's bits, uniform in [0, 256)
+            and drawn after the quantum phase; it counts modulo k.  uint8, shape (`portion_size`,).
 
     Raises:
         ValueError: There are too many or too few portions, or ``turns`` has another shape.
@@ -81,7 +81,7 @@ def _deal_by_numpy(words: _Words, turns: Bits, dealt: _Words) -> None:
         part = slice(start, start + _CHUNK)
         octets = words.reshape(-1, 64)[part].astype(">u8").view(np.uint8)
         bits = np.unpackbits(octets).reshape(-1, 64, rows, portions)
-        turn = turns.reshape(-1, 64, rows, 1)[part]
+        turn = turns.reshape(-1, rows, 64, 1)[part].swapaxes(1, 2)
         turned = np.take_along_axis(bits, (steps + turn) % portions, axis=3)
         # From (group, word, row, portion) to (portion, group, row, word).
         packed = np.packbits(turned.transpose(3, 0, 2, 1), axis=3)

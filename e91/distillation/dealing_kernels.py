@@ -30,46 +30,61 @@ def deal(words: Words, turns: Bits, dealt: Words) -> None:
 
     Args:
         words: The key, the first bit of a word highest; shape (64 groups,).
-        turns: Places by which each row of k bits is turned; shape (4,096 groups / k,).
+        turns: Places by which each row of k bits is turned: of each group the first rows of its
+            words, then the second ones; shape (4,096 groups / k,).
         dealt: Receives the portions, the first bit of a word highest; shape (k, 64 groups / k).
     """
     portions = dealt.shape[0]
     rows = 64 // portions
-    tile = np.empty(64, np.uint64)
+    tile, spare = np.empty(64, np.uint64), np.empty(64, np.uint64)
     for group in range(words.size // 64):
-        for i in range(64):
-            # Rows and columns from the last: then bits and words both stand first one highest.
-            place = 64 * group + i
-            tile[63 - i] = _turned(words[place], turns[rows * place : rows * (place + 1)], portions)
-        _transpose(tile)
+        part = words[64 * group : 64 * (group + 1)]
+        tile[:] = np.uint64(0)
+        for row in range(rows):
+            first = 64 * (rows * group + row)
+            _turn(part, turns[first : first + 64], row, portions, tile)
+        _transpose(tile, spare)
         for portion in range(portions):
             for row in range(rows):
+                # Numbered from the last in, so that bits and words both stand first one highest.
                 dealt[portion, rows * group + row] = tile[63 - row * portions - portion]
 
 
 @kernel
-def _turned(word: np.uint64, turns: Bits, portions: int) -> np.uint64:
-    """Return a word whose rows of bits are each turned to the left."""
+def _turn(words: Words, turns: Bits, row: int, portions: int, tile: Words) -> None:
+    """Enter one row of bits of 64 words in a tile, each turned to the left, the last word first."""
     width = np.uint64(portions)
-    lowest, turned, shift = _ALL >> (_WORD - width), np.uint64(0), _WORD
-    for number in turns:
-        shift -= width
-        bits, turn = (word >> shift) & lowest, np.uint64(number) & (width - _ONE)
+    lowest, shift = _ALL >> (_WORD - width), _WORD - width * np.uint64(row + 1)
+    for i in range(64):
+        bits, turn = (words[i] >> shift) & lowest, np.uint64(turns[i]) & (width - _ONE)
         # To the right in two steps, as one of a whole word has no meaning.
         right = (bits >> (width - turn - _ONE)) >> _ONE
-        turned |= (((bits << turn) | right) & lowest) << shift
-    return turned
+        tile[63 - i] |= (((bits << turn) | right) & lowest) << shift
 
 
 @kernel
-def _transpose(tile: Words) -> None:
-    """Exchange rows and columns of 64 words of 64 bits: Warren, Hacker's Delight, section 7-3."""
-    width, mask = 32, _ALL >> np.uint64(32)
-    while width:
-        for i in range(0, 64, 2 * width):
-            for j in range(i, i + width):
-                swap = ((tile[j] >> np.uint64(width)) ^ tile[j + width]) & mask
-                tile[j + width] ^= swap
-                tile[j] ^= swap << np.uint64(width)
-        width >>= 1
-        mask ^= mask << np.uint64(width)
+def _transpose(tile: Words, spare: Words) -> None:
+    """Exchange rows and columns of 64 words of 64 bits; ``spare`` has room for them.
+
+    Source:
+        Warren, Hacker's Delight, section 7-3, with the pairs of each step side by side.
+    """
+    _exchange(tile, spare, _ONE, np.uint64(0x5555555555555555))
+    _exchange(spare, tile, np.uint64(2), np.uint64(0x3333333333333333))
+    _exchange(tile, spare, np.uint64(4), np.uint64(0x0F0F0F0F0F0F0F0F))
+    _exchange(spare, tile, np.uint64(8), np.uint64(0x00FF00FF00FF00FF))
+    _exchange(tile, spare, np.uint64(16), np.uint64(0x0000FFFF0000FFFF))
+    _exchange(spare, tile, np.uint64(32), np.uint64(0x00000000FFFFFFFF))
+
+
+@kernel
+def _exchange(rows: Words, to: Words, width: np.uint64, mask: np.uint64) -> None:
+    """Exchange the columns whose numbers differ in ``width`` between rows that follow each other.
+
+    Rows 2i and 2i + 1 go to places i and 32 + i: after six steps every row is back.
+    """
+    for i in range(32):
+        first, second = rows[2 * i], rows[2 * i + 1]
+        swap = ((first >> width) ^ second) & mask
+        to[i] = first ^ (swap << width)
+        to[32 + i] = second ^ swap
