@@ -24,22 +24,24 @@ from e91.streaming import BLOCK_ROUNDS, PART_ROUNDS, stream
 CHOICES = ("uniform", "best")
 
 
-def choices(name: str, rounds: int) -> tuple[Settings, Policy]:
-    """Return settings and policy of a run."""
+def choices(name: str, rounds: int) -> tuple[Settings, Policy, int]:
+    """Return settings, policy and rounds of a block of a run."""
     if name == "uniform":
-        return EKERT, Policy()
-    plan = best_settings(rounds, block_rounds=BLOCK_ROUNDS)
-    return plan.settings, plan.policy
+        return EKERT, Policy(), BLOCK_ROUNDS
+    plan = best_settings(rounds)
+    return plan.settings, plan.policy, plan.block_rounds
 
 
 def run_once(name: str, rounds: int) -> dict[str, float]:
     """Stream a run in this process; keep no report."""
-    settings, policy = choices(name, rounds)
+    settings, policy, block_rounds = choices(name, rounds)
     device = exact_device(settings=settings, visibility=VISIBILITY)
     for report in stream(device, rounds=PART_ROUNDS, settings=settings, policy=policy):
         assert report.rounds == PART_ROUNDS
     start, processor, bits, refused = time.perf_counter(), time.process_time(), 0, 0
-    for report in stream(device, rounds=rounds, settings=settings, policy=policy):
+    for report in stream(
+        device, rounds=rounds, settings=settings, policy=policy, block_rounds=block_rounds
+    ):
         bits += report.secret_bits
         refused += report.abort is not None
     return {

@@ -34,7 +34,7 @@ from e91.devices.peers import (
 )
 from e91.model.records import SiftedKey
 
-TINY = Effort(2, 900, 3, 10_000, 2_000, 1_000, 2, 2**18, 100_000, 1)
+TINY = Effort(2, 900, 3, 10_000, 2_000, 1_000, 2, 2**18, 2**20, 100_000, 1)
 CONTRACT = {"stage", "size", "seconds", "rate", "unit", "peer", "ratio"}
 OURS = Timing((0.5, 0.25, 1.0), (20.0, 40.0, 10.0))
 
@@ -311,9 +311,15 @@ def test_timed_link_is_attacked_and_noisy():
 
 
 def test_best_settings_make_more_key_than_uniform_ones():
-    plan = best_settings(2**24, block_rounds=2**22)
+    plan = best_settings(2**24, threads=4)
     assert plan.settings.key_probability > 3 * SETTINGS.key_probability
     assert plan.blocks * plan.block_rounds == 2**24
+
+
+def test_best_settings_give_every_thread_as_many_sessions():
+    plan = best_settings(5 * 2**26, threads=2)
+    assert plan.blocks == 6
+    assert plan.policy.portions == 32
 
 
 @pytest.fixture

@@ -50,8 +50,9 @@ class Effort:
         key_bits: Length of the keys that Cascade reconciles.
         peer_key_bits: Length of the keys that its peers reconcile.
         hash_bits: Length of the hashed keys.
-        sessions: Blocks of the whole runs.
+        sessions: Blocks of the whole run with uniform settings.
         session_rounds: Rounds of each.
+        long_rounds: Rounds of the whole run with the best settings.
         process_rounds: Rounds of the small session.
         repeats: Calls of everything that count.
     """
@@ -64,12 +65,13 @@ class Effort:
     hash_bits: int
     sessions: int
     session_rounds: int
+    long_rounds: int
     process_rounds: int
     repeats: int
 
 
-FULL = Effort(800, 10**6, 500, 2**22, 2**18, 10**6, 64, SESSION_ROUNDS, 10**6, 5)
-QUICK = Effort(200, 10**6, 200, 2**20, 2**16, 10**6, 8, SESSION_ROUNDS, 10**6, 3)
+FULL = Effort(800, 10**6, 500, 2**22, 2**18, 10**6, 64, SESSION_ROUNDS, 2**28, 10**6, 5)
+QUICK = Effort(200, 10**6, 200, 2**20, 2**16, 10**6, 8, SESSION_ROUNDS, 2**26, 10**6, 3)
 
 
 def stages(effort: Effort, *, threads: int) -> Iterator[Stage]:
@@ -215,16 +217,16 @@ def uniform_run(effort: Effort, *, threads: int) -> Stage:
 
 def best_run(effort: Effort, *, threads: int) -> Stage:
     """Return the whole protocol with the best choice probabilities, in secret bits."""
-    rounds = effort.sessions * effort.session_rounds
+    rounds = effort.long_rounds
 
     def prepare() -> Work:
-        plan = best_settings(rounds, block_rounds=effort.session_rounds)
+        plan = best_settings(rounds, threads=threads)
         return partial(
             run_whole,
             settings=plan.settings,
             policy=plan.policy,
             rounds=rounds,
-            block_rounds=effort.session_rounds,
+            block_rounds=plan.block_rounds,
             threads=threads,
         )
 

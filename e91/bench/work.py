@@ -18,6 +18,7 @@ from e91.distillation.coins import draw_coins
 from e91.distillation.packing import append_key, key_roles, tally
 from e91.model.messages import Channel
 from e91.model.policy import Policy
+from e91.model.portions import PORTIONS
 from e91.model.records import SiftedKey
 from e91.model.settings import EKERT, Settings
 from e91.planning import Link, Plan, best_plan
@@ -25,6 +26,8 @@ from e91.streaming import stream
 
 ERROR_RATE = 0.02  # of every key here: a Werner visibility of 0.96
 VISIBILITY = 1 - 2 * ERROR_RATE
+LONGEST_SESSION = 2**26  # rounds, with the best settings
+PORTION_ROUNDS = 2**20  # of a portion, at least: hashing it costs a third of what all else does
 FRACTION = 0.1  # of the key rounds, revealed
 SEED = 20261123
 LINK = Link(2 * 2**0.5 * VISIBILITY, ERROR_RATE, efficiency=1.04)
@@ -77,15 +80,22 @@ def reconciled(alice: SiftedKey, bob: SiftedKey, seed: int) -> int:
     return len(alice)
 
 
-def best_settings(rounds: int, *, block_rounds: int) -> Plan:
-    """Return the plan of the longest key of a run at QBER 2 %, with Ekert's angles.
+def best_settings(rounds: int, *, threads: int = 2) -> Plan:
+    """Return the plan of the fastest key of a run at QBER 2 %, with Ekert's angles.
+
+    Sessions are long, for the sake of what is known of S, but as many for every thread; their keys
+    are dealt into portions that are cheap to hash.
 
     Examples:
-        >>> plan = best_settings(2**24, block_rounds=2**22)
-        >>> plan.blocks, plan.settings.key_probability > 0.5
-        (4, True)
+        >>> plan = best_settings(2**24)
+        >>> plan.blocks, plan.settings.key_probability > 0.5, plan.policy.portions
+        (2, True, 8)
     """
-    return best_plan(LINK, rounds, settings=EKERT, policy=Policy(), largest_block=block_rounds)
+    turns = -(-rounds // (threads * LONGEST_SESSION))
+    block_rounds = -(-rounds // (threads * turns))
+    portions = max(k for k in PORTIONS if k == 1 or k * PORTION_ROUNDS <= block_rounds)
+    policy = Policy(portions=portions)
+    return best_plan(LINK, rounds, settings=EKERT, policy=policy, largest_block=block_rounds)
 
 
 def run_whole(
