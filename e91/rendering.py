@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from e91.model.records import ChshEstimate, QberEstimate
 from e91.report import SessionReport
 from e91.security.secret_length import split
+
+if TYPE_CHECKING:
+    from e91.run_summary import RunSummary
 
 TSIRELSON = 2 * math.sqrt(2)
 
@@ -48,6 +52,7 @@ def _tested(report: SessionReport) -> list[str]:
     rate = "-" if qber.rate is None else f"{qber.rate:.2%} ± {_sampling_error(qber):.2%}"
     if qber.rate == 0:
         rate = f"no error in {qber.revealed:,} bits"
+    watched = [_row("alarm", watch_line(report))] if report.watch else []
     return [
         _rule("Bell test"),
         _row("S", f"{value}   {limits}"),
@@ -55,7 +60,22 @@ def _tested(report: SessionReport) -> list[str]:
              f"{report.policy.epsilon:g}"),
         _row("p-value, local model", rounded_up(found.p_value)),
         _row("QBER", f"{rate}   (at most {_ceiling(qber.upper_bound)} of the key)"),
+        *watched,
     ]  # fmt: skip
+
+
+def watch_line(watched: SessionReport | RunSummary) -> str:
+    """Return what the watch over a link has to say, with what it was promised."""
+    if watched.watch is None:
+        return "nobody watched"
+    promise = watched.watch.promise
+    said = f"silent over {watched.watch.state.rounds:,} rounds that were tallied"
+    if watched.alarm is not None:
+        said = f"rang after {watched.alarm.round:,} pairs: {watched.alarm.named or 'no cause yet'}"
+    return (
+        f"{said}; promised is visibility {promise.visibility:g}, false alarms in "
+        f"{promise.false_alarm:g} of all lives"
+    )
 
 
 def _budget(report: SessionReport) -> list[str]:

@@ -17,6 +17,8 @@ from e91.security.secret_length import split
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from e91.alarms import Alarm, Watched
+
 
 @dataclass(frozen=True, eq=False)
 class Keys:
@@ -54,6 +56,7 @@ class SessionReport:
         abort: Why there is no key, or None if there is one.
         seconds: How long the session took.
         block: Its number in a run of several blocks, from 0.
+        watch: The watch over the link up to the end of this session; None if nobody watched.
     """
 
     rounds: int
@@ -72,6 +75,12 @@ class SessionReport:
     seconds: float
     block: int
     _keys: Keys | None = field(repr=False)
+    watch: Watched | None = None
+
+    @property
+    def alarm(self) -> Alarm | None:
+        """What rang while the link was watched; None if nothing did, or nobody watched."""
+        return self.watch.alarm if self.watch else None
 
     @property
     def keys(self) -> Keys:
@@ -159,6 +168,8 @@ class SessionReport:
             "abort": self.abort.name if self.abort else None,
             "reason": self.abort.value if self.abort else None,
             "block": self.block,
+            "watch": self.watch.to_dict() if self.watch else None,
+            "alarm": self.alarm.to_dict() if self.alarm else None,
             "seconds": round(self.seconds, 3),
         }
 

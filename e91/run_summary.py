@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from e91.bell import chsh
 from e91.model.errors import Abort
@@ -13,8 +13,12 @@ from e91.model.evidence import Evidence, Sample
 from e91.model.policy import Policy
 from e91.model.records import ChshEstimate, QberEstimate
 from e91.model.settings import Settings
+from e91.rendering import watch_line
 from e91.report import SessionReport
 from e91.verdict import qber_estimate
+
+if TYPE_CHECKING:
+    from e91.alarms import Alarm, Watched
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class RunSummary:
         authentication_bits: Pre-shared key bits that were consumed.
         secret_bits: Net secret bits of the released blocks.
         seconds: Time that the blocks took, all threads together.
+        watch: The watch over the link up to the last block; None if nobody watched.
     """
 
     settings: Settings
@@ -50,6 +55,7 @@ class RunSummary:
     authentication_bits: int = 0
     secret_bits: int = 0
     seconds: float = 0.0
+    watch: Watched | None = None
 
     def add(self, report: SessionReport) -> RunSummary:
         """Return the summary with one block more.
@@ -73,6 +79,7 @@ class RunSummary:
             authentication_bits=self.authentication_bits + report.authentication_bits,
             secret_bits=self.secret_bits + report.secret_bits,
             seconds=self.seconds + report.seconds,
+            watch=report.watch,
         )
 
     @property
@@ -84,6 +91,11 @@ class RunSummary:
     def epsilon(self) -> float:
         """Failure probability of all released keys together, at most."""
         return self.policy.epsilon * self.released
+
+    @property
+    def alarm(self) -> Alarm | None:
+        """What rang while the link was watched; None if nothing did, or nobody watched."""
+        return self.watch.alarm if self.watch else None
 
     @property
     def chsh(self) -> ChshEstimate:
@@ -128,6 +140,8 @@ class RunSummary:
             "secret_bits": self.secret_bits,
             "abort": reason,
             "reason": Abort[reason].value if reason else None,
+            "watch": self.watch.to_dict() if self.watch else None,
+            "alarm": self.alarm.to_dict() if self.alarm else None,
             "seconds": round(self.seconds, 3),
         }
 
@@ -144,6 +158,7 @@ class RunSummary:
             **{f"blocks refused, {name}": f"{count:,}" for name, count in aborts.items()},
             "secret key": f"{self.secret_bits:,} bits",
             "epsilon of the run": f"{self.epsilon:.3g} ({self.policy.epsilon:g} a block)",
+            **({"alarm": watch_line(self)} if self.watch else {}),
             "security": f"{self.policy.security.value}, theorem {self.policy.proof.value}",
         }
         return "\n".join(f"  {name:<32}{text}" for name, text in rows.items())

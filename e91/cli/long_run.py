@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.policy import Policy
+
+if TYPE_CHECKING:
+    from e91.alarms import Promise
 
 
 def run_blocks(
@@ -23,6 +26,7 @@ def run_blocks(
     block_rounds: int,
     threads: int | None,
     keep: Path | None,
+    promise: Promise | None = None,
     as_json: bool,
 ) -> None:
     """Run the blocks, save the released ones in ``out``, and print what they add up to.
@@ -47,10 +51,15 @@ def run_blocks(
         seed=seed,
         keep=keep,
     )
+    if promise is not None:
+        from e91.watching import watch_blocks
+
+        reports = watch_blocks(reports, promise)
     for folder in (out, keep):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=False)
     found: RunSummary | None = None
+    rang = False
     try:
         with tqdm(total=rounds, unit=" pairs", unit_scale=True, delay=2, disable=None) as bar:
             for report in reports:
@@ -60,6 +69,9 @@ def run_blocks(
                     report.settings, report.device, report.policy, report.seed, report.evidence
                 )
                 found = (found or empty).add(report)
+                if not rang and report.alarm is not None:
+                    rang = True
+                    tqdm.write(f"e91: {report.alarm}", file=sys.stderr)
                 bar.update(report.rounds)
     finally:
         if found is not None:

@@ -131,6 +131,10 @@ _PHYSICS = _options(
               help="Error correction; ldpc is one message and needs e91[ldpc].")  # fmt: skip
 @click.option("--portions", type=int, default=1, show_default=True,
               help="Deal a long key into so many (2, 4, ... 64), which is faster.")  # fmt: skip
+@click.option("--watch", type=float, metavar="V",
+              help="Sound the alarm if the link is worse than pairs of visibility V.")  # fmt: skip
+@click.option("--false-alarm", type=float,
+              help="With --watch: probability of ever ringing without cause; 0.001.")  # fmt: skip
 @click.option("--block-rounds", type=int, default=2**22, show_default=True,
               help="Rounds of a block, in runs of more than 50 million pairs.")  # fmt: skip
 @click.option("--threads", type=int, help="Blocks in work at once; all cores by default.")
@@ -154,6 +158,8 @@ def run(
     flip_probability: float,
     reconciler: str,
     portions: int,
+    watch: float | None,
+    false_alarm: float | None,
     block_rounds: int,
     threads: int | None,
     keep: Path | None,
@@ -180,6 +186,7 @@ def run(
         reconciler=reconciler,
         portions=portions,
     )
+    promise = _promise(watch, false_alarm)
     settings = _settings(settings_name, alice_probabilities, bob_probabilities)
     _check_files(plain, out)
 
@@ -204,14 +211,21 @@ def run(
             block_rounds=block_rounds,
             threads=threads,
             keep=keep,
+            promise=promise,
             as_json=as_json,
         )
         return
     check_rounds(rounds)
     device, channel = session_device(settings=settings, seed=seed, rounds=rounds, **physics)
-    report = run_session(
-        with_progress(device, rounds), rounds=rounds, policy=policy, seed=seed, **channel
-    )
+    arguments = {"rounds": rounds, "policy": policy, "seed": seed, **channel}
+    if promise is None:
+        report = run_session(with_progress(device, rounds), **arguments)
+    else:
+        from e91.watching import run_watched
+
+        report = run_watched(with_progress(device, rounds), promise, **arguments)
+    if report.alarm is not None:
+        click.echo(f"e91: {report.alarm}", err=True)
     if report.abort is not None:
         click.echo(json.dumps(report.to_dict()) if as_json else str(report))
         raise ProtocolAborted(report.abort)
@@ -225,6 +239,17 @@ def run(
     except OSError as error:
         kept = f"the session was saved in `{out}`" if saved else "nothing was saved"
         raise OSError(error.errno, f"{error.strerror} (standard output; {kept})") from None
+
+
+def _promise(watch: float | None, false_alarm: float | None) -> Any:
+    """Return what the link promises, or None if it is not to be watched."""
+    if watch is None:
+        if false_alarm is not None:
+            raise ValueError("`--false-alarm` must come with `--watch V`, but there is none.")
+        return None
+    from e91.alarms import Promise
+
+    return Promise(watch) if false_alarm is None else Promise(watch, false_alarm=false_alarm)
 
 
 def _check_files(plain: Path | None, out: Path | None) -> None:

@@ -1,0 +1,150 @@
+"""What a link promises for life, and what the alarm that watches the promise has seen.
+
+The values around `e91.bell.alarm`: a `Promise` is declared once, a `Watched` is the state that
+goes from session to session or from block to block, an `Alarm` is what rang.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from e91.model.policy import Policy
+from e91.model.settings import Settings
+
+if TYPE_CHECKING:
+    from e91.bell.alarm import Finding, Watch
+    from e91.bell.alarm_link import Tally
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A link promises to be as good as Werner pairs of a declared visibility.
+
+    That is S >= 2 sqrt 2 V and QBER <= (1 - V) / 2 in every round, whatever happened before.
+    Declare a little less than the link does: a lasting excess is reported, rightly, in the end.
+
+    Attributes:
+        visibility: V, in (0, 1).
+        false_alarm: Probability that the alarm *ever* rings while the promise is kept, over the
+            whole life of the link, in (0, 1).
+
+    Raises:
+        ValueError: A number leaves its range.
+
+    Examples:
+        >>> Promise(0.95).false_alarm
+        0.001
+    """
+
+    visibility: float
+    false_alarm: float = 1e-3
+
+    def __post_init__(self) -> None:
+        for name in ("visibility", "false_alarm"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(
+                    f"`{name}` of a promise must lie in (0, 1), but is {getattr(self, name):g}."
+                )
+
+    def watched(self, *, settings: Settings, policy: Policy) -> Watched:
+        """Return the watch over a link before its first round.
+
+        Args:
+            settings: With which pairs are measured; their probabilities are part of the promise.
+            policy: Says how many key rounds are revealed.
+
+        Raises:
+            ValueError: The settings have no Bell test or no key.
+        """
+        from e91.bell.alarm import place_bets, start
+        from e91.bell.alarm_link import werner_link
+
+        link = werner_link(
+            settings, visibility=self.visibility, revealed_fraction=policy.revealed_fraction
+        )
+        return Watched(self, start(place_bets(link, false_alarm=self.false_alarm)))
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """The alarm rang.
+
+    Attributes:
+        round: Pairs that had been sent when it rang first, over the life of the link.
+        finding: What it has seen up to now; rounds after the alarm sharpen the name.
+    """
+
+    round: int
+    finding: Finding
+
+    @property
+    def named(self) -> str | None:
+        """Name of the cause, e.g. "EAVESDROPPER"; None as long as no cause stands out."""
+        return self.finding.cause.name if self.finding.cause else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values, ready for JSON."""
+        return {
+            "round": self.round,
+            "named": self.named,
+            "odds": min(self.finding.odds, 1e12),
+            "chsh": self.finding.chsh,
+            "qber": self.finding.qber,
+        }
+
+    def __str__(self) -> str:
+        return f"The alarm rang after {self.round:,} pairs: {self.finding}"
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """A link under watch.  A value: `after` returns a new one.
+
+    Attributes:
+        promise: What is watched.
+        state: The alarm's wealth; some hundred numbers, however long the link lives.
+        sent: Pairs sent so far.
+        rang: Pairs that had been sent when the alarm rang first; None if it has not.
+    """
+
+    promise: Promise
+    state: Watch = field(repr=False)
+    sent: int = 0
+    rang: int | None = None
+
+    @property
+    def alarm(self) -> Alarm | None:
+        """What rang; None if nothing did.  It is never unset."""
+        if self.rang is None:
+            return None
+        from e91.bell.alarm import finding
+
+        return Alarm(self.rang, finding(self.state))
+
+    def after(self, tally: Tally, *, pairs: int) -> Watched:
+        """Return the watch after one more stretch of the link's life.
+
+        Args:
+            tally: Counts of the stretch.
+            pairs: Pairs that were sent in it, at least the tallied rounds.
+
+        Raises:
+            ValueError: ``pairs`` is less than the rounds of the tally.
+        """
+        if pairs < tally.rounds:
+            raise ValueError(f"`pairs` must be at least {tally.rounds}, but is {pairs}.")
+        from e91.bell.alarm import update
+
+        state, sent = update(self.state, tally), self.sent + pairs
+        rings = self.rang is None and state.alarm_round is not None
+        return replace(self, state=state, sent=sent, rang=sent if rings else self.rang)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the watch as plain values, ready for JSON; the alarm stands beside it."""
+        return {
+            "visibility": self.promise.visibility,
+            "false_alarm": self.promise.false_alarm,
+            "tallied_rounds": self.state.rounds,
+            "log_evidence": self.state.log_evidence,
+        }

@@ -1,0 +1,293 @@
+"""The alarm in sessions and over blocks: what it hears, when it rings, what it says."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from e91.alarms import Promise
+from e91.attacks import Scene, stage
+from e91.bell import alarm
+from e91.bell.alarm_link import Tally, tally_of
+from e91.devices.exact import exact_device
+from e91.model.errors import Abort
+from e91.model.messages import Message, Party
+from e91.model.policy import Policy, SecurityModel
+from e91.model.settings import BBM92, EKERT, SETTINGS
+from e91.run_summary import summary_of
+from e91.session import run
+from e91.streaming import stream
+from e91.watching import Ear, run_watched, stretch_ends, tallies, watch_blocks
+
+PROMISE = Promise(0.95)
+FALSE_ALARM = 1e-9
+
+
+def honest(visibility=0.97, seed=1, **options):
+    return exact_device(visibility=visibility, seed=seed, **options)
+
+
+def heard_in(device, rounds=20_000, **arguments):
+    ear = Ear(lambda message: message)
+    report = run(device, rounds=rounds, seed=3, transmission=ear, **arguments)
+    return ear.heard, report
+
+
+def total(course):
+    counts = np.sum([tally.counts for _, tally in course], axis=0)
+    wins, losses = counts[:4].tolist(), counts[4:8].tolist()
+    right, wrong = counts[8:].tolist()
+    return Tally(tuple(wins), tuple(losses), sample=right + wrong, errors=wrong)
+
+
+# What it hears --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize("model", SecurityModel)
+@pytest.mark.parametrize("attack", [None, "gisin", "intercept-resend"])
+def test_stretches_add_up_to_the_public_counts(settings, model, attack):
+    device = honest(settings=settings)
+    if attack is not None:
+        device = stage(attack, Scene(0.7, settings=settings, seed=2)).device
+    heard, report = heard_in(device, policy=Policy(model))
+    course = tallies(heard, settings=settings)
+    assert total(course) == tally_of(report.evidence, settings=settings)
+    assert 0 < sum(pairs for pairs, _ in course) <= report.rounds
+    assert all(pairs >= tally.rounds for pairs, tally in course)
+
+
+def test_stretches_hold_the_rounds_in_the_order_of_time():
+    """A second implementation, round by round, from the announcements."""
+    heard, _ = heard_in(stage("turning-bad", Scene(0.5, settings=EKERT, rounds=6_000)).device,
+                        rounds=6_000)  # fmt: skip
+    alice, bob = heard[Party.ALICE, "settings"], heard[Party.BOB, "settings"]
+    sample = iter(np.unpackbits(np.frombuffer(heard[Party.ALICE, "sample"], np.uint8)).tolist())
+    told = [iter(np.unpackbits(np.frombuffer(heard[party, "revealed outcomes"], np.uint8)).tolist())
+            for party in Party]  # fmt: skip
+    signs = dict(EKERT.chsh_pairs)
+    seen = []
+    for sent, pair in enumerate(zip(alice, bob, strict=True), 1):
+        if pair in signs:
+            differ = next(told[0]) != next(told[1])
+            lost = differ == (signs[pair] > 0)
+            seen.append((sent, list(signs).index(pair) + 4 * lost))
+        elif pair in EKERT.key_pairs and next(sample):
+            seen.append((sent, 8 + (next(told[0]) != next(told[1]))))
+    start, before = 0, 0
+    for pairs, tally in tallies(heard, settings=EKERT):
+        here = seen[start : start + tally.rounds]
+        assert tally.counts.tolist() == [sum(kind == k for _, kind in here) for k in range(10)]
+        assert before + pairs == here[-1][0]
+        start, before = start + tally.rounds, before + pairs
+    assert start == len(seen)
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 31, 32, 33, 5_000, 1_000_000])
+def test_stretches_end_where_the_rounds_do(rounds):
+    ends = stretch_ends(rounds)
+    assert (ends[-1] if rounds else 0) == rounds
+    steps = np.diff(ends, prepend=0)
+    assert len(ends) == 0 or steps[:-1].min(initial=32) >= 32
+    assert len(ends) < 1_000
+    early = ends[:-1] - steps[:-1]
+    assert np.all(steps[:-1] <= np.maximum(32, early // 32))
+
+
+# When it rings --------------------------------------------------------------------------------
+
+
+def test_alarm_of_a_session_is_that_of_its_stretches():
+    device = honest(0.85)
+    report = run_watched(device, PROMISE, rounds=20_000, seed=3)
+    heard, _ = heard_in(honest(0.85))
+    watch = alarm.start(report.watch.state.bets)
+    sent, rang = 0, None
+    for pairs, tally in tallies(heard, settings=EKERT):
+        watch, sent = alarm.update(watch, tally), sent + pairs
+        rang = sent if rang is None and watch.alarm_round is not None else rang
+    assert report.alarm.round == rang
+    assert report.watch.state.log_evidence == watch.log_evidence
+    assert report.watch.sent == report.rounds == 20_000
+
+
+def test_honest_sessions_ring_no_more_often_than_promised():
+    """Pairs exactly as good as promised; a rate of 55 % would be seen."""
+    promise = Promise(0.95, false_alarm=0.1)
+    device, sessions = honest(0.95, seed=7), 100
+    rang = sum(
+        run_watched(device, promise, rounds=3_000, seed=seed).alarm is not None
+        for seed in range(sessions)
+    )
+    most = int(binom.isf(FALSE_ALARM, sessions, 0.1))
+    assert rang <= most
+    assert binom.cdf(most, sessions, 0.55) < 1e-3
+
+
+@pytest.mark.parametrize("settings", [EKERT, BBM92], ids=["ekert", "bbm92"])
+def test_eve_rings_within_some_hundred_rounds_and_is_named(settings):
+    device = stage(
+        "intercept-resend", Scene(1.0, settings=settings, visibility=0.97, seed=1)
+    ).device
+    report = run_watched(device, PROMISE, rounds=30_000, seed=1)
+    assert report.alarm.round < 2_000
+    assert report.alarm.named == "EAVESDROPPER"
+    assert "Eve" in str(report.alarm)
+    assert "EAVESDROPPER" in str(report)
+
+
+def test_alarm_and_key_are_two_questions():
+    """Noise within what the key pays for: the alarm rings, and the key is released."""
+    report = run_watched(honest(0.93), Promise(0.97), rounds=400_000, seed=1)
+    assert report.abort is None
+    assert report.alarm is not None
+
+
+def test_watching_changes_nothing_else():
+    plain = run(honest(), rounds=100_000, seed=4)
+    watched = run_watched(honest(), PROMISE, rounds=100_000, seed=4)
+    one, two = plain.to_dict(), watched.to_dict()
+    assert np.array_equal(plain.key.bits, watched.key.bits)
+    for found in (one, two):
+        del found["seconds"], found["watch"]
+    assert one == two
+    assert (one["alarm"], plain.watch, plain.alarm) == (None, None, None)
+
+
+def spoiling(subject, party):
+    def transmit(message):
+        if (message.subject, message.sender) != (subject, party):
+            return message
+        return Message(message.sender, message.subject, message.body[:-1])
+
+    return transmit
+
+
+@pytest.mark.parametrize("party", Party)
+@pytest.mark.parametrize("subject", ["settings", "sample", "revealed outcomes"])
+def test_spoiled_announcements_end_the_session_and_not_the_watch(subject, party):
+    report = run_watched(
+        honest(), PROMISE, rounds=50_000, seed=1, transmission=spoiling(subject, party)
+    )
+    expected = None if (subject, party) == ("sample", Party.BOB) else Abort.NOT_AUTHENTIC
+    assert report.abort is expected
+    assert report.alarm is None
+    assert report.watch.sent == 50_000
+
+
+# Over blocks ----------------------------------------------------------------------------------
+
+
+def blocks_of(device, blocks=4, **options):
+    return stream(device, rounds=blocks * 50_000, block_rounds=50_000, seed=2, **options)
+
+
+def test_watch_is_carried_from_block_to_block():
+    found = list(watch_blocks(blocks_of(honest(0.945)), PROMISE))
+    watch = alarm.start(found[0].watch.state.bets)
+    for report in found:
+        watch = alarm.update(watch, tally_of(report.evidence, settings=EKERT))
+        assert report.watch.state.log_evidence == watch.log_evidence
+    assert found[-1].watch.sent == 200_000
+    assert found[-1].watch.state.rounds == sum(
+        tally_of(report.evidence, settings=EKERT).rounds for report in found
+    )
+
+
+def test_attack_that_begins_late_rings_then_and_stays():
+    reports = [*blocks_of(honest(), 6)]
+    tapped = stage("intercept-resend", Scene(0.3, settings=EKERT, visibility=0.97, seed=1)).device
+    reports += blocks_of(tapped, 2)
+    reports += blocks_of(honest(seed=5), 2)
+    found = list(watch_blocks(reports, PROMISE))
+    assert [report.alarm is None for report in found] == [True] * 6 + [False] * 4
+    assert {report.alarm.round for report in found[6:]} == {350_000}
+    assert found[6].alarm.named == "EAVESDROPPER"
+    assert summary_of(found).alarm.round == 350_000
+    assert "rang after 350,000 pairs" in str(summary_of(found))
+    assert summary_of(reports).to_dict()["alarm"] is None
+
+
+def test_watch_over_sessions_is_that_over_blocks():
+    reports = [run(honest(seed=seed), rounds=20_000, seed=seed) for seed in range(3)]
+    assert [r.watch.sent for r in watch_blocks(reports, PROMISE)] == [20_000, 40_000, 60_000]
+
+
+# Guards and the command line --------------------------------------------------------------------
+
+
+def test_link_that_changes_its_settings_is_refused():
+    reports = [run(honest(settings=s), rounds=20_000, seed=1) for s in (EKERT, BBM92)]
+    with pytest.raises(ValueError, match="must keep its settings and revealed fraction"):
+        list(watch_blocks(reports, PROMISE))
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -0.1, float("nan")])
+def test_impossible_promise_is_one_sentence(value):
+    with pytest.raises(ValueError, match=r"`visibility` of a promise must lie in \(0, 1\)"):
+        Promise(value)
+    with pytest.raises(ValueError, match=r"`false_alarm` of a promise must lie in \(0, 1\)"):
+        Promise(0.95, false_alarm=value)
+
+
+def test_stretch_of_fewer_pairs_than_tallied_rounds_is_refused():
+    watch = PROMISE.watched(settings=EKERT, policy=Policy())
+    with pytest.raises(ValueError, match="`pairs` must be at least 40, but is 39"):
+        watch.after(Tally((10,) * 4, (0,) * 4, sample=0, errors=0), pairs=39)
+    assert replace(watch, sent=5).after(
+        Tally((10,) * 4, (0,) * 4, sample=0, errors=0), pairs=50
+    ).sent == 55  # fmt: skip
+
+
+LINE = ["run", "--device", "exact", "--rounds", "60000", "--seed", "1", "--json"]
+
+
+def test_command_line_watches_and_says_so(status):
+    code, out, complaint = status(*LINE, "--watch", "0.95")
+    found = json.loads(out)
+    assert (code, found["alarm"], complaint) == (0, None, "")
+    assert found["watch"]["false_alarm"] == 0.001
+    assert found["watch"]["tallied_rounds"] > 20_000
+    assert json.loads(status(*LINE)[1])["watch"] is None
+    assert "silent over" in status(*LINE[:-1], "--watch", "0.95")[1]
+
+
+def test_command_line_rings_on_standard_error_and_exits_by_the_key(status):
+    line = [*LINE, "--watch", "0.95", "--false-alarm", "1e-6"]
+    code, out, complaint = status(*line, "--attack", "intercept-resend")
+    found = json.loads(out)
+    assert (code, found["alarm"]["named"]) == (3, "EAVESDROPPER")
+    assert complaint.startswith(f"e91: The alarm rang after {found['alarm']['round']:,} pairs: S ")
+    code, out, complaint = status(*line, "--visibility", "0.9", "--rounds", "600000")
+    assert code == 0
+    assert json.loads(out)["secret_bits"] > 0
+    assert complaint.startswith("e91: The alarm rang after")
+    assert complaint.count("\n") == 1
+
+
+def test_long_run_rings_once_as_it_runs(status, monkeypatch):
+    monkeypatch.setattr("e91.session.MAXIMUM_ROUNDS", 100_000)
+    line = [*LINE, "--watch", "0.95", "--rounds", "400000", "--block-rounds", "100000"]
+    code, out, complaint = status(*line, "--visibility", "0.92")
+    assert code == 0
+    assert json.loads(out)["alarm"]["round"] == 100_000
+    assert complaint.count("The alarm rang after 100,000 pairs") == complaint.count("\n") == 1
+    assert json.loads(status(*line)[1])["alarm"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--false-alarm", "0.1"], "`--false-alarm` must come with `--watch V`"),
+        (["--watch", "1"], "`visibility` of a promise must lie in (0, 1), but is 1"),
+        (["--watch", "nan"], "but is nan"),
+        (["--watch", "0.9", "--false-alarm", "0"], "`false_alarm` of a promise must lie in"),
+    ],
+)
+def test_bad_watch_is_one_sentence_and_status_two(status, options, sentence):
+    code, out, complaint = status(*LINE, *options)
+    assert (code, out) == (2, "")
+    assert sentence in complaint
+    assert complaint.count("\n") == 1
