@@ -8,6 +8,7 @@ import pytest
 from statistical import assert_binomial
 
 from e91.attacks import ATTACKS, Scene, run_attack, stage
+from e91.attacks.scene import BASES
 from e91.devices import dishonest
 from e91.devices.dishonest_circuits import tapped_device
 from e91.devices.dishonest_notes import Notes, knowledge, with_white_noise
@@ -128,11 +129,12 @@ def test_white_noise_acts_on_every_attack_as_the_closed_form_says(name):
     assert_expected(staged.device, staged.expected)
 
 
-@pytest.mark.parametrize("basis", ["z", "x", "random", "breidbart"])
+@pytest.mark.parametrize("basis", BASES)
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_interception_in_every_basis_has_its_closed_form_exactly(basis, settings):
-    scene = Scene(0.7, settings=settings, basis=basis, seed=1)
-    assert_table(stage("intercept-resend", scene))
+    for strength in STRENGTHS["intercept-resend"]:
+        scene = Scene(strength, settings=settings, basis=basis, seed=1)
+        assert_table(stage("intercept-resend", scene))
 
 
 @pytest.mark.parametrize(
@@ -253,6 +255,19 @@ BAD = {
         "are ekert",
     ),
     "noise": (lambda: run_attack("local", dephasing=0.1), "`dephasing` must be 0 with `local`"),
+    "device": (
+        lambda: run_attack("cloner", simulator="fake:marrakesh"),
+        "`cloner` must come with the device exact or aer, .* but the device is fake:marrakesh",
+    ),
+    "basis": (
+        lambda: run_attack("intercept-resend", basis="w"),
+        "`basis` must be one of z, x, random, breidbart, y, but is w",
+    ),
+    "seed": (lambda: stage("local", Scene(2.0, seed=-1)), "`seed` must not be negative, but is -1"),
+    "flips": (lambda: run_attack("collective", flips=0.6), r"`flips` must lie in \[0, 1/2\]"),
+    "flips of another": (lambda: run_attack("probe", flips=0.1), "only `collective` flips"),
+    "pulses": (lambda: run_attack("photon-number-splitting", -1), r"must lie in \[0, infinity\)"),
+    "bright": (lambda: run_attack("double-blinding", 1.9), r"must lie in \[2, 2.82843\]"),
     "visibility": (lambda: run_attack("local", visibility=1.1), r"`visibility` must lie in \[0"),
     "rounds": (lambda: run_attack("local", rounds=0), "`rounds` must lie in"),
     "mixture": (lambda: dishonest.mixture(2.1, settings=EKERT), r"`chsh` must lie in \[0, 2\]"),

@@ -26,6 +26,7 @@ from e91_circuits.eavesdropper_attacks import (
     emit_separable,
     entangle_probe,
     flip_by_coin,
+    intercept_along_y,
     intercept_and_note,
 )
 from e91_circuits.eavesdropper_memory import (
@@ -69,6 +70,7 @@ __all__ = [
     "entangle_probe",
     "eve_qubits",
     "flip_by_coin",
+    "intercept_along_y",
     "intercept_and_note",
     "intercept_resend",
     "intercept_resend_along",

@@ -62,6 +62,37 @@ def intercept_and_note(
     return with_notes(with_eve(source, operators, parties=["bob"], description=label))
 
 
+def intercept_along_y(source: QuantumCircuit, fraction: float) -> QuantumCircuit:
+    """Let Eve intercept a fraction of Bob's photons along Y, out of the plane of all settings.
+
+    The worst that she can do to herself: the photons that she sends on have no correlation left
+    along any setting, S = 2 sqrt 2 (1 - p) and Q = p / 2, and what she found tells nothing.
+
+    Args:
+        source: Circuit with quantum registers `alice` and `bob`, and none called `eve`.
+        fraction: Probability that Eve intercepts a photon, in [0, 1].
+
+    Returns:
+        The new source, with her notes in the classical register `eve`: 0 for a photon that she let
+        pass, 1 and 2 for what she found.
+
+    Raises:
+        ValueError: ``fraction`` is not in [0, 1], or the source has a register `eve` already.
+
+    Examples:
+        >>> from e91_circuits.pairs import bell_pair
+        >>> intercept_along_y(bell_pair(), 0.5).name
+        'phi+ pair, intercept-resend 0.5 (y)'
+    """
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"`fraction` must lie in [0, 1], but is {fraction}.")
+    states = np.array([[1, 1j], [1, -1j]]) / math.sqrt(2)
+    operators = [math.sqrt(1 - fraction) * _IDENTITY]
+    operators += [math.sqrt(fraction) * np.outer(state, state.conj()) for state in states]
+    label = f"intercept-resend {fraction:g} (y)"
+    return with_notes(with_eve(source, operators, parties=["bob"], description=label))
+
+
 def clone(source: QuantumCircuit, disturbance: float) -> QuantumCircuit:
     """Let Eve clone Bob's photons with the phase-covariant cloner of the X-Z plane.
 

@@ -43,6 +43,8 @@ def _in_circuits(
 def intercept_resend(scene: Scene) -> ChannelTap | TappedDevice:
     """Eve on Bob's arm, with a notebook."""
     angles = BASES[scene.basis]
+    if not angles:
+        return _in_circuits(scene, "intercept-resend along y", fraction=scene.strength)
     return _in_circuits(scene, "intercept-resend", fraction=scene.strength, angles=angles)
 
 

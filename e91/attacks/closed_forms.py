@@ -89,6 +89,8 @@ def _entropy(probability: float) -> float:
 
 def intercept_resend(scene: Scene) -> Expected:
     """Eve measures along the angles of her basis and resends."""
+    if scene.basis == "y":
+        return Expected(TSIRELSON * (1 - scene.strength), scene.strength / 2, 0.5, 0.0)
     return _measured_along(scene, BASES[scene.basis])
 
 

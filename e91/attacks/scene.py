@@ -8,8 +8,8 @@ from typing import Literal
 
 from e91.model.settings import ASYMMETRIC, Settings
 
-Basis = Literal["z", "x", "random", "breidbart"]
-"""Along which direction an intercepting Eve measures."""
+Basis = Literal["z", "x", "random", "breidbart", "y"]
+"""Along which direction an intercepting Eve measures; y is out of the plane of the settings."""
 
 Simulator = Literal["exact", "aer"]
 """How honest photons are simulated: rounds drawn from exact probabilities, or shots of Aer."""
@@ -19,8 +19,9 @@ BASES: dict[Basis, tuple[float, ...]] = {
     "x": (math.pi / 2,),
     "random": (0.0, math.pi / 2),
     "breidbart": (math.pi / 4,),
+    "y": (),
 }
-"""Eve's angles in each basis, radians on the Bloch sphere; one of them for each photon."""
+"""Eve's angles in each basis, radians in the plane of the settings; one of them for each photon."""
 
 
 @dataclass(frozen=True)

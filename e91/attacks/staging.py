@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from e91.attacks.assumptions import Assumption, assumed_by
 from e91.attacks.closed_forms import Expected
 from e91.attacks.man_in_the_middle import PUBLIC_KEY, impersonating
-from e91.attacks.scene import Scene
+from e91.attacks.scene import BASES, Scene, Simulator
 from e91.attacks.table import Attack, attack_named
 from e91.model.messages import Party, Transmission, honest_transmission
 from e91.model.policy import Policy, Theorem
@@ -123,6 +123,15 @@ def _check(attack: Attack, scene: Scene) -> None:
             f"`{attack.name}` must be run with the settings {' or '.join(attack.settings)}, for "
             f"which it is defined, but they are {scene.settings.name}."
         )
+    if scene.simulator not in get_args(Simulator):
+        raise ValueError(
+            f"`{attack.name}` must come with the device exact or aer, as no other lets Eve hold "
+            f"the photons, but the device is {scene.simulator}."
+        )
+    if scene.basis not in BASES:
+        raise ValueError(f"`basis` must be one of {', '.join(BASES)}, but is {scene.basis}.")
+    if scene.seed is not None and scene.seed < 0:
+        raise ValueError(f"`seed` must not be negative, but is {scene.seed}.")
     if scene.flips and attack.name != "collective":
         raise ValueError(
             f"`flips` must be 0 with `{attack.name}`; only `collective` flips, but it is "

@@ -58,7 +58,7 @@ def _range(found: Attack) -> str:
 @attack.command("run")
 @click.argument("name")
 @click.option("--strength", type=float, help="See `e91 attack list`.")
-@click.option("--basis", type=click.Choice(["random", "z", "x", "breidbart"]),
+@click.option("--basis", type=click.Choice(["random", "z", "x", "breidbart", "y"]),
               help="Of intercept-resend; random by default.")  # fmt: skip
 @click.option("--flips", type=float,
               help="Of collective: key outcomes that Eve's device flips, 0 to 0.5.")  # fmt: skip
@@ -100,7 +100,7 @@ def run_named(
         raise ValueError(f"`--seed` must not be negative, but is {seed}.")
     policy = Policy(SecurityModel(security), epsilon=epsilon)
 
-    from e91.attacks import AttackReport
+    from e91.attacks import AttackReport, attack_named
     from e91.progress import with_progress
     from e91.session import check_rounds, run
 
@@ -110,6 +110,11 @@ def run_named(
         "rounds": rounds,
         "simulator": device,
     }
+    if device == "aer" and not attack_named(name).has_photons:
+        raise ValueError(
+            f"`--device aer` must come with an attack on photons, but `{name}` sends none; leave "
+            "it out."
+        )
     staged = staged_attack(name, strength, seed=seed, **scene, **options)
     watched = with_progress(staged.device, rounds)
     session = run(watched, rounds=rounds, policy=policy, seed=seed, **channel_of(staged))

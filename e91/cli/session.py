@@ -90,7 +90,7 @@ _PHYSICS = _options(
     ),
     click.option(
         "--basis",
-        type=click.Choice(["random", "z", "x", "breidbart"]),
+        type=click.Choice(["random", "z", "x", "breidbart", "y"]),
         help="Basis in which intercept-resend measures; random by default.",
     ),
     click.option(

@@ -20,6 +20,7 @@ from e91_circuits import (
     entangle_probe,
     eve_qubits,
     flip_by_coin,
+    intercept_along_y,
     intercept_and_note,
     measured_qubit,
     memory_information,
@@ -56,6 +57,7 @@ Cells = Callable[[Bits, Bits], NDArray[np.int64]]
 
 _TRANSFORMATIONS: dict[str, Callable[..., QuantumCircuit]] = {
     "intercept-resend": intercept_and_note,
+    "intercept-resend along y": intercept_along_y,
     "cloner": clone,
     "probe": entangle_probe,
     "separable": emit_separable,
@@ -68,8 +70,8 @@ def circuit_attack(name: str, **options: object) -> Attack:
     """Return one of Eve's transformations of the source, for callers without Qiskit.
 
     Args:
-        name: "intercept-resend", "cloner", "probe", "separable", "collective" or
-            "photon-number-splitting".
+        name: "intercept-resend", "intercept-resend along y", "cloner", "probe", "separable",
+            "collective" or "photon-number-splitting".
         options: Its arguments, as in `e91_circuits.eavesdropper_attacks` and
             `e91_circuits.eavesdropper_pairs`.
 
