@@ -17,6 +17,7 @@ from e91.cli.experiment import experiment
 from e91.cli.files import decrypt, encrypt
 from e91.cli.rate import rate
 from e91.cli.session import run
+from e91.cli.snapshots import snapshots
 from e91.cli.statistics import bell
 from e91.model.errors import KeyUnavailable, ProtocolAborted
 
@@ -31,7 +32,18 @@ def commands() -> None:
     """Entanglement-based quantum key distribution, from photons to an encrypted file."""
 
 
-for _command in (run, encrypt, decrypt, bell, rate, attack, bench, conformance, experiment):
+for _command in (
+    run,
+    encrypt,
+    decrypt,
+    bell,
+    rate,
+    attack,
+    bench,
+    conformance,
+    experiment,
+    snapshots,
+):
     commands.add_command(_command)
 
 

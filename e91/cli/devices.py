@@ -3,10 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from e91.cli.attack import channel_of, staged_attack
 from e91.model.settings import Settings
+
+if TYPE_CHECKING:
+    from e91.report import SessionReport
+
+DEVICES = "{aer,exact,fake:NAME,ibm:NAME}"
+
+_PHOTONS = ("visibility", "dephasing", "misalignment", "amplitude_damping", "readout_error")
+
+
+def device_kind(device: str) -> tuple[str, str]:
+    """Return what ``--device`` names: its kind, and the machine of a `fake:` or `ibm:` one.
+
+    Raises:
+        ValueError: It is none of `DEVICES`.
+
+    Examples:
+        >>> device_kind("fake:marrakesh"), device_kind("aer")
+        (('fake', 'marrakesh'), ('aer', ''))
+    """
+    kind, colon, machine = device.partition(":")
+    known = kind in ("fake", "ibm") if colon else kind in ("aer", "exact")
+    if not known or bool(colon) != bool(machine):
+        raise ValueError(
+            f"`--device` must be one of {DEVICES}, but is `{device}`; `e91 snapshots list` lists "
+            "the machines that NAME can be after `fake:`."
+        )
+    return kind, machine
+
+
+def _refuse_photons(device: str, *, attack: str | None) -> None:
+    """Refuse options that describe photons, where a machine's own errors are in their place.
+
+    Raises:
+        ValueError: An attack or a noise was asked for on the command line.
+    """
+    context = click.get_current_context()
+    given = [name for name in _PHOTONS if context.get_parameter_source(name) is _COMMANDLINE]
+    for name in [*given, *(["attack"] if attack is not None else [])]:
+        raise ValueError(
+            f"`--{name.replace('_', '-')}` must come with `--device aer` or `exact`, but the "
+            f"device is `{device}`, which has its own errors."
+        )
+
+
+_COMMANDLINE = click.core.ParameterSource.COMMANDLINE
+
+
+def with_assumption(report: SessionReport, device: object) -> SessionReport:
+    """Return the report with what the device assumes beside what the security model does."""
+    added = getattr(device, "assumption", "")
+    return replace(report, assumptions=f"{report.assumptions} {added}") if added else report
 
 
 def session_device(
@@ -23,6 +77,9 @@ def session_device(
     **noise: float,
 ) -> tuple[Any, dict[str, Any]]:
     """Return the device, and what an attack does to the classical channel."""
+    kind, machine = device_kind(device)
+    if kind == "fake":
+        _refuse_photons(device, attack=attack)
     if attack is not None:
         staged = staged_attack(
             attack,
@@ -42,6 +99,10 @@ def session_device(
                         ("unauthenticated", unauthenticated)):  # fmt: skip
         if given:
             raise ValueError(f"`--{name}` must come with `--attack NAME`, but there is none.")
+    if kind == "fake":
+        from e91.devices.snapshots import snapshot_device
+
+        return snapshot_device(machine, settings=settings, seed=seed), {}
     from e91.devices.aer import aer_device
     from e91.devices.exact import exact_device
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from e91.cli.devices import block_device, session_device
+from e91.cli.devices import DEVICES, block_device, session_device, with_assumption
 from e91.model.errors import ProtocolAborted
 from e91.model.policy import Policy, Reconciler, SecurityModel
 from e91.model.settings import SETTINGS, Settings
@@ -30,11 +30,12 @@ def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
 _PHYSICS = _options(
     click.option(
         "--device",
-        type=click.Choice(["aer", "exact"]),
+        metavar=DEVICES,
         default="aer",
         show_default=True,
         help="aer: every round is a shot of the Aer simulator; exact: rounds are drawn from the "
-        "probabilities that Aer computes.",
+        "probabilities that Aer computes; fake: from those of the best two qubits of an IBM "
+        "machine's snapshot, offline.",
     ),
     click.option(
         "--settings",
@@ -224,6 +225,7 @@ def run(
         from e91.watching import run_watched
 
         report = run_watched(with_progress(device, rounds), promise, **arguments)
+    report = with_assumption(report, device)
     if report.alarm is not None:
         click.echo(f"e91: {report.alarm}", err=True)
     if report.abort is not None:

@@ -135,7 +135,8 @@ def snapshot_device(
     return SnapshotDevice(
         settings=settings,
         description=f"Snapshot {PREFIX}{short}, qubits {alice} (alice) and {bob} (bob), noise by "
-        f"{NOISE_MODEL}, exact probabilities, rounds drawn; {source.name}.",
+        f"{NOISE_MODEL}, exact probabilities, rounds drawn; {source.name}. Two qubits of one chip "
+        "are not two parties.",
         table=noisy_table(circuit, settings=settings, noise_model=backend.noise_model),
         generator=np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0]),
         name=f"fake:{short}",
