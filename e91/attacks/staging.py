@@ -107,7 +107,7 @@ def stage(name: str, scene: Scene, *, authenticated: bool = True) -> Staged:
         'Planar local model, efficiency 0.7.'
     """
     attack = attack_named(name)
-    _check(attack, scene)
+    check_scene(attack, scene)
     device = attack.build(scene)
     if name != "man-in-the-middle":
         return Staged(attack, scene, device)
@@ -116,7 +116,12 @@ def stage(name: str, scene: Scene, *, authenticated: bool = True) -> Staged:
     return Staged(attack, scene, device, forger, None if authenticated else PUBLIC_KEY)
 
 
-def _check(attack: Attack, scene: Scene) -> None:
+def check_scene(attack: Attack, scene: Scene) -> None:
+    """Check that an attack can be staged in a scene, without making its device.
+
+    Raises:
+        ValueError: It cannot be this strong, or does not exist for these settings or this noise.
+    """
     attack.check_strength(scene.strength)
     if attack.settings and scene.settings.name not in attack.settings:
         raise ValueError(
