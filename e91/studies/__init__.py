@@ -1,0 +1,26 @@
+"""Studies: sweeps over any parameters, on all cores or a cluster, with results that add up.
+
+`plan_study` and `read_study` make a plan, `study` runs it, `save_study` and `load_study` keep the
+result; `stream_on` spreads one long run over a cluster.  Statistics travel, key bits do not.
+"""
+
+from e91.studies.cluster import connected, stream_on
+from e91.studies.dataset import load_study, save_study
+from e91.studies.plan import Axis, Study, plan_study
+from e91.studies.plan_file import read_study
+from e91.studies.running import session_again, study
+from e91.studies.tallies import Tally
+
+__all__ = [
+    "Axis",
+    "Study",
+    "Tally",
+    "connected",
+    "load_study",
+    "plan_study",
+    "read_study",
+    "save_study",
+    "session_again",
+    "stream_on",
+    "study",
+]

@@ -1,0 +1,183 @@
+"""A Dask cluster: how to reach it, and one run of any length spread over it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from e91.model.policy import Policy
+from e91.model.settings import Settings
+from e91.run_summary import RunSummary
+from e91.streaming import BLOCK_ROUNDS, BlockDevice, Run, plan_run
+from e91.studies import executors
+from e91.studies.tallies import joined, tally_from
+from e91.studies.work import Numbers, tally_run, versions
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+TIMEOUT_SECONDS = 5.0
+"""How long a scheduler may take to answer."""
+
+_ORDER_ROUNDS = 2**24
+"""Rounds of an order at most, if it has several blocks: about a tenth of a second of work."""
+
+
+@contextmanager
+def connected(address: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Iterator[Client]:
+    """Give a client of the scheduler at ``address``, closed at the end.
+
+    Args:
+        address: E.g. ``tcp://10.0.0.1:8786`` or ``10.0.0.1:8786``.
+        timeout_seconds: How long the scheduler may take to answer.
+
+    Raises:
+        ValueError: dask is not installed, the address is none, nobody answers there in time, or
+            the cluster has no workers.
+    """
+    dask = _dask()
+    _knock(address, timeout_seconds)
+    _shake_hands(dask, address, timeout_seconds)
+    # Not the default client: that would change what a user's other calls of Dask do.
+    with dask.Client(address, timeout=timeout_seconds, set_as_default=False) as client:
+        executors.check_workers(client)
+        yield client
+
+
+def _dask() -> Any:
+    try:
+        import distributed
+    except ImportError:
+        raise ValueError(
+            "A cluster must be reached with dask, but it is not there: pip install 'e91[study]'."
+        ) from None
+    return distributed
+
+
+def _shake_hands(dask: Any, address: str, timeout_seconds: float) -> None:
+    """Refuse what listens but does not answer as Dask does, for which Dask waits for ever."""
+
+    async def greet() -> None:
+        options = dask.Security().get_connection_args("client")
+        comm = await asyncio.wait_for(dask.comm.connect(address, **options), timeout_seconds)
+        await comm.close()
+
+    # In a thread, as a notebook has a running event loop in this one.
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            pool.submit(asyncio.run, greet()).result()
+        except Exception:  # what Dask makes of foreign bytes, e.g. no memory for their length
+            raise ValueError(
+                f"`{address}` must be the address of a Dask scheduler, but what listens there does "
+                "not answer as one."
+            ) from None
+
+
+def _knock(address: str, timeout_seconds: float) -> None:
+    """Refuse an address at which nothing listens, before Dask tries for long."""
+    scheme, _, rest = address.rpartition("://")
+    host, _, port = rest.rpartition(":")
+    if scheme not in ("", "tcp", "tls"):
+        return
+    if not host or not port.isdigit():
+        raise ValueError(
+            f"The address of a scheduler must look like tcp://HOST:8786, but is `{address}`."
+        )
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout_seconds):
+            pass
+    except (OSError, OverflowError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or str(error) or "no answer"
+        raise ValueError(
+            f"`{address}` must be the address of a running Dask scheduler, but: {why}."
+        ) from None
+
+
+@dataclass(frozen=True)
+class BlockOrder:
+    """Some blocks of a run.
+
+    Attributes:
+        number: Of the order.
+        first: First block.
+        last: One beyond the last block.
+    """
+
+    number: int
+    first: int
+    last: int
+
+
+def stream_on(
+    client: Client,
+    device: BlockDevice,
+    *,
+    rounds: int,
+    settings: Settings | None = None,
+    policy: Policy | None = None,
+    block_rounds: int = BLOCK_ROUNDS,
+    seed: int | None = None,
+    on_progress: Callable[[int], object] | None = None,
+) -> RunSummary:
+    """Run a session of any length on a cluster; only what its blocks add up to comes back.
+
+    Block for block it is the run that `e91.stream` makes with the same arguments, to the last bit.
+    The root of the randomness travels to the workers with the device, and keys are dropped there:
+    such a run is for statistics, its keys are secret to nobody.
+
+    Args:
+        client: A `distributed.Client`.
+        device: One that draws blocks, e.g. `e91.exact_device`; it must survive pickling.
+        rounds: As for `e91.stream`.
+        settings: As for `e91.stream`.
+        policy: As for `e91.stream`.
+        block_rounds: As for `e91.stream`.
+        seed: As for `e91.stream`.
+        on_progress: Is called with the rounds of each order that is done.
+
+    Returns:
+        The summary of all blocks; its ``seconds`` are those of the workers together.
+
+    Raises:
+        ValueError: As for `e91.stream`, or the cluster has no workers or loses them.
+    """
+    run = plan_run(
+        device,
+        rounds=rounds,
+        settings=settings,
+        policy=policy,
+        block_rounds=block_rounds,
+        seed=seed,
+    )
+    # Once to each worker that needs it, not with every order.
+    shared = client.scatter(run, hash=False)  # type: ignore[no-untyped-call]
+    found: dict[int, Numbers] = {}
+    with closing(_made(client, run, shared)) as results:
+        for order, numbers in results:
+            found[order.number] = numbers
+            if on_progress is not None:
+                on_progress(numbers["rounds"])
+    whole = joined(tally_from(found[number]) for number in sorted(found))
+    return whole.summary(
+        settings=run.settings, policy=run.policy, device=_description(device), seed=seed
+    )
+
+
+def _made(client: Client, run: Run, shared: Any) -> executors.Results[BlockOrder, Numbers]:
+    step = max(1, _ORDER_ROUNDS // run.block_rounds)
+    starts = enumerate(range(0, run.blocks, step))
+    orders = (BlockOrder(number, at, min(at + step, run.blocks)) for number, at in starts)
+    return executors.on_cluster(_tally_blocks, orders, client=client, shared=(shared, versions()))
+
+
+def _tally_blocks(order: BlockOrder, run: Run, needed: tuple[tuple[str, str], ...]) -> Numbers:
+    return tally_run(run, range(order.first, order.last), needed)
+
+
+def _description(device: object) -> str:
+    return str(getattr(device, "description", type(device).__name__))

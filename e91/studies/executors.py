@@ -1,0 +1,184 @@
+"""Where the work is done: in this process, in processes of this machine, on a Dask cluster.
+
+Each function takes orders and yields their results as they come, in any order, with no more orders
+under way than keep the workers busy.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from threading import Thread
+from typing import Any, Protocol, TypeVar
+
+_ORDERS_A_WORKER = 3
+"""Under way for each worker: one in work, two waiting, so that nobody waits for a message."""
+
+_MAXIMUM_DEATHS = 3
+"""Times that processes may die without finishing anything before it is called a failure."""
+
+
+class Numbered(Protocol):
+    """An order with a number."""
+
+    @property
+    def number(self) -> int:
+        """Its number."""
+
+
+T = TypeVar("T", bound=Numbered)
+R = TypeVar("R")
+
+Results = Generator[tuple[T, R], None, None]
+"""Orders with what came of them."""
+
+
+def here(work: Callable[[T], R], orders: Iterable[T]) -> Results[T, R]:
+    """Do the work in this process, one order after the other."""
+    for order in orders:
+        yield order, work(order)
+
+
+def cores() -> int:
+    """Return how many processes this machine can run at once for us."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def in_processes(work: Callable[[T], R], orders: Iterable[T], *, processes: int) -> Results[T, R]:
+    """Do the work in processes of this machine.
+
+    Processes are begun afresh, not forked: Aer and numba have threads, which a fork would break.
+    So a script that calls this must have its ``if __name__ == "__main__":``.  If one dies, those
+    that remain are replaced as well and the orders under way are done again.
+
+    Raises:
+        ValueError: Processes die again and again.
+    """
+    waiting, deaths = iter(orders), 0
+    left: dict[int, T] = {}
+    while True:
+        left |= {order.number: order for order in islice(waiting, max(0, processes - len(left)))}
+        if not left:
+            return
+        try:
+            for order, result in _pooled(work, left, waiting, processes=processes):
+                deaths = 0
+                yield order, result
+        except BrokenProcessPool:
+            deaths += 1
+            if deaths >= _MAXIMUM_DEATHS:
+                raise ValueError(
+                    "The processes of a study must live, but they were killed "
+                    f"{deaths} times in a row: run fewer `processes`, or smaller `block_rounds`."
+                ) from None
+
+
+def _pooled(
+    work: Callable[[T], R], left: dict[int, T], waiting: Iterator[T], *, processes: int
+) -> Results[T, R]:
+    """Work off ``left`` and what is waiting in one pool; ``left`` holds what is not done yet."""
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_attached)
+    try:
+        under_way: dict[Future[R], T] = {pool.submit(work, order): order for order in left.values()}
+        while under_way:
+            for order in islice(waiting, max(0, _ORDERS_A_WORKER * processes - len(under_way))):
+                left[order.number] = order
+                under_way[pool.submit(work, order)] = order
+            done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+            for future in done:
+                result, order = future.result(), under_way.pop(future)
+                del left[order.number]
+                yield order, result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _attached() -> None:
+    """Leave Ctrl-C to the parent, which can tidy up, and do not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def on_cluster(
+    work: Callable[..., R], orders: Iterable[T], *, client: Any, shared: tuple[Any, ...] = ()
+) -> Results[T, R]:
+    """Do the work on a Dask cluster; orders of a worker that dies go to another.
+
+    Args:
+        work: Function of an order and what is ``shared``.
+        orders: What is to be done.
+        client: A `distributed.Client`, not an asynchronous one.
+        shared: Further arguments, e.g. what was scattered.
+
+    Raises:
+        ValueError: There is no worker, workers die again and again, or the scheduler is lost.
+    """
+    from distributed import as_completed
+
+    def submit(order: T) -> Any:
+        key = f"e91-{token}-{order.number}"
+        return client.submit(work, order, *shared, key=key, pure=False)
+
+    window = _ORDERS_A_WORKER * check_workers(client)
+    token, waiting = os.urandom(8).hex(), iter(orders)
+    under_way = {submit(order): order for order in islice(waiting, window)}
+    results: Any = as_completed(list(under_way), loop=client.loop)  # type: ignore[no-untyped-call]
+    try:
+        for future in results:
+            result, order = _result(future), under_way.pop(future)
+            for more in islice(waiting, 1):
+                fresh = submit(more)
+                under_way[fresh] = more
+                results.add(fresh)
+            yield order, result
+    finally:
+        client.cancel(list(under_way))
+
+
+def check_workers(client: Any) -> int:
+    """Return the number of a cluster's threads.
+
+    Raises:
+        ValueError: It has none, or the client is an asynchronous one.
+    """
+    if client.asynchronous:
+        raise ValueError("The client must be a synchronous one, but is asynchronous.")
+    threads = sum(client.nthreads().values())
+    if not threads:
+        raise ValueError("The cluster must have workers, but has none: start some and try again.")
+    return int(threads)
+
+
+def _result(future: Any) -> Any:
+    from concurrent.futures import CancelledError
+
+    from distributed.client import FutureCancelledError
+    from distributed.scheduler import KilledWorker
+
+    try:
+        return future.result()
+    except KilledWorker:
+        raise ValueError(
+            "The workers of a study must live, but one order killed several of them: give them "
+            "more memory, or use smaller `block_rounds`."
+        ) from None
+    except (CancelledError, FutureCancelledError):
+        raise ValueError(
+            "The scheduler must stay until the study is done, but was lost: what is finished is "
+            "kept; run the study again to go on."
+        ) from None

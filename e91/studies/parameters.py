@@ -1,0 +1,188 @@
+"""Every parameter that a study can fix or sweep: name, default, range and unit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from e91.attacks import ATTACKS
+from e91.attacks.scene import BASES
+from e91.model.policy import Reconciler, SecurityModel, Theorem
+from e91.model.settings import SETTINGS
+from e91.streaming import BLOCK_ROUNDS, MAXIMUM_ROUNDS
+
+Value = bool | int | float | str | tuple[float, ...] | None
+"""What a parameter can be; None stands for "none" in a file."""
+
+NONE = "none"
+"""How a file says that there is no adversary, theorem, strength, ..."""
+
+LARGEST_BLOCK = 2**24
+"""Rounds of a block in a study, at most: a quarter of a gigabyte in each process."""
+
+Kind = Callable[[object], Value]
+"""Returns a value as it will be used, or raises `ValueError` with what it must be."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One thing that a study can choose.
+
+    Attributes:
+        name: Its place in the file, e.g. ``device.visibility``.
+        dimension: What the result calls it, e.g. ``visibility``.
+        default: Its value if the study says nothing.
+        kind: What it can be.
+        unit: Of its values; "1" for a pure number, empty for words.
+        meaning: A sentence for people who read the result.
+    """
+
+    name: str
+    dimension: str
+    default: Value
+    kind: Kind
+    unit: str
+    meaning: str
+
+
+def _number(low: float, high: float, *, ends: str = "[]") -> Kind:
+    """Return a kind: a number between two limits; ``ends`` says whether they belong to it."""
+    span = f"lie in {ends[0]}{low:g}, {high:g}{ends[1]}" if math.isfinite(high) else "be finite"
+
+    def checked(value: object) -> Value:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError("be a number")
+        # Not a number fails every comparison.
+        if not low <= value <= high or (ends == "()" and value in (low, high)):
+            raise ValueError(span)
+        return float(value)
+
+    return checked
+
+
+def _whole(low: int, high: int) -> Kind:
+    def checked(value: object) -> Value:
+        # A file may say 1e6, which is a float.
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        if isinstance(value, bool) or not whole or not low <= value <= high:  # type: ignore[operator]
+            raise ValueError(f"be a whole number from {low:,} to {high:,}")
+        return int(value)  # type: ignore[call-overload,no-any-return]
+
+    return checked
+
+
+def _word(*words: str) -> Kind:
+    def checked(value: object) -> Value:
+        if value not in words or not isinstance(value, str):
+            raise ValueError(f"be one of {', '.join(words)}")
+        return value
+
+    return checked
+
+
+def _flag(value: object) -> Value:
+    if not isinstance(value, bool):
+        raise ValueError("be true or false")
+    return value
+
+
+def _probabilities(value: object) -> Value:
+    single = _number(0, 1)
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError("be a list of probabilities")
+    return tuple(single(part) for part in value)  # type: ignore[misc]
+
+
+def _or_none(kind: Kind) -> Kind:
+    def checked(value: object) -> Value:
+        if value is None or value == NONE:
+            return None
+        try:
+            return kind(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, or be `{NONE}`") from None
+
+    return checked
+
+
+_FRACTION = _number(0, 1)
+_OPEN = _number(0, 1, ends="()")
+_ANY = _number(-math.inf, math.inf, ends="()")
+
+_ALL = (
+    Parameter("rounds", "rounds", 1_000_000, _whole(1, MAXIMUM_ROUNDS), "pairs",
+              "Photon pairs sent in one repeat."),
+    Parameter("block_rounds", "block_rounds", BLOCK_ROUNDS, _whole(1, LARGEST_BLOCK), "pairs",
+              "Pairs after which a new block with a key of its own begins."),
+    Parameter("device.name", "device", "exact", _word("exact", "aer"), "",
+              "How pairs are simulated."),
+    Parameter("device.visibility", "visibility", 1.0, _FRACTION, "1",
+              "Werner visibility of the pairs."),
+    Parameter("device.dephasing", "dephasing", 0.0, _FRACTION, "1",
+              "Probability of a phase flip on Bob's arm."),
+    Parameter("device.misalignment", "misalignment", 0.0, _ANY, "rad",
+              "Turn of Bob's arm on the Bloch sphere."),
+    Parameter("device.amplitude_damping", "amplitude_damping", 0.0, _FRACTION, "1",
+              "Probability of decay on Bob's arm."),
+    Parameter("device.readout_error", "readout_error", 0.0, _FRACTION, "1",
+              "Probability that an outcome is misread, either party."),
+    Parameter("settings.name", "settings", "ekert", _word(*SETTINGS), "",
+              "Angles of the analysers."),
+    Parameter("settings.alice_probabilities", "alice_probabilities", None,
+              _or_none(_probabilities), "1", "Probability of each of Alice's settings."),
+    Parameter("settings.bob_probabilities", "bob_probabilities", None,
+              _or_none(_probabilities), "1", "Probability of each of Bob's settings."),
+    Parameter("policy.security", "security", None,
+              _or_none(_word(*(model.value for model in SecurityModel))), "",
+              "What is assumed of the equipment; the theorem's own by default."),
+    Parameter("policy.theorem", "theorem", None,
+              _or_none(_word(*(theorem.value for theorem in Theorem))), "",
+              "Theorem of the key length; the security model's own by default."),
+    Parameter("policy.epsilon", "epsilon", 1e-10, _OPEN, "1",
+              "Failure probability of a block."),
+    Parameter("policy.revealed_fraction", "revealed_fraction", 0.1, _OPEN, "1",
+              "Probability that a key round is revealed."),
+    Parameter("policy.tolerated_error", "tolerated_error", None,
+              _or_none(_number(0, 0.5)), "1", "Error rate at which the key is given up."),
+    Parameter("policy.flip_probability", "flip_probability", 0.0, _number(0, 0.5), "1",
+              "Noisy preprocessing of Alice's key."),
+    Parameter("policy.reconciler", "reconciler", Reconciler.CASCADE.value,
+              _word(*(reconciler.value for reconciler in Reconciler)), "",
+              "How Bob's errors are corrected."),
+    Parameter("adversary.name", "attack", None, _or_none(_word(*ATTACKS)), "",
+              "Who is on the line."),
+    Parameter("adversary.strength", "strength", None, _or_none(_ANY), "1",
+              "Strength of the attack; `e91 attack list` says of each what it means."),
+    Parameter("adversary.basis", "basis", None, _or_none(_word(*BASES)), "",
+              "Basis of intercept-resend."),
+    Parameter("adversary.authenticated", "authenticated", True, _flag, "",
+              "Whether man-in-the-middle meets tags of a secret key."),
+)  # fmt: skip
+
+PARAMETERS = {parameter.name: parameter for parameter in _ALL}
+"""Every parameter by its name, in the order in which a study's sessions are described."""
+
+
+def checked(name: str, value: object, *, path: str) -> Value:
+    """Return the value of a parameter as it will be used.
+
+    Args:
+        name: Name in `PARAMETERS`.
+        value: What the study gives.
+        path: What the sentence of an error calls it.
+
+    Raises:
+        ValueError: It cannot be this.
+
+    Examples:
+        >>> checked("rounds", 1e6, path="rounds"), checked("adversary.name", "none", path="x")
+        (1000000, None)
+        >>> checked("device.visibility", 2, path="device.visibility")
+        Traceback (most recent call last):
+        ValueError: `device.visibility` must lie in [0, 1], but is 2.
+    """
+    try:
+        return PARAMETERS[name].kind(value)
+    except ValueError as error:
+        raise ValueError(f"`{path}` must {error}, but is {value!r}.") from None

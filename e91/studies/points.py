@@ -1,0 +1,158 @@
+"""One point of a study: what its sessions are run with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from e91.model.policy import Policy, SecurityModel, Theorem
+from e91.model.settings import SETTINGS, Settings
+from e91.session import MAXIMUM_ROUNDS
+from e91.studies.parameters import PARAMETERS, Value
+from e91.verdict import check_policy
+
+if TYPE_CHECKING:
+    from e91.attacks import Scene
+
+NOISE = ("visibility", "dephasing", "misalignment", "amplitude_damping", "readout_error")
+"""Parameters of the device that act on the pairs."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """The parameters of one point; hashable, and a few hundred bytes when it travels.
+
+    Attributes:
+        values: One value for each parameter of `PARAMETERS`, in its order.
+
+    Examples:
+        >>> point = point_of({"device.visibility": 0.9, "policy.theorem": "acin-2007"})
+        >>> point.noise["visibility"], point.policy.security.value, point.blocks
+        (0.9, 'device-independent', 1)
+    """
+
+    values: tuple[Value, ...]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[_PLACES[name]]
+
+    @property
+    def rounds(self) -> int:
+        """Pairs sent in one repeat."""
+        return cast(int, self["rounds"])
+
+    @property
+    def block_rounds(self) -> int:
+        """Rounds of every block but the last."""
+        return min(self.rounds, cast(int, self["block_rounds"])) if self.streams else self.rounds
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of one repeat."""
+        return -(-self.rounds // self.block_rounds)
+
+    @property
+    def streams(self) -> bool:
+        """Whether rounds are drawn a block at a time: honest pairs, from exact probabilities."""
+        return self["adversary.name"] is None and self["device.name"] == "exact"
+
+    @property
+    def noise(self) -> dict[str, Any]:
+        """The noise of the pairs, by name."""
+        return {name: self[f"device.{name}"] for name in NOISE}
+
+    @property
+    def settings(self) -> Settings:
+        """Angles, probabilities and roles.
+
+        Raises:
+            ValueError: The probabilities do not fit the angles.
+        """
+        named = SETTINGS[self["settings.name"]]
+        return named.biased(
+            self["settings.alice_probabilities"] or named.alice_probabilities,
+            self["settings.bob_probabilities"] or named.bob_probabilities,
+        )
+
+    @property
+    def policy(self) -> Policy:
+        """Security model, theorem, epsilon and what else a key must promise.
+
+        Raises:
+            ValueError: The choices contradict each other.
+        """
+        theorem = self["policy.theorem"]
+        implied = SecurityModel.TRUSTED_ANALYSERS if theorem is None else Theorem(theorem).security
+        model = self["policy.security"]
+        return Policy(
+            implied if model is None else SecurityModel(model),
+            epsilon=self["policy.epsilon"],
+            revealed_fraction=self["policy.revealed_fraction"],
+            theorem=theorem,
+            tolerated_error=self["policy.tolerated_error"],
+            flip_probability=self["policy.flip_probability"],
+            reconciler=self["policy.reconciler"],
+        )
+
+    def scene(self, *, seed: int) -> Scene:
+        """Return the circumstances of the point's attack."""
+        from e91.attacks import Scene, attack_named
+
+        strength, basis = self["adversary.strength"], self["adversary.basis"]
+        chosen = attack_named(self["adversary.name"]).default if strength is None else strength
+        return Scene(
+            chosen,
+            settings=self.settings,
+            rounds=self.rounds,
+            simulator=self["device.name"],
+            basis="random" if basis is None else basis,
+            seed=seed,
+            **self.noise,
+        )
+
+    def check(self) -> None:
+        """Check that sessions can be run at this point.
+
+        Raises:
+            ValueError: They cannot; the sentence says why.
+        """
+        check_policy(min(self.rounds, self.block_rounds), settings=self.settings,
+                     policy=self.policy)  # fmt: skip
+        if not self.streams and self.rounds > MAXIMUM_ROUNDS:
+            raise ValueError(
+                f"`rounds` must be at most {MAXIMUM_ROUNDS:,} under an attack or with `aer`, but "
+                f"is {self.rounds:,}."
+            )
+        self._check_adversary()
+
+    def _check_adversary(self) -> None:
+        from e91.attacks import attack_named
+        from e91.attacks.staging import check_scene
+
+        name, strength = self["adversary.name"], self["adversary.strength"]
+        owners = {
+            "basis": ("intercept-resend", self["adversary.basis"] is not None),
+            "authenticated": ("man-in-the-middle", not self["adversary.authenticated"]),
+        }
+        for option, (owner, given) in owners.items():
+            if given and name != owner:
+                raise ValueError(f"`adversary.{option}` must come with `{owner}`, but comes with "
+                                 f"`{name or 'none'}`.")  # fmt: skip
+        if strength is not None and (name is None or not attack_named(name).meaning):
+            raise ValueError(f"`adversary.strength` must come with an attack that has one, but "
+                             f"comes with `{name or 'none'}`.")  # fmt: skip
+        if name is not None:
+            check_scene(attack_named(name), self.scene(seed=0))
+
+
+_PLACES = {name: place for place, name in enumerate(PARAMETERS)}
+
+
+def point_of(values: dict[str, Value]) -> Point:
+    """Return a point with the given values, checked before, and defaults for the others.
+
+    Examples:
+        >>> point_of({}).rounds
+        1000000
+    """
+    return Point(tuple(values.get(name, known.default) for name, known in PARAMETERS.items()))

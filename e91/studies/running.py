@@ -1,0 +1,173 @@
+"""Run a study: on all cores or a cluster, kept as it goes, the same whoever does it."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from contextlib import closing, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from e91.studies import executors
+from e91.studies.chunks import chunks_of
+from e91.studies.journal import open_journal
+from e91.studies.plan import Study
+from e91.studies.seeds import new_root
+from e91.studies.sessions import tally_of_blocks
+from e91.studies.tallies import Tally, joined, tally_from
+from e91.studies.work import Numbers, Order, compile_kernels, fulfil, order_of
+
+if TYPE_CHECKING:
+    from distributed import Client
+    from xarray import Dataset
+
+OnProgress = Callable[[int], object]
+"""Is told how many rounds are done that were not done when it was last told."""
+
+WORTH_A_PROCESS = 10_000_000
+"""Rounds for which it pays to start one more process: about a second of work."""
+
+_WORTH_COMPILING = 20_000_000  # rounds, of which NumPy would correct the keys in ten seconds
+_BYTES_PER_ROUND = {True: 16, False: 100}  # of a block that streams; of a session held whole
+
+
+def study(
+    plan: Study,
+    *,
+    client: Client | None = None,
+    processes: int | None = None,
+    seed: int | None = None,
+    keep: Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> Dataset:
+    """Run all sessions of a plan and return their statistics.
+
+    The result depends on the plan and the root alone, ``seconds`` excepted: not on who did what,
+    nor on interruptions.  Keys are made, measured and dropped where they are made; as the root
+    travels to the workers they are secret to nobody.
+
+    Args:
+        plan: From `e91.studies.plan_study` or `e91.studies.read_study`.
+        client: A `distributed.Client`, whose cluster then does the work.
+        processes: Processes of this machine, if there is no client; as many as there are cores,
+            but one for each ten million rounds at most.  With 1 it is this process.  More need
+            ``if __name__ == "__main__":`` in a script.
+        seed: Root of all randomness; drawn by default, and kept in the result.
+        keep: Journal to which finished chunks are added as they come.  If it exists, the study goes
+            on where it ended.  Several processes cannot share one.
+        on_progress: Is called with the rounds that the journal has, then with those of each chunk.
+
+    Returns:
+        An `xarray.Dataset`; see `e91.studies.dataset.dataset_of`.
+
+    Raises:
+        ValueError: An argument leaves its range, the journal is of another study, a session
+            refuses its point, there are no workers, or they die again and again.
+        OSError: The journal cannot be written.
+
+    Examples:
+        >>> from e91.studies import plan_study
+        >>> plan = plan_study(
+        ...     {"rounds": 100_000}, sweep=[{"device.visibility": [0.6, 0.98]}], repeats=2
+        ... )
+        >>> found = study(plan, seed=1, processes=1)
+        >>> found.abort.values.tolist(), bool((found.secret_bits.sel(visibility=0.98) > 0).all())
+        ([['NO_VIOLATION', 'NO_VIOLATION'], ['', '']], True)
+    """
+    if seed is not None and (type(seed) is not int or seed < 0):
+        raise ValueError(f"`seed` must be a whole number from 0, but is {seed!r}.")
+    count = _processes(plan, processes) if client is None else 1
+    fresh = new_root() if seed is None else seed
+    journal = nullcontext() if keep is None else open_journal(keep, plan, root=seed, fresh=fresh)
+    with journal as kept:
+        root = fresh if kept is None else kept.root
+        done = {} if kept is None else kept.done
+        compiled = _is_long(plan)
+        found, told = dict(done), on_progress or _nobody
+        told(sum(numbers["rounds"] for tallies in done.values() for numbers in tallies))
+        orders = (
+            order_of(chunk, root=root, compiled=compiled)
+            for chunk in chunks_of(plan)
+            if chunk.number not in done
+        )
+        with closing(_results(orders, client=client, processes=count, compiled=compiled)) as made:
+            for order, tallies in made:
+                if kept is not None:
+                    kept.add(order.number, tallies)
+                found[order.number] = tallies
+                told(sum(numbers["rounds"] for numbers in tallies))
+    return _result(plan, found, root=root)
+
+
+def _results(
+    orders: Iterable[Order], *, client: Client | None, processes: int, compiled: bool
+) -> Any:
+    if client is not None:
+        return executors.on_cluster(fulfil, orders, client=client)
+    if compiled:
+        compile_kernels()  # once, before several processes would
+    if processes == 1:
+        return executors.here(fulfil, orders)
+    return executors.in_processes(fulfil, orders, processes=processes)
+
+
+def _result(plan: Study, found: dict[int, list[Numbers]], *, root: int) -> Dataset:
+    from e91.studies.dataset import dataset_of
+
+    parts: dict[int, list[Tally]] = defaultdict(list)
+    for number in sorted(found):
+        for numbers in found[number]:
+            tally = tally_from(numbers)
+            parts[tally.session].append(tally)
+    tallies = {session: joined(together) for session, together in parts.items()}
+    return dataset_of(plan, tallies, root=root)
+
+
+def session_again(plan: Study, number: int, *, root: int) -> Tally:
+    """Make one session of a study again, alone.
+
+    Args:
+        plan: The plan.
+        number: Variable ``session`` of the result.
+        root: Attribute ``root_entropy`` of the result, as a number.
+
+    Raises:
+        ValueError: There is no such session.
+    """
+    return tally_of_blocks(plan.point_of_session(number), root=root, session=number)
+
+
+def _nobody(_: int) -> None:
+    """Nobody is told."""
+
+
+def _is_long(plan: Study) -> bool:
+    return plan.rounds >= _WORTH_COMPILING
+
+
+def _processes(plan: Study, processes: int | None) -> int:
+    most = executors.cores()
+    if processes is not None:
+        if type(processes) is not int or not 1 <= processes <= most:
+            raise ValueError(
+                f"`processes` must lie in [1, {most}], the cores of this machine, but is "
+                f"{processes}."
+            )
+        count = processes
+    else:
+        count = max(1, min(most, plan.rounds // WORTH_A_PROCESS))
+    _check_memory(plan, count)
+    return count
+
+
+def _check_memory(plan: Study, processes: int) -> None:
+    needed = processes * max(
+        point.block_rounds * _BYTES_PER_ROUND[point.streams] for point in plan.points
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory:
+        raise ValueError(
+            f"The sessions of {processes} processes must fit in memory, {memory / 2**30:.1f} GiB, "
+            f"but need {needed / 2**30:.1f} GiB: use fewer processes or smaller blocks."
+        )

@@ -1,0 +1,110 @@
+"""The sessions of a study, each made again alone from the root and its number."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from e91.model.settings import SETTINGS
+from e91.session import run
+from e91.streaming import Run, plan_run, session_of_block
+from e91.studies.points import Point
+from e91.studies.seeds import seeds_of
+from e91.studies.tallies import Tally, joined, tally_of
+
+if TYPE_CHECKING:
+    from e91.devices.exact import ExactDevice
+
+_TABLES_KEPT = 4096  # of a kilobyte each: neighbouring points often share their physics
+
+
+def tally_of_blocks(
+    point: Point, *, root: int, session: int, first: int = 0, blocks: int | None = None
+) -> Tally:
+    """Make some blocks of a session and return their tally.
+
+    Honest pairs are drawn from exact probabilities, block by block, as `e91.stream` does; under an
+    attack, and with Aer, a session is that of `e91.run`.  Keys are made, and dropped.
+
+    Args:
+        point: What the session is run with.
+        root: Root of the study.
+        session: Number of the session, which fixes its randomness.
+        first: First block.
+        blocks: How many; all by default.
+
+    Raises:
+        ValueError: The device or the protocol refuses the point.
+
+    Examples:
+        >>> from e91.studies.points import point_of
+        >>> point = point_of({"rounds": 300_000, "block_rounds": 100_000})
+        >>> whole = tally_of_blocks(point, root=1, session=7)
+        >>> parts = (tally_of_blocks(point, root=1, session=7, first=i, blocks=1) for i in range(3))
+        >>> whole == joined(parts)
+        True
+    """
+    if not point.streams:
+        return _tally_of_session(point, root=root, session=session)
+    planned = _planned(point, root=root, session=session)
+    last = planned.blocks if blocks is None else first + blocks
+    return joined(
+        tally_of(session_of_block(planned, number), session=session)
+        for number in range(first, last)
+    )
+
+
+def _planned(point: Point, *, root: int, session: int) -> Run:
+    seeds = seeds_of(root, session)
+    noise = tuple(point.noise.items())
+    # What `exact_device` would make with this seed, but the table is looked up.
+    device = replace(
+        _honest(point["settings.name"], noise),
+        settings=point.settings,
+        generator=np.random.default_rng(np.random.SeedSequence(seeds.physics).spawn(1)[0]),
+    )
+    return plan_run(
+        device,
+        rounds=point.rounds,
+        policy=point.policy,
+        block_rounds=point.block_rounds,
+        seed=seeds.protocol,
+    )
+
+
+@lru_cache(_TABLES_KEPT)
+def _honest(settings: str, noise: tuple[tuple[str, Any], ...]) -> ExactDevice:
+    """Return the device from which those of equal physics are copied; it is never asked."""
+    from e91.devices.exact import exact_device
+
+    return exact_device(settings=SETTINGS[settings], seed=0, **dict(noise))
+
+
+def _tally_of_session(point: Point, *, root: int, session: int) -> Tally:
+    seeds = seeds_of(root, session)
+    if point["adversary.name"] is None:
+        from e91.devices.aer import aer_device
+
+        device = aer_device(settings=point.settings, seed=seeds.physics, **point.noise)
+        report = run(device, rounds=point.rounds, policy=point.policy, seed=seeds.protocol)
+        return tally_of(report, session=session)
+    from e91.attacks import stage
+
+    staged = stage(
+        point["adversary.name"],
+        point.scene(seed=seeds.physics),
+        authenticated=point["adversary.authenticated"],
+    )
+    report = run(
+        staged.device,
+        rounds=point.rounds,
+        policy=point.policy,
+        seed=seeds.protocol,
+        authentication_key=staged.authentication_key,
+        transmission=staged.transmission,
+    )
+    known = staged.device.knowledge
+    return tally_of(report, session=session, eve=(known.guess_rate, known.information))
