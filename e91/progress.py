@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from tqdm import tqdm
@@ -37,3 +37,8 @@ class _Watched:
 def with_progress(device: Any, rounds: int) -> _Watched:
     """Return ``device`` with a progress bar on standard error when it runs longer than 2 s."""
     return _Watched(device, device.settings, device.description, rounds)
+
+
+def rounds_bar(rounds: int) -> tqdm[NoReturn]:
+    """Return a progress bar of a run of blocks; on standard error, if it takes longer than 2 s."""
+    return tqdm(total=rounds, unit=" pairs", unit_scale=True, delay=2, disable=None)

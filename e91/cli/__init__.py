@@ -1,4 +1,4 @@
-"""The command line: ``e91 run``, ``encrypt``, ``bell``, ``rate``, ``attack``, ``experiment``, ...
+"""The command line: ``e91 run``, ``encrypt``, ``rate``, ``attack``, ``experiment``, ``study``, ...
 
 Exit status: 0 a key was made or the command did its work; 3 the protocol aborted; 2 the command
 line or an input file is wrong; 1 anything else.  Heavy packages load inside the commands.
@@ -19,6 +19,7 @@ from e91.cli.rate import rate
 from e91.cli.session import run
 from e91.cli.snapshots import snapshots
 from e91.cli.statistics import bell
+from e91.cli.study import study
 from e91.model.errors import KeyUnavailable, ProtocolAborted
 
 ABORTED = 3
@@ -39,10 +40,11 @@ for _command in (
     bell,
     rate,
     attack,
-    bench,
-    conformance,
+    study,
     experiment,
     snapshots,
+    conformance,
+    bench,
 ):
     commands.add_command(_command)
 
