@@ -1,0 +1,288 @@
+"""Time tags of two laboratories with free-running clocks, by Monte Carlo.
+
+Optics decides which photons arrive when; the outcomes of true pairs come from a device that is
+handed in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from e91.model.bits import NO_CLICK, Bits, Device
+from e91.optics.checks import check_positive
+from e91.optics.click_times import ClickState, Times, clicks_until
+from e91.optics.emission import PairSource, emission_times, surviving_fractions
+from e91.optics.laboratories import Laboratory
+from e91.optics.time_tags import TimeTags
+
+FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
+"""Full width at half maximum of a Gaussian, in standard deviations."""
+
+TAGS_AT_ONCE = 2**19
+"""Expected arrivals at both sides in one stretch of the simulation: it bounds the memory."""
+
+_REACH_SIGMAS = 10.0  # a jitter beyond it (probability 1.5e-23) is cut off
+_MIXERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def simulate_time_tags(
+    source: PairSource,
+    alice: Laboratory,
+    bob: Laboratory,
+    *,
+    device: Device,
+    duration_s: float,
+    seed: int,
+) -> Iterator[tuple[TimeTags, TimeTags]]:
+    """Yield both sides' tags in stretches of time, in bounded memory.
+
+    Pairs whose photons are both lost are never drawn (thinning, which is exact for the sources that
+    are taken), so a link of 70 dB costs what its clicks cost.  What a photon shows comes from
+    ``device``, dark counts and stray light show a random outcome.  Not in the model: that pairs of
+    one pulse share a mode (each pair's polarisation is independent of the others'), and
+    polarisation that changes with the wavelength or the arrival time.
+
+    Args:
+        source: Where the pairs come from.
+        alice: Alice's laboratory.
+        bob: Bob's.
+        device: From settings to outcomes of true pairs, e.g. `e91.exact_device()`; a photon
+            without outcome (2) makes no click.
+        duration_s: For how long the source is on.
+        seed: Of the physical randomness, settings included: this is a stand-in for a recording.
+
+    Raises:
+        ValueError: The duration is not positive, a clock runs backwards or beyond 2**62 counts.
+    """
+    check_positive(duration_s=duration_s)
+    for laboratory in (alice, bob):
+        _check_clock(laboratory, duration_s)
+    root = np.random.SeedSequence(seed)
+    keys: NDArray[np.uint64] = root.generate_state(2, np.uint64).astype(np.uint64)
+    sides = (ClickState(alice), ClickState(bob))
+    fractions = surviving_fractions(alice, bob)
+    reach = (
+        _REACH_SIGMAS
+        / FWHM_PER_SIGMA
+        * max(
+            getattr(source, "coherence_time_s", 0.0)
+            + max(d.jitter_fwhm_s for d in laboratory.detectors)
+            for laboratory in (alice, bob)
+        )
+    )
+    stretch = _stretch_s(source, alice, bob, sum(fractions))
+    count = max(1, math.ceil(duration_s / stretch))
+    for number in range(count):
+        generator = np.random.Generator(np.random.Philox(root.spawn(1)[0]))
+        begin, end = duration_s * number / count, duration_s * (number + 1) / count
+        pairs = _photons(
+            source, alice, bob, device=device, begin=begin, end=end, keys=keys, generator=generator
+        )
+        until = math.inf if number == count - 1 else end - reach
+        yield (
+            _side(sides[0], *pairs[0], (begin, end, until), key=keys[0], generator=generator),
+            (_side(sides[1], *pairs[1], (begin, end, until), key=keys[1], generator=generator)),
+        )
+
+
+def record_time_tags(
+    source: PairSource,
+    alice: Laboratory,
+    bob: Laboratory,
+    *,
+    device: Device,
+    duration_s: float,
+    seed: int,
+) -> tuple[TimeTags, TimeTags]:
+    """Return both sides' tags of a whole measurement; arguments as `simulate_time_tags`.
+
+    Examples:
+        >>> from e91.optics.detectors import Detector, Receiver
+        >>> from e91.optics.sources import ContinuousSource
+        >>> receiver = Receiver((Detector(0.5),) * 2)
+        >>> side = Laboratory(receiver, (1.0,), setting_period_s=1e-6)
+        >>> always_equal = lambda x, y: (x * 0, y * 0)
+        >>> alice, bob = record_time_tags(
+        ...     ContinuousSource(1e5), side, side, device=always_equal, duration_s=0.1, seed=1
+        ... )
+        >>> 4000 < len(alice) < 6000, sorted(set(alice.channels.tolist()))
+        (True, [0])
+    """
+    parts = list(
+        simulate_time_tags(source, alice, bob, device=device, duration_s=duration_s, seed=seed)
+    )
+    first, second = (
+        TimeTags(
+            np.concatenate([part[side].times for part in parts]),
+            np.concatenate([part[side].channels for part in parts]),
+            parts[0][side].resolution_s,
+        )
+        for side in (0, 1)
+    )
+    return first, second
+
+
+def _check_clock(laboratory: Laboratory, duration_s: float) -> None:
+    clock = laboratory.clock
+    end = clock.reading_s(duration_s + laboratory.delay_s)
+    if abs(clock.drift_ppm_per_second) * duration_s > 1000:
+        raise ValueError(
+            f"`drift_ppm_per_second` must change the frequency by at most 1000 ppm, but changes it "
+            f"by {abs(clock.drift_ppm_per_second) * duration_s:g}."
+        )
+    if max(abs(end), abs(clock.offset_s)) > 2.0**62 * clock.resolution_s:
+        raise ValueError(
+            f"A clock must stay within 2**62 counts of {clock.resolution_s:g} s, but shows "
+            f"{end:g} s."
+        )
+
+
+def _stretch_s(source: PairSource, alice: Laboratory, bob: Laboratory, surviving: float) -> float:
+    rate = source.pairs_per_second * surviving
+    for laboratory in (alice, bob):
+        rate += laboratory.background_photons_per_second * laboratory.best_efficiency
+        rate += sum(d.dark_counts_per_second for d in laboratory.detectors)
+    return TAGS_AT_ONCE / rate if rate > 0 else math.inf
+
+
+def _photons(
+    source: PairSource,
+    alice: Laboratory,
+    bob: Laboratory,
+    *,
+    device: Device,
+    begin: float,
+    end: float,
+    keys: NDArray[np.uint64],
+    generator: np.random.Generator,
+) -> list[tuple[Times, Bits, Bits]]:
+    """Return when each side's photons of pairs arrive, their settings and outcomes."""
+    both, alice_only, bob_only = surviving_fractions(alice, bob)
+    surviving = both + alice_only + bob_only
+    times = emission_times(source, surviving, begin_s=begin, end_s=end, generator=generator)
+    which = generator.random(len(times)) * surviving
+    settings = [
+        _settings(laboratory, times, key=key, generator=generator)
+        for laboratory, key in zip((alice, bob), keys, strict=True)
+    ]
+    outcomes = device(*settings) if len(times) else (np.empty(0, np.uint8),) * 2
+    present = (which < both + alice_only, (which < both) | (which >= both + alice_only))
+    coherence = getattr(source, "coherence_time_s", 0.0) / FWHM_PER_SIGMA
+    # Only the difference of the two arrival times is spread by the coherence time.
+    spread = times + coherence * _normal(len(times), generator) if coherence else times
+    return [
+        (arrival[seen], setting[seen], np.asarray(outcome, np.uint8)[seen])
+        for arrival, setting, outcome, seen in zip(
+            (times, spread), settings, outcomes, present, strict=True
+        )
+    ]
+
+
+def _side(
+    state: ClickState,
+    times: Times,
+    settings: Bits,
+    outcomes: Bits,
+    span: tuple[float, float, float],
+    *,
+    key: np.uint64,
+    generator: np.random.Generator,
+) -> TimeTags:
+    """Return one side's tags of a stretch: photons of pairs, stray light, dark counts."""
+    laboratory, (begin, end, until) = state.laboratory, span
+    stray = begin + (end - begin) * generator.random(
+        generator.poisson(
+            laboratory.background_photons_per_second * laboratory.best_efficiency * (end - begin)
+        )
+    )
+    stray_settings = _settings(laboratory, stray, key=key, generator=generator)
+    times = np.concatenate([times, stray])
+    settings = np.concatenate([settings, stray_settings])
+    outcomes = np.concatenate([outcomes, generator.integers(0, 2, len(stray), np.uint8)])
+    times, detectors = _detected(
+        laboratory, times, settings=settings, outcomes=outcomes, generator=generator
+    )
+    dark = [
+        generator.poisson(d.dark_counts_per_second * (end - begin)) for d in laboratory.detectors
+    ]
+    clicks, where = clicks_until(
+        until,
+        state,
+        arrivals_s=np.concatenate([times, begin + (end - begin) * generator.random(sum(dark))]),
+        detectors=np.concatenate(
+            [detectors, np.repeat(np.arange(len(dark), dtype=np.uint8), dark)]
+        ),
+        generator=generator,
+    )
+    if laboratory.is_passive:
+        channels = where
+    else:
+        channels = 2 * _settings(laboratory, clicks, key=key, generator=generator) + where
+    return TimeTags(_counts(laboratory, clicks), channels, laboratory.clock.resolution_s)
+
+
+def _detected(
+    laboratory: Laboratory,
+    times: Times,
+    *,
+    settings: Bits,
+    outcomes: Bits,
+    generator: np.random.Generator,
+) -> tuple[Times, Bits]:
+    """Return when and where photons are detected, jitter included."""
+    detectors = laboratory.detectors
+    if laboratory.receiver.readout_error:
+        wrong = generator.random(len(times)) < laboratory.receiver.readout_error
+        outcomes = np.where(outcomes == NO_CLICK, NO_CLICK, outcomes ^ wrong).astype(np.uint8)
+    where = outcomes + 2 * settings if laboratory.is_passive else outcomes.copy()
+    best = laboratory.best_efficiency
+    relative = np.array([d.efficiency / best if best else 0.0 for d in detectors])
+    seen = outcomes != NO_CLICK
+    if np.any(relative < 1):
+        lucky = generator.random(len(times))
+        seen &= lucky < relative[np.where(seen, where, 0)]
+    times, where = times[seen], where[seen]
+    sigma = np.array([d.jitter_fwhm_s for d in detectors]) / FWHM_PER_SIGMA
+    if sigma.any():
+        times = times + np.asarray(sigma[where] * _normal(len(times), generator), np.float64)
+    return times, where
+
+
+def _settings(
+    laboratory: Laboratory, times: Times, *, key: np.uint64, generator: np.random.Generator
+) -> Bits:
+    """Return the setting that meets each photon: drawn for each, or that of its time slot."""
+    if laboratory.setting_period_s is None:
+        draws = generator.random(len(times))
+    else:
+        slots = np.floor(times / laboratory.setting_period_s).astype(np.int64)
+        draws = _mixed(slots.view(np.uint64), key) * np.float64(2.0**-53)
+    edges = np.cumsum(laboratory.probabilities)[:-1]
+    return np.searchsorted(edges, draws, side="right").astype(np.uint8)
+
+
+def _mixed(slots: NDArray[np.uint64], key: np.uint64) -> NDArray[np.uint64]:
+    """Return 53 random bits for each slot, the same whenever it is asked for.
+
+    SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) at position ``slots`` of the stream ``key``.
+    """
+    mixed = (slots + np.uint64(1)) * _GOLDEN + key
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIXERS[0]
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIXERS[1]
+    return (mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)
+
+
+def _normal(count: int, generator: np.random.Generator) -> Times:
+    return np.clip(generator.standard_normal(count), -_REACH_SIGMAS, _REACH_SIGMAS)
+
+
+def _counts(laboratory: Laboratory, clicks: Times) -> NDArray[np.int64]:
+    clock = laboratory.clock
+    t = clicks + laboratory.delay_s
+    ahead = t * (clock.frequency_error_ppm * 1e-6 + clock.drift_ppm_per_second * 5e-7 * t)
+    return np.floor((clock.offset_s + (t + ahead)) / clock.resolution_s).astype(np.int64)
