@@ -128,6 +128,12 @@ def test_full_model_of_a_thermal_source_is_ma_fung_los(loss_db):
     assert noisy.error_rate == pytest.approx(spoiled, abs=2 * (0.01 * eta) ** 2 * 0.03 + 1e-14)
 
 
+def test_no_light_is_no_gain_and_tells_nothing():
+    assert gain_and_error(0.0, 0.5, efficiency_bob=0.5) == (0.0, 0.5)
+    nothing = coincidences(QuantumDot(1e6, 0.0), simple_arm(0.0), simple_arm(0.0))
+    assert (nothing.per_second, nothing.error_rate) == (0.0, 0.5)
+
+
 # --- continuous source ----------------------------------------------------------------------------
 
 
@@ -457,7 +463,11 @@ DEAD_ARM = simple_arm(10.0, dead_time_s=1e-9)
         (lambda: Arm(1.0, GOOD_RECEIVER, setting_probabilities=(0.5, 0.5)), "must be empty"),
         (lambda: _passive((0.5,)), "must have 2 entries"),
         (lambda: _passive((0.5, 0.6)), "sum to 1"),
-        (lambda: coincidences(HeraldedMemories(1.0, 0.1), GOOD_ARM), "must have no arms"),
+        (lambda: coincidences(HeraldedMemories(1.0, 0.1), GOOD_ARM), "must have no arms or window"),
+        (
+            lambda: coincidences(HeraldedMemories(1.0, 0.1), phase_error=0.1),
+            "errors of their own only",
+        ),
         (lambda: coincidences(ContinuousSource(1.0), GOOD_ARM), "must have two arms"),
         (lambda: coincidences(ContinuousSource(1.0), GOOD_ARM, GOOD_ARM), "must have a `window_s`"),
         (

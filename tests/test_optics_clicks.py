@@ -314,6 +314,25 @@ def test_every_slot_is_a_table_of_probabilities(mean, eta, noise, visibility):
         assert slot.sum() == pytest.approx(1, abs=1e-12)
 
 
+@pytest.mark.parametrize("slot", [poissonian_slot, thermal_slot])
+def test_certain_noise_and_no_light_are_no_special_cases(slot):
+    balanced = ((0.5, 0.0), (0.0, 0.5))
+    dark = slot(Hits(balanced, (0.5, 0.5), (0.5, 0.5), (0.0, 0.0), (0.0, 0.0)), 0.0)
+    assert dark[2, 2] == dark.sum() == 1
+    loud = slot(Hits(balanced, (0.5, 0.5), (0.5, 0.5), (1.0, 1.0), (1.0, 0.0)), 0.3)
+    assert loud[:2, :2].sum() == pytest.approx(1)
+    assert loud[0, 0] == pytest.approx(loud[1, 0])  # Alice's double clicks are coins
+    assert loud[0, 0] > loud[0, 1] > 0  # Bob's detector 0 always clicks, the other sometimes too
+
+
+def test_parting_of_pairs_leaves_singles_alone():
+    faint = (PAIRS, (1e-3, 1e-3), (1e-3, 1e-3), (0, 0), (0, 0))
+    whole = poissonian_slot(Hits(*faint), 1e-5)
+    parted = poissonian_slot(Hits(*faint, np.full((2, 2), 0.25)), 1e-5)
+    np.testing.assert_allclose(parted[:2, :2], whole[:2, :2] / 4, rtol=1e-3)
+    np.testing.assert_allclose(parted[:2].sum(), whole[:2].sum(), rtol=1e-12)
+
+
 def test_a_source_is_its_kind_of_slot():
     hits = Hits(PAIRS, *UNEVEN, *NOISE)
     poissonian = PulsedSource(1e6, 0.1, PairStatistics.POISSONIAN)

@@ -26,7 +26,8 @@ class Arm:
         setting_probabilities: How a passive receiver's beam splitter shares the light among its
             settings; uniform if not given.  An active receiver has none.
         visibility: What the link leaves of the polarisation's length on the Bloch sphere, 0 to 1.
-        dispersion_ps_per_nm: Chromatic dispersion of the link.
+        dispersion_ps_per_nm: Chromatic dispersion of the link; it matters for continuous sources
+            with a bandwidth.
 
     Raises:
         ValueError: A number is outside its range, or the probabilities do not fit the receiver.

@@ -112,8 +112,11 @@ def coincidences(
         (2.35402, 0.0180073)
     """
     if isinstance(source, HeraldedMemories):
-        if not (alice is None and bob is None and window_s is None and bit_error == 0):
-            raise ValueError("Heralded memories must have no arms, window or errors, but have.")
+        if (alice, bob, window_s, phase_error) != (None,) * 4 or bit_error != 0:
+            raise ValueError(
+                "Heralded memories must have no arms or window, and errors of their own only, but "
+                "were given some."
+            )
         heralds = source.pairs_per_second
         return Coincidences(heralds, 0.0, heralds, heralds, source.bit_error, source.phase_error)
     if alice is None or bob is None:
