@@ -3,7 +3,7 @@
 ``python benchmarks/experiments.py`` takes about five seconds.
 """
 
-from e91.experiments import compare, load, names
+from e91.experiments import names, run
 from e91.experiments.report import status, with_error
 
 
@@ -14,7 +14,7 @@ def lines() -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     for name in names():
-        for row in compare(load(name)):
+        for row in run(name).comparisons:
             outcome = row.outcome
             simulated = "-"
             if row.simulated is not None:

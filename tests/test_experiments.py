@@ -22,6 +22,7 @@ from e91.experiments import (
     parse,
     report,
 )
+from e91.experiments import run as simulate
 from e91.experiments.links import arm_loss_db, overpass
 from e91.experiments.rates import rates
 from e91.experiments.records import Comparison, Outcome
@@ -547,13 +548,21 @@ def test_documented_example_is_read():
 def test_figure_shows_every_outcome_that_was_not_fitted(compared):
     from e91.plots.experiments import deviations, deviations_figure
 
-    found = deviations(["yin-2017", "yin-2020"])
+    found = deviations(simulate(name) for name in ("yin-2017", "yin-2020"))
     rows = [row for name in ("yin-2017", "yin-2020") for row in compared[name]]
     assert len(found) == sum(not row.fitted for row in rows)
     axes = deviations_figure(found)
     assert [label.get_text() for label in axes.get_yticklabels()] == [row.label for row in found]
     with pytest.raises(ValueError, match="at least one outcome"):
         deviations_figure([])
+
+
+def test_report_shows_itself_and_draws_itself():
+    report = simulate("ursin-2007", seed=4)
+    assert report.seed == 4
+    assert report._repr_html_().count("ursin-2007: Ursin et al.")
+    assert len(report.plot().get_yticklabels()) == 2
+    assert json.loads(json.dumps(report.to_records()))[0]["quantity"] == "chsh"
 
 
 # --- links --------------------------------------------------------------------------------------

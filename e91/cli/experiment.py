@@ -48,8 +48,7 @@ def show(name: str, *, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def run_named(name: str, *, seed: int | None, as_json: bool) -> None:
     """Simulate NAME (or a .toml file) and print it beside what was published."""
-    from e91.experiments import as_records, as_text, compare, load
+    from e91.experiments import run
 
-    found = load(name)
-    rows = compare(found, seed=seed)
-    click.echo(json.dumps(as_records(rows)) if as_json else as_text(found, rows))
+    report = run(name, seed=seed)
+    click.echo(json.dumps(report.to_records()) if as_json else str(report))

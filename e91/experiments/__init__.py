@@ -5,19 +5,23 @@ was published, and for every number where it stands and whether it was read ther
 documented in ``docs/experiments.md``; a user's own file is read in the same way.
 
 Examples:
-    >>> from e91.experiments import compare, load
-    >>> [(row.outcome.quantity, row.fitted) for row in compare(load("ursin-2007"))]
-    [('chsh', False), ('qber', True), ('secret_bits', False)]
+    >>> from e91.experiments import run
+    >>> for row in run("yin-2017").comparisons:
+    ...     if row.outcome.quantity == "chsh":
+    ...         print(f"{row.simulated:.2f} beside {row.outcome.value} ± {row.outcome.error}")
+    2.37 beside 2.37 ± 0.09
 """
 
 from e91.experiments.reader import load, names, parse
 from e91.experiments.records import Comparison, Experiment, Outcome, Parameter
 from e91.experiments.report import as_data, as_records, as_text, described
+from e91.experiments.results import ExperimentReport, run
 from e91.experiments.simulate import compare
 
 __all__ = [
     "Comparison",
     "Experiment",
+    "ExperimentReport",
     "Outcome",
     "Parameter",
     "as_data",
@@ -28,4 +32,5 @@ __all__ = [
     "load",
     "names",
     "parse",
+    "run",
 ]

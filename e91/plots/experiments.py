@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 
-from e91.experiments import compare, load
+from e91.experiments import ExperimentReport
 from e91.experiments.report import status
 
 _COLOURS = {"reproduced": "#009E73", "agrees": "#0072B2", "differs": "#D55E00"}
@@ -34,25 +34,25 @@ class Deviation:
     status: str
 
 
-def deviations(names: Sequence[str]) -> tuple[Deviation, ...]:
-    """Return all outcomes of the named experiments to which nothing was fitted.
+def deviations(reports: Iterable[ExperimentReport]) -> tuple[Deviation, ...]:
+    """Return all outcomes to which nothing was fitted.
 
     Args:
-        names: Names or files, as `e91.experiments.load` takes them.
+        reports: From `e91.experiments.run`.
 
     Returns:
-        In the order of ``names``.  What could not be simulated is left out.
+        In the order of ``reports``.  What could not be simulated is left out.
     """
     return tuple(
         Deviation(
-            label=f"{name}  {row.outcome.quantity.replace('_', ' ')}",
+            label=f"{report.experiment.name}  {row.outcome.quantity.replace('_', ' ')}",
             sigmas=row.published_sigmas,
             error=row.simulated_error / row.outcome.error,
             printed=row.outcome.printed,
             status=status(row),
         )
-        for name in names
-        for row in compare(load(name))
+        for report in reports
+        for row in report.comparisons
         if row.published_sigmas is not None and not row.fitted
     )
 

@@ -1,0 +1,75 @@
+"""One simulated experiment, as a value that shows itself."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from e91.experiments.reader import load
+from e91.experiments.records import Comparison, Experiment
+from e91.experiments.report import as_records, as_text
+from e91.experiments.simulate import compare
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class ExperimentReport:
+    """A published experiment and its simulation.
+
+    Printing it gives the table; in Jupyter it shows itself.
+
+    Attributes:
+        experiment: What was published, and what the simulation started from.
+        comparisons: Every outcome, simulated beside published.
+        seed: Of the repetition that was drawn, or None for expectations.
+    """
+
+    experiment: Experiment
+    comparisons: tuple[Comparison, ...]
+    seed: int | None
+
+    def __str__(self) -> str:
+        return as_text(self.experiment, self.comparisons)
+
+    def _repr_html_(self) -> str:
+        return f"<pre style='line-height:1.3'>{html.escape(str(self))}</pre>"
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return the comparisons as plain dictionaries; see `e91.experiments.as_records`."""
+        return as_records(self.comparisons)
+
+    def plot(self) -> Axes:
+        """Draw the deviations of all outcomes to which nothing was fitted.
+
+        Returns:
+            The Matplotlib axes.  Needs ``pip install 'e91[plot]'``.
+
+        Raises:
+            ValueError: Every outcome was fitted or could not be simulated.
+        """
+        from e91.plots.experiments import deviations, deviations_figure
+
+        return deviations_figure(deviations([self]))
+
+
+def run(name: str, *, seed: int | None = None) -> ExperimentReport:
+    """Simulate a published experiment.
+
+    Args:
+        name: A name of `e91.experiments.names`, or the path of a ``.toml`` file.
+        seed: None gives expectations; a number draws one repetition with its own counts.
+
+    Raises:
+        ValueError: There is no such experiment, the file is not in the documented format, or
+            ``seed`` is negative.
+
+    Examples:
+        >>> report = run("ursin-2007")
+        >>> [(row.outcome.quantity, row.fitted) for row in report.comparisons]
+        [('chsh', False), ('qber', True), ('secret_bits', False)]
+    """
+    experiment = load(name)
+    return ExperimentReport(experiment, compare(experiment, seed=seed), seed)
