@@ -3,18 +3,20 @@
 ``python benchmarks/experiments.py`` takes about five seconds.
 """
 
-from e91.experiments import names, run
+from collections.abc import Iterable
+
+from e91.experiments import ExperimentReport, names, run
 from e91.experiments.report import status, with_error
 
 
-def lines() -> list[str]:
+def lines(reports: Iterable[ExperimentReport]) -> list[str]:
     """Return the table in Markdown."""
     table = [
         "| experiment | outcome | simulated | published | σ | published σ | |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name in names():
-        for row in run(name).comparisons:
+    for report in reports:
+        for row in report.comparisons:
             outcome = row.outcome
             simulated = "-"
             if row.simulated is not None:
@@ -23,7 +25,7 @@ def lines() -> list[str]:
             theorem = f" ({outcome.theorem.value})" if outcome.theorem else ""
             published = with_error(outcome.value, outcome.error)
             cells = (
-                name,
+                report.experiment.name,
                 quantity + theorem,
                 simulated,
                 published if outcome.printed else f"*{published}*",
@@ -46,4 +48,4 @@ def _sigmas(value: float | None) -> str:
 
 
 if __name__ == "__main__":
-    print("\n".join(lines()))
+    print("\n".join(lines(map(run, names()))))
