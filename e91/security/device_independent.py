@@ -14,8 +14,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy.optimize import minimize_scalar
-
 from e91.security.entropy import binary_entropy, capped
 
 TSIRELSON = 2 * math.sqrt(2)
@@ -176,6 +174,8 @@ def noisy_preprocessing_rate(
     grid = [-math.log(1e3) * step / 60 for step in range(61)]
     best = max(range(61), key=lambda step: rate(grid[step]))
     around = (grid[min(best + 1, 60)], grid[max(best - 1, 0)])
+    from scipy.optimize import minimize_scalar  # late: trusted analysers do without
+
     found = minimize_scalar(lambda x: -rate(x), bounds=around, method="bounded")
     log_bias = max((float(found.x), grid[best]), key=rate)
     # Entropies carry rounding errors of a few 1e-16; a rate that small is no rate.

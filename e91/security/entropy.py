@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from scipy.optimize import brentq
-
 
 def binary_entropy(probability: float) -> float:
     """Return the entropy h of a biased coin, in bits.
@@ -81,4 +79,6 @@ def inverse_binary_entropy(entropy: float) -> float:
         raise ValueError(f"`entropy` must lie in [0, 1], but is {entropy}.")
     if entropy in (0, 1):
         return entropy / 2
+    from scipy.optimize import brentq  # late: its import takes longer than most sessions' verdicts
+
     return float(brentq(lambda p: binary_entropy(p) - entropy, 0.0, 0.5, xtol=1e-300, rtol=1e-15))
