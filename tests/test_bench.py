@@ -317,7 +317,7 @@ def test_best_settings_make_more_key_than_uniform_ones():
 
 
 def test_best_settings_give_every_thread_as_many_sessions():
-    plan = best_settings(5 * 2**26, threads=2)
+    plan = best_settings(200_000_000, threads=2)
     assert plan.blocks == 6
     assert plan.policy.portions == 32
 

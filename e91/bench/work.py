@@ -26,8 +26,8 @@ from e91.streaming import stream
 
 ERROR_RATE = 0.02  # of every key here: a Werner visibility of 0.96
 VISIBILITY = 1 - 2 * ERROR_RATE
-LONGEST_SESSION = 2**26  # rounds, with the best settings
-PORTION_ROUNDS = 2**20  # of a portion, at least: hashing it costs a third of what all else does
+LONGEST_SESSION = 47_000_000  # rounds, with the best settings
+PORTION_ROUNDS = 600_000  # of a portion, at least: some half a million bits are cheap to hash
 FRACTION = 0.1  # of the key rounds, revealed
 SEED = 20261123
 LINK = Link(2 * 2**0.5 * VISIBILITY, ERROR_RATE, efficiency=1.04)

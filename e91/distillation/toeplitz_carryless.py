@@ -18,12 +18,13 @@ from e91.model.bits import Bits
 
 _Words = NDArray[np.uint64]
 
-# Words of the smallest block: what `toeplitz_kernels` gathers at once on any processor.
-_STEP = 16
+# Words of the smallest block, of the largest, and by how many they differ: what `toeplitz_kernels`
+# gathers at once on any processor.
+_LEAST, _MOST, _STEP = 16, 56, 8
 # Cost of a word of a halved block in word products, and of an output word beside its products:
-# fitted to blocks of 16 to 4096 words on an AMD EPYC of 2024 with vectors of 8 words.
-_HALVING = 12
-_GATHERING = 2
+# fitted to blocks of 16 to 6144 words on an AMD EPYC of 2024 with vectors of 8 words.
+_HALVING = 2.5
+_GATHERING = 3
 
 
 class Plan(NamedTuple):
@@ -58,7 +59,7 @@ def plan(count: int, length: int) -> Plan:
     """
     key_words, out_words = -(-count // 64), -(-length // 64)
     plans: list[Plan] = []
-    for base in range(_STEP, 4 * _STEP, _STEP):
+    for base in range(_LEAST, _MOST + 1, _STEP):
         size = base
         while not plans or size < 2 * key_words:
             plans.append(Plan(base, size, -(-key_words // size), -(-out_words // size)))
