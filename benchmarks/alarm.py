@@ -82,20 +82,23 @@ def print_delays(delays: Delays, *, streams: int, rng: np.random.Generator) -> N
 
 
 def print_late_delays(*, streams: int, rng: np.random.Generator) -> None:
-    """Print delays of attacks that begin after a long honest life."""
-    print("\n| honest rounds before | intercepted | median / optimum | 99 % / optimum |")
-    print("|---" * 4 + "|")
+    """Print delays of attacks that begin after a long honest life, open or half of a plan."""
+    print("\n| honest rounds before | life | intercepted | median / optimum | 99 % / optimum |")
+    print("|---" * 5 + "|")
     for name, honest in LONG.items():
         begin = sum(size for size, _ in honest)
-        for fraction in (1.0, 0.2):
-            link = intercepted(LINK, fraction)
-            optimum = BETS.threshold / relative_entropy(link, LINK)
-            blocks = [*honest, *repeat((max(1, int(optimum / 30)), link), 1_500)]
-            rang = watch_streams(BETS, blocks, streams=streams, rng=rng).alarm_rounds
-            delays = np.where(rang == NEVER, np.inf, rang - float(begin))
-            late = delays[delays > 0]
-            median, slow = (np.quantile(late, q, method="inverted_cdf") for q in (0.5, 0.99))
-            print(f"| {name} | {fraction:.0%} | {median / optimum:.2f} | {slow / optimum:.2f} |")
+        for life, planned in (("open", 0), ("planned, twice as long", 2 * begin)):
+            bets = place_bets(LINK, false_alarm=1e-3, planned_rounds=planned)
+            for fraction in (1.0, 0.2):
+                link = intercepted(LINK, fraction)
+                optimum = bets.threshold / relative_entropy(link, LINK)
+                blocks = [*honest, *repeat((max(1, int(optimum / 30)), link), 1_500)]
+                rang = watch_streams(bets, blocks, streams=streams, rng=rng).alarm_rounds
+                delays = np.where(rang == NEVER, np.inf, rang - float(begin))
+                late = delays[delays > 0]
+                median, slow = (np.quantile(late, q, method="inverted_cdf") for q in (0.5, 0.99))
+                print(f"| {name} | {life} | {fraction:.0%} | {median / optimum:.2f} "
+                      f"| {slow / optimum:.2f} |")  # fmt: skip
 
 
 def ramp(rounds: int, to: float) -> list[tuple[int, Link]]:

@@ -47,12 +47,14 @@ class Promise:
                     f"`{name}` of a promise must lie in (0, 1), but is {getattr(self, name):g}."
                 )
 
-    def watched(self, *, settings: Settings, policy: Policy) -> Watched:
+    def watched(self, *, settings: Settings, policy: Policy, planned_pairs: int = 0) -> Watched:
         """Return the watch over a link before its first round.
 
         Args:
             settings: With which pairs are measured; their probabilities are part of the promise.
             policy: Says how many key rounds are revealed.
+            planned_pairs: How many pairs the link is to send, 0 if that is open; a plan makes late
+                changes ring sooner, and need not be kept.
 
         Raises:
             ValueError: The settings have no Bell test or no key.
@@ -63,7 +65,12 @@ class Promise:
         link = werner_link(
             settings, visibility=self.visibility, revealed_fraction=policy.revealed_fraction
         )
-        return Watched(self, start(place_bets(link, false_alarm=self.false_alarm)))
+        tallied = settings.chsh_probability
+        tallied += settings.key_probability * policy.revealed_fraction
+        bets = place_bets(
+            link, false_alarm=self.false_alarm, planned_rounds=round(planned_pairs * tallied)
+        )
+        return Watched(self, start(bets))
 
 
 @dataclass(frozen=True)

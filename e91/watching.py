@@ -87,7 +87,10 @@ def run_watched(
     """
     ear = Ear(transmission)
     report = run(device, transmission=ear, **arguments)
-    watch = promise.watched(settings=report.settings, policy=report.policy)
+    # How many rounds a session has is decided before the first: a plan, not an outcome.
+    watch = promise.watched(
+        settings=report.settings, policy=report.policy, planned_pairs=report.rounds
+    )
     try:
         course = tallies(ear.heard, settings=report.settings)
     except (AuthenticationFailed, KeyError):
@@ -163,7 +166,9 @@ def stretch_ends(rounds: int) -> NDArray[np.int64]:
     return np.array(ends[1:], np.int64)
 
 
-def watch_blocks(reports: Iterable[SessionReport], promise: Promise) -> Iterator[SessionReport]:
+def watch_blocks(
+    reports: Iterable[SessionReport], promise: Promise, *, planned_pairs: int = 0
+) -> Iterator[SessionReport]:
     """Watch a link over its sessions, or over the blocks of a run; yield each report with it.
 
     The watch is carried from report to report, so the false-alarm probability is that of the
@@ -172,6 +177,7 @@ def watch_blocks(reports: Iterable[SessionReport], promise: Promise) -> Iterator
     Args:
         reports: In the order of time, all with the same settings and revealed fraction.
         promise: What the link promises.
+        planned_pairs: How many pairs all blocks together are to send, 0 if that is open.
 
     Raises:
         ValueError: A report has other settings, or the settings have no Bell test or no key.
@@ -189,7 +195,12 @@ def watch_blocks(reports: Iterable[SessionReport], promise: Promise) -> Iterator
     for report in reports:
         declared = report.settings, report.policy.revealed_fraction
         if watch is None:
-            watch, known = promise.watched(settings=report.settings, policy=report.policy), declared
+            known, watch = (
+                declared,
+                promise.watched(
+                    settings=report.settings, policy=report.policy, planned_pairs=planned_pairs
+                ),
+            )
         if declared != known:
             raise ValueError(
                 "A watched link must keep its settings and revealed fraction, but changed them."

@@ -141,10 +141,12 @@ def test_nothing_is_bet_on_a_link_that_is_better_than_declared():
 # --- the whole game is fair, exactly ----------------------------------------------------------
 
 
+@pytest.mark.parametrize("planned", [0, 12])
 @pytest.mark.parametrize("declared", [LINK, UNEQUAL])
 @pytest.mark.parametrize("history", [[], [3, 3, 8, 5, 0, 9, 9, 1], [9] * 6, [0, 1, 2, 3, 8] * 8])
-def test_wealth_is_a_supermartingale_from_any_history(declared, history):
-    watch = update_all(start(place_bets(declared, period=3)), map(one, history))
+def test_wealth_is_a_supermartingale_from_any_history(declared, history, planned):
+    bets = place_bets(declared, period=3, planned_rounds=planned)
+    watch = update_all(start(bets), map(one, history))
     after = np.array([wealth(update(watch, one(outcome))) for outcome in range(10)])
     for correlators, qber in extreme_links(declared):
         mean = after @ chances(correlators, qber, declared.test_shares)
@@ -154,19 +156,36 @@ def test_wealth_is_a_supermartingale_from_any_history(declared, history):
     assert after @ intercepted(declared, 0.5).probabilities > wealth(watch)
 
 
-def test_stake_is_one_and_is_never_lost_or_made_by_moving_it():
-    assert wealth(start(BETS)) == pytest.approx(1, abs=1e-12)
-    before = start(BETS).log_wealth
+@pytest.mark.parametrize("planned", [0, 1, 3_000, 10**7])
+def test_stake_is_one_and_is_never_lost_or_made_by_moving_it(planned):
+    bets = place_bets(LINK, planned_rounds=planned)
+    assert wealth(start(bets)) == pytest.approx(1, abs=1e-12)
+    before = start(bets).log_wealth
     for after in (31, 32, 3_200, 10**9):
-        moved = alarm.moved(before, before=0, after=after, bets=BETS)
-        assert alarm.log_total(moved, rounds=after, bets=BETS) == pytest.approx(0, abs=1e-12)
+        moved = alarm.moved(before, before=0, after=after, bets=bets)
+        assert alarm.log_total(moved, rounds=after, bets=bets) == pytest.approx(0, abs=1e-12)
 
 
-@given(st.integers(0, 10**12), st.integers(1, 10**9))
-def test_new_stakes_are_the_difference_of_what_is_left(first, more):
-    placed = newly_placed(first, first + more)
-    assert 0 < placed <= stake_left(first)
-    assert placed == pytest.approx(stake_left(first) - stake_left(first + more), abs=1e-15)
+@given(st.integers(0, 10**12), st.integers(1, 10**9), st.sampled_from([0, 1, 1_000, 10**11]))
+def test_new_stakes_are_the_difference_of_what_is_left(first, more, planned):
+    placed = newly_placed(first, first + more, planned=planned)
+    left = stake_left(first, planned=planned)
+    assert 0 < placed <= left
+    assert placed == pytest.approx(left - stake_left(first + more, planned=planned), abs=1e-15)
+
+
+@pytest.mark.parametrize("planned", [300, 3_000, 30_000, 3_000_000])
+def test_plan_makes_late_changes_cheaper_and_early_ones_hardly_dearer(planned):
+    """In nats of evidence that a bet on a change in one period must make up for."""
+
+    def cost(period, plan):
+        return -math.log(newly_placed(period, period + 1, planned=plan))
+
+    late = planned * 9 // 10
+    assert cost(late, planned) < math.log(planned / (0.3 * 0.8)) + 1e-9
+    assert cost(late, 0) - cost(late, planned) > {300: 1.0}.get(planned, 1.7)
+    assert cost(1, planned) - cost(1, 0) < math.log(5)
+    assert stake_left(0, planned=planned) == stake_left(0)
 
 
 def wealth_from_the_definition(bets, outcomes) -> float:
@@ -186,18 +205,21 @@ def wealth_from_the_definition(bets, outcomes) -> float:
         likely = [(chance, to) for chance, to in climbs if chance > 1e-30]
         return gain * sum(chance * worth(family, to, rounds[1:]) for chance, to in likely)
 
-    total = stake_left(len(outcomes))
+    held = [1.0, *(stake_left(t, planned=bets.planned) for t in range(len(outcomes) + 1))]
+    total = held[-1]
     for begin in range(len(outcomes) + 1):
-        stake = stake_left(begin - 1) - stake_left(begin) if begin else 1 - stake_left(0)
+        stake = held[begin] - held[begin + 1]
         for family, level in np.argwhere(np.isfinite(bets.log_shares)):
             share = math.exp(bets.log_shares[family, level])
             total += stake * share * worth(family, level, outcomes[begin:])
     return total
 
 
-@pytest.mark.parametrize("outcomes", [[0], [9, 4, 8], [1, 9, 6, 3], [9, 9, 9, 9]])
-def test_recursion_is_the_sum_over_all_starts_strengths_and_climbs(outcomes):
-    bets = place_bets(UNEQUAL, period=1)
+@pytest.mark.parametrize(
+    ("outcomes", "planned"), [([0], 0), ([1, 9, 6, 3], 0), ([9, 9, 9], 0), ([9, 4, 8], 2)]
+)
+def test_recursion_is_the_sum_over_all_starts_strengths_and_climbs(outcomes, planned):
+    bets = place_bets(UNEQUAL, period=1, planned_rounds=planned)
     climbing = dataclasses.replace(bets, climbs=bets.climbs * 1e4)  # else too rare to be seen
     for played in (bets, climbing):
         watch = update_all(start(played), map(one, outcomes))
@@ -307,8 +329,8 @@ def most_alarms(streams: int, alpha: float) -> int:
     return int(binom.isf(FALSE_ALARM, streams, alpha))
 
 
-def false_alarms(declared, blocks, *, streams, alpha, seed):
-    bets = place_bets(declared, false_alarm=alpha)
+def false_alarms(declared, blocks, *, streams, alpha, seed, planned=0):
+    bets = place_bets(declared, false_alarm=alpha, planned_rounds=planned)
     found = watch_streams(bets, blocks, streams=streams, rng=np.random.default_rng(seed))
     return int(np.sum(found.alarm_rounds != NEVER))
 
@@ -329,13 +351,15 @@ UNEVEN = (
 )
 
 
+@pytest.mark.parametrize("planned", [0, 100_000])
 @pytest.mark.parametrize("links", [(LINK,), UNEVEN])
-def test_false_alarms_are_no_more_frequent_than_stated(links):
-    """1,000 links watched for 156,300 rounds, S and QBER just as promised."""
+def test_false_alarms_are_no_more_frequent_than_stated(links, planned):
+    """1,000 links watched for 156,300 rounds, S and QBER just as promised; a plan may be missed."""
     streams, alpha = 1_000, 0.05
-    assert false_alarms(LINK, honest_blocks(*links), streams=streams, alpha=alpha, seed=3) <= (
-        most_alarms(streams, alpha)
+    rang = false_alarms(
+        LINK, honest_blocks(*links), streams=streams, alpha=alpha, seed=3, planned=planned
     )
+    assert rang <= most_alarms(streams, alpha)
     # An alarm at three times the stated rate would not pass.
     assert binom.cdf(most_alarms(streams, alpha), streams, 3 * alpha) < 1e-3
 
@@ -563,6 +587,8 @@ def test_impossible_bets_are_refused():
             place_bets(LINK, false_alarm=false_alarm)
     with pytest.raises(ValueError, match="`period`"):
         place_bets(LINK, period=0)
+    with pytest.raises(ValueError, match="`planned_rounds` must be at least 0, but is -1"):
+        place_bets(LINK, planned_rounds=-1)
     with pytest.raises(ValueError, match="`declared`"):
         place_bets(dataclasses.replace(LINK, qber=0.5))
     with pytest.raises(ValueError, match="`declared`"):

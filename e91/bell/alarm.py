@@ -177,7 +177,7 @@ def moved(log_wealth: Floats, *, before: int, after: int, bets: Bets) -> Floats:
     top = np.max(log_wealth, axis=(-2, -1), keepdims=True)
     flows = _climbing(bets, last - first)
     climbed = np.einsum("...fs,fst->...ft", np.exp(log_wealth - top), flows)
-    placed = math.log(newly_placed(first, last))
+    placed = math.log(newly_placed(first, last, planned=bets.planned))
     with np.errstate(divide="ignore"):
         together: Floats = np.logaddexp(np.log(climbed) + top, bets.log_shares + placed)
     return together
@@ -193,7 +193,8 @@ def log_total(log_wealth: Floats, *, rounds: int, bets: Bets) -> Floats:
     """
     top = np.max(log_wealth, axis=(-2, -1))
     bet = top + np.log(np.exp(log_wealth - top[..., None, None]).sum(axis=(-2, -1)))
-    held: Floats = np.logaddexp(bet, math.log(stake_left(rounds // bets.period)))
+    left = stake_left(rounds // bets.period, planned=bets.planned)
+    held: Floats = np.logaddexp(bet, math.log(left))
     return held
 
 
@@ -224,7 +225,7 @@ def _moved_onsets(watch: Watch, log_wealth: Floats, after: int) -> Floats:
     top = log_wealth.max()
     old = np.exp(log_wealth - top)[:, None, :]
     flows = _climbing(bets, last - first)
-    placed = newly_placed(first, last)
+    placed = newly_placed(first, last, planned=bets.planned)
     new = np.exp(np.minimum(bets.log_shares + math.log(placed) - top, 700.0))
     climbed = (old @ flows)[:, 0]
     weighted = ((old * watch.onsets[:, None, :]) @ flows)[:, 0]

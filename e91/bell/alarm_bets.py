@@ -32,6 +32,7 @@ _CLIMBS = (3e-5, 3e-6, 3e-7, 3e-8)  # steps of growing noise per tallied round
 _FULL = 0.2  # of a sudden family's stake is on the strongest alternative, which has one neighbour
 _FAVOUR = 0.25  # the rest in proportion to this power of the strength
 _AT_ONCE = 0.7  # of the stake is bet before the first round, the rest on later changes
+_BY_PLAN = 0.8  # of the rest is bet evenly over the planned life, if one is declared
 _DECAY = 0.2  # the stake that is left after e periods falls as e ** -0.2
 
 
@@ -93,6 +94,7 @@ class Bets:
         climbs: Steps to the next strength per period; float64, shape (f,).
         chsh: S of each alternative; float64, shape (f, s).
         qber: QBER of each alternative; float64, shape (f, s).
+        planned: Periods of the planned life; 0 for none.
     """
 
     declared: Link
@@ -104,6 +106,7 @@ class Bets:
     climbs: Floats
     chsh: Floats
     qber: Floats
+    planned: int = 0
 
     def __repr__(self) -> str:
         return f"Bets({self.log_shares.size} alternatives, false alarm {self.false_alarm:g})"
@@ -114,7 +117,9 @@ class Bets:
         return -math.log(self.false_alarm)
 
 
-def place_bets(declared: Link, *, false_alarm: float = 1e-3, period: int = 32) -> Bets:
+def place_bets(
+    declared: Link, *, false_alarm: float = 1e-3, period: int = 32, planned_rounds: int = 0
+) -> Bets:
     """Return the bets of an alarm against a declared link.
 
     Args:
@@ -123,10 +128,13 @@ def place_bets(declared: Link, *, false_alarm: float = 1e-3, period: int = 32) -
         false_alarm: Probability alpha of ever ringing while the promise is kept, in (0, 1).
         period: Tallied rounds between two placements of new stakes, at least 1.  Blocks that end
             within one period may be merged without changing anything.
+        planned_rounds: Tallied rounds that the link is planned to live, 0 if that is open.  With a
+            plan the later bets are spread evenly over it, and a change late in the plan rings
+            sooner.  It may live longer: a fifth of them is held back for that.
 
     Raises:
-        ValueError: ``false_alarm`` or ``period`` leaves its range, or the declared S or QBER
-            leaves no room for worse.
+        ValueError: ``false_alarm``, ``period`` or ``planned_rounds`` leaves its range, or the
+            declared S or QBER leaves no room for worse.
 
     Examples:
         >>> place_bets(Link((0.7,) * 4, 0.01, (0.2,) * 4))
@@ -136,6 +144,8 @@ def place_bets(declared: Link, *, false_alarm: float = 1e-3, period: int = 32) -
         raise ValueError(f"`false_alarm` must lie in (0, 1), but is {false_alarm}.")
     if period < 1:
         raise ValueError(f"`period` must be at least 1, but is {period}.")
+    if planned_rounds < 0:
+        raise ValueError(f"`planned_rounds` must be at least 0, but is {planned_rounds}.")
     if not (declared.chsh > 0 and declared.qber < 0.5):
         raise ValueError("`declared` must have S > 0 and a QBER below 1/2, but has not.")
     links = [[family.turn(declared, strength) for strength in STRENGTHS] for family in _FAMILIES]
@@ -150,6 +160,7 @@ def place_bets(declared: Link, *, false_alarm: float = 1e-3, period: int = 32) -
         climbs=_frozen(np.array([family.climb * period for family in _FAMILIES])),
         chsh=_frozen(np.array([[link.chsh for link in row] for row in links])),
         qber=_frozen(np.array([[link.qber for link in row] for row in links])),
+        planned=-(-planned_rounds // period),
     )
 
 
@@ -222,26 +233,41 @@ def _projection(actual: Floats, *, shares: Floats, chsh: float) -> Floats:
     return nearest(found)
 
 
-def stake_left(periods: int) -> float:
+def stake_left(periods: int, *, planned: int = 0) -> float:
     """Return the share of the stake that is not bet before this many periods have passed.
 
     Most is bet before the first round.  What is left falls as a power, so slowly that a change
     after ten million periods still finds 1 % of it.  A change after t periods costs
-    ``log(17 t**1.2)`` nats of evidence, less what starts near it contribute.
+    ``log(17 t**1.2)`` nats of evidence, less what starts near it contribute.  Of a planned life
+    four fifths of it fall evenly, and a change within T planned periods costs ``log(4.2 T)``.
+
+    Args:
+        periods: How many have passed.
+        planned: Periods of the planned life; 0 for none.
 
     Examples:
         >>> round(stake_left(0), 3), round(stake_left(31), 3), round(stake_left(10**7), 3)
         (0.3, 0.15, 0.012)
+        >>> round(stake_left(0, planned=100), 3), round(stake_left(50, planned=100), 3)
+        (0.3, 0.147)
     """
-    return (1 - _AT_ONCE) * math.pow(1.0 + periods, -_DECAY)
+    power = math.pow(1.0 + periods, -_DECAY)
+    if not planned:
+        return (1 - _AT_ONCE) * power
+    even = max(0.0, 1 - periods / planned)
+    return (1 - _AT_ONCE) * ((1 - _BY_PLAN) * power + _BY_PLAN * even)
 
 
-def newly_placed(first: int, last: int) -> float:
-    """Return ``stake_left(first) - stake_left(last)``, without cancellation.
+def newly_placed(first: int, last: int, *, planned: int = 0) -> float:
+    """Return what `stake_left` loses from one period to another, without cancellation.
 
     Examples:
         >>> round(newly_placed(0, 31), 3)
         0.15
     """
     ratio = math.log1p((last - first) / (1.0 + first))
-    return -stake_left(first) * math.expm1(-_DECAY * ratio)
+    power = -math.pow(1.0 + first, -_DECAY) * math.expm1(-_DECAY * ratio)
+    if not planned:
+        return (1 - _AT_ONCE) * power
+    even = (min(last, planned) - min(first, planned)) / planned
+    return (1 - _AT_ONCE) * ((1 - _BY_PLAN) * power + _BY_PLAN * even)

@@ -112,8 +112,7 @@ def run_named(
     }
     if device == "aer" and not attack_named(name).has_photons:
         raise ValueError(
-            f"`--device aer` must come with an attack on photons, but `{name}` sends none; leave "
-            "it out."
+            f"`--device aer` must come with an attack on photons, but `{name}` sends none."
         )
     staged = staged_attack(name, strength, seed=seed, **scene, **options)
     watched = with_progress(staged.device, rounds)

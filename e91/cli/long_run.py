@@ -54,7 +54,7 @@ def run_blocks(
     if promise is not None:
         from e91.watching import watch_blocks
 
-        reports = watch_blocks(reports, promise)
+        reports = watch_blocks(reports, promise, planned_pairs=rounds)
     for folder in (out, keep):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=False)
