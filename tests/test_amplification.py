@@ -15,6 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from statistical import assert_binomial
 
 import e91
+from e91.distillation import amplification
 from e91.distillation import toeplitz_carryless as carryless
 from e91.distillation import toeplitz_fourier as fourier
 from e91.distillation.amplification import (
@@ -351,3 +352,16 @@ def test_packed_bits_of_wrong_length_are_refused(key_size, seed_size, name):
 def test_nothing_packed_hashes_to_nothing():
     nothing = np.zeros(0, np.uint8)
     assert toeplitz_hash_packed(nothing, 0, length=0, seed=nothing).shape == (0,)
+
+
+def test_loaded_kernels_hash_short_keys_and_give_the_same_bits():
+    rng = np.random.default_rng(3)
+    key, seed = (rng.integers(0, 256, size, np.uint8) for size in (1000, 1250))
+    amplification._route.cache_clear()
+    assert amplification._route_for(10_000) is amplification._by_fourier
+    by_fourier = amplification.toeplitz_hash_packed(key, 8000, length=2001, seed=seed)
+    amplification.load_kernels()
+    assert amplification._route_for(10_000) is amplification._route()
+    assert np.array_equal(
+        amplification.toeplitz_hash_packed(key, 8000, length=2001, seed=seed), by_fourier
+    )

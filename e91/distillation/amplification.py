@@ -188,8 +188,7 @@ def toeplitz_hash_packed(key: Bits, count: int, *, length: int, seed: Bits) -> B
     _check_packed("seed", seed, max(count + length - 1, 0))
     if length == 0 or count == 0:
         return np.zeros(-(-length // 8), np.uint8)
-    route = _by_fourier if count + length < _WORTH_LOADING else _route()
-    hashed = route(key, count, length=length, seed=seed)
+    hashed = _route_for(count + length)(key, count, length=length, seed=seed)
     hashed[-1] &= 0xFF << -length % 8 & 0xFF
     return hashed
 
@@ -202,6 +201,23 @@ def _check_packed(name: str, packed: Bits, bits: int) -> None:
 def _check_length(length: int) -> None:
     if length < 0:
         raise ValueError(f"`length` must not be negative, but is {length}.")
+
+
+def load_kernels() -> None:
+    """Load the compiled route, so that from now on short keys take it as well.
+
+    It gives the same bits, sooner; loading takes longer than hashing one short key.
+
+    Examples:
+        >>> load_kernels()
+    """
+    _route()
+
+
+def _route_for(bits: int) -> Callable[..., Bits]:
+    """Return the route that hashes ``bits`` of key and output together soonest."""
+    loaded = _route.cache_info().currsize > 0
+    return _route() if loaded or bits >= _WORTH_LOADING else _by_fourier
 
 
 @cache
