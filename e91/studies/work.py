@@ -104,17 +104,19 @@ def check_versions(needed: tuple[tuple[str, str], ...]) -> None:
 
 @cache
 def compile_kernels() -> None:
-    """Compile error correction's kernels, which a single short key is not worth.
+    """Compile the kernels of error correction and hashing, which a single short key is not worth.
 
-    NumPy gives the same bits, ten times more slowly.  Compiling takes some seconds once a machine;
-    the result is kept on disk.
+    NumPy gives the same bits, three to ten times more slowly.  Compiling takes some seconds once a
+    machine; the result is kept on disk.
     """
     import numpy as np
 
+    from e91.distillation.amplification import load_kernels
     from e91.distillation.cascade import SEED_BYTES, reconcile_packed
     from e91.distillation.cascade_route import fastest_route
     from e91.model.messages import Channel
 
+    load_kernels()
     key = np.zeros(16, np.uint64)
     noisy = key.copy()
     noisy[3] = 1
