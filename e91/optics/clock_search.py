@@ -1,0 +1,260 @@
+"""Find how far, and how much too fast, Bob's clock runs ahead of Alice's.
+
+As Ho, Lamas-Linares and Kurtsiefer, New J. Phys. 11, 045011 (2009), who find it from the photon
+pairs alone: first a cross-correlation of coarse bins by Fourier transform, then ever finer bins.
+Here every stage also tries frequencies, and a peak counts only if a Poisson background would
+make it with a probability below `FALSE_PEAK`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Seconds = NDArray[np.float64]
+
+FALSE_PEAK = 1e-9
+"""Probability, over all places and frequencies searched, of a peak where there is none."""
+
+_MAXIMUM_BINS = 2**21
+_MAXIMUM_PAIRS = 2**24
+_MAXIMUM_FREQUENCIES = 1025
+_DIRECT_WORK = 2**29
+
+
+@dataclass(frozen=True)
+class ClockLine:
+    """Bob's lead over Alice, as a line.
+
+    Attributes:
+        time_s: Bob's time, at which the lead is stated.
+        lead_s: His reading less hers, at the same instant.
+        slope: How the lead grows with his time, dimensionless.
+        uncertainty_s: Half the width of the bins in which it was found.
+        pairs: How many pairs of tags lie within a window of the line.
+    """
+
+    time_s: float
+    lead_s: float
+    slope: float
+    uncertainty_s: float
+    pairs: int = 0
+
+
+@dataclass(frozen=True)
+class SearchRange:
+    """Where to look.
+
+    Attributes:
+        lowest_s: Smallest lead.
+        highest_s: Largest lead.
+        maximum_slope: Largest slope, either way.
+    """
+
+    lowest_s: float
+    highest_s: float
+    maximum_slope: float
+
+    @property
+    def width_s(self) -> float:
+        """From the smallest lead to the largest."""
+        return self.highest_s - self.lowest_s
+
+
+def differences(
+    alice: Seconds, bob: Seconds, *, lowest_s: float, highest_s: float
+) -> tuple[NDArray[np.int64], Seconds]:
+    """Return Bob's place, and his time less Alice's, of all pairs within limits.
+
+    Examples:
+        >>> differences(np.array([1.0]), np.array([1.5, 9.0]), lowest_s=0.0, highest_s=1.0)
+        (array([0]), array([0.5]))
+    """
+    low = np.searchsorted(bob, alice + lowest_s, side="left")
+    count = np.searchsorted(bob, alice + highest_s, side="right") - low
+    total = int(count.sum())
+    if total > _MAXIMUM_PAIRS:
+        raise ValueError(
+            f"A search must meet at most {_MAXIMUM_PAIRS:,} pairs of tags at once, but meets "
+            f"{total:,}: the window is too wide for these rates."
+        )
+    ends = np.cumsum(count)
+    place = np.repeat(low - (ends - count), count) + np.arange(total)
+    return place, bob[place] - np.repeat(alice, count)
+
+
+def false_peak_probability(peak: float, *, mean: float, places: float) -> float:
+    """Return a bound on the probability that a background makes such a peak.
+
+    Chernoff's bound for a Poisson count, times the number of places.
+
+    Examples:
+        >>> false_peak_probability(50, mean=10.0, places=1e6) < 1e-11
+        True
+    """
+    if peak <= mean:
+        return 1.0
+    exponent = peak * math.log(peak / mean) - peak + mean if mean > 0 else math.inf
+    return min(1.0, places * math.exp(-min(exponent, 700.0)))
+
+
+def search_line(
+    alice: Seconds, bob: Seconds, *, span: SearchRange, window_s: float
+) -> ClockLine | None:
+    """Return the line of leads with most pairs of tags, or None if none stands out.
+
+    Args:
+        alice: Alice's times, ascending, seconds from her first tag; a stretch of her tags.
+        bob: Bob's, from his first tag; all that may be partners of hers.
+        span: Where to look.
+        window_s: Width of the coincidence window: finer bins are not needed.
+    """
+    if len(alice) < 2 or not len(bob):
+        return None
+    duration = float(alice[-1] - alice[0])
+    middle = float(alice[0] + alice[-1]) / 2 + (span.lowest_s + span.highest_s) / 2
+    density = len(bob) / max(float(bob[-1] - bob[0]), window_s)
+    pairs = len(alice) * density * span.width_s
+    direct = pairs <= _MAXIMUM_PAIRS / 2
+    width = max(window_s, (duration + span.width_s) / _MAXIMUM_BINS if not direct else window_s)
+    width = max(width, span.width_s / _MAXIMUM_BINS)
+    most = min(_MAXIMUM_FREQUENCIES, max(1, int(_DIRECT_WORK / max(pairs, 1.0)))) if direct else 129
+    width = max(width, 2 * span.maximum_slope * duration / most)
+    count = 1 + 2 * math.ceil(span.maximum_slope * duration / (2 * width))
+    slopes = span.maximum_slope * np.linspace(-1, 1, count) if count > 1 else np.zeros(1)
+    best, found = -1.0, None
+    for slope, peak, lead in (_direct if direct else _transformed)(
+        alice, bob, slopes=slopes, middle=middle, span=span, width=width
+    ):
+        if peak > best:
+            best, found = peak, ClockLine(middle, lead, slope, width)
+    mean = 2 * len(alice) * density * width
+    places = len(slopes) * (span.width_s / width + 1)
+    if found is None or false_peak_probability(best, mean=mean, places=places) > FALSE_PEAK:
+        return None
+    return refine_line(alice, bob, found, window_s=window_s, maximum_slope=span.maximum_slope)
+
+
+def _direct(
+    alice: Seconds,
+    bob: Seconds,
+    *,
+    slopes: NDArray[np.float64],
+    middle: float,
+    span: SearchRange,
+    width: float,
+) -> list[tuple[float, float, float]]:
+    """Histogram all differences; return (slope, highest two bins, lead) for each slope."""
+    duration = float(alice[-1] - alice[0])
+    margin = span.maximum_slope * (duration + span.width_s)
+    place, lead = differences(
+        alice, bob, lowest_s=span.lowest_s - margin, highest_s=span.highest_s + margin
+    )
+    time = bob[place] - middle
+    return [
+        (float(slope), *_highest(lead - slope * time, span=span, width=width)) for slope in slopes
+    ]
+
+
+def _highest(leads: Seconds, *, span: SearchRange, width: float) -> tuple[float, float]:
+    """Return how many leads are in the best two neighbouring bins, and their border."""
+    bins = np.floor((leads - span.lowest_s) / width).astype(np.int64)
+    count = math.ceil(span.width_s / width) + 1
+    filled = np.bincount(bins[(bins >= 0) & (bins < count)], minlength=count + 1)
+    pairs = filled[:-1] + filled[1:]
+    top = int(np.argmax(pairs))
+    return float(pairs[top]), span.lowest_s + (top + 1) * width
+
+
+def _transformed(
+    alice: Seconds,
+    bob: Seconds,
+    *,
+    slopes: NDArray[np.float64],
+    middle: float,
+    span: SearchRange,
+    width: float,
+) -> list[tuple[float, float, float]]:
+    """Cross-correlate by Fourier transform; return as `_direct`."""
+    begin = float(alice[0])
+    hers = np.floor((alice - begin) / width).astype(np.int64)
+    lags = math.ceil(span.width_s / width) + 2
+    size = 1 << (int(hers[-1]) + lags + 1).bit_length()
+    transform = np.conj(np.fft.rfft(np.bincount(hers, minlength=size)))
+    found = []
+    for slope in slopes:
+        shifted = bob - slope * (bob - middle)
+        his = np.floor((shifted - begin - span.lowest_s) / width).astype(np.int64)
+        his = his[(his >= 0) & (his < size)]
+        correlation = np.fft.irfft(transform * np.fft.rfft(np.bincount(his, minlength=size)), size)
+        pairs = correlation[: lags - 1] + correlation[1:lags]
+        top = int(np.argmax(pairs))
+        # Times within a bin spread a difference over the bin of its lag and the one before.
+        found.append((float(slope), float(pairs[top]), span.lowest_s + (top + 0.5) * width))
+    return found
+
+
+def refine_line(
+    alice: Seconds, bob: Seconds, line: ClockLine, *, window_s: float, maximum_slope: float
+) -> ClockLine | None:
+    """Halve the bins until they are a fraction of the window, then fit the line by least squares.
+
+    Args:
+        alice: Alice's times, ascending.
+        bob: Bob's, ascending.
+        line: Where the peak is, within two of its uncertainties.
+        window_s: Full width of the coincidence window.
+        maximum_slope: Largest slope that is allowed, either way.
+
+    Returns:
+        The line, or None if its pairs within the window do not stand out.
+    """
+    duration = max(float(alice[-1] - alice[0]), window_s)
+    line = _moved(line, float(alice[0] + alice[-1]) / 2 + line.lead_s)
+    width, reach = line.uncertainty_s, 3 * line.uncertainty_s
+    margin = abs(line.slope) * duration + reach + width
+    place, lead = differences(
+        alice, bob, lowest_s=line.lead_s - margin, highest_s=line.lead_s + margin
+    )
+    time = bob[place] - line.time_s
+    lead = lead - line.lead_s - line.slope * time
+    near = np.abs(lead) <= reach
+    time, lead, slope, offset = time[near], lead[near], 0.0, 0.0
+    while width > window_s / 8:
+        width /= 2
+        around = SearchRange(offset - 4 * width, offset + 4 * width, 0.0)
+        steps = [slope + k * width / duration for k in (0, -1, 1, -2, 2, -3, 3)]
+        tried = [(*_highest(lead - s * time, span=around, width=width), s) for s in steps]
+        _, offset, slope = max(tried, key=lambda entry: entry[0])
+        kept = np.abs(lead - offset - slope * time) <= max(12 * width, 2 * window_s)
+        time, lead = time[kept], lead[kept]
+    for _ in range(4):
+        inside = np.abs(lead - offset - slope * time) <= window_s
+        offset, slope = _fitted(time[inside], lead[inside], offset, slope)
+    slope = max(-maximum_slope, min(maximum_slope, line.slope + slope)) - line.slope
+    inside = np.abs(lead - offset - slope * time) <= window_s / 2
+    density = len(bob) / max(float(bob[-1] - bob[0]), window_s)
+    mean = len(alice) * density * window_s
+    count = int(np.count_nonzero(inside))
+    if false_peak_probability(count, mean=mean, places=1e6) > FALSE_PEAK:
+        return None
+    return ClockLine(line.time_s, line.lead_s + offset, line.slope + slope, width, count)
+
+
+def _moved(line: ClockLine, time_s: float) -> ClockLine:
+    """Return the line, stated at another time."""
+    lead_s = line.lead_s + line.slope * (time_s - line.time_s)
+    return replace(line, time_s=time_s, lead_s=lead_s)
+
+
+def _fitted(time: Seconds, lead: Seconds, offset: float, slope: float) -> tuple[float, float]:
+    """Return the least-squares line, or the old one if there are too few pairs."""
+    if len(time) < 4 or not np.ptp(time) > 0:
+        return (float(np.mean(lead - slope * time)), slope) if len(time) else (offset, slope)
+    centre, middle = float(time.mean()), float(lead.mean())
+    moved = time - centre
+    tilt = float(np.dot(moved, lead - middle) / np.dot(moved, moved))
+    return middle - tilt * centre, tilt

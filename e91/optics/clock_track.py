@@ -1,0 +1,266 @@
+"""Follow Bob's clock against Alice's through a whole measurement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from e91.optics.clock_search import (
+    FALSE_PEAK,
+    ClockLine,
+    SearchRange,
+    differences,
+    false_peak_probability,
+    refine_line,
+    search_line,
+)
+from e91.optics.tag_readers import Seconds, Side, beginnings_gap_s
+
+_FIRST_TAGS, _MOST_TAGS = 2**15, 2**21
+_PAIRS_PER_KNOT = 400
+_PAIRS_PER_LINE = 1600
+_SMALLEST_BLOCK, _LARGEST_BLOCK = 2**9, 2**19
+_GAIN = 0.3  # of the slope: a tracked clock changes its frequency slowly
+_REACH_WINDOWS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class ClockTrack:
+    """Bob's lead over Alice, both counted from their own first tag, as a broken line.
+
+    Attributes:
+        knots_s: Bob's times, ascending; float64, shape (k,), read-only.
+        lead_s: His lead at each; float64, shape (k,), read-only.
+        end_slope: How the lead grows beyond the last knot.
+        lost: How many stretches showed no peak: there the line is carried on.
+
+    Examples:
+        >>> ClockTrack(np.array([0.0, 1.0]), np.array([0.0, 1e-6])).slope.tolist()
+        [1e-06, 0.0]
+    """
+
+    knots_s: Seconds
+    lead_s: Seconds
+    end_slope: float = 0.0
+    lost: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("knots_s", "lead_s"):
+            array = np.array(getattr(self, name), np.float64)
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        if not len(self.knots_s) or len(self.knots_s) != len(self.lead_s):
+            raise ValueError(
+                f"A track must have knots, and as many leads, but has {len(self.knots_s)} and "
+                f"{len(self.lead_s)}."
+            )
+        if np.any(np.diff(self.knots_s) <= 0):
+            raise ValueError("`knots_s` must ascend, but do not.")
+
+    @property
+    def slope(self) -> Seconds:
+        """How the lead grows from each knot on; float64, shape (k,)."""
+        between = np.diff(self.lead_s) / np.diff(self.knots_s)
+        return np.asarray(np.append(between, self.end_slope), np.float64)
+
+    def lead_at(self, time_s: float) -> float:
+        """Return Bob's lead at his time; seconds."""
+        k = max(0, int(np.searchsorted(self.knots_s, time_s, side="right")) - 1)
+        return float(self.lead_s[k] + self.slope[k] * (time_s - self.knots_s[k]))
+
+
+def find_clock(
+    alice: Side,
+    bob: Side,
+    *,
+    window_s: float,
+    maximum_offset_s: float,
+    maximum_frequency_error_ppm: float,
+) -> ClockLine:
+    """Return Bob's lead over Alice somewhere in the measurement.
+
+    Stretches of growing length are searched, so that bright links are quick and faint ones found.
+
+    Raises:
+        ValueError: No stretch has a peak that stands out.
+    """
+    gap = beginnings_gap_s(alice, bob)
+    slope = maximum_frequency_error_ppm * 1e-6
+    drifted = slope * max(alice.duration_s, bob.duration_s)
+    span = SearchRange(-maximum_offset_s - drifted - gap, maximum_offset_s + drifted - gap, slope)
+    wanted = min(_FIRST_TAGS, len(alice.tags))
+    while True:
+        start = alice.place(min(max(0.0, -span.lowest_s), alice.duration_s / 2))
+        start = min(start, max(0, len(alice.tags) - wanted))
+        hers, his = _stretch(alice, bob, start, wanted, span=span)
+        line = search_line(hers, his, span=span, window_s=window_s)
+        if line is not None:
+            return _lengthened(alice, bob, line, start=start, tags=wanted, window_s=window_s)
+        if wanted == min(len(alice.tags), _MOST_TAGS):
+            raise ValueError(
+                "The two lists of time tags must have a coincidence peak, but none stands out "
+                f"within {maximum_offset_s:g} s and {maximum_frequency_error_ppm:g} ppm: widen or "
+                "narrow the search, or the window."
+            )
+        wanted = min(4 * wanted, len(alice.tags), _MOST_TAGS)
+
+
+def _stretch(
+    alice: Side, bob: Side, start: int, tags: int, *, span: SearchRange
+) -> tuple[Seconds, Seconds]:
+    """Return some of Alice's tags, and all of Bob's that may be their partners."""
+    hers = alice.seconds(start, start + tags)
+    first = bob.place(float(hers[0]) + span.lowest_s)
+    return hers, bob.seconds(first, bob.place(float(hers[-1]) + span.highest_s))
+
+
+def _lengthened(
+    alice: Side, bob: Side, line: ClockLine, *, start: int, tags: int, window_s: float
+) -> ClockLine:
+    """Fit the line to ever longer stretches until it rests on enough pairs, or bends."""
+    while line.pairs < _PAIRS_PER_LINE and tags < len(alice.tags):
+        tags = min(2 * tags, len(alice.tags))
+        start = min(start, len(alice.tags) - tags)
+        # The slope is known to a fraction of a window over the shorter stretch.
+        around = 2 * window_s + 2 * abs(line.slope) * alice.duration_s
+        near = SearchRange(line.lead_s - around, line.lead_s + around, abs(line.slope))
+        hers, his = _stretch(alice, bob, start, tags, span=near)
+        longer = refine_line(
+            hers,
+            his,
+            replace(line, uncertainty_s=window_s),
+            window_s=window_s,
+            maximum_slope=abs(line.slope) + 4 * window_s / float(hers[-1] - hers[0]),
+        )
+        if longer is None or longer.pairs < line.pairs:
+            break
+        line = longer
+    return line
+
+
+def track_clock(
+    alice: Side, bob: Side, line: ClockLine, *, window_s: float, step_s: float
+) -> ClockTrack:
+    """Return Bob's lead through the whole measurement, from a line that holds somewhere.
+
+    From there the tags are followed both ways.  In each stretch the lead is predicted from the one
+    before, found within four windows around, and averaged over some 400 pairs; the slope follows
+    slowly.  The step to the next stretch doubles while predictions are good to an eighth of a
+    window, and halves when they are not to a third.  A stretch without a peak carries the
+    prediction on and is counted.
+
+    Args:
+        alice: Alice's tags.
+        bob: Bob's.
+        line: Where to begin.
+        window_s: Full width of the coincidence window.
+        step_s: Largest time between stretches, but not less than 400 pairs take.
+    """
+    begin = alice.place(line.time_s - line.lead_s)
+    per_tag = _pairs_per_tag(alice, bob, line, begin, window_s=window_s)
+    block = int(min(max(_PAIRS_PER_KNOT / per_tag, _SMALLEST_BLOCK), _LARGEST_BLOCK))
+    rate = len(alice.tags) / max(alice.duration_s, window_s)
+    steps = (block, max(block, int(rate * step_s)))
+    knots: list[tuple[float, float]] = []
+    lost = 0
+    for direction in (1, -1):
+        first = begin if direction > 0 else begin - block
+        followed = _followed(
+            alice, bob, line, first=first, direction=direction, steps=steps, window_s=window_s
+        )
+        lost += sum(not found for found, _ in followed)
+        knots += [(now.time_s, now.lead_s) for _, now in followed]
+    knots.sort()
+    times, leads = np.array(knots).T
+    apart = np.append(True, np.diff(times) > 0.25 * block / rate)
+    times, leads = times[apart], leads[apart]
+    slope = line.slope
+    if len(times) > 1:
+        slope = float((leads[-1] - leads[-2]) / (times[-1] - times[-2]))
+    return ClockTrack(times, leads, slope, lost)
+
+
+def _followed(
+    alice: Side,
+    bob: Side,
+    line: ClockLine,
+    *,
+    first: int,
+    direction: int,
+    steps: tuple[int, int],
+    window_s: float,
+) -> list[tuple[bool, ClockLine]]:
+    """Return, for each stretch from ``first`` to an end, whether it has a peak, and the line."""
+    block, longest = steps
+    last = max(0, len(alice.tags) - block)
+    place, step, passed = min(max(first, 0), last), block, []
+    while True:
+        hers = alice.seconds(place, place + block)
+        found, now = _next_line(hers, bob, line, window_s=window_s)
+        passed.append((found, now))
+        missed = abs(now.lead_s - line.lead_s - line.slope * (now.time_s - line.time_s))
+        if not found:
+            step = block
+        elif missed > window_s / 3:
+            step = max(step // 2, block)
+        elif missed < window_s / 8:
+            step = min(2 * step, longest)
+        line = now
+        if place == (last if direction > 0 else 0):
+            return passed
+        place = min(max(place + direction * step, 0), last)
+
+
+def _pairs_per_tag(
+    alice: Side, bob: Side, line: ClockLine, begin: int, *, window_s: float
+) -> float:
+    """Return how many true pairs a tag of Alice has near the beginning."""
+    begin = max(0, min(begin, len(alice.tags) - _SMALLEST_BLOCK))
+    size = _SMALLEST_BLOCK
+    while True:
+        hers = alice.seconds(begin, begin + size)
+        leads = _leads(hers, bob, line, reach=_REACH_WINDOWS * window_s)[1]
+        inside = int(np.count_nonzero(np.abs(leads) <= window_s / 2))
+        outside = (len(leads) - inside) / (2 * _REACH_WINDOWS - 1)
+        if inside - outside >= 50 or size >= min(_LARGEST_BLOCK, len(alice.tags)):
+            return max(inside - outside, 1.0) / len(hers)
+        size *= 2
+
+
+def _leads(hers: Seconds, bob: Side, line: ClockLine, *, reach: float) -> tuple[Seconds, Seconds]:
+    """Return Bob's times, and by how much their leads exceed the line, near the line."""
+    around = reach + abs(line.slope) * (abs(hers - line.time_s + line.lead_s).max() + reach)
+    lowest, highest = line.lead_s - around, line.lead_s + around
+    his = bob.seconds(bob.place(float(hers[0]) + lowest), bob.place(float(hers[-1]) + highest))
+    place, lead = differences(hers, his, lowest_s=lowest, highest_s=highest)
+    time = his[place]
+    excess = lead - line.lead_s - line.slope * (time - line.time_s)
+    near = np.abs(excess) <= reach
+    return time[near], excess[near]
+
+
+def _next_line(
+    hers: Seconds, bob: Side, line: ClockLine, *, window_s: float
+) -> tuple[bool, ClockLine]:
+    """Return whether a stretch has a peak, and the line at its middle."""
+    reach = _REACH_WINDOWS * window_s
+    lead = line.lead_s
+    middle = float(hers[0] + hers[-1]) / 2 + lead
+    predicted = lead + line.slope * (middle - line.time_s)
+    carried = ClockLine(middle, predicted, line.slope, line.uncertainty_s)
+    excess = _leads(hers, bob, carried, reach=reach)[1]
+    count, _ = np.histogram(excess, bins=8 * _REACH_WINDOWS, range=(-reach, reach))
+    four = np.convolve(count, np.ones(4), mode="valid")  # a window's worth of bins
+    top = int(np.argmax(four))
+    mean = (len(excess) - four[top]) / (2 * _REACH_WINDOWS - 1)
+    if false_peak_probability(float(four[top]), mean=mean, places=len(four) * 1e3) > FALSE_PEAK:
+        return False, carried
+    shift = -reach + (top + 2) * window_s / 4
+    for _ in range(4):
+        shift = float(excess[np.abs(excess - shift) <= window_s / 2].mean())
+    elapsed = middle - line.time_s
+    slope = line.slope
+    if abs(elapsed) > 0 and line.pairs:
+        slope += _GAIN * shift / elapsed
+    return True, ClockLine(middle, predicted + shift, slope, line.uncertainty_s, int(four[top]))

@@ -1,0 +1,171 @@
+"""Coincidences between two aligned lists of times; NumPy here, compiled where numba is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+Seconds = NDArray[np.float64]
+Places = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Coincidences: which tags of both sides belong to each, in order of time.
+
+    Attributes:
+        alice_first: Alice's first tag in each; int64, shape (k,).
+        alice_count: How many of her tags are in it, from 1.
+        bob_first: Bob's first tag.
+        bob_count: How many of his.
+    """
+
+    alice_first: Places
+    alice_count: Places
+    bob_first: Places
+    bob_count: Places
+
+    def __len__(self) -> int:
+        return len(self.alice_first)
+
+
+def match_times(alice: Seconds, bob: Seconds, *, window_s: float) -> Matches:
+    """Return the coincidences of two lists of times; every tag is in at most one.
+
+    In order of time: two tags of different sides belong together if they are at most half the
+    window apart.  The coincidence then takes in whatever else either side saw within half a window
+    from its earlier tag on: that is a double click, and any two of its tags of different sides
+    belong together.
+
+    Args:
+        alice: Alice's times, ascending; float64, shape (m,).
+        bob: Bob's times in her clock, ascending; float64, shape (n,).
+        window_s: Full width of the window.
+
+    Examples:
+        >>> found = match_times(np.array([1.0, 5.0, 5.1]), np.array([1.2, 3.0, 5.0]), window_s=1.0)
+        >>> found.alice_first.tolist(), found.alice_count.tolist(), found.bob_first.tolist()
+        ([0, 1], [1, 2], [0, 2])
+    """
+    compiled = _compiled()
+    if compiled is None:
+        return _match_with_numpy(alice, bob, reach=window_s / 2)
+    room = min(len(alice), len(bob))
+    places = [np.empty(room, np.int64) for _ in range(4)]
+    found = compiled.match(alice, bob, window_s / 2, *places)
+    return Matches(*(place[:found] for place in places))
+
+
+def count_pairs(alice: Seconds, bob: Seconds, *, delay_s: float, window_s: float) -> int:
+    """Return how many pairs of tags have Bob's later by ``delay_s``, give or take half a window.
+
+    Examples:
+        >>> count_pairs(np.array([1.0, 2.0]), np.array([3.0, 3.1]), delay_s=1.0, window_s=0.5)
+        2
+    """
+    compiled = _compiled()
+    if compiled is not None:
+        return int(compiled.count_pairs(alice, bob, delay_s, window_s / 2))
+    low = np.searchsorted(bob, alice + (delay_s - window_s / 2), side="left")
+    high = np.searchsorted(bob, alice + (delay_s + window_s / 2), side="right")
+    return int((high - low).sum())
+
+
+def align(
+    counts: NDArray[np.int64],
+    *,
+    base: int,
+    resolution_s: float,
+    since_s: float,
+    ahead_s: float,
+    clock: tuple[Seconds, Seconds, Seconds],
+) -> Seconds:
+    """Return Bob's tags in Alice's time, seconds from a common beginning.
+
+    Args:
+        counts: Bob's tags, ascending; int64, shape (n,).
+        base: The count from which his seconds are counted, near the tags.
+        resolution_s: Length of a count.
+        since_s: Seconds from his first tag to ``base``.
+        ahead_s: ``since_s`` less the seconds from Alice's first tag to the common beginning.
+        clock: Knots (his seconds since his first tag, ascending), his lead over Alice there, and
+            how it grows from each knot on; beyond the ends, as at the ends.
+    """
+    knots, difference, slope = clock
+    compiled = _compiled()
+    if compiled is not None:
+        aligned = np.empty(len(counts))
+        compiled.align(
+            counts, base, resolution_s, since_s, ahead_s, knots, difference, slope, aligned
+        )
+        return aligned
+    time = (counts - base) * resolution_s
+    now = time + since_s
+    k = np.maximum(np.searchsorted(knots, now, side="right") - 1, 0)
+    shifted: Seconds = time + ahead_s - (difference[k] + slope[k] * (now - knots[k]))
+    return shifted
+
+
+def _match_with_numpy(alice: Seconds, bob: Seconds, *, reach: float) -> Matches:
+    low = np.searchsorted(bob, alice - reach, side="left")
+    partners = np.searchsorted(bob, alice + reach, side="right") - low
+    first = np.flatnonzero(partners == 1)
+    # How many tags of Alice reach each of Bob's: +1 where her range begins, -1 where it ends.
+    steps = np.bincount(low, minlength=len(bob) + 1) - np.bincount(
+        low + partners, minlength=len(bob) + 1
+    )
+    wanted = np.cumsum(steps)[: len(bob)]
+    alone = first[wanted[low[first]] == 1]
+    # Two tags that have only each other are a coincidence.  All others stay together in clusters,
+    # which are few, and are settled one by one.
+    tangled = partners > 0
+    tangled[alone] = False
+    of_bob = wanted > 0
+    of_bob[low[alone]] = False
+    rest = _settled(np.flatnonzero(tangled), np.flatnonzero(of_bob), alice, bob, reach=reach)
+    single = np.ones(len(alone), np.int64)
+    columns = [np.concatenate(pair) for pair in zip((alone, single, low[alone], single), rest,
+                                                    strict=True)]  # fmt: skip
+    order = np.argsort(columns[0], kind="stable")
+    return Matches(*(column[order].astype(np.int64) for column in columns))
+
+
+def _settled(
+    alice_places: Places, bob_places: Places, alice: Seconds, bob: Seconds, *, reach: float
+) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Match tags that have several possible partners, as the compiled kernel does."""
+    found: tuple[list[int], list[int], list[int], list[int]] = ([], [], [], [])
+    a, b = alice[alice_places].tolist(), bob[bob_places].tolist()
+    i, j = 0, 0
+    while i < len(a) and j < len(b):
+        if b[j] > a[i] + reach:
+            i += 1
+        elif b[j] < a[i] - reach:
+            j += 1
+        else:
+            end = min(a[i], b[j]) + reach
+            next_i, next_j = i + 1, j + 1
+            while next_i < len(a) and a[next_i] <= end:
+                next_i += 1
+            while next_j < len(b) and b[next_j] <= end:
+                next_j += 1
+            entry = (int(alice_places[i]), next_i - i, int(bob_places[j]), next_j - j)
+            for column, value in zip(found, entry, strict=True):
+                column.append(value)
+            i, j = next_i, next_j
+    return found
+
+
+def _compiled() -> ModuleType | None:
+    """Return the compiled kernels, or None where they cannot run: then NumPy takes over."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        return None
+    try:
+        from e91.optics import correlation_kernels
+    except ImportError:
+        return None
+    return correlation_kernels
