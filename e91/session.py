@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from dataclasses import dataclass
 from numbers import Integral
 
 from e91 import theorems
@@ -65,6 +66,100 @@ def run(
     check_policy(rounds, settings=settings, policy=policy)
     entropy = operating_system_entropy if seed is None else seeded_entropy(seed)
     record = measure(device, rounds, settings=settings, entropy=entropy)
+    return _analysed(
+        record,
+        device=device,
+        settings=settings,
+        policy=policy,
+        seed=seed,
+        entropy=entropy,
+        authentication_key=authentication_key,
+        transmission=transmission,
+        started=started,
+    )
+
+
+def analyse(
+    record: DetectionRecord,
+    *,
+    settings: Settings = EKERT,
+    policy: Policy | None = None,
+    seed: int | None = None,
+    authentication_key: bytes | None = None,
+    transmission: Transmission = honest_transmission,
+    origin: str = "recorded detections",
+) -> SessionReport:
+    """Run the protocol on detections that were made elsewhere, and report it.
+
+    The same steps as `run` after its measurement.  What a recording cannot show is taken on trust:
+    that the settings were chosen at random when the photons arrived, with the declared
+    probabilities, and that the rounds are all that were measured.  The report says so.
+
+    Args:
+        record: Both laboratories' rounds, 1 to 50,000,000.
+        settings: Angles, probabilities and roles with which they were measured.
+        policy: Security model, epsilon, revealed fraction; the defaults of `Policy`.
+        seed: Replaces the operating system's entropy, for tests only: the report and the key
+            say that the key is reproducible and not secret.
+        authentication_key: 64 pre-shared secret bytes; drawn by default.
+        transmission: What happens to classical messages on their way; honest by default.
+        origin: Where the record comes from, for the report.
+
+    Returns:
+        The report.  An abort is a value of it, not an error; reading its key then raises.
+
+    Raises:
+        ValueError: An argument leaves its range, or the record has a setting that ``settings``
+            has not.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> device = exact_device(visibility=0.97, seed=1)
+        >>> record = measure(device, 100_000, settings=EKERT, entropy=seeded_entropy(1))
+        >>> analyse(record, seed=2).abort is None
+        True
+    """
+    started = time.perf_counter()
+    policy = policy or Policy()
+    check_rounds(len(record))
+    _check_authentication_key(authentication_key)
+    check_policy(len(record), settings=settings, policy=policy)
+    _check_settings(record, settings)
+    return _analysed(
+        record,
+        device=_Laboratory(
+            f"{origin}; that its settings were random, and that nothing is left out, is the "
+            "laboratory's word"
+        ),
+        settings=settings,
+        policy=policy,
+        seed=seed,
+        entropy=operating_system_entropy if seed is None else seeded_entropy(seed),
+        authentication_key=authentication_key,
+        transmission=transmission,
+        started=started,
+    )
+
+
+@dataclass(frozen=True)
+class _Laboratory:
+    """Where a record was made, in place of a device."""
+
+    description: str
+
+
+def _analysed(
+    record: DetectionRecord,
+    *,
+    device: object,
+    settings: Settings,
+    policy: Policy,
+    seed: int | None,
+    entropy: Entropy,
+    authentication_key: bytes | None,
+    transmission: Transmission,
+    started: float,
+) -> SessionReport:
     channel = Channel(transmission)
     secret = authentication_key or entropy(authentication.AUTHENTICATION_BITS // 8)
     made = distil(
@@ -72,7 +167,7 @@ def run(
     )
     return report_of(
         made,
-        rounds=int(rounds),
+        rounds=len(record),
         device=device,
         settings=settings,
         policy=policy,
@@ -80,6 +175,19 @@ def run(
         seed=seed,
         seconds=time.perf_counter() - started,
     )
+
+
+def _check_settings(record: DetectionRecord, settings: Settings) -> None:
+    for half, angles, name in (
+        (record.alice, settings.alice_angles, "Alice"),
+        (record.bob, settings.bob_angles, "Bob"),
+    ):
+        highest = int(half.setting.max())
+        if highest >= len(angles):
+            raise ValueError(
+                f"{name}'s settings must be indices of the {len(angles)} angles of "
+                f"`{settings.name}`, but go up to {highest}."
+            )
 
 
 def report_of(
