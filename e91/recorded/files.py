@@ -1,0 +1,210 @@
+"""Save and load detections and time tags, whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from e91.encryption.durable import PRIVATE, new_file, open_regular
+from e91.model.messages import Party
+from e91.model.records import DetectionRecord, PartyRecord
+from e91.optics.time_tags import TimeTags
+from e91.recorded.csv import read_csv, write_csv
+from e91.recorded.npz import read_npz, write_npz
+from e91.recorded.parquet import read_parquet, write_parquet
+from e91.recorded.tables import (
+    DETECTION_COLUMNS,
+    HASH_NAME,
+    Column,
+    Table,
+    check_hash,
+    content_hash,
+    in_range,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+MOST_ROUNDS = 50_000_000
+"""Rows of a record of detections: what a session can hold."""
+
+MOST_TAGS_IN_MEMORY = 2**27
+"""Rows of a list of tags that must be read at once: CSV, Parquet, compressed `.npz`."""
+
+_WRITERS: Mapping[str, Callable[[IO[bytes], Mapping[str, Column], Mapping[str, Any]], None]] = {
+    ".npz": write_npz,
+    ".csv": write_csv,
+    ".parquet": write_parquet,
+}
+_READERS: Mapping[str, Callable[..., Table]] = {
+    ".npz": read_npz,
+    ".csv": read_csv,
+    ".parquet": read_parquet,
+}
+_BUFFER = 2**24
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """Detections that a laboratory wrote down.
+
+    Attributes:
+        record: The rounds.
+        sha256: Their content hash.
+        is_stored: Whether the file stated that hash; else nothing was compared.
+        metadata: What the file says of itself, without the hash.
+    """
+
+    record: DetectionRecord
+    sha256: str
+    is_stored: bool
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save_table(file: Path, columns: Mapping[str, Column], metadata: Mapping[str, Any]) -> str:
+    """Write a table with its content hash to a new file, for its owner only; return the hash.
+
+    Args:
+        file: It must not exist; its name ends in ``.npz``, ``.csv`` or ``.parquet``.
+        columns: Whole numbers of one length, in range.
+        metadata: Plain JSON values.
+
+    Raises:
+        ValueError: The ending is another, the file exists, or its folder cannot be written.
+        OSError: The disk is full; nothing is left then.
+    """
+    write = _of(file, _WRITERS)
+    digest = content_hash(columns, metadata)
+    with new_file(file, mode=PRIVATE) as append:
+        sink = io.BufferedWriter(_Sink(append), _BUFFER)
+        write(sink, columns, {**metadata, HASH_NAME: digest})
+        sink.flush()
+    return digest
+
+
+def load_table(file: Path, *, most_rows: int) -> tuple[Table, str]:
+    """Return a table in range, and its content hash, which is compared with a stored one.
+
+    Raises:
+        ValueError: The file is none of the known ones, is damaged, or states another hash.
+        OSError: It cannot be read.
+    """
+    read = _of(file, _READERS)
+    os.close(open_regular(file, access=os.O_RDONLY, kind="a readable file"))
+    found = read(file, most_rows=most_rows)
+    columns = {name: in_range(name, column, file) for name, column in found.columns.items()}
+    digest = content_hash(columns, found.metadata)
+    check_hash(found.metadata.get(HASH_NAME), digest, file)
+    return Table(columns, found.metadata), digest
+
+
+def save_detections(
+    file: Path, record: DetectionRecord, *, metadata: Mapping[str, Any] | None = None
+) -> str:
+    """Write a record to a new file; return its content hash.
+
+    A record holds the key bits of both parties: keep it as you would keep the key.
+
+    Args:
+        file: Ends in ``.npz``, ``.csv`` or ``.parquet``; must not exist.
+        record: The rounds.
+        metadata: E.g. ``{"settings": "ekert", "run_id": "..."}``.
+
+    Raises:
+        ValueError: As `save_table`.
+        OSError: As `save_table`.
+
+    Examples:
+        >>> import tempfile
+        >>> half = PartyRecord([0, 1], [1, 2])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "night.csv"
+        ...     digest = save_detections(file, DetectionRecord(half, half))
+        ...     loaded = load_detections(file)
+        >>> loaded.record.bob.outcome.tolist(), loaded.sha256 == digest, loaded.is_stored
+        ([1, 2], True, True)
+    """
+    columns = dict(
+        zip(
+            DETECTION_COLUMNS,
+            (record.alice.setting, record.alice.outcome, record.bob.setting, record.bob.outcome),
+            strict=True,
+        )
+    )
+    return save_table(file, columns, {"kind": "detections", **(metadata or {})})
+
+
+def load_detections(file: Path) -> Recorded:
+    """Return the record of a file, in any of the formats.
+
+    Raises:
+        ValueError: The file is damaged, holds something else, states another hash, is empty, or
+            has more than 50,000,000 rounds.
+        OSError: It cannot be read.
+    """
+    table, digest = load_table(file, most_rows=MOST_ROUNDS)
+    if set(table.columns) != set(DETECTION_COLUMNS):
+        raise ValueError(
+            f"`{file}` must hold detections of both parties, but holds one party's time tags."
+        )
+    if not len(table):
+        raise ValueError(f"`{file}` must hold at least one round, but is empty.")
+    x, a, y, b = (table.columns[name].astype(np.uint8) for name in DETECTION_COLUMNS)
+    record = DetectionRecord(PartyRecord(x, a), PartyRecord(y, b))
+    plain = {name: value for name, value in table.metadata.items() if name != HASH_NAME}
+    return Recorded(record, digest, HASH_NAME in table.metadata, plain)
+
+
+def save_time_tags(
+    file: Path, tags: TimeTags, *, party: Party, metadata: Mapping[str, Any] | None = None
+) -> str:
+    """Write one party's tags to a new file, in picoseconds; return the content hash.
+
+    Args:
+        file: Ends in ``.npz``, ``.csv`` or ``.parquet``; must not exist.
+        tags: Its clock must count whole picoseconds.
+        party: Whose tags they are.
+        metadata: E.g. ``{"settings": "ekert", "run_id": "..."}``; give both parties' files of
+            one measurement the same ``run_id``.
+
+    Raises:
+        ValueError: The clock counts no whole picoseconds, or as `save_table`.
+        OSError: As `save_table`.
+    """
+    unit = round(tags.resolution_s * 1e12)
+    if unit < 1 or abs(unit * 1e-12 - tags.resolution_s) > 1e-18:
+        raise ValueError(
+            "Time tags must be in whole picoseconds to be saved, but their unit is "
+            f"{tags.resolution_s:g} s."
+        )
+    columns: dict[str, Column] = {"time_ps": tags.times * unit, "channel": tags.channels}
+    known = {"kind": "time tags", "party": party.value, **(metadata or {})}
+    return save_table(file, columns, known)
+
+
+def _of(file: Path, table: Mapping[str, Any]) -> Any:
+    if file.suffix not in table:
+        raise ValueError(f"`{file}` must end in {', '.join(table)}, but ends in `{file.suffix}`.")
+    return table[file.suffix]
+
+
+class _Sink(io.RawIOBase):
+    """A stream that hands what is written to a function."""
+
+    def __init__(self, append: Callable[[bytes], None]) -> None:
+        super().__init__()
+        self._append = append
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: ReadableBuffer, /) -> int:
+        data = bytes(content)
+        self._append(data)
+        return len(data)

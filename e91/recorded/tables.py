@@ -1,0 +1,162 @@
+"""A table of whole numbers with metadata, its content hash, and which columns it must have."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Column = NDArray[np.integer[Any]]
+
+DETECTION_COLUMNS = ("alice_setting", "alice_outcome", "bob_setting", "bob_outcome")
+"""One row for each round: setting indices, and outcomes 0, 1 or 2 (no click)."""
+
+TAG_COLUMNS = ("time_ps", "channel")
+"""One row for each tag: picoseconds of the party's clock, and 2 * setting + outcome."""
+
+TYPES = {**dict.fromkeys(DETECTION_COLUMNS, "|u1"), "time_ps": "<i8", "channel": "|u1"}
+"""The type of each column in the content hash, and in files that this package writes."""
+
+HASH_NAME = "sha256"
+VERSION = 1
+
+_BYTES_AT_ONCE = 2**24
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns of one length, with what is known about them.
+
+    Attributes:
+        columns: Whole numbers by name; shape (n,) each.
+        metadata: Plain JSON values, e.g. ``run_id``, ``settings``; ``sha256`` if it was stored.
+    """
+
+    columns: Mapping[str, Column]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+
+def content_hash(columns: Mapping[str, Column], metadata: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a table's content, the same for every file format.
+
+    Hashed are a line of JSON with the metadata (keys sorted, no spaces, without ``sha256``), and
+    for each column in its documented order a line ``name type length`` and its bytes,
+    little-endian.  It finds damage and mix-ups; it proves no origin, as whoever changes the data
+    can change the hash.
+
+    Args:
+        columns: All of the columns of a record of detections, or of a list of tags, in range.
+        metadata: Plain JSON values.
+
+    Examples:
+        >>> column = np.array([1, 2])
+        >>> content_hash({"time_ps": column, "channel": column}, {})[:8]
+        'a6b8c9b9'
+    """
+    digest = hashlib.sha256(hash_header(metadata))
+    for name in ordered(columns):
+        digest.update(column_header(name, len(columns[name])))
+        for part in parts(columns[name]):
+            digest.update(np.ascontiguousarray(part, TYPES[name]).data)
+    return digest.hexdigest()
+
+
+def hash_header(metadata: Mapping[str, Any]) -> bytes:
+    """Return the first line that is hashed."""
+    plain = {name: value for name, value in metadata.items() if name != HASH_NAME}
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return f"e91 {VERSION} {text}\n".encode()
+
+
+def column_header(name: str, length: int) -> bytes:
+    """Return the line that is hashed before a column."""
+    return f"{name} {TYPES[name]} {length}\n".encode()
+
+
+def parts(column: Column) -> Iterator[Column]:
+    """Yield a column in pieces that fit in a cache."""
+    size = _BYTES_AT_ONCE // 8
+    for start in range(0, len(column), size):
+        yield column[start : start + size]
+
+
+def ordered(columns: Mapping[str, Column]) -> tuple[str, ...]:
+    """Return the names of a table's columns in their documented order."""
+    return tuple(name for name in TYPES if name in columns)
+
+
+def wanted_columns(names: set[str], file: Path) -> tuple[str, ...]:
+    """Return which of the two documented sets of columns a file has.
+
+    Raises:
+        ValueError: It has neither, or both.
+    """
+    kinds = [kind for kind in (DETECTION_COLUMNS, TAG_COLUMNS) if set(kind) <= names]
+    if len(kinds) == 1:
+        return kinds[0]
+    found = ", ".join(f"`{name}`" for name in sorted(names)[:8]) or "none"
+    raise ValueError(
+        f"`{file}` must have the columns {' '.join(DETECTION_COLUMNS)}, or {' '.join(TAG_COLUMNS)},"
+        f" but has {found if not kinds else 'both'}."
+    )
+
+
+def in_range(name: str, column: Column, file: Path) -> Column:
+    """Return a column as its documented type, checked before the cast.
+
+    Raises:
+        ValueError: It holds no whole numbers, is not one-dimensional, or leaves the range.
+    """
+    if column.ndim != 1 or not (
+        np.issubdtype(column.dtype, np.integer) or column.dtype == np.bool_
+    ):
+        raise ValueError(
+            f"`{name}` in `{file}` must hold whole numbers, one a row, but is {column.dtype} of "
+            f"shape {column.shape}."
+        )
+    top = {"time_ps": 2**63 - 1, "channel": 2 * 254 + 1}.get(name, 2 if "outcome" in name else 254)
+    top, bottom = min(top, 255) if name != "time_ps" else top, -(2**63) if name == "time_ps" else 0
+    for part in parts(column):
+        if len(part) and not (bottom <= int(part.min()) and int(part.max()) <= top):
+            raise ValueError(
+                f"`{name}` in `{file}` must lie in [{bottom}, {top}], but spans "
+                f"[{column.min()}, {column.max()}]."
+            )
+    return column.astype(TYPES[name], copy=False)
+
+
+def parsed_metadata(text: str | bytes, file: Path) -> dict[str, Any]:
+    """Return the metadata of a file.
+
+    Raises:
+        ValueError: It is no JSON object.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"The metadata of `{file}` must be a JSON object, but is not.")
+    return found
+
+
+def check_hash(stored: object, computed: str, file: Path) -> None:
+    """Compare a content hash with the stored one, if there is one.
+
+    Raises:
+        ValueError: They differ.
+    """
+    if stored is not None and stored != computed:
+        raise ValueError(
+            f"The content of `{file}` must have the hash that it states, {str(stored)[:16]}..., "
+            f"but has {computed[:16]}...: the file is damaged or was changed."
+        )

@@ -1,0 +1,182 @@
+"""Time tags in files, read a piece at a time where the format allows it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from e91.encryption.durable import open_regular
+from e91.model.bits import Bits
+from e91.model.messages import Party
+from e91.optics.laboratories import PICOSECOND_S
+from e91.optics.tag_readers import TagReader
+from e91.optics.time_tags import TimeTags, check_order
+from e91.recorded.files import MOST_TAGS_IN_MEMORY, load_table
+from e91.recorded.npz import Member, open_npz, read_part
+from e91.recorded.tables import (
+    HASH_NAME,
+    TAG_COLUMNS,
+    check_hash,
+    column_header,
+    hash_header,
+)
+
+MOST_TAGS = 2**36
+"""Rows of an uncompressed `.npz` of tags, which is read a piece at a time."""
+
+_PIECE = 2**21
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedTags:
+    """One party's tags that a laboratory wrote down.
+
+    Attributes:
+        tags: The tags, in memory or in the file.
+        sha256: Their content hash.
+        is_stored: Whether the file stated that hash; else nothing was compared.
+        metadata: What the file says of itself, without the hash.
+    """
+
+    tags: TagReader
+    sha256: str
+    is_stored: bool
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class TagFile:
+    """Tags in an uncompressed `.npz`, read when asked for; closed when it is dropped.
+
+    Attributes:
+        descriptor: The open file.
+        times: Where its times are.
+        channels: Where its channels are.
+        resolution_s: One picosecond.
+    """
+
+    descriptor: int
+    times: Member
+    channels: Member
+    resolution_s: float = PICOSECOND_S
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, os.close, self.descriptor)
+
+    def __len__(self) -> int:
+        return self.times.length
+
+    def read(self, start: int, stop: int) -> tuple[NDArray[np.int64], Bits]:
+        """Return times and channels of tags ``start`` to ``stop``."""
+        times = read_part(self.descriptor, self.times, start, stop)
+        channels = read_part(self.descriptor, self.channels, start, stop)
+        return times.astype(np.int64, copy=False), channels.astype(np.uint8, copy=False)
+
+
+def load_time_tags(file: Path) -> RecordedTags:
+    """Return one party's tags, checked: sorted, not overlapping, with the hash that is stated.
+
+    An uncompressed `.npz` with int64 times and uint8 channels, as this package and `numpy.savez`
+    write, stays in the file; everything else is read into memory.
+
+    Raises:
+        ValueError: The file is damaged, holds something else, states another hash, is empty, or
+            its tags are not sorted or overlap.
+        OSError: It cannot be read.
+    """
+    streamed = _streamed(file) if file.suffix == ".npz" else None
+    if streamed is not None:
+        return streamed
+    table, digest = load_table(file, most_rows=MOST_TAGS_IN_MEMORY)
+    if set(table.columns) != set(TAG_COLUMNS):
+        raise _not_tags(file)
+    times, channels = (table.columns[name] for name in TAG_COLUMNS)
+    try:
+        tags = TimeTags(times.astype(np.int64), channels.astype(np.uint8))
+    except ValueError as error:
+        raise ValueError(f"{error} (`{file}`)") from None
+    return _recorded(tags, digest, table.metadata, file)
+
+
+def _streamed(file: Path) -> RecordedTags | None:
+    """Return the tags of a file that can be read a piece at a time, or None."""
+    descriptor = open_regular(file, access=os.O_RDONLY, kind="a readable file")
+    try:
+        members, metadata = open_npz(file, most_rows=MOST_TAGS)
+        if {member.name for member in members} != set(TAG_COLUMNS):
+            raise _not_tags(file)
+        times, channels = (
+            next(member for member in members if member.name == name) for name in TAG_COLUMNS
+        )
+        types = (times.dtype.str, channels.dtype.str)
+        if types != ("<i8", "|u1") or times.offset is None or channels.offset is None:
+            os.close(descriptor)
+            return None
+        tags = TagFile(descriptor, times, channels)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return _recorded(tags, _checked_hash(tags, metadata, file), metadata, file)
+
+
+def _checked_hash(tags: TagFile, metadata: Mapping[str, Any], file: Path) -> str:
+    """Return the content hash of tags in a file, and check their order on the way."""
+    digest = hashlib.sha256(hash_header(metadata))
+    for name, member in (("time_ps", tags.times), ("channel", tags.channels)):
+        digest.update(column_header(name, len(tags)))
+        for start in range(0, len(tags), _PIECE):
+            part = read_part(tags.descriptor, member, start, start + _PIECE)
+            digest.update(part.data)
+    for start in range(0, len(tags), _PIECE):
+        try:
+            # One piece reaches into the next as far as 256 channels can tie.
+            check_order(*tags.read(start, start + _PIECE + 256))
+        except ValueError as error:
+            raise ValueError(f"{error} (`{file}`, behind row {start:,})") from None
+    check_hash(metadata.get(HASH_NAME), digest.hexdigest(), file)
+    return digest.hexdigest()
+
+
+def _recorded(
+    tags: TagReader, digest: str, metadata: Mapping[str, Any], file: Path
+) -> RecordedTags:
+    if not len(tags):
+        raise ValueError(f"`{file}` must hold at least one time tag, but is empty.")
+    plain = {name: value for name, value in metadata.items() if name != HASH_NAME}
+    return RecordedTags(tags, digest, HASH_NAME in metadata, plain)
+
+
+def _not_tags(file: Path) -> ValueError:
+    return ValueError(f"`{file}` must hold one party's time tags, but holds detections of both.")
+
+
+def check_one_run(alice: RecordedTags, bob: RecordedTags) -> None:
+    """Check that two files are both parties' tags of one measurement.
+
+    Files that say nothing of themselves pass: what they do not say is the laboratory's word.
+
+    Raises:
+        ValueError: Their ``run_id`` or ``settings`` differ, or a file is the other party's.
+    """
+    for name in ("run_id", "settings"):
+        first, second = (side.metadata.get(name) for side in (alice, bob))
+        if first != second:
+            raise ValueError(
+                f"Two files of time tags must be of one run, but their `{name}` is {first!r} and "
+                f"{second!r}."
+            )
+    for side, party in ((alice, Party.ALICE), (bob, Party.BOB)):
+        stated = side.metadata.get("party", party.value)
+        if stated != party.value:
+            raise ValueError(
+                f"The first file must hold Alice's time tags and the second Bob's, but "
+                f"{party.value.title()}'s says that it is {stated!r}'s."
+            )

@@ -1,0 +1,561 @@
+"""Recorded detections and time tags as files: whole, checked, and never a pickle."""
+
+import hashlib
+import io
+import json
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from e91.encryption import durable
+from e91.model.messages import Party
+from e91.model.records import DetectionRecord, PartyRecord
+from e91.optics.time_tags import TimeTags
+from e91.recorded import npz as npz_files
+from e91.recorded import tags as tag_files
+from e91.recorded.files import (
+    load_detections,
+    load_table,
+    save_detections,
+    save_table,
+    save_time_tags,
+)
+from e91.recorded.npz import open_npz, read_npz
+from e91.recorded.tables import DETECTION_COLUMNS, content_hash
+from e91.recorded.tags import TagFile, check_one_run, load_time_tags
+
+ENDINGS = [".npz", ".csv", ".parquet"]
+
+
+def record(rounds=500, seed=1):
+    generator = np.random.default_rng(seed)
+    halves = (generator.integers(0, 3, (2, rounds)) for _ in range(2))
+    return DetectionRecord(*(PartyRecord(*half) for half in halves))
+
+
+def columns_of(rounds=3):
+    return {name: np.zeros(rounds, np.uint8) for name in DETECTION_COLUMNS}
+
+
+def time_tags(n=1000, seed=1):
+    generator = np.random.default_rng(seed)
+    return TimeTags(
+        np.cumsum(generator.integers(1, 10**9, n)), generator.integers(0, 6, n, np.uint8)
+    )
+
+
+def same(one, two):
+    return all(
+        np.array_equal(getattr(getattr(one, party), name), getattr(getattr(two, party), name))
+        for party in ("alice", "bob")
+        for name in ("setting", "outcome")
+    )
+
+
+# Round trips --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_detections_come_back_as_they_were(tmp_path, ending):
+    file, known = tmp_path / f"night{ending}", {"settings": "ekert", "run_id": "ü-1"}
+    digest = save_detections(file, record(), metadata=known)
+    loaded = load_detections(file)
+    assert same(loaded.record, record())
+    assert (loaded.sha256, loaded.is_stored) == (digest, True)
+    assert loaded.metadata == {"kind": "detections", **known}
+
+
+@given(
+    rows=st.lists(st.tuples(*[st.integers(0, 254), st.integers(0, 2)] * 2), min_size=1, max_size=9),
+    ending=st.sampled_from(ENDINGS),
+)
+def test_any_record_comes_back(tmp_path_factory, rows, ending):
+    file = tmp_path_factory.mktemp("any") / f"x{ending}"
+    x, a, y, b = np.array(rows).T
+    saved = DetectionRecord(PartyRecord(x, a), PartyRecord(y, b))
+    save_detections(file, saved)
+    assert same(load_detections(file).record, saved)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_time_tags_come_back_as_they_were(tmp_path, ending):
+    file, tags = tmp_path / f"alice{ending}", time_tags()
+    digest = save_time_tags(file, tags, party=Party.ALICE)
+    loaded = load_time_tags(file)
+    times, channels = loaded.tags.read(0, len(loaded.tags))
+    assert np.array_equal(times, tags.times)
+    assert np.array_equal(channels, tags.channels)
+    assert (loaded.sha256, loaded.tags.resolution_s) == (digest, 1e-12)
+    assert loaded.metadata["party"] == "alice"
+
+
+def test_tags_of_a_coarser_clock_are_saved_in_picoseconds(tmp_path):
+    coarse = TimeTags(np.array([1, 2]), np.zeros(2, np.uint8), 81e-12)
+    save_time_tags(tmp_path / "a.npz", coarse, party=Party.BOB)
+    assert load_time_tags(tmp_path / "a.npz").tags.read(0, 2)[0].tolist() == [81, 162]
+    fine = TimeTags(np.array([1, 2]), np.zeros(2, np.uint8), 0.5e-12)
+    with pytest.raises(ValueError, match="must be in whole picoseconds"):
+        save_time_tags(tmp_path / "b.npz", fine, party=Party.BOB)
+
+
+def test_all_formats_have_one_hash_and_it_is_the_documented_one(tmp_path):
+    known = {"run_id": "1"}
+    digests = {save_detections(tmp_path / f"n{e}", record(), metadata=known) for e in ENDINGS}
+    saved = record()
+    header = b'e91 1 {"kind":"detections","run_id":"1"}\n'
+    body = b""
+    for name, column in zip(
+        DETECTION_COLUMNS,
+        (saved.alice.setting, saved.alice.outcome, saved.bob.setting, saved.bob.outcome),
+        strict=True,
+    ):
+        body += f"{name} |u1 {len(column)}\n".encode() + column.tobytes()
+    assert digests == {hashlib.sha256(header + body).hexdigest()}
+
+
+def test_tags_in_an_uncompressed_file_are_read_a_piece_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(tag_files, "_PIECE", 128)
+    file, tags = tmp_path / "alice.npz", time_tags()
+    digest = save_time_tags(file, tags, party=Party.ALICE)
+    loaded = load_time_tags(file)
+    assert isinstance(loaded.tags, TagFile)
+    assert loaded.sha256 == digest
+    for start, stop in ((0, 0), (10, 20), (990, 2000), (1000, 1010)):
+        times, channels = loaded.tags.read(start, stop)
+        assert np.array_equal(times, tags.times[start:stop])
+        assert np.array_equal(channels, tags.channels[start:stop])
+
+
+def test_files_of_other_programs_need_no_metadata(tmp_path):
+    columns = {
+        name: np.array([0, 1, 2], dtype)
+        for name, dtype in zip(
+            DETECTION_COLUMNS, (np.int64, np.uint8, ">i4", np.int16), strict=True
+        )
+    }
+    np.savez_compressed(tmp_path / "a.npz", **columns, temperature=np.ones(5))
+    (tmp_path / "b.csv").write_text(
+        "# a comment\nbob_setting, bob_outcome,alice_setting,alice_outcome\r\n"
+        "0,0,0,0\r\n1,1,1,1\n2,2,2,2\n"
+    )
+    for name in ("a.npz", "b.csv"):
+        loaded = load_detections(tmp_path / name)
+        assert loaded.record.bob.setting.tolist() == [0, 1, 2]
+        assert loaded.record.alice.outcome.tolist() == [0, 1, 2]
+        assert not loaded.is_stored
+
+
+def test_tags_that_numpy_saved_stay_in_the_file(tmp_path):
+    tags = time_tags()
+    np.savez(tmp_path / "a.npz", time_ps=tags.times, channel=tags.channels)
+    np.savez_compressed(tmp_path / "b.npz", time_ps=tags.times, channel=tags.channels)
+    np.savez(tmp_path / "c.npz", time_ps=tags.times, channel=tags.channels.astype(np.int64))
+    loaded = [load_time_tags(tmp_path / f"{name}.npz") for name in "abc"]
+    assert [type(one.tags) for one in loaded] == [TagFile, TimeTags, TimeTags]
+    assert len({one.sha256 for one in loaded}) == 1
+
+
+# Writing is all or nothing ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_full_disk_leaves_nothing(tmp_path, monkeypatch, ending):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(durable, "write_all", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_detections(tmp_path / f"night{ending}", record())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_file_that_exists_is_never_overwritten(tmp_path):
+    file = tmp_path / "night.npz"
+    file.write_bytes(b"mine")
+    with pytest.raises(ValueError, match="must not exist yet, but does"):
+        save_detections(file, record())
+    assert file.read_bytes() == b"mine"
+
+
+def test_files_are_for_their_owner_only(tmp_path):
+    save_detections(tmp_path / "night.npz", record())
+    assert (tmp_path / "night.npz").stat().st_mode & 0o777 == 0o600
+
+
+def test_equal_tables_make_equal_files(tmp_path):
+    for name in ("one.npz", "two.npz"):
+        save_detections(tmp_path / name, record())
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+
+
+# Damage -------------------------------------------------------------------------------------------
+
+
+def flipped(file, place):
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_truncated_file_is_refused_wherever_it_ends(tmp_path, ending):
+    file = tmp_path / f"night{ending}"
+    save_detections(file, record(50))
+    content = file.read_bytes()
+    for size in range(0, len(content), max(1, len(content) // 40)):
+        file.write_bytes(content[:size])
+        with pytest.raises(ValueError, match="must"):
+            load_detections(file)
+
+
+def test_damaged_tags_are_refused(tmp_path):
+    file = tmp_path / "alice.npz"
+    save_time_tags(file, time_tags(), party=Party.ALICE)
+    content = file.read_bytes()
+    flipped(file, content.index(b"NUMPY", content.index(b"channel.npy")) + 300)
+    with pytest.raises(ValueError, match="damaged"):
+        load_time_tags(file)
+    for size in range(0, len(content) - 1, 997):
+        file.write_bytes(content[:size])
+        with pytest.raises(ValueError, match="must"):
+            load_time_tags(file)
+
+
+def test_changed_row_is_seen(tmp_path):
+    file = tmp_path / "night.csv"
+    save_detections(file, record())
+    lines = file.read_text().splitlines()
+    lines[7] = "0,0,0,0" if lines[7] != "0,0,0,0" else "1,1,1,1"
+    file.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match="the file is damaged or was changed"):
+        load_detections(file)
+
+
+def test_changed_metadata_is_seen(tmp_path):
+    file = tmp_path / "night.csv"
+    save_detections(file, record(), metadata={"settings": "ekert"})
+    file.write_text(file.read_text().replace("ekert", "bbm92"))
+    with pytest.raises(ValueError, match="the file is damaged or was changed"):
+        load_detections(file)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04 nonsense", b"PAR1", b"\x80\x04pickle", b"\xff"]
+)
+def test_foreign_file_is_refused(tmp_path, ending, content):
+    file = tmp_path / f"night{ending}"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match="must"):
+        load_detections(file)
+    with pytest.raises(ValueError, match="must"):
+        load_time_tags(file)
+
+
+# Hostile files ------------------------------------------------------------------------------------
+
+
+class Bomb:
+    """Something whose unpickling would be noticed."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was loaded",))
+
+
+def test_pickle_inside_an_npz_is_never_loaded(tmp_path):
+    file = tmp_path / "night.npz"
+    objects = np.array([Bomb(), Bomb()], object)
+    np.savez(file, **(columns_of(2) | {"alice_setting": objects}))
+    with pytest.raises(ValueError, match="holds Python objects, and a pickle is never loaded"):
+        load_detections(file)
+    np.savez(file, **columns_of(2), metadata=objects)
+    with pytest.raises(ValueError, match="a pickle is never loaded"):
+        load_detections(file)
+    (tmp_path / "bare.npz").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(ValueError, match=r"must be a whole `\.npz` file"):
+        load_detections(tmp_path / "bare.npz")
+
+
+def npz_with(file, name, content, *, compression=zipfile.ZIP_STORED):
+    """Write good columns, and one member's raw bytes in place of another."""
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for column, array in columns_of().items():
+            raw = io.BytesIO()
+            np.lib.format.write_array(raw, array)
+            archive.writestr(f"{column}.npy", content if column == name else raw.getvalue())
+
+
+def header(shape, descr="|u1"):
+    raw = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        raw, {"descr": descr, "fortran_order": False, "shape": shape}
+    )
+    return raw.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (header((2**60,)), "must have at most 50,000,000 rows"),
+        (header((10**6,)) + b"123", "must take 1,000,128 bytes as its header says"),
+        (header((3, 1)) + b"123", "must hold whole numbers, one a row"),
+        (header((3,), "<f8") + bytes(24), "must hold whole numbers, one a row, but is float64"),
+        (header((2,)) + b"12", "must have one length"),
+        (b"\x93NUMPY\x09\x00", r"must be a whole `\.npz`"),
+        (header((3,)).replace(b"|u1", b"|x1"), r"must be a whole `\.npz`"),
+    ],
+)
+def test_header_that_lies_is_refused_before_memory_is_taken(tmp_path, content, sentence):
+    npz_with(tmp_path / "night.npz", "bob_setting", content)
+    with pytest.raises(ValueError, match=sentence):
+        load_detections(tmp_path / "night.npz")
+
+
+def test_zip_bomb_is_refused_by_its_headers(tmp_path):
+    # Four million zeros in 4 kB.
+    content = header((4_000_000,)) + bytes(4_000_000)
+    npz_with(tmp_path / "n.npz", "bob_setting", content, compression=zipfile.ZIP_DEFLATED)
+    assert (tmp_path / "n.npz").stat().st_size < 10_000
+    with pytest.raises(ValueError, match="at most 1,000,000 rows, but has 4,000,000"):
+        load_table(tmp_path / "n.npz", most_rows=10**6)
+
+
+def test_large_tags_with_a_flipped_bit_do_not_have_their_hash(tmp_path):
+    file = tmp_path / "alice.npz"
+    save_time_tags(file, time_tags(20_000), party=Party.ALICE)
+    flipped(file, file.stat().st_size - 5_000)
+    with pytest.raises(ValueError, match="must have the hash that it states"):
+        load_time_tags(file)
+
+
+def test_encrypted_member_is_refused(tmp_path):
+    file = tmp_path / "night.npz"
+    np.savez(file, **columns_of())
+    content = bytearray(file.read_bytes())
+    place = content.index(b"PK\x01\x02")  # the central directory's flags: encrypted
+    content[place + 8] |= 1
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"must be a whole `\.npz`"):
+        load_detections(file)
+
+
+def test_folder_and_missing_file_are_refused(tmp_path):
+    (tmp_path / "folder.npz").mkdir()
+    for name in ("folder.npz", "missing.npz", "missing.csv"):
+        for load in (load_detections, load_time_tags):
+            with pytest.raises(ValueError, match="must be a readable file"):
+                load(tmp_path / name)
+
+
+# Wrong content ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_missing_column_is_named_with_what_there_is(tmp_path, ending):
+    import pyarrow
+    import pyarrow.parquet
+
+    file, columns = tmp_path / f"n{ending}", columns_of()
+    del columns["bob_outcome"]
+    if ending == ".npz":
+        np.savez(file, **columns)
+    elif ending == ".csv":
+        file.write_text(",".join(columns) + "\n0,0,0\n")
+    else:
+        pyarrow.parquet.write_table(pyarrow.table(columns), file)
+    with pytest.raises(
+        ValueError, match=r"must have the columns alice_setting .* but has `alice_o"
+    ):
+        load_detections(file)
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("0,0,0", "must hold 4 whole numbers"),
+        ("0,0,0,0,0", "must hold 4 whole numbers"),
+        ("0,0,0,nan", "must hold 4 whole numbers"),
+        ("0,0,0,", "must hold 4 whole numbers"),
+        ("0,0,0,0.5", "must hold 4 whole numbers"),
+        ("0,0,0,99999999999999999999", "must hold 4 whole numbers"),
+        ("0,0,0,3", r"`bob_outcome` in .* must lie in \[0, 2\]"),
+        ("-1,0,0,0", r"`alice_setting` in .* must lie in \[0, 254\], but spans \[-1, 0\]"),
+        ("256,0,0,0", r"`alice_setting` in .* must lie in \[0, 254\]"),
+    ],
+)
+def test_row_that_is_no_round_is_refused(tmp_path, row, sentence):
+    file = tmp_path / "night.csv"
+    file.write_text(",".join(DETECTION_COLUMNS) + f"\n0,0,0,0\n{row}\n")
+    with pytest.raises(ValueError, match=sentence):
+        load_detections(file)
+
+
+@pytest.mark.parametrize(
+    ("column", "sentence"),
+    [
+        ([0.5, 1.0, 2.0], "must hold whole numbers, but is double"),
+        ([0, None, 1], "must have no empty entries"),
+        (["a", "b", "c"], "must hold whole numbers, but is string"),
+        ([0, 1, 300], r"must lie in \[0, 254\]"),
+    ],
+)
+def test_parquet_column_of_another_kind_is_refused(tmp_path, column, sentence):
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table(columns_of() | {"bob_setting": column})
+    pyarrow.parquet.write_table(table, tmp_path / "n.parquet")
+    with pytest.raises(ValueError, match=sentence):
+        load_detections(tmp_path / "n.parquet")
+
+
+@pytest.mark.parametrize("reader", ENDINGS)
+def test_more_rows_than_allowed_are_refused(tmp_path, reader):
+    file = tmp_path / f"n{reader}"
+    save_detections(file, record(50))
+    with pytest.raises(ValueError, match="must have at most 49 rows"):
+        load_table(file, most_rows=49)
+    assert len(load_table(file, most_rows=50)[0]) == 50
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_empty_table_is_refused(tmp_path, ending):
+    save_table(tmp_path / f"d{ending}", columns_of(0), {})
+    with pytest.raises(ValueError, match="must hold at least one round, but is empty"):
+        load_detections(tmp_path / f"d{ending}")
+    tags = {"time_ps": np.zeros(0, np.int64), "channel": np.zeros(0, np.uint8)}
+    save_table(tmp_path / f"t{ending}", tags, {})
+    with pytest.raises(ValueError, match="must hold at least one time tag, but is empty"):
+        load_time_tags(tmp_path / f"t{ending}")
+
+
+@pytest.mark.parametrize(
+    ("times", "channels", "sentence"),
+    [
+        ([5, 4, 6], [0, 0, 0], "must be sorted"),
+        ([5, 5, 6], [1, 1, 0], "must not overlap"),
+        ([5, 5, 5], [1, 0, 1], "must not overlap"),
+    ],
+)
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_unsorted_and_overlapping_tags_are_refused(tmp_path, times, channels, sentence, ending):
+    columns = {"time_ps": np.array(times), "channel": np.array(channels, np.uint8)}
+    save_table(tmp_path / f"t{ending}", columns, {})
+    with pytest.raises(ValueError, match=sentence):
+        load_time_tags(tmp_path / f"t{ending}")
+
+
+def test_disorder_between_two_pieces_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr(tag_files, "_PIECE", 100)
+    for times, sentence in (
+        (np.r_[np.arange(100), np.arange(50, 150)], "must be sorted"),
+        (np.r_[np.arange(100), np.arange(99, 199)], "must not overlap"),
+    ):
+        file = tmp_path / f"{sentence[-6:]}.npz"
+        save_table(file, {"time_ps": times, "channel": np.zeros(200, np.uint8)}, {})
+        with pytest.raises(ValueError, match=sentence):
+            load_time_tags(file)
+
+
+def test_tags_and_detections_are_not_mistaken_for_each_other(tmp_path):
+    save_detections(tmp_path / "d.npz", record())
+    save_detections(tmp_path / "d.csv", record())
+    save_time_tags(tmp_path / "t.npz", time_tags(), party=Party.ALICE)
+    for name in ("d.npz", "d.csv"):
+        with pytest.raises(ValueError, match="but holds detections of both"):
+            load_time_tags(tmp_path / name)
+    with pytest.raises(ValueError, match="but holds one party's time tags"):
+        load_detections(tmp_path / "t.npz")
+
+
+@pytest.mark.parametrize("text", ["[1]", "nonsense", "3", "[" * 100_000])
+def test_metadata_that_is_no_object_is_refused(tmp_path, text):
+    names = ",".join(DETECTION_COLUMNS)
+    (tmp_path / "n.csv").write_text(f"# e91 {text}\n{names}\n0,0,0,0\n")
+    np.savez(tmp_path / "n.npz", **columns_of(), metadata=np.frombuffer(text.encode(), np.uint8))
+    for name in ("n.csv", "n.npz"):
+        with pytest.raises(ValueError, match="must be a JSON object"):
+            load_detections(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["night.txt", "night", "night.npy"])
+def test_unknown_ending_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=r"must end in \.npz, \.csv, \.parquet"):
+        save_detections(tmp_path / name, record())
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / name).write_text("x")
+    with pytest.raises(ValueError, match=r"must end in \.npz, \.csv, \.parquet"):
+        load_detections(tmp_path / name)
+
+
+# Two files of one run -----------------------------------------------------------------------------
+
+
+def pair(tmp_path, first, second, parties=tuple(Party)):
+    loaded = []
+    for number, (known, party) in enumerate(zip((first, second), parties, strict=True)):
+        file = tmp_path / f"{number}.npz"
+        save_time_tags(file, time_tags(), party=party, metadata=known)
+        loaded.append(load_time_tags(file))
+    return loaded
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sentence"),
+    [
+        ({"run_id": "1"}, {"run_id": "2"}, "must be of one run, but their `run_id` is '1' and '2'"),
+        ({"run_id": "1"}, {}, "`run_id` is '1' and None"),
+        ({"settings": "ekert"}, {"settings": "bbm92"}, "`settings` is 'ekert' and 'bbm92'"),
+    ],
+)
+def test_files_of_two_runs_are_refused(tmp_path, first, second, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        check_one_run(*pair(tmp_path, first, second))
+
+
+def test_swapped_files_are_refused(tmp_path):
+    swapped = pair(tmp_path, {}, {}, parties=(Party.BOB, Party.ALICE))
+    with pytest.raises(ValueError, match="the second Bob's, but Alice's says that it is 'bob'"):
+        check_one_run(*swapped)
+
+
+def test_files_of_one_run_pass(tmp_path):
+    check_one_run(*pair(tmp_path, {"run_id": "1"}, {"run_id": "1"}))
+
+
+# Details ------------------------------------------------------------------------------------------
+
+
+def test_hash_depends_on_every_part():
+    base = {"time_ps": np.array([1, 2]), "channel": np.array([0, 1])}
+    others = [
+        (base | {"time_ps": np.array([1, 3])}, {}),
+        (base | {"channel": np.array([0, 2])}, {}),
+        (base, {"run_id": "1"}),
+        ({"time_ps": np.array([1, 2, 0]), "channel": np.array([1])}, {}),
+    ]
+    digests = {content_hash(*case) for case in [(base, {}), *others]}
+    assert len(digests) == 5
+
+
+def test_file_cut_while_it_is_read_is_noticed(tmp_path):
+    file = tmp_path / "a.npz"
+    save_time_tags(file, time_tags(), party=Party.ALICE)
+    tags = load_time_tags(file).tags
+    with file.open("r+b") as opened:
+        opened.truncate(600)
+    with pytest.raises(ValueError, match="must stay whole while it is read"):
+        tags.read(0, 1000)
+
+
+def test_small_table_written_in_memory_reads_back(tmp_path):
+    (tmp_path / "x.npz").write_bytes(npz_files.written(columns_of(), {"a": 1}))
+    members, metadata = open_npz(tmp_path / "x.npz", most_rows=9)
+    assert {member.name for member in members} == set(DETECTION_COLUMNS)
+    assert metadata == {"a": 1}
+    assert len(read_npz(tmp_path / "x.npz", most_rows=9)) == 3
+    assert json.dumps(metadata)
