@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from e91.cli.analyse import analyse
 from e91.cli.attack import attack
 from e91.cli.bench import bench
 from e91.cli.conformance import conformance
@@ -35,6 +36,7 @@ def commands() -> None:
 
 for _command in (
     run,
+    analyse,
     encrypt,
     decrypt,
     bell,

@@ -1,0 +1,238 @@
+"""``e91 analyse``: the same protocol on recorded detections, or on two lists of time tags."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from e91.model.errors import ProtocolAborted
+from e91.model.policy import Policy, SecurityModel
+from e91.model.records import DetectionRecord
+from e91.model.settings import SETTINGS, Settings
+
+_SAMPLE_SECONDS = 2.0
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("second", metavar="[FILE2]", type=click.Path(path_type=Path), required=False)
+@click.option("--settings", "settings_name", type=click.Choice(sorted(SETTINGS)),
+              help="Angles of the analysers; by default the file's, else ekert.")  # fmt: skip
+@click.option("--alice-probabilities", metavar="P,P,...",
+              help="Probability of each of Alice's settings; uniform by default.")  # fmt: skip
+@click.option("--bob-probabilities", metavar="P,P,...",
+              help="Probability of each of Bob's settings; uniform by default.")  # fmt: skip
+@click.option("--window-ps", type=float, default=1000.0, show_default=True,
+              help="Full width of the coincidence window; with two files.")  # fmt: skip
+@click.option("--maximum-offset-s", type=float, default=0.5, show_default=True,
+              help="How far Bob's clock may be off Alice's.")  # fmt: skip
+@click.option("--maximum-frequency-error-ppm", type=float, default=10.0, show_default=True,
+              help="How much faster or slower it may run.")  # fmt: skip
+@click.option("--pulse-period-ps", type=float,
+              help="Of a pulsed source: accidentals are then counted ten pulses away.")  # fmt: skip
+@click.option("--dead-time-ps", type=float,
+              help="Of the detectors, if known: the window must not exceed it.")  # fmt: skip
+@click.option("--security", type=click.Choice([model.value for model in SecurityModel]),
+              default=SecurityModel.TRUSTED_ANALYSERS.value, show_default=True,
+              help="What is assumed of the equipment.")  # fmt: skip
+@click.option("--epsilon", type=float, default=1e-10, show_default=True,
+              help="Failure probability of the session.")  # fmt: skip
+@click.option("--reveal", type=float, default=0.1, show_default=True,
+              help="Fraction of the key revealed to estimate the QBER.")  # fmt: skip
+@click.option("--seed", type=int, help="Reproducible, for tests: its key is not secret.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="New folder for both key files and the report.")  # fmt: skip
+@click.option("--sample", type=click.Path(path_type=Path), metavar="DIR",
+              help="Make a new folder of sample files by the simulator instead.")  # fmt: skip
+@click.option("--attack", hidden=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def analyse(
+    *,
+    file: Path | None,
+    second: Path | None,
+    settings_name: str | None,
+    alice_probabilities: str | None,
+    bob_probabilities: str | None,
+    security: str,
+    epsilon: float,
+    reveal: float,
+    seed: int | None,
+    out: Path | None,
+    sample: Path | None,
+    attack: str | None,
+    as_json: bool,
+    **search: Any,
+) -> None:
+    """Run the protocol on recorded detections; exit with 3 if it must abort.
+
+    FILE holds both parties' detections (.npz, .csv, .parquet), or Alice's time tags, and FILE2
+    Bob's.
+    """
+    if attack is not None:
+        raise ValueError(
+            "`--attack` must come with `e91 run`, but here the detections are recorded, and what "
+            "happened to them has happened."
+        )
+    if seed is not None and seed < 0:
+        raise ValueError(f"`--seed` must not be negative, but is {seed}.")
+    if sample is not None:
+        _make_sample(sample, file, settings_name or "ekert", seed=seed, as_json=as_json)
+        return
+    if file is None:
+        raise click.UsageError("`e91 analyse` must be given a FILE, or `--sample DIR`.")
+    if out is not None:
+        from e91.session_folder import check_free
+
+        check_free(out)
+    policy = Policy(SecurityModel(security), epsilon=epsilon, revealed_fraction=reveal)
+    from e91.session import analyse as analyse_record
+
+    if second is None:
+        record, known, found = _detections(file)
+    else:
+        record, known, found = _correlated(file, second, policy=policy, seed=seed, **search)
+    settings = _settings(known, settings_name, alice_probabilities, bob_probabilities)
+    report = analyse_record(
+        record, settings=settings, policy=policy, seed=seed, origin=found["origin"]
+    )
+    if report.abort is None and out is not None:
+        _save(report, out)
+        found["folder"] = str(out)
+    _show(report, found, as_json=as_json)
+    if report.abort is not None:
+        raise ProtocolAborted(report.abort)
+
+
+Loaded = tuple[DetectionRecord, dict[str, Any], dict[str, Any]]
+
+
+def _detections(file: Path) -> Loaded:
+    from e91.recorded.files import load_detections
+
+    loaded = load_detections(file)
+    return (
+        loaded.record,
+        dict(loaded.metadata),
+        _origin(f"detections in {file.name}", {file.name: loaded}),
+    )
+
+
+def _correlated(
+    file: Path,
+    second: Path,
+    *,
+    policy: Policy,
+    seed: int | None,
+    window_ps: float,
+    maximum_offset_s: float,
+    maximum_frequency_error_ppm: float,
+    pulse_period_ps: float | None,
+    dead_time_ps: float | None,
+) -> Loaded:
+    from e91.model.entropy import operating_system_entropy, seeded_entropy
+    from e91.optics.correlation import correlate
+    from e91.recorded.tags import check_one_run, load_time_tags
+
+    if policy.security is SecurityModel.DEVICE_INDEPENDENT:
+        raise ValueError(
+            "`--security device-independent` must be given every round, lost photons included, but "
+            "coincidences of time tags leave these out."
+        )
+    alice, bob = load_time_tags(file), load_time_tags(second)
+    check_one_run(alice, bob)
+    found = correlate(
+        alice.tags,
+        bob.tags,
+        window_s=window_ps * 1e-12,
+        maximum_offset_s=maximum_offset_s,
+        maximum_frequency_error_ppm=maximum_frequency_error_ppm,
+        side_delay_s=None if pulse_period_ps is None else pulse_period_ps * 1e-11,
+        dead_time_s=None if dead_time_ps is None else dead_time_ps * 1e-12,
+        entropy=operating_system_entropy if seed is None else seeded_entropy(seed),
+    )
+    if not len(found.record):
+        raise ValueError("The two files must have coincidences, but have none.")
+    known = dict(alice.metadata)
+    told = _origin(f"time tags in {file.name} and {second.name}",
+                   {file.name: alice, second.name: bob})  # fmt: skip
+    return found.record, known, told | {"coincidence_search": found.statistics.to_dict()}
+
+
+def _origin(what: str, files: dict[str, Any]) -> dict[str, Any]:
+    stated = all(loaded.is_stored for loaded in files.values())
+    checked = "content hash as stated" if stated else "no content hash stated"
+    return {
+        "origin": f"{what} ({checked})",
+        "sha256": {name: loaded.sha256 for name, loaded in files.items()},
+        "hash_was_stated": stated,
+    }
+
+
+def _settings(
+    known: dict[str, Any], name: str | None, alice: str | None, bob: str | None
+) -> Settings:
+    from e91.cli.session import _settings as chosen
+
+    stated = known.get("settings")
+    if name is None:
+        name = stated if isinstance(stated, str) and stated in SETTINGS else "ekert"
+    elif stated is not None and stated != name:
+        raise ValueError(f"`--settings` must be those of the file, `{stated}`, but are `{name}`.")
+    return chosen(name, alice, bob)
+
+
+def _save(report: Any, out: Path) -> None:
+    from e91.session_folder import new_folder, save_session
+
+    with new_folder(out) as folder:
+        save_session(report, folder)
+
+
+def _show(report: Any, found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report.to_dict() | found))
+        return
+    click.echo(str(report))
+    for name, digest in found["sha256"].items():
+        click.echo(f"  SHA-256 of {name}: {digest}")
+    search = found.get("coincidence_search")
+    if search is not None:
+        car = "-" if search["car"] is None else f"{search['car']:.0f}"
+        click.echo(
+            f"  Bob's clock is {search['offset_s']:.12f} s and {search['frequency_error_ppm']:.4f} "
+            f"ppm ahead; {search['accidentals']:.0f} ± {search['accidentals_error']:.0f} of the "
+            f"coincidences are accidental (true to accidental: {car})."
+        )
+    if "folder" in found:
+        click.echo(f"  folder                {found['folder']}")
+
+
+def _make_sample(
+    folder: Path, file: Path | None, settings_name: str, *, seed: int | None, as_json: bool
+) -> None:
+    if file is not None:
+        raise click.UsageError("`--sample DIR` must come without FILE, but there is one.")
+    from e91.devices.exact import exact_device
+    from e91.model.entropy import operating_system_entropy, seeded_entropy
+    from e91.recorded.sample import save_sample
+    from e91.session_folder import new_folder
+
+    settings = SETTINGS[settings_name]
+    physics = 1 if seed is None else seed
+    with new_folder(folder) as hidden:
+        made = save_sample(
+            hidden,
+            exact_device(settings=settings, visibility=0.97, seed=physics),
+            settings=settings,
+            duration_s=_SAMPLE_SECONDS,
+            seed=physics,
+            entropy=operating_system_entropy if seed is None else seeded_entropy(physics),
+        )
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), **made}))
+        return
+    for name, digest in made["files"].items():
+        click.echo(f"{folder / name}: SHA-256 {digest}")
