@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DEVICES = "{aer,exact,fake:NAME,ibm:NAME}"
 
 _PHOTONS = ("visibility", "dephasing", "misalignment", "amplitude_damping", "readout_error")
+_ELSEWHERE = (*_PHOTONS, "attack", "strength", "basis", "unauthenticated")
 
 
 def device_kind(device: str) -> tuple[str, str]:
@@ -39,15 +40,33 @@ def device_kind(device: str) -> tuple[str, str]:
     return kind, machine
 
 
-def _refuse_photons(device: str, *, attack: str | None) -> None:
+def ibm_machine(device: str, *, leave: bool, confirmed: bool) -> str | None:
+    """Return the machine of an ``ibm:`` device, or None for any other device.
+
+    Raises:
+        ValueError: Options that only one of both kinds knows came with the other.
+    """
+    kind, machine = device_kind(device)
+    if kind == "ibm":
+        _refuse_photons(device)
+        return machine
+    for name, given in (("leave", leave), ("yes", confirmed)):
+        if given:
+            raise ValueError(
+                f"`--{name}` must come with `--device ibm:NAME`, but the device is `{device}`."
+            )
+    return None
+
+
+def _refuse_photons(device: str) -> None:
     """Refuse options that describe photons, where a machine's own errors are in their place.
 
     Raises:
         ValueError: An attack or a noise was asked for on the command line.
     """
     context = click.get_current_context()
-    given = [name for name in _PHOTONS if context.get_parameter_source(name) is _COMMANDLINE]
-    for name in [*given, *(["attack"] if attack is not None else [])]:
+    given = [name for name in _ELSEWHERE if context.get_parameter_source(name) is _COMMANDLINE]
+    for name in given:
         raise ValueError(
             f"`--{name.replace('_', '-')}` must come with `--device aer` or `exact`, but the "
             f"device is `{device}`, which has its own errors."
@@ -79,7 +98,7 @@ def session_device(
     """Return the device, and what an attack does to the classical channel."""
     kind, machine = device_kind(device)
     if kind == "fake":
-        _refuse_photons(device, attack=attack)
+        _refuse_photons(device)
     if attack is not None:
         staged = staged_attack(
             attack,

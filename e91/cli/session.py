@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from e91.cli.devices import DEVICES, block_device, session_device, with_assumption
-from e91.model.errors import ProtocolAborted
+from e91.cli.devices import DEVICES, block_device, ibm_machine, session_device, with_assumption
+from e91.cli.outcome import check_files, show_and_save
 from e91.model.policy import Policy, Reconciler, SecurityModel
 from e91.model.settings import SETTINGS, Settings
 
@@ -35,7 +33,7 @@ _PHYSICS = _options(
         show_default=True,
         help="aer: every round is a shot of the Aer simulator; exact: rounds are drawn from the "
         "probabilities that Aer computes; fake: from those of the best two qubits of an IBM "
-        "machine's snapshot, offline.",
+        "machine's snapshot, offline; ibm: one job on the machine itself, with your account.",
     ),
     click.option(
         "--settings",
@@ -146,6 +144,9 @@ _PHYSICS = _options(
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="New folder for both key files, the report and the ciphertext.")  # fmt: skip
 @_PHYSICS
+@click.option("--yes", "confirmed", is_flag=True, help="With ibm: submit the job without asking.")
+@click.option("--leave", is_flag=True, help="With ibm: do not wait for the job; --resume later.")
+@click.option("--resume", metavar="ID", help="Go on with a session whose job was left.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def run(
     *,
@@ -166,6 +167,9 @@ def run(
     keep: Path | None,
     plain: Path | None,
     out: Path | None,
+    confirmed: bool,
+    leave: bool,
+    resume: str | None,
     as_json: bool,
     settings_name: str,
     alice_probabilities: str | None,
@@ -175,6 +179,12 @@ def run(
     """Run one session, from entangled pairs to a key; exit with 3 if it must abort."""
     if plain is not None and out is None:
         raise click.UsageError("`--encrypt FILE` must come with `--out DIR`, but there is none.")
+    if resume is not None:
+        from e91.cli.ibm import resume as go_on
+
+        check_files(plain, out)
+        go_on(resume, leave=leave, plain=plain, out=out, as_json=as_json)
+        return
     if seed is not None and seed < 0:
         raise ValueError(f"`--seed` must not be negative, but is {seed}.")
     policy = Policy(
@@ -189,7 +199,25 @@ def run(
     )
     promise = _promise(watch, false_alarm)
     settings = _settings(settings_name, alice_probabilities, bob_probabilities)
-    _check_files(plain, out)
+    check_files(plain, out)
+
+    machine = ibm_machine(physics["device"], leave=leave, confirmed=confirmed)
+    if machine is not None:
+        from e91.cli.ibm import run_on_ibm
+
+        run_on_ibm(
+            machine,
+            rounds=rounds,
+            settings=settings,
+            policy=policy,
+            seed=seed,
+            confirmed=confirmed,
+            leave=leave,
+            plain=plain,
+            out=out,
+            as_json=as_json,
+        )
+        return
 
     from e91.progress import with_progress
     from e91.session import MAXIMUM_ROUNDS, check_rounds
@@ -228,19 +256,7 @@ def run(
     report = with_assumption(report, device)
     if report.alarm is not None:
         click.echo(f"e91: {report.alarm}", err=True)
-    if report.abort is not None:
-        click.echo(json.dumps(report.to_dict()) if as_json else str(report))
-        raise ProtocolAborted(report.abort)
-    saved = _save(report, out, plain) if out is not None else None
-    try:
-        click.echo(json.dumps(report.to_dict() | (saved or {})) if as_json else str(report))
-        if saved and not as_json:
-            click.echo("".join(f"\n  {name:<22}{value}" for name, value in saved.items()))
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError as error:
-        kept = f"the session was saved in `{out}`" if saved else "nothing was saved"
-        raise OSError(error.errno, f"{error.strerror} (standard output; {kept})") from None
+    show_and_save(report, out=out, plain=plain, as_json=as_json)
 
 
 def _promise(watch: float | None, false_alarm: float | None) -> Any:
@@ -252,26 +268,6 @@ def _promise(watch: float | None, false_alarm: float | None) -> Any:
     from e91.alarms import Promise
 
     return Promise(watch) if false_alarm is None else Promise(watch, false_alarm=false_alarm)
-
-
-def _check_files(plain: Path | None, out: Path | None) -> None:
-    """Refuse bad files before the photons fly, not after."""
-    if plain is not None:
-        from e91.encryption.durable import read_file
-
-        read_file(plain)
-    if out is not None:
-        from e91.session_folder import new_folder
-
-        try:
-            with new_folder(out):
-                raise _Rehearsed
-        except _Rehearsed:
-            pass
-
-
-class _Rehearsed(Exception):
-    """The output folder could be made; it was removed again."""
 
 
 def _settings(name: str, alice: str | None, bob: str | None) -> Settings:
@@ -289,15 +285,3 @@ def _numbers(text: str) -> tuple[float, ...]:
         raise ValueError(
             f"Probabilities must be numbers with commas between, but are `{text}`."
         ) from None
-
-
-def _save(report: Any, out: Path, plain: Path | None) -> dict[str, Any]:
-    from e91.session_folder import new_folder, save_session
-
-    with new_folder(out) as folder:
-        use = save_session(report, folder, plain=plain)
-    written: dict[str, Any] = {"folder": str(out)}
-    if plain is not None and use is not None:
-        written |= {"ciphertext": str(out / f"{plain.name}.e91"), "cipher": use.cipher}
-        written |= {"key_bytes_used": use.key_bytes_used, "key_bytes_left": use.key_bytes_left}
-    return written

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from e91.model.policy import SecurityModel
-from e91.model.settings import EKERT
+from e91.model.settings import EKERT, Settings
 
 _MODELS = tuple(model.value for model in SecurityModel)
 
@@ -65,10 +65,10 @@ def row_of(name: str) -> dict[str, Any]:
     return empty | {"qubits": device.qubits, "chsh": s, "qber": qber} | _rates(s, qber)
 
 
-def link_of(table: Any) -> tuple[float, float]:
-    """Return S and the QBER that a table of probabilities has with Ekert's settings.
+def link_of(table: Any, *, settings: Settings = EKERT) -> tuple[float, float]:
+    """Return S and the QBER that a table of probabilities has.
 
-    The QBER is the mean over both key pairs, which occur equally often.
+    The QBER is the mean over the key pairs, weighted with how often they occur.
 
     Examples:
         >>> from e91.devices.exact import exact_device
@@ -77,9 +77,11 @@ def link_of(table: Any) -> tuple[float, float]:
         (2.5456, 0.05)
     """
     equal = table[..., 0, 0] + table[..., 1, 1]
-    s = sum(sign * (2 * float(equal[pair]) - 1) for pair, sign in EKERT.chsh_pairs)
-    errors = [1 - float(equal[pair]) for pair in EKERT.key_pairs]
-    return s, sum(errors) / len(errors)
+    s = sum(sign * (2 * float(equal[pair]) - 1) for pair, sign in settings.chsh_pairs)
+    wrong = sum(
+        settings.pair_probability(pair) * (1 - float(equal[pair])) for pair in settings.key_pairs
+    )
+    return s, wrong / settings.key_probability
 
 
 def _rates(s: float, qber: float) -> dict[str, float]:

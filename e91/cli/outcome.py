@@ -1,0 +1,85 @@
+"""How a session on the command line ends: a report, keys in a folder, or the reason for none."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from e91.model.errors import ProtocolAborted
+
+
+def show_and_save(
+    report: Any,
+    *,
+    out: Path | None,
+    plain: Path | None,
+    as_json: bool,
+    sealed: Callable[[], object] | None = None,
+) -> None:
+    """Print the report of a session and save its keys, or raise why there are none.
+
+    Args:
+        report: A finished session.
+        out: New folder for keys and report, or None.
+        plain: A file to encrypt, or None.
+        as_json: Print one JSON object.
+        sealed: Called when everything is in the folder, just before it gets its name.
+
+    Raises:
+        ProtocolAborted: The session has no key.
+        OSError: Nobody can read what is printed.
+    """
+    if report.abort is not None:
+        click.echo(json.dumps(report.to_dict()) if as_json else str(report))
+        raise ProtocolAborted(report.abort)
+    saved = _save(report, out, plain, sealed) if out is not None else None
+    try:
+        click.echo(json.dumps(report.to_dict() | (saved or {})) if as_json else str(report))
+        if saved and not as_json:
+            click.echo("".join(f"\n  {name:<22}{value}" for name, value in saved.items()))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        kept = f"the session was saved in `{out}`" if saved else "nothing was saved"
+        raise OSError(error.errno, f"{error.strerror} (standard output; {kept})") from None
+
+
+def check_files(plain: Path | None, out: Path | None) -> None:
+    """Refuse bad files before the photons fly, not after."""
+    if plain is not None:
+        from e91.encryption.durable import read_file
+
+        read_file(plain)
+    if out is not None:
+        from e91.session_folder import new_folder
+
+        try:
+            with new_folder(out):
+                raise _Rehearsed
+        except _Rehearsed:
+            pass
+
+
+class _Rehearsed(Exception):
+    """The output folder could be made; it was removed again."""
+
+
+def _save(
+    report: Any, out: Path, plain: Path | None, sealed: Callable[[], object] | None
+) -> dict[str, Any]:
+    from e91.session_folder import new_folder, save_session
+
+    with new_folder(out) as folder:
+        use = save_session(report, folder, plain=plain)
+        if sealed is not None:
+            sealed()
+    written: dict[str, Any] = {"folder": str(out)}
+    if plain is not None and use is not None:
+        written |= {"ciphertext": str(out / f"{plain.name}.e91"), "cipher": use.cipher}
+        written |= {"key_bytes_used": use.key_bytes_used, "key_bytes_left": use.key_bytes_left}
+    return written

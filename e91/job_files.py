@@ -1,0 +1,197 @@
+"""What a session needs to go on after its job was left: files that are written once.
+
+Three small files with the session's name, for their owner only: what was planned (with the settings
+of every round, which must be fixed before anything is measured), the job's id once there is one,
+and where the keys went once there are some.  None holds an account, a token or a key bit.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import zlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from e91.encryption.durable import PRIVATE, new_file, read_file
+from e91.model.bits import Bits
+from e91.model.policy import Policy, SecurityModel
+from e91.model.settings import SETTINGS, Settings
+
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedSession:
+    """A session whose rounds are measured by a job.
+
+    Attributes:
+        session: 32 hexadecimal digits: its name, and the tag of its job.
+        machine: Name of the backend.
+        description: One sentence for the report.
+        settings: Angles, probabilities and roles.
+        policy: What the session promises.
+        seed: Of the protocol's randomness, for tests, or None.
+        x: Alice's setting index in each round; uint8, shape (n,).
+        y: Bob's.
+    """
+
+    session: str
+    machine: str
+    description: str
+    settings: Settings
+    policy: Policy
+    seed: int | None
+    x: Bits = field(repr=False)
+    y: Bits = field(repr=False)
+
+    @property
+    def tag(self) -> str:
+        """By which the job can be found at IBM's."""
+        return f"e91-{self.session}"
+
+
+def jobs_folder() -> Path:
+    """Return where the files are: ``e91/jobs`` in XDG_STATE_HOME, else in ``~/.local/state``."""
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "e91" / "jobs"
+
+
+def save_planned(planned: PlannedSession, folder: Path) -> Path:
+    """Write the plan durably, before the job is submitted; return the file.
+
+    Raises:
+        ValueError: The folder cannot be made or written.
+        OSError: The disk is full or fails.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ValueError(
+            f"`{folder}` must be a folder that can be made, but: {error.strerror}."
+        ) from None
+    codes = planned.x.astype(np.uint8) * np.uint8(len(planned.settings.bob_angles)) + planned.y
+    content = {
+        "version": VERSION,
+        "session": planned.session,
+        "machine": planned.machine,
+        "description": planned.description,
+        "settings": planned.settings.name,
+        "alice_probabilities": planned.settings.alice_probabilities,
+        "bob_probabilities": planned.settings.bob_probabilities,
+        "policy": _policy_values(planned.policy),
+        "seed": planned.seed,
+        "choices": base64.b64encode(zlib.compress(codes.tobytes())).decode(),
+    }
+    return _write(folder / f"{planned.session}.json", content)
+
+
+def save_job_id(planned: PlannedSession, job_id: str, folder: Path) -> Path:
+    """Write down which job measures the session; return the file."""
+    return _write(folder / f"{planned.session}.job", {"job_id": job_id})
+
+
+def save_concluded(planned: PlannedSession, out: Path, folder: Path) -> Path:
+    """Write down that the session's keys are in ``out``; return the file.
+
+    Raises:
+        ValueError: It was written down before: a second key from the same rounds would give away
+            the first.
+    """
+    check_not_concluded(planned, folder)
+    return _write(folder / f"{planned.session}.done", {"out": str(out.absolute())})
+
+
+def check_not_concluded(planned: PlannedSession, folder: Path) -> None:
+    """Check that no key was saved from the session's rounds.
+
+    Raises:
+        ValueError: One was.
+    """
+    done = folder / f"{planned.session}.done"
+    if done.exists():
+        raise ValueError(
+            "A session must be concluded once, but the keys of this one are in "
+            f"`{_read(done)['out']}`: a second key from the same rounds would give away the first."
+        )
+
+
+def load_planned(name: str, folder: Path) -> tuple[PlannedSession, str | None]:
+    """Return the session of that name, or of that job, and its job's id, or None.
+
+    Raises:
+        ValueError: There is none, or its files are damaged.
+    """
+    session = name if (folder / f"{name}.json").is_file() else _session_of(name, folder)
+    job = folder / f"{session}.job"
+    path = folder / f"{session}.json"
+    try:
+        planned = _planned(_read(path))
+        return planned, str(_read(job)["job_id"]) if job.is_file() else None
+    except (KeyError, TypeError, zlib.error) as error:
+        raise ValueError(
+            f"`{path}` must be a session that `e91 run` left, but is damaged "
+            f"({type(error).__name__})."
+        ) from None
+
+
+def _session_of(job_id: str, folder: Path) -> str:
+    for job in sorted(folder.glob("*.job")):
+        if _read(job).get("job_id") == job_id:
+            return job.stem
+    known = sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
+    there = f"are only: {', '.join(known)}" if known else "is none"
+    raise ValueError(
+        f"`--resume` must name a job or a session that `e91 run` left in `{folder}`, but is "
+        f"`{job_id}`, and there {there}."
+    )
+
+
+def _planned(content: dict[str, Any]) -> PlannedSession:
+    if content["version"] != VERSION:
+        raise ValueError(
+            f"A session's file must have version {VERSION}, but has {content['version']}."
+        )
+    settings = SETTINGS[content["settings"]].biased(
+        tuple(content["alice_probabilities"]), tuple(content["bob_probabilities"])
+    )
+    codes = np.frombuffer(zlib.decompress(base64.b64decode(content["choices"])), np.uint8)
+    x, y = np.divmod(codes, np.uint8(len(settings.bob_angles)))
+    return PlannedSession(
+        session=content["session"],
+        machine=content["machine"],
+        description=content["description"],
+        settings=settings,
+        policy=_policy_of(content["policy"]),
+        seed=content["seed"],
+        x=x,
+        y=y,
+    )
+
+
+def _policy_values(policy: Policy) -> dict[str, Any]:
+    return {name: getattr(value, "value", value) for name, value in asdict(policy).items()}
+
+
+def _policy_of(values: dict[str, Any]) -> Policy:
+    return Policy(**(values | {"security": SecurityModel(values["security"])}))
+
+
+def _write(path: Path, content: dict[str, Any]) -> Path:
+    with new_file(path, mode=PRIVATE) as write:
+        write(json.dumps(content).encode() + b"\n")
+    return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(read_file(path))
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        content = None
+    if not isinstance(content, dict):
+        raise ValueError(f"`{path}` must hold one JSON object, but does not.")
+    return content
