@@ -21,6 +21,7 @@ class _Watched:
     device: Any
     settings: Settings
     description: str
+    assumption: str
     rounds: int
 
     def __call__(self, x: Bits, y: Bits) -> tuple[Bits, Bits]:
@@ -36,7 +37,8 @@ class _Watched:
 
 def with_progress(device: Any, rounds: int) -> _Watched:
     """Return ``device`` with a progress bar on standard error when it runs longer than 2 s."""
-    return _Watched(device, device.settings, device.description, rounds)
+    assumption = getattr(device, "assumption", "")
+    return _Watched(device, device.settings, device.description, assumption, rounds)
 
 
 def rounds_bar(rounds: int) -> tqdm[NoReturn]:

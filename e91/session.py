@@ -216,7 +216,7 @@ def report_of(
         leak=Leak(channel.disclosed_by(Party.ALICE), channel.disclosed_by(Party.BOB)),
         authentication_bits=authentication.AUTHENTICATION_BITS if made.tagged else 0,
         length=verdict.length,
-        assumptions=theorems.STATEMENTS[policy.proof],
+        assumptions=_assumptions(device, policy),
         abort=verdict.abort,
         seconds=seconds,
         block=block,
@@ -242,6 +242,12 @@ def measure(
                 f"A device must answer with two arrays of outcomes, but answered with a "
                 f"{type(other).__name__}."
             )
+
+
+def _assumptions(device: object, policy: Policy) -> str:
+    """Return what the theorem assumes, and what the device adds to it (its `assumption`)."""
+    added = getattr(device, "assumption", "")
+    return " ".join(filter(None, (theorems.STATEMENTS[policy.proof], added)))
 
 
 def _keys(made: Distilled, policy: Policy, *, reproducible: bool) -> Keys | None:

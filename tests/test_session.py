@@ -624,3 +624,12 @@ def test_equal_preshared_keys_are_used_and_replaced():
     second = run(device, rounds=100_000, seed=2, authentication_key=first.keys.authentication_key)
     assert second.abort is None
     assert second.keys.authentication_key != first.keys.authentication_key
+
+
+def test_report_adds_what_the_device_assumes_to_what_the_theorem_does():
+    def device(x, y):
+        return exact_device(visibility=0.98, seed=1)(x, y)
+
+    before = run(device, rounds=10_000, seed=1).assumptions
+    device.assumption = "The moon is where it was."
+    assert run(device, rounds=10_000, seed=1).assumptions == f"{before} The moon is where it was."

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from e91.cli.attack import channel_of, staged_attack
 from e91.model.settings import Settings
-
-if TYPE_CHECKING:
-    from e91.report import SessionReport
 
 DEVICES = "{aer,exact,fake:NAME,ibm:NAME}"
 
@@ -74,12 +70,6 @@ def _refuse_photons(device: str) -> None:
 
 
 _COMMANDLINE = click.core.ParameterSource.COMMANDLINE
-
-
-def with_assumption(report: SessionReport, device: object) -> SessionReport:
-    """Return the report with what the device assumes beside what the security model does."""
-    added = getattr(device, "assumption", "")
-    return replace(report, assumptions=f"{report.assumptions} {added}") if added else report
 
 
 def session_device(

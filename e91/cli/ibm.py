@@ -112,7 +112,6 @@ def conclude(planned: Any, a: Bits, b: Bits, *, seconds: float = 0.0) -> Any:
         b: Bob's.
         seconds: What it took so far.
     """
-    from e91.cli.devices import with_assumption
     from e91.devices.ibm import ASSUMPTION
     from e91.distillation.authentication import AUTHENTICATION_BITS
     from e91.model.entropy import operating_system_entropy, seeded_entropy
@@ -132,7 +131,7 @@ def conclude(planned: Any, a: Bits, b: Bits, *, seconds: float = 0.0) -> Any:
         record, settings=settings, policy=policy, entropy=entropy, channel=channel, secret=secret
     )
     device = SimpleNamespace(description=planned.description, assumption=ASSUMPTION)
-    report = report_of(
+    return report_of(
         made,
         rounds=len(planned.x),
         device=device,
@@ -142,7 +141,6 @@ def conclude(planned: Any, a: Bits, b: Bits, *, seconds: float = 0.0) -> Any:
         seed=seed,
         seconds=seconds,
     )
-    return with_assumption(report, device)
 
 
 def _finish(

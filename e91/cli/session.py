@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from e91.cli.devices import DEVICES, block_device, ibm_machine, session_device, with_assumption
+from e91.cli.devices import DEVICES, block_device, ibm_machine, session_device
 from e91.cli.outcome import check_files, show_and_save
 from e91.model.policy import Policy, Reconciler, SecurityModel
 from e91.model.settings import SETTINGS, Settings
@@ -253,7 +253,6 @@ def run(
         from e91.watching import run_watched
 
         report = run_watched(with_progress(device, rounds), promise, **arguments)
-    report = with_assumption(report, device)
     if report.alarm is not None:
         click.echo(f"e91: {report.alarm}", err=True)
     show_and_save(report, out=out, plain=plain, as_json=as_json)
