@@ -96,6 +96,11 @@ def test_positions_on_the_ellipsoid_are_those_of_geodesy():
     assert pole == pytest.approx([0, 0, 6356.752314245 + 1], abs=1e-6)
     side = Station("side", 0.0, 90.0, 0.0).position_km
     assert side == pytest.approx([0, EQUATORIAL_RADIUS_KM, 0], abs=1e-9)
+    # Half-way, by the parametric latitude of the ellipse: tan beta = (1 - f) tan phi.
+    beta = math.atan((1 - 1 / 298.257223563) * math.tan(math.radians(40.0)))
+    half = Station("half", 40.0, 0.0).position_km
+    wanted = [EQUATORIAL_RADIUS_KM * math.cos(beta), 0, 6356.752314245 * math.sin(beta)]
+    assert half == pytest.approx(wanted, abs=1e-6)
     # Height is measured along `up`: moving up by 1 km moves by 1 km.
     low, high = (Station("s", 40.0, 30.0, h).position_km for h in (0.0, 1000.0))
     assert np.linalg.norm(high - low) == pytest.approx(1)
@@ -300,8 +305,8 @@ def test_hopeless_link_has_an_optimum_of_nothing():
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: Station("s", 91.0, 0.0), "`latitude_deg` must lie in"),
-        (lambda: Station("s", 0.0, 200.0), "`longitude_deg` must lie in"),
+        (lambda: Station("s", 90.5, 0.0), "`latitude_deg` must lie in"),
+        (lambda: Station("s", 0.0, 180.5), "`longitude_deg` must lie in"),
         (lambda: Station("s", 0.0, 0.0, math.nan), "`altitude_m` must be finite"),
         (lambda: CircularOrbit(-1.0, 0.0), "`altitude_km`"),
         (lambda: CircularOrbit(500.0, 190.0), "`inclination_deg` must lie in"),

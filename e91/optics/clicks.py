@@ -45,8 +45,9 @@ class Hits:
         bob_efficiencies: The same at Bob's.
         alice_noise: Probability of a click in the slot without any photon of a pair; (..., 2).
         bob_noise: The same at Bob's.
-        together: Chance that both photons of a pair come in this slot if one does, for slots cut
-            from continuous light; ``[..., a, b]``.
+        together: How much likelier both photons of a pair are found than if each were found by
+            itself, ``[..., a, b]``: less than 1 if the edges of slots part them, more if dead
+            times fall together.
 
     Raises:
         ValueError: A probability is outside [0, 1], or a pair table does not sum to 1.
@@ -62,7 +63,8 @@ class Hits:
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
             array = np.array(getattr(self, name), np.float64)
-            if not (array.size and array.min() >= 0 and array.max() <= 1 + 1e-12):
+            most = np.inf if name == "together" else 1 + 1e-12
+            if not (array.size and array.min() >= 0 and array.max() <= most):
                 raise ValueError(f"`{name}` must hold probabilities, but holds {array.tolist()}.")
             array.flags.writeable = False
             object.__setattr__(self, name, array)

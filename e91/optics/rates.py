@@ -11,7 +11,13 @@ from scipy.special import erf
 
 from e91.optics.arms import Arm
 from e91.optics.checks import check_positive
-from e91.optics.saturation import live_fraction, recorded_per_second
+from e91.optics.saturation import (
+    blocked_pulses,
+    both_live_gain,
+    live_fraction,
+    outer,
+    recorded_per_second,
+)
 from e91.optics.sources import ContinuousSource
 
 Array = NDArray[np.float64]
@@ -86,20 +92,42 @@ def continuous_rates(
 
     Source:
         Neumann et al., Phys. Rev. A 104, 022406 (2021), for each pair of detectors.  Clicks of
-        independent pairs have exactly these two terms in their cross-correlation; a dead time
-        enters as the mean live fraction.
+        independent pairs have exactly these two terms in their cross-correlation.  A dead time
+        enters by the mean live fractions and, beyond the paper, by
+        `e91.optics.saturation.both_live_gain`.
     """
     table = np.asarray(pair_table, np.float64)
     _check_window(window_s, alice, bob)
     recorded_a, live_a = counting(alice, source.pairs_per_second, marginal=table.sum(axis=3))
     by_bob = table.sum(axis=2).swapaxes(0, 1)
     recorded_b, live_b = counting(bob, source.pairs_per_second, marginal=by_bob)
-    seen = (alice.efficiencies * live_a)[:, None, :, None]
-    seen = seen * (bob.efficiencies * live_b)[None, :, None, :]
+    eta_a, eta_b = outer(alice.efficiencies, bob.efficiencies)
+    joint = source.pairs_per_second * table * eta_a * eta_b
+    live = outer(live_a, live_b)
+    gain = both_live_gain(*live, joint_per_second=joint, dead_time_s=shared_dead_time(alice, bob))
     caught = within_window(window_s, timing_spread_fwhm_s(source, alice, bob))
-    true = source.pairs_per_second * table * seen * caught
-    accidental = recorded_a[:, None, :, None] * recorded_b[None, :, None, :] * window_s
-    return true, np.broadcast_to(accidental, true.shape)
+    singles = outer(recorded_a, recorded_b)
+    return joint * live[0] * live[1] * gain * caught, singles[0] * singles[1] * window_s * gain
+
+
+def shared_dead_time(alice: Arm, bob: Arm, *, unit_s: float = 0.0) -> Array:
+    """Return for how long a pair that makes two detectors click keeps both dead.
+
+    Args:
+        alice: Alice's arm.
+        bob: Bob's.
+        unit_s: Time between pulses, for an answer in pulses; 0 for an answer in seconds.
+
+    Returns:
+        The shorter dead time, prolonged if both have after-pulses; float64, shape (Alice's
+        settings, Bob's settings, 2, 2).
+    """
+    dead = [arm.per_detector("dead_time_s") for arm in (alice, bob)]
+    if unit_s:
+        dead = [blocked_pulses(times, repetition_rate_hz=1 / unit_s) for times in dead]
+    more = outer(*(arm.per_detector("afterpulse_probability") for arm in (alice, bob)))
+    shorter: Array = np.minimum(*outer(*dead))
+    return shorter / (1 - more[0] * more[1])
 
 
 def singles_per_second(arm: Arm, pairs_per_second: float) -> Array:

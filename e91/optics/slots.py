@@ -6,6 +6,8 @@ What a detector did in earlier slots enters through its mean only; see `e91.opti
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erf
@@ -13,8 +15,14 @@ from scipy.special import erf
 from e91.optics.arms import Arm
 from e91.optics.checks import check_positive
 from e91.optics.clicks import Hits, misread, poissonian_slot, pulse
-from e91.optics.rates import counting, timing_spread_fwhm_s, within_window
-from e91.optics.saturation import blocked_pulses, live_fraction, recorded_per_second
+from e91.optics.rates import counting, shared_dead_time, timing_spread_fwhm_s, within_window
+from e91.optics.saturation import (
+    blocked_pulses,
+    both_live_gain,
+    live_fraction,
+    outer,
+    recorded_per_second,
+)
 from e91.optics.sources import ContinuousSource, PulsedSource, QuantumDot
 
 Array = NDArray[np.float64]
@@ -55,27 +63,63 @@ def pulsed_slots(
             f"{1 / source.repetition_rate_hz:g}, but is {window_s:g}."
         )
     table = np.asarray(pair_table, np.float64)
-    eta_a, noise_a = _gated(alice, source, marginal=table.sum(axis=3), window_s=window_s)
     by_bob = table.sum(axis=2).swapaxes(0, 1)
-    eta_b, noise_b = _gated(bob, source, marginal=by_bob, window_s=window_s)
-    hits = Hits(table, eta_a[:, None], eta_b[None], noise_a[:, None], noise_b[None])
+    first = _gated(alice, source, marginal=table.sum(axis=3), window_s=window_s)
+    second = _gated(bob, source, marginal=by_bob, window_s=window_s)
+    period_s = 1 / source.repetition_rate_hz
+    shared = shared_dead_time(alice, bob, unit_s=period_s)
+    hits = _hits(table, first, second, pairs_while_dead=source.pairs_per_second * period_s * shared)
     slot = pulse(source, hits, steered_length=steered_length)
     return misread(slot, alice=alice.readout_error, bob=bob.readout_error)
 
 
+@dataclass(frozen=True, eq=False)
+class _Gate:
+    """One party's detectors in a slot; shape (settings, 2) each.
+
+    Attributes:
+        efficiency: Of live detectors, all losses included.
+        live: Chance that a detector is live.
+        noise: Chance of a click that no photon makes.
+    """
+
+    efficiency: Array
+    live: Array
+    noise: Array
+
+
+def _hits(
+    table: Array, alice: _Gate, bob: _Gate, *, pairs_while_dead: Array, together: Array | float = 1
+) -> Hits:
+    """Return what a pair does, with the mean number of pairs in the shorter of two dead times."""
+    eta_a, eta_b = outer(alice.efficiency, bob.efficiency)
+    gain = both_live_gain(
+        *outer(alice.live, bob.live),
+        joint_per_second=table * eta_a * eta_b,
+        dead_time_s=pairs_while_dead,
+    )
+    return Hits(
+        table,
+        (alice.efficiency * alice.live)[:, None],
+        (bob.efficiency * bob.live)[None],
+        alice.noise[:, None],
+        bob.noise[None],
+        gain * together,
+    )
+
+
 def _gated(
     arm: Arm, source: PulsedSource | QuantumDot, *, marginal: Array, window_s: float
-) -> tuple[Array, Array]:
-    """Return efficiency and noise of each detector in a gate, dead time and after-pulses in them.
+) -> _Gate:
+    """Return an arm's detectors in a gate.
 
     A detector that clicks with chance c in a pulse misses the next k: it records
     c / (1 - p + c k) in the mean, as in `e91.optics.saturation` with the pulse as unit of time.
     """
     caught = within_window(window_s, arm.per_detector("jitter_fwhm_s"))
     efficiency, dark = arm.efficiencies * caught, -np.expm1(-arm.noise_per_second * window_s)
-    photons = -np.expm1(
-        -source.pairs_per_second / source.repetition_rate_hz * marginal.mean(axis=1) * efficiency
-    )
+    pairs = source.pairs_per_second / source.repetition_rate_hz
+    photons = -np.expm1(-pairs * marginal.mean(axis=1) * efficiency)
     primary = photons + dark - photons * dark
     more = arm.per_detector("afterpulse_probability")
     blocked = blocked_pulses(
@@ -83,7 +127,7 @@ def _gated(
     )
     live = live_fraction(primary, dead_time_s=blocked, afterpulse_probability=more)
     recorded = recorded_per_second(primary, dead_time_s=blocked, afterpulse_probability=more)
-    return efficiency * live, 1 - (1 - dark * live) * (1 - more * recorded)
+    return _Gate(efficiency, live, 1 - (1 - dark * live) * (1 - more * recorded))
 
 
 def continuous_slots(
@@ -108,10 +152,15 @@ def continuous_slots(
     check_positive(slot_s=slot_s)
     table = np.asarray(pair_table, np.float64)
     by_bob = table.sum(axis=2).swapaxes(0, 1)
-    eta_a, noise_a = _slotted(alice, source, marginal=table.sum(axis=3), slot_s=slot_s)
-    eta_b, noise_b = _slotted(bob, source, marginal=by_bob, slot_s=slot_s)
-    together = within_one_slot(slot_s, timing_spread_fwhm_s(source, alice, bob))
-    hits = Hits(table, eta_a[:, None], eta_b[None], noise_a[:, None], noise_b[None], together)
+    first = _slotted(alice, source, marginal=table.sum(axis=3), slot_s=slot_s)
+    second = _slotted(bob, source, marginal=by_bob, slot_s=slot_s)
+    hits = _hits(
+        table,
+        first,
+        second,
+        pairs_while_dead=source.pairs_per_second * shared_dead_time(alice, bob),
+        together=within_one_slot(slot_s, timing_spread_fwhm_s(source, alice, bob)),
+    )
     slot = poissonian_slot(hits, source.pairs_per_second * slot_s)
     return misread(slot, alice=alice.readout_error, bob=bob.readout_error)
 
@@ -140,11 +189,8 @@ def within_one_slot(slot_s: float, spread_fwhm_s: ArrayLike) -> Array:
     return chance
 
 
-def _slotted(
-    arm: Arm, source: ContinuousSource, *, marginal: Array, slot_s: float
-) -> tuple[Array, Array]:
-    """Return efficiency and noise of each detector in a slot; a slot has one click at most."""
+def _slotted(arm: Arm, source: ContinuousSource, *, marginal: Array, slot_s: float) -> _Gate:
+    """Return an arm's detectors in a slot, in which each clicks once at most."""
     recorded, live = counting(arm, source.pairs_per_second, marginal=marginal)
-    more = arm.per_detector("afterpulse_probability") * recorded
-    noise = arm.noise_per_second * live + more
-    return arm.efficiencies * live, -np.expm1(-noise * slot_s)
+    noise = arm.noise_per_second * live + arm.per_detector("afterpulse_probability") * recorded
+    return _Gate(arm.efficiencies, live, -np.expm1(-noise * slot_s))
