@@ -1,20 +1,23 @@
-"""Raw records of blocks on disk: every round's settings and outcomes, one byte each."""
+"""Raw records of blocks on disk: files of detections, as `e91.recorded` documents them."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from e91.model.bits import Bits
 from e91.model.records import DetectionRecord, PartyRecord
+from e91.recorded.files import load_detections, save_detections
+
+PARQUET = ".parquet"
 
 
 def save_block(folder: Path, number: int, *, codes: Bits, shape: tuple[int, ...]) -> Path:
     """Write the rounds of a block to ``folder / block-000042.npz``, whole or not at all.
+
+    In a folder whose name ends in ``.parquet`` the blocks are Parquet, so that the folder is what
+    other programs call a Parquet data set; else they are `.npz`.
 
     A raw record holds the key bits of both parties: keep it as you would keep the key.
 
@@ -28,19 +31,16 @@ def save_block(folder: Path, number: int, *, codes: Bits, shape: tuple[int, ...]
         Where it was written.
 
     Raises:
+        ValueError: The file exists, or pyarrow is wanted and not installed.
         OSError: It cannot be written; nothing is left then.
     """
-    target = folder / f"block-{number:06d}.npz"
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".block-", suffix=".npz")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, codes=codes, shape=np.array(shape, np.int64))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    ending = PARQUET if folder.suffix == PARQUET else ".npz"
+    target = folder / f"block-{number:06d}{ending}"
+    # One look-up a round and column: the codes are few.
+    meaning = np.array(np.unravel_index(np.arange(np.prod(shape)), shape), np.uint8)
+    x, y, a, b = (column[codes] for column in meaning)
+    record = DetectionRecord(PartyRecord(x, a), PartyRecord(y, b))
+    save_detections(target, record, metadata={"block": number})
     return target
 
 
@@ -52,6 +52,7 @@ def load_block(file: Path) -> DetectionRecord:
         OSError: It cannot be read.
 
     Examples:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     codes = np.array([0, 5], np.uint8)
         ...     file = save_block(Path(folder), 0, codes=codes, shape=(1, 2, 2, 2))
@@ -60,9 +61,6 @@ def load_block(file: Path) -> DetectionRecord:
         ([0, 1], [0, 1])
     """
     try:
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
-            codes, shape = stored["codes"], tuple(stored["shape"].tolist())
-        x, y, a, b = np.unravel_index(codes, shape)
-    except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"A record must be one that a run kept, but `{file}` is not.") from error
-    return DetectionRecord(PartyRecord(x, a), PartyRecord(y, b))
+        return load_detections(file).record
+    except ValueError as error:
+        raise ValueError(f"A record must be one that a run kept, but: {error}") from None

@@ -27,6 +27,7 @@ from e91.recorded.files import (
 from e91.recorded.npz import open_npz, read_npz
 from e91.recorded.tables import DETECTION_COLUMNS, content_hash
 from e91.recorded.tags import TagFile, check_one_run, load_time_tags
+from e91.recording import load_block, save_block
 
 ENDINGS = [".npz", ".csv", ".parquet"]
 
@@ -559,3 +560,32 @@ def test_small_table_written_in_memory_reads_back(tmp_path):
     assert metadata == {"a": 1}
     assert len(read_npz(tmp_path / "x.npz", most_rows=9)) == 3
     assert json.dumps(metadata)
+
+
+# Blocks that a run keeps --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "ending"), [("kept", ".npz"), ("kept.parquet", ".parquet")])
+def test_kept_block_is_a_file_of_detections(tmp_path, name, ending):
+    folder = tmp_path / name
+    folder.mkdir()
+    codes = np.arange(81, dtype=np.uint8)
+    file = save_block(folder, 42, codes=codes, shape=(3, 3, 3, 3))
+    assert file == folder / f"block-000042{ending}"
+    loaded = load_detections(file)
+    x, y, a, b = np.unravel_index(codes, (3, 3, 3, 3))
+    assert same(loaded.record, DetectionRecord(PartyRecord(x, a), PartyRecord(y, b)))
+    assert same(load_block(file), loaded.record)
+    assert loaded.metadata["block"] == 42
+
+
+def test_kept_blocks_of_a_run_are_what_analyse_reads(tmp_path, status):
+    kept = tmp_path / "kept.parquet"
+    options = ["--device", "exact", "--rounds", "100000", "--block-rounds", "50000", "--seed", "1"]
+    code, _, _ = status("run", *options, "--keep", kept, "--json", "--epsilon", "1e-6")
+    assert code == 0
+    assert {file.name for file in kept.iterdir()} == {f"block-00000{k}.parquet" for k in (0, 1)}
+    code, again, _ = status("analyse", kept / "block-000000.parquet", "--json", "--epsilon", "1e-6")
+    assert code == 0
+    assert json.loads(again)["rounds"] == 50_000
+    assert json.loads(again)["chsh"]["lower_bound"] > 2
