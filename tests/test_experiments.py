@@ -4,6 +4,7 @@ import json
 import math
 import re
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +25,14 @@ from e91.experiments import (
     report,
 )
 from e91.experiments import run as simulate
+from e91.experiments.keys import finite_bits, secret_fraction
 from e91.experiments.links import arm_loss_db, overpass
 from e91.experiments.rates import rates
 from e91.experiments.records import Comparison, Outcome
 from e91.experiments.simulate import drawn_scene
 from e91.experiments.state import correlations
 from e91.experiments.vocabulary import PARAMETERS, QUANTITIES, WIGNER
+from e91.model.policy import Theorem
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
 from e91.security.entropy import binary_entropy
 
@@ -311,6 +314,65 @@ def test_experiment_without_a_state_has_a_reason_for_every_outcome():
     assert all("state.visibility" in row.reason for row in compare(bare))
 
 
+@pytest.mark.parametrize("name", ["yin-2020", "zhang-2022", "ursin-2007"])
+def test_every_parameter_at_its_limits_gives_numbers_or_a_reason(name):
+    exact = replace(
+        ATTEMPT[name],
+        parameters=tuple(replace(p, error=0.0) for p in ATTEMPT[name].parameters),
+    )
+    for parameter in exact.parameters:
+        for limit in (PARAMETERS[parameter.key].low, PARAMETERS[parameter.key].high):
+            at_limit = exact.shifted(parameter.key, limit - parameter.value)
+            rows = compare(at_limit, seed=1)
+            for row in rows:
+                assert row.reason or math.isfinite(row.simulated), (parameter.key, limit, row)
+                assert row.simulated_error >= 0
+            assert as_text(at_limit, rows)
+
+
+@pytest.mark.parametrize("rounds", [1e3, 1e12])
+def test_device_independent_key_exists_for_any_allowed_session(rounds):
+    ions = ATTEMPT["nadlinger-2022"].shifted("protocol.rounds", rounds - 1.5e6)
+    chsh, qber = 2.677, 0.0144
+    bits = finite_bits(ions, theorem=ions.theorem, chsh=chsh, qber=qber)
+    assert 0 <= bits < rounds
+    assert (bits > 0) == (rounds > 1e4)
+
+
+def test_theorems_are_asked_only_for_what_they_give():
+    link = parse(GOOD, name="mine")
+    with pytest.raises(ValueError, match="must come from an asymptotic theorem"):
+        secret_fraction(link, theorem=Theorem.EXACT_SAMPLING, chsh=2.7, qber=0.02)
+    with pytest.raises(ValueError, match="must have an S, but there is none"):
+        secret_fraction(link, theorem=Theorem.ACIN, chsh=None, qber=0.02)
+    with pytest.raises(ValueError, match="A finite key must come from one of"):
+        finite_bits(link, theorem=Theorem.ACIN, chsh=2.7, qber=0.02)
+    with pytest.raises(ValueError, match="with the S that the last two need"):
+        finite_bits(link, theorem=Theorem.COLLECTIVE, chsh=None, qber=0.02)
+    with pytest.raises(ValueError, match="must have the parameter `protocol"):
+        finite_bits(link, theorem=Theorem.EXACT_SAMPLING, chsh=None, qber=0.02)
+
+
+@pytest.mark.parametrize(
+    ("theorem", "expected"),
+    [
+        (Theorem.ACIN, 1 - binary_entropy((1 + math.sqrt(1.35**2 - 1)) / 2)),
+        (Theorem.RANDOM_BASIS, 1.1224 * 0.7),
+        (Theorem.SHOR_PRESKILL, 1 - binary_entropy(0.02)),
+    ],
+)
+def test_asymptotic_rates_are_the_printed_formulas_less_error_correction(theorem, expected):
+    found = secret_fraction(parse(GOOD, name="mine"), theorem=theorem, chsh=2.7, qber=0.02)
+    assert found == pytest.approx(expected - 1.2 * binary_entropy(0.02), abs=1e-4)
+
+
+def test_outcome_that_the_settings_cannot_show_has_a_reason():
+    rows = compare(parse(GOOD.replace('"bbm92"', '"wigner"'), name="mine"))
+    assert "settings with a CHSH test" in rows[1].reason
+    wigner = GOOD.replace('quantity = "chsh"', 'quantity = "wigner"')
+    assert "Wigner's inequality" in compare(parse(wigner, name="mine"))[1].reason
+
+
 # --- deviations and their names -----------------------------------------------------------------
 
 
@@ -532,6 +594,14 @@ def test_documented_table_is_what_the_simulation_gives(compared):
     reports = [ExperimentReport(ATTEMPT[name], rows, None) for name, rows in compared.items()]
     missing = [line for line in script["lines"](reports) if line not in text]
     assert not missing
+
+
+def test_documented_counts_are_those_of_the_table(compared):
+    rows = [(name, row) for name, rows in compared.items() for row in rows if row.reproduced]
+    read = [(name, row) for name, row in rows if row.outcome.printed]
+    counts = len(rows), len({name for name, _ in rows}), len(read), len({name for name, _ in read})
+    sentence = "{} outcomes of {} experiments are reproduced; {} of them, of {} experiments, have"
+    assert sentence.format(*counts) in " ".join(DOCS.read_text("utf-8").split())
 
 
 def test_documented_keys_are_all_and_only_those_of_the_format():
