@@ -46,6 +46,18 @@ def test_sound_sampler_conforms(name):
     assert conforms(checks)
 
 
+def test_sampler_without_parameters_conforms_pair_by_pair_only():
+    class Unparametrised(SamplerV2):
+        def run(self, pubs, *, shots=None):
+            pubs = list(pubs)
+            if any(pub[0].num_parameters for pub in pubs):
+                raise NotImplementedError("no parameters here")
+            return super().run(pubs, shots=shots)
+
+    assert conforms(conformance(Unparametrised(), grouping="pair-by-pair", shots=5000))
+    assert failed(conformance(Unparametrised(), shots=5000)) == [*CONTRACT, "outcomes"]
+
+
 def test_sampler_without_a_seed_conforms():
     assert conforms(conformance(StatevectorSampler(), shots=5000))
 
@@ -134,7 +146,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_fault_is_seen_by_the_checks_that_look_at_it(fault):
     spoil, seen = FAULTS[fault]
-    found = failed(conformance(lambda seed: Spoiled(spoil, seed), seed=1))
+    found = failed(conformance(lambda seed: Spoiled(spoil, seed), shots=8000, seed=1))
     assert found == seen
 
 
@@ -163,7 +175,7 @@ def test_sampler_that_raises_fails_instead_of_ending_the_suite():
 
 def test_noise_that_is_known_is_held_against_its_table_only():
     case = CASES["BackendSamplerV2 over a pair"]()
-    assert failed(conformance(case.make, case.backend, seed=1)) == ["correlators", "S"]
+    assert failed(conformance(case.make, case.backend, shots=8000, seed=1)) == ["correlators", "S"]
     unknown = conformance(case.make, case.backend, noise_is_unknown=True, shots=5000, seed=1)
     assert [check.name for check in unknown][4] == "signs"
     assert conforms(unknown)
@@ -173,7 +185,9 @@ def test_sampler_of_coins_has_no_signs():
     def coins(bits, rng):
         return {name: rng.integers(0, 2, array.shape, np.uint8) for name, array in bits.items()}
 
-    checks = conformance(lambda seed: Spoiled(coins, seed), noise_is_unknown=True, seed=1)
+    checks = conformance(
+        lambda seed: Spoiled(coins, seed), noise_is_unknown=True, shots=3000, seed=1
+    )
     assert failed(checks) == ["bit order", "unequal counts", "signs"]
 
 

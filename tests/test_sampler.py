@@ -5,6 +5,8 @@ from functools import cache
 import numpy as np
 import pytest
 from e91_circuits import bell_pair, intercept_with_record, with_dephasing
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.primitives import (
     BaseSamplerV2,
@@ -102,6 +104,32 @@ def test_settings_of_a_run_are_one_pub_of_equal_shots():
 
     sampler_device(lambda seed: Noting(seed=seed))(*unequal_choices())
     assert seen == [[(2, (9, 2), 3800)]]
+
+
+class Unparametrised(SamplerV2):
+    """A sampler that knows no parameters."""
+
+    def run(self, pubs, *, shots=None):
+        pubs = list(pubs)
+        assert all(pub[0].num_parameters == 0 and pub[1] is None for pub in pubs)
+        return super().run(pubs, shots=shots)
+
+
+def test_pair_by_pair_serves_samplers_that_know_no_parameters():
+    device = sampler_device(lambda seed: Unparametrised(seed=seed), grouping="pair-by-pair")
+    x, y = unequal_choices(dict.fromkeys(PAIRS, 20))
+    a, b = device(x, y)
+    key = (x == 1) & (y == 0)
+    np.testing.assert_array_equal(a[key], b[key])
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1)), max_size=60))
+def test_rounds_of_a_pair_are_those_that_chose_it_in_order(choices):
+    x, y = (np.array([pair[i] for pair in choices], np.uint8) for i in (0, 1))
+    found = rounds_by_pair(x, y, settings=ASYMMETRIC)
+    for pair in [(i, j) for i in range(3) for j in range(2)]:
+        assert found[pair].tolist() == [n for n, chosen in enumerate(choices) if chosen == pair]
 
 
 def test_every_run_gets_its_own_seed_below_2_to_63():

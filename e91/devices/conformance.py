@@ -26,6 +26,7 @@ from e91.devices.sampler import (
     BOB_ANGLE,
     Grouping,
     SamplerFactory,
+    bound_pub,
     sampler_device,
     sampler_factory,
     setting_pub,
@@ -155,18 +156,26 @@ def _circuit(subject: Subject, source: QuantumCircuit) -> QuantumCircuit:
     return placed_circuit(measured, subject.backend, layout=subject.layout)
 
 
+def _pub(
+    subject: Subject, circuit: QuantumCircuit, *, shots: int, settings: Settings
+) -> tuple[object, ...]:
+    """Return a PUB of the first setting pair, as the examined grouping makes it."""
+    make = setting_pub if subject.grouping == "one-pub" else bound_pub
+    return make(circuit, [(0, 0)], shots=shots, settings=settings)
+
+
 def _registers(subject: Subject) -> Outcome:
-    pub = setting_pub(_circuit(subject, bell_pair()), [(0, 0)], shots=10, settings=EKERT)
+    pub = _pub(subject, _circuit(subject, bell_pair()), shots=10, settings=EKERT)
     outcome_bits(subject.samplers(1).run([pub]).result()[0].data, pairs=1, shots=10)
     return True, "`alice` and `bob`, one bit each"
 
 
 def _shots(subject: Subject) -> Outcome:
-    circuit, pairs = _circuit(subject, bell_pair()), [(0, 0), (2, 1)]
+    circuit = _circuit(subject, bell_pair())
     for shots in (1, 7, 1000):
-        pub = setting_pub(circuit, pairs, shots=shots, settings=EKERT)
+        pub = _pub(subject, circuit, shots=shots, settings=EKERT)
         data = subject.samplers(shots).run([pub]).result()[0].data
-        outcome_bits(data, pairs=2, shots=shots)
+        outcome_bits(data, pairs=1, shots=shots)
         returned = data.alice.array.shape[-2], data.bob.array.shape[-2]
         if returned != (shots, shots):
             return False, f"{returned[0]} and {returned[1]} shots where {shots} were asked"
@@ -179,7 +188,7 @@ def _bit_order(subject: Subject) -> Outcome:
     for place, party in enumerate(("alice", "bob")):
         source = bell_pair().copy_empty_like(f"|1> to {party}")
         source.x(place)
-        pub = setting_pub(_circuit(subject, source), [(0, 0)], shots=1000, settings=_UPRIGHT)
+        pub = _pub(subject, _circuit(subject, source), shots=1000, settings=_UPRIGHT)
         data = subject.samplers(place).run([pub]).result()[0].data
         bits = outcome_bits(data, pairs=1, shots=1000)
         right = [np.mean(bits[other] == (other == place)) for other in (0, 1)]
@@ -257,7 +266,7 @@ def _seen_note(subject: Subject) -> Check:
     """Note what happens to two PUBs of unequal shots in one run, which is never asked here."""
     name, detects = "unequal PUBs", "two PUBs of one run with one random stream"
     circuit = _circuit(subject, bell_pair())
-    pubs = [setting_pub(circuit, [(0, 0)], shots=n, settings=EKERT) for n in _UNEQUAL]
+    pubs = [_pub(subject, circuit, shots=n, settings=EKERT) for n in _UNEQUAL]
     try:
         results = zip(subject.samplers(1).run(pubs).result(), _UNEQUAL, strict=True)
         first, second = (outcome_bits(r.data, pairs=1, shots=n)[0][0] for r, n in results)

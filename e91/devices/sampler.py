@@ -52,7 +52,7 @@ class SamplerDevice:
     With ``grouping="one-pub"`` the pairs are bindings of one circuit in one PUB, and so take
     equally many shots (IBM's jobs ask for that): as many as the most frequent pair needs, of which
     every pair uses its first ones.  With ``"pair-by-pair"`` each pair is a run of its own with its
-    own seed and exactly its own shots.
+    own seed, exactly its own shots, and a circuit without parameters.
 
     Randomness continues from call to call.  A device must not be shared between threads.
 
@@ -122,7 +122,8 @@ class SamplerDevice:
         child = self.randomness.spawn(1)[0]
         sampler = self.samplers(int(child.generate_state(1, np.uint64)[0] >> np.uint64(1)))
         check_sampler_type(sampler)
-        pub = setting_pub(self.circuit, pairs, shots=shots, settings=self.settings)
+        make = setting_pub if self.grouping == "one-pub" else bound_pub
+        pub = make(self.circuit, pairs, shots=shots, settings=self.settings)
         data = sampler.run([pub]).result()[0].data
         alice, bob = outcome_bits(data, pairs=len(pairs), shots=shots)
         self._guard.check(alice, bob, pairs=tuple(pairs))
@@ -237,6 +238,27 @@ def setting_pub(
     """
     angles = [[settings.alice_angles[x], settings.bob_angles[y]] for x, y in pairs]
     return circuit, {(ALICE_ANGLE, BOB_ANGLE): np.array(angles, np.float64)}, shots
+
+
+def bound_pub(
+    circuit: QuantumCircuit, pairs: list[tuple[int, int]], *, shots: int, settings: Settings
+) -> tuple[QuantumCircuit, None, int]:
+    """Return the PUB of one setting pair without parameters, for samplers that know none.
+
+    Args:
+        circuit: As for `setting_pub`.
+        pairs: One pair.
+        shots: Of this pair.
+        settings: The angles of both parties.
+
+    Examples:
+        >>> measured = measured_pair(bell_pair(), ALICE_ANGLE, BOB_ANGLE)
+        >>> bound_pub(measured, [(1, 0)], shots=5, settings=EKERT)[0].num_parameters
+        0
+    """
+    ((x, y),) = pairs
+    angles = {ALICE_ANGLE: settings.alice_angles[x], BOB_ANGLE: settings.bob_angles[y]}
+    return circuit.assign_parameters(angles), None, shots
 
 
 def rounds_by_pair(

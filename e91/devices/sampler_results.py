@@ -51,6 +51,8 @@ def _register(data: Any, name: str, *, pairs: int, shots: int) -> Bits:
         what = getattr(bits, "num_bits", f"a {type(bits).__name__} and no")
         raise ValueError(f"The register `{name}` must hold one bit a shot, but holds {what} bits.")
     array = np.asarray(bits.array, np.uint8)
+    if pairs == 1 and array.ndim == 2:  # a circuit without parameters has no bindings to index
+        array = array[None]
     if array.shape[:-2] != (pairs,):
         raise ValueError(
             f"The register `{name}` must have an entry for each of {pairs} setting pairs, but has "
