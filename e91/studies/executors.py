@@ -16,7 +16,7 @@ from itertools import islice
 from threading import Thread
 from typing import Any, Protocol, TypeVar
 
-_ORDERS_A_WORKER = 3
+ORDERS_A_WORKER = 3
 """Under way for each worker: one in work, two waiting, so that nobody waits for a message."""
 
 _MAXIMUM_DEATHS = 3
@@ -89,7 +89,7 @@ def _pooled(
     try:
         under_way: dict[Future[R], T] = {pool.submit(work, order): order for order in left.values()}
         while under_way:
-            for order in islice(waiting, max(0, _ORDERS_A_WORKER * processes - len(under_way))):
+            for order in islice(waiting, max(0, ORDERS_A_WORKER * processes - len(under_way))):
                 left[order.number] = order
                 under_way[pool.submit(work, order)] = order
             done, _ = wait(under_way, return_when=FIRST_COMPLETED)
@@ -115,7 +115,12 @@ def _end_with_parent() -> None:
 
 
 def on_cluster(
-    work: Callable[..., R], orders: Iterable[T], *, client: Any, shared: tuple[Any, ...] = ()
+    work: Callable[..., R],
+    orders: Iterable[T],
+    *,
+    client: Any,
+    shared: tuple[Any, ...] = (),
+    orders_a_worker: int = ORDERS_A_WORKER,
 ) -> Results[T, R]:
     """Do the work on a Dask cluster; orders of a worker that dies go to another.
 
@@ -124,6 +129,7 @@ def on_cluster(
         orders: What is to be done.
         client: A `distributed.Client`, not an asynchronous one.
         shared: Further arguments, e.g. what was scattered.
+        orders_a_worker: Under way at once for each thread of the workers.
 
     Raises:
         ValueError: There is no worker, workers die again and again, or the scheduler is lost.
@@ -134,13 +140,16 @@ def on_cluster(
         key = f"e91-{token}-{order.number}"
         return client.submit(work, order, *shared, key=key, pure=False)
 
-    window = _ORDERS_A_WORKER * check_workers(client)
+    window = orders_a_worker * check_workers(client)
     token, waiting = os.urandom(8).hex(), iter(orders)
     under_way = {submit(order): order for order in islice(waiting, window)}
-    results: Any = as_completed(list(under_way), loop=client.loop)  # type: ignore[no-untyped-call]
+    # Results come in the background: to ask for each in turn would wait for the network each time.
+    how = {"loop": client.loop, "with_results": True, "raise_errors": False}
+    results: Any = as_completed(list(under_way), **how)  # type: ignore[no-untyped-call]
     try:
-        for future in results:
-            result, order = _result(future), under_way.pop(future)
+        for future, result in results:
+            _check(future, result)
+            order = under_way.pop(future)
             for more in islice(waiting, 1):
                 fresh = submit(more)
                 under_way[fresh] = more
@@ -164,21 +173,21 @@ def check_workers(client: Any) -> int:
     return int(threads)
 
 
-def _result(future: Any) -> Any:
-    from concurrent.futures import CancelledError
-
-    from distributed.client import FutureCancelledError
+def _check(future: Any, result: Any) -> None:
+    """Raise what went wrong with an order, if something did."""
     from distributed.scheduler import KilledWorker
 
-    try:
-        return future.result()
-    except KilledWorker:
-        raise ValueError(
-            "The workers of a study must live, but one order killed several of them: give them "
-            "more memory, or use smaller `block_rounds`."
-        ) from None
-    except (CancelledError, FutureCancelledError):
+    if future.status == "finished":
+        return
+    if future.status != "error":
         raise ValueError(
             "The scheduler must stay until the study is done, but was lost: what is finished is "
             "kept; run the study again to go on."
-        ) from None
+        )
+    _, error, _ = result
+    if isinstance(error, KilledWorker):
+        raise ValueError(
+            "The workers of a study must live, but one order killed several of them: give them "
+            "more memory, or use smaller `block_rounds`."
+        )
+    raise error
