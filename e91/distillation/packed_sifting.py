@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from e91.distillation import packing
 from e91.distillation.coins import draw_coins
 from e91.distillation.packing import Counts
+from e91.distillation.packing_announcements import announcements
 from e91.distillation.sifting import Sifted
 from e91.model.bits import NO_CLICK, Bits
 from e91.model.entropy import Entropy
@@ -132,7 +133,7 @@ def sift(
 
 def _announce(codes: Bits, *, coins: Bits, shown: Bits, book: CodeBook, channel: Channel) -> None:
     """Send what both parties say about a block; nothing of it tells of a key bit that is kept."""
-    said = packing.announcements(codes, says=book.says)
+    said = announcements(codes, says=book.says)
     for party, body in zip(Party, said, strict=True):
         channel.send(Message(party, "settings and tests", body.tobytes()))
     channel.send(Message(Party.ALICE, "sample", coins.tobytes()))

@@ -112,14 +112,7 @@ def tally(codes: Bits, *, cells: int) -> Counts:
     """
     _check_codes(codes)
     compiled = compiled_kernels()
-    if compiled is None:
-        counts = _tally_of_twos(codes)
-    else:
-        words, rest = _whole_words(codes)
-        tables = np.zeros((4, _CODES), np.int64)
-        compiled.tally(words, tables)
-        counts = tables.sum(axis=0)
-        np.add.at(counts, rest, 1)
+    counts = _compiled_tally(codes, compiled, cells) if compiled else _tally_of_twos(codes)
     if counts[cells:].any():
         raise ValueError(
             f"`codes` must lie below {cells}, but reach {int(np.flatnonzero(counts)[-1])}."
@@ -182,29 +175,20 @@ def append_key(
     return Appended(filled, shown[:revealed].copy())
 
 
-def announcements(codes: Bits, *, says: NDArray[np.uint32]) -> tuple[Bits, Bits]:
-    """Return what Alice and Bob say about each round, one byte each.
-
-    Args:
-        codes: Contiguous uint8, shape (n,).
-        says: For each code Alice's byte, plus 256 times Bob's; uint32, shape (256,).
-
-    Returns:
-        Alice's and Bob's bytes; uint8, shape (n,) each.
-
-    Examples:
-        >>> says = np.arange(256, dtype=np.uint32) * 257
-        >>> announcements(np.array([7], np.uint8), says=says)
-        (array([7], dtype=uint8), array([7], dtype=uint8))
-    """
-    _check_codes(codes)
-    compiled = compiled_kernels()
-    if compiled is None:
-        said = np.take(says, codes)
-        return said.astype(np.uint8), (said >> np.uint32(8)).astype(np.uint8)
-    alice, bob = np.empty(len(codes), np.uint8), np.empty(len(codes), np.uint8)
-    compiled.announce(codes, says, alice, bob)
-    return alice, bob
+def _compiled_tally(codes: Bits, compiled: ModuleType, cells: int) -> Counts:
+    counts: Counts
+    if compiled.vectors.AVAILABLE and cells <= _WORD:
+        counts, whole = np.zeros(_CODES, np.int64), len(codes) // _WORD * _WORD
+        compiled.vectors.tally(codes[:whole], counts[: -(-cells // 4) * 4])
+        np.add.at(counts, codes[whole:], 1)
+        if counts.sum() == len(codes):  # else some code was beyond
+            return counts
+    words, rest = _whole_words(codes)
+    tables = np.zeros((4, _CODES), np.int64)
+    compiled.tally(words, tables)
+    counts = tables.sum(axis=0, dtype=np.int64)
+    np.add.at(counts, rest, 1)
+    return counts
 
 
 def _tally_of_twos(codes: Bits) -> Counts:

@@ -7,17 +7,12 @@ first-level cache: gather one word of flags each from the codes, squeeze the kep
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar, cast
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from e91.distillation import packing_vector_kernels as vectors
+from e91.distillation.packing_vector_kernels import Words, kernel
 from e91.model.bits import Bits
-
-_Function = TypeVar("_Function", bound=Callable[..., object])
-Words = NDArray[np.uint64]
 
 _CHUNK = 64  # words a pass: 2 kB of each array
 _USUAL = 4  # revealed rounds in a word that are listed without a branch
@@ -28,11 +23,6 @@ _LANE = np.uint64(0xFFFF)
 _BYTES = np.uint64(0x0101010101010101)
 _HIGH = np.uint64(0x8080808080808080)
 _LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
-
-
-def kernel(function: _Function) -> _Function:
-    """Compile ``function`` once, keep it on disk, and let other threads run meanwhile."""
-    return cast(_Function, njit(cache=True, nogil=True)(function))
 
 
 @kernel
@@ -128,14 +118,14 @@ def pack(
         position: Number of bits that are filled.
         shown: Receives the codes of the revealed key rounds, in order; shape (64 m,).
     """
-    filled, revealed, flags = position, 0, _flags(roles)
+    filled, revealed, flags, table = position, 0, _flags(roles), _table(roles)
     keep = np.empty(_CHUNK, np.uint64)
     first, second = np.empty_like(keep), np.empty_like(keep)
     total = codes.size // 64
     for start in range(0, total, _CHUNK):
         size = min(_CHUNK, total - start)
         part = codes[64 * start : 64 * (start + size)]
-        _gather(part, flags, keep, first, second)
+        _collect(part, flags, table, keep, first, second)
         coin = coins[8 * start : 8 * (start + size)]
         revealed += _take_revealed(part, coin, keep, shown[revealed:])
         _squeeze(keep[:size], first, second)
@@ -171,6 +161,36 @@ def _gather(codes: Bits, flags: Words, key: Words, first: Words, second: Words) 
 
 
 @kernel
+def _gather_by_vectors(
+    codes: Bits, flags: Words, table: Bits, key: Words, first: Words, second: Words
+) -> None:
+    if table.size:
+        vectors.gather(codes, table, key, first, second)
+    else:
+        _gather(codes, flags, key, first, second)
+
+
+@kernel
+def _gather_one_by_one(
+    codes: Bits, flags: Words, _: Bits, key: Words, first: Words, second: Words
+) -> None:
+    _gather(codes, flags, key, first, second)
+
+
+_collect = _gather_by_vectors if vectors.AVAILABLE else _gather_one_by_one
+
+
+@kernel
+def _table(roles: Bits) -> Bits:
+    """Return the roles of 64 codes with their bits turned round; nothing if more have a role."""
+    table = np.empty(64, np.uint8)
+    for code in range(64):
+        role = roles[code]
+        table[code] = (role >> 2) | (role & 2) | ((role & 1) << 2)
+    return table[: 0 if roles[64:].any() else 64]
+
+
+@kernel
 def _take_revealed(codes: Bits, coins: Bits, key: Words, shown: Bits) -> int:
     """List the codes of the revealed key rounds, strike these rounds from ``key``; count them."""
     places = np.empty(codes.size + _USUAL, np.int32)
@@ -195,22 +215,6 @@ def _take_revealed(codes: Bits, coins: Bits, key: Words, shown: Bits) -> int:
     for index in range(found):
         shown[index] = codes[places[found - 1 - index]]
     return found
-
-
-@kernel
-def announce(codes: Bits, says: NDArray[np.uint32], alice: Bits, bob: Bits) -> None:
-    """Write what each party says about each round: the two low bytes of what its code says.
-
-    Args:
-        codes: Shape (n,).
-        says: For each code Alice's byte, plus 256 times Bob's; shape (256,).
-        alice: Receives Alice's bytes; shape (n,).
-        bob: Receives Bob's; shape (n,).
-    """
-    for place in range(codes.size):
-        said = says[codes[place]]
-        alice[place] = np.uint8(said)
-        bob[place] = np.uint8(said >> np.uint32(8))
 
 
 @kernel
