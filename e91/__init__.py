@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from e91.devices.aer import aer_device, aer_device_of
     from e91.devices.exact import exact_device, exact_device_of
+    from e91.devices.sampler import sampler_device
     from e91.encryption import KeyStore, decrypt, encrypt
     from e91.model.errors import Abort, AuthenticationFailed, KeyUnavailable, ProtocolAborted
     from e91.model.messages import Party
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS, Settings
     from e91.report import SessionReport
     from e91.run_summary import summary_of
-    from e91.session import run
+    from e91.session import analyse, run
     from e91.streaming import stream
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ _HOME = {
     "aer_device_of": "e91.devices.aer",
     "exact_device": "e91.devices.exact",
     "exact_device_of": "e91.devices.exact",
+    "sampler_device": "e91.devices.sampler",
     "KeyStore": "e91.encryption",
     "decrypt": "e91.encryption",
     "encrypt": "e91.encryption",
@@ -51,6 +53,7 @@ _HOME = {
     "SETTINGS": "e91.model.settings",
     "Settings": "e91.model.settings",
     "SessionReport": "e91.report",
+    "analyse": "e91.session",
     "run": "e91.session",
     "stream": "e91.streaming",
     "summary_of": "e91.run_summary",
@@ -73,11 +76,13 @@ __all__ = [
     "Settings",
     "aer_device",
     "aer_device_of",
+    "analyse",
     "decrypt",
     "encrypt",
     "exact_device",
     "exact_device_of",
     "run",
+    "sampler_device",
     "stream",
     "summary_of",
 ]
