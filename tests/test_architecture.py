@@ -54,7 +54,7 @@ ALLOWED = {
         "e91.theorems",
         "e91.verdict",
     ),
-    "e91.recording": ("e91.model", "numpy"),
+    "e91.recording": ("e91.model", "e91.recorded", "numpy"),
     "e91.streaming": (
         "e91.distillation",
         "e91.model",

@@ -231,3 +231,10 @@ def test_impossible_rate_is_refused_in_a_sentence(arguments, sentence):
 
 def test_acin_rate_is_the_limit_that_the_docs_name():
     assert acin_rate(TSIRELSON, 0.0) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("theorem", ["entropy-accumulation", "collective-attacks"])
+@pytest.mark.parametrize("rounds", [1, 2, 10])
+def test_plan_of_hardly_any_rounds_promises_no_key(theorem, rounds):
+    policy = Policy(SecurityModel.DEVICE_INDEPENDENT, theorem=theorem)
+    assert best_plan(LINK, rounds, settings=ASYMMETRIC, policy=policy).secret_bits == 0

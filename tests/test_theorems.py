@@ -163,6 +163,7 @@ def test_theorem_refuses_settings_that_it_does_not_cover(theorem, settings):
         ({"theorem": "tlgr-2012", "tolerated_error": 0.6}, r"must lie in \[0, 1/2\]"),
         ({"flip_probability": 0.1}, "be 0 with any other theorem"),
         ({"reconciler": "magic"}, "`reconciler` must be one of cascade, ldpc, but is `magic`"),
+        ({"security": "magic"}, "`security` must be one of .*, but is `magic`"),
     ],
 )
 def test_impossible_policy_is_refused(options, sentence):
@@ -221,3 +222,7 @@ def test_lost_photons_are_outcomes_and_the_threshold_of_efficiency_comes_out():
         shannon = report.evidence.key_size * binary_entropy(report.qber.rate)
         found[efficiency] = report.evidence.key_size + entropy - shannon
     assert found[0.91] < 0 < found[0.94]
+
+
+def test_policy_takes_its_security_model_by_name():
+    assert Policy("device-independent") == Policy(SecurityModel.DEVICE_INDEPENDENT)

@@ -75,8 +75,8 @@ class Policy:
     """The session's promises and choices.  Every default has its reason beside it.
 
     Attributes:
-        security: The security model that a key must satisfy.  Trusted analysers are what a
-            laboratory has; device independence costs most of the key.
+        security: The security model that a key must satisfy, a `SecurityModel` or its name.
+            Trusted analysers are what a laboratory has; device independence costs most of the key.
         epsilon: Total failure probability of the session (secrecy + correctness +
             authentication).  1e-10 is customary in the field.
         revealed_fraction: Probability that a key round is revealed to estimate the QBER.  A
@@ -117,14 +117,10 @@ class Policy:
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise ValueError(f"`{name}` must lie strictly between 0 and 1, but is {value}.")
-        if self.theorem is not None:
-            object.__setattr__(self, "theorem", _theorem(self.theorem))
-        if self.reconciler not in {known.value for known in Reconciler} | set(Reconciler):
-            raise ValueError(
-                f"`reconciler` must be one of {', '.join(r.value for r in Reconciler)}, but is "
-                f"`{self.reconciler}`."
-            )
-        object.__setattr__(self, "reconciler", Reconciler(self.reconciler))
+        for name, kind in (("security", SecurityModel), ("theorem", Theorem),
+                           ("reconciler", Reconciler)):  # fmt: skip
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _named(kind, getattr(self, name), name))
         if self.proof.security is not self.security:
             raise ValueError(
                 f"`theorem` must be stated under `{self.security.value}`, but "
@@ -161,13 +157,12 @@ class Policy:
     @property
     def proof(self) -> Theorem:
         """The theorem that is used: the one named, or the default of the security model."""
-        return _DEFAULT[self.security] if self.theorem is None else _theorem(self.theorem)
+        return _DEFAULT[self.security] if self.theorem is None else Theorem(self.theorem)
 
 
-def _theorem(name: Theorem | str) -> Theorem:
+def _named(kind: type[Enum], name: Enum | str, argument: str) -> Enum:
     try:
-        return Theorem(name)
+        return kind(name)
     except ValueError:
-        raise ValueError(
-            f"`theorem` must be one of {', '.join(t.value for t in Theorem)}, but is `{name}`."
-        ) from None
+        known = ", ".join(member.value for member in kind)
+        raise ValueError(f"`{argument}` must be one of {known}, but is `{name}`.") from None

@@ -217,6 +217,7 @@ def chosen_bets(
         >>> len(bets), round(bets[0].order, 6)
         (16, 1.000756)
     """
+    rounds = max(rounds, 1)  # without rounds nothing is bet, whatever the bets
     excess = min(1.0, math.sqrt(-math.log2(epsilon) / (rounds * _variance(
         key_probability, test_probabilities))))  # fmt: skip
     while True:
