@@ -525,7 +525,7 @@ def test_no_number_is_promoted_to_printed():
 
 def test_text_shows_both_errors_and_every_remark(compared):
     text = as_text(ATTEMPT["yin-2020"], compared["yin-2020"])
-    assert "2.560 ± 0.070" in text
+    assert "2.56 ± 0.07" in text
     assert "does not survive" in text
     assert "Some published values were not read in a page" in text
 

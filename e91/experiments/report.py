@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -140,19 +141,21 @@ def _unit(unit: str) -> str:
 
 
 def with_error(value: float, error: float) -> str:
-    """Return a number with as many digits as two of its error.
+    """Return a number with as many digits as its error has, at most two of those.
 
     Examples:
-        >>> with_error(2.5729, 0.0702), with_error(5.9e6, 0.0)
-        ('2.573 ± 0.070', '5.9e+06')
+        >>> with_error(2.5729, 0.0702), with_error(2.56, 0.07), with_error(5.9e6, 0.0)
+        ('2.573 ± 0.070', '2.56 ± 0.07', '5.9e+06')
     """
     if not error:
         return f"{value:.6g}"
+    if error >= 9.95:
+        return f"{value:,.0f} ± {error:,.0f}"
     digits = 1
     while digits < 12 and float(f"{error:.{digits}f}") < 9.95 * 10.0 ** (-digits):
         digits += 1
-    if error >= 9.95:
-        return f"{value:,.0f} ± {error:,.0f}"
+    while digits > 1 and math.isclose(float(f"{error:.{digits - 1}f}"), error):
+        digits -= 1
     return f"{value:,.{digits}f} ± {error:.{digits}f}"
 
 
