@@ -244,6 +244,7 @@ def _passive(settings: int) -> Arm:
         (lambda: optical_slot_device(MICIUS, SATELLITE, SATELLITE), "must have a `window_s`"),
         (lambda: optical_device(MICIUS, SATELLITE, window_s=1e-9), "must have two arms"),
         (lambda: optical_device(HeraldedMemories(1.0, 0.1), SATELLITE), "must have no arms"),
+        (lambda: optical_slot_device(HeraldedMemories(1.0, 0.1), window_s=1e-9), "no window"),
         (
             lambda: optical_device(QuantumDot(1e6, 0.0), simple_arm(0.0), simple_arm(0.0)),
             "must have coincidences, but one never has",

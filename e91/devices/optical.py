@@ -67,7 +67,8 @@ def optical_device(
         0.00163
     """
     if isinstance(source, HeraldedMemories):
-        return _heralded(source, alice, bob, settings=settings, pair=pair, seed=seed)
+        _check_heralded(alice, bob, window_s=window_s)
+        return _heralded(source, settings=settings, pair=pair, seed=seed)
     rates = coincidence_table(source, alice, bob, settings=settings, pair=pair, window_s=window_s)
     totals = rates.sum(axis=(2, 3), keepdims=True)
     if not totals.min() > 0:
@@ -111,7 +112,8 @@ def optical_slot_device(
         ((3, 3, 3, 3), 0.9905)
     """
     if isinstance(source, HeraldedMemories):
-        return _heralded(source, alice, bob, settings=settings, pair=pair, seed=seed)
+        _check_heralded(alice, bob, window_s=window_s)
+        return _heralded(source, settings=settings, pair=pair, seed=seed)
     for arm in (alice, bob):
         if arm is not None and arm.receiver.basis_choice is BasisChoice.PASSIVE:
             raise ValueError("A receiver whose every slot counts must be active, but is passive.")
@@ -248,17 +250,14 @@ def _prepared(
     return alice, bob, polarised, steered_lengths(circuit, settings=settings)
 
 
+def _check_heralded(alice: Arm | None, bob: Arm | None, *, window_s: float | None) -> None:
+    if (alice, bob, window_s) != (None,) * 3:
+        raise ValueError("Heralded memories must have no arms and no window, but were given some.")
+
+
 def _heralded(
-    source: HeraldedMemories,
-    alice: Arm | None,
-    bob: Arm | None,
-    *,
-    settings: Settings,
-    pair: QuantumCircuit | None,
-    seed: int | None,
+    source: HeraldedMemories, *, settings: Settings, pair: QuantumCircuit | None, seed: int | None
 ) -> ExactDevice:
-    if not (alice is None and bob is None):
-        raise ValueError("Heralded memories must have no arms, but have.")
     circuits = pair_circuits(pair or memory_pair(source), settings=settings)
     kind = "Heralded memories, every herald a round, none lost."
     return _device(kind, outcome_table(circuits), settings=settings, seed=seed)
