@@ -26,12 +26,6 @@ from e91.optics.time_tags import TimeTags
 WINDOW = 1e-9
 
 
-@pytest.fixture(params=["compiled", "numpy"])
-def either_route(request, monkeypatch):
-    if request.param == "numpy":
-        monkeypatch.setattr(matching, "_compiled", lambda: None)
-
-
 def tags(times, channels=None):
     channels = np.zeros(len(times)) if channels is None else channels
     return TimeTags(np.array(times, np.int64), np.array(channels, np.uint8))
@@ -163,7 +157,7 @@ def test_double_click_over_two_settings_takes_either():
     ("offset", "ppm", "drift"),
     [(0.0, 0.0, 0.0), (0.3, 5.0, 0.0), (-0.4, -9.0, 0.01), (1e-7, 0.01, -0.1), (-3e-4, 7.7, 0.2)],
 )
-def test_clocks_are_found_from_the_tags_alone(either_route, offset, ppm, drift):
+def test_clocks_are_found_from_the_tags_alone(offset, ppm, drift):
     clock = Clock(offset, ppm, drift)
     alice, bob = link(clock=clock, duration=0.2)
     found = correlate(alice, bob, window_s=WINDOW, entropy=seeded_entropy(1))

@@ -9,6 +9,7 @@ make it with a probability below `FALSE_PEAK`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 Seconds = NDArray[np.float64]
 
 FALSE_PEAK = 1e-9
-"""Probability, over all places and frequencies searched, of a peak where there is none."""
+"""Probability, at each attempt, of a peak where there is none; over all places and frequencies."""
 
-_MAXIMUM_BINS = 2**21
+_BINS = (2**17, 2**19, 2**21)
+_TRANSFORMED_FREQUENCIES = 129
 _MAXIMUM_PAIRS = 2**24
 _MAXIMUM_FREQUENCIES = 1025
 _DIRECT_WORK = 2**29
@@ -114,28 +116,47 @@ def search_line(
     """
     if len(alice) < 2 or not len(bob):
         return None
-    duration = float(alice[-1] - alice[0])
-    middle = float(alice[0] + alice[-1]) / 2 + (span.lowest_s + span.highest_s) / 2
     density = len(bob) / max(float(bob[-1] - bob[0]), window_s)
     pairs = len(alice) * density * span.width_s
-    direct = pairs <= _MAXIMUM_PAIRS / 2
-    width = max(window_s, (duration + span.width_s) / _MAXIMUM_BINS if not direct else window_s)
-    width = max(width, span.width_s / _MAXIMUM_BINS)
-    most = min(_MAXIMUM_FREQUENCIES, max(1, int(_DIRECT_WORK / max(pairs, 1.0)))) if direct else 129
-    width = max(width, 2 * span.maximum_slope * duration / most)
+    duration = float(alice[-1] - alice[0])
+    if pairs <= _MAXIMUM_PAIRS / 2:
+        frequencies = min(_MAXIMUM_FREQUENCIES, max(1, int(_DIRECT_WORK / max(pairs, 1.0))))
+        attempts = [(_direct, max(window_s, span.width_s / _BINS[-1]), frequencies)]
+    else:
+        # Coarse bins are quick and show a bright link; fine ones have less background.
+        widths = [max(window_s, (duration + span.width_s) / bins) for bins in _BINS]
+        attempts = [(_transformed, width, _TRANSFORMED_FREQUENCIES) for width in widths]
+    for method, finest, frequencies in attempts:
+        width = max(finest, 2 * span.maximum_slope * duration / frequencies)
+        mean = 2 * len(alice) * density * width
+        found = _best_line(alice, bob, method, span=span, width=width, mean=mean)
+        if found is not None:
+            return refine_line(
+                alice, bob, found, window_s=window_s, maximum_slope=span.maximum_slope
+            )
+    return None
+
+
+def _best_line(
+    alice: Seconds,
+    bob: Seconds,
+    method: Callable[..., list[tuple[float, float, float]]],
+    *,
+    span: SearchRange,
+    width: float,
+    mean: float,
+) -> ClockLine | None:
+    """Return the line with the highest peak, if it exceeds a background of ``mean`` by far."""
+    duration = float(alice[-1] - alice[0])
+    middle = float(alice[0] + alice[-1]) / 2 + (span.lowest_s + span.highest_s) / 2
     count = 1 + 2 * math.ceil(span.maximum_slope * duration / (2 * width))
     slopes = span.maximum_slope * np.linspace(-1, 1, count) if count > 1 else np.zeros(1)
-    best, found = -1.0, None
-    for slope, peak, lead in (_direct if direct else _transformed)(
-        alice, bob, slopes=slopes, middle=middle, span=span, width=width
-    ):
-        if peak > best:
-            best, found = peak, ClockLine(middle, lead, slope, width)
-    mean = 2 * len(alice) * density * width
+    tried = method(alice, bob, slopes=slopes, middle=middle, span=span, width=width)
+    slope, peak, lead = max(tried, key=lambda entry: entry[1])
     places = len(slopes) * (span.width_s / width + 1)
-    if found is None or false_peak_probability(best, mean=mean, places=places) > FALSE_PEAK:
+    if false_peak_probability(peak, mean=mean, places=places) > FALSE_PEAK:
         return None
-    return refine_line(alice, bob, found, window_s=window_s, maximum_slope=span.maximum_slope)
+    return ClockLine(middle, lead, slope, width)
 
 
 def _direct(

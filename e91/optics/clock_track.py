@@ -17,9 +17,10 @@ from e91.optics.clock_search import (
 )
 from e91.optics.tag_readers import Seconds, Side, beginnings_gap_s
 
-_FIRST_TAGS, _MOST_TAGS = 2**15, 2**21
+_FIRST_TAGS, _MOST_TAGS = 2**11, 2**21
 _PAIRS_PER_KNOT = 400
 _PAIRS_PER_LINE = 1600
+_LONGER_BLOCK = 10
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 2**9, 2**19
 _GAIN = 0.3  # of the slope: a tracked clock changes its frequency slowly
 _REACH_WINDOWS = 4
@@ -80,7 +81,9 @@ def find_clock(
 ) -> ClockLine:
     """Return Bob's lead over Alice somewhere in the measurement.
 
-    Stretches of growing length are searched, so that bright links are quick and faint ones found.
+    Stretches of growing length are searched, so that bright links are quick, faint ones found, and
+    clocks that drift still straight: over a stretch of T seconds a drift bends the lead by
+    drift T^2 / 8, which must stay below half a window.
 
     Raises:
         ValueError: No stretch has a peak that stands out.
@@ -120,6 +123,7 @@ def _lengthened(
 ) -> ClockLine:
     """Fit the line to ever longer stretches until it rests on enough pairs, or bends."""
     while line.pairs < _PAIRS_PER_LINE and tags < len(alice.tags):
+        growth = min(2.0, len(alice.tags) / tags)
         tags = min(2 * tags, len(alice.tags))
         start = min(start, len(alice.tags) - tags)
         # The slope is known to a fraction of a window over the shorter stretch.
@@ -133,7 +137,8 @@ def _lengthened(
             window_s=window_s,
             maximum_slope=abs(line.slope) + 4 * window_s / float(hers[-1] - hers[0]),
         )
-        if longer is None or longer.pairs < line.pairs:
+        # A straight line has as many more pairs as tags; a bent one leaves its peak.
+        if longer is None or longer.pairs < line.pairs * (1 + growth) / 2:
             break
         line = longer
     return line
@@ -145,10 +150,10 @@ def track_clock(
     """Return Bob's lead through the whole measurement, from a line that holds somewhere.
 
     From there the tags are followed both ways.  In each stretch the lead is predicted from the one
-    before, found within four windows around, and averaged over some 400 pairs; the slope follows
-    slowly.  The step to the next stretch doubles while predictions are good to an eighth of a
-    window, and halves when they are not to a third.  A stretch without a peak carries the
-    prediction on and is counted.
+    before, found within four windows around, and averaged over some 400 pairs, or up to ten times
+    as many where the steps are long; the slope follows slowly.  The step to the next stretch
+    doubles while predictions are good to an eighth of a window, and halves when they are not to a
+    third.  A stretch without a peak carries the prediction on and is counted.
 
     Args:
         alice: Alice's tags.
@@ -196,7 +201,9 @@ def _followed(
     last = max(0, len(alice.tags) - block)
     place, step, passed = min(max(first, 0), last), block, []
     while True:
-        hers = alice.seconds(place, place + block)
+        # A clock that keeps its pace may be averaged for longer.
+        tags = min(step, _LONGER_BLOCK * block)
+        hers = alice.seconds(place, place + tags)
         found, now = _next_line(hers, bob, line, window_s=window_s)
         passed.append((found, now))
         missed = abs(now.lead_s - line.lead_s - line.slope * (now.time_s - line.time_s))

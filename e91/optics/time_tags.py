@@ -15,6 +15,7 @@ from e91.optics.checks import check_positive
 from e91.optics.laboratories import PICOSECOND_S
 
 _CHANNELS = 256
+_PART = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,21 +82,51 @@ def check_order(times: NDArray[np.int64], channels: Bits) -> None:
     Raises:
         ValueError: Times descend, or one channel has two tags at one time.
     """
-    size = 2**20
-    for start in range(0, len(times) - 1, size):
-        part = times[start : start + size + 1]
-        if np.any(part[1:] < part[:-1]):
-            place = start + int(np.argmax(part[1:] < part[:-1])) + 1
-            raise ValueError(
-                f"Time tags must be sorted, but tag {place} is earlier than the one before it."
-            )
-        ties = start + np.flatnonzero(part[1:] == part[:-1])
-        for step in range(1, _CHANNELS):
-            if not len(ties):
-                break
-            if np.any(channels[ties] == channels[ties + step]):
-                raise ValueError(
-                    "Time tags must not overlap, but one channel has two tags at one time."
-                )
-            ties = ties[ties + step + 1 < len(times)]
-            ties = ties[times[ties] == times[ties + step + 1]]
+    ties = [
+        start + ties_of(times[start : start + _PART + 1], first=start)
+        for start in range(0, len(times), _PART)
+    ]
+    check_ties(np.concatenate([np.empty(0, np.int64), *ties]), times, channels)
+
+
+def ties_of(times: NDArray[np.int64], *, first: int) -> NDArray[np.int64]:
+    """Return the places of tags that are as late as the next one.
+
+    Args:
+        times: Counts; int64.
+        first: Number of the first of them, for the sentence.
+
+    Raises:
+        ValueError: Times descend.
+    """
+    step = times[1:] <= times[:-1]
+    ties = np.flatnonzero(step)
+    late = ties[times[ties + 1] < times[ties]]
+    if len(late):
+        raise ValueError(
+            f"Time tags must be sorted, but tag {first + late[0] + 1} is earlier than the one "
+            "before it."
+        )
+    return ties
+
+
+def check_ties(ties: NDArray[np.int64], times: NDArray[np.int64], channels: Bits) -> None:
+    """Refuse two tags of one channel at one time.
+
+    Args:
+        ties: Places of tags that are as late as the next one, ascending.
+        times: All counts, ascending.
+        channels: All channels.
+
+    Raises:
+        ValueError: There are such tags.
+    """
+    for step in range(1, _CHANNELS):
+        if not len(ties):
+            return
+        if np.any(channels[ties] == channels[ties + step]):
+            break
+        ties = ties[ties + step + 1 < len(times)]
+        ties = ties[times[ties] == times[ties + step + 1]]
+    if len(ties):
+        raise ValueError("Time tags must not overlap, but one channel has two tags at one time.")

@@ -60,7 +60,7 @@ def content_hash(columns: Mapping[str, Column], metadata: Mapping[str, Any]) -> 
     Examples:
         >>> column = np.array([1, 2])
         >>> content_hash({"time_ps": column, "channel": column}, {})[:8]
-        'a6b8c9b9'
+        '4ac3e487'
     """
     digest = hashlib.sha256(hash_header(metadata))
     for name in ordered(columns):

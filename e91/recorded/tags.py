@@ -18,7 +18,7 @@ from e91.model.bits import Bits
 from e91.model.messages import Party
 from e91.optics.laboratories import PICOSECOND_S
 from e91.optics.tag_readers import TagReader
-from e91.optics.time_tags import TimeTags, check_order
+from e91.optics.time_tags import TimeTags, ties_of
 from e91.recorded.files import MOST_TAGS_IN_MEMORY, load_table
 from e91.recorded.npz import Member, open_npz, read_part
 from e91.recorded.tables import (
@@ -130,19 +130,45 @@ def _streamed(file: Path) -> RecordedTags | None:
 def _checked_hash(tags: TagFile, metadata: Mapping[str, Any], file: Path) -> str:
     """Return the content hash of tags in a file, and check their order on the way."""
     digest = hashlib.sha256(hash_header(metadata))
-    for name, member in (("time_ps", tags.times), ("channel", tags.channels)):
-        digest.update(column_header(name, len(tags)))
-        for start in range(0, len(tags), _PIECE):
-            part = read_part(tags.descriptor, member, start, start + _PIECE)
-            digest.update(part.data)
+    digest.update(column_header("time_ps", len(tags)))
+    ties: list[NDArray[np.int64]] = []
+    last = np.empty(0, np.int64)
     for start in range(0, len(tags), _PIECE):
-        try:
-            # One piece reaches into the next as far as 256 channels can tie.
-            check_order(*tags.read(start, start + _PIECE + 256))
-        except ValueError as error:
-            raise ValueError(f"{error} (`{file}`, behind row {start:,})") from None
+        times = read_part(tags.descriptor, tags.times, start, start + _PIECE).astype(
+            np.int64, copy=False
+        )
+        digest.update(times.data)
+        joined = np.concatenate([last, times])  # a piece begins with the last tag before it
+        ties.append(start - len(last) + _ties_in(joined, file, first=start - len(last)))
+        last = times[-1:]
+    digest.update(column_header("channel", len(tags)))
+    for start in range(0, len(tags), _PIECE):
+        digest.update(read_part(tags.descriptor, tags.channels, start, start + _PIECE).data)
+    _check_overlaps(tags, np.concatenate([np.empty(0, np.int64), *ties]), file)
     check_hash(metadata.get(HASH_NAME), digest.hexdigest(), file)
     return digest.hexdigest()
+
+
+def _ties_in(times: NDArray[np.int64], file: Path, *, first: int) -> NDArray[np.int64]:
+    try:
+        return ties_of(times, first=first)
+    except ValueError as error:
+        raise ValueError(f"{error} (`{file}`)") from None
+
+
+def _check_overlaps(tags: TagFile, ties: NDArray[np.int64], file: Path) -> None:
+    """Refuse two tags of one channel at one time; few tags tie, and only these are read again."""
+    if not len(ties):
+        return
+    # Tags of one time stand together: a run of ties begins where the last one was not next to it.
+    begins = np.flatnonzero(np.diff(ties, prepend=-2) > 1)
+    ends = np.append(begins[1:], len(ties)) - 1
+    for first, last in zip(ties[begins].tolist(), ties[ends].tolist(), strict=True):
+        channels = tags.read(first, last + 2)[1]
+        if len(np.unique(channels)) < len(channels):
+            raise ValueError(
+                f"Time tags must not overlap, but one channel has two tags at one time (`{file}`)."
+            )
 
 
 def _recorded(
