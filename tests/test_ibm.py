@@ -127,6 +127,12 @@ def test_what_a_job_takes_is_told_before_it_is_submitted(status, service):
     assert not jobs_folder().exists()
 
 
+def test_documented_plan_is_what_the_command_tells(status, service):
+    _, _, err = status("run", "--device", "ibm:fake_manila", "--rounds", 60_000, "--seed", 1)
+    told = "\n".join(err.splitlines()[:2])
+    assert told in (Path(__file__).parent.parent / "docs" / "backends.md").read_text()
+
+
 def test_declined_job_is_not_submitted(status, service, monkeypatch):
     asked = []
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
