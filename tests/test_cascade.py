@@ -874,8 +874,18 @@ def test_packed_key_of_wrong_shape_is_refused(party):
 
 def test_short_key_compiles_nothing_where_nothing_is_compiled_yet(tmp_path, monkeypatch):
     monkeypatch.setattr(cascade_route, "__file__", str(tmp_path / "cascade_route.py"))
+    fastest_route.cache_clear()
     assert cascade_route.route_for(200_000) == numpy_route()
     assert cascade_route.route_for(10**6) == fastest_route()
+    fastest_route.cache_clear()
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / "__pycache__" / "cascade_search_kernels.x.nbi").touch()
     assert cascade_route.route_for(200_000) == fastest_route()
+
+
+def test_short_key_takes_the_kernels_that_are_loaded_wherever_numba_keeps_them(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cascade_route, "__file__", str(tmp_path / "cascade_route.py"))
+    loaded = fastest_route()
+    assert cascade_route.route_for(10) is loaded

@@ -82,8 +82,13 @@ def route_for(bits: int) -> Route:
     Args:
         bits: Length of the key.
     """
-    compiled = any((Path(__file__).parent / "__pycache__").glob("cascade_search_kernels*.nbi"))
-    return fastest_route() if compiled or bits >= _WORTH_COMPILING else numpy_route()
+    loaded = fastest_route.cache_info().currsize > 0
+    return fastest_route() if loaded or bits >= _WORTH_COMPILING or _compiled() else numpy_route()
+
+
+def _compiled() -> bool:
+    """Return whether the kernels lie beside their source; numba may keep them elsewhere."""
+    return any((Path(__file__).parent / "__pycache__").glob("cascade_search_kernels*.nbi"))
 
 
 def numpy_route() -> Route:
