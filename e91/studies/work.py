@@ -10,9 +10,11 @@ from typing import Any
 
 from e91.streaming import Run, session_of_block
 from e91.studies.chunks import Chunk, Job
+from e91.studies.points import point_of
 from e91.studies.sessions import tally_of_blocks
 from e91.studies.tallies import joined, tally_of, to_numbers
 
+_ENOUGH_FOR_A_KEY = 200_000  # rounds of perfect pairs
 _PACKAGES = ("e91", "numpy", "numba", "scipy", "qiskit", "qiskit-aer")
 
 Numbers = dict[str, Any]
@@ -104,28 +106,15 @@ def check_versions(needed: tuple[tuple[str, str], ...]) -> None:
 
 @cache
 def compile_kernels() -> None:
-    """Compile the kernels of error correction and hashing, which a single short key is not worth.
+    """Load and compile all kernels, for which a single short key is not worth the wait.
 
     NumPy gives the same bits, three to ten times more slowly.  Compiling takes some seconds once a
     machine; the result is kept on disk.
     """
-    import numpy as np
-
     from e91.distillation.amplification import load_kernels
-    from e91.distillation.cascade import SEED_BYTES, reconcile_packed
     from e91.distillation.cascade_route import fastest_route
-    from e91.model.messages import Channel
 
+    fastest_route()
     load_kernels()
-    key = np.zeros(16, np.uint64)
-    noisy = key.copy()
-    noisy[3] = 1
-    reconcile_packed(
-        key,
-        noisy,
-        bits=1024,
-        error_rate=0.01,
-        permutation_seed=bytes(SEED_BYTES),
-        channel=Channel(),
-        route=fastest_route(),
-    )
+    # A session that makes a key takes every step there is.
+    tally_of_blocks(point_of({"rounds": _ENOUGH_FOR_A_KEY}), root=0, session=0)
