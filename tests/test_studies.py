@@ -3,6 +3,8 @@
 import json
 import math
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -262,3 +264,14 @@ def test_other_files_are_no_results(tmp_path):
     file.write_bytes(bytes(xarray.Dataset({"a": 1.0}).to_netcdf(engine="scipy")))
     with pytest.raises(ValueError, match="but is something else"):
         load_study(file)
+
+
+def test_plans_load_nothing_heavy():
+    """`e91 study` refuses a bad file at once, and workers load what their sessions need."""
+    listing = "import e91.studies, sys; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", listing], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "e91" in loaded
+    assert not loaded & {"qiskit", "xarray", "distributed", "dask", "scipy", "matplotlib"}
