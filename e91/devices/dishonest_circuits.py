@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from e91_circuits import (
@@ -51,8 +51,17 @@ from e91.model.settings import Settings
 Simulator = Literal["exact", "aer"]
 """Draw rounds from exact probabilities, or make every round a shot of Aer."""
 
-Cells = Callable[[Bits, Bits], NDArray[np.int64]]
-"""From settings to one number a round: ``(2a + b) * symbols + Eve's symbol``."""
+
+class Shots(NamedTuple):
+    """Both outcomes and Eve's symbol of each round; uint8, shape (n,) each."""
+
+    alice: Bits
+    bob: Bits
+    symbol: Bits
+
+
+Cells = Callable[[Bits, Bits], Shots]
+"""From the settings of a block of rounds to its shots."""
 
 
 _TRANSFORMATIONS: dict[str, Callable[..., QuantumCircuit]] = {
@@ -134,7 +143,7 @@ def tapped_device(
         return ChannelTap(photons, description, reading, stream_seed("notes", seed))
     circuits = pair_circuits(source, settings=settings, analyser=partial(_read, plain))
     table = joint_table(circuits)
-    cells = partial(_shots, circuits, table.shape[-1], np.random.SeedSequence(seed))
+    cells = partial(_shots, circuits, np.random.SeedSequence(seed))
     return TappedDevice(
         settings=settings,
         description=description,
@@ -227,21 +236,15 @@ def _note_bits(circuit: QuantumCircuit) -> list[Clbit]:
 
 
 def _answer(cells: Cells, table: NDArray[np.float64], x: Bits, y: Bits) -> Answers:
-    symbols = table.shape[-1]
-    found = cells(x, y)
-    outcome, kind = found // symbols, (found % symbols).astype(np.uint8)
+    alice, bob, kind = cells(x, y)
     # Eve knows her symbol and, after the announcement, both settings.
     best = table.sum(axis=3).argmax(axis=2).astype(np.uint8)
-    return Answers(
-        (outcome >> 1).astype(np.uint8), (outcome & 1).astype(np.uint8), best[x, y, kind], kind
-    )
+    return Answers(alice, bob, best[x, y, kind], kind)
 
 
-def _shots(
-    circuits: CircuitTable, symbols: int, root: np.random.SeedSequence, x: Bits, y: Bits
-) -> NDArray[np.int64]:
+def _shots(circuits: CircuitTable, root: np.random.SeedSequence, x: Bits, y: Bits) -> Shots:
     """Make every round a shot of Aer, with a fresh seed for every run (see `AerDevice`)."""
-    cells = np.empty(len(x), np.int64)
+    found = Shots(*(np.empty(len(x), np.uint8) for _ in range(3)))
     for i, j in np.ndindex(len(circuits), len(circuits[0])):
         chosen = np.flatnonzero((x == i) & (y == j))
         for start in range(0, len(chosen), SHOTS_PER_RUN):
@@ -250,18 +253,22 @@ def _shots(
             simulator = AerSimulator(method="density_matrix", seed_simulator=seed)
             job = simulator.run(circuits[i][j], shots=len(rounds), memory=True)
             memory = job.result().data(0)["memory"]
-            words = np.fromiter((int(word, 16) for word in memory), np.int64, len(rounds))
-            cells[rounds] = _cell(circuits[i][j], words, symbols=symbols)
-    return cells
+            # Both outcomes and Eve's five bits at most: two bytes hold them.
+            words = np.fromiter((int(word, 16) for word in memory), np.uint16, len(rounds))
+            for column, part in zip(found, _parts(circuits[i][j], words), strict=True):
+                column[rounds] = part
+    return found
 
 
-def _cell(circuit: QuantumCircuit, words: NDArray[np.int64], *, symbols: int) -> NDArray[np.int64]:
-    def bit(clbit: Clbit) -> NDArray[np.int64]:
-        read: NDArray[np.int64] = (words >> circuit.find_bit(clbit).index) & 1
-        return read
+def _parts(circuit: QuantumCircuit, words: NDArray[np.uint16]) -> Shots:
+    """Take each shot's word apart; Aer counts classical bits from the least one."""
 
-    outcome = 2 * bit(outcome_bit(circuit, "alice")) + bit(outcome_bit(circuit, "bob"))
-    symbol = np.zeros_like(words)
+    def bit(clbit: Clbit) -> Bits:
+        place = circuit.find_bit(clbit).index
+        return ((words >> np.uint16(place)) & np.uint16(1)).astype(np.uint8)
+
+    symbol = np.zeros(len(words), np.uint8)
     for place, clbit in enumerate(_note_bits(circuit)):
-        symbol |= bit(clbit) << place
-    return outcome * symbols + symbol
+        symbol |= bit(clbit) << np.uint8(place)
+    alice, bob = (bit(outcome_bit(circuit, party)) for party in ("alice", "bob"))
+    return Shots(alice, bob, symbol)
