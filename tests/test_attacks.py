@@ -161,6 +161,15 @@ def test_collective_attack_reaches_the_bound_at_every_s_and_every_qber(chsh, fli
     assert_table(staged)
 
 
+def test_eve_guesses_the_bits_of_alice_and_not_those_of_bob():
+    """With flips the two differ: guesses of Bob's bits would be right in 71 %, not in 83 %."""
+    staged = stage("collective", Scene(2.5, flips=0.2, seed=4))
+    notes = assert_expected(staged.device, staged.expected)
+    key = key_rounds(notes, ASYMMETRIC)
+    assert np.mean(notes.bob[key] == notes.guess[key]) < 0.75
+    assert staged.device.knowledge.guess_rate > 0.8
+
+
 def dishonest_bound(chsh):
     """h((1 + sqrt(S^2 / 4 - 1)) / 2), from its definition."""
     p = (1 + math.sqrt(min(1.0, max(0.0, chsh**2 / 4 - 1)))) / 2
