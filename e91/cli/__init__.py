@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (ValueError, KeyUnavailable) as error:
         _fail(str(error), BAD_INPUT)
     except (KeyboardInterrupt, click.Abort):
-        _fail("The session was interrupted; nothing was written.", FAILED)
+        _fail("Interrupted; nothing was written but what is reported above.", FAILED)
     except MemoryError:
         _fail("The session must fit in memory, but there is too little: send fewer rounds.", FAILED)
     except OSError as error:
