@@ -14,9 +14,14 @@ from e91.optics.coincidences import Coincidences, coincidences
 from e91.optics.detectors import BasisChoice, Detector, Receiver
 from e91.optics.links import Downlink, Fibre, FreeSpace, transmission_of
 from e91.optics.ma_fung_lo import gain_and_error
-from e91.optics.rates import continuous_rates, timing_spread_fwhm_s, within_window
+from e91.optics.rates import (
+    continuous_rates,
+    singles_per_second,
+    timing_spread_fwhm_s,
+    within_window,
+)
 from e91.optics.saturation import blocked_pulses, live_fraction, recorded_per_second
-from e91.optics.slots import pulsed_slots
+from e91.optics.slots import continuous_slots, pulsed_slots, within_one_slot
 from e91.optics.sources import (
     ContinuousSource,
     HeraldedMemories,
@@ -192,6 +197,43 @@ def test_chance_within_the_window_is_the_integral_of_the_gaussian():
     )
     assert within_window(1e-9, 1.2e-9) == pytest.approx(inside, rel=1e-9)
     assert within_window(1e-9, 0.0) == 1
+
+
+def test_two_clicks_share_a_slot_as_the_integral_says():
+    slot, fwhm = 1e-9, 0.6e-9
+    sigma = fwhm / slot / math.sqrt(8 * math.log(2))
+
+    def stays(t: float) -> float:  # the first click anywhere in [0, 1], the second t later
+        return (1 - t) * 2 * math.exp(-(t**2) / 2 / sigma**2) / (sigma * math.sqrt(math.tau))
+
+    assert within_one_slot(slot, fwhm) == pytest.approx(quad(stays, 0, 1)[0], rel=1e-9)
+
+
+@pytest.mark.parametrize("dead_time_s", [0.0, 2e-6])
+def test_short_slots_count_what_a_window_of_their_length_does(dead_time_s):
+    arms = [simple_arm(loss, 2e3, dead_time_s=dead_time_s) for loss in (0.5, 2.0)]
+    source, slot_s = ContinuousSource(3e5), 1e-10
+    table = np.array([[0.48, 0.02], [0.03, 0.47]])[None, None]
+    rates = continuous_rates(source, *arms, pair_table=table, window_s=slot_s)
+    slots = continuous_slots(source, *arms, pair_table=table, slot_s=slot_s)
+    np.testing.assert_allclose(slots[..., :2, :2] / slot_s, rates[0] + rates[1], rtol=5e-4)
+    alone = np.array([singles_per_second(arm, 3e5).sum() for arm in arms])
+    clicks = [slots[..., :2, :].sum(), slots[..., :2].sum()]
+    np.testing.assert_allclose(np.array(clicks) / slot_s, alone, rtol=5e-4)
+
+
+def test_gate_cuts_jitter_and_dead_time_cuts_photons_and_noise_alike():
+    detector = Detector(0.4, 2e6, dead_time_s=55e-9, jitter_fwhm_s=2e-9)
+    arm = Arm(3.0, Receiver((detector, detector)))
+    source = PulsedSource(1e8, 0.3, PairStatistics.POISSONIAN)
+    table = np.array([[0.5, 0.0], [0.0, 0.5]])[None, None]
+    slot = pulsed_slots(source, arm, arm, pair_table=table, window_s=3e-9)[0, 0]
+    caught = math.erf(math.sqrt(math.log(2)) * 1.5)
+    silent = math.exp(-0.15 * 0.4 * 10**-0.3 * caught - 2e6 * 3e-9)
+    click = (1 - silent) / (1 + 5 * (1 - silent))  # misses five pulses
+    either = 1 - (1 - click) ** 2
+    # A dead detector is blind to a whole slot; the model blinds it to photons one by one.
+    assert slot[:2].sum() == pytest.approx(either, rel=4e-3)
 
 
 # --- detectors ------------------------------------------------------------------------------------
