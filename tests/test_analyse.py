@@ -222,6 +222,8 @@ def test_file_says_its_settings(tmp_path, status):
         (["--epsilon", "0"], "`epsilon` must lie"),
         (["--reveal", "2"], "`revealed_fraction` must lie"),
         (["--alice-probabilities", "1,2"], "must have 3 entries"),
+        (["--window-ps", "1000"], "`--window-ps` must come with two files of time tags"),
+        (["--dead-time-ps", "9"], "`--dead-time-ps` must come with two files of time tags"),
     ],
 )
 def test_wrong_options_are_one_sentence(detections, options, sentence, status):

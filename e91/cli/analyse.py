@@ -25,12 +25,12 @@ _SAMPLE_SECONDS = 2.0
               help="Probability of each of Alice's settings; uniform by default.")  # fmt: skip
 @click.option("--bob-probabilities", metavar="P,P,...",
               help="Probability of each of Bob's settings; uniform by default.")  # fmt: skip
-@click.option("--window-ps", type=float, default=1000.0, show_default=True,
-              help="Full width of the coincidence window; with two files.")  # fmt: skip
-@click.option("--maximum-offset-s", type=float, default=0.5, show_default=True,
-              help="How far Bob's clock may be off Alice's.")  # fmt: skip
-@click.option("--maximum-frequency-error-ppm", type=float, default=10.0, show_default=True,
-              help="How much faster or slower it may run.")  # fmt: skip
+@click.option("--window-ps", type=float,
+              help="Full width of the coincidence window; 1000 by default.")  # fmt: skip
+@click.option("--maximum-offset-s", type=float,
+              help="How far Bob's clock may be off Alice's; 0.5 by default.")  # fmt: skip
+@click.option("--maximum-frequency-error-ppm", type=float,
+              help="How much faster or slower it may run; 10 by default.")  # fmt: skip
 @click.option("--pulse-period-ps", type=float,
               help="Of a pulsed source: accidentals are then counted ten pulses away.")  # fmt: skip
 @click.option("--dead-time-ps", type=float,
@@ -90,7 +90,9 @@ def analyse(
     policy = Policy(SecurityModel(security), epsilon=epsilon, revealed_fraction=reveal)
     from e91.session import analyse as analyse_record
 
+    search = {name: value for name, value in search.items() if value is not None}
     if second is None:
+        _check_no_search(search)
         record, known, found = _detections(file)
     else:
         record, known, found = _correlated(file, second, policy=policy, seed=seed, **search)
@@ -107,6 +109,14 @@ def analyse(
 
 
 Loaded = tuple[DetectionRecord, dict[str, Any], dict[str, Any]]
+
+
+def _check_no_search(search: dict[str, Any]) -> None:
+    for name in search:
+        raise ValueError(
+            f"`--{name.replace('_', '-')}` must come with two files of time tags, but there is one "
+            "file."
+        )
 
 
 def _detections(file: Path) -> Loaded:
@@ -126,11 +136,11 @@ def _correlated(
     *,
     policy: Policy,
     seed: int | None,
-    window_ps: float,
-    maximum_offset_s: float,
-    maximum_frequency_error_ppm: float,
-    pulse_period_ps: float | None,
-    dead_time_ps: float | None,
+    window_ps: float = 1000.0,
+    maximum_offset_s: float = 0.5,
+    maximum_frequency_error_ppm: float = 10.0,
+    pulse_period_ps: float | None = None,
+    dead_time_ps: float | None = None,
 ) -> Loaded:
     from e91.model.entropy import operating_system_entropy, seeded_entropy
     from e91.optics.correlation import correlate

@@ -129,6 +129,8 @@ def search_line(
     for method, finest, frequencies in attempts:
         width = max(finest, 2 * span.maximum_slope * duration / frequencies)
         mean = 2 * len(alice) * density * width
+        if false_peak_probability(mean + len(alice), mean=mean, places=1.0) > FALSE_PEAK:
+            continue  # not even a partner for every tag would stand out
         found = _best_line(alice, bob, method, span=span, width=width, mean=mean)
         if found is not None:
             return refine_line(

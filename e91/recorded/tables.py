@@ -23,6 +23,15 @@ TAG_COLUMNS = ("time_ps", "channel")
 TYPES = {**dict.fromkeys(DETECTION_COLUMNS, "|u1"), "time_ps": "<i8", "channel": "|u1"}
 """The type of each column in the content hash, and in files that this package writes."""
 
+_RANGES = {
+    "alice_setting": (0, 254),
+    "alice_outcome": (0, 2),
+    "bob_setting": (0, 254),
+    "bob_outcome": (0, 2),
+    "time_ps": (-(2**63), 2**63 - 1),
+    "channel": (0, 255),
+}
+
 HASH_NAME = "sha256"
 VERSION = 1
 
@@ -123,8 +132,7 @@ def in_range(name: str, column: Column, file: Path) -> Column:
             f"`{name}` in `{file}` must hold whole numbers, one a row, but is {column.dtype} of "
             f"shape {column.shape}."
         )
-    top = {"time_ps": 2**63 - 1, "channel": 2 * 254 + 1}.get(name, 2 if "outcome" in name else 254)
-    top, bottom = min(top, 255) if name != "time_ps" else top, -(2**63) if name == "time_ps" else 0
+    bottom, top = _RANGES[name]
     for part in parts(column):
         if len(part) and not (bottom <= int(part.min()) and int(part.max()) <= top):
             raise ValueError(
