@@ -324,8 +324,8 @@ def test_snapshot_is_compared_with_its_own_table(tmp_path, monkeypatch, status):
     (tmp_path / "pair_samplers.py").write_text(
         "from qiskit.primitives import BackendSamplerV2\n"
         "from e91.devices.snapshots import pair_backend\n"
+        "backend = pair_backend('manila')\n"
         "def manila(seed):\n"
-        "    backend = pair_backend('manila')\n"
         "    return BackendSamplerV2(backend=backend, options={'seed_simulator': seed})\n"
     )
     monkeypatch.chdir(tmp_path)
