@@ -39,9 +39,9 @@ def run_on_ibm(
     The choices of every round are on the disk before the job is submitted, and its id right
     afterwards; whatever happens in between, ``--resume`` finds it and submits nothing again.
     """
-    from e91.devices.ibm import machine_of, open_service, plan_job, submit
+    from e91.devices.ibm import machine_of, open_service, plan_job
     from e91.devices.ibm_jobs import check_keeps_jobs
-    from e91.job_files import PlannedSession, jobs_folder, save_job_id, save_planned
+    from e91.job_files import PlannedSession
     from e91.session import check_rounds
     from e91.verdict import check_policy
 
@@ -58,6 +58,19 @@ def run_on_ibm(
     planned = PlannedSession(
         uuid.uuid4().hex, machine, plan.description, settings, policy, seed, x, y
     )
+    job = _submitted(planned, plan, backend)
+    job_id = str(job.job_id())
+    if leave:
+        _left(expected | {"job_id": job_id, "session": planned.session}, as_json=as_json)
+        return
+    _finish(job, planned, job_id=job_id, plain=plain, out=out, as_json=as_json)
+
+
+def _submitted(planned: Any, plan: Any, backend: Any) -> Any:
+    """Write the session down, submit its job, write the job's id down, and return the job."""
+    from e91.devices.ibm import submit
+    from e91.job_files import jobs_folder, save_job_id, save_planned
+
     save_planned(planned, jobs_folder())
     try:
         job = submit(plan, backend, tag=planned.tag)
@@ -69,10 +82,7 @@ def run_on_ibm(
     job_id = str(job.job_id())
     click.echo(f"Job {job_id} was submitted; `e91 run --resume {job_id}` goes on.", err=True)
     save_job_id(planned, job_id, jobs_folder())
-    if leave:
-        _left(expected | {"job_id": job_id, "session": planned.session}, as_json=as_json)
-        return
-    _finish(job, planned, job_id=job_id, plain=plain, out=out, as_json=as_json)
+    return job
 
 
 def resume(name: str, *, leave: bool, plain: Path | None, out: Path | None, as_json: bool) -> None:
