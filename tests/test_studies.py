@@ -181,14 +181,15 @@ def test_repeats_scatter_as_independent_sessions_do():
     plan = plan_study({"rounds": 20_000, "device.visibility": 0.9}, repeats=200)
     found = study(plan, seed=3, processes=1)
     score = (found.chsh - 0.9 * 2 * math.sqrt(2)) / found.chsh_standard_error
-    total = float((score**2).sum())
-    low, high = chi2.ppf(0.5e-9, 200), chi2.isf(0.5e-9, 200)
-    assert low < total < high
-    # Sessions that come in equal pairs double the variance of the mean of neighbours.
-    pairs = score.values.reshape(100, 2).sum(axis=1) / math.sqrt(2)
-    assert chi2.ppf(0.5e-9, 100) < float((pairs**2).sum()) < chi2.isf(0.5e-9, 100)
-    # The test can fail: with a correlation of 1 the sum of squares is 2 chi2(100).
-    assert chi2.cdf(chi2.isf(0.5e-9, 100) / 2, 100) < 0.9
+    scores = score.values.ravel()
+    spread = float(((scores - scores.mean()) ** 2).sum())
+    assert chi2.ppf(0.5e-9, 199) < spread < chi2.isf(0.5e-9, 199)
+    # Neighbours that share a seed differ by nothing; those that share half their luck, by half.
+    differences = (scores[0::2] - scores[1::2]) / math.sqrt(2)
+    low, high = chi2.ppf(0.5e-9, 100), chi2.isf(0.5e-9, 100)
+    assert low < float((differences**2).sum()) < high
+    correlation = 0.8
+    assert chi2.sf(low / (1 - correlation), 100) < 1e-3  # what this must detect, and does
 
 
 # The result ---------------------------------------------------------------------------------------
