@@ -52,6 +52,17 @@ def test_cluster_gives_what_this_process_gives(client, pairs):
     assert client.run(os.getpid).values() != {os.getpid()}
 
 
+def test_threads_of_a_worker_do_not_disturb_each_other(pairs):
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=3, processes=False, dashboard_address="127.0.0.1:0"
+        ) as made,
+        connected(made.scheduler_address) as client,
+    ):
+        found = study(small(), client=client, seed=1)
+    assert same(found, study(small(), processes=1, seed=1))
+
+
 def test_run_on_a_cluster_is_the_local_stream(client):
     def device():
         return exact_device(visibility=0.9, seed=3)
