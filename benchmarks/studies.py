@@ -4,8 +4,8 @@ Runs the same sweep, sessions of 10^6 pairs at visibilities from 0.75 to 1, on o
 processes, then on one and on two Dask workers of one thread, and checks that all results are equal
 to the last bit.  ``wall`` is what a user waits, the start of the processes included for processes
 and not for Dask; ``processor`` is the time of all processes together, which a busy machine changes
-less.  Then orders that do nothing: what handing out work costs, of which the rounds a second follow
-that one client can keep busy.  Then a stream of full blocks: what 10^12 rounds cost.
+less.  Then orders that do nothing, which tell what it costs to hand one out.  Then a stream of full
+blocks: what 10^12 rounds cost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from distributed import LocalCluster
 from e91.bench.machine import headed, machine
 from e91.devices.exact import exact_device
 from e91.studies import connected, plan_study, stream_on, study
-from e91.studies.chunks import CHUNK_ROUNDS
 from e91.studies.executors import in_processes, on_cluster
 from e91.studies.work import compile_kernels
 
@@ -144,9 +143,7 @@ def overhead() -> None:
             orders = on_cluster(nothing, empty_orders(), client=client, orders_a_worker=window)
             costs[f"2 Dask workers, {window} each"] = seconds_an_order(orders)
     for name, cost in costs.items():
-        print(
-            f"{name:<24}{1e6 * cost:8.0f} µs an order: {CHUNK_ROUNDS / cost:.2g} rounds/s at most"
-        )
+        print(f"{name:<24}{1e3 * cost:8.2f} ms an order")
 
 
 def long_run(rounds: int) -> None:

@@ -76,7 +76,7 @@ def test_run_on_a_cluster_is_the_local_stream(client):
 
 
 def test_orders_of_a_run_hold_every_block_once(client, monkeypatch):
-    monkeypatch.setattr("e91.studies.cluster._ORDER_ROUNDS", 100_000)
+    monkeypatch.setattr("e91.studies.cluster._ORDERS_A_THREAD", 1)
     told = []
     found = stream_on(client, exact_device(seed=3), rounds=230_000, block_rounds=50_000,
                       on_progress=told.append, seed=4)  # fmt: skip
@@ -85,6 +85,7 @@ def test_orders_of_a_run_hold_every_block_once(client, monkeypatch):
     assert public(found) == public(whole)
 
 
+@pytest.mark.slow
 def test_killed_worker_costs_nothing(client, pairs):
     plan = plan_study({"rounds": ROUNDS, "settings.name": "bbm92"}, repeats=40)
     killed = []

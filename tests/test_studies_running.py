@@ -4,7 +4,10 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from small_study import ROUNDS, same, small, written
@@ -19,6 +22,7 @@ from e91.studies import (
     work,
 )
 from e91.studies.chunks import CHUNK_JOBS, CHUNK_ROUNDS, chunks_of
+from e91.studies.parameters import PARAMETERS
 from e91.studies.sessions import tally_of_blocks
 from e91.studies.tallies import tally_from
 from e91.studies.work import fulfil, order_of, versions
@@ -52,6 +56,7 @@ def killing(pids):
     return told, killed
 
 
+@pytest.mark.slow
 def test_killed_process_costs_nothing_but_its_work(pairs):
     plan = plan_study({"rounds": ROUNDS, "settings.name": "bbm92"}, repeats=24)
     told, killed = killing(lambda: [p.pid for p in multiprocessing.active_children()])
@@ -68,6 +73,7 @@ def deadly(order):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_processes_that_always_die_are_a_sentence(monkeypatch):
     with pytest.raises(ValueError, match="The processes of a study must live"):
         list(executors.in_processes(deadly, [Order()], processes=1))
@@ -316,3 +322,57 @@ def test_result_that_exists_stays(tmp_path, status):
     code, _, err = status("study", file)
     assert (code, (tmp_path / "scan.nc").read_text()) == (2, "mine")
     assert "must not exist yet" in err
+
+
+DOCS = (Path(__file__).parents[1] / "docs" / "studies.md").read_text()
+
+
+def test_documented_example_prints_what_the_page_says(tmp_path, status):
+    example = DOCS.split("```toml\n")[1].split("```")[0]
+    code, out, _ = status("study", written(tmp_path, example), "--seed", 1)
+    head, first, last = DOCS.split("```text\n")[1].split("```")[0].splitlines()
+    lines = out.splitlines()
+    assert (code, lines[0], lines[1], lines[20]) == (0, head, first, last)
+
+
+def test_page_lists_every_parameter_and_variable():
+    found = study(plan_study({"rounds": 1000}), processes=1)
+    for name, known in PARAMETERS.items():
+        assert f"| `{name}` |" in DOCS
+        assert f"| {known.unit} | {known.meaning} |" in DOCS
+    for name, variable in found.data_vars.items():
+        unit, meaning = variable.attrs.get("units", ""), variable.attrs["long_name"]
+        assert f"| `{name}` | {unit} | {meaning} |" in DOCS
+
+
+@pytest.mark.slow
+def test_command_that_is_killed_leaves_no_process_and_goes_on(tmp_path):
+    """Nobody tidies up after SIGKILL: the workers must notice, and the journal must hold."""
+    file = written(tmp_path, "rounds = 1e6\nrepeats = 200\n")
+    command = [sys.executable, "-m", "e91", "study", str(file), "--seed", "3", "--processes", "2"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    journal_file = tmp_path / "scan.nc.journal"
+    while not (journal_file.exists() and journal_file.read_bytes().count(b"\n") > 2):
+        time.sleep(0.05)
+        assert running.poll() is None
+    workers = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+    assert len(workers) >= 2
+    running.kill()
+    running.wait()
+    ends = time.monotonic() + 20
+    while any(is_running(worker) for worker in workers):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    kept = journal_file.read_bytes()
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    assert kept.count(b"\n") < 13  # thirteen chunks and the first line: it was stopped before
+    plan = read_study(file)
+    assert same(load_study(tmp_path / "scan.nc"), study(plan, seed=3, processes=1))
+
+
+def is_running(process):
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 5.0
 """How long a scheduler may take to answer."""
 
-_ORDER_ROUNDS = 2**24
-"""Rounds of an order at most, if it has several blocks: about a tenth of a second of work."""
+_ORDER_ROUNDS = 2**26
+"""Rounds of an order at most, if it has several blocks: about a second of work."""
+
+_ORDERS_A_THREAD = 8
+"""Orders of a short run for each thread, so that all end at about the same time."""
 
 
 @contextmanager
@@ -169,7 +172,8 @@ def stream_on(
 
 
 def _made(client: Client, run: Run, shared: Any) -> executors.Results[BlockOrder, Numbers]:
-    step = max(1, _ORDER_ROUNDS // run.block_rounds)
+    share = run.rounds // (_ORDERS_A_THREAD * executors.check_workers(client))
+    step = max(1, min(_ORDER_ROUNDS, share) // run.block_rounds)
     starts = enumerate(range(0, run.blocks, step))
     orders = (BlockOrder(number, at, min(at + step, run.blocks)) for number, at in starts)
     return executors.on_cluster(_tally_blocks, orders, client=client, shared=(shared, versions()))
