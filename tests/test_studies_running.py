@@ -79,6 +79,18 @@ def test_processes_that_always_die_are_a_sentence(monkeypatch):
         list(executors.in_processes(deadly, [Order()], processes=1))
 
 
+@pytest.mark.slow
+def test_script_without_its_main_line_is_told_of_it(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from e91.studies import plan_study, study\n"
+        "study(plan_study({'rounds': 1000}, repeats=40), processes=2)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert 'must call it under `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
+
+
 def test_processes_must_be_as_many_as_there_are_cores():
     for wrong in (0, executors.cores() + 1, True, 1.0):
         with pytest.raises(ValueError, match="`processes` must lie in"):

@@ -59,7 +59,7 @@ def in_processes(work: Callable[[T], R], orders: Iterable[T], *, processes: int)
     that remain are replaced as well and the orders under way are done again.
 
     Raises:
-        ValueError: Processes die again and again.
+        ValueError: Processes die again and again, as when a script lacks that line.
     """
     waiting, deaths = iter(orders), 0
     left: dict[int, T] = {}
@@ -75,8 +75,9 @@ def in_processes(work: Callable[[T], R], orders: Iterable[T], *, processes: int)
             deaths += 1
             if deaths >= _MAXIMUM_DEATHS:
                 raise ValueError(
-                    "The processes of a study must live, but they were killed "
-                    f"{deaths} times in a row: run fewer `processes`, or smaller `block_rounds`."
+                    f"The processes of a study must live, but ended {deaths} times in a row: a "
+                    'script must call it under `if __name__ == "__main__":`; with that, use fewer '
+                    "`processes` or smaller `block_rounds`."
                 ) from None
 
 
