@@ -358,26 +358,31 @@ def test_page_lists_every_parameter_and_variable():
 
 
 @pytest.mark.slow
-def test_command_that_is_killed_leaves_no_process_and_goes_on(tmp_path):
-    """Nobody tidies up after SIGKILL: the workers must notice, and the journal must hold."""
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_command_that_is_ended_leaves_no_process_and_goes_on(tmp_path, how):
+    """After SIGKILL nobody tidies up: workers must notice, and the journal must hold."""
     file = written(tmp_path, "rounds = 1e6\nrepeats = 200\n")
     command = [sys.executable, "-m", "e91", "study", str(file), "--seed", "3", "--processes", "2"]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     journal_file = tmp_path / "scan.nc.journal"
     while not (journal_file.exists() and journal_file.read_bytes().count(b"\n") > 2):
         time.sleep(0.05)
         assert running.poll() is None
     workers = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
     assert len(workers) >= 2
-    running.kill()
-    running.wait()
+    # A terminal sends Ctrl-C to all processes of the command.
+    (os.killpg if how == signal.SIGINT else os.kill)(running.pid, how)
+    complaint = running.communicate()[1]
+    if how == signal.SIGINT:
+        assert running.returncode == 1
+        assert complaint.startswith("e91: The study was stopped; ")
+        assert len(complaint.splitlines()) == 1
     ends = time.monotonic() + 20
     while any(is_running(worker) for worker in workers):
         assert time.monotonic() < ends
         time.sleep(0.05)
-    kept = journal_file.read_bytes()
+    assert journal_file.read_bytes().count(b"\n") < 14  # it was stopped before the end
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    assert kept.count(b"\n") < 13  # thirteen chunks and the first line: it was stopped before
     plan = read_study(file)
     assert same(load_study(tmp_path / "scan.nc"), study(plan, seed=3, processes=1))
 

@@ -66,21 +66,19 @@ def open_journal(path: Path, study: Study, *, root: int | None, fresh: int) -> I
         ValueError: The file is of another study, root or version, is in use, or is no journal.
         OSError: It cannot be written.
     """
-    is_new = not os.path.lexists(path)
-    kind = "the journal of a study"
-    if is_new:
-        descriptor = create(path, mode=PUBLIC)
+    if os.path.lexists(path):
+        descriptor = open_regular(path, access=os.O_RDWR, kind="the journal of a study")
     else:
-        descriptor = open_regular(path, access=os.O_RDWR, kind=kind)
+        descriptor = create(path, mode=PUBLIC)
     try:
         _lock(descriptor, path)
-        records, end = _records(read_all(descriptor))
+        content = read_all(descriptor)
+        records, end = _records(content)
         if not records:
-            if read_all(descriptor) and not is_new and not _was_begun(read_all(descriptor)):
-                raise ValueError(f"`{path}` must be {kind}, but is something else.")
-            end = _begin(descriptor, study, root=fresh if root is None else root)
+            _check_begun(content, path)
+            _begin(descriptor, study, root=fresh if root is None else root)
             flush_folder(path.parent)
-            records, _ = _records(read_all(descriptor))
+            records, end = _records(read_all(descriptor))
         begun = _checked(records[0], study, root=root, path=path)
         os.ftruncate(descriptor, end)
         os.lseek(descriptor, 0, os.SEEK_END)
@@ -90,7 +88,7 @@ def open_journal(path: Path, study: Study, *, root: int | None, fresh: int) -> I
         os.close(descriptor)
 
 
-def _begin(descriptor: int, study: Study, *, root: int) -> int:
+def _begin(descriptor: int, study: Study, *, root: int) -> None:
     os.ftruncate(descriptor, 0)
     os.lseek(descriptor, 0, os.SEEK_SET)
     first = _line(
@@ -105,14 +103,14 @@ def _begin(descriptor: int, study: Study, *, root: int) -> int:
         }
     )
     write_all(descriptor, first)
-    return len(first)
 
 
-def _was_begun(content: bytes) -> bool:
-    """Return whether the content can be the torn first line of a journal."""
+def _check_begun(content: bytes, path: Path) -> None:
+    """Refuse to overwrite what cannot be the torn first line of a journal."""
     check, text = content[:_CHECK], content[_CHECK:]
     begins = f' {{"kind":"{_KIND}'.encode()
-    return not set(check) - set(b"0123456789abcdef") and text[: len(begins)] == begins[: len(text)]
+    if set(check) - set(b"0123456789abcdef") or text[: len(begins)] != begins[: len(text)]:
+        raise ValueError(f"`{path}` must be the journal of a study, but is something else.")
 
 
 def _checked(first: dict[str, Any], study: Study, *, root: int | None, path: Path) -> int:
