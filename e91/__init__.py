@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from e91.devices.aer import aer_device, aer_device_of
     from e91.devices.exact import exact_device, exact_device_of
+    from e91.devices.optical import optical_device, optical_slot_device
     from e91.devices.sampler import sampler_device
+    from e91.devices.snapshots import snapshot_device
     from e91.encryption import KeyStore, decrypt, encrypt
     from e91.model.errors import Abort, AuthenticationFailed, KeyUnavailable, ProtocolAborted
     from e91.model.messages import Party
@@ -36,7 +38,10 @@ _HOME = {
     "aer_device_of": "e91.devices.aer",
     "exact_device": "e91.devices.exact",
     "exact_device_of": "e91.devices.exact",
+    "optical_device": "e91.devices.optical",
+    "optical_slot_device": "e91.devices.optical",
     "sampler_device": "e91.devices.sampler",
+    "snapshot_device": "e91.devices.snapshots",
     "KeyStore": "e91.encryption",
     "decrypt": "e91.encryption",
     "encrypt": "e91.encryption",
@@ -81,8 +86,11 @@ __all__ = [
     "encrypt",
     "exact_device",
     "exact_device_of",
+    "optical_device",
+    "optical_slot_device",
     "run",
     "sampler_device",
+    "snapshot_device",
     "stream",
     "summary_of",
 ]

@@ -98,15 +98,11 @@ def analyse(
     Args:
         record: Both laboratories' rounds, 1 to 50,000,000.
         settings: Angles, probabilities and roles with which they were measured.
-        policy: Security model, epsilon, revealed fraction; the defaults of `Policy`.
-        seed: Replaces the operating system's entropy, for tests only: the report and the key
-            say that the key is reproducible and not secret.
-        authentication_key: 64 pre-shared secret bytes; drawn by default.
-        transmission: What happens to classical messages on their way; honest by default.
+        policy: As for `run`, and so are the following.
+        seed: Of the protocol's randomness.
+        authentication_key: Pre-shared.
+        transmission: Of classical messages.
         origin: Where the record comes from, for the report.
-
-    Returns:
-        The report.  An abort is a value of it, not an error; reading its key then raises.
 
     Raises:
         ValueError: An argument leaves its range, or the record has a setting that ``settings``
@@ -128,8 +124,7 @@ def analyse(
     return _analysed(
         record,
         device=_Laboratory(
-            f"{origin}; that its settings were random, and that nothing is left out, is the "
-            "laboratory's word"
+            f"{origin}; that settings were random and nothing is left out, is the laboratory's word"
         ),
         settings=settings,
         policy=policy,

@@ -93,7 +93,7 @@ def test_recorded_rounds_give_the_evidence_that_a_run_on_them_gives():
 
 def test_report_says_whose_word_the_settings_are():
     report = analyse(measured(), policy=POLICY, seed=1, origin="detections of night 7")
-    assert "detections of night 7; that its settings were random" in report.device
+    assert "detections of night 7; that settings were random" in report.device
     assert "laboratory's word" in report.to_dict()["device"]
     assert "night 7" in str(report)
 
