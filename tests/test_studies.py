@@ -275,4 +275,4 @@ def test_plans_load_nothing_heavy():
     )
     loaded = set(done.stdout.split())
     assert "e91" in loaded
-    assert not loaded & {"qiskit", "xarray", "distributed", "dask", "scipy", "matplotlib"}
+    assert not loaded & {"qiskit", "xarray", "distributed", "dask", "matplotlib"}
