@@ -150,6 +150,19 @@ def test_double_click_over_two_settings_takes_either():
     assert_binomial(int(found.record.alice.setting.sum()), n, 0.5, must_detect=0.54)
 
 
+def test_accidentals_are_counted_on_both_sides_of_the_peak():
+    # Bob has a second tag 20 ns after each coincidence, and a third in every second case before.
+    base = np.arange(1, 1001) * 1_000_000
+    bob = np.sort(np.concatenate([base, base + 20_000, base[::2] - 20_000]))
+    found = correlate(
+        tags(base), tags(bob), window_s=WINDOW, clock=ClockTrack(np.zeros(1), np.array([2e-8]))
+    )
+    gap = (bob[0] - base[0]) * 1e-12
+    assert abs(gap) == pytest.approx(2e-8)
+    assert found.statistics.coincidences == 1000
+    assert found.statistics.displaced == 1500
+
+
 # Clocks -------------------------------------------------------------------------------------------
 
 

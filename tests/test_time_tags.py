@@ -342,6 +342,14 @@ def test_a_stretch_holds_a_bounded_number_of_tags(monkeypatch):
     assert np.all(np.diff(joined) >= 0)
 
 
+def test_jitter_carries_clicks_into_the_next_stretch_in_order(monkeypatch):
+    monkeypatch.setattr(tag_simulation, "TAGS_AT_ONCE", 300)
+    lab = active(Detector(1.0, jitter_fwhm_s=1e-6))
+    side, other = recorded(ContinuousSource(1e6), lab, active(), duration=0.01)
+    assert np.all(np.diff(side.times) >= 0)  # twenty clicks wander across every cut
+    assert abs(len(side) - len(other)) <= 100  # but for those within a count of each other
+
+
 # Bad input ----------------------------------------------------------------------------------------
 
 
