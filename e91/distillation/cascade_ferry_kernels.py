@@ -9,6 +9,7 @@ Bob's questions to Alice's `look_up`, her answers to Bob's `step`, and writes bo
 from __future__ import annotations
 
 import numpy as np
+from numba import uint64
 from numpy.typing import NDArray
 
 from e91.distillation.cascade_book import Book, Log
@@ -29,12 +30,18 @@ from e91.distillation.cascade_search_kernels import step
 def carry(table: Words, places: int, whole: Book, passes: int, limit: int, full: Log) -> int:
     """Go on until no question is open: 1; or until the log is full: 0; -1: a contradiction."""
     room = np.empty(whole.searches.shape[1] // 64 + 1, np.uint64)
-    book, log, table, bits = (
-        borrowed_book(whole),
-        _borrowed_log(full),
-        borrowed(table),
-        borrowed(room),
-    )
+    book, log = borrowed_book(whole), _borrowed_log(full)
+    done = _carry_on(borrowed(table), places, book, passes, limit, log, borrowed(room))
+    # Numba gives an array back behind the last line that names it; who borrowed it does not count.
+    room[0] = uint64(0)
+    return done
+
+
+@part
+def _carry_on(
+    table: Words, places: int, book: Book, passes: int, limit: int, log: Log, bits: Words
+) -> int:
+    """Do what `carry` says with arrays that somebody else keeps."""
     frame, rounds, asked = log.ends[0], log.ends[1], log.ends[2]
     while frame < book.marks.shape[1]:
         count = under_search(book, frame, passes)
