@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from e91.alarms import Promise
     from e91.devices.aer import aer_device, aer_device_of
     from e91.devices.exact import exact_device, exact_device_of
     from e91.devices.optical import optical_device, optical_slot_device
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from e91.run_summary import summary_of
     from e91.session import analyse, run
     from e91.streaming import stream
+    from e91.watching import run_watched, watch_blocks
 
 __version__ = "0.1.0"
 
@@ -50,6 +52,7 @@ _HOME = {
     "KeyUnavailable": "e91.model.errors",
     "ProtocolAborted": "e91.model.errors",
     "Party": "e91.model.messages",
+    "Promise": "e91.alarms",
     "Policy": "e91.model.policy",
     "SecurityModel": "e91.model.policy",
     "ASYMMETRIC": "e91.model.settings",
@@ -61,7 +64,9 @@ _HOME = {
     "analyse": "e91.session",
     "run": "e91.session",
     "stream": "e91.streaming",
+    "run_watched": "e91.watching",
     "summary_of": "e91.run_summary",
+    "watch_blocks": "e91.watching",
 }
 
 __all__ = [
@@ -75,6 +80,7 @@ __all__ = [
     "KeyUnavailable",
     "Party",
     "Policy",
+    "Promise",
     "ProtocolAborted",
     "SecurityModel",
     "SessionReport",
@@ -89,10 +95,12 @@ __all__ = [
     "optical_device",
     "optical_slot_device",
     "run",
+    "run_watched",
     "sampler_device",
     "snapshot_device",
     "stream",
     "summary_of",
+    "watch_blocks",
 ]
 
 
