@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -27,9 +27,6 @@ from e91.recorded.tables import (
     content_hash,
     in_range,
 )
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 MOST_ROUNDS = 50_000_000
 """Rows of a record of detections: what a session can hold."""
@@ -204,7 +201,7 @@ class _Sink(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, content: ReadableBuffer, /) -> int:
+    def write(self, content: Any, /) -> int:
         data = bytes(content)
         self._append(data)
         return len(data)
