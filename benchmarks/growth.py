@@ -18,23 +18,33 @@ from e91.bench.machine import headed, machine, whole_process
 from e91.bench.work import VISIBILITY, best_settings
 from e91.devices.exact import exact_device
 from e91.model.policy import Policy
-from e91.model.settings import EKERT, Settings
+from e91.model.settings import EKERT
 from e91.streaming import BLOCK_ROUNDS, PART_ROUNDS, stream
 
 CHOICES = ("uniform", "best")
 
 
-def choices(name: str, rounds: int) -> tuple[Settings, Policy, int]:
-    """Return settings, policy and rounds of a block of a run."""
+def choices(name: str, rounds: int) -> str:
+    """Return what a run is told: probabilities of both parties, policy, rounds of a block.
+
+    The search for the best ones is no part of the run, and its memory is not either.
+    """
     if name == "uniform":
-        return EKERT, Policy(), BLOCK_ROUNDS
+        return json.dumps([EKERT.alice_probabilities, EKERT.bob_probabilities, {}, BLOCK_ROUNDS])
     plan = best_settings(rounds)
-    return plan.settings, plan.policy, plan.block_rounds
+    policy = {
+        key: getattr(plan.policy, key) for key in ("epsilon", "revealed_fraction", "portions")
+    }
+    chosen = plan.settings
+    return json.dumps(
+        [chosen.alice_probabilities, chosen.bob_probabilities, policy, plan.block_rounds]
+    )
 
 
-def run_once(name: str, rounds: int) -> dict[str, float]:
+def run_once(chosen: str, rounds: int) -> dict[str, float]:
     """Stream a run in this process; keep no report."""
-    settings, policy, block_rounds = choices(name, rounds)
+    alice, bob, declared, block_rounds = json.loads(chosen)
+    settings, policy = EKERT.biased(tuple(alice), tuple(bob)), Policy(**declared)
     device = exact_device(settings=settings, visibility=VISIBILITY)
     for report in stream(device, rounds=PART_ROUNDS, settings=settings, policy=policy):
         assert report.rounds == PART_ROUNDS
@@ -56,7 +66,7 @@ def print_rows(name: str, sizes: list[int]) -> None:
     """Print one row for each size."""
     before = None
     for rounds in sizes:
-        ended = whole_process([__file__, "--here", name, str(rounds)])
+        ended = whole_process([__file__, "--here", choices(name, rounds), str(rounds)])
         found = json.loads(ended.output)
         each = found["seconds"] / rounds * 1e9
         growth = f"{each / before:6.3f}" if before else " " * 6
@@ -81,7 +91,7 @@ def main() -> None:
     """Print the table, or be one of its processes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rounds", nargs="*", type=float, help="sizes; 1e6 to 1e9 by default")
-    parser.add_argument("--here", choices=CHOICES, help="run the one size in this process")
+    parser.add_argument("--here", metavar="JSON", help="run the one size so in this process")
     arguments = parser.parse_args()
     sizes = [int(rounds) for rounds in arguments.rounds or (1e6, 1e7, 1e8, 1e9)]
     if arguments.here:

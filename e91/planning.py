@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from e91 import theorems
 from e91.bell import chsh
@@ -242,6 +241,8 @@ def best_plan(
 def _search(
     loss: Callable[[_Point], float], start: _Point, *, evaluations: int
 ) -> tuple[float, _Point]:
+    from scipy.optimize import minimize  # late: a planned run needs none of it
+
     simplex = np.vstack([start, start + _STEP * np.eye(len(start))])
     found = minimize(
         loss,

@@ -117,14 +117,16 @@ def conclude(
     try:
         channel.send(Message(Party.ALICE, "session", session_id))
         alice, bob = sift()
-        verdict = judge(alice.evidence, settings=settings, policy=policy)
+        evidence = alice.evidence
+        verdict = judge(evidence, settings=settings, policy=policy)
         if verdict.abort is None:
             hands = deal(alice, bob, policy=policy, entropy=entropy, channel=channel)
+            del alice, bob  # long keys: what is dealt need not be kept
             verified, told = correct(
-                hands, evidence=alice.evidence, policy=policy, entropy=entropy, channel=channel
+                hands, evidence=evidence, policy=policy, entropy=entropy, channel=channel
             )
             leak = leaked(channel, told)
-            verdict = verdict_of(alice.evidence, settings=settings, policy=policy, leak=leak)
+            verdict = verdict_of(evidence, settings=settings, policy=policy, leak=leak)
             if None in verified:
                 verdict = replace(verdict, abort=Abort.KEYS_DIFFER)
             elif verdict.abort is None:

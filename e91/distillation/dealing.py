@@ -57,7 +57,8 @@ def deal(key: SiftedKey, *, portions: int, turns: Bits) -> tuple[SiftedKey, ...]
     dealt = np.empty((portions, size // 64), np.uint64)
     route = _deal_by_numpy if (compiled := _compiled()) is None else compiled.deal
     route(words, turns, dealt)
-    hands = dealt.astype(">u8").view(np.uint8)
+    del words
+    hands = (dealt.byteswap(inplace=True) if sys.byteorder == "little" else dealt).view(np.uint8)
     return tuple(SiftedKey.from_packed(hand, size) for hand in hands)
 
 

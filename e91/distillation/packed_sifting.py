@@ -127,7 +127,7 @@ def sift(
         _announce(codes, coins=coins, shown=done.shown, book=book, channel=channel)
     evidence = _evidence(counts, revealed, book)
     whole = -(-position // 8)
-    alice, bob = (SiftedKey.from_packed(key[:whole].copy(), position) for key in keys)
+    alice, bob = (SiftedKey.from_packed(key[:whole], position) for key in keys)
     return Sifted(alice, evidence), Sifted(bob, evidence)
 
 
