@@ -34,7 +34,7 @@ from e91.model.messages import Channel
 from e91.model.policy import Policy, SecurityModel
 from e91.model.settings import Settings
 from e91.protocol import conclude
-from e91.recording import save_block
+from e91.recorded.blocks import save_block
 from e91.report import SessionReport
 from e91.session import report_of, settings_of
 from e91.verdict import check_policy
@@ -136,7 +136,7 @@ def stream(
         block_rounds: Rounds of a block.
         threads: Blocks in work at once; as many as there are cores by default.
         seed: Replaces the operating system's entropy, for tests only.
-        keep: Folder for the raw record of every block (`e91.recording`), or None.
+        keep: Folder for the raw record of every block (`e91.recorded.blocks`), or None.
 
     Raises:
         ValueError: An argument leaves its range, the device draws no blocks, or the blocks in work

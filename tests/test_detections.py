@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e91.encryption import durable
+from e91 import durable
 from e91.model.messages import Party
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.optics.time_tags import TimeTags
 from e91.recorded import npz as npz_files
 from e91.recorded import tags as tag_files
+from e91.recorded.blocks import load_block, save_block
 from e91.recorded.files import (
     load_detections,
     load_table,
@@ -27,7 +28,6 @@ from e91.recorded.files import (
 from e91.recorded.npz import open_npz, read_npz
 from e91.recorded.tables import DETECTION_COLUMNS, content_hash
 from e91.recorded.tags import TagFile, check_one_run, load_time_tags
-from e91.recording import load_block, save_block
 
 ENDINGS = [".npz", ".csv", ".parquet"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from e91.encryption import durable
+from e91 import durable
 from e91.encryption.cipher import decrypt, encrypt, key_bytes_needed, read_header
 from e91.encryption.files import KeyUse, decrypt_file, encrypt_file
 from e91.encryption.key_files import open_key_file, save_new

@@ -24,7 +24,7 @@ from e91.model.messages import Channel, Party
 from e91.model.policy import Policy, SecurityModel
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.model.settings import BBM92, EKERT
-from e91.recording import load_block, save_block
+from e91.recorded.blocks import load_block, save_block
 from e91.streaming import plan_run, session_of_block, stream
 
 ROUNDS = 600_000

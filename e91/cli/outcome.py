@@ -52,7 +52,7 @@ def show_and_save(
 def check_files(plain: Path | None, out: Path | None) -> None:
     """Refuse bad files before the photons fly, not after."""
     if plain is not None:
-        from e91.encryption.durable import read_file
+        from e91.durable import read_file
 
         read_file(plain)
     if out is not None:

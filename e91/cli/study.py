@@ -70,7 +70,7 @@ def _check_installed() -> None:
 
 
 def _check_free(target: Path) -> None:
-    from e91.encryption.durable import check_absent
+    from e91.durable import check_absent
 
     check_absent(target)
     if not target.parent.is_dir():

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from e91.encryption.durable import PRIVATE, new_file, open_regular
+from e91.durable import PRIVATE, new_file, open_regular
 from e91.model.messages import Party
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.optics.time_tags import TimeTags

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.encryption.durable import open_regular
+from e91.durable import open_regular
 from e91.model.bits import Bits
 from e91.model.messages import Party
 from e91.optics.laboratories import PICOSECOND_S

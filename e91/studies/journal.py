@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from e91.encryption.durable import PUBLIC, create, flush_folder, open_regular, read_all, write_all
+from e91.durable import PUBLIC, create, flush_folder, open_regular, read_all, write_all
 from e91.studies import chunks
 from e91.studies.plan import Study
 from e91.studies.work import Numbers, versions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from e91.encryption.durable import read_file
+from e91.durable import read_file
 from e91.studies.plan import Study, plan_study
 
 _OWN = ("title", "repeats", "sweep")
