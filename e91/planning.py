@@ -10,17 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91 import theorems
-from e91.bell import chsh
-from e91.distillation.verification import HASH_BITS
-from e91.model.evidence import Evidence, JointCounts, Sample
+from e91.expectation import Link, expected_case
 from e91.model.policy import Policy, SecurityModel, Theorem
-from e91.model.records import Leak, QberEstimate, SecretLength
+from e91.model.records import SecretLength
 from e91.model.settings import Settings
 from e91.security import device_independent
 from e91.security.device_dependent import bbm92_rate
 from e91.security.device_independent import acin_rate, noisy_preprocessing_rate
-from e91.security.entropy import binary_entropy
 from e91.verdict import check_policy
+
+__all__ = ["AsymptoticRate", "Link", "Plan", "asymptotic_rate", "best_plan", "expected_length"]
 
 _Point = NDArray[np.float64]
 
@@ -30,36 +29,6 @@ _SAMPLE = 1_000  # revealed bits, from which error correction takes its block si
 _MARGIN = (
     2.05  # what the lower bound on S is to exceed on average, so that half do not fall below 2
 )
-
-
-@dataclass(frozen=True)
-class Link:
-    """What a link delivers, as its statistics say.
-
-    Attributes:
-        chsh_value: S, in [0, 4].
-        qber: Error rate of the key rounds, in [0, 1].
-        efficiency: Error correction discloses this many times n h(QBER); at least 1.  Measured for
-            Cascade here: 1.03 to 1.1.
-
-    Raises:
-        ValueError: A number leaves its range.
-    """
-
-    chsh_value: float
-    qber: float
-    efficiency: float = 1.1
-
-    def __post_init__(self) -> None:
-        for name, top in (("chsh_value", 4.0), ("qber", 1.0)):
-            if not 0 <= getattr(self, name) <= top:
-                raise ValueError(
-                    f"`{name}` must lie in [0, {top:g}], but is {getattr(self, name)}."
-                )
-        if not 1 <= self.efficiency < math.inf:
-            raise ValueError(
-                f"`efficiency` must be finite and at least 1, but is {self.efficiency}."
-            )
 
 
 @dataclass(frozen=True)
@@ -174,7 +143,7 @@ def expected_length(link: Link, rounds: int, *, settings: Settings, policy: Poli
     if isinstance(rounds, bool) or not (float(rounds).is_integer() and rounds >= 1):
         raise ValueError(f"`rounds` must be a whole number from 1, but is {rounds}.")
     check_policy(1, settings=settings, policy=policy)
-    return theorems.secret_bits(_expected_case(link, rounds, settings, policy))
+    return theorems.secret_bits(expected_case(link, rounds, settings, policy))
 
 
 def best_plan(
@@ -225,7 +194,7 @@ def best_plan(
         return biased, replace(block_policy, revealed_fraction=fraction)
 
     def loss(point: _Point) -> float:
-        case = _expected_case(link, block_rounds, *choices(point))
+        case = expected_case(link, block_rounds, *choices(point))
         if case.chsh.lower_bound < _MARGIN:
             return 1 + _MARGIN - case.chsh.lower_bound
         terms = theorems.secret_bits(case).terms
@@ -234,7 +203,7 @@ def best_plan(
     tried = [_search(loss, start, evaluations=120) for start in _starts(settings)]
     tried.append(_search(loss, _best(tried), evaluations=250))
     chosen, chosen_policy = choices(_best(tried))
-    length = theorems.secret_bits(_expected_case(link, block_rounds, chosen, chosen_policy))
+    length = theorems.secret_bits(expected_case(link, block_rounds, chosen, chosen_policy))
     return Plan(chosen, chosen_policy, blocks, block_rounds, length)
 
 
@@ -276,39 +245,3 @@ def _shares(logits: _Point) -> tuple[float, ...]:
     weights = np.exp(np.clip(np.append(0.0, logits), -14, 14))
     shares = np.maximum(weights / weights.sum(), _RAREST)
     return tuple((shares / shares.sum()).tolist())
-
-
-def _expected_case(link: Link, rounds: int, settings: Settings, policy: Policy) -> theorems.Case:
-    evidence = _expected_evidence(link, rounds, settings, policy.revealed_fraction)
-    found = chsh.estimate(
-        evidence.same, evidence.different, settings=settings, epsilon=policy.epsilon
-    )
-    found = replace(found, value=link.chsh_value)  # counts are rounded, and rare ones much
-    flip = policy.flip_probability
-    error = link.qber + flip - 2 * link.qber * flip
-    disclosed = math.ceil(link.efficiency * evidence.key_size * binary_entropy(min(error, 0.5)))
-    qber = QberEstimate(link.qber, 1.0, evidence.sample_size, evidence.sample_errors)
-    leak = Leak(disclosed + HASH_BITS, disclosed)
-    return theorems.Case(evidence, settings, policy, found, qber, leak)
-
-
-def _expected_evidence(
-    link: Link, rounds: int, settings: Settings, revealed_fraction: float
-) -> Evidence:
-    def test(probability: float, sign: int) -> JointCounts:
-        won = rounds * probability * (0.5 + link.chsh_value / 8)
-        wins, losses = round(won / 2), round((rounds * probability - won) / 2)
-        return (wins, losses, losses, wins) if sign > 0 else (losses, wins, wins, losses)
-
-    def sample(probability: float) -> Sample:
-        revealed = rounds * probability * revealed_fraction
-        return Sample(
-            round(rounds * probability - revealed), round(revealed), round(revealed * link.qber)
-        )
-
-    pairs = np.outer(settings.alice_probabilities, settings.bob_probabilities) * rounds
-    return Evidence(
-        tests=tuple(test(settings.pair_probability(p), sign) for p, sign in settings.chsh_pairs),
-        samples=tuple(sample(settings.pair_probability(pair)) for pair in settings.key_pairs),
-        pair_counts=tuple(tuple(round(n) for n in row) for row in pairs.tolist()),
-    )

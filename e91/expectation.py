@@ -1,0 +1,91 @@
+"""What a session of a given link is expected to see: the mean of every count."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from e91 import theorems
+from e91.bell import chsh
+from e91.distillation.verification import HASH_BITS
+from e91.model.evidence import Evidence, JointCounts, Sample
+from e91.model.policy import Policy
+from e91.model.records import Leak, QberEstimate
+from e91.model.settings import Settings
+from e91.security.entropy import binary_entropy
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a link delivers, as its statistics say.
+
+    Attributes:
+        chsh_value: S, in [0, 4].
+        qber: Error rate of the key rounds, in [0, 1].
+        efficiency: Error correction discloses this many times n h(QBER); at least 1.  Measured for
+            Cascade here: 1.03 to 1.1.
+
+    Raises:
+        ValueError: A number leaves its range.
+    """
+
+    chsh_value: float
+    qber: float
+    efficiency: float = 1.1
+
+    def __post_init__(self) -> None:
+        for name, top in (("chsh_value", 4.0), ("qber", 1.0)):
+            if not 0 <= getattr(self, name) <= top:
+                raise ValueError(
+                    f"`{name}` must lie in [0, {top:g}], but is {getattr(self, name)}."
+                )
+        if not 1 <= self.efficiency < math.inf:
+            raise ValueError(
+                f"`efficiency` must be finite and at least 1, but is {self.efficiency}."
+            )
+
+
+def expected_case(link: Link, rounds: int, settings: Settings, policy: Policy) -> theorems.Case:
+    """Return what a session of so many rounds is expected to know when its key length is due.
+
+    Args:
+        link: What the link delivers.
+        rounds: Rounds of the session; the expected counts are rounded.
+        settings: Angles and choice probabilities.
+        policy: Theorem, epsilon and revealed fraction.
+    """
+    evidence = _expected_evidence(link, rounds, settings, policy.revealed_fraction)
+    found = chsh.estimate(
+        evidence.same, evidence.different, settings=settings, epsilon=policy.epsilon
+    )
+    found = replace(found, value=link.chsh_value)  # counts are rounded, and rare ones much
+    flip = policy.flip_probability
+    error = link.qber + flip - 2 * link.qber * flip
+    disclosed = math.ceil(link.efficiency * evidence.key_size * binary_entropy(min(error, 0.5)))
+    qber = QberEstimate(link.qber, 1.0, evidence.sample_size, evidence.sample_errors)
+    leak = Leak(disclosed + HASH_BITS, disclosed)
+    return theorems.Case(evidence, settings, policy, found, qber, leak)
+
+
+def _expected_evidence(
+    link: Link, rounds: int, settings: Settings, revealed_fraction: float
+) -> Evidence:
+    def test(probability: float, sign: int) -> JointCounts:
+        won = rounds * probability * (0.5 + link.chsh_value / 8)
+        wins, losses = round(won / 2), round((rounds * probability - won) / 2)
+        return (wins, losses, losses, wins) if sign > 0 else (losses, wins, wins, losses)
+
+    def sample(probability: float) -> Sample:
+        revealed = rounds * probability * revealed_fraction
+        return Sample(
+            round(rounds * probability - revealed), round(revealed), round(revealed * link.qber)
+        )
+
+    pairs = np.outer(settings.alice_probabilities, settings.bob_probabilities) * rounds
+    return Evidence(
+        tests=tuple(test(settings.pair_probability(p), sign) for p, sign in settings.chsh_pairs),
+        samples=tuple(sample(settings.pair_probability(pair)) for pair in settings.key_pairs),
+        pair_counts=tuple(tuple(round(n) for n in row) for row in pairs.tolist()),
+    )
