@@ -39,7 +39,7 @@ class Plan:
         settings: Angles with the choice probabilities that were found best.
         policy: The policy of every block; its epsilon is that of the run divided by the blocks.
         blocks: Number of blocks.
-        block_rounds: Rounds of each block.
+        block_rounds: Rounds of each block but the last, which may be a few shorter.
         length: Key length to expect of one block.
     """
 
@@ -182,7 +182,7 @@ def best_plan(
     if largest_block < 1:
         raise ValueError(f"`largest_block` must be at least 1, but is {largest_block}.")
     blocks = -(-rounds // largest_block)
-    block_rounds = rounds // blocks
+    block_rounds = -(-rounds // blocks)
     block_policy = replace(policy, epsilon=policy.epsilon / blocks)
 
     def choices(point: _Point) -> tuple[Settings, Policy]:

@@ -26,6 +26,7 @@ from e91.studies.parameters import PARAMETERS
 from e91.studies.sessions import tally_of_blocks
 from e91.studies.tallies import tally_from
 from e91.studies.work import fulfil, order_of, versions
+from e91.worker_processes import cores
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_script_without_its_main_line_is_told_of_it(tmp_path):
 
 
 def test_processes_must_be_as_many_as_there_are_cores():
-    for wrong in (0, executors.cores() + 1, True, 1.0):
+    for wrong in (0, cores() + 1, True, 1.0):
         with pytest.raises(ValueError, match="`processes` must lie in"):
             study(small(), processes=wrong)
 

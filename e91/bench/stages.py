@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
@@ -34,6 +35,7 @@ from e91.model.bits import Bits
 from e91.model.policy import Policy
 from e91.model.settings import EKERT
 from e91.streaming import BLOCK_ROUNDS as SESSION_ROUNDS
+from e91.worker_processes import worker_processes
 
 FASTEST_LINK = 115.8e6
 """Secret bits a second of the fastest link published: Li et al., Nat. Photonics 17, 416 (2023)."""
@@ -201,18 +203,20 @@ def uniform_run(effort: Effort, *, threads: int) -> Stage:
     """Return the whole protocol, Ekert's settings chosen uniformly, in rounds."""
     rounds = effort.sessions * effort.session_rounds
 
-    def work() -> int:
-        bits = run_whole(
+    def prepare() -> Work:
+        run = partial(
+            run_whole,
             settings=EKERT,
             policy=Policy(),
             rounds=rounds,
             block_rounds=effort.session_rounds,
             threads=threads,
+            executor=_processes(threads),
         )
-        return rounds if bits else 0
+        return lambda: rounds if run() else 0
 
-    name = f"whole run, Ekert, uniform; {_threads(threads)}"
-    return Stage(name, f"{rounds:,} rounds", "round", lambda: work, (), effort.repeats)
+    name = f"whole run, Ekert, uniform; {_count(threads, 'process', 'es')}"
+    return Stage(name, f"{rounds:,} rounds", "round", prepare, (), effort.repeats)
 
 
 def best_run(effort: Effort, *, threads: int) -> Stage:
@@ -228,10 +232,11 @@ def best_run(effort: Effort, *, threads: int) -> Stage:
             rounds=rounds,
             block_rounds=plan.block_rounds,
             threads=threads,
+            executor=_processes(threads),
         )
 
     peers = (Peer("fastest QKD link, Li et al. 2023", published=FASTEST_LINK),)
-    name = f"whole run, best settings, QBER 2 %; {_threads(threads)}"
+    name = f"whole run, best settings, QBER 2 %; {_count(threads, 'process', 'es')}"
     return Stage(name, f"{rounds:,} rounds", "secret bit", prepare, peers, effort.repeats)
 
 
@@ -248,5 +253,14 @@ def small_session(effort: Effort) -> Stage:
     return Stage(name, f"{rounds:,} rounds", "round", lambda: work, (), effort.repeats)
 
 
+def _processes(count: int) -> Executor | None:
+    """Return worker processes, which end with the work; one alone is this process."""
+    return worker_processes(count) if count > 1 else None
+
+
 def _threads(count: int) -> str:
-    return f"{count} thread{'s' if count > 1 else ''}"
+    return _count(count, "thread", "s")
+
+
+def _count(count: int, noun: str, plural: str) -> str:
+    return f"{count} {noun}{plural if count > 1 else ''}"

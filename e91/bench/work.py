@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 
 import numpy as np
@@ -99,7 +100,13 @@ def best_settings(rounds: int, *, threads: int = 2) -> Plan:
 
 
 def run_whole(
-    *, settings: Settings, policy: Policy, rounds: int, block_rounds: int, threads: int
+    *,
+    settings: Settings,
+    policy: Policy,
+    rounds: int,
+    block_rounds: int,
+    threads: int,
+    executor: Executor | None = None,
 ) -> int:
     """Run both parties through all stages, block after block; return the secret bits made.
 
@@ -115,6 +122,7 @@ def run_whole(
         policy=policy,
         block_rounds=block_rounds,
         threads=threads,
+        executor=executor,
     )
     return sum(report.secret_bits for report in reports)
 

@@ -7,6 +7,7 @@ line or an input file is wrong; 1 anything else.  Heavy packages load inside the
 from __future__ import annotations
 
 import sys
+from concurrent.futures import BrokenExecutor
 
 import click
 
@@ -65,6 +66,8 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(str(error), BAD_INPUT)
     except (KeyboardInterrupt, click.Abort):
         _fail("Interrupted; nothing was written but what is reported above.", FAILED)
+    except BrokenExecutor:
+        _fail("Worker processes must live, but one was killed: use fewer `--threads`.", FAILED)
     except MemoryError:
         _fail("The session must fit in memory, but there is too little: send fewer rounds.", FAILED)
     except OSError as error:

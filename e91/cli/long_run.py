@@ -26,6 +26,7 @@ def run_blocks(
     block_rounds: int,
     threads: int | None,
     keep: Path | None,
+    processes: bool,
     promise: Promise | None = None,
     as_json: bool,
 ) -> None:
@@ -41,13 +42,16 @@ def run_blocks(
 
     from e91.run_summary import RunSummary
     from e91.streaming import stream
+    from e91.worker_processes import worker_processes
 
+    pool = worker_processes(threads) if processes else None
     reports = stream(
         device,
         rounds=rounds,
         policy=policy,
         block_rounds=block_rounds,
         threads=threads,
+        executor=pool,
         seed=seed,
         keep=keep,
     )
@@ -74,6 +78,8 @@ def run_blocks(
                     tqdm.write(f"e91: {report.alarm}", file=sys.stderr)
                 bar.update(report.rounds)
     finally:
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
         if found is not None:
             click.echo(json.dumps(found.to_dict()) if as_json else str(found))
             if found.rounds < rounds:

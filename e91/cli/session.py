@@ -137,6 +137,8 @@ _PHYSICS = _options(
 @click.option("--block-rounds", type=int, default=2**22, show_default=True,
               help="Rounds of a block, in runs of more than 50 million pairs.")  # fmt: skip
 @click.option("--threads", type=int, help="Blocks in work at once; all cores by default.")
+@click.option("--processes", is_flag=True,
+              help="Make the blocks in processes: faster, for more memory.")  # fmt: skip
 @click.option("--keep", type=click.Path(path_type=Path), metavar="DIR",
               help="New folder for the raw record of every block.")  # fmt: skip
 @click.option("--encrypt", "plain", type=click.Path(path_type=Path), metavar="FILE",
@@ -164,6 +166,7 @@ def run(
     false_alarm: float | None,
     block_rounds: int,
     threads: int | None,
+    processes: bool,
     keep: Path | None,
     plain: Path | None,
     out: Path | None,
@@ -239,6 +242,7 @@ def run(
             out=out,
             block_rounds=block_rounds,
             threads=threads,
+            processes=processes,
             keep=keep,
             promise=promise,
             as_json=as_json,

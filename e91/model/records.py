@@ -124,6 +124,13 @@ class _KeyBits:
         object.__setattr__(self, name, made)
         return made
 
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Take what another process sent; its arrays arrive writeable and are closed again."""
+        for name, value in state.items():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+            object.__setattr__(self, name, value)
+
     def __len__(self) -> int:
         size: int = self.__dict__["_size"]
         return size

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from threading import Thread
 from typing import Any, Protocol, TypeVar
+
+from e91.worker_processes import attach
 
 ORDERS_A_WORKER = 3
 """Under way for each worker: one in work, two waiting, so that nobody waits for a message."""
@@ -42,13 +42,6 @@ def here(work: Callable[[T], R], orders: Iterable[T]) -> Results[T, R]:
     """Do the work in this process, one order after the other."""
     for order in orders:
         yield order, work(order)
-
-
-def cores() -> int:
-    """Return how many processes this machine can run at once for us."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def in_processes(work: Callable[[T], R], orders: Iterable[T], *, processes: int) -> Results[T, R]:
@@ -86,7 +79,7 @@ def _pooled(
 ) -> Results[T, R]:
     """Work off ``left`` and what is waiting in one pool; ``left`` holds what is not done yet."""
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_attached)
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=attach)
     try:
         under_way: dict[Future[R], T] = {pool.submit(work, order): order for order in left.values()}
         while under_way:
@@ -100,19 +93,6 @@ def _pooled(
                 yield order, result
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _attached() -> None:
-    """Leave Ctrl-C to the parent, which can tidy up, and do not outlive it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def on_cluster(

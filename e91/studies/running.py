@@ -17,6 +17,7 @@ from e91.studies.seeds import new_root
 from e91.studies.sessions import tally_of_blocks
 from e91.studies.tallies import Tally, joined, tally_from
 from e91.studies.work import Numbers, Order, compile_kernels, fulfil, order_of
+from e91.worker_processes import checked_cores
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -147,16 +148,9 @@ def _is_long(plan: Study) -> bool:
 
 
 def _processes(plan: Study, processes: int | None) -> int:
-    most = executors.cores()
-    if processes is not None:
-        if type(processes) is not int or not 1 <= processes <= most:
-            raise ValueError(
-                f"`processes` must lie in [1, {most}], the cores of this machine, but is "
-                f"{processes}."
-            )
-        count = processes
-    else:
-        count = max(1, min(most, plan.rounds // WORTH_A_PROCESS))
+    count = checked_cores(processes, name="processes")
+    if processes is None:
+        count = max(1, min(count, plan.rounds // WORTH_A_PROCESS))
     _check_memory(plan, count)
     return count
 
