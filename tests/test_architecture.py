@@ -63,8 +63,10 @@ ALLOWED = {
         "e91.report",
         "e91.session",
         "e91.verdict",
+        "e91.worker_processes",
         "numpy",
     ),
+    "e91.worker_processes": (),
     "e91.alarms": ("e91.bell", "e91.model"),
     "e91.watching": (
         "e91.alarms",
@@ -104,6 +106,7 @@ ALLOWED = {
         "e91.session",
         "e91.streaming",
         "e91.verdict",
+        "e91.worker_processes",
         "distributed",
         "numpy",
         "xarray",

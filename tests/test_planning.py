@@ -238,3 +238,8 @@ def test_acin_rate_is_the_limit_that_the_docs_name():
 def test_plan_of_hardly_any_rounds_promises_no_key(theorem, rounds):
     policy = Policy(SecurityModel.DEVICE_INDEPENDENT, theorem=theorem)
     assert best_plan(LINK, rounds, settings=ASYMMETRIC, policy=policy).secret_bits == 0
+
+
+def test_blocks_of_a_plan_leave_no_tiny_one_over():
+    plan = best_plan(LINK, 1_000_003, settings=EKERT, policy=Policy(), largest_block=400_000)
+    assert (plan.blocks, plan.block_rounds) == (3, 333_335)

@@ -1,9 +1,11 @@
 """Runs of any length: blocks that are sessions, made again alone, in bounded memory."""
 
 import os
+import pickle
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from scipy.stats import chi2
 from statistical import assert_binomial
 
+from e91.cli import main
 from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
 from e91.devices.rounds import round_sampler
@@ -22,10 +25,11 @@ from e91.model.entropy import block_entropy, seeded_entropy
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.messages import Channel, Party
 from e91.model.policy import Policy, SecurityModel
-from e91.model.records import DetectionRecord, PartyRecord
+from e91.model.records import DetectionRecord, PartyRecord, SiftedKey
 from e91.model.settings import BBM92, EKERT
 from e91.recorded.blocks import load_block, save_block
 from e91.streaming import plan_run, session_of_block, stream
+from e91.worker_processes import worker_processes
 
 ROUNDS = 600_000
 
@@ -319,3 +323,45 @@ def test_without_compilation_the_blocks_are_the_same():
         for disabled in ("0", "1")
     }
     assert len(keys) == 1
+
+
+def test_processes_make_the_blocks_that_threads_make():
+    device = exact_device(visibility=0.98, seed=1)
+    arguments = {"rounds": 600_000, "block_rounds": 250_000, "seed": 1, "threads": 1}
+    by_threads = list(stream(device, **arguments))
+    device = exact_device(visibility=0.98, seed=1)
+    with worker_processes(1) as pool:
+        by_processes = list(stream(device, executor=pool, **arguments))
+    assert len(by_processes) == 3
+    for one, other in zip(by_threads, by_processes, strict=True):
+        assert one.evidence == other.evidence
+        assert [r.abort for r in (one, other)] == [None, None]
+        for first, second in ((one.keys.alice, other.keys.alice), (one.keys.bob, other.keys.bob)):
+            assert first.key_id == second.key_id
+            assert np.array_equal(first.packed, second.packed)
+            assert not second.packed.flags.writeable
+
+
+def test_key_that_was_sent_to_another_process_is_closed_and_says_nothing():
+    key = pickle.loads(pickle.dumps(SiftedKey(np.array([0, 1, 1], np.uint8))))
+    assert key.bits.tolist() == [0, 1, 1]
+    assert not key.bits.flags.writeable
+    assert repr(key) == "SiftedKey(3 bits)"
+
+
+def test_worker_that_is_killed_ends_the_run_in_a_sentence(monkeypatch, capsys):
+    def killed(*_, **__):
+        raise BrokenProcessPool("a worker was killed")
+
+    monkeypatch.setattr("e91.streaming.session_of_block", killed)
+    line = ["run", "--device", "exact", "--rounds", "60000000", "--threads", "1"]
+    with pytest.raises(SystemExit) as stopped:
+        main(line)
+    assert stopped.value.code == 1
+    assert "Worker processes must live" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", [0, 10**6, True, 1.0])
+def test_processes_are_at_most_as_many_as_cores(count):
+    with pytest.raises(ValueError, match="`processes` must lie in"):
+        worker_processes(count)

@@ -8,12 +8,13 @@ compiled (`e91.distillation.toeplitz_kernels`), so this module needs numba.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.distillation.toeplitz_kernels import LANES, WIDTHS, multiply
+from e91.distillation.toeplitz_kernels import LANES, WIDTHS, multiply_blocks
 from e91.model.bits import Bits
 
 _Words = NDArray[np.uint64]
@@ -50,6 +51,7 @@ class Plan(NamedTuple):
         return self.columns * self.rows * work
 
 
+@lru_cache(maxsize=256)  # both parties hash the same, and portions are alike
 def plan(count: int, length: int) -> Plan:
     """Return the cheapest cut for a key of ``count`` bits and an output of ``length``, both > 0.
 
@@ -109,17 +111,9 @@ def toeplitz_hash(key: Bits, count: int, *, length: int, seed: Bits, lanes: int 
 
 def _multiply_blocks(seed: _Words, key: _Words, cut: Plan, *, lanes: int) -> _Words:
     """Return the product, lowest word first, of a seed that begins so and a key that ends so."""
-    size = cut.size
-    work = np.empty(9 * size, np.uint64)
-    out = np.empty(size * cut.rows, np.uint64)
-    for row in range(cut.rows):
-        work[3 * size : 4 * size] = 0
-        for column in range(cut.columns):
-            window = (row + column) * size
-            work[: 2 * size] = seed[window : window + 2 * size]
-            work[2 * size : 3 * size] = key[column * size : (column + 1) * size]
-            multiply(work, size, cut.base, lanes)
-        out[row * size : (row + 1) * size] = work[3 * size : 4 * size]
+    work = np.empty(9 * cut.size, np.uint64)
+    out = np.empty(cut.size * cut.rows, np.uint64)
+    multiply_blocks(seed, key, out, work, cut.size, cut.base, lanes)
     return out
 
 

@@ -257,3 +257,25 @@ def multiply(work: _Words, size: int, base: int, lanes: int) -> None:
             level += 1
             free += 5 * half
             stage[level] = 0
+
+
+@_compiled
+def multiply_blocks(
+    seed: _Words, key: _Words, out: _Words, work: _Words, size: int, base: int, lanes: int
+) -> None:
+    """Set ``out`` to the product of a seed and a key that consist of blocks of ``size`` words.
+
+    ``work`` is scratch of 9 ``size`` words.  One call for all blocks: between calls threads would
+    wait for each other.
+    """
+    for row in range(len(out) // size):
+        for i in range(size):
+            work[3 * size + i] = np.uint64(0)
+        for column in range(len(key) // size):
+            for i in range(2 * size):
+                work[i] = seed[(row + column) * size + i]
+            for i in range(size):
+                work[2 * size + i] = key[column * size + i]
+            multiply(work, size, base, lanes)
+        for i in range(size):
+            out[row * size + i] = work[3 * size + i]
