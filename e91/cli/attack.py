@@ -30,8 +30,8 @@ def list_attacks(*, as_json: bool) -> None:
         click.echo(json.dumps([_row(attack) for attack in ATTACKS.values()]))
         return
     for found in ATTACKS.values():
-        click.echo(f"{found.name:<20}{found.summary}")
-        click.echo(f"{'':<20}{_range(found)}")
+        click.echo(f"{found.name:<26}{found.summary}")
+        click.echo(f"{'':<26}{_range(found)}")
 
 
 def _row(found: Attack) -> dict[str, Any]:
