@@ -17,15 +17,16 @@ from e91.bench.peers import (
     randextract,
     tno_cascade,
 )
-from e91.bench.timing import Peer, Stage, Work, shared_out
+from e91.bench.timing import Peer, Stage, Work, over_processes, shared_out
 from e91.bench.work import (
     ERROR_RATE,
     SEED,
     best_settings,
     draw_and_pack,
+    drawn_share,
     noisy_keys,
     numpy_only,
-    reconciled,
+    reconciled_share,
     run_whole,
 )
 from e91.devices.peers import aer_counts, aer_pair_by_pair, attacked_circuits, attacked_sampler
@@ -81,8 +82,9 @@ def stages(effort: Effort, *, threads: int) -> Iterator[Stage]:
 
     Args:
         effort: How much of everything.
-        threads: Threads of our stages, from 1.  A peer is timed on one thread and on as many as
-            ours, and the faster counts.
+        threads: Processes or threads of our stages, from 1.  A peer is timed on one thread and on
+            as many, and the faster counts; those that hold Python's lock gain nothing by threads,
+            and at most as many times by processes.
 
     Examples:
         >>> [stage.unit for stage in stages(QUICK, threads=2)]
@@ -102,9 +104,8 @@ def drawn_rounds(effort: Effort, *, threads: int) -> Stage:
     share = max(1, effort.blocks // threads)
 
     def prepare() -> Work:
-        sampler = attacked_sampler(seed=SEED)
-        work = partial(draw_and_pack, sampler, blocks=share)
-        return shared_out(lambda thread: work(first=thread * share), threads=threads)
+        work = partial(drawn_share, sampler=attacked_sampler(seed=SEED), blocks=share)
+        return over_processes(work, processes=threads)
 
     def counts() -> Work:
         circuits, rounds = attacked_circuits(), effort.aer_rounds
@@ -121,7 +122,7 @@ def drawn_rounds(effort: Effort, *, threads: int) -> Stage:
         Peer("Aer, one circuit a pair", pair_by_pair),
     )
     size = f"{share * threads * BLOCK_ROUNDS:,}"
-    name = f"draw, tally, sift, pack; {_threads(threads)}"
+    name = f"draw, tally, sift, pack; {_count(threads, 'process', 'es')}"
     return Stage(name, size, "round", prepare, peers, effort.repeats)
 
 
@@ -147,8 +148,8 @@ def reconciliation(effort: Effort, *, threads: int) -> Stage:
     """Return the stage in which both parties run Cascade on keys that differ in 2 %."""
 
     def prepare() -> Work:
-        keys = [noisy_keys(effort.key_bits, seed=thread) for thread in range(threads)]
-        return shared_out(lambda thread: reconciled(*keys[thread], thread), threads=threads)
+        work = partial(reconciled_share, bits=effort.key_bits)
+        return over_processes(work, processes=threads)
 
     def peer(reconcile: Callable[..., int]) -> Work:
         keys = [noisy_keys(effort.peer_key_bits, seed=thread) for thread in range(threads)]
@@ -161,7 +162,7 @@ def reconciliation(effort: Effort, *, threads: int) -> Stage:
         Peer("TNO qkd_key_rate, Cascade", partial(peer, tno_cascade)),
     )
     size = f"{threads} keys of {effort.key_bits:,} bits"
-    name = f"Cascade, QBER 2 %, both parties; {_threads(threads)}"
+    name = f"Cascade, QBER 2 %, both parties; {_count(threads, 'process', 'es')}"
     return Stage(name, size, "bit", prepare, peers, effort.repeats)
 
 

@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
+
+from e91.worker_processes import worker_processes
 
 Work = Callable[[], int]
 """Does the work once and returns how much it did, in the stage's unit."""
@@ -190,3 +193,20 @@ def shared_out(work: Callable[[int], int], *, threads: int) -> Work:
             return sum(pool.map(work, range(threads)))
 
     return on_threads
+
+
+def over_processes(work: Callable[[int], int], *, processes: int) -> Work:
+    """Return a work that calls ``work`` once in each of so many processes, with its number.
+
+    Args:
+        work: Can be pickled.
+        processes: How many; a single one is this process.
+
+    Examples:
+        >>> over_processes(abs, processes=1)()
+        0
+    """
+    if processes == 1:
+        return partial(work, 0)
+    pool = worker_processes(processes)
+    return lambda: sum(pool.map(work, range(processes)))

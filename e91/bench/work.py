@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from functools import lru_cache
 
 import numpy as np
 
@@ -55,6 +56,18 @@ def draw_and_pack(sampler: RoundSampler, *, first: int, blocks: int) -> int:
     return int(counts.sum())
 
 
+def drawn_share(number: int, *, sampler: RoundSampler, blocks: int) -> int:
+    """Draw the ``number``-th share of blocks as `draw_and_pack` does; return the rounds.
+
+    Examples:
+        >>> from e91.devices.peers import attacked_sampler
+        >>> drawn_share(3, sampler=attacked_sampler(seed=1), blocks=1)
+        262144
+    """
+    return draw_and_pack(sampler, first=number * blocks, blocks=blocks)
+
+
+@lru_cache(maxsize=4)
 def noisy_keys(bits: int, *, seed: int) -> tuple[SiftedKey, SiftedKey]:
     """Return two keys that differ in each bit with probability 2 %.
 
@@ -79,6 +92,16 @@ def reconciled(alice: SiftedKey, bob: SiftedKey, seed: int) -> int:
         channel=Channel(),
     )
     return len(alice)
+
+
+def reconciled_share(number: int, *, bits: int) -> int:
+    """Reconcile the ``number``-th pair of keys, which are made at the first call; return its bits.
+
+    Examples:
+        >>> reconciled_share(1, bits=10_000)
+        10000
+    """
+    return reconciled(*noisy_keys(bits, seed=number), number)
 
 
 def best_settings(rounds: int, *, threads: int = 2) -> Plan:
