@@ -216,7 +216,7 @@ def test_every_stage_does_its_work_at_a_tiny_size():
 def test_stages_count_the_work_of_every_thread(threads):
     found = list(stages(replace(TINY, blocks=4), threads=threads))
     assert found[0].prepare()() == 4 * 2**18
-    assert found[2].prepare()() == threads * TINY.key_bits
+    assert found[2].prepare()() == threads * 8 * TINY.key_bits
     assert found[3].prepare()() == threads * 8 * TINY.hash_bits
 
 

@@ -38,6 +38,9 @@ from e91.model.settings import EKERT
 from e91.streaming import BLOCK_ROUNDS as SESSION_ROUNDS
 from e91.worker_processes import worker_processes
 
+REPEATS = 8
+"""Keys that a thread or process takes one after the other: starting it is no part of the work."""
+
 FASTEST_LINK = 115.8e6
 """Secret bits a second of the fastest link published: Li et al., Nat. Photonics 17, 416 (2023)."""
 
@@ -148,7 +151,7 @@ def reconciliation(effort: Effort, *, threads: int) -> Stage:
     """Return the stage in which both parties run Cascade on keys that differ in 2 %."""
 
     def prepare() -> Work:
-        work = partial(reconciled_share, bits=effort.key_bits)
+        work = partial(reconciled_share, bits=effort.key_bits, times=REPEATS)
         return over_processes(work, processes=threads)
 
     def peer(reconcile: Callable[..., int]) -> Work:
@@ -161,23 +164,23 @@ def reconciliation(effort: Effort, *, threads: int) -> Stage:
         Peer("ldpc, BpDecoder, 5G codes", partial(peer, belief_propagation)),
         Peer("TNO qkd_key_rate, Cascade", partial(peer, tno_cascade)),
     )
-    size = f"{threads} keys of {effort.key_bits:,} bits"
+    size = f"{threads} x {REPEATS} keys of {effort.key_bits:,} bits"
     name = f"Cascade, QBER 2 %, both parties; {_count(threads, 'process', 'es')}"
     return Stage(name, size, "bit", prepare, peers, effort.repeats)
 
 
 def amplification(effort: Effort, *, threads: int) -> Stage:
     """Return the stage that hashes keys to a quarter; the peers must give the same bits."""
-    count, length, repeats = effort.hash_bits, effort.hash_bits // 4, 8
+    count, length = effort.hash_bits, effort.hash_bits // 4
     generator = np.random.default_rng(SEED)
     bits = generator.integers(0, 2, count, np.uint8)
     seed = generator.integers(0, 2, count + length - 1, np.uint8)
     key, packed_seed = np.packbits(bits), np.packbits(seed)
 
     def ours(_: int) -> int:
-        for _again in range(repeats):
+        for _again in range(REPEATS):
             toeplitz_hash_packed(key, count, length=length, seed=packed_seed)
-        return repeats * count
+        return REPEATS * count
 
     def checked(prepare: Callable[[], Callable[[], Bits]]) -> Work:
         call = prepare()
@@ -196,7 +199,7 @@ def amplification(effort: Effort, *, threads: int) -> Stage:
     )
     name = f"Toeplitz hash to a quarter, one party; {_threads(threads)}"
     work = partial(shared_out, ours, threads=threads)
-    size = f"{threads} x {repeats} keys of {count:,} bits"
+    size = f"{threads} x {REPEATS} keys of {count:,} bits"
     return Stage(name, size, "bit", work, peers, effort.repeats)
 
 

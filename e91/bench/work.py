@@ -94,14 +94,17 @@ def reconciled(alice: SiftedKey, bob: SiftedKey, seed: int) -> int:
     return len(alice)
 
 
-def reconciled_share(number: int, *, bits: int) -> int:
-    """Reconcile the ``number``-th pair of keys, which are made at the first call; return its bits.
+def reconciled_share(number: int, *, bits: int, times: int) -> int:
+    """Reconcile the ``number``-th pair of keys so many times; return the bits of all.
+
+    The keys are made at the first call.
 
     Examples:
-        >>> reconciled_share(1, bits=10_000)
-        10000
+        >>> reconciled_share(1, bits=10_000, times=2)
+        20000
     """
-    return reconciled(*noisy_keys(bits, seed=number), number)
+    keys = noisy_keys(bits, seed=number)
+    return sum(reconciled(*keys, number * times + turn) for turn in range(times))
 
 
 def best_settings(rounds: int, *, threads: int = 2) -> Plan:
