@@ -48,6 +48,7 @@ def test_interval_covers_every_correlator_at_every_count(rounds, epsilon):
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.floats(1e-12, 0.5))
 @example(18055, 1, 2.0091010583191717e-12)  # an end within one last place of 1
+@example(0, 1, 1e-12)
 def test_interval_ends_have_exactly_half_the_epsilon_beyond_them(same, different, epsilon):
     if same + different == 0:
         return

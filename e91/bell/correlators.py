@@ -18,6 +18,7 @@ from scipy.special import betainc, betaincc, betainccinv, betaincinv, chdtrc
 from e91.bell.fisher import signalling_p_values
 
 _MOST_ROUNDS = 10**15  # to here, whole numbers are exact as floats and the tails were checked
+_PLACES = 4  # last places by which the inverse tails may be off
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,10 @@ def correlator(same: int, different: int, *, epsilon: float = 1e-6) -> Correlato
         raise ValueError("A correlator must have at least one round, but has none.")
     low = float(betaincinv(same, different + 1, epsilon / 2)) if same else 0.0
     high = float(betainccinv(same + 1, different, epsilon / 2)) if different else 1.0
-    # Rounded outwards: near 1 the last place of E may be worth as much as epsilon.
-    lower = max(-1.0, math.nextafter(2 * low - 1, -2.0))
-    upper = min(1.0, math.nextafter(2 * high - 1, 2.0))
+    # Rounded outwards, twice: the ends are found to some last places of the probability, and near 1
+    # the last place of E may be worth as much as epsilon.
+    lower = max(-1.0, math.nextafter(2 * (low - _PLACES * math.ulp(low)) - 1, -2.0))
+    upper = min(1.0, math.nextafter(2 * (high + _PLACES * math.ulp(high)) - 1, 2.0))
     return Correlator((same - different) / rounds, lower, upper, rounds)
 
 
