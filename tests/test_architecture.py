@@ -33,7 +33,7 @@ ALLOWED = {
     ),
     "e91.durable": (),
     "e91.encryption": ("e91.durable", "e91.model", "numpy", "cryptography"),
-    "e91.optics": ("e91.model", "numpy", "scipy", "numba"),
+    "e91.optics": ("e91.model", "e91.worker_processes", "numpy", "scipy", "numba"),
     "e91.devices": (
         "e91.model",
         "e91.optics",

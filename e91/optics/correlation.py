@@ -6,7 +6,6 @@ stays is two bytes for each side of each coincidence.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +21,7 @@ from e91.optics.clock_track import ClockTrack, find_clock, track_clock
 from e91.optics.coincidence_statistics import CoincidenceStatistics
 from e91.optics.tag_pieces import Found, Task, match_piece, pieces
 from e91.optics.tag_readers import TagReader, beginnings_gap_s, side_of
+from e91.worker_processes import cores
 
 _SIDE_WINDOWS = 20
 
@@ -102,7 +102,7 @@ def correlate(
         )
         clock = track_clock(hers, his, line, window_s=window_s, step_s=tracking_step_s)
     task = Task(hers, his, clock, window_s, side_delay_s, entropy(32))
-    found = list(_in_order(task, threads or _cores()))
+    found = list(_in_order(task, threads or cores()))
     return Correlated(_record(found), _statistics(found, task), clock)
 
 
@@ -193,9 +193,3 @@ def _statistics(found: list[Found], task: Task) -> CoincidenceStatistics:
 def _trimmed(counts: NDArray[np.int64]) -> tuple[int, ...]:
     used = np.flatnonzero(counts)
     return tuple(counts[: used[-1] + 1].tolist()) if len(used) else ()
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
