@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
 from numbers import Integral
+from types import SimpleNamespace
 
 from e91 import theorems
 from e91.distillation import authentication
@@ -66,7 +66,7 @@ def run(
     check_policy(rounds, settings=settings, policy=policy)
     entropy = operating_system_entropy if seed is None else seeded_entropy(seed)
     record = measure(device, rounds, settings=settings, entropy=entropy)
-    return _analysed(
+    return conclude_record(
         record,
         device=device,
         settings=settings,
@@ -121,10 +121,11 @@ def analyse(
     _check_authentication_key(authentication_key)
     check_policy(len(record), settings=settings, policy=policy)
     _check_settings(record, settings)
-    return _analysed(
+    return conclude_record(
         record,
-        device=_Laboratory(
-            f"{origin}; that settings were random and nothing is left out, is the laboratory's word"
+        device=SimpleNamespace(
+            description=f"{origin}; that settings were random and nothing is left out, is the "
+            "laboratory's word"
         ),
         settings=settings,
         policy=policy,
@@ -136,14 +137,7 @@ def analyse(
     )
 
 
-@dataclass(frozen=True)
-class _Laboratory:
-    """Where a record was made, in place of a device."""
-
-    description: str
-
-
-def _analysed(
+def conclude_record(
     record: DetectionRecord,
     *,
     device: object,
@@ -151,10 +145,14 @@ def _analysed(
     policy: Policy,
     seed: int | None,
     entropy: Entropy,
-    authentication_key: bytes | None,
-    transmission: Transmission,
+    authentication_key: bytes | None = None,
+    transmission: Transmission = honest_transmission,
     started: float,
 ) -> SessionReport:
+    """Return the report of a session whose rounds are recorded; arguments as `run`'s.
+
+    ``entropy`` continues after what chose the settings; ``started`` is of `time.perf_counter`.
+    """
     channel = Channel(transmission)
     secret = authentication_key or entropy(authentication.AUTHENTICATION_BITS // 8)
     made = distil(

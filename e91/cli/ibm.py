@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import uuid
 from functools import partial
 from pathlib import Path
@@ -123,33 +124,22 @@ def conclude(planned: Any, a: Bits, b: Bits, *, seconds: float = 0.0) -> Any:
         seconds: What it took so far.
     """
     from e91.devices.ibm import ASSUMPTION
-    from e91.distillation.authentication import AUTHENTICATION_BITS
     from e91.model.entropy import operating_system_entropy, seeded_entropy
-    from e91.model.messages import Channel
     from e91.model.records import DetectionRecord, PartyRecord
-    from e91.protocol import distil
-    from e91.session import report_of
+    from e91.session import conclude_record
 
-    settings, policy, seed = planned.settings, planned.policy, planned.seed
+    settings, seed = planned.settings, planned.seed
     entropy = operating_system_entropy if seed is None else seeded_entropy(seed)
     if seed is not None:
         _drawn(entropy, len(planned.x), settings)  # these bytes chose the settings: use none twice
-    record = DetectionRecord(PartyRecord(planned.x, a), PartyRecord(planned.y, b))
-    channel = Channel()
-    secret = entropy(AUTHENTICATION_BITS // 8)
-    made = distil(
-        record, settings=settings, policy=policy, entropy=entropy, channel=channel, secret=secret
-    )
-    device = SimpleNamespace(description=planned.description, assumption=ASSUMPTION)
-    return report_of(
-        made,
-        rounds=len(planned.x),
-        device=device,
+    return conclude_record(
+        DetectionRecord(PartyRecord(planned.x, a), PartyRecord(planned.y, b)),
+        device=SimpleNamespace(description=planned.description, assumption=ASSUMPTION),
         settings=settings,
-        policy=policy,
-        channel=channel,
+        policy=planned.policy,
         seed=seed,
-        seconds=seconds,
+        entropy=entropy,
+        started=time.perf_counter() - seconds,
     )
 
 
