@@ -37,8 +37,8 @@ MOST_PASSES = 32
 """After this many passes a batch is given up; verification then tells."""
 
 # A long key has lanes enough for frames of half the length: fuller words save more time than
-# shorter frames cost (f grows by 0.001).
-_LONG_KEY = 2**19
+# shorter frames cost (f grows by 0.0005).
+_LONG_KEY = 2**17
 _GROUPS = 2  # groups of 64 frames in one batch: more share a round trip, fewer stay in the cache
 # Brassard and Salvail put 0.73 errors into a first block; rounded to a power of two, so that
 # blocks halve evenly.  Of ten schedules of later sizes measured at 2 %, this one had the smallest f
@@ -101,9 +101,7 @@ class Plan:
 
     def edges(self, number: int) -> Edges:
         """Return the places that bound the blocks of pass ``number``, 0 and the end included."""
-        # No block of one place, whose error would be known without a question.
-        size = self.size(number)
-        return np.append(np.arange(0, self.places - 1, size), self.places).astype(np.int64)
+        return _edges(self.places, self.size(number))
 
     def told(self, number: int) -> int:
         """Return before how many places Alice tells the parity when pass ``number`` begins."""
@@ -147,6 +145,14 @@ def make_plan(bits: int, error_rate: float) -> Plan:
     groups = -(-words // LONGEST)
     places = max(2, -(-words // max(groups, 1)))  # a frame of one place could not be bisected
     return Plan(bits, lanes, places, groups, _block_sizes(places, error_rate))
+
+
+@lru_cache(maxsize=64)
+def _edges(places: int, size: int) -> Edges:
+    # No block of one place, whose error would be known without a question.
+    edges = np.append(np.arange(0, places - 1, size), places).astype(np.int64)
+    edges.flags.writeable = False
+    return edges
 
 
 def _block_sizes(places: int, error_rate: float) -> tuple[int, ...]:
@@ -220,15 +226,15 @@ def to_lanes(key: Words, plan: Plan) -> Words:
         copy.  Padding is zero.
     """
     total = plan.groups * plan.places
+    octets, mask = key.astype("<u8", copy=False).view(np.uint8), 2**plan.lanes - 1
     lanes = np.zeros(total, np.uint64)
     if plan.lanes >= 8:
-        narrow = key.astype("<u8", copy=False).view(f"<u{plan.lanes // 8}")[:total]
+        narrow = octets.view(f"<u{plan.lanes // 8}")[:total]
         lanes[: len(narrow)] = narrow
     else:
-        bits = np.unpackbits(key.astype("<u8", copy=False).view(np.uint8), bitorder="little")
-        for lane in range(plan.lanes):
-            one = bits[: plan.bits][lane :: plan.lanes]
-            lanes[: len(one)] |= one.astype(np.uint64) << np.uint64(lane)
+        for first, shift in enumerate(range(0, 8, plan.lanes)):
+            part = lanes[first :: 8 // plan.lanes][: len(octets)]
+            part[:] = (octets[: len(part)] >> shift) & mask
     return lanes.reshape(plan.groups, plan.places)
 
 
@@ -242,9 +248,11 @@ def from_lanes(lanes: Words, plan: Plan) -> Words:
     if plan.lanes >= 8:
         packed = flat.astype(f"<u{plan.lanes // 8}").view(np.uint8)
     else:
-        shifts = np.arange(plan.lanes, dtype=np.uint64)
-        bits = (flat[:, None] >> shifts).astype(np.uint8) & 1
-        packed = np.packbits(bits.ravel(), bitorder="little")
+        narrow = flat.astype(np.uint8)
+        packed = np.zeros(-(-len(flat) * plan.lanes // 8), np.uint8)
+        for first, shift in enumerate(range(0, 8, plan.lanes)):
+            part = narrow[first :: 8 // plan.lanes]
+            packed[: len(part)] |= part << shift
     whole = np.zeros(-(-len(packed) // 8) * 8, np.uint8)
     whole[: len(packed)] = packed
     return whole.view("<u8").astype(np.uint64, copy=False)
