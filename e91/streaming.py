@@ -20,7 +20,7 @@ from typing import Protocol
 
 import numpy as np
 
-from e91.distillation import authentication, packed_sifting
+from e91.distillation import amplification, authentication, packed_sifting
 from e91.distillation.packed_sifting import CodeBook, code_book
 from e91.distillation.sifting import Sifted
 from e91.model.bits import Bits
@@ -217,6 +217,7 @@ def session_of_block(run: Run, number: int, *, keep: Path | None = None) -> Sess
     if not 0 <= number < run.blocks:
         raise ValueError(f"`number` must lie in [0, {run.blocks - 1}], but is {number}.")
     started = time.perf_counter()
+    amplification.load_kernels()  # short portions alone would not ask for it, but a run has many
     rounds = min(run.block_rounds, run.rounds - number * run.block_rounds)
     entropy = block_entropy(run.root, block=number)
     secret = entropy(authentication.AUTHENTICATION_BITS // 8)

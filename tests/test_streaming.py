@@ -19,7 +19,7 @@ from e91.cli import main
 from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
 from e91.devices.rounds import round_sampler
-from e91.distillation import packed_sifting, sifting
+from e91.distillation import amplification, packed_sifting, sifting
 from e91.distillation.packed_sifting import code_book
 from e91.model.entropy import block_entropy, seeded_entropy
 from e91.model.errors import Abort, ProtocolAborted
@@ -323,6 +323,12 @@ def test_without_compilation_the_blocks_are_the_same():
         for disabled in ("0", "1")
     }
     assert len(keys) == 1
+
+
+def test_block_of_short_portions_is_hashed_by_the_compiled_route():
+    amplification._route.cache_clear()
+    session_of_block(plan_run(device(), rounds=1000, seed=1), 0)
+    assert amplification._route_for(1000) is amplification._route()
 
 
 def test_processes_make_the_blocks_that_threads_make():
