@@ -1,6 +1,8 @@
 """The words of the protocol: they check themselves, and never print a key."""
 
 import math
+import mmap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from statistical import assert_binomial
 from e91.model.bits import frozen_array, pack, unpack
 from e91.model.entropy import random_bits, random_choice, seeded_entropy
 from e91.model.messages import Channel, Message, Party
+from e91.model.pages import zero_bytes
 from e91.model.policy import Policy, SecurityModel
 from e91.model.records import (
     ChshEstimate,
@@ -200,3 +203,26 @@ def test_packed_key_of_wrong_shape_or_with_spare_bits_is_refused():
 def test_key_has_no_other_attributes():
     with pytest.raises(AttributeError, match="no attribute 'length'"):
         SiftedKey(np.zeros(3, np.uint8)).length  # noqa: B018
+
+
+@pytest.mark.parametrize("count", [0, 1, 4096, 100_001])
+def test_zero_bytes_can_be_written_and_are_nobody_elses(count):
+    first, second = zero_bytes(count), zero_bytes(count)
+    assert first.shape == (count,)
+    assert first.dtype == np.uint8
+    assert not first.any()
+    first[:] = 1
+    assert not second.any()
+
+
+def test_zero_bytes_go_back_to_the_system_at_once():
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1])
+
+    before = resident()
+    kept, gone = zero_bytes(2**24), zero_bytes(2**24)
+    kept[:], gone[:] = 1, 1
+    grown = resident()
+    assert grown - before >= 2 * 2**24 // mmap.PAGESIZE - 64
+    del gone
+    assert grown - resident() >= 2**24 // mmap.PAGESIZE - 64

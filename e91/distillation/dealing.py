@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.bits import Bits
+from e91.model.pages import zero_bytes
 from e91.model.portions import portion_size
 from e91.model.records import SiftedKey
 
@@ -53,11 +54,9 @@ def deal(key: SiftedKey, *, portions: int, turns: Bits) -> tuple[SiftedKey, ...]
     if turns.shape != (size,):
         raise ValueError(f"`turns` must have shape ({size},), but has {turns.shape}.")
     octets = key.packed[: size * portions // 8]
-    words = octets.view(">u8").astype(np.uint64)
-    dealt = np.empty((portions, size // 64), np.uint64)
+    dealt = zero_bytes(portions * size // 8).view(np.uint64).reshape(portions, -1)
     route = _deal_by_numpy if (compiled := _compiled()) is None else compiled.deal
-    route(words, turns, dealt)
-    del words
+    route(octets, turns, dealt)
     hands = (dealt.byteswap(inplace=True) if sys.byteorder == "little" else dealt).view(np.uint8)
     return tuple(SiftedKey.from_packed(hand, size) for hand in hands)
 
@@ -73,15 +72,14 @@ def _compiled() -> ModuleType | None:
     return dealing_kernels
 
 
-def _deal_by_numpy(words: _Words, turns: Bits, dealt: _Words) -> None:
+def _deal_by_numpy(octets: Bits, turns: Bits, dealt: _Words) -> None:
     """Write the words of every portion; see `e91.distillation.dealing_kernels.deal`."""
     portions = len(dealt)
     rows, steps = 64 // portions, np.arange(portions, dtype=np.uint8)
     hands = dealt.reshape(portions, -1, rows)
     for start in range(0, hands.shape[1], _CHUNK):
         part = slice(start, start + _CHUNK)
-        octets = words.reshape(-1, 64)[part].astype(">u8").view(np.uint8)
-        bits = np.unpackbits(octets).reshape(-1, 64, rows, portions)
+        bits = np.unpackbits(octets.reshape(-1, 512)[part]).reshape(-1, 64, rows, portions)
         turn = turns.reshape(-1, rows, 64, 1)[part].swapaxes(1, 2)
         turned = np.take_along_axis(bits, (steps + turn) % portions, axis=3)
         # From (group, word, row, portion) to (portion, group, row, word).

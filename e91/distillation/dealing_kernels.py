@@ -25,11 +25,11 @@ def kernel(function: _Function) -> _Function:
 
 
 @kernel
-def deal(words: Words, turns: Bits, dealt: Words) -> None:
-    """Write the words of every portion.
+def deal(octets: Bits, turns: Bits, dealt: Words) -> None:
+    """Write the words of every portion, on a machine that has the lowest byte first.
 
     Args:
-        words: The key, the first bit of a word highest; shape (64 groups,).
+        octets: The key, the first bit of a byte highest; shape (512 groups,).
         turns: Places by which each row of k bits is turned: of each group the first rows of its
             words, then the second ones; shape (4,096 groups / k,).
         dealt: Receives the portions, the first bit of a word highest; shape (k, 64 groups / k).
@@ -37,8 +37,10 @@ def deal(words: Words, turns: Bits, dealt: Words) -> None:
     portions = dealt.shape[0]
     rows = 64 // portions
     tile, spare = np.empty(64, np.uint64), np.empty(64, np.uint64)
+    words, part = octets.view(np.uint64), np.empty(64, np.uint64)
     for group in range(words.size // 64):
-        part = words[64 * group : 64 * (group + 1)]
+        for i in range(64):
+            part[i] = _turned_bytes(words[64 * group + i])
         tile[:] = np.uint64(0)
         for row in range(rows):
             first = 64 * (rows * group + row)
@@ -48,6 +50,18 @@ def deal(words: Words, turns: Bits, dealt: Words) -> None:
             for row in range(rows):
                 # Numbered from the last in, so that bits and words both stand first one highest.
                 dealt[portion, rows * group + row] = tile[63 - row * portions - portion]
+
+
+@kernel
+def _turned_bytes(word: np.uint64) -> np.uint64:
+    """Return a word with its bytes the other way round."""
+    for width, mask in (
+        (np.uint64(8), np.uint64(0x00FF00FF00FF00FF)),
+        (np.uint64(16), np.uint64(0x0000FFFF0000FFFF)),
+        (np.uint64(32), np.uint64(0x00000000FFFFFFFF)),
+    ):
+        word = ((word >> width) & mask) | ((word & mask) << width)
+    return word
 
 
 @kernel

@@ -22,6 +22,7 @@ from e91.model.bits import NO_CLICK, Bits
 from e91.model.entropy import Entropy
 from e91.model.evidence import Evidence, JointCounts, Sample
 from e91.model.messages import Channel, Message, Party
+from e91.model.pages import zero_bytes
 from e91.model.records import SiftedKey
 from e91.model.settings import Settings
 
@@ -112,7 +113,7 @@ def sift(
         ValueError: A code does not exist, or there are more rounds than ``rounds``.
     """
     room = 8 * -(-rounds // 64) + 8
-    keys = np.zeros(room, np.uint8), np.zeros(room, np.uint8)
+    keys = zero_bytes(room), zero_bytes(room)
     counts, revealed = np.zeros(256, np.int64), np.zeros(256, np.int64)
     position = 0
     for codes, entropy in zip(blocks, entropies, strict=False):
