@@ -11,7 +11,7 @@ from statistical import assert_binomial
 
 from e91 import cli
 from e91.bench import stages as bench_stages
-from e91.bench import timing
+from e91.bench import timing, work
 from e91.bench.machine import headed, machine, whole_process
 from e91.bench.peers import (
     belief_propagation,
@@ -32,6 +32,7 @@ from e91.devices.peers import (
     attacked_circuits,
     attacked_sampler,
 )
+from e91.model.messages import Channel, Party
 from e91.model.records import SiftedKey
 
 TINY = Effort(2, 900, 3, 10_000, 2_000, 1_000, 2, 2**18, 2**20, 100_000, 1)
@@ -318,8 +319,18 @@ def test_best_settings_make_more_key_than_uniform_ones():
 
 def test_best_settings_give_every_thread_as_many_sessions():
     plan = best_settings(200_000_000, threads=2)
-    assert plan.blocks == 6
+    assert plan.blocks == 12
     assert plan.policy.portions == 32
+
+
+def test_timed_cascade_counts_its_messages_and_keeps_none(monkeypatch):
+    channels = []
+    monkeypatch.setattr(
+        work, "Channel", lambda **given: channels.append(Channel(**given)) or channels[0]
+    )
+    assert work.reconciled(*work.noisy_keys(10_000, seed=1), 1) == 10_000
+    assert channels[0].disclosed_bits > 1_000
+    assert channels[0].seen == {Party.ALICE: [], Party.BOB: []}
 
 
 @pytest.fixture
