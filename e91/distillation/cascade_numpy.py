@@ -166,18 +166,19 @@ def _begin_touched(book: Book, touched: _Searches) -> _Searches:
 
 def _begin_frames(book: Book, passes: int, limit: int) -> list[_Searches]:
     """Begin what each frame may, frame by frame."""
+    waiting, busy, frames = book.waiting[:, :passes], book.busy, np.arange(len(book.busy))
+    numbers = ((waiting + busy[:, :passes]) > 0).argmax(axis=1)
+    free = (numbers == 0) | (busy[frames, numbers] < limit)
     begun = []
-    for frame in np.flatnonzero(book.waiting[:, :passes].any(axis=1)).tolist():
-        unfinished = book.waiting[frame, :passes] + book.busy[frame, :passes]
-        number = int(np.flatnonzero(unfinished)[0])
-        odd = _unpack(book.marks[number, frame, :, ODD])
-        places = np.roll(np.flatnonzero(odd), -int(odd[: book.cursor[frame, number]].sum()))
-        room = len(places) if number == 0 else max(0, limit - int(book.busy[frame, number]))
-        low = places[:room].astype(np.int64)
-        if len(low):
-            same = np.zeros_like(low)
-            begun.append(_begin(book, _Searches(same + number, same + frame, same, low, same)))
-            book.cursor[frame, number] = low[-1]
+    for frame in np.flatnonzero((waiting[frames, numbers] > 0) & free).tolist():
+        number = int(numbers[frame])
+        places = _places(book.marks[number, frame, :, ODD])
+        turn = np.searchsorted(places, book.cursor[frame, number])
+        room = limit - int(busy[frame, number]) if number else len(places)
+        low = np.concatenate([places[turn:], places[:turn]])[:room]
+        same = np.zeros_like(low)
+        begun.append(_begin(book, _Searches(same + number, same + frame, same, low, same)))
+        book.cursor[frame, number] = low[-1]
     return begun
 
 
@@ -296,5 +297,9 @@ def _pack(bits: NDArray[np.uint8] | _Numbers) -> Words:
     return words
 
 
-def _unpack(words: Words) -> NDArray[np.uint8]:
-    return np.unpackbits(np.ascontiguousarray(words).view(np.uint8), bitorder="little")
+def _places(words: Words) -> _Numbers:
+    """Return the places of the bits that are set in a row of words, in order."""
+    used = np.flatnonzero(words)
+    bits = np.unpackbits(words[used].view(np.uint8), bitorder="little")
+    word, place = np.divmod(np.flatnonzero(bits), 64)
+    return (used[word] << 6) + place

@@ -38,7 +38,7 @@ MOST_PASSES = 32
 
 # A long key has lanes enough for frames of half the length: fuller words save more time than
 # shorter frames cost (f grows by 0.0005).
-_LONG_KEY = 2**17
+_LONG_KEY = 2**18
 _GROUPS = 2  # groups of 64 frames in one batch: more share a round trip, fewer stay in the cache
 # Brassard and Salvail put 0.73 errors into a first block; rounded to a power of two, so that
 # blocks halve evenly.  Of ten schedules of later sizes measured at 2 %, this one had the smallest f
