@@ -19,7 +19,7 @@ QISKIT = ("qiskit", "qiskit_aer", "qiskit_ibm_runtime")
 
 # A module or package, and what it may import besides the standard library and itself.
 ALLOWED = {
-    "e91.model": ("numpy",),
+    "e91.model": ("numpy", "numba"),
     "e91.bell": ("e91.model", "numpy", "scipy", "cryptography"),
     "e91.security": ("e91.model", "numpy", "scipy", "cryptography"),
     "e91.distillation": (

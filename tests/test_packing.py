@@ -1,7 +1,6 @@
 """Tally, coins and packed keys, against their definitions written out round by round."""
 
 import os
-import sys
 from collections import Counter
 from contextlib import contextmanager
 from fractions import Fraction
@@ -329,18 +328,6 @@ def test_coins_are_padded_with_zeros():
 
 
 # --- routes and guards ----------------------------------------------------------------------------
-
-
-def test_without_numba_the_keys_come_from_numpy(monkeypatch):
-    monkeypatch.delattr("e91.distillation.packing_kernels", raising=False)
-    monkeypatch.setitem(sys.modules, "e91.distillation.packing_kernels", None)
-    assert packing.compiled_kernels() is None
-    assert tally(np.array([3, 3], np.uint8), cells=4).tolist() == [0, 0, 0, 2]
-
-
-def test_a_big_endian_machine_takes_the_route_without_words(monkeypatch):
-    monkeypatch.setattr(sys, "byteorder", "big")
-    assert packing.compiled_kernels() is None
 
 
 MISALIGNED = np.zeros(17, np.uint8)[1:]

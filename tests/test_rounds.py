@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import os
-import sys
 from contextlib import contextmanager
 from fractions import Fraction
 from threading import Thread
@@ -297,19 +296,6 @@ def test_unaligned_buffer_gets_the_same_rounds_and_nothing_beyond_it(name):
         assert np.array_equal(room[3:1027], block_of(sampler, size=1024))
     assert np.all(room[:3] == 99)
     assert np.all(room[1027:] == 99)
-
-
-def test_without_numba_the_rounds_come_from_numpy(monkeypatch):
-    expected = block_of(sampler_of(), size=1000)
-    monkeypatch.delattr("e91.devices.rounds_kernels", raising=False)
-    monkeypatch.setitem(sys.modules, "e91.devices.rounds_kernels", None)
-    assert rounds._compiled() is None
-    assert np.array_equal(block_of(sampler_of(), size=1000), expected)
-
-
-def test_a_big_endian_machine_takes_the_route_without_words(monkeypatch):
-    monkeypatch.setattr(sys, "byteorder", "big")
-    assert rounds._compiled() is None
 
 
 # --- blocks and streams ---------------------------------------------------------------------------

@@ -11,8 +11,6 @@ draws; where they do not, the other 48 bits are drawn, so nothing is ever rounde
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass, field
 from fractions import Fraction
 from types import ModuleType
@@ -23,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from e91.devices.edges import CELL_BITS, OPEN, PAIR_BITS, Edges
 from e91.devices.keystreams import KEY_BYTES, Stream, draws, keystream, words_at
 from e91.model.bits import Bits
+from e91.model.compiled import compiled_code_may_run
 from e91.model.entropy import Entropy
 from e91.model.settings import Settings
 
@@ -201,12 +200,10 @@ def _cell_table(edges: Edges) -> Bits:
 
 def _compiled() -> ModuleType | None:
     """Return the compiled kernels, or None where they cannot run: then NumPy takes over."""
-    if sys.byteorder == "big" or os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+    if not compiled_code_may_run():
         return None
-    try:
-        from e91.devices import rounds_kernels
-    except ImportError:
-        return None
+    from e91.devices import rounds_kernels
+
     return rounds_kernels
 
 

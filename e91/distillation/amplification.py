@@ -14,6 +14,7 @@ import numpy as np
 
 from e91.distillation import toeplitz_fourier
 from e91.model.bits import Bits
+from e91.model.compiled import compiled_code_may_run
 from e91.model.records import Release, VerifiedKey
 
 # Below so many bits of key and output a Fourier transform takes less time than loading numba.
@@ -226,10 +227,10 @@ def _route() -> Callable[..., Bits]:
 
     Imported late: numba takes a tenth of a second, and may be missing.
     """
-    try:
-        from e91.distillation import toeplitz_carryless
-    except ImportError:
+    if not compiled_code_may_run():
         return _by_fourier
+    from e91.distillation import toeplitz_carryless
+
     return toeplitz_carryless.toeplitz_hash if toeplitz_carryless.is_available() else _by_fourier
 
 

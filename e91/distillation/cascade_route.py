@@ -9,6 +9,7 @@ from pathlib import Path
 
 from e91.distillation.cascade_book import Book, Log
 from e91.distillation.cascade_plan import Edges, Places, Questions, Words, rank
+from e91.model.compiled import compiled_code_may_run
 
 _WORTH_COMPILING = 500_000  # bits, which NumPy corrects in a second or two
 
@@ -65,12 +66,7 @@ def fastest_route() -> Route:
 
     Compiling takes a few seconds once; the result is kept on disk.
     """
-    try:
-        from numba import config
-    except ImportError:
-        return numpy_route()
-    disabled = config.DISABLE_JIT  # type: ignore[attr-defined]
-    return numpy_route() if disabled else compiled_route()
+    return compiled_route() if compiled_code_may_run() else numpy_route()
 
 
 def route_for(bits: int) -> Route:

@@ -10,7 +10,6 @@ of every portion.
 
 from __future__ import annotations
 
-import os
 import sys
 from types import ModuleType
 
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.bits import Bits
+from e91.model.compiled import compiled_code_may_run
 from e91.model.pages import zero_bytes
 from e91.model.portions import portion_size
 from e91.model.records import SiftedKey
@@ -63,12 +63,10 @@ def deal(key: SiftedKey, *, portions: int, turns: Bits) -> tuple[SiftedKey, ...]
 
 def _compiled() -> ModuleType | None:
     """Return the compiled kernel, or None where it cannot run: then NumPy takes over."""
-    if sys.byteorder == "big" or os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+    if not compiled_code_may_run():
         return None
-    try:
-        from e91.distillation import dealing_kernels
-    except ImportError:
-        return None
+    from e91.distillation import dealing_kernels
+
     return dealing_kernels
 
 

@@ -8,8 +8,6 @@ for each party, first bit in the most significant place of a byte, and public co
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
 from itertools import product
 from types import ModuleType
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.bits import NO_CLICK, Bits
+from e91.model.compiled import compiled_code_may_run
 from e91.model.settings import Settings
 
 Counts = NDArray[np.int64]
@@ -234,12 +233,10 @@ def _address(array: Bits) -> int:
 
 def compiled_kernels() -> ModuleType | None:
     """Return the compiled kernels, or None where they cannot run: then NumPy takes over."""
-    if sys.byteorder == "big" or os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+    if not compiled_code_may_run():
         return None
-    try:
-        from e91.distillation import packing_kernels
-    except ImportError:
-        return None
+    from e91.distillation import packing_kernels
+
     return packing_kernels
 
 

@@ -18,6 +18,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from e91.model.bits import Bits
+from e91.model.compiled import compiled_code_may_run
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 _Value = Any  # of llvmlite and numba, which carry no types
@@ -31,7 +32,7 @@ _CELLS = 4  # counted in one pass over them
 
 
 def _available() -> bool:
-    if config.DISABLE_JIT:  # type: ignore[attr-defined]
+    if not compiled_code_may_run():
         return False
     chosen = config.CPU_FEATURES  # type: ignore[attr-defined]
     host = codegen.get_host_cpu_features()  # type: ignore[no-untyped-call]

@@ -30,6 +30,8 @@ from numba.core import cgutils, codegen, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from e91.model.compiled import compiled_code_may_run
+
 _Words = NDArray[np.uint64]
 _Value = Any  # Of llvmlite and numba, which carry no types.
 _Function = TypeVar("_Function", bound=Callable[..., object])
@@ -46,7 +48,7 @@ _WIDTHS = {
 
 def _lanes() -> tuple[int, ...]:
     """Return the vector widths, in words, that numba may compile for here; the widest first."""
-    if config.DISABLE_JIT:  # type: ignore[attr-defined]
+    if not compiled_code_may_run():
         return ()
     chosen = config.CPU_FEATURES  # type: ignore[attr-defined]
     host = codegen.get_host_cpu_features()  # type: ignore[no-untyped-call]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
+
+from e91.model.compiled import compiled_code_may_run
 
 Seconds = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -162,10 +163,8 @@ def _settled(
 
 def _compiled() -> ModuleType | None:
     """Return the compiled kernels, or None where they cannot run: then NumPy takes over."""
-    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+    if not compiled_code_may_run():
         return None
-    try:
-        from e91.optics import correlation_kernels
-    except ImportError:
-        return None
+    from e91.optics import correlation_kernels
+
     return correlation_kernels

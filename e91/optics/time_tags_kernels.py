@@ -11,15 +11,17 @@ from typing import TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from e91.model.compiled import compiled_code_may_run
+
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
 def kernel(function: _Function) -> _Function:
     """Compile ``function`` once, keep it on disk, and let other threads run meanwhile."""
-    try:
-        from numba import njit
-    except ImportError:
+    if not compiled_code_may_run():
         return function
+    from numba import njit
+
     return cast(_Function, njit(cache=True, nogil=True)(function))
 
 
