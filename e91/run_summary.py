@@ -82,6 +82,11 @@ class RunSummary:
             watch=report.watch,
         )
 
+    @classmethod
+    def before(cls, report: SessionReport) -> RunSummary:
+        """Return the summary of no block yet, for a run that ``report`` is a block of."""
+        return cls(report.settings, report.device, report.policy, report.seed, report.evidence)
+
     @property
     def released(self) -> int:
         """Blocks that made a key."""
@@ -180,11 +185,7 @@ def summary_of(reports: Iterable[SessionReport]) -> RunSummary:
     """
     found: RunSummary | None = None
     for report in reports:
-        if found is None:
-            found = RunSummary(
-                report.settings, report.device, report.policy, report.seed, report.evidence
-            )
-        found = found.add(report)
+        found = (found or RunSummary.before(report)).add(report)
     if found is None:
         raise ValueError("A run must have at least one block, but has none.")
     return found

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import Protocol
@@ -218,41 +219,20 @@ def session_of_block(run: Run, number: int, *, keep: Path | None = None) -> Sess
         raise ValueError(f"`number` must lie in [0, {run.blocks - 1}], but is {number}.")
     started = time.perf_counter()
     amplification.load_kernels()  # short portions alone would not ask for it, but a run has many
-    rounds = min(run.block_rounds, run.rounds - number * run.block_rounds)
+    rounds = _rounds_of_block(run, number)
     entropy = block_entropy(run.root, block=number)
     secret = entropy(authentication.AUTHENTICATION_BITS // 8)
     channel = Channel(listener=authentication.RunningTags(secret))
-    parts = -(-run.block_rounds // PART_ROUNDS)
-    kept: list[Bits] = []
-
-    def drawn() -> Iterator[Bits]:
-        buffer = np.empty(PART_ROUNDS, np.uint8)
-        for part in range(-(-rounds // PART_ROUNDS)):
-            codes = buffer[: min(PART_ROUNDS, rounds - part * PART_ROUNDS)]
-            run.source.fill(codes, block=number * parts + part)
-            if keep is not None:
-                kept.append(codes.copy())
-            yield codes
-
-    def sift() -> tuple[Sifted, Sifted]:
-        return packed_sifting.sift(
-            drawn(),
-            book=run.book,
-            fraction=run.policy.revealed_fraction,
-            entropies=map(run.source.coins, range(number * parts, (number + 1) * parts)),
-            channel=channel,
-            rounds=rounds,
-        )
-
+    kept: list[Bits] | None = None if keep is None else []
     made = conclude(
-        sift,
+        partial(_sift_block, run, number, kept=kept, channel=channel),
         settings=run.settings,
         policy=run.policy,
         entropy=entropy,
         channel=channel,
         secret=secret,
     )
-    if keep is not None:
+    if keep is not None and kept is not None:
         save_block(keep, number, codes=np.concatenate(kept), shape=run.source.shape)
     return report_of(
         made,
@@ -264,6 +244,37 @@ def session_of_block(run: Run, number: int, *, keep: Path | None = None) -> Sess
         seed=run.seed,
         seconds=time.perf_counter() - started,
         block=number,
+    )
+
+
+def _rounds_of_block(run: Run, number: int) -> int:
+    return min(run.block_rounds, run.rounds - number * run.block_rounds)
+
+
+def _sift_block(
+    run: Run, number: int, *, kept: list[Bits] | None, channel: Channel
+) -> tuple[Sifted, Sifted]:
+    """Draw and sift a block part by part; append a copy of every part to ``kept``."""
+    parts = -(-run.block_rounds // PART_ROUNDS)
+    rounds, first = _rounds_of_block(run, number), number * parts
+
+    def draw() -> Iterator[Bits]:
+        """Yield the codes of every part, all in one buffer."""
+        buffer = np.empty(PART_ROUNDS, np.uint8)
+        for part in range(-(-rounds // PART_ROUNDS)):
+            codes = buffer[: min(PART_ROUNDS, rounds - part * PART_ROUNDS)]
+            run.source.fill(codes, block=first + part)
+            if kept is not None:
+                kept.append(codes.copy())
+            yield codes
+
+    return packed_sifting.sift(
+        draw(),
+        book=run.book,
+        fraction=run.policy.revealed_fraction,
+        entropies=map(run.source.coins, range(first, first + parts)),
+        channel=channel,
+        rounds=rounds,
     )
 
 

@@ -8,6 +8,18 @@ from typing import Any
 
 import click
 
+from e91.cli.options import (
+    ALICE_PROBABILITIES,
+    BOB_PROBABILITIES,
+    EPSILON,
+    JSON,
+    REVEAL,
+    Angles,
+    as_one,
+    security_option,
+    seed_option,
+    settings_option,
+)
 from e91.model.errors import ProtocolAborted
 from e91.model.policy import Policy, SecurityModel
 from e91.model.records import DetectionRecord
@@ -15,71 +27,77 @@ from e91.model.settings import SETTINGS, Settings
 
 _SAMPLE_SECONDS = 2.0
 
+ANGLES = as_one(
+    "angles",
+    Angles,
+    settings_option(
+        default=None, help_text="Angles of the analysers; by default the file's, else ekert."
+    ),
+    ALICE_PROBABILITIES,
+    BOB_PROBABILITIES,
+)
+
+SEARCH = as_one(
+    "search",
+    dict,
+    click.option("--window-ps", type=float,
+                 help="Full width of the coincidence window; 1000 by default."),
+    click.option("--maximum-offset-s", type=float,
+                 help="How far Bob's clock may be off Alice's; 0.5 by default."),
+    click.option("--maximum-frequency-error-ppm", type=float,
+                 help="How much faster or slower it may run; 10 by default."),
+    click.option("--pulse-period-ps", type=float,
+                 help="Of a pulsed source: accidentals are then counted ten pulses away."),
+    click.option("--dead-time-ps", type=float,
+                 help="Of the detectors, if known: the window must not exceed it."),
+)  # fmt: skip
+"""How coincidences are found; None for the defaults of `_correlated`."""
+
+
+def _refuse_attack(_: click.Context, __: click.Parameter, attack: str | None) -> None:
+    if attack is not None:
+        raise ValueError(
+            "`--attack` must come with `e91 run`, but here the detections are recorded, and what "
+            "happened to them has happened."
+        )
+
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.argument("second", metavar="[FILE2]", type=click.Path(path_type=Path), required=False)
-@click.option("--settings", "settings_name", type=click.Choice(sorted(SETTINGS)),
-              help="Angles of the analysers; by default the file's, else ekert.")  # fmt: skip
-@click.option("--alice-probabilities", metavar="P,P,...",
-              help="Probability of each of Alice's settings; uniform by default.")  # fmt: skip
-@click.option("--bob-probabilities", metavar="P,P,...",
-              help="Probability of each of Bob's settings; uniform by default.")  # fmt: skip
-@click.option("--window-ps", type=float,
-              help="Full width of the coincidence window; 1000 by default.")  # fmt: skip
-@click.option("--maximum-offset-s", type=float,
-              help="How far Bob's clock may be off Alice's; 0.5 by default.")  # fmt: skip
-@click.option("--maximum-frequency-error-ppm", type=float,
-              help="How much faster or slower it may run; 10 by default.")  # fmt: skip
-@click.option("--pulse-period-ps", type=float,
-              help="Of a pulsed source: accidentals are then counted ten pulses away.")  # fmt: skip
-@click.option("--dead-time-ps", type=float,
-              help="Of the detectors, if known: the window must not exceed it.")  # fmt: skip
-@click.option("--security", type=click.Choice([model.value for model in SecurityModel]),
-              default=SecurityModel.TRUSTED_ANALYSERS.value, show_default=True,
-              help="What is assumed of the equipment.")  # fmt: skip
-@click.option("--epsilon", type=float, default=1e-10, show_default=True,
-              help="Failure probability of the session.")  # fmt: skip
-@click.option("--reveal", type=float, default=0.1, show_default=True,
-              help="Fraction of the key revealed to estimate the QBER.")  # fmt: skip
-@click.option("--seed", type=int, help="Reproducible, for tests: its key is not secret.")
+@ANGLES
+@SEARCH
+@security_option()
+@EPSILON
+@REVEAL
+@seed_option("Reproducible, for tests: its key is not secret.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="New folder for both key files and the report.")  # fmt: skip
 @click.option("--sample", type=click.Path(path_type=Path), metavar="DIR",
               help="Make a new folder of sample files by the simulator instead.")  # fmt: skip
-@click.option("--attack", hidden=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--attack", hidden=True, callback=_refuse_attack, expose_value=False)
+@JSON
 def analyse(
     *,
     file: Path | None,
     second: Path | None,
-    settings_name: str | None,
-    alice_probabilities: str | None,
-    bob_probabilities: str | None,
+    angles: Angles,
+    search: dict[str, float | None],
     security: str,
     epsilon: float,
     reveal: float,
     seed: int | None,
     out: Path | None,
     sample: Path | None,
-    attack: str | None,
     as_json: bool,
-    **search: Any,
 ) -> None:
     """Run the protocol on recorded detections; exit with 3 if it must abort.
 
     FILE holds both parties' detections (.npz, .csv, .parquet), or Alice's time tags, and FILE2
     Bob's.
     """
-    if attack is not None:
-        raise ValueError(
-            "`--attack` must come with `e91 run`, but here the detections are recorded, and what "
-            "happened to them has happened."
-        )
-    if seed is not None and seed < 0:
-        raise ValueError(f"`--seed` must not be negative, but is {seed}.")
     if sample is not None:
-        _make_sample(sample, file, settings_name or "ekert", seed=seed, as_json=as_json)
+        _make_sample(sample, file, angles.settings_name or "ekert", seed=seed, as_json=as_json)
         return
     if file is None:
         raise click.UsageError("`e91 analyse` must be given a FILE, or `--sample DIR`.")
@@ -88,24 +106,13 @@ def analyse(
 
         check_free(out)
     policy = Policy(SecurityModel(security), epsilon=epsilon, revealed_fraction=reveal)
-    from e91.session import analyse as analyse_record
-
-    search = {name: value for name, value in search.items() if value is not None}
+    given = {name: value for name, value in search.items() if value is not None}
     if second is None:
-        _check_no_search(search)
-        record, known, found = _detections(file)
+        _check_no_search(given)
+        loaded = _detections(file)
     else:
-        record, known, found = _correlated(file, second, policy=policy, seed=seed, **search)
-    settings = _settings(known, settings_name, alice_probabilities, bob_probabilities)
-    report = analyse_record(
-        record, settings=settings, policy=policy, seed=seed, origin=found["origin"]
-    )
-    if report.abort is None and out is not None:
-        _save(report, out)
-        found["folder"] = str(out)
-    _show(report, found, as_json=as_json)
-    if report.abort is not None:
-        raise ProtocolAborted(report.abort)
+        loaded = _correlated(file, second, policy=policy, seed=seed, **given)
+    _conclude(loaded, angles, policy=policy, seed=seed, out=out, as_json=as_json)
 
 
 Loaded = tuple[DetectionRecord, dict[str, Any], dict[str, Any]]
@@ -181,17 +188,40 @@ def _origin(what: str, files: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _settings(
-    known: dict[str, Any], name: str | None, alice: str | None, bob: str | None
-) -> Settings:
-    from e91.cli.session import _settings as chosen
+def _conclude(
+    loaded: Loaded,
+    angles: Angles,
+    *,
+    policy: Policy,
+    seed: int | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Distil a key of the record, save it, and tell what was found.
 
-    stated = known.get("settings")
-    if name is None:
-        name = stated if isinstance(stated, str) and stated in SETTINGS else "ekert"
-    elif stated is not None and stated != name:
-        raise ValueError(f"`--settings` must be those of the file, `{stated}`, but are `{name}`.")
-    return chosen(name, alice, bob)
+    Raises:
+        ProtocolAborted: There is none.
+    """
+    from e91.session import analyse as analyse_record
+
+    record, known, found = loaded
+    settings = _settings(known, angles)
+    report = analyse_record(
+        record, settings=settings, policy=policy, seed=seed, origin=found["origin"]
+    )
+    if report.abort is None and out is not None:
+        _save(report, out)
+        found["folder"] = str(out)
+    _show(report, found, as_json=as_json)
+    if report.abort is not None:
+        raise ProtocolAborted(report.abort)
+
+
+def _settings(known: dict[str, Any], angles: Angles) -> Settings:
+    stated, asked = known.get("settings"), angles.settings_name
+    if asked is not None and stated is not None and stated != asked:
+        raise ValueError(f"`--settings` must be those of the file, `{stated}`, but are `{asked}`.")
+    return angles.settings(stated if isinstance(stated, str) and stated in SETTINGS else "ekert")
 
 
 def _save(report: Any, out: Path) -> None:

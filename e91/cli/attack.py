@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from e91.cli.options import (
+    EPSILON,
+    JSON,
+    basis_option,
+    security_option,
+    seed_option,
+    settings_option,
+)
 from e91.model.policy import Policy, SecurityModel
 from e91.model.settings import SETTINGS
 
@@ -58,27 +66,23 @@ def _range(found: Attack) -> str:
 @attack.command("run")
 @click.argument("name")
 @click.option("--strength", type=float, help="See `e91 attack list`.")
-@click.option("--basis", type=click.Choice(["random", "z", "x", "breidbart", "y"]),
-              help="Of intercept-resend; random by default.")  # fmt: skip
+@basis_option("Of intercept-resend; random by default.")
 @click.option("--flips", type=float,
               help="Of collective: key outcomes that Eve's device flips, 0 to 0.5.")  # fmt: skip
 @click.option("--unauthenticated", is_flag=True,
               help="With man-in-the-middle: tags with a key that everybody knows.")  # fmt: skip
 @click.option("--rounds", type=int, default=200_000, show_default=True, help="Rounds to run.")
-@click.option("--seed", type=int, help="Reproducible run, for tests: its key is not secret.")
-@click.option("--settings", "settings_name", type=click.Choice(sorted(SETTINGS)),
-              default="asymmetric", show_default=True,
-              help="Angles of the analysers; asymmetric makes key along Z alone.")  # fmt: skip
-@click.option("--security", type=click.Choice([model.value for model in SecurityModel]),
-              default=SecurityModel.TRUSTED_ANALYSERS.value, show_default=True,
-              help="What Alice and Bob assume of their equipment.")  # fmt: skip
-@click.option("--epsilon", type=float, default=1e-10, show_default=True,
-              help="Failure probability of the session.")  # fmt: skip
+@seed_option("Reproducible run, for tests: its key is not secret.")
+@settings_option(
+    default="asymmetric", help_text="Angles of the analysers; asymmetric makes key along Z alone."
+)
+@security_option("What Alice and Bob assume of their equipment.")
+@EPSILON
 @click.option("--device", type=click.Choice(["exact", "aer"]), default="exact", show_default=True,
               help="How photons are simulated, where there are any.")  # fmt: skip
 @click.option("--visibility", type=float, default=1.0, show_default=True,
               help="White noise that is not Eve's, 0 to 1.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def run_named(
     name: str,
     *,
@@ -96,8 +100,6 @@ def run_named(
 
     Exits with 0 whether the attack was caught or not: to show that is what the command is for.
     """
-    if seed is not None and seed < 0:
-        raise ValueError(f"`--seed` must not be negative, but is {seed}.")
     policy = Policy(SecurityModel(security), epsilon=epsilon)
 
     from e91.attacks import AttackReport, attack_named

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from e91.cli.options import JSON
+
 FAILED = 1
 
 
@@ -26,7 +28,7 @@ FAILED = 1
 @click.option("--shots", type=int, default=20_000, show_default=True,
               help="Shots of each setting pair in each of two runs.")  # fmt: skip
 @click.option("--seed", type=int, help="Root of the seeds; from the operating system by default.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def conformance(
     target: str,
     *,

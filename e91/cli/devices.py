@@ -86,8 +86,7 @@ def session_device(
     **noise: float,
 ) -> tuple[Any, dict[str, Any]]:
     """Return the device, and what an attack does to the classical channel."""
-    kind, machine = device_kind(device)
-    if kind == "fake":
+    if device_kind(device)[0] == "fake":
         _refuse_photons(device)
     if attack is not None:
         staged = staged_attack(
@@ -103,20 +102,28 @@ def session_device(
             **noise,
         )
         return staged.device, channel_of(staged)
-    for name, given in (("strength", strength is not None), ("basis", basis is not None),
-                        ("flips", flips is not None),
-                        ("unauthenticated", unauthenticated)):  # fmt: skip
-        if given:
-            raise ValueError(f"`--{name}` must come with `--attack NAME`, but there is none.")
+    asked = {"strength": strength, "basis": basis, "flips": flips}
+    _refuse_without_attack(asked | {"unauthenticated": unauthenticated or None})
+    return _honest_device(device, settings=settings, seed=seed, **noise), {}
+
+
+def _honest_device(device: str, *, settings: Settings, seed: int | None, **noise: float) -> Any:
+    kind, machine = device_kind(device)
     if kind == "fake":
         from e91.devices.snapshots import snapshot_device
 
-        return snapshot_device(machine, settings=settings, seed=seed), {}
+        return snapshot_device(machine, settings=settings, seed=seed)
     from e91.devices.aer import aer_device
     from e91.devices.exact import exact_device
 
     make: Callable[..., Any] = aer_device if device == "aer" else exact_device
-    return make(settings=settings, seed=seed, **noise), {}
+    return make(settings=settings, seed=seed, **noise)
+
+
+def _refuse_without_attack(options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise ValueError(f"`--{name}` must come with `--attack NAME`, but there is none.")
 
 
 def block_device(*, attack: str | None, unauthenticated: bool, **options: Any) -> Any:

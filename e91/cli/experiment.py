@@ -6,6 +6,8 @@ import json
 
 import click
 
+from e91.cli.options import JSON
+
 
 @click.group()
 def experiment() -> None:
@@ -32,7 +34,7 @@ def list_experiments(*, as_json: bool) -> None:
 
 @experiment.command("show")
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def show(name: str, *, as_json: bool) -> None:
     """Show NAME (or a .toml file): every number, and where it comes from."""
     from e91.experiments import as_data, described, load

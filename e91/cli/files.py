@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from e91.cli.options import JSON
 from e91.model.errors import AuthenticationFailed
 
 
@@ -17,7 +18,7 @@ from e91.model.errors import AuthenticationFailed
 @click.option("--out", type=click.Path(path_type=Path), help="The ciphertext; FILE.e91 by default.")
 @click.option("--cipher", type=click.Choice(["one-time-pad", "aes-256-gcm"]),
               help="By default the one-time pad if enough key is left.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def encrypt(file: Path, key: Path, out: Path | None, cipher: Any | None, as_json: bool) -> None:
     """Encrypt FILE with key bytes that are then used up."""
     from e91.encryption import encrypt_file
@@ -30,7 +31,7 @@ def encrypt(file: Path, key: Path, out: Path | None, cipher: Any | None, as_json
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--key", type=click.Path(path_type=Path), required=True, help="Your key file.")
 @click.option("--out", type=click.Path(path_type=Path), help="The plaintext; FILE without .e91.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def decrypt(file: Path, key: Path, out: Path | None, as_json: bool) -> None:
     """Decrypt FILE with the peer's key bytes, which are then used up."""
     from e91.encryption import decrypt_file

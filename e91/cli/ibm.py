@@ -7,9 +7,8 @@ import sys
 import time
 import uuid
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,24 +16,16 @@ from e91.model.bits import Bits
 from e91.model.policy import Policy
 from e91.model.settings import Settings
 
+if TYPE_CHECKING:
+    from e91.cli.outcome import Files
+    from e91.cli.run_options import Request
+
 INTERRUPTED = 1
 
 _GO_ON = ("resume", "leave", "out", "plain", "as_json")
 
 
-def run_on_ibm(
-    machine: str,
-    *,
-    rounds: int,
-    settings: Settings,
-    policy: Policy,
-    seed: int | None,
-    confirmed: bool,
-    leave: bool,
-    plain: Path | None,
-    out: Path | None,
-    as_json: bool,
-) -> None:
+def run_on_ibm(machine: str, request: Request, *, confirmed: bool, leave: bool) -> None:
     """Plan, confirm, submit one job, and go on to the report, or leave the job to run.
 
     The choices of every round are on the disk before the job is submitted, and its id right
@@ -46,25 +37,26 @@ def run_on_ibm(
     from e91.session import check_rounds
     from e91.verdict import check_policy
 
+    rounds, settings, seed = request.rounds, request.settings, request.seed
     check_rounds(rounds)
-    check_policy(rounds, settings=settings, policy=policy)
+    check_policy(rounds, settings=settings, policy=request.policy)
     service = open_service()
     if leave:
         check_keeps_jobs(service)
     backend = machine_of(service, machine)
     x, y = _choices(rounds, settings=settings, seed=seed)
     plan = plan_job(backend, x, y, settings=settings)
-    expected = _expected(plan, policy)
+    expected = _expected(plan, request.policy)
     _confirm(expected, confirmed=confirmed)
     planned = PlannedSession(
-        uuid.uuid4().hex, machine, plan.description, settings, policy, seed, x, y
+        uuid.uuid4().hex, machine, plan.description, settings, request.policy, seed, x, y
     )
     job = _submitted(planned, plan, backend)
     job_id = str(job.job_id())
     if leave:
-        _left(expected | {"job_id": job_id, "session": planned.session}, as_json=as_json)
+        _left(expected | {"job_id": job_id, "session": planned.session}, as_json=request.as_json)
         return
-    _finish(job, planned, job_id=job_id, plain=plain, out=out, as_json=as_json)
+    _finish(job, planned, job_id=job_id, files=request.files, as_json=request.as_json)
 
 
 def _submitted(planned: Any, plan: Any, backend: Any) -> Any:
@@ -86,7 +78,7 @@ def _submitted(planned: Any, plan: Any, backend: Any) -> Any:
     return job
 
 
-def resume(name: str, *, leave: bool, plain: Path | None, out: Path | None, as_json: bool) -> None:
+def resume(name: str, *, leave: bool, files: Files, as_json: bool) -> None:
     """Go on with a session whose job was left; submit nothing."""
     from e91.devices.ibm import open_service
     from e91.devices.ibm_jobs import find_job, job_status, tagged_job
@@ -111,7 +103,7 @@ def resume(name: str, *, leave: bool, plain: Path | None, out: Path | None, as_j
         found = {"job_id": job_id, "session": planned.session, "status": job_status(job)}
         _left(found, as_json=as_json)
         return
-    _finish(job, planned, job_id=job_id, plain=plain, out=out, as_json=as_json)
+    _finish(job, planned, job_id=job_id, files=files, as_json=as_json)
 
 
 def conclude(planned: Any, a: Bits, b: Bits, *, seconds: float = 0.0) -> Any:
@@ -143,12 +135,8 @@ def conclude(planned: Any, a: Bits, b: Bits, *, seconds: float = 0.0) -> Any:
     )
 
 
-def _finish(
-    job: Any, planned: Any, *, job_id: str, plain: Path | None, out: Path | None, as_json: bool
-) -> None:
+def _finish(job: Any, planned: Any, *, job_id: str, files: Files, as_json: bool) -> None:
     """Wait for the job, distil, and show and save what came of it."""
-    import time
-
     from e91.cli.outcome import show_and_save
     from e91.devices.ibm_jobs import job_outcomes
     from e91.job_files import jobs_folder, save_concluded
@@ -160,8 +148,10 @@ def _finish(
         click.echo(f"e91: The job goes on; `e91 run --resume {job_id}` fetches it.", err=True)
         sys.exit(INTERRUPTED)
     report = conclude(planned, a, b, seconds=time.perf_counter() - started)
-    sealed = None if out is None else partial(save_concluded, planned, out, jobs_folder())
-    show_and_save(report, out=out, plain=plain, as_json=as_json, sealed=sealed)
+    sealed = (
+        None if files.out is None else partial(save_concluded, planned, files.out, jobs_folder())
+    )
+    show_and_save(report, files, as_json=as_json, sealed=sealed)
 
 
 def _choices(rounds: int, *, settings: Settings, seed: int | None) -> tuple[Bits, Bits]:

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from e91.model.errors import Abort, ProtocolAborted
-from e91.model.policy import Policy
 
 if TYPE_CHECKING:
-    from e91.alarms import Promise
+    from e91.cli.run_options import Blocks, Request
+    from e91.report import SessionReport
+    from e91.run_summary import RunSummary
 
 
 def run_blocks(
     device: Any,
+    request: Request,
     *,
-    rounds: int,
-    policy: Policy,
-    seed: int | None,
-    out: Path | None,
-    block_rounds: int,
-    threads: int | None,
-    keep: Path | None,
-    processes: bool,
-    promise: Promise | None = None,
-    as_json: bool,
+    blocks: Blocks,
 ) -> None:
-    """Run the blocks, save the released ones in ``out``, and print what they add up to.
+    """Run the blocks, save the released ones, and print what they add up to.
 
     Stopping it leaves the blocks that were saved valid, and says how many there are.
 
@@ -38,52 +32,49 @@ def run_blocks(
         ProtocolAborted: No block was released.
         KeyboardInterrupt: The run was stopped; what was done is printed first.
     """
-    from tqdm import tqdm
-
-    from e91.run_summary import RunSummary
     from e91.streaming import stream
     from e91.worker_processes import worker_processes
 
-    pool = worker_processes(threads) if processes else None
+    pool = worker_processes(blocks.threads) if blocks.processes else None
     reports = stream(
         device,
-        rounds=rounds,
-        policy=policy,
-        block_rounds=block_rounds,
-        threads=threads,
+        rounds=request.rounds,
+        policy=request.policy,
+        block_rounds=blocks.block_rounds,
+        threads=blocks.threads,
         executor=pool,
-        seed=seed,
-        keep=keep,
+        seed=request.seed,
+        keep=blocks.keep,
     )
-    if promise is not None:
+    if request.promise is not None:
         from e91.watching import watch_blocks
 
-        reports = watch_blocks(reports, promise, planned_pairs=rounds)
-    for folder in (out, keep):
+        reports = watch_blocks(reports, request.promise, planned_pairs=request.rounds)
+    for folder in (request.files.out, blocks.keep):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=False)
-    found: RunSummary | None = None
-    rang = False
     try:
-        with tqdm(total=rounds, unit=" pairs", unit_scale=True, delay=2, disable=None) as bar:
-            for report in reports:
-                if out is not None and report.abort is None:
-                    _save_block(report, out)
-                empty = RunSummary(
-                    report.settings, report.device, report.policy, report.seed, report.evidence
-                )
-                found = (found or empty).add(report)
-                if not rang and report.alarm is not None:
-                    rang = True
-                    tqdm.write(f"e91: {report.alarm}", file=sys.stderr)
-                bar.update(report.rounds)
+        _work_off(reports, request, block_rounds=blocks.block_rounds)
     finally:
         if pool is not None:
             pool.shutdown(cancel_futures=True)
+
+
+def _work_off(reports: Iterable[SessionReport], request: Request, *, block_rounds: int) -> None:
+    """Take the blocks as they come, and tell their sum, also that of a run that was stopped."""
+    from e91.progress import rounds_bar
+
+    found: RunSummary | None = None
+    try:
+        with rounds_bar(request.rounds) as bar:
+            for found in _sums(reports, request.files.out):
+                bar.update(found.rounds - bar.n)
+    finally:
         if found is not None:
-            click.echo(json.dumps(found.to_dict()) if as_json else str(found))
-            if found.rounds < rounds:
-                done = f"{found.released:,} released blocks of {-(-rounds // block_rounds):,}"
+            click.echo(json.dumps(found.to_dict()) if request.as_json else str(found))
+            if found.rounds < request.rounds:
+                of = -(-request.rounds // block_rounds)
+                done = f"{found.released:,} released blocks of {of:,}"
                 click.echo(f"e91: The run ended early; {done} are valid.", err=True)
             if sys.stdout is not None:
                 sys.stdout.flush()
@@ -91,7 +82,25 @@ def run_blocks(
         raise ProtocolAborted(Abort[found.aborts[0][0]])
 
 
-def _save_block(report: Any, out: Path) -> None:
+def _sums(reports: Iterable[SessionReport], out: Path | None) -> Iterator[RunSummary]:
+    """Save every released block in ``out``, and yield the sum of all blocks up to it."""
+    from tqdm import tqdm
+
+    from e91.run_summary import RunSummary
+
+    found: RunSummary | None = None
+    rang = False
+    for report in reports:
+        if out is not None and report.abort is None:
+            _save_block(report, out)
+        found = (found or RunSummary.before(report)).add(report)
+        if not rang and report.alarm is not None:
+            rang = True
+            tqdm.write(f"e91: {report.alarm}", file=sys.stderr)
+        yield found
+
+
+def _save_block(report: SessionReport, out: Path) -> None:
     from e91.session_folder import new_folder, save_session
 
     with new_folder(out / f"block-{report.block:06d}") as folder:

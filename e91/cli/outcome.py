@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,23 @@ import click
 from e91.model.errors import ProtocolAborted
 
 
+@dataclass(frozen=True)
+class Files:
+    """What becomes of a key.
+
+    Attributes:
+        plain: A file to encrypt with it, or None.
+        out: New folder for keys, report and ciphertext, or None.
+    """
+
+    plain: Path | None
+    out: Path | None
+
+
 def show_and_save(
     report: Any,
+    files: Files,
     *,
-    out: Path | None,
-    plain: Path | None,
     as_json: bool,
     sealed: Callable[[], object] | None = None,
 ) -> None:
@@ -25,8 +38,7 @@ def show_and_save(
 
     Args:
         report: A finished session.
-        out: New folder for keys and report, or None.
-        plain: A file to encrypt, or None.
+        files: What to write and to encrypt.
         as_json: Print one JSON object.
         sealed: Called when everything is in the folder, just before it gets its name.
 
@@ -37,7 +49,7 @@ def show_and_save(
     if report.abort is not None:
         click.echo(json.dumps(report.to_dict()) if as_json else str(report))
         raise ProtocolAborted(report.abort)
-    saved = _save(report, out, plain, sealed) if out is not None else None
+    saved = _save(report, files.out, files.plain, sealed) if files.out is not None else None
     try:
         click.echo(json.dumps(report.to_dict() | (saved or {})) if as_json else str(report))
         if saved and not as_json:
@@ -45,21 +57,21 @@ def show_and_save(
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
-        kept = f"the session was saved in `{out}`" if saved else "nothing was saved"
+        kept = f"the session was saved in `{files.out}`" if saved else "nothing was saved"
         raise OSError(error.errno, f"{error.strerror} (standard output; {kept})") from None
 
 
-def check_files(plain: Path | None, out: Path | None) -> None:
+def check_files(files: Files) -> None:
     """Refuse bad files before the photons fly, not after."""
-    if plain is not None:
+    if files.plain is not None:
         from e91.durable import read_file
 
-        read_file(plain)
-    if out is not None:
+        read_file(files.plain)
+    if files.out is not None:
         from e91.session_folder import new_folder
 
         try:
-            with new_folder(out):
+            with new_folder(files.out):
                 raise _Rehearsed
         except _Rehearsed:
             pass

@@ -4,44 +4,76 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
+from e91.cli.options import EPSILON, JSON, as_one, security_option, settings_option
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import SETTINGS
 
 
+@dataclass(frozen=True)
+class Question:
+    """What is asked: a link, what is assumed of it, and what may be chosen freely.
+
+    Attributes:
+        security: Value of a `SecurityModel`.
+        chsh_value: S.
+        qber: Error rate of the key.
+        rounds: Of a session, or None for the asymptotic rate.
+        epsilon: Failure probability of the session.
+        theorem: Its name, or None for the security model's own.
+        tolerated_error: What some theorems want declared beforehand, or None.
+        settings_name: One of `SETTINGS`, or None for the theorem's own.
+        noisy_preprocessing: Whether Alice flips key bits.
+        efficiency: What error correction discloses, over the Shannon limit.
+    """
+
+    security: str
+    chsh_value: float
+    qber: float
+    rounds: int | None
+    epsilon: float
+    theorem: str | None
+    tolerated_error: float | None
+    settings_name: str | None
+    noisy_preprocessing: bool
+    efficiency: float
+
+
+QUESTION = as_one(
+    "asked",
+    Question,
+    security_option(),
+    click.option("--chsh", "chsh_value", type=float, required=True, help="S, 0 to 4."),
+    click.option("--qber", type=float, required=True, help="Error rate of the key, 0 to 1."),
+    click.option("--rounds", type=int,
+                 help="Rounds of a session; without it, the asymptotic rate."),
+    EPSILON,
+    click.option("--theorem", help="Name of the theorem; by default the security model's own."),
+    click.option("--tolerated-error", type=float,
+                 help="Declared beforehand, where a theorem asks it."),
+    settings_option(default=None, help_text="Angles of the session; asymmetric, or bbm92 where a "
+                    "theorem needs it, by default."),
+    click.option("--noisy-preprocessing", is_flag=True,
+                 help="Alice flips key bits with the best probability."),
+    click.option("--efficiency", type=float, default=1.0, show_default=True,
+                 help="Error correction discloses this many times the Shannon limit."),
+)  # fmt: skip
+
+
 @click.command()
-@click.option(
-    "--security",
-    type=click.Choice([model.value for model in SecurityModel]),
-    default=SecurityModel.TRUSTED_ANALYSERS.value,
-    show_default=True,
-    help="What is assumed of the equipment.",
-)
-@click.option("--chsh", "chsh_value", type=float, required=True, help="S, 0 to 4.")
-@click.option("--qber", type=float, required=True, help="Error rate of the key, 0 to 1.")
-@click.option("--rounds", type=int, help="Rounds of a session; without it, the asymptotic rate.")
-@click.option("--epsilon", type=float, default=1e-10, show_default=True,
-              help="Failure probability of the session.")  # fmt: skip
-@click.option("--theorem", help="Name of the theorem; by default the security model's own.")
-@click.option("--tolerated-error", type=float, help="Declared beforehand, where a theorem asks it.")
-@click.option("--settings", "settings_name", type=click.Choice(sorted(SETTINGS)),
-              help="Angles of the session; asymmetric, or bbm92 where a theorem needs "
-              "it, by default.")  # fmt: skip
-@click.option("--noisy-preprocessing", is_flag=True,
-              help="Alice flips key bits with the best probability.")  # fmt: skip
-@click.option("--efficiency", type=float, default=1.0, show_default=True,
-              help="Error correction discloses this many times the Shannon limit.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def rate(*, as_json: bool, rounds: int | None, **asked: Any) -> None:
+@QUESTION
+@JSON
+def rate(*, asked: Question, as_json: bool) -> None:
     """Tell the secret-key rate of a link, asymptotic or for a session of --rounds.
 
     The asymptotic rate is in secret bits per key round; that of a session in secret bits per round
     of any kind, with the choice probabilities that make the key longest.
     """
-    found = _asymptotic(**asked) if rounds is None else _finite(rounds, **asked)
+    found = _asymptotic(asked) if asked.rounds is None else _finite(asked, asked.rounds)
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -61,85 +93,65 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _asymptotic(
-    *,
-    security: str,
-    chsh_value: float,
-    qber: float,
-    noisy_preprocessing: bool,
-    efficiency: float,
-    theorem: str | None,
-    tolerated_error: float | None,
-    settings_name: str | None,
-    epsilon: float,
-) -> dict[str, Any]:
+def _asymptotic(asked: Question) -> dict[str, Any]:
     from e91.planning import asymptotic_rate
 
-    Policy(SecurityModel(security), epsilon=epsilon)
-    for name, value in (("theorem", theorem), ("tolerated-error", tolerated_error),
-                        ("settings", settings_name)):  # fmt: skip
+    security = SecurityModel(asked.security)
+    Policy(security, epsilon=asked.epsilon)
+    for name, value in (("theorem", asked.theorem), ("tolerated-error", asked.tolerated_error),
+                        ("settings", asked.settings_name)):  # fmt: skip
         if value is not None:
             raise ValueError(f"`--{name}` must come with `--rounds`, but there is none.")
     found = asymptotic_rate(
-        SecurityModel(security),
-        chsh_value=chsh_value,
-        qber=qber,
-        efficiency=efficiency,
-        noisy_preprocessing=noisy_preprocessing,
+        security,
+        chsh_value=asked.chsh_value,
+        qber=asked.qber,
+        efficiency=asked.efficiency,
+        noisy_preprocessing=asked.noisy_preprocessing,
     )
     return {
         "rate": found.rate,
         "secret_bits": None,
-        "security": security,
+        "security": security.value,
         "theorem": found.theorem.value,
         "phase_error": found.phase_error,
         "flip_probability": found.flip,
-        "remark": _remark(chsh_value),
+        "remark": _remark(asked.chsh_value),
     }
 
 
-def _finite(
-    rounds: int,
-    *,
-    security: str,
-    chsh_value: float,
-    qber: float,
-    noisy_preprocessing: bool,
-    efficiency: float,
-    theorem: str | None,
-    tolerated_error: float | None,
-    settings_name: str | None,
-    epsilon: float,
-) -> dict[str, Any]:
+def _finite(asked: Question, rounds: int) -> dict[str, Any]:
     from e91.planning import Link, best_plan
 
-    if noisy_preprocessing:
+    if asked.noisy_preprocessing:
         raise ValueError(
             "`--noisy-preprocessing` must come without `--rounds`: its theorem is asymptotic."
         )
     policy = Policy(
-        SecurityModel(security), epsilon=epsilon, theorem=theorem, tolerated_error=tolerated_error
+        SecurityModel(asked.security),
+        epsilon=asked.epsilon,
+        theorem=asked.theorem,
+        tolerated_error=asked.tolerated_error,
     )
     wants_bases = policy.proof.fixes_errors_beforehand or policy.proof is Theorem.RANDOM_BASIS
-    name = settings_name or ("bbm92" if wants_bases else "asymmetric")
-    plan = best_plan(
-        Link(chsh_value, qber, efficiency), rounds, settings=SETTINGS[name], policy=policy
-    )
+    name = asked.settings_name or ("bbm92" if wants_bases else "asymmetric")
+    link = Link(asked.chsh_value, asked.qber, asked.efficiency)
+    plan = best_plan(link, rounds, settings=SETTINGS[name], policy=policy)
     return {
         "rate": plan.secret_bits / rounds,
         "secret_bits": plan.secret_bits,
-        "security": security,
+        "security": asked.security,
         "theorem": policy.proof.value,
         "phase_error": plan.length.phase_error,
         "flip_probability": 0.0,
-        "epsilon": epsilon,
+        "epsilon": asked.epsilon,
         "blocks": plan.blocks,
         "settings": name,
         "alice_probabilities": plan.settings.alice_probabilities,
         "bob_probabilities": plan.settings.bob_probabilities,
         "revealed_fraction": plan.policy.revealed_fraction,
         "limited_by": plan.length.limit[0],
-        "remark": _remark(chsh_value),
+        "remark": _remark(asked.chsh_value),
     }
 
 

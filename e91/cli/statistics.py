@@ -6,6 +6,8 @@ import json
 
 import click
 
+from e91.cli.options import JSON
+
 
 @click.command()
 @click.option("--wins", type=int, required=True, help="Rounds of the CHSH game that were won.")
@@ -20,7 +22,7 @@ import click
 @click.option(
     "--independent", is_flag=True, help="The two settings are independent, given the past."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def bell(
     *, wins: int, rounds: int, predictability: float, independent: bool, as_json: bool
 ) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from e91.cli.options import JSON, seed_option
+
 if TYPE_CHECKING:
     from xarray import Dataset
 
@@ -24,10 +26,10 @@ _SHOWN = 40  # rows of the table on a terminal
               help="Dask scheduler whose workers do it, e.g. tcp://HOST:8786.")  # fmt: skip
 @click.option("--processes", type=int,
               help="Processes of this machine; as many as cores by default.")  # fmt: skip
-@click.option("--seed", type=int, help="Root of all randomness; drawn, and kept, by default.")
+@seed_option("Root of all randomness; drawn, and kept, by default.")
 @click.option("--out", type=click.Path(path_type=Path),
               help="The result (netCDF); FILE with .nc by default.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def study(
     file: Path,
     *,
@@ -44,8 +46,6 @@ def study(
     """
     if scheduler is not None and processes is not None:
         raise click.UsageError("`--processes` must not come with `--scheduler`, but does.")
-    if seed is not None and seed < 0:
-        raise ValueError(f"`--seed` must not be negative, but is {seed}.")
     from e91.studies import read_study, save_study
 
     _check_installed()

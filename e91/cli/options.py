@@ -1,0 +1,148 @@
+"""Options that several commands share, and the values that groups of them become.
+
+A command that names thirty options one by one cannot be read; `as_one` lets it take a few values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import click
+
+from e91.model.policy import SecurityModel
+from e91.model.settings import SETTINGS, Settings
+
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+PROBABILITY = "probability, 0 to 1"
+
+
+def _not_negative(_: click.Context, option: click.Parameter, value: int | None) -> int | None:
+    if value is not None and value < 0:
+        raise ValueError(f"`{option.opts[0]}` must not be negative, but is {value}.")
+    return value
+
+
+def seed_option(help_text: str) -> Decorator:
+    """Return the option ``--seed``, a number from 0 or None."""
+    return click.option("--seed", type=int, callback=_not_negative, help=help_text)
+
+
+def settings_option(*, default: str | None, help_text: str) -> Decorator:
+    """Return the option ``--settings``, which reaches a command as ``settings_name``."""
+    return click.option(
+        "--settings", "settings_name", type=click.Choice(sorted(SETTINGS)),
+        default=default, show_default=default is not None, help=help_text,
+    )  # fmt: skip
+
+
+def security_option(help_text: str = "What is assumed of the equipment.") -> Decorator:
+    """Return the option ``--security``."""
+    return click.option(
+        "--security", type=click.Choice([model.value for model in SecurityModel]),
+        default=SecurityModel.TRUSTED_ANALYSERS.value, show_default=True, help=help_text,
+    )  # fmt: skip
+
+
+def basis_option(help_text: str) -> Decorator:
+    """Return the option ``--basis`` of the attack intercept-resend."""
+    bases = click.Choice(["random", "z", "x", "breidbart", "y"])
+    return click.option("--basis", type=bases, help=help_text)
+
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+EPSILON = click.option("--epsilon", type=float, default=1e-10, show_default=True,
+                       help="Failure probability of the session.")  # fmt: skip
+REVEAL = click.option("--reveal", type=float, default=0.1, show_default=True,
+                      help="Fraction of the key revealed to estimate the QBER.")  # fmt: skip
+ALICE_PROBABILITIES = click.option(
+    "--alice-probabilities", metavar="P,P,...",
+    help="Probability of each of Alice's settings; uniform by default.")  # fmt: skip
+BOB_PROBABILITIES = click.option(
+    "--bob-probabilities", metavar="P,P,...",
+    help="Probability of each of Bob's settings; uniform by default.")  # fmt: skip
+
+
+def as_one(name: str, make: Callable[..., Any], *options: Decorator) -> Decorator:
+    """Return a decorator that adds options to a command and hands it one value made of them.
+
+    Args:
+        name: The argument of the command that gets the value.
+        make: Makes it from the values of the options, given by name; a record or `dict`.
+        options: Decorators that `click.option` returns, in the order of the help.
+
+    Examples:
+        >>> @click.command()
+        ... @as_one("size", dict, click.option("--width", type=int), click.option("--height"))
+        ... def draw(size):
+        ...     print(size)
+        >>> draw.main(["--width", "3"], standalone_mode=False)
+        {'width': 3, 'height': None}
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def with_one(**given: Any) -> None:
+            value = make(**{key: given.pop(key) for key in names})
+            command(**given, **{name: value})
+
+        wrapped: Callable[..., None] = with_one
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return wrapped
+
+    names = _names(options)
+    return decorate
+
+
+def _names(options: tuple[Decorator, ...]) -> list[str]:
+    """Return the arguments under which click passes the values of options."""
+
+    def nothing() -> None: ...
+
+    for option in options:
+        option(nothing)
+    return [parameter.name for parameter in nothing.__click_params__]  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Angles:
+    """Which settings a session has.
+
+    Attributes:
+        settings_name: One of `SETTINGS`, or None for the command's own choice.
+        alice_probabilities: Numbers with commas between, or None.
+        bob_probabilities: The same.
+    """
+
+    settings_name: str | None
+    alice_probabilities: str | None
+    bob_probabilities: str | None
+
+    def settings(self, default: str = "ekert") -> Settings:
+        """Return the settings.
+
+        Raises:
+            ValueError: The probabilities are no numbers, or no probabilities of these settings.
+
+        Examples:
+            >>> Angles("bbm92", "0.9,0.1", None).settings().alice_probabilities
+            (0.9, 0.1)
+        """
+        chosen = SETTINGS[self.settings_name or default]
+        return chosen.biased(
+            _numbers(self.alice_probabilities, chosen.alice_probabilities),
+            _numbers(self.bob_probabilities, chosen.bob_probabilities),
+        )
+
+
+def _numbers(text: str | None, default: tuple[float, ...]) -> tuple[float, ...]:
+    try:
+        return default if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"Probabilities must be numbers with commas between, but are `{text}`."
+        ) from None

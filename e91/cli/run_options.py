@@ -1,0 +1,220 @@
+"""The options of ``e91 run`` in groups, each of which reaches it as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from e91.cli.options import (
+    ALICE_PROBABILITIES,
+    BOB_PROBABILITIES,
+    EPSILON,
+    REVEAL,
+    Angles,
+    as_one,
+    basis_option,
+    security_option,
+    settings_option,
+)
+from e91.cli.outcome import Files
+from e91.model.policy import Policy, Reconciler, SecurityModel
+
+if TYPE_CHECKING:
+    from e91.alarms import Promise
+    from e91.model.settings import Settings
+
+_PROBABILITY = "probability, 0 to 1"
+
+
+def policy_of(*, security: str, reveal: float, **others: Any) -> Policy:
+    """Return the policy that the options of `POLICY` ask for.
+
+    Raises:
+        ValueError: There is none, e.g. because a theorem needs another security model.
+    """
+    return Policy(SecurityModel(security), revealed_fraction=reveal, **others)
+
+
+POLICY = as_one(
+    "asked",
+    dict,
+    security_option(),
+    EPSILON,
+    REVEAL,
+    click.option("--theorem", metavar="NAME",
+                 help="Theorem of the key length; by default the security model's."),
+    click.option("--tolerated-error", type=float,
+                 help="Declared beforehand, where a theorem asks for it."),
+    click.option("--flip-probability", type=float, default=0.0,
+                 help=f"Noisy preprocessing, with --theorem ho-2020; {_PROBABILITY}."),
+    click.option("--reconciler", type=click.Choice([known.value for known in Reconciler]),
+                 default=Reconciler.CASCADE.value, show_default=True,
+                 help="Error correction; ldpc is one message and needs e91[ldpc]."),
+    click.option("--portions", type=int, default=1, show_default=True,
+                 help="Deal a long key into so many (2, 4, ... 64), which is faster."),
+)  # fmt: skip
+"""Arguments of `policy_of`."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Whether the link is watched.
+
+    Attributes:
+        watch: Visibility below which the alarm shall ring, or None.
+        false_alarm: Probability of ever ringing without cause, or None for the usual one.
+    """
+
+    watch: float | None
+    false_alarm: float | None
+
+    def promise(self) -> Promise | None:
+        """Return what the link promises, or None if it is not to be watched.
+
+        Raises:
+            ValueError: There is a false-alarm probability, but nothing to watch; or either number
+                is impossible.
+        """
+        if self.watch is None:
+            if self.false_alarm is not None:
+                raise ValueError("`--false-alarm` must come with `--watch V`, but there is none.")
+            return None
+        from e91.alarms import Promise
+
+        stated = {} if self.false_alarm is None else {"false_alarm": self.false_alarm}
+        return Promise(self.watch, **stated)
+
+
+WATCH = as_one(
+    "watch",
+    Watch,
+    click.option("--watch", type=float, metavar="V",
+                 help="Sound the alarm if the link is worse than pairs of visibility V."),
+    click.option("--false-alarm", type=float,
+                 help="With --watch: probability of ever ringing without cause; 0.001."),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How a run of blocks is worked off.
+
+    Attributes:
+        block_rounds: Rounds of a block.
+        threads: Blocks in work at once, or None for as many as cores.
+        processes: Whether they are made in processes.
+        keep: New folder for the raw record of every block, or None.
+    """
+
+    block_rounds: int
+    threads: int | None
+    processes: bool
+    keep: Path | None
+
+
+BLOCKS = as_one(
+    "blocks",
+    Blocks,
+    click.option("--block-rounds", type=int, default=2**22, show_default=True,
+                 help="Rounds of a block, in runs of more than 50 million pairs."),
+    click.option("--threads", type=int, help="Blocks in work at once; all cores by default."),
+    click.option("--processes", is_flag=True,
+                 help="Make the blocks in processes: faster, for more memory."),
+    click.option("--keep", type=click.Path(path_type=Path), metavar="DIR",
+                 help="New folder for the raw record of every block."),
+)  # fmt: skip
+
+FILES = as_one(
+    "files",
+    Files,
+    click.option("--encrypt", "plain", type=click.Path(path_type=Path), metavar="FILE",
+                 help="Encrypt FILE with the key; needs --out."),
+    click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+                 help="New folder for both key files, the report and the ciphertext."),
+)  # fmt: skip
+
+ANGLES = as_one(
+    "angles",
+    Angles,
+    settings_option(default="ekert", help_text="Angles of the analysers."),
+    ALICE_PROBABILITIES,
+    BOB_PROBABILITIES,
+)
+
+PHOTONS = as_one(
+    "photons",
+    dict,
+    click.option("--visibility", type=float, default=0.97, show_default=True,
+                 help="Werner visibility of the pairs, 0 to 1."),
+    click.option("--dephasing", type=float, default=0.0,
+                 help=f"Phase flip on Bob's arm, {_PROBABILITY}."),
+    click.option("--misalignment", type=float, default=0.0,
+                 help="Rotation of Bob's arm, radians on the Bloch sphere."),
+    click.option("--amplitude-damping", type=float, default=0.0,
+                 help=f"Decay of Bob's photon to outcome +1, {_PROBABILITY}."),
+    click.option("--readout-error", type=float, default=0.0,
+                 help=f"Flip of each outcome, both parties, {_PROBABILITY}."),
+    click.option("--attack", metavar="NAME",
+                 help="Put an eavesdropper on the line; see `e91 attack list`."),
+    click.option("--strength", type=float,
+                 help="Of the attack; `e91 attack list` says what it is."),
+    basis_option("Basis in which intercept-resend measures; random by default."),
+    click.option("--flips", type=float,
+                 help="With the attack collective: key outcomes that Eve's device flips, "
+                 "0 to 0.5."),
+    click.option("--unauthenticated", is_flag=True,
+                 help="With man-in-the-middle: tags are made with a key that everybody knows."),
+)  # fmt: skip
+"""Arguments of `e91.cli.devices.session_device`: noise, and who listens."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """How a job at IBM's is handled.
+
+    Attributes:
+        confirmed: Submit it without asking.
+        leave: Do not wait for it.
+        resume: Session or job to go on with, or None.
+    """
+
+    confirmed: bool
+    leave: bool
+    resume: str | None
+
+
+JOB = as_one(
+    "job",
+    Job,
+    click.option("--yes", "confirmed", is_flag=True,
+                 help="With ibm: submit the job without asking."),
+    click.option("--leave", is_flag=True,
+                 help="With ibm: do not wait for the job; --resume later."),
+    click.option("--resume", metavar="ID", help="Go on with a session whose job was left."),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for, whatever makes the rounds.
+
+    Attributes:
+        rounds: How many.
+        settings: Angles, probabilities and roles.
+        policy: What is assumed, tested and promised.
+        seed: Seed of a reproducible run, or None.
+        promise: What a watched link promises, or None.
+        files: What becomes of the key.
+        as_json: Print one JSON object.
+    """
+
+    rounds: int
+    settings: Settings
+    policy: Policy
+    seed: int | None
+    promise: Promise | None
+    files: Files
+    as_json: bool
