@@ -36,7 +36,7 @@ def _sent(report: SessionReport) -> list[str]:
     return [
         _rule(f"E91 session - {report.settings.name} settings"),
         _row("device", report.device),
-        _row("pairs sent", f"{report.rounds:,}"),
+        _row("rounds recorded" if report.recorded else "pairs sent", f"{report.rounds:,}"),
         _row("coincidences", f"{evidence.coincidences:,}"),
         _row("Bell-test rounds", f"{test:,}"),
         _row("key rounds", f"{report.sifted_bits:,}, of which {evidence.sample_size:,} revealed"),

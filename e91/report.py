@@ -40,7 +40,7 @@ class SessionReport:
     """What happened in a session.  Reading `key` of an aborted session raises.
 
     Attributes:
-        rounds: Photon pairs sent.
+        rounds: Photon pairs sent, or rounds of the recording.
         settings: The settings, with their choice probabilities.
         device: One sentence that describes the device.
         policy: Security model, epsilon and revealed fraction.
@@ -56,6 +56,7 @@ class SessionReport:
         abort: Why there is no key, or None if there is one.
         seconds: How long the session took.
         block: Its number in a run of several blocks, from 0.
+        recorded: Whether the rounds were measured elsewhere, as `e91.analyse` takes them.
         watch: The watch over the link up to the end of this session; None if nobody watched.
     """
 
@@ -75,6 +76,7 @@ class SessionReport:
     seconds: float
     block: int
     _keys: Keys | None = field(repr=False)
+    recorded: bool = False
     watch: Watched | None = None
 
     @property

@@ -125,7 +125,8 @@ def analyse(
         record,
         device=SimpleNamespace(
             description=f"{origin}; that settings were random and nothing is left out, is the "
-            "laboratory's word"
+            "laboratory's word",
+            recorded=True,
         ),
         settings=settings,
         policy=policy,
@@ -214,6 +215,7 @@ def report_of(
         seconds=seconds,
         block=block,
         _keys=_keys(made, policy, reproducible=seed is not None),
+        recorded=getattr(device, "recorded", False),
     )
 
 

@@ -98,6 +98,18 @@ def test_report_says_whose_word_the_settings_are():
     assert "night 7" in str(report)
 
 
+def test_recording_counts_its_rounds_where_a_run_counts_the_pairs_it_sent():
+    ran = run(exact_device(visibility=0.97, seed=1), rounds=ROUNDS, policy=POLICY, seed=1)
+    analysed = analyse(measured(), policy=POLICY, seed=1)
+    assert (ran.recorded, analysed.recorded) == (False, True)
+    for report, word, other in (
+        (ran, "pairs sent", "rounds recorded"),
+        (analysed, "rounds recorded", "pairs sent"),
+    ):
+        assert f"  {word:<22}{ROUNDS:,}\n" in str(report)
+        assert other not in str(report)
+
+
 def test_local_record_is_refused_a_key():
     zeros = np.zeros(ROUNDS, np.uint8)
     record = measured()
