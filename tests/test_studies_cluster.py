@@ -1,8 +1,12 @@
 """Studies and runs on a Dask cluster: real workers, killed ones, and none."""
 
+import asyncio
+import logging
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -13,6 +17,7 @@ from small_study import ROUNDS, same, small
 from e91.devices.exact import exact_device
 from e91.run_summary import summary_of
 from e91.streaming import stream
+from e91.studies import cluster as cluster_module
 from e91.studies import connected, executors, plan_study, stream_on, study
 from e91.studies.chunks import chunks_of
 
@@ -144,6 +149,57 @@ def test_order_that_kills_every_worker_is_a_sentence():
         pytest.raises(ValueError, match="one order killed several of them"),
     ):
         list(executors.on_cluster(deadly, [Order()], client=client))
+
+
+LONELY = """
+from distributed import LocalCluster
+with LocalCluster(n_workers=1, processes=False, protocol="tcp", dashboard_address=None) as made:
+    print(made.scheduler_address, flush=True)
+    input()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answers", [0, 1])
+def test_lost_scheduler_is_one_sentence_without_dasks_traceback(answers, pairs, caplog):
+    elsewhere = subprocess.Popen(
+        [sys.executable, "-c", LONELY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    told = []
+
+    def kill(rounds):
+        told.append(rounds)
+        if len(told) > answers:
+            elsewhere.kill()
+            elsewhere.wait()
+
+    try:
+        with (
+            pytest.raises(ValueError, match="The scheduler must stay until the study is done"),
+            connected(elsewhere.stdout.readline().strip()) as client,
+        ):
+            study(small(), client=client, seed=1, on_progress=kill)
+    finally:
+        elsewhere.kill()
+        elsewhere.communicate()
+    assert len(told) == answers + 1
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_other_complaints_of_dasks_client_are_heard(caplog):
+    log = logging.getLogger("distributed.client")
+    with cluster_module._lost_scheduler_is_told_once():
+        try:
+            raise asyncio.CancelledError
+        except asyncio.CancelledError:
+            log.exception("search")
+        try:
+            raise OSError
+        except OSError:
+            log.exception("trouble")
+        log.error("word")
+    log.error("afterwards")
+    assert [record.message for record in caplog.records] == ["trouble", "word", "afterwards"]
 
 
 def test_cluster_without_workers_is_a_sentence():

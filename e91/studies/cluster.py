@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -47,9 +48,32 @@ def connected(address: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Iter
     _knock(address, timeout_seconds)
     _shake_hands(dask, address, timeout_seconds)
     # Not the default client: that would change what a user's other calls of Dask do.
-    with dask.Client(address, timeout=timeout_seconds, set_as_default=False) as client:
+    with (
+        _lost_scheduler_is_told_once(),
+        dask.Client(address, timeout=timeout_seconds, set_as_default=False) as client,
+    ):
         executors.check_workers(client)
         yield client
+
+
+@contextmanager
+def _lost_scheduler_is_told_once() -> Iterator[None]:
+    """Leave the sentence about a lost scheduler to the error that says so.
+
+    A client looks for its scheduler until it is closed, and then logs the traceback of the search
+    that this broke off.
+    """
+    log = logging.getLogger("distributed.client")
+
+    def says_more(record: logging.LogRecord) -> bool:
+        """Return whether a record tells something else than that a search was broken off."""
+        return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+    log.addFilter(says_more)
+    try:
+        yield
+    finally:
+        log.removeFilter(says_more)
 
 
 def _dask() -> Any:

@@ -22,6 +22,11 @@ ORDERS_A_WORKER = 3
 _MAXIMUM_DEATHS = 3
 """Times that processes may die without finishing anything before it is called a failure."""
 
+_LOST = (
+    "The scheduler must stay until the study is done, but was lost: what is finished is kept; run "
+    "the study again to go on."
+)
+
 
 class Numbered(Protocol):
     """An order with a number."""
@@ -144,11 +149,14 @@ def check_workers(client: Any) -> int:
     """Return the number of a cluster's threads.
 
     Raises:
-        ValueError: It has none, or the client is an asynchronous one.
+        ValueError: It has none, its scheduler is lost, or the client is an asynchronous one.
     """
     if client.asynchronous:
         raise ValueError("The client must be a synchronous one, but is asynchronous.")
-    threads = sum(client.nthreads().values())
+    try:
+        threads = sum(client.nthreads().values())
+    except OSError:  # what Dask makes of a connection that ended
+        raise ValueError(_LOST) from None
     if not threads:
         raise ValueError("The cluster must have workers, but has none: start some and try again.")
     return int(threads)
@@ -161,10 +169,7 @@ def _check(future: Any, result: Any) -> None:
     if future.status == "finished":
         return
     if future.status != "error":
-        raise ValueError(
-            "The scheduler must stay until the study is done, but was lost: what is finished is "
-            "kept; run the study again to go on."
-        )
+        raise ValueError(_LOST)
     _, error, _ = result
     if isinstance(error, KilledWorker):
         raise ValueError(
