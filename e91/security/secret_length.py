@@ -194,7 +194,6 @@ def accumulated_length(
     Source:
         `e91.security.entropy_accumulation`.
     """
-    counts = _within_quantum_theory(counts)
     distance = split(epsilon).secrecy
     bets = entropy_accumulation.chosen_bets(
         rounds,
@@ -205,8 +204,11 @@ def accumulated_length(
     tests = math.fsum(counts.wins) + math.fsum(counts.losses)
     entropy = acin_entropy(min(max(chsh_value, 0.0), TSIRELSON))
     at_once = (counts.key_size + tests) * entropy
-    credited = entropy_accumulation.credited_bits(counts, bets)
-    announced = entropy_accumulation.announced_test_bits(counts) + announced_sample_bits
+    # Luck beyond quantum theory earns nothing.  Its counts never earn more than those observed,
+    # which alone are covered: rare pairs may have been lucky while a common one was not.
+    both = (counts, _within_quantum_theory(counts))
+    credited = min(entropy_accumulation.credited_bits(these, bets) for these in both)
+    announced = max(map(entropy_accumulation.announced_test_bits, both)) + announced_sample_bits
     terms = (
         ("sifted key", float(counts.key_size)),
         ("S as estimated: what Eve may know", at_once - counts.key_size - tests * entropy),
