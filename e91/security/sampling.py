@@ -25,7 +25,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import betainccinv
 
-from e91.security.hypergeometric import log_tail, relative_entropy_exponent
+from e91.model.hypergeometric import log_tail, relative_entropy_exponent
 
 _MOST_BITS = 10**18
 
