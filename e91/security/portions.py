@@ -13,6 +13,7 @@ from e91.model.records import Leak, SecretLength
 from e91.security import secret_length
 
 _STEPS = 60  # of the bisection: more than a double has digits
+_ROUNDING = 1e-12  # of the share, relative; always held against the key
 
 
 def lengths(
@@ -79,7 +80,8 @@ def share_bound(errors: float, *, rows: int, portions: int, epsilon: float) -> f
         epsilon: Failure probability, in (0, 1).
 
     Returns:
-        The bound, not rounded; at most ``rows``.
+        The bound, no whole number; at most ``rows``.  Rounding may raise it by 1e-12 of itself,
+        and does not lower it.
 
     Raises:
         ValueError: An argument leaves its range.
@@ -98,22 +100,25 @@ def share_bound(errors: float, *, rows: int, portions: int, epsilon: float) -> f
             f"but has {errors}, {rows}, {portions} and {epsilon}."
         )
     mean = errors / portions / rows
-    wanted = math.log(1 / epsilon) / rows
+    wanted = -math.log(epsilon) / rows
     low, high = min(mean, 1.0), 1.0
     if low == 1.0 or _divergence(1.0, low) < wanted:
         return float(rows)
     for _ in range(_STEPS):
         middle = (low + high) / 2
         low, high = (low, middle) if _divergence(middle, mean) >= wanted else (middle, high)
-    return high * rows
+    return min(float(rows), high * rows * (1 + _ROUNDING))
 
 
 def _divergence(share: float, mean: float) -> float:
     """Return the relative entropy of two coins in nats."""
     if mean == 0:
         return math.inf if share > 0 else 0.0
-    ones = share * math.log(share / mean) if share > 0 else 0.0
-    zeros = (1 - share) * math.log((1 - share) / (1 - mean)) if share < 1 else 0.0
+    # By the difference, as the logarithms of near shares nearly cancel: at 10^12 rows the bound
+    # would miss an error.
+    more = share - mean
+    ones = share * math.log1p(more / mean) if share > 0 else 0.0
+    zeros = (1 - share) * math.log1p(-more / (1 - mean)) if share < 1 else 0.0
     return ones + zeros
 
 
