@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from e91.bell.betting import DESIGN_CHSH, stake
+from e91.bell.betting import DESIGN_CHSH, ROUNDING, rounded_down, stake
 from e91.model.evidence import Evidence
 from e91.model.settings import Settings
 
@@ -99,16 +99,17 @@ def phase_error_bound(
         epsilon=epsilon,
         largest=1 / (2 * (1 + max(scores))),
     )
-    growth = evidence.sample_errors * math.log1p(bet * (1 / revealed - 1))
-    growth += (evidence.sample_size - evidence.sample_errors) * math.log1p(-bet)
-    growth += evidence.key_size * math.log1p(-bet)
+    growth = [
+        evidence.sample_errors * math.log1p(bet * (1 / revealed - 1)),
+        (evidence.sample_size - evidence.sample_errors + evidence.key_size) * math.log1p(-bet),
+    ]
     for same, different, score, (_, sign) in zip(
         evidence.same, evidence.different, scores, settings.chsh_pairs, strict=True
     ):
         wins, losses = (same, different) if sign > 0 else (different, same)
-        growth += wins * math.log1p(bet * (score - 1)) + losses * math.log1p(-bet * (score + 1))
+        growth += [wins * math.log1p(bet * (score - 1)), losses * math.log1p(-bet * (score + 1))]
     per_error = math.log1p(bet * (1 / key - 1)) - math.log1p(-bet)
-    bound = (math.log(1 / epsilon) - growth) / per_error
+    bound = (-math.log(epsilon) - rounded_down(growth)) / (per_error * (1 - ROUNDING))
     return min(float(evidence.key_size), max(0.0, bound))
 
 
