@@ -19,6 +19,11 @@ from e91.security import sampling, secret_length
 
 NOTHING_LEAKED = Leak()
 
+# A round's share of the longer transcript, true or forged.  An honest one has 3 bytes a round, but
+# whoever forges Bob's messages may put 32 questions to every key bit before Alice gives up, each in
+# a message of its own: 2,000 bytes with her answers.
+_TRANSCRIPT_BYTES = 4096
+
 FALSE_ALARM = 1e-9
 """Probability with which an honest session fails the test of its settings, and of signalling."""
 
@@ -129,15 +134,29 @@ def check_policy(rounds: int, *, settings: Settings, policy: Policy) -> None:
             f"Every key and CHSH pair must have a positive probability, but {never[0]} has none."
         )
     theorems.check_settings(settings, policy)
-    budget = secret_length.split(policy.epsilon)
-    if (
-        2 * authentication.forgery_probability(16 * rounds) > budget.authentication
-        or verification.collision_probability(rounds) > budget.correctness / policy.portions
-    ):
+    least = least_epsilon(rounds, portions=policy.portions)
+    if policy.epsilon < least:
         raise ValueError(
-            f"`epsilon` must be at least 1e-20, what the tags of a session can give, but is "
-            f"{policy.epsilon}."
+            f"`epsilon` must be at least {least:.1e}, what hashes and tags of {rounds:,} rounds "
+            f"can give, but is {policy.epsilon}."
         )
+
+
+def least_epsilon(rounds: int, *, portions: int = 1) -> float:
+    """Return the smallest failure probability that a session's hashes and tags can promise.
+
+    Args:
+        rounds: Rounds of the session.
+        portions: Portions of its key, each with a hash of its own.
+
+    Examples:
+        >>> 1e-21 < least_epsilon(10**6) < 2e-21
+        True
+    """
+    share = secret_length.split(1.0)
+    forged = 2 * authentication.forgery_probability(_TRANSCRIPT_BYTES * rounds)
+    collided = portions * verification.collision_probability(rounds)
+    return max(forged / share.authentication, collided / share.correctness)
 
 
 def qber_estimate(evidence: Evidence, *, epsilon: float) -> QberEstimate:

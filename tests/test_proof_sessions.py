@@ -1,0 +1,154 @@
+"""What the proofs assume of the protocol: who draws what when, and how much a forger can say."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from e91.devices.exact import exact_device
+from e91.distillation import authentication, verification
+from e91.distillation.cascade import respond
+from e91.distillation.cascade_messages import write_opening
+from e91.distillation.cascade_plan import CHECK_BITS, MOST_PASSES
+from e91.model.entropy import seeded_entropy
+from e91.model.messages import Channel, Message, Party
+from e91.model.policy import Policy, SecurityModel
+from e91.model.settings import EKERT
+from e91.protocol import distil
+from e91.security import secret_length
+from e91.session import measure
+from e91.verdict import check_policy, least_epsilon
+
+# Order --------------------------------------------------------------------------------------------
+
+
+def story_of(policy, *, settings=EKERT, rounds=60_000):
+    """All draws of entropy and all messages of a session, in order."""
+    story, source = [], seeded_entropy(3)
+    device = exact_device(visibility=0.99, seed=1, settings=settings)
+    record = measure(device, rounds, settings=settings, entropy=source)
+
+    def entropy(size):
+        drawn = source(size)
+        story.append(("drawn", drawn))
+        return drawn
+
+    def transmission(message):
+        story.append((message.subject, message.body))
+        return message
+
+    made = distil(
+        record,
+        settings=settings,
+        policy=policy,
+        entropy=entropy,
+        channel=Channel(transmission),
+        secret=bytes(64),
+    )
+    return story, made
+
+
+POLICIES = {
+    "whole": Policy(epsilon=1e-6),
+    "portions": Policy(epsilon=1e-6, portions=4),
+    "devices": Policy(SecurityModel.DEVICE_INDEPENDENT, epsilon=1e-2),
+}
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+def test_what_eve_must_not_know_is_drawn_when_she_can_no_longer_act_on_it(policy):
+    story, made = story_of(policy)
+    assert made.verdict.abort is None
+    subjects = [subject for subject, _ in story]
+    drawn = [i for i, subject in enumerate(subjects) if subject == "drawn"]
+
+    def drawn_before(place):
+        return max(i for i in drawn if i < place)
+
+    def last(subject):
+        return len(subjects) - 1 - subjects[::-1].index(subject)
+
+    # The coins of the sample: after both parties' settings, before any outcome.
+    sample = subjects.index("sample")
+    assert last("settings") < drawn_before(sample) < sample < subjects.index("revealed outcomes")
+    # The deal: after all that fixes where the errors are, and independent of it.
+    if policy.portions > 1:
+        dealt = subjects.index("deal")
+        assert last("revealed outcomes") < drawn_before(dealt) < dealt
+        assert dealt < subjects.index("cascade-open")
+        assert subjects.count("deal") == 1
+    # A hash key for every portion, when both keys are fixed.
+    hashes = [i for i, subject in enumerate(subjects) if subject == "verification"]
+    assert len(hashes) == policy.portions
+    assert len({story[i][1][: verification.HASH_KEY_BYTES] for i in hashes}) == policy.portions
+    for i in hashes:
+        said = max(j for j in range(i) if subjects[j].startswith("cascade"))
+        assert said < drawn_before(i)
+    # The seed of the matrix: after all else but the tags.
+    seed = subjects.index("hash seed")
+    assert last("verified") < drawn_before(seed) < seed
+    assert set(subjects[seed + 1 :]) == {"tag"}
+
+
+def test_a_turn_is_drawn_for_every_row_of_a_deal():
+    story, made = story_of(POLICIES["portions"])
+    dealt = next(body for subject, body in story if subject == "deal")
+    size = made.verdict.evidence.key_size // 4096 * 4096 // 4
+    assert len(dealt) == size
+    values = np.bincount(np.frombuffer(dealt, np.uint8) % 4, minlength=4)
+    assert values.min() > 0.8 * size / 4  # 8 standard deviations: no constant turn
+
+
+# What a forger can say ----------------------------------------------------------------------------
+
+
+def longest_conversation(bits):
+    """Bytes of the longest transcript that a forger of Bob's messages gets out of Alice.
+
+    He puts as many questions as she answers in every pass, each in a message of its own, and never
+    agrees, so that she goes through all passes that there are.
+    """
+    words = np.zeros(-(-bits // 64), np.uint64)
+    alice = respond(words, write_opening(bytes(32), 0.1), bits=bits)
+    heard, asked, passes, total = next(alice), 0, 0, 0
+    try:
+        while True:
+            checking = heard.disclosed_bits == CHECK_BITS
+            opened = not checking and heard.disclosed_bits != 1
+            passes += opened
+            body = b"\x01" if checking else heard.body
+            if not checking and asked < passes * bits:
+                body += struct.pack("<I", 1 + asked % (bits - 1))
+                asked += 1
+            answer = Message(Party.BOB, "cascade-comparison", body)
+            total += sum(len(said.head) + len(said.body) for said in (heard, answer))
+            heard = alice.send(answer)
+    except StopIteration:
+        assert (asked, passes) == (MOST_PASSES * bits, MOST_PASSES)
+        return total
+
+
+@pytest.mark.parametrize("bits", [64, 500])
+def test_longest_transcript_of_a_forger_is_what_the_tags_are_counted_for(bits):
+    total = longest_conversation(bits)
+    assert 16 * bits < total  # more than any honest one has
+    # A key round is one of the rounds; all other messages have 3 bytes a round.
+    counted = least_epsilon(bits) * secret_length.split(1.0).authentication / 2
+    assert authentication.forgery_probability(total + 3 * bits) <= counted
+
+
+def test_smallest_epsilon_is_what_hashes_and_tags_give():
+    """Both shares of a budget of that epsilon are kept, and one of them would not be by less."""
+    for rounds, portions in ((1, 1), (10**6, 1), (2**22, 64), (10**10, 64)):
+        budget = secret_length.split(least_epsilon(rounds, portions=portions))
+        forged = 2 * authentication.forgery_probability(4096 * rounds)
+        collided = portions * verification.collision_probability(rounds)
+        shares = (forged / budget.authentication, collided / budget.correctness)
+        assert max(shares) == pytest.approx(1, rel=1e-9)
+
+
+def test_policy_below_the_smallest_epsilon_is_refused():
+    least = least_epsilon(10**6)
+    check_policy(10**6, settings=EKERT, policy=Policy(epsilon=least * 1.001))
+    with pytest.raises(ValueError, match=r"`epsilon` must be at least 1\.0e-21, what hashes"):
+        check_policy(10**6, settings=EKERT, policy=Policy(epsilon=least * 0.999))
