@@ -13,8 +13,8 @@ from scipy.special import gammaln, rel_entr
 from scipy.stats import binom
 from statistical import acceptance, assert_binomial
 
-from e91.security.entropy import binary_entropy, capped, inverse_binary_entropy
 from e91.model.hypergeometric import log_tail, relative_entropy_exponent
+from e91.security.entropy import binary_entropy, capped, inverse_binary_entropy
 from e91.security.sampling import (
     clopper_pearson_upper_bound,
     hypergeometric_upper_bound,
