@@ -3,12 +3,16 @@
 Prints a Markdown table: rounds per second of devices with her as a channel, beside the same
 device without her and in turns with it, so that a busy machine slows both.  Once as a device
 (settings in, outcomes out), once as the generator of blocks that a stream uses, once with the
-session's sifting and Bell test on top.  The ratio is the median of the ratios of the turns.
+session's sifting and Bell test on top, and once as shots of Aer.  The ratio is the median of the
+ratios of the turns.  With the argument `aer` only the shots; those are measured in
+processor time, which other work disturbs least; `aer-with-eve` beside them makes Eve's qubits part
+of every shot.
 """
 
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,12 +20,14 @@ from typing import Any
 import numpy as np
 
 from e91.attacks import ATTACKS, Scene, stage
+from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
 from e91.devices.rounds import BLOCK_ROUNDS
 from e91.model.settings import ASYMMETRIC
 from e91.session import run
 
 ROUNDS = 2**20
+SHOTS = 400_000
 BLOCKS = 64  # of 2^18 rounds: a turn must outlast what else the machine does
 TURNS = 9
 
@@ -76,6 +82,36 @@ def row(name: str, make: Callable[[Any], Callable[[], object]], *, strength: flo
     return f"| `{name}` | {kind} | {with_eve:.1f} | {without:.1f} | {ratio:.2f} |"
 
 
+def processor_seconds(work: Callable[[], object]) -> float:
+    """Processor time of one call."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def shot_row(name: str, simulator: Any, *, strength: float) -> str:
+    """Time shots with Eve and without in turns; one row of the table."""
+    generator = np.random.default_rng(1)
+    x = generator.integers(3, size=SHOTS, dtype=np.uint8)
+    y = generator.integers(2, size=SHOTS, dtype=np.uint8)
+    tapped = stage(name, Scene(strength, settings=ASYMMETRIC, simulator=simulator, seed=1)).device
+    honest = aer_device(settings=ASYMMETRIC, seed=1)
+
+    def work(device: Any) -> Callable[[], object]:
+        return lambda: device(x, y)
+
+    work(tapped)(), work(honest)()
+    turns = []
+    for _ in range(TURNS):
+        turns.append([processor_seconds(work(device)) for device in (tapped, honest)])
+        tapped.forget()
+    with_eve, without = (
+        SHOTS / statistics.median(times) / 1e6 for times in zip(*turns, strict=True)
+    )
+    ratio = statistics.median(honest / tapped for tapped, honest in turns)
+    return f"| `{name}` | {simulator} | {with_eve:.2f} | {without:.2f} | {ratio:.2f} |"
+
+
 def main() -> None:
     """Print the table."""
     print("| attack | as | M rounds/s with Eve | without | ratio |\n|---|---|---|---|---|")
@@ -84,8 +120,10 @@ def main() -> None:
             "collective": 2 * 2**0.5, "photon-number-splitting": 1e-9}  # fmt: skip
     for name, attack in ATTACKS.items():
         if attack.is_channel:
-            for make in (device_work, block_work, session_work):
+            for make in () if "aer" in sys.argv else (device_work, block_work, session_work):
                 print(row(name, make, strength=weak[name]), flush=True)
+            for simulator in ("aer", "aer-with-eve"):
+                print(shot_row(name, simulator, strength=weak[name]), flush=True)
 
 
 if __name__ == "__main__":

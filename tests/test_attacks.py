@@ -203,9 +203,10 @@ def mutual_information(joint):
 
 def test_shots_of_aer_and_exact_rounds_tell_eve_the_same():
     for name in ("intercept-resend", "cloner", "collective"):
-        scene = Scene(ATTACKS[name].default, rounds=100_000, simulator="aer", seed=6)
-        staged = stage(name, scene)
-        assert_expected(staged.device, staged.expected, rounds=100_000)
+        for simulator in ("aer", "aer-with-eve"):
+            scene = Scene(ATTACKS[name].default, rounds=100_000, simulator=simulator, seed=6)
+            staged = stage(name, scene)
+            assert_expected(staged.device, staged.expected, rounds=100_000)
 
 
 # Knowledge ------------------------------------------------------------------------------------
@@ -267,6 +268,10 @@ BAD = {
     "device": (
         lambda: run_attack("cloner", simulator="fake:marrakesh"),
         "`cloner` must come with the device exact or aer, .* but the device is fake:marrakesh",
+    ),
+    "no qubits": (
+        lambda: run_attack("blinding", simulator="aer-with-eve"),
+        "aer-with-eve must come with an attack in which Eve has qubits of her own, but `blinding`",
     ),
     "basis": (
         lambda: run_attack("intercept-resend", basis="w"),

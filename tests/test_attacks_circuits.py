@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from born_rule import BELL_VECTORS, X, Z, lopsided_density, source_of
+from born_rule import joint_table as born_table
 from e91_circuits import (
     bell_pair,
     clone,
@@ -17,18 +18,22 @@ from e91_circuits import (
     eve_qubits,
     intercept_and_note,
     intercept_resend_along,
+    intercept_with_record,
     measured_pair,
     memory_information,
     memory_states,
     with_best_reading,
     with_channel,
     with_eve,
+    without_eve,
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from qiskit import QuantumCircuit, QuantumRegister
 from qiskit.quantum_info import DensityMatrix, partial_trace
 
-from e91.devices.dishonest_circuits import joint_table
+from e91.devices.dishonest_shots import joint_table
+from e91.devices.exact import outcome_table
 from e91.devices.source import pair_circuits
 from e91.model.settings import ASYMMETRIC, SETTINGS
 
@@ -265,6 +270,37 @@ def test_no_planar_product_source_exceeds_root_two():
         rho = emitted(emit_separable(bell_pair(), 1.0, angles=angles.tolist()))
         tensor = np.trace(rho @ np.kron(Z, Z)) + np.trace(rho @ np.kron(X, X))
         assert math.sqrt(2) * tensor.real == pytest.approx(math.sqrt(2), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "registers",
+    [("alice", "eve", "bob"), ("bob", "alice"), ("eve", "bob", "alice"), ("alice", "bob", "eve")],
+)
+def test_circuit_without_eve_has_the_outcomes_of_both_parties_in_any_order(registers):
+    """By Born's rule, for a state without any symmetry, whose parties cannot change places."""
+    rho = lopsided_density()
+    vector = np.linalg.eigh(rho)[1][:, -1].reshape(2, 2)
+    source = QuantumCircuit(*(QuantumRegister(1, name) for name in registers))
+    places = {register.name: register[0] for register in source.qregs}
+    source.prepare_state(vector.T.ravel(), [places["alice"], places["bob"]])
+    if "eve" in places:
+        source.h(places["eve"])
+        source.cz(places["eve"], places["bob"])  # half of the photons get a Z
+        kick = np.kron(np.eye(2), Z)
+        rho = (rho + kick @ rho @ kick) / 2
+    alone = without_eve(measured_pair(source, 0.4, 1.3))
+    assert (alone.num_qubits, [r.name for r in alone.cregs]) == (2, ["alice", "bob"])
+    found = outcome_table(((alone,),))[0, 0]
+    np.testing.assert_allclose(found, born_table(rho, 0.4, 1.3), atol=1e-12)
+    assert abs(found - found.T).max() > 0.01
+
+
+def test_circuit_that_measures_early_keeps_its_eve():
+    source = intercept_with_record(bell_pair(), 0.3)
+    source.h(eve_qubits(source)[0])
+    source.cx(eve_qubits(source)[0], source.qubits[1])
+    with pytest.raises(ValueError, match="must measure at its end only"):
+        without_eve(measured_pair(source, 0.0, 0.0))
 
 
 BAD = {

@@ -113,6 +113,8 @@ BAD = {
     "too long": ["attack", "run", "cloner", "--rounds", "60000000"],
     "device": ["attack", "run", "cloner", "--device", "fake:marrakesh"],
     "no photons": ["attack", "run", "gisin", "--device", "aer"],
+    "no photons, all shots": ["attack", "run", "gisin", "--device", "aer-with-eve"],
+    "no qubits": ["attack", "run", "time-shift", "--device", "aer-with-eve"],
     "run: device": ["run", "--attack", "cloner", "--device", "ibm:torino"],
     "strengthless": ["attack", "run", "man-in-the-middle", "--strength", "0.5"],
     "visibility": ["attack", "run", "local", "--visibility", "2"],

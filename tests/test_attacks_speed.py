@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 from scipy.stats import chi2
+from statistical import assert_binomial
 
 from e91.attacks import ATTACKS, Scene, stage
-from e91.devices.dishonest_channel import ChannelTap, Reading
-from e91.devices.exact import ExactDevice, exact_device
+from e91.devices.aer import AerDevice
+from e91.devices.dishonest_channel import BlockTap, ChannelTap, Reading
+from e91.devices.exact import ExactDevice, exact_device, outcome_table
 from e91.model.settings import ASYMMETRIC, SETTINGS
 from e91.run_summary import summary_of
 from e91.session import run
@@ -36,17 +38,25 @@ def test_five_attacks_and_more_are_channels():
 
 @pytest.mark.parametrize("name", CHANNELS)
 def test_parties_see_a_device_of_the_class_without_eve(name):
-    device = tapped(name)
-    assert type(device) is ChannelTap
-    assert type(device.photons) is ExactDevice  # so that what is fast without her is with her
+    device, shots = tapped(name), tapped(name, simulator="aer")
+    assert (type(device), type(shots)) == (BlockTap, ChannelTap)
+    # So that what is fast without her is with her.
+    assert (type(device.photons), type(shots.photons)) == (ExactDevice, AerDevice)
+    for row in shots.photons.circuits:
+        assert {circuit.num_qubits for circuit in row} == {2}
     assert not device.pages
 
 
 @pytest.mark.parametrize("name", CHANNELS)
 def test_outcomes_have_the_table_of_outcomes_and_notes_with_the_notes_summed(name):
-    device = tapped(name)
-    table = device.reading().table
-    np.testing.assert_allclose(device.photons.table, table.sum(axis=4), atol=1e-12)
+    """With noise of others, and the collective attack's coin: all that a circuit can hold."""
+    scene = {"visibility": 0.9, "dephasing": 0.05, "readout_error": 0.02, "misalignment": 0.1}
+    scene["flips"] = 0.1 if name == "collective" else 0.0
+    device, shots = tapped(name, **scene), tapped(name, simulator="aer", **scene)
+    for found in (device, shots):
+        wanted = found.reading().table.sum(axis=4)
+        np.testing.assert_allclose(device.photons.table, wanted, atol=1e-12)
+        np.testing.assert_allclose(outcome_table(shots.photons.circuits), wanted, atol=1e-12)
 
 
 def test_nothing_is_computed_for_eve_before_somebody_asks():
@@ -64,13 +74,17 @@ def test_nothing_is_computed_for_eve_before_somebody_asks():
     assert read
 
 
-@pytest.mark.parametrize("name", CHANNELS)
-def test_outcomes_and_notes_together_have_the_joint_distribution(name):
+BOTH_KINDS = [(name, simulator) for name in CHANNELS for simulator in ("exact", "aer")]
+LITERAL = [(name, "aer-with-eve") for name in ("intercept-resend", "cloner")]
+
+
+@pytest.mark.parametrize(("name", "simulator"), BOTH_KINDS + LITERAL)
+def test_outcomes_and_notes_together_have_the_joint_distribution(name, simulator):
     """Pearson's chi-square of each setting pair; notes drawn without the outcomes would be seen."""
-    device = tapped(name)
+    device = tapped(name, simulator=simulator)
     x, y = asked(ASYMMETRIC, ROUNDS, seed=2)
     device(x, y)
-    notes, table = device.notes, device.reading().table
+    notes, table = device.notes, tapped(name).reading().table
     for pair in np.ndindex(table.shape[:2]):
         here = (notes.x == pair[0]) & (notes.y == pair[1])
         cells = (2 * notes.alice[here] + notes.bob[here]).astype(int) * table.shape[4]
@@ -101,6 +115,33 @@ def test_reading_the_notes_changes_nothing_and_gives_the_same_again():
     one.forget()
     assert len(one.notes) == 0
     assert one.knowledge.rounds == 0
+
+
+@pytest.mark.parametrize("simulator", ["exact", "aer"])
+def test_notes_of_two_calls_and_of_two_seeds_are_independent(simulator):
+    """Of the coin that says whether Eve looked, p = 1/2: equal in half of all rounds."""
+    x, y = asked(ASYMMETRIC, 100_000, seed=5)
+    one, other = (
+        tapped("intercept-resend", seed=seed, strength=0.5, simulator=simulator) for seed in (1, 2)
+    )
+    for device in (one, one, other):
+        device(x, y)
+    looked = [page.notes.kind > 0 for page in (*one.pages, *other.pages)]
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        equal = int(np.sum(looked[first] == looked[second]))
+        assert_binomial(equal, len(x), 0.5, must_detect=0.52)
+    drawn = [page.alice for page in (*one.pages, *other.pages)]
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        equal = int(np.sum(drawn[first] == drawn[second]))
+        assert_binomial(equal, len(x), 0.5, must_detect=0.52)
+    for page in (*one.pages, *other.pages):  # whether she looks is no matter of the outcome
+        equal = int(np.sum((page.notes.kind > 0) == page.alice))
+        assert_binomial(equal, len(x), 0.5, must_detect=0.52)
+
+
+def test_shots_with_eve_are_no_source_of_blocks():
+    with pytest.raises(ValueError, match="A device must draw blocks of rounds to be streamed"):
+        next(stream(tapped("cloner", simulator="aer"), rounds=10_000, block_rounds=10_000, seed=1))
 
 
 def test_notes_are_those_of_the_rounds_even_if_the_caller_reuses_his_arrays():

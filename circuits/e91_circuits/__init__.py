@@ -37,6 +37,7 @@ from e91_circuits.eavesdropper_memory import (
     with_best_reading,
     with_eve,
     with_notes,
+    without_eve,
 )
 from e91_circuits.eavesdropper_pairs import (
     coincidence_shares,
@@ -94,4 +95,5 @@ __all__ = [
     "with_notes",
     "with_readout_error",
     "with_visibility",
+    "without_eve",
 ]

@@ -18,6 +18,7 @@ from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Qubit
 from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import DensityMatrix, partial_trace
+from qiskit_aer.library import SetDensityMatrix
 
 from e91_circuits.analyser import measured_qubit
 from e91_circuits.channels import kraus_instruction
@@ -25,6 +26,8 @@ from e91_circuits.pairs import Party, party_qubit
 
 EVE = "eve"
 """Name of Eve's quantum register, and of the classical register with her notes."""
+
+_PARTIES: tuple[Party, ...] = ("alice", "bob")
 
 
 def with_eve(
@@ -145,6 +148,46 @@ def with_notes(circuit: QuantumCircuit) -> QuantumCircuit:
     notes = ClassicalRegister(len(qubits), EVE)
     result.add_register(notes)
     result.measure(qubits, notes)
+    return result
+
+
+def without_eve(measured: QuantumCircuit) -> QuantumCircuit:
+    """Return a circuit of the two photons alone, with the outcomes that ``measured`` gives them.
+
+    What Eve does to the photons, and all noise, is in the state that the new circuit begins with:
+    theirs just before the measurements, her register traced out.  For Aer, whose shots take longer
+    with every qubit that it must carry.
+
+    Args:
+        measured: Any measured source, with a register `eve` or without, nothing measured before
+            its end.
+
+    Returns:
+        The new circuit of the same name, with two qubits and the two classical registers.
+
+    Raises:
+        ValueError: A party does not measure, or something is measured before the end.
+
+    Examples:
+        >>> from e91_circuits import bell_pair, entangle_probe, measured_pair
+        >>> tapped = measured_pair(entangle_probe(bell_pair(), 0.6), 0.0, 0.0)
+        >>> tapped.num_qubits, without_eve(tapped).num_qubits
+        (3, 2)
+    """
+    bare = measured.remove_final_measurements(inplace=False)
+    if "measure" in bare.count_ops():
+        raise ValueError("A circuit must measure at its end only, but measures before it.")
+    place = {party: bare.find_bit(measured_qubit(measured, party)).index for party in _PARTIES}
+    others = sorted(set(range(bare.num_qubits)) - set(place.values()))
+    # What the trace leaves keeps its order, and Aer sets a state on all qubits in theirs.
+    halves = [QuantumRegister(1, party) for party in sorted(_PARTIES, key=place.__getitem__)]
+    result = QuantumCircuit(*halves, name=measured.name)
+    pair = partial_trace(DensityMatrix(bare), others)
+    result.append(SetDensityMatrix(pair), result.qubits)
+    for party in _PARTIES:
+        outcome = ClassicalRegister(1, party)
+        result.add_register(outcome)
+        result.measure(party_qubit(result, party), outcome[0])
     return result
 
 

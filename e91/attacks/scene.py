@@ -11,8 +11,9 @@ from e91.model.settings import ASYMMETRIC, Settings
 Basis = Literal["z", "x", "random", "breidbart", "y"]
 """Along which direction an intercepting Eve measures; y is out of the plane of the settings."""
 
-Simulator = Literal["exact", "aer"]
-"""How honest photons are simulated: rounds drawn from exact probabilities, or shots of Aer."""
+Simulator = Literal["exact", "aer", "aer-with-eve"]
+"""How photons are simulated: rounds drawn from exact probabilities, shots of Aer, or shots with
+Eve's qubits in them, where she has any."""
 
 BASES: dict[Basis, tuple[float, ...]] = {
     "z": (0.0,),

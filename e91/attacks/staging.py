@@ -133,6 +133,11 @@ def check_scene(attack: Attack, scene: Scene) -> None:
             f"`{attack.name}` must come with the device exact or aer, as no other lets Eve hold "
             f"the photons, but the device is {scene.simulator}."
         )
+    if scene.simulator == "aer-with-eve" and not attack.is_channel:
+        raise ValueError(
+            f"The device aer-with-eve must come with an attack in which Eve has qubits of her own, "
+            f"but `{attack.name}` has none."
+        )
     if scene.basis not in BASES:
         raise ValueError(f"`basis` must be one of {', '.join(BASES)}, but is {scene.basis}.")
     if scene.seed is not None and scene.seed < 0:

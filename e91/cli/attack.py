@@ -78,8 +78,10 @@ def _range(found: Attack) -> str:
 )
 @security_option("What Alice and Bob assume of their equipment.")
 @EPSILON
-@click.option("--device", type=click.Choice(["exact", "aer"]), default="exact", show_default=True,
-              help="How photons are simulated, where there are any.")  # fmt: skip
+@click.option("--device", type=click.Choice(["exact", "aer", "aer-with-eve"]), default="exact",
+              show_default=True,
+              help="How photons are simulated, where there are any; aer-with-eve also makes Eve's "
+              "qubits part of every shot.")  # fmt: skip
 @click.option("--visibility", type=float, default=1.0, show_default=True,
               help="White noise that is not Eve's, 0 to 1.")  # fmt: skip
 @JSON
@@ -112,9 +114,9 @@ def run_named(
         "rounds": rounds,
         "simulator": device,
     }
-    if device == "aer" and not attack_named(name).has_photons:
+    if device != "exact" and not attack_named(name).has_photons:
         raise ValueError(
-            f"`--device aer` must come with an attack on photons, but `{name}` sends none."
+            f"`--device {device}` must come with an attack on photons, but `{name}` sends none."
         )
     staged = staged_attack(name, strength, seed=seed, **scene, **options)
     watched = with_progress(staged.device, rounds)

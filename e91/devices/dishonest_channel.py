@@ -1,9 +1,10 @@
 """Eve as a channel: rounds at the speed of an honest device, her notes drawn when they are read.
 
 The outcomes of a round have the probabilities ``P(a, b | x, y)``, whatever Eve did to get there,
-so a device with her on the line draws them from one table like a device without.  Her symbol is
-drawn afterwards from ``P(e | x, y, a, b)``, and only if somebody asks what she knows: the two
-draws together have the joint distribution, exactly.
+so a device with her on the line makes them like a device without: drawn from one table, or as
+shots of Aer on the two photons that arrive.  Her symbol is drawn afterwards from
+``P(e | x, y, a, b)``, and only if somebody asks what she knows: the two draws together have the
+joint distribution, exactly.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from e91.devices.aer import AerDevice
 from e91.devices.dishonest_notes import Knowledge, Notes, joined, knowledge
 from e91.devices.exact import ExactDevice
 from e91.devices.rounds import RoundSampler
@@ -101,19 +103,18 @@ class Page:
 class ChannelTap:
     """A device with Eve on the line as a channel.
 
-    To the protocol it is its `photons`, at their speed, for a session and for blocks of rounds
-    alike.  Blocks are drawn without pages: of a stream Eve's knowledge is not measured.
+    To the protocol it is its `photons`, at their speed.
 
     Attributes:
-        photons: The device that the parties see; Eve's effect is in its table.
+        photons: The device that the parties see; Eve's effect is in its table or circuits.
         description: One sentence for the report.
         reading: What she can read.
-        randomness: Root of the draws of her notes; physical, like the outcomes'.
+        randomness: Root of the draws of her notes; physical, like the outcomes', and never theirs.
         pages: The rounds of all calls so far, four bytes a round.
         name: "tapped".
     """
 
-    photons: ExactDevice
+    photons: ExactDevice | AerDevice
     description: str
     reading: ChannelReading = field(repr=False)
     randomness: np.random.SeedSequence = field(repr=False)
@@ -141,10 +142,6 @@ class ChannelTap:
         self.pages.append(Page(first, second, a, b, self.reading, seed))
         return a, b
 
-    def sampler(self, settings: Settings, *, protocol_key: bytes) -> RoundSampler:
-        """Return the device as a source of whole blocks of rounds; see `ExactDevice.sampler`."""
-        return self.photons.sampler(settings, protocol_key=protocol_key)
-
     def forget(self) -> None:
         """Drop all pages."""
         self.pages.clear()
@@ -162,3 +159,17 @@ class ChannelTap:
         if information is None or known.rounds == 0:
             return known
         return replace(known, information=information)
+
+
+@dataclass(frozen=True, eq=False)
+class BlockTap(ChannelTap):
+    """A `ChannelTap` that also draws whole blocks of rounds, as its `photons` do.
+
+    Blocks are drawn without pages: of a stream Eve's knowledge is not measured.
+    """
+
+    photons: ExactDevice
+
+    def sampler(self, settings: Settings, *, protocol_key: bytes) -> RoundSampler:
+        """Return the device as a source of whole blocks of rounds; see `ExactDevice.sampler`."""
+        return self.photons.sampler(settings, protocol_key=protocol_key)
