@@ -1,5 +1,8 @@
 """How soon the alarm rings and what it names: ``python benchmarks/alarm.py [streams] [folder]``.
 
+``python benchmarks/alarm.py blocks`` runs links by the block instead and prints which round within
+a block the alarm names.
+
 Prints Markdown tables: delays against the information-theoretic optimum and against a test that
 knows the attack; delays after a long honest life; names; the power of the batch tests beside the
 alarm.  With a folder, saves the figures there.  Declared link: Ekert's settings, V = 0.97, a
@@ -12,10 +15,14 @@ import math
 import sys
 from itertools import repeat
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from e91.alarms import Promise
+from e91.attacks import Scene, stage
 from e91.bell.alarm_bets import Cause, place_bets
 from e91.bell.alarm_link import (
     Link,
@@ -27,9 +34,11 @@ from e91.bell.alarm_link import (
     with_lower_chsh,
 )
 from e91.bell.alarm_streams import NEVER, Delays, detection_delays, watch_streams
+from e91.devices.exact import exact_device
+from e91.model.bits import Bits
 from e91.model.evidence import Evidence, Sample
 from e91.model.policy import Policy
-from e91.model.settings import EKERT
+from e91.model.settings import EKERT, Settings
 from e91.plots.power import delay_figure, power_figure
 from e91.power import (
     PowerCurves,
@@ -39,7 +48,9 @@ from e91.power import (
     power_curves,
     simulated_power,
 )
+from e91.streaming import BLOCK_ROUNDS, PART_ROUNDS, stream
 from e91.verdict import verdict_of
+from e91.watching import Replay, watch_blocks
 
 REVEALED = 0.1
 LINK = werner_link(EKERT, visibility=0.97, revealed_fraction=REVEALED)
@@ -208,8 +219,48 @@ def _save(axes: Axes, path: Path) -> None:
         figure.savefig(path, dpi=120)
 
 
+class Joined:
+    """A device of blocks that is another one from some part on."""
+
+    def __init__(self, before: Any, after: Any, *, part: int) -> None:
+        self.settings, self.devices, self.part = EKERT, (before, after), part
+
+    def sampler(self, settings: Settings, *, protocol_key: bytes) -> Any:
+        """Return one source that draws from either."""
+        before, after = (d.sampler(settings, protocol_key=protocol_key) for d in self.devices)
+
+        def fill(codes: Bits, *, block: int) -> None:
+            (before if block < self.part else after).fill(codes, block=block)
+
+        return SimpleNamespace(shape=before.shape, coins=before.coins, fill=fill)
+
+
+def print_block_delays(*, runs: int = 12) -> None:
+    """Print how long after an attack in mid-block the named round is: two blocks, half a life."""
+    begin = 3 * BLOCK_ROUNDS // 2
+    print("| intercepted | pairs until the named round: median | longest | until the block's end |")
+    print("|---" * 4 + "|")
+    for fraction in (1.0, 0.2, 0.05):
+        delays = []
+        for seed in range(runs):
+            honest = exact_device(visibility=0.97, seed=seed)
+            scene = Scene(fraction, settings=EKERT, visibility=0.97, seed=1_000 + seed)
+            tapped = stage("intercept-resend", scene).device
+            device = Replay(Joined(honest, tapped, part=begin // PART_ROUNDS), BLOCK_ROUNDS)
+            rounds = 2 * BLOCK_ROUNDS
+            blocks = stream(device, rounds=rounds, seed=seed)
+            watched = watch_blocks(blocks, Promise(0.97), planned_pairs=rounds, replay=device)
+            alarm = [report.alarm for report in watched][-1]
+            delays.append(math.inf if alarm is None else alarm.round - begin)
+        row = f"{np.median(delays):,.0f} | {max(delays):,} | {BLOCK_ROUNDS // 2:,}"
+        print(f"| {fraction:.0%} | {row} |", flush=True)
+
+
 def main() -> None:
     """Print the tables."""
+    if "blocks" in sys.argv:
+        print_block_delays()
+        return
     streams = int(sys.argv[1]) if len(sys.argv) > 1 else 2_000
     rng = np.random.default_rng(20)
     delays = detection_delays(BETS, fractions=FRACTIONS, streams=10 * streams, rng=rng)

@@ -11,15 +11,17 @@ from e91.alarms import Promise
 from e91.attacks import Scene, stage
 from e91.bell import alarm
 from e91.bell.alarm_link import Tally, tally_of
-from e91.devices.exact import exact_device
+from e91.devices.exact import ExactDevice, exact_device
+from e91.distillation.packed_sifting import code_book
 from e91.model.errors import Abort
 from e91.model.messages import Message, Party
 from e91.model.policy import Policy, SecurityModel
 from e91.model.settings import BBM92, EKERT, SETTINGS
+from e91.recorded.blocks import load_block
 from e91.run_summary import summary_of
 from e91.session import run
 from e91.streaming import stream
-from e91.watching import Ear, run_watched, stretch_ends, tallies, watch_blocks
+from e91.watching import Ear, Replay, replayed, run_watched, stretch_ends, tallies, watch_blocks
 
 PROMISE = Promise(0.95)
 FALSE_ALARM = 1e-9
@@ -215,6 +217,128 @@ def test_watch_over_sessions_is_that_over_blocks():
     assert [r.watch.sent for r in watch_blocks(reports, PROMISE)] == [20_000, 40_000, 60_000]
 
 
+# Within a block ---------------------------------------------------------------------------------
+
+
+def lossy(settings):
+    """Photons lost at either side, in a table of three outcomes."""
+    whole = honest(0.95, settings=settings).table
+    table = np.zeros((*whole.shape[:2], 3, 3))
+    table[:, :, :2, :2] = 0.72 * whole
+    table[:, :, 2, :2], table[:, :, :2, 2] = 0.18 * whole.sum(axis=2), 0.08 * whole.sum(axis=3)
+    table[:, :, 2, 2] = 0.02
+    return ExactDevice(settings, "Lossy.", table, np.random.default_rng(3))
+
+
+def replays(device, *, block_rounds, settings=None, rounds=None, **options):
+    replay = Replay(device, block_rounds)
+    rounds = 2 * block_rounds + 30_000 if rounds is None else rounds
+    blocks = stream(replay, rounds=rounds, block_rounds=block_rounds, seed=2, **options)
+    return replay, blocks
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize("model", SecurityModel)
+@pytest.mark.parametrize("make", [honest, lossy])
+def test_replay_of_a_block_adds_up_to_its_public_counts(settings, model, make):
+    """Blocks of several parts, and a last one that is shorter."""
+    device = make(settings=settings)
+    replay, blocks = replays(device, block_rounds=300_000, policy=Policy(model))
+    for report in blocks:
+        kinds, rounds = replayed(report, replay)
+        declared = tally_of(report.evidence, settings=settings)
+        assert np.bincount(kinds, minlength=10).tolist() == declared.counts.tolist()
+        assert rounds[0] >= 0
+        assert rounds[-1] < report.rounds
+        assert np.all(np.diff(rounds) > 0)
+
+
+def test_replayed_tests_are_those_of_the_record(tmp_path):
+    """The record that the run kept, and the replay: the same tests, in the same rounds."""
+    replay, blocks = replays(honest(), block_rounds=300_000, rounds=300_000, keep=tmp_path)
+    (report,) = blocks
+    kept = load_block(next(tmp_path.glob("*.npz")))
+    book = code_book(EKERT)
+    codes, rounds = replay.told(0, rounds=300_000, book=book, fraction=0.1)
+    x, y, a, b = np.unravel_index(codes, book.shape)
+    for mine, theirs in ((x, kept.alice.setting), (y, kept.bob.setting),
+                         (a, kept.alice.outcome), (b, kept.bob.outcome)):  # fmt: skip
+        assert np.array_equal(mine, theirs[rounds])
+    pairs = list(zip(kept.alice.setting.tolist(), kept.bob.setting.tolist(), strict=True))
+    tests = np.array([pair in dict(EKERT.chsh_pairs) for pair in pairs])
+    key = np.array([pair in EKERT.key_pairs for pair in pairs])
+    assert set(np.flatnonzero(tests)) <= set(rounds)
+    assert set(rounds) <= set(np.flatnonzero(tests | key))
+    assert len(rounds) == report.evidence.test_size + report.evidence.sample_size
+
+
+class TurningAt:
+    """Honest pairs up to a part, pairs of another visibility from it on."""
+
+    settings = EKERT
+
+    def __init__(self, part, visibility):
+        self.part, self.devices = part, (honest(), honest(visibility, seed=9))
+
+    def sampler(self, settings, *, protocol_key):
+        before, after = (d.sampler(settings, protocol_key=protocol_key) for d in self.devices)
+        part = self.part
+
+        class Source:
+            shape, coins = before.shape, staticmethod(before.coins)
+
+            def fill(self, codes, *, block):
+                (before if block < part else after).fill(codes, block=block)
+
+        return Source()
+
+
+def test_alarm_names_the_round_within_a_block():
+    """The link turns bad in the middle of the second of three blocks of eight parts."""
+    part, size = 2**18, 2**21
+    device = TurningAt(12, 0.9)
+    replay, blocks = replays(device, block_rounds=size, rounds=3 * size)
+    reports = list(blocks)
+    ends = [r.alarm and r.alarm.round for r in watch_blocks(reports, PROMISE)]
+    named = [r.alarm and r.alarm.round for r in watch_blocks(reports, PROMISE, replay=replay)]
+    assert ends == [None, 2 * size, 2 * size]
+    assert named[0] is None
+    assert named[1] == named[2]
+    assert 12 * part < named[1] < 12 * part + 60_000
+
+
+def test_replay_changes_neither_whether_it_rings_nor_the_evidence():
+    for visibility in (0.93, 0.95, 0.97):
+        replay, blocks = replays(honest(visibility), block_rounds=100_000)
+        reports = list(blocks)
+        for one, two in zip(
+            watch_blocks(reports, PROMISE), watch_blocks(reports, PROMISE, replay=replay),
+            strict=True,
+        ):  # fmt: skip
+            assert (one.alarm is None) == (two.alarm is None)
+            assert one.watch.state.log_evidence == two.watch.state.log_evidence
+            assert one.alarm is None or two.alarm.round <= one.alarm.round
+
+
+def test_replay_of_another_run_is_refused():
+    _, blocks = replays(honest(), block_rounds=50_000)
+    other, more = replays(honest(seed=8), block_rounds=50_000)
+    next(more)
+    with pytest.raises(ValueError, match="must give the counts of its block's report"):
+        replayed(next(blocks), other)
+    with pytest.raises(ValueError, match="must be the device of a run, but none has asked for it"):
+        replayed(next(blocks), Replay(honest(), 50_000))
+
+
+def test_replay_stands_for_its_device_in_every_sentence():
+    device = honest()
+    replay = Replay(device, 50_000)
+    assert (replay.settings, replay.description) == (device.settings, device.description)
+    assert replay.assumption == ""
+    with pytest.raises(ValueError, match="must draw blocks of rounds to be streamed"):
+        Replay(lambda x, y: (x, y), 50_000).sampler(EKERT, protocol_key=bytes(32))
+
+
 # Guards and the command line --------------------------------------------------------------------
 
 
@@ -272,8 +396,9 @@ def test_long_run_rings_once_as_it_runs(status, monkeypatch):
     line = [*LINE, "--watch", "0.95", "--rounds", "400000", "--block-rounds", "100000"]
     code, out, complaint = status(*line, "--visibility", "0.92")
     assert code == 0
-    assert json.loads(out)["alarm"]["round"] == 100_000
-    assert complaint.count("The alarm rang after 100,000 pairs") == complaint.count("\n") == 1
+    rang = json.loads(out)["alarm"]["round"]
+    assert rang < 100_000  # the round, not the end of the block
+    assert complaint.count(f"The alarm rang after {rang:,} pairs") == complaint.count("\n") == 1
     assert json.loads(status(*line)[1])["alarm"] is None
 
 

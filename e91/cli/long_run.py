@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from e91.cli.run_options import Blocks, Request
     from e91.report import SessionReport
     from e91.run_summary import RunSummary
+    from e91.watching import Replay
 
 
 def run_blocks(
@@ -32,9 +33,14 @@ def run_blocks(
         ProtocolAborted: No block was released.
         KeyboardInterrupt: The run was stopped; what was done is printed first.
     """
-    from e91.streaming import stream
+    from e91.streaming import PART_ROUNDS, stream
     from e91.worker_processes import worker_processes
 
+    replay: Replay | None = None
+    if request.promise is not None:
+        from e91.watching import Replay, watch_blocks
+
+        device = replay = Replay(device, blocks.block_rounds, PART_ROUNDS)
     pool = worker_processes(blocks.threads) if blocks.processes else None
     reports = stream(
         device,
@@ -47,9 +53,9 @@ def run_blocks(
         keep=blocks.keep,
     )
     if request.promise is not None:
-        from e91.watching import watch_blocks
-
-        reports = watch_blocks(reports, request.promise, planned_pairs=request.rounds)
+        reports = watch_blocks(
+            reports, request.promise, planned_pairs=request.rounds, replay=replay
+        )
     for folder in (request.files.out, blocks.keep):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=False)

@@ -1,0 +1,21 @@
+"""The alarm in the session: a sequential Bell test over its rounds, and over the blocks of a run.
+
+All that the alarm needs is public.  In a session it listens to what the parties announce, in the
+order of the rounds; over many sessions, or the blocks of a run, it takes the counts of each.
+"""
+
+from e91.watching.blocks import replayed, watch_blocks
+from e91.watching.replay import Replay
+from e91.watching.sessions import Ear, run_watched, tallies
+from e91.watching.stretches import SHORTEST_STRETCH, stretch_ends
+
+__all__ = [
+    "SHORTEST_STRETCH",
+    "Ear",
+    "Replay",
+    "replayed",
+    "run_watched",
+    "stretch_ends",
+    "tallies",
+    "watch_blocks",
+]

@@ -1,0 +1,129 @@
+"""The alarm over many sessions, or the blocks of a run: carried from report to report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from e91.alarms import Promise, Watched
+from e91.bell.alarm_link import Tally, tally_of
+from e91.distillation.packed_sifting import code_book
+from e91.model.bits import NO_CLICK
+from e91.model.policy import SecurityModel
+from e91.model.settings import Settings
+from e91.report import SessionReport
+from e91.watching.replay import Replay
+from e91.watching.stretches import SHORTEST_STRETCH, course_of, kinds_of, stretch_ends
+
+
+def watch_blocks(
+    reports: Iterable[SessionReport],
+    promise: Promise,
+    *,
+    planned_pairs: int = 0,
+    replay: Replay | None = None,
+) -> Iterator[SessionReport]:
+    """Watch a link over its sessions, or over the blocks of a run; yield each report with it.
+
+    The watch is carried from report to report, so the false-alarm probability is that of the
+    whole life.  Whether it rings is decided at the end of a block.  With a replay the alarm names
+    the round within the block at which the same bets, looked at more often, had won enough.
+
+    Args:
+        reports: In the order of time, all with the same settings and revealed fraction.
+        promise: What the link promises.
+        planned_pairs: How many pairs all blocks together are to send, 0 if that is open.
+        replay: The device of the run that makes the reports; without it the alarm names the end
+            of the block.
+
+    Raises:
+        ValueError: A report has other settings, the settings have no Bell test or no key, or the
+            replay is not the device of this run.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> from e91.streaming import stream
+        >>> device = Replay(exact_device(visibility=0.93, seed=1), block_rounds=100_000)
+        >>> blocks = stream(device, rounds=400_000, block_rounds=100_000, seed=1)
+        >>> found = watch_blocks(blocks, Promise(0.95), replay=device)
+        >>> [report.alarm and report.alarm.round for report in found]
+        [None, 114975, 114975, 114975]
+    """
+    watch: Watched | None = None
+    known: tuple[Settings, float] | None = None
+    for report in reports:
+        declared = report.settings, report.policy.revealed_fraction
+        if watch is None:
+            known, watch = (
+                declared,
+                promise.watched(
+                    settings=report.settings, policy=report.policy, planned_pairs=planned_pairs
+                ),
+            )
+        if declared != known:
+            raise ValueError(
+                "A watched link must keep its settings and revealed fraction, but changed them."
+            )
+        before, tally = watch, tally_of(report.evidence, settings=report.settings)
+        watch = watch.after(tally, pairs=report.rounds)
+        if replay is not None and before.rang is None and watch.rang is not None:
+            watch = replace(watch, rang=_rings_in(*replayed(report, replay), before) or watch.rang)
+        yield replace(report, watch=watch)
+
+
+def replayed(report: SessionReport, replay: Replay) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the kinds of the tallied rounds of a block, and their numbers in it.
+
+    Args:
+        report: Of the block.
+        replay: The device of the run.
+
+    Returns:
+        Kinds, the index in `e91.bell.alarm_link.Tally.counts`, and numbers, in the order of time;
+        int64, shape (n,) each.
+
+    Raises:
+        ValueError: The replay is not the device of this block.
+    """
+    book = code_book(
+        report.settings,
+        outcomes=replay.sources[-1].shape[-1] if replay.sources else 2,
+        assign_lost=report.policy.security is SecurityModel.DEVICE_INDEPENDENT,
+    )
+    fraction = report.policy.revealed_fraction
+    codes, rounds = replay.told(report.block, rounds=report.rounds, book=book, fraction=fraction)
+    x, y, a, b = np.unravel_index(codes, book.shape)  # what is not told lost counts as 0
+    kinds = kinds_of(report.settings)[x, y, a % NO_CLICK ^ b % NO_CLICK]
+    counts = tally_of(report.evidence, settings=report.settings).counts
+    if not np.array_equal(np.bincount(kinds, minlength=10), counts):
+        raise ValueError("A replay must give the counts of its block's report, but gives others.")
+    return kinds, rounds
+
+
+def _rings_in(kinds: NDArray[np.int64], rounds: NDArray[np.int64], watch: Watched) -> int | None:
+    """Return how many pairs have been sent when the alarm rings in these rounds; None if never."""
+    ends = stretch_ends(len(rounds))
+    for start, (pairs, tally) in zip(
+        np.append(0, ends[:-1]), course_of(kinds, rounds, ends=ends), strict=True
+    ):
+        after = watch.after(tally, pairs=pairs)
+        if after.rang is not None:
+            # Once more by its periods: nothing was staked on changes within the long stretch.
+            within = slice(start, start + tally.rounds)
+            numbers = rounds[within] - (rounds[start - 1] + 1 if start else 0)
+            periods = np.arange(SHORTEST_STRETCH, tally.rounds + SHORTEST_STRETCH, SHORTEST_STRETCH)
+            course = course_of(kinds[within], numbers, ends=np.minimum(periods, tally.rounds))
+            return next(_rung(course, watch), after.rang)
+        watch = after
+    return None
+
+
+def _rung(course: Iterable[tuple[int, Tally]], watch: Watched) -> Iterator[int]:
+    """Yield how many pairs had been sent at the end of each stretch since the alarm rings."""
+    for pairs, tally in course:
+        watch = watch.after(tally, pairs=pairs)
+        if watch.rang is not None:
+            yield watch.rang

@@ -1,0 +1,128 @@
+"""The rounds of a block once more: a run keeps counts, and its device can draw the rest again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from e91.distillation.coins import draw_coins
+from e91.distillation.packed_sifting import CodeBook
+from e91.distillation.packing import DISCARD
+from e91.model.bits import NO_CLICK, Bits
+from e91.model.entropy import Entropy
+from e91.model.settings import Settings
+
+
+class RoundSource(Protocol):
+    """What draws the rounds of a run: the same rounds for the same number."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(nx, ny, k, k): settings of both parties and outcomes of each."""
+
+    def fill(self, codes: Bits, *, block: int) -> None:
+        """Overwrite ``codes`` with the first rounds of a part."""
+
+    def coins(self, block: int) -> Entropy:
+        """Return the bytes from which the coins of a part are drawn."""
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """A device of blocks that can draw a block of its run again.
+
+    To the run it is its `device`, at its speed.
+
+    Attributes:
+        device: One that `e91.stream` takes.
+        block_rounds: Rounds of every block of the run but the last.
+        part_rounds: Rounds that the run draws at once, `e91.streaming.PART_ROUNDS`.
+        sources: What the device was asked for; the last one is the run's.
+    """
+
+    device: Any
+    block_rounds: int
+    part_rounds: int = 2**18
+    sources: list[RoundSource] = field(default_factory=list, repr=False)
+
+    @property
+    def settings(self) -> Settings | None:
+        """The device's settings."""
+        return getattr(self.device, "settings", None)
+
+    @property
+    def description(self) -> str:
+        """The device's own sentence."""
+        return str(getattr(self.device, "description", type(self.device).__name__))
+
+    @property
+    def assumption(self) -> str:
+        """What the device adds to a theorem's assumptions."""
+        return str(getattr(self.device, "assumption", ""))
+
+    def sampler(self, settings: Settings, *, protocol_key: bytes) -> RoundSource:
+        """Return the device's own source of blocks, and remember it.
+
+        Raises:
+            ValueError: The device draws no blocks, or not with these settings.
+        """
+        if not hasattr(self.device, "sampler"):
+            raise ValueError(
+                "A device must draw blocks of rounds to be streamed, as `exact_device` does, but "
+                f"`{getattr(self.device, 'name', type(self.device).__name__)}` does not."
+            )
+        source: RoundSource = self.device.sampler(settings, protocol_key=protocol_key)
+        self.sources.append(source)
+        return source
+
+    def told(
+        self, block: int, *, rounds: int, book: CodeBook, fraction: float
+    ) -> tuple[Bits, NDArray[np.int64]]:
+        """Return the codes of the rounds of a block whose outcomes were told, and their numbers.
+
+        Those are the Bell tests and the revealed key rounds, in the order of time.
+
+        Args:
+            block: Number of the block, from 0.
+            rounds: Rounds of this block.
+            book: What the codes mean.
+            fraction: Probability that a key round is revealed.
+
+        Returns:
+            Codes, uint8, and the numbers of their rounds in the block, int64; shape (n,) each.
+
+        Raises:
+            ValueError: No run has asked for this device.
+        """
+        if not self.sources:
+            raise ValueError("A replay must be the device of a run, but none has asked for it.")
+        starts = range(0, rounds, self.part_rounds)
+        first = block * -(-self.block_rounds // self.part_rounds)
+        parts = [
+            self._part(first + index, min(self.part_rounds, rounds - start), book, fraction)
+            for index, start in enumerate(starts)
+        ]
+        codes = [part[0] for part in parts]
+        numbers = [part[1] + start for part, start in zip(parts, starts, strict=True)]
+        return np.concatenate(codes), np.concatenate(numbers)
+
+    def _part(
+        self, number: int, size: int, book: CodeBook, fraction: float
+    ) -> tuple[Bits, NDArray[np.intp]]:
+        source, codes = self.sources[-1], np.empty(size, np.uint8)
+        source.fill(codes, block=number)
+        coins = draw_coins(source.coins(number), fraction=fraction, rounds=size)
+        shown = np.unpackbits(coins, count=size).view(np.bool_)
+        rounds = np.flatnonzero(_is_test(book)[codes] | shown & (book.roles[codes] != DISCARD))
+        return codes[rounds], rounds
+
+
+def _is_test(book: CodeBook) -> NDArray[np.bool_]:
+    """Return of each code whether it is a Bell test that counts; shape (256,)."""
+    found, tests = np.zeros(256, np.bool_), {pair for pair, _ in book.settings.chsh_pairs}
+    for code, (x, y, a, b) in enumerate(np.ndindex(*book.shape)):
+        found[code] = (x, y) in tests and (book.assign_lost or NO_CLICK not in (a, b))
+    return found

@@ -1,0 +1,114 @@
+"""The alarm in a session: it listens to what the parties announce, in the order of the rounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from e91.alarms import Promise
+from e91.bell.alarm_link import Tally
+from e91.distillation import sifting
+from e91.model.bits import Device
+from e91.model.errors import AuthenticationFailed
+from e91.model.messages import Message, Party, Transmission, honest_transmission
+from e91.model.settings import Settings
+from e91.report import SessionReport
+from e91.session import run
+from e91.watching.stretches import course_of, kinds_of, stretch_ends
+
+
+@dataclass(frozen=True, eq=False)
+class Ear:
+    """A transmission that hears what sifting announces, as Alice sees it.
+
+    Attributes:
+        transmission: What happens to the messages.
+        heard: The announcements, by sender and subject.
+    """
+
+    transmission: Transmission
+    heard: dict[tuple[Party, str], bytes] = field(default_factory=dict, repr=False)
+
+    def __call__(self, message: Message) -> Message | None:
+        """Pass ``message`` on and remember Alice's side of it."""
+        received = self.transmission(message)
+        seen = message if message.sender is Party.ALICE else received
+        if seen is not None and message.subject in _SUBJECTS:
+            self.heard.setdefault((message.sender, message.subject), seen.body)
+        return received
+
+
+_SUBJECTS = ("settings", "sample", "revealed outcomes")
+
+
+def run_watched(
+    device: Device,
+    promise: Promise,
+    *,
+    transmission: Transmission = honest_transmission,
+    **arguments: Any,
+) -> SessionReport:
+    """Run one session and watch it round by round.
+
+    The key does not depend on the alarm: a session may release a sound key while the alarm rings,
+    as the length of the key already pays for the noise.
+
+    Args:
+        device: From settings to outcomes.
+        promise: What the link promises.
+        transmission: What happens to classical messages on their way; honest by default.
+        arguments: Further arguments of `e91.session.run`.
+
+    Returns:
+        The report, with the `watch` over the session; its `alarm` is None if nothing rang.
+
+    Raises:
+        ValueError: As for `e91.session.run`, or the settings have no Bell test or no key.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> found = run_watched(exact_device(visibility=0.8, seed=1), Promise(0.95), rounds=20_000,
+        ...                     seed=1)
+        >>> found.alarm.round, found.alarm.named
+        (711, 'EAVESDROPPER')
+    """
+    ear = Ear(transmission)
+    report = run(device, transmission=ear, **arguments)
+    # How many rounds a session has is decided before the first: a plan, not an outcome.
+    watch = promise.watched(
+        settings=report.settings, policy=report.policy, planned_pairs=report.rounds
+    )
+    try:
+        course = tallies(ear.heard, settings=report.settings)
+    except (AuthenticationFailed, KeyError):
+        course = []  # what was announced makes no sense, and the session has ended for that
+    for pairs, tally in course:
+        watch = watch.after(tally, pairs=pairs)
+    return replace(report, watch=replace(watch, sent=report.rounds))
+
+
+def tallies(
+    heard: dict[tuple[Party, str], bytes], *, settings: Settings
+) -> list[tuple[int, Tally]]:
+    """Return what sifting announced as stretches of rounds: pairs sent, and their tally.
+
+    Args:
+        heard: Bodies of the announcements, by sender and subject, of `e91.distillation.sifting`.
+        settings: Roles of the setting pairs.
+
+    Raises:
+        AuthenticationFailed: An announcement is not one that an honest peer makes.
+        KeyError: One is missing.
+    """
+    alice, bob = (np.frombuffer(heard[party, "settings"], np.uint8) for party in Party)
+    bob = sifting.read_settings(bob.tobytes(), rounds=len(alice), choices=len(settings.bob_angles))
+    roles = sifting.assign_roles(alice, bob, settings=settings)
+    roles = sifting.mark_sample(roles, heard[Party.ALICE, "sample"])
+    rounds = np.flatnonzero(roles >= sifting.Role.REVEALED)
+    first, second = (
+        sifting.read_bits(heard[party, "revealed outcomes"], len(rounds)) for party in Party
+    )
+    kinds = kinds_of(settings)[alice[rounds], bob[rounds], first ^ second]
+    return course_of(kinds, rounds, ends=stretch_ends(len(rounds)))
