@@ -4,7 +4,10 @@ import json
 
 import pytest
 
-from e91.attacks import ATTACKS
+from e91.attacks import ATTACKS, Scene, stage
+from e91.cli.attack_list import attack_row
+from e91.model.policy import Theorem
+from e91.model.settings import SETTINGS
 
 RUN = ["--rounds", "30000", "--seed", "1"]
 
@@ -24,6 +27,57 @@ def test_list_names_every_attack_with_its_range(status):
     assert next(row for row in rows if row["name"] == "man-in-the-middle")["strength"] is None
     text = status("attack", "list")[1]
     assert all(name in text for name in ATTACKS)
+
+
+ROWS = {name: attack_row(attack) for name, attack in ATTACKS.items()}
+OPTIONS = {"strength": 1, "basis": "z", "flips": 0.1, "unauthenticated": None}
+
+
+def line_of(name, option):
+    value = ATTACKS[name].default if option == "strength" else OPTIONS[option]
+    return ["attack", "run", name, "--rounds", 2000, "--seed", 1, f"--{option}",
+            *([] if value is None else [value])]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_list_names_just_the_options_devices_and_settings_that_are_taken(status, name):
+    row, short = ROWS[name], ["attack", "run", name, "--rounds", 2000, "--seed", 1]
+    for option in OPTIONS:
+        assert (status(*line_of(name, option))[0] == 0) is (option in row["options"])
+    for device in ("exact", "aer", "aer-with-eve"):
+        assert (status(*short, "--device", device)[0] == 0) is (device in row["devices"])
+    for settings in SETTINGS:
+        assert (status(*short, "--settings", settings)[0] == 0) is (settings in row["settings"])
+    assert row["blocks"] is hasattr(stage(name, Scene(ATTACKS[name].default)).device, "sampler")
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_list_and_sessions_agree_on_what_is_not_true(name):
+    row, staged = ROWS[name], stage(name, Scene(ATTACKS[name].default))
+    assert set(row["safe_with"]) | set(row["unsafe_with"]) == {t.value for t in Theorem}
+    assert not set(row["safe_with"]) & set(row["unsafe_with"])
+    for theorem in Theorem:
+        broken = [found.value for found in staged.broken(theorem)]
+        assert row["unsafe_with"].get(theorem.value, []) == broken
+
+
+def test_list_shows_the_default_strength():
+    shown = ROWS["intercept-resend"]["shows"]
+    assert shown == {"chsh": pytest.approx(2**0.5), "qber": pytest.approx(0.25)}
+    assert ROWS["cloner"]["guess_rate"] == pytest.approx(0.8)
+
+
+def test_list_fits_a_terminal_of_eighty_columns_and_explains_every_attack(status):
+    text = status("attack", "list")[1]
+    assert max(map(len, text.splitlines())) <= 80
+    assert "--unauthenticated" in text
+    found = dict(part.split(": ", 1) for part in text.split("\n\n")[1:])
+    assert list(found) == list(ATTACKS)
+    for name, part in found.items():
+        for label in ("shows", "settings", "devices", "safe with"):
+            known = ROWS[name]["safe_with"] if label == "safe with" else True
+            assert (f"\n  {label}  " in part) is bool(known)
+        assert ("unsafe with" in part) is bool(ROWS[name]["unsafe_with"])
 
 
 @pytest.mark.parametrize("name", ATTACKS)

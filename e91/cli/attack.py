@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from e91.cli.attack_list import attack_row, attack_text, legend
 from e91.cli.options import (
     EPSILON,
     JSON,
@@ -20,7 +20,7 @@ from e91.model.policy import Policy, SecurityModel
 from e91.model.settings import SETTINGS
 
 if TYPE_CHECKING:
-    from e91.attacks import Attack, AttackReport, Staged
+    from e91.attacks import AttackReport, Staged
 
 
 @click.group()
@@ -31,36 +31,13 @@ def attack() -> None:
 @attack.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def list_attacks(*, as_json: bool) -> None:
-    """List all attacks with the meaning and range of their strength."""
+    """List all attacks: their options, where they run, and which theorems allow for them."""
     from e91.attacks import ATTACKS
 
     if as_json:
-        click.echo(json.dumps([_row(attack) for attack in ATTACKS.values()]))
+        click.echo(json.dumps([attack_row(found) for found in ATTACKS.values()]))
         return
-    for found in ATTACKS.values():
-        click.echo(f"{found.name:<26}{found.summary}")
-        click.echo(f"{'':<26}{_range(found)}")
-
-
-def _row(found: Attack) -> dict[str, Any]:
-    has_strength = bool(found.meaning)
-    return {
-        "name": found.name,
-        "summary": found.summary,
-        "strength": found.meaning or None,
-        "low": found.low if has_strength else None,
-        "high": found.high if has_strength and math.isfinite(found.high) else None,
-        "default": found.default if has_strength else None,
-        "settings": list(found.settings or SETTINGS),
-    }
-
-
-def _range(found: Attack) -> str:
-    if not found.meaning:
-        return "no strength; --unauthenticated lets it succeed"
-    high = f"to {found.high:.6g}" if math.isfinite(found.high) else "or more"
-    only = f"; settings {', '.join(found.settings)} only" if found.settings else ""
-    return f"--strength: {found.meaning}, {found.low:.6g} {high}{only}"
+    click.echo("\n\n".join([legend(), *map(attack_text, ATTACKS.values())]))
 
 
 @attack.command("run")
