@@ -124,31 +124,15 @@ class FreeSpace:
     background_photons_per_second: float = 0.0
 
     def __post_init__(self) -> None:
-        check_positive(
-            distance_km=self.distance_km,
-            divergence_half_angle_rad=self.divergence_half_angle_rad,
-            receiver_diameter_m=self.receiver_diameter_m,
-        )
-        check_not_negative(
-            beam_waist_m=self.beam_waist_m,
-            pointing_jitter_rad=self.pointing_jitter_rad,
-            extinction_db_per_km=self.extinction_db_per_km,
-            optics_loss_db=self.optics_loss_db,
-            background_photons_per_second=self.background_photons_per_second,
-        )
+        check_positive(distance_km=self.distance_km)
+        check_not_negative(extinction_db_per_km=self.extinction_db_per_km)
+        _check_beam(self)
 
     @property
     def loss_db(self) -> float:
         """Mean loss from end to end: mean of the transmission over the jitter, not of decibels."""
-        width = beam_radius_m(
-            self.distance_km,
-            divergence_half_angle_rad=self.divergence_half_angle_rad,
-            beam_waist_m=self.beam_waist_m,
-            pointing_jitter_rad=self.pointing_jitter_rad,
-        )
-        fraction = collected_fraction(width, receiver_diameter_m=self.receiver_diameter_m)
         air = self.distance_km * self.extinction_db_per_km
-        return float(-10 * np.log10(fraction)) + air + self.optics_loss_db
+        return float(_spreading_loss_db(self, self.distance_km)) + air + self.optics_loss_db
 
 
 @dataclass(frozen=True)
@@ -183,17 +167,8 @@ class Downlink:
     background_photons_per_second: float = 0.0
 
     def __post_init__(self) -> None:
-        check_positive(
-            divergence_half_angle_rad=self.divergence_half_angle_rad,
-            receiver_diameter_m=self.receiver_diameter_m,
-        )
-        check_not_negative(
-            beam_waist_m=self.beam_waist_m,
-            pointing_jitter_rad=self.pointing_jitter_rad,
-            zenith_loss_db=self.zenith_loss_db,
-            optics_loss_db=self.optics_loss_db,
-            background_photons_per_second=self.background_photons_per_second,
-        )
+        check_not_negative(zenith_loss_db=self.zenith_loss_db)
+        _check_beam(self)
 
     def loss_db(self, elevation_rad: ArrayLike, range_km: ArrayLike) -> NDArray[np.float64]:
         """Return the mean loss towards a satellite seen at an elevation and a distance.
@@ -205,13 +180,32 @@ class Downlink:
         Returns:
             float64 of that shape.  The mean of the transmission over the jitter, not of decibels.
         """
-        width = beam_radius_m(
-            range_km,
-            divergence_half_angle_rad=self.divergence_half_angle_rad,
-            beam_waist_m=self.beam_waist_m,
-            pointing_jitter_rad=self.pointing_jitter_rad,
-        )
-        fraction = collected_fraction(width, receiver_diameter_m=self.receiver_diameter_m)
         air = self.zenith_loss_db * air_mass(elevation_rad)
-        loss: NDArray[np.float64] = -10 * np.log10(fraction) + air + self.optics_loss_db
+        loss = _spreading_loss_db(self, range_km) + air + self.optics_loss_db
         return np.where(np.asarray(elevation_rad) < 0, np.inf, loss)
+
+
+def _check_beam(link: FreeSpace | Downlink) -> None:
+    check_positive(
+        divergence_half_angle_rad=link.divergence_half_angle_rad,
+        receiver_diameter_m=link.receiver_diameter_m,
+    )
+    check_not_negative(
+        beam_waist_m=link.beam_waist_m,
+        pointing_jitter_rad=link.pointing_jitter_rad,
+        optics_loss_db=link.optics_loss_db,
+        background_photons_per_second=link.background_photons_per_second,
+    )
+
+
+def _spreading_loss_db(link: FreeSpace | Downlink, distance_km: ArrayLike) -> NDArray[np.float64]:
+    """Return what misses the receiving telescope; float64, the shape of ``distance_km``."""
+    width = beam_radius_m(
+        distance_km,
+        divergence_half_angle_rad=link.divergence_half_angle_rad,
+        beam_waist_m=link.beam_waist_m,
+        pointing_jitter_rad=link.pointing_jitter_rad,
+    )
+    fraction = collected_fraction(width, receiver_diameter_m=link.receiver_diameter_m)
+    loss: NDArray[np.float64] = -10 * np.log10(fraction)
+    return loss
