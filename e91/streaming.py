@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral
@@ -39,7 +38,7 @@ from e91.recorded.blocks import save_block
 from e91.report import SessionReport
 from e91.session import report_of, settings_of
 from e91.verdict import check_policy
-from e91.worker_processes import checked_cores
+from e91.worker_processes import checked_cores, in_order
 
 PART_ROUNDS = 2**18
 """Rounds drawn and sifted at once: they stay in a core's cache."""
@@ -166,10 +165,11 @@ def stream(
         seed=seed,
     )
     _check_memory(block_rounds, threads)
+    make = partial(session_of_block, run, keep=keep)
     if executor is None:
         pool = ThreadPoolExecutor(threads, thread_name_prefix="e91-block")
-        return _in_own(pool, _in_order(run, pool, threads=threads, keep=keep))
-    return _in_order(run, executor, threads=threads, keep=keep)
+        return _in_own(pool, in_order(pool, make, range(run.blocks), ahead=threads))
+    return in_order(executor, make, range(run.blocks), ahead=threads)
 
 
 def plan_run(
@@ -282,23 +282,6 @@ def _in_own(pool: Executor, reports: Iterator[SessionReport]) -> Iterator[Sessio
     """Yield the reports, and end the pool with them."""
     with pool:
         yield from reports
-
-
-def _in_order(
-    run: Run, pool: Executor, *, threads: int, keep: Path | None
-) -> Iterator[SessionReport]:
-    """Yield the blocks in order, with one more in work or waiting than there are threads."""
-    pending: deque[Future[SessionReport]] = deque()
-    try:
-        for number in range(run.blocks):
-            pending.append(pool.submit(session_of_block, run, number, keep=keep))
-            if len(pending) > threads:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
 
 
 def _check_memory(block_rounds: int, threads: int) -> None:

@@ -1,14 +1,19 @@
-"""Processes of this machine that make blocks or sessions, each with an interpreter of its own."""
+"""Work on several cores: how many there are, processes to do it, results in order."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures import Executor, Future, ProcessPoolExecutor
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 def cores() -> int:
@@ -58,6 +63,42 @@ def worker_processes(count: int | None = None) -> ProcessPoolExecutor:
     count = checked_cores(count, name="processes")
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(count, mp_context=context, initializer=attach)
+
+
+def in_order(
+    pool: Executor, work: Callable[[_Item], _Result], items: Iterable[_Item], *, ahead: int
+) -> Iterator[_Result]:
+    """Yield the results of some work in the order of its items.
+
+    Unlike ``pool.map`` it takes an item only when one is wanted, so that memory holds no more than
+    ``ahead`` + 1 of them; what waits when the caller stops is never begun.
+
+    Args:
+        pool: Threads or processes.
+        work: What is done to each item.
+        items: They are taken one by one, in the caller's thread.
+        ahead: How many are in work or waiting beside the one that is yielded next.
+
+    Raises:
+        Exception: What the work raised, when its turn comes.
+
+    Examples:
+        >>> from concurrent.futures import ThreadPoolExecutor
+        >>> with ThreadPoolExecutor(2) as pool:
+        ...     list(in_order(pool, abs, [-3, 2, -1], ahead=2))
+        [3, 2, 1]
+    """
+    pending: deque[Future[_Result]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
 
 
 def attach() -> None:

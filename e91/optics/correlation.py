@@ -6,10 +6,9 @@ stays is two bytes for each side of each coincidence.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from e91.optics.clock_track import ClockTrack, find_clock, track_clock
 from e91.optics.coincidence_statistics import CoincidenceStatistics
 from e91.optics.tag_pieces import Found, Task, match_piece, pieces
 from e91.optics.tag_readers import TagReader, beginnings_gap_s, side_of
-from e91.worker_processes import cores
+from e91.worker_processes import cores, in_order
 
 _SIDE_WINDOWS = 20
 
@@ -102,7 +101,9 @@ def correlate(
         )
         clock = track_clock(hers, his, line, window_s=window_s, step_s=tracking_step_s)
     task = Task(hers, his, clock, window_s, side_delay_s, entropy(32))
-    found = list(_in_order(task, threads or cores()))
+    threads = threads or cores()
+    with ThreadPoolExecutor(threads, thread_name_prefix="e91-tags") as pool:
+        found = list(in_order(pool, partial(match_piece, task=task), pieces(task), ahead=threads))
     return Correlated(_record(found), _statistics(found, task), clock)
 
 
@@ -146,21 +147,6 @@ def known_clock(
     """
     gap = beginnings_gap_s(side_of(alice), side_of(bob))
     return ClockTrack(np.zeros(1), np.array([offset_s - gap]), frequency_error_ppm * 1e-6)
-
-
-def _in_order(task: Task, threads: int) -> Iterator[Found]:
-    pending: deque[Future[Found]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="e91-tags") as pool:
-        try:
-            for piece in pieces(task):
-                pending.append(pool.submit(match_piece, piece, task))
-                if len(pending) > threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
 
 
 def _record(found: list[Found]) -> DetectionRecord:
