@@ -12,6 +12,7 @@ import numpy as np
 from e91_circuits import bell_pair, with_dephasing, with_visibility
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
+from qiskit.circuit import Qubit
 from qiskit_aer import AerSimulator
 
 from e91.devices.exact import ExactDevice, outcome_table
@@ -67,8 +68,8 @@ def optical_device(
         0.00163
     """
     if isinstance(source, HeraldedMemories):
-        _check_heralded(alice, bob, window_s=window_s)
-        return _heralded(source, settings=settings, pair=pair, seed=seed)
+        unused = (alice, bob, window_s)
+        return _heralded(source, unused, settings=settings, pair=pair, seed=seed)
     rates = coincidence_table(source, alice, bob, settings=settings, pair=pair, window_s=window_s)
     totals = rates.sum(axis=(2, 3), keepdims=True)
     if not totals.min() > 0:
@@ -112,8 +113,8 @@ def optical_slot_device(
         ((3, 3, 3, 3), 0.9905)
     """
     if isinstance(source, HeraldedMemories):
-        _check_heralded(alice, bob, window_s=window_s)
-        return _heralded(source, settings=settings, pair=pair, seed=seed)
+        unused = (alice, bob, window_s)
+        return _heralded(source, unused, settings=settings, pair=pair, seed=seed)
     for arm in (alice, bob):
         if arm is not None and arm.receiver.basis_choice is BasisChoice.PASSIVE:
             raise ValueError("A receiver whose every slot counts must be active, but is passive.")
@@ -224,9 +225,7 @@ def steered_lengths(pair: QuantumCircuit, *, settings: Settings) -> Array:
 
 def _density_matrix(pair: QuantumCircuit) -> NDArray[np.complex128]:
     probed = pair.copy()
-    halves = [register[0] for name in ("alice", "bob") for register in pair.qregs
-              if register.name == name]  # fmt: skip
-    probed.save_density_matrix(halves)
+    probed.save_density_matrix([_half(pair, party) for party in ("alice", "bob")])
     result = AerSimulator(method="density_matrix").run(probed, shots=1).result()
     return np.asarray(result.data(0)["density_matrix"])
 
@@ -250,17 +249,19 @@ def _prepared(
     return alice, bob, polarised, steered_lengths(circuit, settings=settings)
 
 
-def _check_heralded(alice: Arm | None, bob: Arm | None, *, window_s: float | None) -> None:
-    if (alice, bob, window_s) != (None,) * 3:
-        raise ValueError("Heralded memories must have no arms and no window, but were given some.")
-
-
 def _heralded(
-    source: HeraldedMemories, *, settings: Settings, pair: QuantumCircuit | None, seed: int | None
+    source: HeraldedMemories,
+    unused: tuple[Arm | None, Arm | None, float | None],
+    *,
+    settings: Settings,
+    pair: QuantumCircuit | None,
+    seed: int | None,
 ) -> ExactDevice:
-    circuits = pair_circuits(pair or memory_pair(source), settings=settings)
+    if unused != (None,) * 3:  # they are for light only
+        raise ValueError("Heralded memories must have no arms and no window, but were given some.")
+    table = outcome_table(pair_circuits(pair or memory_pair(source), settings=settings))
     kind = "Heralded memories, every herald a round, none lost."
-    return _device(kind, outcome_table(circuits), settings=settings, seed=seed)
+    return _device(kind, table, settings=settings, seed=seed)
 
 
 def _device(description: str, table: Array, *, settings: Settings, seed: int | None) -> ExactDevice:
@@ -275,8 +276,12 @@ def _device(description: str, table: Array, *, settings: Settings, seed: int | N
 
 def _with_hadamard(circuit: QuantumCircuit, *, name: str) -> QuantumCircuit:
     turned: QuantumCircuit = circuit.copy(name)
-    turned.h(next(register[0] for register in circuit.qregs if register.name == "bob"))
+    turned.h(_half(circuit, "bob"))
     return turned
+
+
+def _half(circuit: QuantumCircuit, party: str) -> Qubit:
+    return next(register[0] for register in circuit.qregs if register.name == party)
 
 
 def _given_window(window_s: float | None) -> float:
