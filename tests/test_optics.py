@@ -457,7 +457,7 @@ def test_arm_takes_over_what_a_link_does():
     arm = arm_over(fibre, receiver)
     assert (arm.loss_db, arm.visibility) == (11.0, fibre.visibility)
     assert arm.dispersion_ps_per_nm == 850
-    free = FreeSpace(144, 1e-5, 1.0, background_photons_per_second=400.0)
+    free = FreeSpace(144, 1e-5, 1.0, background_photons_at_receiver_per_second=400.0)
     assert arm_over(free, receiver).noise_per_second.tolist() == [[100.0, 100.0]]
     spoiled = coincidences(ContinuousSource(1e3), arm, arm, window_s=1e-11)
     assert spoiled.error_rate == pytest.approx((1 - fibre.visibility**2) / 2, abs=1e-6)

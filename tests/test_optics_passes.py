@@ -153,7 +153,11 @@ def test_finer_slices_give_the_same_pass():
 
 def test_key_of_the_slices_is_never_less_than_that_of_their_mean():
     background = Downlink(
-        5e-6, 1.2, zenith_loss_db=1.5, optics_loss_db=11.0, background_photons_per_second=3000.0
+        5e-6,
+        1.2,
+        zenith_loss_db=1.5,
+        optics_loss_db=11.0,
+        background_photons_at_receiver_per_second=3000.0,
     )
     slices = coincidences_along(
         micius_pass(),

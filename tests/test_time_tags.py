@@ -64,7 +64,7 @@ def test_singles_are_pairs_times_transmission_and_efficiency_plus_noise(loss_db)
     lab = active(
         Detector(0.5, dark_counts_per_second=2000.0),
         link_loss_db=loss_db,
-        background_photons_per_second=8000.0,
+        background_photons_at_receiver_per_second=8000.0,
     )
     rate = 1e6 * 10 ** (-loss_db / 10) * 0.5 + 2 * 2000.0 + 8000.0 * 0.5
     alice, bob = recorded(ContinuousSource(1e6), lab, lab, duration=1.0)
@@ -275,7 +275,7 @@ def test_active_receiver_keeps_its_setting_for_a_slot_whatever_clicks():
         Detector(0.5, dark_counts_per_second=2e5),
         probabilities=(0.3, 0.7),
         period=1e-5,
-        background_photons_per_second=2e5,
+        background_photons_at_receiver_per_second=2e5,
     )
     side, _ = recorded(ContinuousSource(1e6), lab, active())
     slots, settings = side.times // 10_000_000, side.channels >> 1
@@ -382,7 +382,7 @@ def test_times_of_another_type_are_refused(times):
     ("options", "sentence"),
     [
         ({"link_loss_db": -3.0}, "`link_loss_db` must be finite and not negative, but is -3.0"),
-        ({"background_photons_per_second": math.nan}, "not negative, but is nan"),
+        ({"background_photons_at_receiver_per_second": math.nan}, "not negative, but is nan"),
         ({"delay_s": -1.0}, "`delay_s` must be finite and not negative"),
         ({"afterpulse_decay_s": 0.0}, "`afterpulse_decay_s` must be finite and positive"),
         ({"period": None}, "`setting_period_s` must be given"),

@@ -22,7 +22,8 @@ class Arm:
     Attributes:
         loss_db: From the source to the receiver's entrance, couplings included.
         receiver: What the light meets there.
-        background_photons_per_second: Unpolarised stray light at the receiver's entrance.
+        background_photons_at_receiver_per_second: Unpolarised stray light at the receiver's
+            entrance, past the filters and before the receiver's losses.
         setting_probabilities: How a passive receiver's beam splitter shares the light among its
             settings; uniform if not given.  An active receiver has none.
         visibility: What the link leaves of the polarisation's length on the Bloch sphere, 0 to 1.
@@ -40,7 +41,7 @@ class Arm:
 
     loss_db: float
     receiver: Receiver
-    background_photons_per_second: float = 0.0
+    background_photons_at_receiver_per_second: float = 0.0
     setting_probabilities: tuple[float, ...] = ()
     visibility: float = 1.0
     dispersion_ps_per_nm: float = 0.0
@@ -48,7 +49,7 @@ class Arm:
     def __post_init__(self) -> None:
         check_not_negative(
             loss_db=self.loss_db,
-            background_photons_per_second=self.background_photons_per_second,
+            background_photons_at_receiver_per_second=self.background_photons_at_receiver_per_second,
         )
         check_fractions(visibility=self.visibility)
         if not math.isfinite(self.dispersion_ps_per_nm):
@@ -95,7 +96,7 @@ class Arm:
     @property
     def noise_per_second(self) -> Rates:
         """Dark counts and detected stray light of each detector, shape (settings, 2)."""
-        half = self.background_photons_per_second * self.receiver.transmission / 2
+        half = self.background_photons_at_receiver_per_second * self.receiver.transmission / 2
         stray = half * self.shares * self.per_detector("efficiency")
         return self.per_detector("dark_counts_per_second") + stray
 
@@ -135,7 +136,7 @@ def arm_over(
     return Arm(
         link.loss_db,
         receiver,
-        background_photons_per_second=link.background_photons_per_second,
+        background_photons_at_receiver_per_second=link.background_photons_at_receiver_per_second,
         setting_probabilities=setting_probabilities,
     )
 

@@ -69,8 +69,8 @@ class Laboratory:
             splitter divides the light.
         link_loss_db: Loss on the way to the receiver.
         delay_s: How long the light is under way.
-        background_photons_per_second: Stray photons that reach the detectors' surface, before
-            their efficiency, over all detectors together.
+        background_photons_at_receiver_per_second: Unpolarised stray light at the receiver's
+            entrance, before its losses; as in `e91.optics.arms.Arm`.
         setting_period_s: How long an active receiver keeps a setting; the setting of a click is
             the one of its slot.  None with a passive receiver.
         afterpulse_decay_s: Mean time, after the dead time, at which an after-pulse comes.
@@ -85,7 +85,7 @@ class Laboratory:
     probabilities: tuple[float, ...]
     link_loss_db: float = 0.0
     delay_s: float = 0.0
-    background_photons_per_second: float = 0.0
+    background_photons_at_receiver_per_second: float = 0.0
     setting_period_s: float | None = None
     afterpulse_decay_s: float = 1e-6
     clock: Clock = field(default_factory=Clock)
@@ -95,7 +95,7 @@ class Laboratory:
         check_not_negative(
             link_loss_db=self.link_loss_db,
             delay_s=self.delay_s,
-            background_photons_per_second=self.background_photons_per_second,
+            background_photons_at_receiver_per_second=self.background_photons_at_receiver_per_second,
         )
         check_positive(afterpulse_decay_s=self.afterpulse_decay_s)
         if not self.is_passive and self.setting_period_s is None:
@@ -142,6 +142,12 @@ class Laboratory:
     def transmission(self) -> float:
         """Fraction of the light that reaches the detectors, before their efficiency."""
         return transmission_of(self.link_loss_db) * self.receiver.transmission
+
+    @property
+    def stray_per_second(self) -> float:
+        """Stray photons that the best detector would see, if all of them came to it."""
+        entering = self.background_photons_at_receiver_per_second
+        return entering * self.receiver.transmission * self.best_efficiency
 
     @property
     def best_efficiency(self) -> float:

@@ -103,8 +103,8 @@ class FreeSpace:
         pointing_jitter_rad: Standard deviation of the beam's direction along each axis.
         extinction_db_per_km: Loss in the air.
         optics_loss_db: Loss of both telescopes' optics.
-        background_photons_per_second: Stray light that passes the receiver's filters (see
-            `e91.optics.beams.sky_photons_per_second`), before the receiver's own losses.
+        background_photons_at_receiver_per_second: Stray light at the receiver's entrance, past
+            the filters (see `e91.optics.beams.sky_photons_per_second`), before its losses.
 
     Raises:
         ValueError: A number is outside its range.
@@ -121,7 +121,7 @@ class FreeSpace:
     pointing_jitter_rad: float = 0.0
     extinction_db_per_km: float = 0.0
     optics_loss_db: float = 0.0
-    background_photons_per_second: float = 0.0
+    background_photons_at_receiver_per_second: float = 0.0
 
     def __post_init__(self) -> None:
         check_positive(distance_km=self.distance_km)
@@ -146,8 +146,8 @@ class Downlink:
         pointing_jitter_rad: Standard deviation of the beam's direction along each axis.
         zenith_loss_db: Extinction of the air straight up.
         optics_loss_db: Loss of both telescopes' optics, filters and couplings.
-        background_photons_per_second: Stray light that passes the receiver's filters, before the
-            receiver's own losses.
+        background_photons_at_receiver_per_second: Stray light at the receiver's entrance, past
+            the filters, before its losses.
 
     Raises:
         ValueError: A number is outside its range.
@@ -164,7 +164,7 @@ class Downlink:
     pointing_jitter_rad: float = 0.0
     zenith_loss_db: float = 0.0
     optics_loss_db: float = 0.0
-    background_photons_per_second: float = 0.0
+    background_photons_at_receiver_per_second: float = 0.0
 
     def __post_init__(self) -> None:
         check_not_negative(zenith_loss_db=self.zenith_loss_db)
@@ -194,7 +194,7 @@ def _check_beam(link: FreeSpace | Downlink) -> None:
         beam_waist_m=link.beam_waist_m,
         pointing_jitter_rad=link.pointing_jitter_rad,
         optics_loss_db=link.optics_loss_db,
-        background_photons_per_second=link.background_photons_per_second,
+        background_photons_at_receiver_per_second=link.background_photons_at_receiver_per_second,
     )
 
 

@@ -121,7 +121,7 @@ def coincidences_along(
     counted = []
     for losses in seen.loss_db(links).T:
         alice, bob = (
-            Arm(float(loss), receiver, link.background_photons_per_second)
+            Arm(float(loss), receiver, link.background_photons_at_receiver_per_second)
             for loss, link, receiver in zip(losses, links, receivers, strict=True)
         )
         counted.append(

@@ -145,7 +145,7 @@ def _check_clock(laboratory: Laboratory, duration_s: float) -> None:
 def _stretch_s(source: PairSource, alice: Laboratory, bob: Laboratory, surviving: float) -> float:
     rate = source.pairs_per_second * surviving
     for laboratory in (alice, bob):
-        rate += laboratory.background_photons_per_second * laboratory.best_efficiency
+        rate += laboratory.stray_per_second
         rate += sum(d.dark_counts_per_second for d in laboratory.detectors)
     return TAGS_AT_ONCE / rate if rate > 0 else math.inf
 
@@ -196,9 +196,7 @@ def _side(
     """Return one side's tags of a stretch: photons of pairs, stray light, dark counts."""
     laboratory, (begin, end, until) = state.laboratory, span
     stray = begin + (end - begin) * generator.random(
-        generator.poisson(
-            laboratory.background_photons_per_second * laboratory.best_efficiency * (end - begin)
-        )
+        generator.poisson(laboratory.stray_per_second * (end - begin))
     )
     stray_settings = _settings(laboratory, stray, key=key, generator=generator)
     times = np.concatenate([times, stray])
