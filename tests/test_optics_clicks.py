@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from e91.optics.clicks import (
     Hits,
     few_pairs_slot,
-    misread,
     poissonian_slot,
     pulse,
     thermal_slot,
 )
+from e91.optics.readout import misread
 from e91.optics.sources import PairStatistics, PulsedSource, QuantumDot
 
 PAIRS = ((0.46, 0.04), (0.07, 0.43))

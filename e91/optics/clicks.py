@@ -15,7 +15,9 @@ A click at both detectors of a party becomes a random bit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -140,13 +142,15 @@ def poissonian_slot(hits: Hits, mean_pairs: float) -> Array:
     return _slot(hits, _Sums(alice, bob, common))
 
 
-def few_pairs_slot(hits: Hits, *, one: float, two: float) -> Array:
+def few_pairs_slot(hits: Hits, *, one: float, two: float, late: Sequence[Hits] = ()) -> Array:
     """Return what happens in a slot with no pair, one pair or two independent ones.
 
     Args:
         hits: What one pair does.
         one: Probability of exactly one pair.
         two: Probability of exactly two.
+        late: What a pair of each other pulse does in this slot, if its photons may come so late
+            (or early); noise is taken from ``hits`` alone.
 
     Returns:
         As `poissonian_slot`.
@@ -155,7 +159,8 @@ def few_pairs_slot(hits: Hits, *, one: float, two: float) -> Array:
         ValueError: The probabilities are negative or sum to more than 1.
 
     Source:
-        F(s) = 1 - one - two + one s + two s^2, multiplied out.
+        F(s) = 1 - one - two + one s + two s^2, multiplied out.  Pulses are independent, so the
+        chances of silence of several multiply.
 
     Examples:
         >>> perfect = Hits([[0.5, 0], [0, 0.5]], [1, 1], [1, 1], [0, 0], [0, 0])
@@ -166,10 +171,23 @@ def few_pairs_slot(hits: Hits, *, one: float, two: float) -> Array:
         raise ValueError(
             f"`one` and `two` must be probabilities that sum to 1 at most, but are {one} and {two}."
         )
+    pulses = (_few_pairs(pulse, one=one, two=two) for pulse in (hits, *late))
+    return _slot(hits, reduce(_of_two_pulses, pulses))
+
+
+def _few_pairs(hits: Hits, *, one: float, two: float) -> _Sums:
     mean, u, v, c = one + 2 * two, hits.alice, hits.bob, hits.both
     paired = c * (mean - 2 * two * (u + v) + two * c)
     unpaired = u * v * (2 * two - mean**2 + mean * two * (u + v) - two**2 * u * v)
-    return _slot(hits, _Sums(u * (mean - two * u), v * (mean - two * v), paired + unpaired))
+    return _Sums(u * (mean - two * u), v * (mean - two * v), paired + unpaired)
+
+
+def _of_two_pulses(first: _Sums, second: _Sums) -> _Sums:
+    """Multiply the chances of silence of two pulses, the ones removed by hand."""
+    quiet = [(1 - pulse.alice) * (1 - pulse.bob) for pulse in (first, second)]
+    common = first.common * (quiet[1] + second.common) + quiet[0] * second.common
+    alice = first.alice + (1 - first.alice) * second.alice
+    return _Sums(alice, first.bob + (1 - first.bob) * second.bob, common)
 
 
 def thermal_slot(hits: Hits, mean_pairs: float, *, steered_length: ArrayLike = 1.0) -> Array:
@@ -236,39 +254,19 @@ def _unequal(efficiencies: Array) -> Array:
 
 
 def pulse(
-    source: PulsedSource | QuantumDot, hits: Hits, *, steered_length: ArrayLike = 1.0
+    source: PulsedSource | QuantumDot,
+    hits: Hits,
+    *,
+    steered_length: ArrayLike = 1.0,
+    late: Sequence[Hits] = (),
 ) -> Array:
     """Return what happens in one pulse of a source; arguments as of the function for its kind."""
     if isinstance(source, QuantumDot):
         two = source.multi_pair_probability
-        return few_pairs_slot(hits, one=source.pair_probability - two, two=two)
+        return few_pairs_slot(hits, one=source.pair_probability - two, two=two, late=late)
     if source.statistics is PairStatistics.THERMAL:
         return thermal_slot(hits, source.mean_pairs_per_pulse, steered_length=steered_length)
     return poissonian_slot(hits, source.mean_pairs_per_pulse)
-
-
-def misread(table: Array, *, alice: float, bob: float) -> Array:
-    """Return outcomes after read-out errors, the chances that a bit is turned.
-
-    Args:
-        table: Chances or rates of the outcomes, ``[..., a, b]``, with or without no click.
-        alice: Alice's read-out error.
-        bob: Bob's.
-
-    Examples:
-        >>> slot = np.diag([0.5, 0.5, 0.0])
-        >>> misread(slot, alice=0.1, bob=0.0).round(3).tolist()
-        [[0.45, 0.05, 0.0], [0.05, 0.45, 0.0], [0.0, 0.0, 0.0]]
-    """
-    outcomes = table.shape[-1]
-    turned: Array = _turning(alice, outcomes) @ table @ _turning(bob, outcomes)
-    return turned
-
-
-def _turning(error: float, outcomes: int) -> Array:
-    matrix = np.eye(outcomes)
-    matrix[:2, :2] = [[1 - error, error], [error, 1 - error]]
-    return matrix
 
 
 def _slot(hits: Hits, sums: _Sums) -> Array:

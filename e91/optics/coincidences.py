@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from e91.optics.arms import Arm
 from e91.optics.checks import check_fractions, check_not_negative
-from e91.optics.clicks import misread
 from e91.optics.rates import continuous_rates, singles_per_second
+from e91.optics.readout import misread
 from e91.optics.slots import pulsed_slots
 from e91.optics.sources import ContinuousSource, HeraldedMemories, PulsedSource, QuantumDot
 

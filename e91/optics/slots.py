@@ -6,7 +6,9 @@ What a detector did in earlier slots enters through its mean only; see `e91.opti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,8 +16,11 @@ from scipy.special import erf
 
 from e91.optics.arms import Arm
 from e91.optics.checks import check_positive
-from e91.optics.clicks import Hits, misread, poissonian_slot, pulse
+from e91.optics.clicks import Hits, poissonian_slot, pulse
+from e91.optics.detectors import FWHM_PER_SIGMA
+from e91.optics.lifetimes import CascadeGates
 from e91.optics.rates import counting, shared_dead_time, timing_spread_fwhm_s, within_window
+from e91.optics.readout import misread
 from e91.optics.saturation import (
     blocked_pulses,
     both_live_gain,
@@ -44,7 +49,8 @@ def pulsed_slots(
         alice: Alice's arm.
         bob: Bob's.
         pair_table: Probability of a pair's polarisation outcomes, ``[x, y, a, b]``.
-        window_s: Full width of the gate about each pulse, at most the time between two.
+        window_s: Full width of the gate about each pulse, at most the time between two.  With a
+            quantum dot's lifetimes each party's gate lies about the mean delay of its photons.
         steered_length: For thermal sources; see `e91.optics.clicks.thermal_slot`.
 
     Returns:
@@ -63,14 +69,65 @@ def pulsed_slots(
             f"{1 / source.repetition_rate_hz:g}, but is {window_s:g}."
         )
     table = np.asarray(pair_table, np.float64)
+    caught = _caught(source, alice, bob, window_s=window_s)
     by_bob = table.sum(axis=2).swapaxes(0, 1)
-    first = _gated(alice, source, marginal=table.sum(axis=3), window_s=window_s)
-    second = _gated(bob, source, marginal=by_bob, window_s=window_s)
+    first = _gated(alice, source, table.sum(axis=3), [own.alice for own in caught], window_s)
+    second = _gated(bob, source, by_bob, [own.bob for own in caught], window_s)
     period_s = 1 / source.repetition_rate_hz
-    shared = shared_dead_time(alice, bob, unit_s=period_s)
-    hits = _hits(table, first, second, pairs_while_dead=source.pairs_per_second * period_s * shared)
-    slot = pulse(source, hits, steered_length=steered_length)
+    dead = source.pairs_per_second * period_s * shared_dead_time(alice, bob, unit_s=period_s)
+    hits = [
+        _hits(table, *gates, pairs_while_dead=dead, together=own.together)
+        for *gates, own in zip(first, second, caught, strict=True)
+    ]
+    slot = pulse(source, hits[0], steered_length=steered_length, late=hits[1:])
     return misread(slot, alice=alice.readout_error, bob=bob.readout_error)
+
+
+@dataclass(frozen=True, eq=False)
+class _Caught:
+    """Chances that the photons of a pulse are seen in a gate, losses not included.
+
+    Attributes:
+        alice: Alice's, shape (settings, 2).
+        bob: Bob's.
+        together: How much likelier both are than if each were by itself; shape (Alice's settings,
+            Bob's settings, 2, 2), or 1.
+    """
+
+    alice: Array
+    bob: Array
+    together: Array | float = 1.0
+
+
+def _caught(
+    source: PulsedSource | QuantumDot, alice: Arm, bob: Arm, *, window_s: float
+) -> list[_Caught]:
+    """Return what is seen in the pulse's own gate, and then in those of other pulses."""
+    jitters = [arm.per_detector("jitter_fwhm_s") for arm in (alice, bob)]
+    if not isinstance(source, QuantumDot) or not source.mean_delays_s[1]:
+        return [_Caught(*(within_window(window_s, jitter) for jitter in jitters))]
+    gates = CascadeGates(
+        source.biexciton_lifetime_s,
+        source.exciton_lifetime_s,
+        window_s=window_s,
+        period_s=1 / source.repetition_rate_hz,
+    )
+    sigmas = [jitter / FWHM_PER_SIGMA for jitter in jitters]
+    others = [-1, *range(1, gates.last_gate + 1)]
+    return [_caught_in(gates, gate, *sigmas) for gate in (0, *others)]
+
+
+def _caught_in(gates: CascadeGates, gate: int, sigma_a: Array, sigma_b: Array) -> _Caught:
+    """Return what is seen in one gate, each pair of jitters worked out once."""
+    alice, bob, both = (np.vectorize(cache(chance), otypes=[float]) for chance in (
+        lambda a: gates.alice(gate, sigma_s=a),
+        lambda b: gates.bob(gate, sigma_s=b),
+        lambda a, b: gates.both(gate, sigma_a_s=a, sigma_b_s=b),
+    ))  # fmt: skip
+    hers, his = alice(sigma_a), bob(sigma_b)
+    apart = np.multiply(*outer(hers, his))
+    joint = both(*outer(sigma_a, sigma_b))
+    return _Caught(hers, his, np.divide(joint, apart, out=np.ones_like(joint), where=apart > 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,17 +166,22 @@ def _hits(
 
 
 def _gated(
-    arm: Arm, source: PulsedSource | QuantumDot, *, marginal: Array, window_s: float
-) -> _Gate:
-    """Return an arm's detectors in a gate.
+    arm: Arm,
+    source: PulsedSource | QuantumDot,
+    marginal: Array,
+    caught: Sequence[Array],
+    window_s: float,
+) -> list[_Gate]:
+    """Return an arm's detectors in a gate, for photons of its own pulse and of each other one.
 
     A detector that clicks with chance c in a pulse misses the next k: it records
     c / (1 - p + c k) in the mean, as in `e91.optics.saturation` with the pulse as unit of time.
     """
-    caught = within_window(window_s, arm.per_detector("jitter_fwhm_s"))
-    efficiency, dark = arm.efficiencies * caught, -np.expm1(-arm.noise_per_second * window_s)
+    leaving = source.extraction_efficiency if isinstance(source, QuantumDot) else 1.0
+    efficiency, dark = arm.efficiencies * leaving, -np.expm1(-arm.noise_per_second * window_s)
+    seen = efficiency * np.sum(caught, axis=0)
     pairs = source.pairs_per_second / source.repetition_rate_hz
-    photons = -np.expm1(-pairs * marginal.mean(axis=1) * efficiency)
+    photons = -np.expm1(-pairs * marginal.mean(axis=1) * seen)
     primary = photons + dark - photons * dark
     more = arm.per_detector("afterpulse_probability")
     blocked = blocked_pulses(
@@ -127,7 +189,8 @@ def _gated(
     )
     live = live_fraction(primary, dead_time_s=blocked, afterpulse_probability=more)
     recorded = recorded_per_second(primary, dead_time_s=blocked, afterpulse_probability=more)
-    return _Gate(efficiency, live, 1 - (1 - dark * live) * (1 - more * recorded))
+    noise = 1 - (1 - dark * live) * (1 - more * recorded)
+    return [_Gate(efficiency * own, live, noise) for own in caught]
 
 
 def continuous_slots(

@@ -90,14 +90,23 @@ class ContinuousSource:
 class QuantumDot:
     """A single emitter that gives one pair at a pulse, and rarely two.
 
+    A pulse lifts the dot to its biexciton.  That decays to the exciton, after a random time with
+    the biexciton's lifetime as its mean, by the photon that Alice gets; the exciton decays after
+    another by the photon that Bob gets.
+
     Attributes:
         repetition_rate_hz: Pulses per second.
-        pair_probability: Probability that a pulse gives a pair or two.
+        pair_probability: Probability that a pulse gives a pair or two: that it prepares the dot.
         multi_pair_probability: Probability that it gives two, at most ``pair_probability``.
             Three are neglected.
+        extraction_efficiency: Probability that a photon gets from the dot into its link, each
+            photon by itself.
+        biexciton_lifetime_s: Mean time from the pulse to Alice's photon.
+        exciton_lifetime_s: Mean time from her photon to Bob's.
 
     Raises:
-        ValueError: A number is outside its range.
+        ValueError: A number is outside its range, or the lifetimes together exceed the time
+            between two pulses: then the dot is not empty when the next one comes.
 
     Examples:
         >>> round(QuantumDot(320e6, 0.9, 0.01).pairs_per_second)
@@ -107,27 +116,55 @@ class QuantumDot:
     repetition_rate_hz: float
     pair_probability: float
     multi_pair_probability: float = 0.0
+    extraction_efficiency: float = 1.0
+    biexciton_lifetime_s: float = 0.0
+    exciton_lifetime_s: float = 0.0
 
     def __post_init__(self) -> None:
         check_positive(repetition_rate_hz=self.repetition_rate_hz)
         check_fractions(
             pair_probability=self.pair_probability,
             multi_pair_probability=self.multi_pair_probability,
+            extraction_efficiency=self.extraction_efficiency,
         )
         if self.multi_pair_probability > self.pair_probability:
             raise ValueError(
                 f"`multi_pair_probability` must be at most `pair_probability`, "
                 f"{self.pair_probability}, but is {self.multi_pair_probability}."
             )
+        check_not_negative(
+            biexciton_lifetime_s=self.biexciton_lifetime_s,
+            exciton_lifetime_s=self.exciton_lifetime_s,
+        )
+        if self.mean_delays_s[1] * self.repetition_rate_hz > 1:
+            raise ValueError(
+                "`biexciton_lifetime_s` and `exciton_lifetime_s` must be together at most the time "
+                f"between two pulses, {1 / self.repetition_rate_hz:g}, but are "
+                f"{self.mean_delays_s[1]:g}."
+            )
 
     @property
     def pairs_per_second(self) -> float:
-        """Mean number of pairs."""
+        """Mean number of pairs, before extraction."""
         return self.repetition_rate_hz * (self.pair_probability + self.multi_pair_probability)
+
+    @property
+    def mean_delays_s(self) -> tuple[float, float]:
+        """Mean times from the pulse to Alice's photon and to Bob's."""
+        return (
+            self.biexciton_lifetime_s,
+            self.biexciton_lifetime_s + self.exciton_lifetime_s,
+        )
 
 
 def quantum_dot_of(
-    repetition_rate_hz: float, pair_probability: float, *, autocorrelation: float
+    repetition_rate_hz: float,
+    pair_probability: float,
+    *,
+    autocorrelation: float,
+    extraction_efficiency: float = 1.0,
+    biexciton_lifetime_s: float = 0.0,
+    exciton_lifetime_s: float = 0.0,
 ) -> QuantumDot:
     """Return the quantum dot whose one photon has the given autocorrelation.
 
@@ -135,7 +172,10 @@ def quantum_dot_of(
         repetition_rate_hz: Pulses per second.
         pair_probability: Probability p that a pulse gives a pair or two.
         autocorrelation: g2(0) of one of the two photons, as a beam splitter and two detectors
-            measure it; less than 1 / (2 p).
+            measure it; less than 1 / (2 p).  No loss changes it.
+        extraction_efficiency: As in `QuantumDot`.
+        biexciton_lifetime_s: The same.
+        exciton_lifetime_s: The same.
 
     Returns:
         The dot with P(two) = g p^2 / (1 - g p + sqrt(1 - 2 g p)), the root of
@@ -158,7 +198,14 @@ def quantum_dot_of(
             f"`autocorrelation` must be at most 1 / (2 pair_probability), but is {autocorrelation}."
         )
     two = doubled * pair_probability / (1 - doubled + math.sqrt(1 - 2 * doubled))
-    return QuantumDot(repetition_rate_hz, pair_probability, two)
+    return QuantumDot(
+        repetition_rate_hz,
+        pair_probability,
+        two,
+        extraction_efficiency,
+        biexciton_lifetime_s,
+        exciton_lifetime_s,
+    )
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,16 @@ from numpy.typing import NDArray
 from e91.model.bits import NO_CLICK, Bits, Device
 from e91.optics.checks import check_positive
 from e91.optics.click_times import ClickState, Times, clicks_until
-from e91.optics.emission import PairSource, emission_times, surviving_fractions
+from e91.optics.detectors import FWHM_PER_SIGMA
+from e91.optics.emission import (
+    PairSource,
+    check_memories,
+    emitted,
+    extraction_of,
+    surviving_fractions,
+)
 from e91.optics.laboratories import Laboratory
 from e91.optics.time_tags import TimeTags
-
-FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
-"""Full width at half maximum of a Gaussian, in standard deviations."""
 
 TAGS_AT_ONCE = 2**19
 """Expected arrivals at both sides in one stretch of the simulation: it bounds the memory."""
@@ -43,9 +47,10 @@ def simulate_time_tags(
 
     Pairs whose photons are both lost are never drawn (thinning, which is exact for the sources that
     are taken), so a link of 70 dB costs what its clicks cost.  What a photon shows comes from
-    ``device``, dark counts and stray light show a random outcome.  Not in the model: that pairs of
-    one pulse share a mode (each pair's polarisation is independent of the others'), and
-    polarisation that changes with the wavelength or the arrival time.
+    ``device``, dark counts and stray light show a random outcome.  Of heralded memories every
+    herald is a tag at both sides.  Not in the model: that pairs of one pulse share a mode (each
+    pair's polarisation is independent of the others'), and polarisation that changes with the
+    wavelength or the arrival time (a dot's fine-structure splitting; see ``docs/optics.md``).
 
     Args:
         source: Where the pairs come from.
@@ -57,15 +62,17 @@ def simulate_time_tags(
         seed: Of the physical randomness, settings included: this is a stand-in for a recording.
 
     Raises:
-        ValueError: The duration is not positive, a clock runs backwards or beyond 2**62 counts.
+        ValueError: The duration is not positive, a clock runs backwards or beyond 2**62 counts, or
+            laboratories of heralded memories lose or add something.
     """
     check_positive(duration_s=duration_s)
+    check_memories(source, alice, bob)
     for laboratory in (alice, bob):
         _check_clock(laboratory, duration_s)
     root = np.random.SeedSequence(seed)
     keys: NDArray[np.uint64] = root.generate_state(2, np.uint64).astype(np.uint64)
     sides = (ClickState(alice), ClickState(bob))
-    fractions = surviving_fractions(alice, bob)
+    fractions = surviving_fractions(alice, bob, extraction_efficiency=extraction_of(source))
     reach = (
         _REACH_SIGMAS
         / FWHM_PER_SIGMA
@@ -162,23 +169,27 @@ def _photons(
     generator: np.random.Generator,
 ) -> list[tuple[Times, Bits, Bits]]:
     """Return when each side's photons of pairs arrive, their settings and outcomes."""
-    both, alice_only, bob_only = surviving_fractions(alice, bob)
-    surviving = both + alice_only + bob_only
-    times = emission_times(source, surviving, begin_s=begin, end_s=end, generator=generator)
-    which = generator.random(len(times)) * surviving
+    pairs = emitted(source, alice, bob, begin_s=begin, end_s=end, generator=generator)
     settings = [
         _settings(laboratory, times, key=key, generator=generator)
-        for laboratory, key in zip((alice, bob), keys, strict=True)
+        for laboratory, times, key in zip(
+            (alice, bob), (pairs.alice_s, pairs.bob_s), keys, strict=True
+        )
     ]
-    outcomes = device(*settings) if len(times) else (np.empty(0, np.uint8),) * 2
-    present = (which < both + alice_only, (which < both) | (which >= both + alice_only))
+    outcomes = device(*settings) if len(pairs.alice_s) else (np.empty(0, np.uint8),) * 2
     coherence = getattr(source, "coherence_time_s", 0.0) / FWHM_PER_SIGMA
     # Only the difference of the two arrival times is spread by the coherence time.
-    spread = times + coherence * _normal(len(times), generator) if coherence else times
+    spread = pairs.bob_s
+    if coherence:
+        spread = spread + coherence * _normal(len(spread), generator)
     return [
         (arrival[seen], setting[seen], np.asarray(outcome, np.uint8)[seen])
         for arrival, setting, outcome, seen in zip(
-            (times, spread), settings, outcomes, present, strict=True
+            (pairs.alice_s, spread),
+            settings,
+            outcomes,
+            (pairs.alice_has, pairs.bob_has),
+            strict=True,
         )
     ]
 
