@@ -233,6 +233,15 @@ def _per_event(experiment: Experiment, scene: Scene, theorem: Theorem) -> float:
     return experiment.value("protocol.sifted_fraction") * fraction
 
 
+def _concurrence(scene: Scene) -> float:
+    """Return the concurrence of the pairs, 2 F - 1 or 0, as they are mixtures of Bell pairs.
+
+    Bennett et al., Phys. Rev. A 54, 3824 (1996): the entanglement of such a mixture depends on its
+    largest weight, which is F here, as no flip is likelier than none.
+    """
+    return max(0.0, 2 * scene.fidelity - 1)
+
+
 def _signal_to_noise(scene: Scene) -> float:
     return 1 / max(scene.accidental_fraction, 1e-300) - 1
 
@@ -243,6 +252,7 @@ _QUANTITIES: dict[str, Callable[[Experiment, Scene, Theorem], float]] = {
     "qber": lambda _, s, __: s.qber,
     "visibility": lambda _, s, __: 1 - 2 * s.qber,
     "fidelity": lambda _, s, __: s.fidelity,
+    "concurrence": lambda _, s, __: _concurrence(s),
     "coincidences_per_second": lambda _, s, __: _known(
         s.coincidences_per_second, "a rate of coincidences"
     ),

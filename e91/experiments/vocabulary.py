@@ -80,6 +80,7 @@ QUANTITIES = {
     "qber": "1",
     "visibility": "1",
     "fidelity": "1",
+    "concurrence": "1",
     "coincidences_per_second": "1/s",
     "signal_to_noise": "1",
     "link_loss": "dB",
