@@ -11,7 +11,8 @@ from e91.distillation.cascade_book import Book, Log
 from e91.distillation.cascade_plan import Edges, Places, Questions, Words, rank
 from e91.model.compiled import compiled_code_may_run
 
-_WORTH_COMPILING = 500_000  # bits, which NumPy corrects in a second or two
+_WORTH_COMPILING = 500_000  # bits of a key, which NumPy corrects in half a second
+_WORTH_LOADING = 400_000  # bits of several keys, which take NumPy as long as loading takes
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,30 @@ def fastest_route() -> Route:
 
 
 def route_for(bits: int) -> Route:
-    """Return the fastest route for a key, but compile nothing for a short one.
+    """Return the route that corrects a key soonest, waiting for the compiled one included.
 
     Where the kernels have not been compiled yet, that takes longer than a key of a small session by
-    NumPy.
+    NumPy, and so does loading them.  But short keys add up: as soon as loading would have been
+    worth it for those of this process, the next one loads.
 
     Args:
         bits: Length of the key.
     """
-    loaded = fastest_route.cache_info().currsize > 0
-    return fastest_route() if loaded or bits >= _WORTH_COMPILING or _compiled() else numpy_route()
+    if fastest_route.cache_info().currsize or bits >= _WORTH_COMPILING:
+        return fastest_route()
+    if _SHORT_KEYS.bits + bits >= _WORTH_LOADING and _compiled():
+        return fastest_route()
+    _SHORT_KEYS.bits += bits
+    return numpy_route()
+
+
+class _Tally:
+    """Counts the bits of the keys that NumPy corrected; a lost count does no harm."""
+
+    bits = 0
+
+
+_SHORT_KEYS = _Tally()
 
 
 def _compiled() -> bool:
