@@ -157,6 +157,7 @@ def test_every_parameter_says_its_unit_or_has_none():
     units = ("_s", "_m", "_km", "_db", "_db_per_km", "_rad", "_deg", "_per_second", "_bits")
     plain = ("visibility", "bit_error", "phase_error", "signal_to_noise", "sifted_fraction",
              "chsh_coincidences", "error_correction_efficiency", "rounds", "epsilon",
+             "test_fraction", "expected_chsh", "expected_qber",
              "detector_efficiency")  # fmt: skip
     for key in PARAMETERS:
         assert key.endswith((*units, *plain)), key
@@ -330,7 +331,7 @@ def test_experiment_without_a_state_has_a_reason_for_every_outcome():
     assert all("state.visibility" in row.reason for row in compare(bare))
 
 
-@pytest.mark.parametrize("name", ["yin-2020", "zhang-2022", "ursin-2007"])
+@pytest.mark.parametrize("name", ["yin-2020", "zhang-2022", "ursin-2007", "nadlinger-2022"])
 def test_every_parameter_at_its_limits_gives_numbers_or_a_reason(name):
     exact = replace(
         ATTEMPT[name],
@@ -427,8 +428,8 @@ ASKED = (
 
 
 STRICT = (
-    "honjo-2008", "kuzucu-2007", "lee-2020", "li-2026", "liu-2022-fibre", "schimpf-2021",
-    "shi-2026", "shi-2026-source", "weber-2008", "yin-2017", "zhang-2022",
+    "honjo-2008", "kuzucu-2007", "lee-2020", "li-2026", "liu-2022-fibre", "nadlinger-2022",
+    "schimpf-2021", "shi-2026", "shi-2026-source", "weber-2008", "yin-2017", "zhang-2022",
 )  # fmt: skip
 
 
@@ -596,8 +597,9 @@ READ = {
     "liu-2022-fibre": {"state.visibility", "visibility"},
     "lu-2026": {"protocol.rounds", "secret_bits_per_event"},
     "nadlinger-2022": {
-        "state.bit_error", "protocol.rounds", "protocol.epsilon", "chsh", "qber", "fidelity",
-        "secret_bits",
+        "state.bit_error", "protocol.rounds", "protocol.epsilon", "protocol.test_fraction",
+        "protocol.expected_chsh", "protocol.expected_qber", "chsh", "qber", "fidelity",
+        "secret_bits", "fixed_session_bits_per_round",
     },
     "neumann-2022": {
         "state.visibility", "measured.coincidences_per_second", "protocol.duration_s",

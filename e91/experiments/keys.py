@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from e91.experiments.fixed_sessions import FixedSession, session_bits
 from e91.experiments.records import Experiment
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC
@@ -88,6 +89,21 @@ def finite_bits(
     rounds = round(experiment.value("protocol.rounds"))
     plan = best_plan(link, rounds, settings=ASYMMETRIC, policy=policy)
     return float(plan.secret_bits)
+
+
+def fixed_session_bits_per_round(experiment: Experiment) -> float:
+    """Return the key bits per round of the session as its authors laid it out.
+
+    By `e91.experiments.fixed_sessions`; S and QBER are those that ``protocol`` says were expected.
+
+    Raises:
+        ValueError: A number of the session is missing, or epsilon is too small.
+    """
+    rounds, *others = (
+        experiment.value(f"protocol.{name}")
+        for name in ("rounds", "test_fraction", "expected_chsh", "expected_qber", "epsilon")
+    )
+    return session_bits(FixedSession(rounds, *others)) / rounds
 
 
 def is_finite(theorem: Theorem) -> bool:

@@ -8,7 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from e91.experiments.keys import finite_bits, is_finite, secret_fraction
+from e91.experiments.keys import (
+    finite_bits,
+    fixed_session_bits_per_round,
+    is_finite,
+    secret_fraction,
+)
 from e91.experiments.rates import Rates, rates
 from e91.experiments.records import Comparison, Experiment, Outcome, Parameter
 from e91.experiments.state import Correlations, correlations
@@ -263,4 +268,5 @@ _QUANTITIES: dict[str, Callable[[Experiment, Scene, Theorem], float]] = {
     "secret_bits_per_second": _secret_rate,
     "secret_bits_per_event": _per_event,
     "secret_bits": _secret_bits,
+    "fixed_session_bits_per_round": lambda e, _, __: fixed_session_bits_per_round(e),
 }

@@ -46,6 +46,9 @@ PARAMETERS = {
     "protocol.key_bits": Range(1, _COUNT, "bits of one block that make key"),
     "protocol.test_bits": Range(1, _COUNT, "revealed bits of one block"),
     "protocol.rounds": Range(1000, _COUNT, "rounds of a device-independent session"),
+    "protocol.test_fraction": Range(1e-6, 1, "chance that a round of a fixed session is a test"),
+    "protocol.expected_chsh": Range(2, 2 * math.sqrt(2), "S that a fixed session is laid out for"),
+    "protocol.expected_qber": Range(0, 0.5, "QBER that a fixed session is laid out for"),
     "protocol.epsilon": Range(1e-150, 1, "failure probability of the key"),
     "orbit.altitude_km": Range(1, 1e6, "of the satellite; with it, rates are of a pass"),
     "orbit.inclination_deg": Range(0, 180, "of the orbit"),
@@ -89,6 +92,7 @@ QUANTITIES = {
     "secret_bits_per_second": "bit/s",
     "secret_bits_per_event": "bit",
     "secret_bits": "bit",
+    "fixed_session_bits_per_round": "bit",
 }
 """Every quantity that can be compared, with its unit."""
 
