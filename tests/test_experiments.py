@@ -595,6 +595,13 @@ READ = {
     "lee-2020": {"state.visibility", "chsh"},
     "li-2026": {"fidelity", "concurrence", "chsh"},
     "liu-2022-fibre": {"state.visibility", "visibility"},
+    **{
+        name: {
+            "state.bit_error", "protocol.sifted_fraction", "protocol.error_correction_efficiency",
+            "chsh", "qber", "secret_bits_per_event",
+        }
+        for name in ("liu-2026", "liu-2026-101km")
+    },
     "lu-2026": {"protocol.rounds", "secret_bits_per_event"},
     "nadlinger-2022": {
         "state.bit_error", "protocol.rounds", "protocol.epsilon", "protocol.test_fraction",
