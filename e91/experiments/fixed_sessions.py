@@ -113,10 +113,10 @@ def _climbed(score: Callable[[Sequence[float]], float], place: list[float]) -> f
     """Return the greatest score that is found by one number after another.
 
     A golden section for each of the numbers within a width about it, which shrinks from 2 to 0.01
-    in 24 rounds; the score is taken to have one summit.
+    in 16 rounds; the score is taken to have one summit.
     """
     best, width = score(place), 2.0
-    for _ in range(24):
+    for _ in range(16):
         for axis in range(len(place)):
             around = list(place)
 
@@ -128,16 +128,16 @@ def _climbed(score: Callable[[Sequence[float]], float], place: list[float]) -> f
             found = along(value)
             if found > best:
                 best, place = found, [*place[:axis], value, *place[axis + 1 :]]
-        width *= 0.8
+        width *= 0.7
     return best
 
 
 def _golden(score: Callable[[float], float], low: float, high: float) -> float:
-    """Return where a score with one summit is greatest, to a thousandth of the interval."""
+    """Return where a score with one summit is greatest, to a fiftieth of the interval."""
     ratio = (math.sqrt(5) - 1) / 2
     inner = [high - ratio * (high - low), low + ratio * (high - low)]
     scores = [score(value) for value in inner]
-    for _ in range(15):
+    for _ in range(8):
         if scores[0] > scores[1]:
             high, inner[1], scores[1] = inner[1], inner[0], scores[0]
             inner[0] = high - ratio * (high - low)
