@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import betainc
 
-from e91.security.portions import share_bound
+from e91.model.records import Leak
+from e91.security.portions import lengths, share_bound
+from e91.security.secret_length import trusted_analysers_length
 
 ORDERS_OF_ROWS = [1, 2, 7, 60, 10**3, 10**6, 2**23, 10**9, 10**12]
 
@@ -48,6 +50,52 @@ def test_no_pattern_of_errors_whatsoever_exceeds_its_share(rows, portions, epsil
             exceeded += chance > 0
     if rows > 4 and epsilon >= 0.1:
         assert exceeded > 0  # the bound is no empty promise
+
+
+def tail_in_doubles(in_rows, portions):
+    """P(errors of one portion >= c); sums of positive numbers, so good to 1e-13."""
+    distribution = np.ones(1)
+    for errors in in_rows:
+        mean = errors / portions
+        distribution = np.convolve(distribution, (1 - mean, mean))
+    return np.cumsum(distribution[::-1])[::-1]
+
+
+@pytest.mark.parametrize(("rows", "portions"), [(60, 8), (200, 2)])
+def test_every_number_of_errors_keeps_its_share_spread_or_heaped(rows, portions):
+    """All counts up to the bits of the key, as even as they go and in as few rows as they go."""
+    for errors in range(rows * portions + 1):
+        bound = share_bound(errors, rows=rows, portions=portions, epsilon=1e-3)
+        too_many = math.floor(bound) + 1
+        if too_many > rows:
+            continue
+        even = [(errors + place) // rows for place in range(rows)]
+        heaped = [min(portions, max(0, errors - portions * place)) for place in range(rows)]
+        for in_rows in (even, heaped):
+            assert sum(in_rows) == errors
+            assert tail_in_doubles(in_rows, portions)[too_many] <= 1e-3 * (1 + 1e-9)
+
+
+def test_portions_of_half_a_million_bits_cost_two_percent_of_the_key():
+    """As section 5 says; 3 % phase errors and a leak of 15 %."""
+    size = 8 * 2**19
+    dealt = lengths(
+        size,
+        portions=8,
+        phase_errors=lambda _: 0.03 * size,
+        expected_rate=0.03,
+        leak=Leak(size * 15 // 100),
+        epsilon=1e-10,
+    )
+    whole = trusted_analysers_length(
+        size,
+        phase_errors=0.03 * size,
+        expected_errors=0.03 * size,
+        leak=Leak(size * 15 // 100),
+        epsilon=1e-10,
+    )
+    cost = 1 - sum(length.bits for length in dealt) / whole.bits
+    assert cost == pytest.approx(0.019, abs=0.001)
 
 
 def divergence_in_decimals(share, mean):
