@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 
 from e91.devices.exact import exact_device
-from e91.distillation import authentication, verification
+from e91.distillation import authentication, sifting, verification
 from e91.distillation.cascade import respond
 from e91.distillation.cascade_messages import write_opening
 from e91.distillation.cascade_plan import CHECK_BITS, MOST_PASSES
+from e91.distillation.packed_sifting import code_book
+from e91.model.bits import NO_CLICK
 from e91.model.entropy import seeded_entropy
 from e91.model.messages import Channel, Message, Party
 from e91.model.policy import Policy, SecurityModel
-from e91.model.settings import EKERT
+from e91.model.records import DetectionRecord, PartyRecord
+from e91.model.settings import EKERT, SETTINGS
 from e91.protocol import distil
 from e91.security import secret_length
 from e91.session import measure
@@ -152,3 +155,69 @@ def test_policy_below_the_smallest_epsilon_is_refused():
     check_policy(10**6, settings=EKERT, policy=Policy(epsilon=least * 1.001))
     with pytest.raises(ValueError, match=r"`epsilon` must be at least 1\.0e-21, what hashes"):
         check_policy(10**6, settings=EKERT, policy=Policy(epsilon=least * 0.999))
+
+
+# What sifting tells of the key --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize(
+    ("outcomes", "assign_lost"), [(2, False), (2, True), (3, True), (3, False)]
+)
+def test_announcement_of_a_key_round_is_the_same_whatever_its_bits_are(
+    settings, outcomes, assign_lost
+):
+    """Where a lost photon counts as an outcome, it must not be told apart from the others."""
+    book = code_book(settings, outcomes=outcomes, assign_lost=assign_lost)
+    said = {pair: set() for pair in settings.key_pairs}
+    for code, (x, y, a, b) in enumerate(np.ndindex(*book.shape)):
+        if (x, y) in said and (assign_lost or NO_CLICK not in (a, b)):
+            said[x, y].add(int(book.says[code]))
+    assert [len(announcements) for announcements in said.values()] == [1] * len(said)
+
+
+def lossy(record, generator):
+    """The record of a link that loses a fifth of each party's photons."""
+    return DetectionRecord(
+        *(
+            PartyRecord(
+                half.setting,
+                np.where(generator.random(len(half)) < 0.2, NO_CLICK, half.outcome).astype(
+                    np.uint8
+                ),
+            )
+            for half in (record.alice, record.bob)
+        )
+    )
+
+
+def test_messages_of_a_device_independent_sifting_say_no_bit_of_the_key():
+    """Two records that differ in the unrevealed key bits only are sifted with the same words."""
+    generator = np.random.default_rng(5)
+    device = exact_device(visibility=0.99, seed=1)
+    record = lossy(measure(device, 4_000, settings=EKERT, entropy=seeded_entropy(2)), generator)
+
+    def said(record):
+        channel = Channel()
+        halves = map(sifting.assign_lost_photons, (record.alice, record.bob))
+        sifted = sifting.exchange(
+            DetectionRecord(*halves),
+            settings=EKERT,
+            fraction=0.1,
+            entropy=seeded_entropy(9),
+            channel=channel,
+        )
+        return [message.body for message in channel.seen[Party.ALICE]], sifted
+
+    words, (alice, _) = said(record)
+    key_pair = np.zeros((3, 3), bool)
+    key_pair[tuple(zip(*EKERT.key_pairs, strict=True))] = True
+    kept = key_pair[record.alice.setting, record.bob.setting]
+    coins = np.unpackbits(np.frombuffer(words[2], np.uint8), count=int(kept.sum()))
+    hidden = np.flatnonzero(kept)[coins == 0]
+    flipped = record.alice.outcome.copy()
+    flipped[hidden] = np.where(flipped[hidden] == 1, NO_CLICK, 1)
+    other = DetectionRecord(PartyRecord(record.alice.setting, flipped), record.bob)
+    again, (changed, _) = said(other)
+    assert not np.array_equal(alice.key.bits, changed.key.bits)
+    assert words == again

@@ -79,9 +79,15 @@ def code_book(settings: Settings, *, outcomes: int = 2, assign_lost: bool = Fals
     tests = {pair for pair, _ in settings.chsh_pairs}
     for code, (x, y, a, b) in enumerate(np.ndindex(*book.shape)):
         told = (x, y) in tests
-        alice = 4 * x + (_assigned(a, assign_lost) if told or a == NO_CLICK else _HIDDEN)
-        bob = 4 * y + (_assigned(b, assign_lost) if told or b == NO_CLICK else _HIDDEN)
-        book.says[code] = alice + 256 * bob
+        # A loss discards the round, so it is told of every pair; but where it counts as an outcome
+        # it is one, and in a key round a bit of the key.
+        alice, bob = (
+            _assigned(outcome, assign_lost)
+            if told or (outcome == NO_CLICK and not assign_lost)
+            else _HIDDEN
+            for outcome in (a, b)
+        )
+        book.says[code] = 4 * x + alice + 256 * (4 * y + bob)
     return book
 
 
