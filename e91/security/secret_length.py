@@ -209,6 +209,7 @@ def accumulated_length(
     both = (counts, _within_quantum_theory(counts))
     credited = min(entropy_accumulation.credited_bits(these, bets) for these in both)
     announced = max(map(entropy_accumulation.announced_test_bits, both)) + announced_sample_bits
+    credited = min(credited, counts.key_size + announced)  # a key has no more bits than it has
     terms = (
         ("sifted key", float(counts.key_size)),
         ("S as estimated: what Eve may know", at_once - counts.key_size - tests * entropy),
