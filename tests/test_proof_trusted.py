@@ -10,13 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from e91 import theorems
 from e91.bell.betting import DESIGN_CHSH, chsh_lower_bound, stake
 from e91.bell.phase_errors import phase_error_bound
 from e91.distillation import cascade
 from e91.model.evidence import Evidence, Sample
 from e91.model.messages import Channel, Party
-from e91.model.records import SiftedKey
+from e91.model.policy import Policy
+from e91.model.portions import portion_size
+from e91.model.records import Leak, SiftedKey
 from e91.model.settings import ASYMMETRIC, EKERT
+from e91.security.entropy import binary_entropy
+from e91.security.secret_length import split
+from e91.verdict import verdict_of
 
 TSIRELSON = 2 * math.sqrt(2)
 
@@ -226,3 +232,42 @@ def test_both_parties_messages_are_a_code_that_obeys_krafts_inequality():
             lengths[heard[Party.ALICE], heard[Party.BOB]].add(sum(charged.values()))
     assert all(len(found) == 1 for found in lengths.values())
     assert sum(2.0**-bits for (bits,) in lengths.values()) <= 1
+
+
+# Epsilon: what is spent where ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("epsilon", [0.5, 1e-6, 1e-10, 1e-20, 1e-30])
+@pytest.mark.parametrize("portions", [1, 2, 64])
+def test_bounds_are_asked_for_no_more_than_the_budget_of_a_session(monkeypatch, epsilon, portions):
+    """Smoothing is the root of what the bound may fail with, and counts twice; all adds up."""
+    asked = []
+
+    def bound(evidence, *, epsilon, **_):
+        asked.append(epsilon)
+        return 0.02 * evidence.key_size
+
+    monkeypatch.setattr("e91.theorems.phase_errors.phase_error_bound", bound)
+    shares = []
+    monkeypatch.setattr(
+        "e91.security.portions.share_bound",
+        lambda errors, *, rows, portions, epsilon: shares.append(epsilon) or errors / portions,
+    )
+    evidence = evidence_of(EKERT, key=10**6, revealed=10**5, errors=10**3, wins=10**5, losses=10**4)
+    policy = Policy(epsilon=epsilon, portions=portions)
+    size = portion_size(10**6, portions=portions)
+    found = verdict_of(evidence, settings=EKERT, policy=policy)
+    lengths = theorems.portion_lengths(
+        theorems.Case(evidence, EKERT, policy, found.chsh, found.qber, Leak())
+    )
+    failing = max(asked) + max(shares, default=0.0)
+    assert (min(asked), min(shares, default=0.0)) == (max(asked), max(shares, default=0.0))
+    entropy = size * (1 - binary_entropy(0.02 * 10**6 / portions / size))
+    amplification = max(
+        2 ** ((dict(length.terms)["privacy amplification"] - 2) / 2) for length in lengths
+    )
+    tags = split(epsilon)
+    spent = portions * (2 * math.sqrt(failing) + amplification)
+    spent += tags.correctness + tags.authentication
+    assert 0.999 * epsilon < spent <= epsilon * (1 + 1e-12)
+    assert all(length.bits <= entropy + 2 * math.log2(2 * amplification) for length in lengths)
