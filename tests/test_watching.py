@@ -21,7 +21,16 @@ from e91.recorded.blocks import load_block
 from e91.run_summary import summary_of
 from e91.session import run
 from e91.streaming import stream
-from e91.watching import Ear, Replay, replayed, run_watched, stretch_ends, tallies, watch_blocks
+from e91.watching import (
+    Ear,
+    Replay,
+    course_of,
+    replayed,
+    run_watched,
+    stretch_ends,
+    told,
+    watch_blocks,
+)
 
 PROMISE = Promise(0.95)
 FALSE_ALARM = 1e-9
@@ -35,6 +44,11 @@ def heard_in(device, rounds=20_000, **arguments):
     ear = Ear(lambda message: message)
     report = run(device, rounds=rounds, seed=3, transmission=ear, **arguments)
     return ear.heard, report
+
+
+def tallies(heard, *, settings):
+    kinds, rounds = told(heard, settings=settings)
+    return course_of(kinds, rounds, ends=stretch_ends(len(rounds)))
 
 
 def total(course):
@@ -108,11 +122,40 @@ def test_alarm_of_a_session_is_that_of_its_stretches():
     watch = alarm.start(report.watch.state.bets)
     sent, rang = 0, None
     for pairs, tally in tallies(heard, settings=EKERT):
-        watch, sent = alarm.update(watch, tally), sent + pairs
-        rang = sent if rang is None and watch.alarm_round is not None else rang
-    assert report.alarm.round == rang
+        watch, before = alarm.update(watch, tally), sent
+        sent += pairs
+        if rang is None and watch.alarm_round is not None:
+            rang = before, sent
+    assert rang[0] < report.alarm.round <= rang[1]
     assert report.watch.state.log_evidence == watch.log_evidence
     assert report.watch.sent == report.rounds == 20_000
+
+
+def test_session_names_the_round_within_the_stretch():
+    """Full interception late in a long session, whose stretches there are 600 rounds long."""
+    device = TurningSession(200_000)
+    report = run_watched(device, PROMISE, rounds=600_000, seed=3)
+    coarse = PROMISE.watched(settings=EKERT, policy=Policy(), planned_pairs=600_000)
+    heard, _ = heard_in(TurningSession(200_000), rounds=600_000)
+    for pairs, tally in tallies(heard, settings=EKERT):
+        coarse = coarse.after(tally, pairs=pairs)
+    assert 200_000 < report.alarm.round < coarse.rang
+    assert report.watch.state.log_evidence == coarse.state.log_evidence
+
+
+class TurningSession:
+    """A session's device: honest pairs for some rounds, intercepted ones from then on."""
+
+    settings = EKERT
+
+    def __init__(self, rounds):
+        self.rounds = rounds
+
+    def __call__(self, x, y):
+        eve = stage("intercept-resend", Scene(1.0, settings=EKERT, visibility=0.97, seed=2)).device
+        parts = (slice(None, self.rounds), slice(self.rounds, None))
+        answers = [d(x[p], y[p]) for d, p in zip((honest(), eve), parts, strict=True)]
+        return tuple(np.concatenate(halves) for halves in zip(*answers, strict=True))
 
 
 def test_honest_sessions_ring_no_more_often_than_promised():

@@ -6,16 +6,17 @@ order of the rounds; over many sessions, or the blocks of a run, it takes the co
 
 from e91.watching.blocks import replayed, watch_blocks
 from e91.watching.replay import Replay
-from e91.watching.sessions import Ear, run_watched, tallies
-from e91.watching.stretches import SHORTEST_STRETCH, stretch_ends
+from e91.watching.sessions import Ear, run_watched, told
+from e91.watching.stretches import SHORTEST_STRETCH, course_of, stretch_ends
 
 __all__ = [
     "SHORTEST_STRETCH",
     "Ear",
     "Replay",
+    "course_of",
     "replayed",
     "run_watched",
     "stretch_ends",
-    "tallies",
+    "told",
     "watch_blocks",
 ]

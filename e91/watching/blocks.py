@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.alarms import Promise, Watched
-from e91.bell.alarm_link import Tally, tally_of
+from e91.bell.alarm_link import tally_of
 from e91.distillation.packed_sifting import code_book
 from e91.model.bits import NO_CLICK
 from e91.model.policy import SecurityModel
 from e91.model.settings import Settings
 from e91.report import SessionReport
 from e91.watching.replay import Replay
-from e91.watching.stretches import SHORTEST_STRETCH, course_of, kinds_of, stretch_ends
+from e91.watching.stretches import kinds_of, watch_rounds
 
 
 def watch_blocks(
@@ -70,7 +70,8 @@ def watch_blocks(
         before, tally = watch, tally_of(report.evidence, settings=report.settings)
         watch = watch.after(tally, pairs=report.rounds)
         if replay is not None and before.rang is None and watch.rang is not None:
-            watch = replace(watch, rang=_rings_in(*replayed(report, replay), before) or watch.rang)
+            again = watch_rounds(*replayed(report, replay), before)
+            watch = replace(watch, rang=again.rang or watch.rang)
         yield replace(report, watch=watch)
 
 
@@ -82,8 +83,7 @@ def replayed(report: SessionReport, replay: Replay) -> tuple[NDArray[np.int64], 
         replay: The device of the run.
 
     Returns:
-        Kinds, the index in `e91.bell.alarm_link.Tally.counts`, and numbers, in the order of time;
-        int64, shape (n,) each.
+        As `e91.watching.stretches.course_of` takes them.
 
     Raises:
         ValueError: The replay is not the device of this block.
@@ -101,29 +101,3 @@ def replayed(report: SessionReport, replay: Replay) -> tuple[NDArray[np.int64], 
     if not np.array_equal(np.bincount(kinds, minlength=10), counts):
         raise ValueError("A replay must give the counts of its block's report, but gives others.")
     return kinds, rounds
-
-
-def _rings_in(kinds: NDArray[np.int64], rounds: NDArray[np.int64], watch: Watched) -> int | None:
-    """Return how many pairs have been sent when the alarm rings in these rounds; None if never."""
-    ends = stretch_ends(len(rounds))
-    for start, (pairs, tally) in zip(
-        np.append(0, ends[:-1]), course_of(kinds, rounds, ends=ends), strict=True
-    ):
-        after = watch.after(tally, pairs=pairs)
-        if after.rang is not None:
-            # Once more by its periods: nothing was staked on changes within the long stretch.
-            within = slice(start, start + tally.rounds)
-            numbers = rounds[within] - (rounds[start - 1] + 1 if start else 0)
-            periods = np.arange(SHORTEST_STRETCH, tally.rounds + SHORTEST_STRETCH, SHORTEST_STRETCH)
-            course = course_of(kinds[within], numbers, ends=np.minimum(periods, tally.rounds))
-            return next(_rung(course, watch), after.rang)
-        watch = after
-    return None
-
-
-def _rung(course: Iterable[tuple[int, Tally]], watch: Watched) -> Iterator[int]:
-    """Yield how many pairs had been sent at the end of each stretch since the alarm rings."""
-    for pairs, tally in course:
-        watch = watch.after(tally, pairs=pairs)
-        if watch.rang is not None:
-            yield watch.rang

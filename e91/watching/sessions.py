@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from e91.alarms import Promise
-from e91.bell.alarm_link import Tally
 from e91.distillation import sifting
 from e91.model.bits import Device
 from e91.model.errors import AuthenticationFailed
@@ -16,7 +17,7 @@ from e91.model.messages import Message, Party, Transmission, honest_transmission
 from e91.model.settings import Settings
 from e91.report import SessionReport
 from e91.session import run
-from e91.watching.stretches import course_of, kinds_of, stretch_ends
+from e91.watching.stretches import kinds_of, watch_rounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,23 +81,23 @@ def run_watched(
     watch = promise.watched(
         settings=report.settings, policy=report.policy, planned_pairs=report.rounds
     )
-    try:
-        course = tallies(ear.heard, settings=report.settings)
-    except (AuthenticationFailed, KeyError):
-        course = []  # what was announced makes no sense, and the session has ended for that
-    for pairs, tally in course:
-        watch = watch.after(tally, pairs=pairs)
+    # If what was announced makes no sense, the session has ended for that.
+    with suppress(AuthenticationFailed, KeyError):
+        watch = watch_rounds(*told(ear.heard, settings=report.settings), watch)
     return replace(report, watch=replace(watch, sent=report.rounds))
 
 
-def tallies(
+def told(
     heard: dict[tuple[Party, str], bytes], *, settings: Settings
-) -> list[tuple[int, Tally]]:
-    """Return what sifting announced as stretches of rounds: pairs sent, and their tally.
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the kinds of the tallied rounds that sifting announced, and their numbers.
 
     Args:
         heard: Bodies of the announcements, by sender and subject, of `e91.distillation.sifting`.
         settings: Roles of the setting pairs.
+
+    Returns:
+        As `e91.watching.stretches.course_of` takes them.
 
     Raises:
         AuthenticationFailed: An announcement is not one that an honest peer makes.
@@ -110,5 +111,4 @@ def tallies(
     first, second = (
         sifting.read_bits(heard[party, "revealed outcomes"], len(rounds)) for party in Party
     )
-    kinds = kinds_of(settings)[alice[rounds], bob[rounds], first ^ second]
-    return course_of(kinds, rounds, ends=stretch_ends(len(rounds)))
+    return kinds_of(settings)[alice[rounds], bob[rounds], first ^ second], rounds

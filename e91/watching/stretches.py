@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
+from e91.alarms import Watched
 from e91.bell.alarm_link import Tally
 from e91.model.settings import Settings
 
@@ -82,3 +86,37 @@ def stretch_ends(rounds: int) -> NDArray[np.int64]:
         step = max(SHORTEST_STRETCH, min(ends[-1] // _RESOLUTION, rounds // _STRETCHES))
         ends.append(min(rounds, ends[-1] + step))
     return np.array(ends[1:], np.int64)
+
+
+def watch_rounds(kinds: NDArray[np.int64], rounds: NDArray[np.int64], watch: Watched) -> Watched:
+    """Return the watch after these rounds, looked at by stretches.
+
+    Whether the alarm rings is decided at the end of a stretch.  If it does, the stretch is watched
+    again by the shortest ones, and the alarm names the first at which that would have rung.
+
+    Args:
+        kinds: Kinds of the tallied rounds, as for `course_of`.
+        rounds: Their numbers among the pairs sent since ``watch``.
+        watch: Before the first of them.
+    """
+    ends, start = stretch_ends(len(rounds)), 0
+    for pairs, tally in course_of(kinds, rounds, ends=ends):
+        after, end = watch.after(tally, pairs=pairs), start + tally.rounds
+        if watch.rang is None and after.rang is not None:
+            numbers = rounds[start:end] - (rounds[start - 1] + 1 if start else 0)
+            periods = np.append(
+                np.arange(SHORTEST_STRETCH, tally.rounds, SHORTEST_STRETCH), tally.rounds
+            )
+            course = course_of(kinds[start:end], numbers, ends=periods)
+            after = replace(after, rang=_first_ring(course, watch) or after.rang)
+        watch, start = after, end
+    return watch
+
+
+def _first_ring(course: Iterable[tuple[int, Tally]], watch: Watched) -> int | None:
+    """Return how many pairs have been sent when the alarm rings in this course; None if never."""
+    for pairs, tally in course:
+        watch = watch.after(tally, pairs=pairs)
+        if watch.rang is not None:
+            return watch.rang
+    return None
