@@ -17,12 +17,15 @@ from statistical import assert_binomial
 
 import e91
 from e91.attacks import ATTACKS, Scene, stage
+from e91.devices.aer import aer_device
 from e91.devices.dishonest import mixture
 from e91.devices.exact import exact_device
-from e91.distillation import sifting
+from e91.distillation import packed_sifting, sifting
 from e91.model.entropy import seeded_entropy
-from e91.model.messages import Channel
+from e91.model.errors import Abort
+from e91.model.messages import Channel, Party
 from e91.model.policy import Policy, SecurityModel
+from e91.model.records import DetectionRecord, PartyRecord
 from e91.model.settings import EKERT, SETTINGS
 from e91.planning import asymptotic_rate
 from e91.session import measure, run
@@ -37,6 +40,7 @@ CAUGHT = {
     ),
     (2, "Bob's key computed from Alice's outcomes"): (
         "test_session::test_bobs_key_comes_from_bobs_outcomes",
+        "test_each_party_keeps_its_own_outcomes_of_the_rounds_that_stay_secret",
     ),
     (3, "key where the index of the bases agrees, and test rounds as key"): (
         "test_session::test_key_pairs_agree_in_angle_not_merely_in_index",
@@ -59,28 +63,35 @@ CAUGHT = {
     ),
     (8, "error rate from the bits of the key"): (
         "test_session::test_key_rounds_and_revealed_rounds_are_never_shared",
+        "test_each_party_keeps_its_own_outcomes_of_the_rounds_that_stay_secret",
     ),
     (9, "disclosed parities that cost nothing"): (
         "test_session::test_key_is_paid_for_every_bit_that_error_correction_told",
         "test_cascade::test_no_parity_is_asked_twice",
+        "test_length_is_shortened_by_just_what_the_messages_disclosed",
+        "test_session::test_channel_counts_what_both_parties_disclose",
     ),
     (10, "a positive rate at 30 % errors"): ("test_no_rate_is_positive_beyond_eleven_percent",),
     (11, "noise without phase errors"): ("test_noise_makes_all_three_kinds_of_error_alike",),
     (12, "a key made of the distinct outcomes of a histogram"): (
         "test_session::test_key_is_never_longer_than_the_rounds_it_comes_from",
+        "test_each_party_keeps_its_own_outcomes_of_the_rounds_that_stay_secret",
     ),
     (13, "an eavesdropping option that does nothing"): ("test_no_attack_is_ignored",),
     (14, "order lost, so that the key is runs"): (
         "test_session::test_key_is_no_run_of_outcomes_in_order_of_the_histogram",
         "test_devices::test_outcomes_return_to_the_rounds_they_belong_to",
+        "test_outcomes_of_one_setting_pair_come_in_no_order",
     ),
     (15, "Eve who does not turn back"): (
         "test_circuits_eavesdropper::"
         "test_eve_who_does_not_turn_back_would_be_caught_basis_by_basis",
+        "test_circuits_eavesdropper::test_channel_is_the_literal_act_on_any_source",
     ),
     (16, "a fixed window about 2 sqrt 2"): (
         "test_session::test_larger_estimate_than_tsirelsons_by_chance_is_accepted",
         "test_honest_sessions_are_not_refused_for_the_scatter_of_s",
+        "test_violation_is_missing_just_where_its_lower_bound_is_not_above_two",
     ),
     (17, "a pad that is used again"): (
         "test_encryption::test_a_message_longer_than_the_key_is_refused_and_no_pad_is_repeated",
@@ -101,9 +112,13 @@ CAUGHT = {
     (21, "a bare S > 2"): (
         "test_session::test_local_device_above_two_by_chance_is_not_accepted",
         "test_bare_violation_would_accept_half_of_the_local_sessions",
+        "test_violation_is_missing_just_where_its_lower_bound_is_not_above_two",
+        "test_session::"
+        "test_sessions_of_a_local_device_show_no_violation_though_half_of_them_exceed_two",
     ),
     (22, "a test that S is at most 2 sqrt 2"): (
         "test_no_test_demands_that_s_stay_below_tsirelson",
+        "test_violation_is_missing_just_where_its_lower_bound_is_not_above_two",
     ),
     (23, "keys and settings from a simulator's random numbers"): (
         "test_session::test_session_without_a_seed_uses_the_operating_systems_entropy",
@@ -130,6 +145,68 @@ def test_mistake_has_a_test_that_would_have_caught_it(mistake, places):
     for place in places:
         stem, _, name = place.rpartition("::")
         assert name in functions_of(stem or Path(__file__).stem)
+
+
+def by_messages(x, y, outcomes, sent):
+    """The sifted keys of a small session, and Alice's coins: one for each key round."""
+    record = DetectionRecord(*(PartyRecord(*half) for half in zip((x, y), outcomes, strict=True)))
+    alice, bob = sifting.exchange(
+        record, settings=EKERT, fraction=0.3, entropy=seeded_entropy(4), channel=Channel(sent)
+    )
+    key = np.array([pair in EKERT.key_pairs for pair in zip(x.tolist(), y.tolist(), strict=True)])
+    return alice, bob, key
+
+
+def by_the_block(x, y, outcomes, sent):
+    """Those of a block, and the coins: one for each round."""
+    codes = (12 * x + 4 * y + 2 * outcomes[0] + outcomes[1]).astype(np.uint8)
+    alice, bob = packed_sifting.sift(
+        [codes], book=packed_sifting.code_book(EKERT), fraction=0.3,
+        entropies=[seeded_entropy(4)], channel=Channel(sent), rounds=len(codes),
+    )  # fmt: skip
+    return alice, bob, np.ones(len(x), bool)
+
+
+@pytest.mark.parametrize("sift", [by_messages, by_the_block])
+def test_each_party_keeps_its_own_outcomes_of_the_rounds_that_stay_secret(sift):
+    """Unrelated outcomes, and the rounds found from the announcement of the sample alone."""
+    generator, bodies = np.random.default_rng(4), {}
+    x, y = generator.integers(3, size=(2, 8_000), dtype=np.uint8)
+    outcomes = generator.integers(2, size=(2, 8_000), dtype=np.uint8)
+
+    def sent(message):
+        return bodies.setdefault((message.sender, message.subject), message)
+
+    alice, bob, tossed = sift(x, y, outcomes, sent)
+    coins = np.frombuffer(bodies[Party.ALICE, "sample"].body, np.uint8)
+    shown = np.zeros(len(x), bool)
+    shown[tossed] = np.unpackbits(coins, count=int(tossed.sum())) == 1
+    key = np.array([pair in EKERT.key_pairs for pair in zip(x.tolist(), y.tolist(), strict=True)])
+    for sifted, own in ((alice, outcomes[0]), (bob, outcomes[1])):
+        assert np.array_equal(sifted.key.bits, own[key & ~shown])
+        assert sifted.evidence.key_size == len(sifted.key)
+        assert sifted.evidence.sample_size == np.sum(key & shown) > 300
+    assert 0.4 < np.mean(alice.key.bits == bob.key.bits) < 0.6
+
+
+@pytest.mark.parametrize(("model", "term"), [
+    (SecurityModel.TRUSTED_ANALYSERS, "error correction, Alice's bits"),
+    (SecurityModel.DEVICE_INDEPENDENT, "error correction, both parties' bits"),
+])  # fmt: skip
+def test_length_is_shortened_by_just_what_the_messages_disclosed(model, term):
+    disclosed = dict.fromkeys(Party, 0)
+
+    def listen(message):
+        disclosed[message.sender] += message.disclosed_bits
+        return message
+
+    device = exact_device(settings=SETTINGS["asymmetric"], visibility=0.99, seed=1)
+    report = run(device, rounds=400_000, seed=1, policy=Policy(model), transmission=listen)
+    assert report.abort is None
+    assert (report.leak.alice, report.leak.bob) == tuple(disclosed.values())
+    counted = report.leak.alice if model is SecurityModel.TRUSTED_ANALYSERS else report.leak.total
+    assert dict(report.length.terms)[term] == -counted < -1_000
+    assert report.length.bits <= math.fsum(dict(report.length.terms).values())
 
 
 def test_correlators_stay_between_minus_one_and_one():
@@ -180,6 +257,32 @@ def test_honest_sessions_are_not_refused_for_the_scatter_of_s():
         values.append(report.chsh.value)
         assert report.chsh.lower_bound > 2
     assert min(values) < 2.8 < 2.86 < max(values)
+
+
+def test_violation_is_missing_just_where_its_lower_bound_is_not_above_two():
+    """Not S itself, no window about 2 sqrt 2, and no error-free sample: the bound alone."""
+    seen = []
+    for visibility in (1.0, 0.97, 0.9, 0.85, 0.8, 0.75, 0.72):
+        for seed in range(4):
+            device = exact_device(visibility=visibility, seed=seed)
+            report = run(device, rounds=6_000, seed=seed)
+            refused = report.abort is Abort.NO_VIOLATION
+            assert refused is not (report.chsh.lower_bound > 2)
+            seen.append((refused, report.chsh.value > 2, report.chsh.value > 2.8284))
+    assert {(True, True, False), (False, True, False), (False, True, True)} <= set(seen)
+
+
+@pytest.mark.parametrize("make", [
+    aer_device, exact_device,
+    *(lambda seed, s=s: stage("cloner", Scene(1e-9, settings=EKERT, simulator=s, seed=seed)).device
+      for s in ("exact", "aer", "aer-with-eve")),
+], ids=["aer", "exact", "tapped", "tapped-aer", "aer-with-eve"])  # fmt: skip
+def test_outcomes_of_one_setting_pair_come_in_no_order(make):
+    """Alice's coins of one setting pair change in half of all cases; of a histogram, once."""
+    same = np.ones(20_000, np.uint8)
+    for outcomes in make(seed=1)(same, same):
+        changes = int(np.count_nonzero(outcomes[1:] != outcomes[:-1]))
+        assert_binomial(changes, len(outcomes) - 1, 0.5, must_detect=0.45)
 
 
 @pytest.mark.parametrize("name", ["gisin", "local", "intercept-resend"])
