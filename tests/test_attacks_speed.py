@@ -139,6 +139,12 @@ def test_notes_of_two_calls_and_of_two_seeds_are_independent(simulator):
         assert_binomial(equal, len(x), 0.5, must_detect=0.52)
 
 
+def test_notes_and_shots_have_roots_of_their_own():
+    """Two generators from one root would differ, and yet draw from the same seed."""
+    device = tapped("cloner", simulator="aer")
+    assert device.randomness.entropy != device.photons.randomness.entropy
+
+
 def test_shots_with_eve_are_no_source_of_blocks():
     with pytest.raises(ValueError, match="A device must draw blocks of rounds to be streamed"):
         next(stream(tapped("cloner", simulator="aer"), rounds=10_000, block_rounds=10_000, seed=1))
