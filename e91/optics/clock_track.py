@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from e91.optics.clock_search import (
     FALSE_PEAK,
     ClockLine,
-    SearchRange,
     differences,
     false_peak_probability,
-    refine_line,
-    search_line,
 )
-from e91.optics.tag_readers import Seconds, Side, beginnings_gap_s
+from e91.optics.rival_peaks import may_be_lower_by_chance
+from e91.optics.tag_readers import Seconds, Side
 
-_FIRST_TAGS, _MOST_TAGS = 2**11, 2**21
 _PAIRS_PER_KNOT = 400
-_PAIRS_PER_LINE = 1600
 _LONGER_BLOCK = 10
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 2**9, 2**19
 _GAIN = 0.3  # of the slope: a tracked clock changes its frequency slowly
@@ -69,79 +66,6 @@ class ClockTrack:
         """Return Bob's lead at his time; seconds."""
         k = max(0, int(np.searchsorted(self.knots_s, time_s, side="right")) - 1)
         return float(self.lead_s[k] + self.slope[k] * (time_s - self.knots_s[k]))
-
-
-def find_clock(
-    alice: Side,
-    bob: Side,
-    *,
-    window_s: float,
-    maximum_offset_s: float,
-    maximum_frequency_error_ppm: float,
-) -> ClockLine:
-    """Return Bob's lead over Alice somewhere in the measurement.
-
-    Stretches of growing length are searched, so that bright links are quick, faint ones found, and
-    clocks that drift still straight: over a stretch of T seconds a drift bends the lead by
-    drift T^2 / 8, which must stay below half a window.
-
-    Raises:
-        ValueError: No stretch has a peak that stands out.
-    """
-    gap = beginnings_gap_s(alice, bob)
-    slope = maximum_frequency_error_ppm * 1e-6
-    drifted = slope * max(alice.duration_s, bob.duration_s)
-    span = SearchRange(-maximum_offset_s - drifted - gap, maximum_offset_s + drifted - gap, slope)
-    wanted = min(_FIRST_TAGS, len(alice.tags))
-    while True:
-        start = alice.place(min(max(0.0, -span.lowest_s), alice.duration_s / 2))
-        start = min(start, max(0, len(alice.tags) - wanted))
-        hers, his = _stretch(alice, bob, start, wanted, span=span)
-        line = search_line(hers, his, span=span, window_s=window_s)
-        if line is not None:
-            return _lengthened(alice, bob, line, start=start, tags=wanted, window_s=window_s)
-        if wanted == min(len(alice.tags), _MOST_TAGS):
-            raise ValueError(
-                "The two lists of time tags must have a coincidence peak, but none stands out "
-                f"within {maximum_offset_s:g} s and {maximum_frequency_error_ppm:g} ppm: widen or "
-                "narrow the search, or the window."
-            )
-        wanted = min(4 * wanted, len(alice.tags), _MOST_TAGS)
-
-
-def _stretch(
-    alice: Side, bob: Side, start: int, tags: int, *, span: SearchRange
-) -> tuple[Seconds, Seconds]:
-    """Return some of Alice's tags, and all of Bob's that may be their partners."""
-    hers = alice.seconds(start, start + tags)
-    first = bob.place(float(hers[0]) + span.lowest_s)
-    return hers, bob.seconds(first, bob.place(float(hers[-1]) + span.highest_s))
-
-
-def _lengthened(
-    alice: Side, bob: Side, line: ClockLine, *, start: int, tags: int, window_s: float
-) -> ClockLine:
-    """Fit the line to ever longer stretches until it rests on enough pairs, or bends."""
-    while line.pairs < _PAIRS_PER_LINE and tags < len(alice.tags):
-        growth = min(2.0, len(alice.tags) / tags)
-        tags = min(2 * tags, len(alice.tags))
-        start = min(start, len(alice.tags) - tags)
-        # The slope is known to a fraction of a window over the shorter stretch.
-        around = 2 * window_s + 2 * abs(line.slope) * alice.duration_s
-        near = SearchRange(line.lead_s - around, line.lead_s + around, abs(line.slope))
-        hers, his = _stretch(alice, bob, start, tags, span=near)
-        longer = refine_line(
-            hers,
-            his,
-            replace(line, uncertainty_s=window_s),
-            window_s=window_s,
-            maximum_slope=abs(line.slope) + 4 * window_s / float(hers[-1] - hers[0]),
-        )
-        # A straight line has as many more pairs as tags; a bent one leaves its peak.
-        if longer is None or longer.pairs < line.pairs * (1 + growth) / 2:
-            break
-        line = longer
-    return line
 
 
 def track_clock(
@@ -259,9 +183,8 @@ def _next_line(
     excess = _leads(hers, bob, carried, reach=reach)[1]
     count, _ = np.histogram(excess, bins=8 * _REACH_WINDOWS, range=(-reach, reach))
     four = np.convolve(count, np.ones(4), mode="valid")  # a window's worth of bins
-    top = int(np.argmax(four))
-    mean = (len(excess) - four[top]) / (2 * _REACH_WINDOWS - 1)
-    if false_peak_probability(float(four[top]), mean=mean, places=len(four) * 1e3) > FALSE_PEAK:
+    top = _nearest_peak(four, pairs=len(excess))
+    if top is None:
         return False, carried
     shift = -reach + (top + 2) * window_s / 4
     for _ in range(4):
@@ -271,3 +194,24 @@ def _next_line(
     if abs(elapsed) > 0 and line.pairs:
         slope += _GAIN * shift / elapsed
     return True, ClockLine(middle, predicted + shift, slope, line.uncertainty_s, int(four[top]))
+
+
+def _nearest_peak(four: NDArray[np.float64], *, pairs: int) -> int | None:
+    """Return the place of the peak nearest to the prediction, in the middle; None without one.
+
+    A pulsed source may have several as high as each other; the clock does not jump between them.
+    """
+    highest = float(four.max())
+    mean = (pairs - highest) / (2 * _REACH_WINDOWS - 1)
+    places = len(four) * 1e3
+    if false_peak_probability(highest, mean=mean, places=places) > FALSE_PEAK:
+        return None
+    equal = [
+        place
+        for place in range(len(four))
+        if may_be_lower_by_chance(float(four[place]), highest)
+        and false_peak_probability(float(four[place]), mean=mean, places=places) <= FALSE_PEAK
+    ]
+    nearest = min(equal, key=lambda place: abs(2 * place - len(four) + 1))
+    first = max(nearest - 4, 0)  # from its flank to its top, at most a window away
+    return first + int(np.argmax(four[first : nearest + 5]))

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from e91.model.entropy import Entropy, operating_system_entropy
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.optics.checks import check_not_negative, check_positive
-from e91.optics.clock_track import ClockTrack, find_clock, track_clock
+from e91.optics.clock_finder import find_clock
+from e91.optics.clock_track import ClockTrack, track_clock
 from e91.optics.coincidence_statistics import CoincidenceStatistics
 from e91.optics.tag_pieces import Found, Task, match_piece, pieces
 from e91.optics.tag_readers import TagReader, beginnings_gap_s, side_of
@@ -56,7 +57,7 @@ def correlate(
 ) -> Correlated:
     """Find the coincidences of two lists of time tags.
 
-    The clocks' difference is found from the tags alone (`e91.optics.clock_search`), followed
+    The clocks' difference is found from the tags alone (`e91.optics.clock_finder`), followed
     (`e91.optics.clock_track`), and the tags matched (`e91.optics.matching`): each in at most one
     coincidence.  If several tags of one side are in one, one of them is chosen at random and gives
     setting and outcome: a double click of two detectors of one setting becomes a random bit, and
