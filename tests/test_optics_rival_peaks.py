@@ -107,6 +107,32 @@ def test_many_pairs_tell_even_a_good_dots_pulses_apart():
     assert not pulses_off(found, tagged, clock=clock).any()
 
 
+@pytest.mark.parametrize("pair_probability", [0.97, 1.0])
+def test_clock_that_drifts_is_followed_on_its_own_pulse(pair_probability):
+    # A pulse a nanosecond, two windows and a half: the side peaks are as high, and in sight.
+    clock, period = Clock(0.0, 0.0, 0.02), 1e-9
+    detector = Detector(0.6, 200.0, jitter_fwhm_s=200e-12)
+    tagged = recorded(
+        QuantumDot(1e9, pair_probability, 0.0, 0.6),
+        active(detector, link_loss_db=15.0),
+        active(detector, link_loss_db=15.0, clock=clock),
+        duration=0.1,
+        device=equal_outcomes(1),
+    )
+    found = correlate(
+        *tagged,
+        window_s=4e-10,
+        maximum_offset_s=0.45 * period,
+        maximum_frequency_error_ppm=0.004,
+        tracking_step_s=1e-3,
+    )
+    gap = (tagged[1].times[0] - tagged[0].times[0]) * 1e-12
+    time = found.clock.knots_s + tagged[1].times[0] * 1e-12
+    wrong = found.clock.lead_s + gap - clock.drift_ppm_per_second * 1e-6 * time**2 / 2
+    assert len(time) > 10
+    assert np.abs(wrong).max() < period / 4
+
+
 @given(
     counts=st.lists(st.integers(0, 60), min_size=32, max_size=32),
     places=st.sampled_from([0, 8, 14, 20]),
