@@ -178,6 +178,16 @@ def test_rates_and_errors_of_a_dot_are_those_of_a_measurement(
     assert_binomial(wrong, len(found), error, must_detect=error + 14 * spread)
 
 
+@pytest.mark.parametrize("asked", [0.01, 0.2])
+def test_accidentals_of_a_dot_are_fewer_than_of_different_pulses_by_its_autocorrelation(asked):
+    # What a window a period away counts is the product of the singles of a pulse.
+    dot = quantum_dot_of(1e8, 0.8, autocorrelation=asked)
+    far = Arm(30.0, Receiver((Detector(1.0),) * 2))
+    counted = coincidences(dot, far, far)
+    apart = counted.singles_alice_per_second * counted.singles_bob_per_second / 1e8
+    assert counted.accidental_per_second / apart == pytest.approx(asked, rel=3e-3)
+
+
 # Gates --------------------------------------------------------------------------------------------
 
 

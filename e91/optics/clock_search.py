@@ -81,7 +81,7 @@ def differences(
     if total > _MAXIMUM_PAIRS:
         raise ValueError(
             f"A search must meet at most {_MAXIMUM_PAIRS:,} pairs of tags at once, but meets "
-            f"{total:,}: the window is too wide for these rates."
+            f"{total:,}: the search or the window is too wide for these rates."
         )
     ends = np.cumsum(count)
     place = np.repeat(low - (ends - count), count) + np.arange(total)

@@ -74,14 +74,15 @@ def correlate(
         tracking_step_s: Longest time between two looks at the clocks.
         side_delay_s: Where accidentals are counted, on both sides of the peak; 20 windows by
             default.  It must be off the peak, and with a pulsed source a multiple of the pulse
-            period.
+            period; a quantum dot has g2(0) times as many accidentals at its peak as there.
         dead_time_s: Dead time of the detectors, if known: the window must not exceed it.
         entropy: Random bits for double clicks; the protocol's.
         threads: Pieces in work at once; all cores by default.  They change nothing.
 
     Raises:
         ValueError: A number leaves its range, a list is empty, tags are not sorted, a channel is
-            no 2 * setting + outcome, the window exceeds the dead time, or no peak stands out.
+            no 2 * setting + outcome, the window exceeds the dead time, no peak stands out, or
+            several are as high, as those of a pulsed source may be.
 
     Source:
         Ho, Lamas-Linares and Kurtsiefer, New J. Phys. 11, 045011 (2009), for the clocks.
