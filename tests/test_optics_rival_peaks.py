@@ -1,6 +1,7 @@
 """Pulsed light has a coincidence peak at every period: clocks lock on the true one or refuse."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -207,6 +208,17 @@ def test_rival_outside_the_search_is_none():
     near = SearchRange(-PERIOD / 2, PERIOD / 2, 0.0)
     assert rival_delay_s(pulses, pulses, line, span=near, window_s=WINDOW) is None
     assert rival_delay_s(pulses, pulses, line, span=SPAN, window_s=WINDOW) is not None
+
+
+def test_faint_light_in_a_wide_search_takes_little_memory():
+    # A second of offsets in fine bins would be 64 GB.
+    alice, bob = uniform(100.0, 20.0, 1), uniform(100.0, 20.0, 2)
+    wide = SearchRange(-0.5, 0.5, 0.0)
+    tracemalloc.start()
+    assert rival_delay_s(alice, bob, LINE, span=wide, window_s=WINDOW) is None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6
 
 
 def test_even_and_uneven_counts_are_told_apart_at_the_stated_rate():

@@ -17,7 +17,7 @@ from e91.optics.clock_search import FALSE_PEAK, ClockLine, SearchRange, Seconds,
 OWN_WINDOWS = 4
 """How far from a peak, in windows, another one is looked for: nearer is its own foot."""
 
-_FAR_WINDOWS = 64
+_FAR_WINDOWS, _FARTHEST_WINDOWS = 64, 2**16
 _PAIRS = 2**21
 _BINS_PER_WINDOW = 8  # so that no peak is cut by the grid
 _UNEVEN_SIGMAS = 6.0
@@ -52,7 +52,8 @@ def rival_delay_s(
 
     The counts of the windows around the peak tell whether the background is even, as that of a
     continuous source.  Only if it is not, other peaks are looked at: then the peak must exceed
-    each of them by more than chance.
+    each of them by more than chance.  Up to 2**16 windows away are looked at, and as many as hold
+    2**21 pairs of tags, but 64 at least: a source that is pulsed has side peaks there.
 
     Args:
         alice: Alice's times, ascending; the tags in which the line was found.
@@ -86,7 +87,8 @@ def _histogram(
 ) -> tuple[NDArray[np.int64], float]:
     """Return how many leads exceed the line by how much, in fine bins, and the first border."""
     density = len(bob) / max(float(bob[-1] - bob[0]), window_s)
-    reach = max(_FAR_WINDOWS * window_s, _PAIRS / (2 * len(alice) * density))
+    within_pairs = _PAIRS / (2 * len(alice) * density)
+    reach = min(max(_FAR_WINDOWS * window_s, within_pairs), _FARTHEST_WINDOWS * window_s)
     lowest = max(-reach, span.lowest_s - line.lead_s - window_s)
     highest = min(reach, span.highest_s - line.lead_s + window_s)
     count = math.ceil((highest - lowest) / _width(window_s))
