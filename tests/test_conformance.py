@@ -15,7 +15,7 @@ from qiskit.primitives import (
     StatevectorSampler,
 )
 from qiskit_aer.primitives import SamplerV2
-from samplers import CASES, marrakesh
+from samplers import CASES, case, marrakesh
 from scipy.stats import binom
 
 from e91.devices import conformance_statistics as statistics
@@ -39,8 +39,8 @@ def aer(seed):
 
 @pytest.mark.parametrize("name", CASES)
 def test_sound_sampler_conforms(name):
-    case = CASES[name]()
-    checks = conformance(case.make, case.backend, table=case.table, shots=5000, seed=1)
+    sound = case(name)
+    checks = conformance(sound.make, sound.backend, table=sound.table, shots=5000, seed=1)
     assert [check.name for check in checks] == [*CONTRACT, *VALUES, *INDEPENDENCE, "unequal PUBs"]
     assert not failed(checks)
     assert conforms(checks)
@@ -174,9 +174,12 @@ def test_sampler_that_raises_fails_instead_of_ending_the_suite():
 
 
 def test_noise_that_is_known_is_held_against_its_table_only():
-    case = CASES["BackendSamplerV2 over a pair"]()
-    assert failed(conformance(case.make, case.backend, shots=8000, seed=1)) == ["correlators", "S"]
-    unknown = conformance(case.make, case.backend, noise_is_unknown=True, shots=5000, seed=1)
+    noisy = case("BackendSamplerV2 over a pair")
+    assert failed(conformance(noisy.make, noisy.backend, shots=8000, seed=1)) == [
+        "correlators",
+        "S",
+    ]
+    unknown = conformance(noisy.make, noisy.backend, noise_is_unknown=True, shots=5000, seed=1)
     assert [check.name for check in unknown][4] == "signs"
     assert conforms(unknown)
 
@@ -195,7 +198,7 @@ def test_pubs_of_unequal_shots_are_noted_and_not_required():
     notes = {
         "aer": conformance(aer, shots=2000)[-1],
         "executor": conformance(
-            CASES["IBM's executor over a pair"]().make, marrakesh(), noise_is_unknown=True,
+            case("IBM's executor over a pair").make, marrakesh(), noise_is_unknown=True,
             shots=2000,
         )[-1],
     }  # fmt: skip

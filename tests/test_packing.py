@@ -284,17 +284,23 @@ def test_a_coin_has_its_exact_probability(fraction, way):
 
     def shows(draw, extension):
         pieces = iter([bytes([draw]), (extension << 8).to_bytes(8, "little")])
-        with route(way):
-            coins = draw_coins(lambda size: next(pieces)[:size], fraction=fraction, rounds=1)
+        coins = draw_coins(lambda size: next(pieces)[:size], fraction=fraction, rounds=1)
         return coins[0] == 128
 
-    total = Fraction(0)
-    for draw in range(256):
-        low, high = 0, 2**56  # first extension that does not reveal
+    def revealing(draw):
+        """How many of the 2^56 extensions reveal: those below the first that does not."""
+        low, high = 0, 2**56
+        if not shows(draw, low):  # most draws are decided by themselves
+            return low
+        if shows(draw, high - 1):
+            return high
         while low < high:
             middle = (low + high) // 2
             low, high = (middle + 1, high) if shows(draw, middle) else (low, middle)
-        total += Fraction(low, 2**64)
+        return low
+
+    with route(way):
+        total = sum(Fraction(revealing(draw), 2**64) for draw in range(256))
     assert abs(total - Fraction(fraction)) < Fraction(1, 2**63)
 
 

@@ -1,7 +1,5 @@
 """Any sampler is a device: the same physics from all, a sentence for each that breaks a rule."""
 
-from functools import cache
-
 import numpy as np
 import pytest
 from e91_circuits import bell_pair, intercept_with_record, with_dephasing
@@ -19,7 +17,7 @@ from qiskit.primitives import (
 from qiskit.providers import BackendV2
 from qiskit_aer import AerSimulator
 from qiskit_aer.primitives import SamplerV2
-from samplers import CASES, marrakesh
+from samplers import CASES, case, marrakesh
 from statistical import assert_binomial
 
 import e91
@@ -30,11 +28,6 @@ from e91.model.settings import ASYMMETRIC, BBM92, EKERT
 
 PAIRS = [(x, y) for x in range(3) for y in range(3)]
 COUNTS = dict(zip(PAIRS, range(3000, 3900, 100), strict=True))  # unequal, as random choices are
-
-
-@cache
-def case(name):
-    return CASES[name]()
 
 
 def unequal_choices(counts=COUNTS):

@@ -1,6 +1,7 @@
 """The theorems that a policy can name, applied to whole sessions."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -35,15 +36,14 @@ def settings_for(theorem):
     return FEW_TESTS if theorem is Theorem.ENTROPY_ACCUMULATION else BBM92
 
 
-SESSIONS = {
-    theorem: session(theorem, settings=settings_for(theorem), rounds=1_000_000)
-    for theorem in Theorem
-}
+@cache
+def long_session(theorem):
+    return session(theorem, settings=settings_for(theorem), rounds=1_000_000)
 
 
 @pytest.mark.parametrize("theorem", Theorem)
 def test_every_theorem_makes_equal_keys_that_name_it(theorem):
-    report = SESSIONS[theorem]
+    report = long_session(theorem)
     assert report.abort is None
     assert np.array_equal(report.key.bits, report.keys.bob.bits)
     assert report.secret_bits == report.length.bits - 512
@@ -54,7 +54,7 @@ def test_every_theorem_makes_equal_keys_that_name_it(theorem):
 
 @pytest.mark.parametrize("theorem", Theorem)
 def test_report_says_what_limited_the_key(theorem):
-    report = SESSIONS[theorem]
+    report = long_session(theorem)
     name, bits = report.length.limit
     assert bits == min(loss for _, loss in report.length.terms)
     assert f"'{name}': {-bits:,.0f} bits" in " ".join(str(report).split())
@@ -62,7 +62,7 @@ def test_report_says_what_limited_the_key(theorem):
 
 
 def secret(theorem):
-    return SESSIONS[theorem].length.bits
+    return long_session(theorem).length.bits
 
 
 def test_finite_keys_are_shorter_than_asymptotic_ones():
@@ -82,7 +82,7 @@ def test_trust_in_the_analysers_makes_longer_keys():
 
 def test_only_alices_bits_cost_key_with_trusted_analysers_and_both_without():
     for theorem in (Theorem.PHASE_ERRORS, Theorem.COLLECTIVE):
-        report = SESSIONS[theorem]
+        report = long_session(theorem)
         terms = dict(report.length.terms)
         if theorem is Theorem.PHASE_ERRORS:
             assert terms["error correction, Alice's bits"] == -report.leak.alice
