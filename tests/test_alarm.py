@@ -351,6 +351,7 @@ UNEVEN = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planned", [0, 100_000])
 @pytest.mark.parametrize("links", [(LINK,), UNEVEN])
 def test_false_alarms_are_no_more_frequent_than_stated(links, planned):

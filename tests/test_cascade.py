@@ -446,6 +446,7 @@ def test_batch_that_never_agrees_is_given_up_and_left_to_verification(monkeypatc
     assert np.array_equal(corrected.bits, bob)
 
 
+@pytest.mark.slow
 def test_frame_failures_are_rarer_than_one_in_ten_thousand():
     frames, random = 2000, np.random.default_rng(11)
     failures = 0

@@ -104,6 +104,7 @@ def test_s_scatters_as_independent_rounds_do(make):
     assert_spread_of_chsh(make(seed=11))
 
 
+@pytest.mark.slow
 def test_spread_check_catches_shared_seeds():
     with pytest.raises(AssertionError, match=r"spread of S is 1\.[3-7]"):
         assert_spread_of_chsh(shared_seed_device(11))
