@@ -161,4 +161,4 @@ def _publish(temporary: Path, target: Path) -> None:
         # A file system without hard links (FAT on a memory stick): take the name, then put the
         # finished file in its place.
         os.close(create(target, mode=PRIVATE))
-        os.replace(temporary, target)
+        temporary.replace(target)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 def main() -> None:
     text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    code = re.search(r"^```python\n(import e91.*?)^```", text, re.M | re.S)
-    shown = re.search(r"^```text\n(.*?)^```", text, re.M | re.S)
+    code = re.search(r"^```python\n(import e91.*?)^```", text, re.MULTILINE | re.DOTALL)
+    shown = re.search(r"^```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     if code is None or shown is None:
         sys.exit("README.md must have a python block and a text block, but one is missing.")
     printed = io.StringIO()

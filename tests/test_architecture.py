@@ -162,7 +162,7 @@ def violations(source: str, *, module: str, allowed: tuple[str, ...]) -> list[st
 
 def modules(package: str) -> list[tuple[str, Path]]:
     """The modules of a package (or the one module) with their dotted names."""
-    base = CIRCUITS if package.split(".")[0] == "e91_circuits" else ROOT
+    base = CIRCUITS if package.split(".", maxsplit=1)[0] == "e91_circuits" else ROOT
     place = base.parent / Path(*package.split("."))
     files = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
     found = []

@@ -261,8 +261,8 @@ BAD = {
     "mute": (lambda: run_attack("gisin", 0.0), r"`efficiency` must lie in \(0"),
     "settings": (
         lambda: run_attack("collective", settings=EKERT),
-        "`collective` must be run with the settings asymmetric, for which it is defined, but they "
-        "are ekert",
+        ("`collective` must be run with the settings asymmetric, for which it is defined, but they "
+        "are ekert"),
     ),
     "noise": (lambda: run_attack("local", dephasing=0.1), "`dephasing` must be 0 with `local`"),
     "device": (
@@ -328,8 +328,10 @@ def test_blocks_continue_the_device_and_its_notes(name):
     staged = stage(name, scene)
     x, y = questions(ASYMMETRIC, ROUNDS, seed=9)
     parts = [staged.device(x[:0], y[:0])]  # no rounds give no outcomes
-    for start in range(0, ROUNDS, 40_000):
-        parts.append(staged.device(x[start : start + 40_000], y[start : start + 40_000]))
+    parts += [
+        staged.device(x[start : start + 40_000], y[start : start + 40_000])
+        for start in range(0, ROUNDS, 40_000)
+    ]
     a, b = (np.concatenate(part) for part in zip(*parts, strict=True))
     notes = staged.device.notes
     assert np.array_equal(notes.alice, a)

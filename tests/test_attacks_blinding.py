@@ -33,13 +33,14 @@ def test_pulse_fires_the_detector_on_which_enough_light_falls(direction, level):
 @pytest.mark.parametrize("chsh", STRENGTHS)
 def test_every_instruction_is_one_that_a_pulse_can_give(settings, chsh):
     """Searched among pulses on a fine grid, not only those that the model tries."""
-    possible = []
-    for angles in (settings.alice_angles, settings.bob_angles):
-        possible.append({
+    possible = [
+        {
             tuple(pulse_answers(angles, direction=direction + 0.001, level=level).tolist())
             for direction in np.linspace(0, 2 * math.pi, 360, endpoint=False)
             for level in (0.0, 0.02, 0.1, 0.3)
-        })  # fmt: skip
+        }
+        for angles in (settings.alice_angles, settings.bob_angles)
+    ]
     model = double_blinding(chsh, settings=settings)
     for table, known in zip(model(np.random.default_rng(1), 2_000), possible, strict=True):
         assert {tuple(row) for row in table.tolist()} <= known

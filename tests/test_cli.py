@@ -264,7 +264,7 @@ def test_full_disk_leaves_nothing_half_written(tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
 @pytest.mark.parametrize("line", [["run", *ROUNDS], ["--help"]])
 def test_output_that_cannot_be_written_is_said_in_one_sentence(line):
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         ran = e91(*line, stdout=full)
     assert ran.returncode == 1
     assert is_one_sentence(ran.stderr.decode())

@@ -121,7 +121,7 @@ def test_file_with_a_fault_is_refused_with_the_path_of_its_key(old, new, sentenc
 
 def test_file_without_outcomes_is_refused():
     with pytest.raises(ValueError, match="`outcomes` must be a list"):
-        parse(GOOD.split("[[outcomes]]")[0], name="mine")
+        parse(GOOD.split("[[outcomes]]", maxsplit=1)[0], name="mine")
 
 
 def test_hostile_numbers_and_nesting_are_refused_in_a_sentence():
@@ -741,7 +741,7 @@ def test_documented_keys_are_all_and_only_those_of_the_format():
 
 def test_documented_example_is_read():
     toml = "\n".join(re.findall(r"```toml\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL))
-    head = GOOD.split("[state]")[0]
+    head = GOOD.split("[state]", maxsplit=1)[0]
     assert parse(head + toml, name="documented").fitted == {"chsh"}
 
 
@@ -810,7 +810,8 @@ fibre_attenuation_db_per_km = { value = 0.2, source = "p. 1", printed = true }""
 
 def test_link_without_all_its_numbers_says_which_is_missing():
     head, outcomes = GOOD.split("[measured]")
-    text = head + LINK.split("[detection]")[0] + "[[outcomes]]" + outcomes.split("[[outcomes]]")[1]
+    link = LINK.split("[detection]", maxsplit=1)[0]
+    text = head + link + "[[outcomes]]" + outcomes.split("[[outcomes]]")[1]
     row = compare(parse(text, name="mine"))[0]
     assert "detection.coincidence_window_s" in row.reason
 

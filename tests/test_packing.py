@@ -328,9 +328,9 @@ def test_revealed_share_is_the_fraction():
 
 
 def test_coins_are_padded_with_zeros():
-    ones = draw_coins(lambda size: bytes(size), fraction=0.5, rounds=11)
+    ones = draw_coins(bytes, fraction=0.5, rounds=11)
     assert ones.tolist() == [0b11111111, 0b11100000]
-    assert draw_coins(lambda size: bytes(size), fraction=0.5, rounds=0).tolist() == []
+    assert draw_coins(bytes, fraction=0.5, rounds=0).tolist() == []
 
 
 # --- routes and guards ----------------------------------------------------------------------------

@@ -84,8 +84,10 @@ CAUGHT = {
         "test_outcomes_of_one_setting_pair_come_in_no_order",
     ),
     (15, "Eve who does not turn back"): (
-        "test_circuits_eavesdropper::"
-        "test_eve_who_does_not_turn_back_would_be_caught_basis_by_basis",
+        (
+            "test_circuits_eavesdropper::"
+            "test_eve_who_does_not_turn_back_would_be_caught_basis_by_basis"
+        ),
         "test_circuits_eavesdropper::test_channel_is_the_literal_act_on_any_source",
     ),
     (16, "a fixed window about 2 sqrt 2"): (

@@ -33,7 +33,7 @@ REPORT = session()
 
 
 def row(text, name):
-    found = re.search(rf"^  {re.escape(name)} .*$", text, re.M)
+    found = re.search(rf"^  {re.escape(name)} .*$", text, re.MULTILINE)
     assert found, f"the report must have a row {name!r}"
     return found[0][24:]
 
@@ -151,6 +151,6 @@ def test_html_escapes_what_a_device_calls_itself():
     hostile = replace(REPORT, device="<script>alert('&')</script>")
     shown = hostile._repr_html_()
     assert "<script>" not in shown
-    inside = re.fullmatch(r"<pre[^>]*>(.*)</pre>", shown, re.S)[1]
+    inside = re.fullmatch(r"<pre[^>]*>(.*)</pre>", shown, re.DOTALL)[1]
     assert "<" not in inside
     assert html.unescape(inside) == str(hostile)

@@ -87,7 +87,9 @@ def test_script_without_its_main_line_is_told_of_it(tmp_path):
         "from e91.studies import plan_study, study\n"
         "study(plan_study({'rounds': 1000}, repeats=40), processes=2)\n"
     )
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     assert 'must call it under `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 import pkgutil
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -84,8 +84,9 @@ def _sampler(target: str) -> Any:
     module, _, name = target.partition(":")
     if not module or not name:
         raise ValueError(f"The sampler must be given as MODULE:NAME, but is `{target}`.")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # a file beside the user, as `python -m` would find it
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)  # a file beside the user, as `python -m` would find it
     try:
         named = pkgutil.resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:

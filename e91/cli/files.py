@@ -19,7 +19,7 @@ from e91.model.errors import AuthenticationFailed
 @click.option("--cipher", type=click.Choice(["one-time-pad", "aes-256-gcm"]),
               help="By default the one-time pad if enough key is left.")  # fmt: skip
 @JSON
-def encrypt(file: Path, key: Path, out: Path | None, cipher: Any | None, as_json: bool) -> None:
+def encrypt(*, file: Path, key: Path, out: Path | None, cipher: Any | None, as_json: bool) -> None:
     """Encrypt FILE with key bytes that are then used up."""
     from e91.encryption import encrypt_file
 
@@ -32,7 +32,7 @@ def encrypt(file: Path, key: Path, out: Path | None, cipher: Any | None, as_json
 @click.option("--key", type=click.Path(path_type=Path), required=True, help="Your key file.")
 @click.option("--out", type=click.Path(path_type=Path), help="The plaintext; FILE without .e91.")
 @JSON
-def decrypt(file: Path, key: Path, out: Path | None, as_json: bool) -> None:
+def decrypt(*, file: Path, key: Path, out: Path | None, as_json: bool) -> None:
     """Decrypt FILE with the peer's key bytes, which are then used up."""
     from e91.encryption import decrypt_file
 

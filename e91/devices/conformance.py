@@ -144,7 +144,7 @@ def _seen(
 ) -> Check:
     try:
         passed, found = look(subject)
-    except Exception as error:  # whatever a stranger's sampler raises is a finding about it
+    except Exception as error:  # noqa: BLE001 - what a stranger's sampler raises is a finding
         passed, found = False, f"{type(error).__name__}: {error}"
     return Check(name, passed, found, detects)
 
@@ -224,7 +224,7 @@ def _values(subject: Subject) -> tuple[Check, ...]:
     """Take two runs and look at means, spread and independence."""
     try:
         sample = _sample(subject)
-    except Exception as error:  # as above
+    except Exception as error:  # noqa: BLE001 - as above
         found = f"{type(error).__name__}: {error}"
         return (Check("outcomes", False, found, "a run that fails"),)
     compared = (
@@ -270,7 +270,7 @@ def _seen_note(subject: Subject) -> Check:
     try:
         results = zip(subject.samplers(1).run(pubs).result(), _UNEQUAL, strict=True)
         first, second = (outcome_bits(r.data, pairs=1, shots=n)[0][0] for r, n in results)
-    except Exception as error:  # as above
+    except Exception as error:  # noqa: BLE001 - as above
         return Check(name, False, f"refused: {error}", detects, required=False)
     # From the front and from the back: Aer deals a stream out in reverse.
     parts = (second[: len(first)], second[-len(first) :])

@@ -69,7 +69,7 @@ class KeyFile:
             # for the first commit in it.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             durable.write_all(descriptor, encode_key(self.store.snapshot()))
-            os.replace(temporary, self.path)
+            temporary.replace(self.path)
             self._descriptor, descriptor = descriptor, self._descriptor
         finally:
             os.close(descriptor)
@@ -166,7 +166,7 @@ def _locked(path: Path) -> KeyFile:
 
 def _has_name(descriptor: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+        return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
 

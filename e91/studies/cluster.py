@@ -98,7 +98,7 @@ def _shake_hands(dask: Any, address: str, timeout_seconds: float) -> None:
     with ThreadPoolExecutor(1) as pool:
         try:
             pool.submit(asyncio.run, greet()).result()
-        except Exception:  # what Dask makes of foreign bytes, e.g. no memory for their length
+        except Exception:  # noqa: BLE001 - what Dask makes of foreign bytes, e.g. no memory for them
             raise ValueError(
                 f"`{address}` must be the address of a Dask scheduler, but what listens there does "
                 "not answer as one."
