@@ -75,6 +75,7 @@ def _accepts_worst(
     settings: Settings, rounds: int, visibility: float, policy: Policy, *, delta: float
 ) -> bool:
     def few(trials: int, probability: float) -> int:
+        """Return a count that so many trials fall short of with probability ``delta``."""
         return _low_quantile(delta, trials, probability)
 
     tests = [few(rounds, settings.pair_probability(pair)) for pair, _ in settings.chsh_pairs]

@@ -73,11 +73,13 @@ def _expected_evidence(
     link: Link, rounds: int, settings: Settings, revealed_fraction: float
 ) -> Evidence:
     def test(probability: float, sign: int) -> JointCounts:
+        """Return the outcomes of a setting pair of the Bell test, by CHSH's sign."""
         won = rounds * probability * (0.5 + link.chsh_value / 8)
         wins, losses = round(won / 2), round((rounds * probability - won) / 2)
         return (wins, losses, losses, wins) if sign > 0 else (losses, wins, wins, losses)
 
     def sample(probability: float) -> Sample:
+        """Return what is revealed of a key pair, and how many errors that shows."""
         revealed = rounds * probability * revealed_fraction
         return Sample(
             round(rounds * probability - revealed), round(revealed), round(revealed * link.qber)

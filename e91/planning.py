@@ -186,6 +186,7 @@ def best_plan(
     block_policy = replace(policy, epsilon=policy.epsilon / blocks)
 
     def choices(point: _Point) -> tuple[Settings, Policy]:
+        """Return the settings and the policy that a point of the search stands for."""
         split = len(settings.alice_angles) - 1
         alice, bob = _shares(point[:split]), _shares(point[split:-1])
         biased = settings.biased(alice, bob)
@@ -194,6 +195,7 @@ def best_plan(
         return biased, replace(block_policy, revealed_fraction=fraction)
 
     def loss(point: _Point) -> float:
+        """Return less for a better point, and say also among bad ones which is nearer."""
         case = expected_case(link, block_rounds, *choices(point))
         if case.chsh.lower_bound < _MARGIN:
             return 1 + _MARGIN - case.chsh.lower_bound

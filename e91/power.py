@@ -119,6 +119,7 @@ def lower_bound_power(actual: Link, *, rounds: int, epsilon: float) -> float:
     _check(actual, rounds=rounds, false_alarm=epsilon)
 
     def passes(wins: int) -> bool:
+        """Return whether so many wins prove that S exceeds 2."""
         bound = chsh_lower_bound(
             [wins, 0, 0, 0], [rounds - wins, 0, 0, 0], probabilities=[0.25] * 4, epsilon=epsilon
         )

@@ -80,6 +80,7 @@ def distil(
         record = DetectionRecord(*map(sifting.assign_lost_photons, (record.alice, record.bob)))
 
     def sift() -> tuple[sifting.Sifted, sifting.Sifted]:
+        """Exchange settings, and keep the key rounds of each party."""
         return sifting.exchange(
             record,
             settings=settings,

@@ -193,6 +193,7 @@ def summary_of(reports: Iterable[SessionReport]) -> RunSummary:
 
 def _sum(first: Evidence, second: Evidence) -> Evidence:
     def added(rows: tuple[tuple[int, ...], ...], more: tuple[tuple[int, ...], ...]) -> list[Any]:
+        """Return two tables of counts, cell by cell together."""
         return [
             tuple(a + b for a, b in zip(row, other, strict=True))
             for row, other in zip(rows, more, strict=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +22,6 @@ import numpy as np
 
 from e91.distillation import amplification, authentication, packed_sifting
 from e91.distillation.packed_sifting import CodeBook, code_book
-from e91.distillation.sifting import Sifted
 from e91.model.bits import Bits
 from e91.model.entropy import (
     Entropy,
@@ -219,20 +218,29 @@ def session_of_block(run: Run, number: int, *, keep: Path | None = None) -> Sess
         raise ValueError(f"`number` must lie in [0, {run.blocks - 1}], but is {number}.")
     started = time.perf_counter()
     amplification.load_kernels()  # short portions alone would not ask for it, but a run has many
-    rounds = _rounds_of_block(run, number)
+    rounds = min(run.block_rounds, run.rounds - number * run.block_rounds)
     entropy = block_entropy(run.root, block=number)
     secret = entropy(authentication.AUTHENTICATION_BITS // 8)
     channel = Channel(listener=authentication.RunningTags(secret))
-    kept: list[Bits] | None = None if keep is None else []
+    parts = -(-run.block_rounds // PART_ROUNDS)
+    numbers = range(number * parts, (number + 1) * parts)
+    kept: list[Bits] = []
     made = conclude(
-        partial(_sift_block, run, number, kept=kept, channel=channel),
+        lambda: packed_sifting.sift(
+            _drawn(run.source, rounds, numbers, kept=None if keep is None else kept),
+            book=run.book,
+            fraction=run.policy.revealed_fraction,
+            entropies=map(run.source.coins, numbers),
+            channel=channel,
+            rounds=rounds,
+        ),
         settings=run.settings,
         policy=run.policy,
         entropy=entropy,
         channel=channel,
         secret=secret,
     )
-    if keep is not None and kept is not None:
+    if keep is not None:
         save_block(keep, number, codes=np.concatenate(kept), shape=run.source.shape)
     return report_of(
         made,
@@ -247,35 +255,17 @@ def session_of_block(run: Run, number: int, *, keep: Path | None = None) -> Sess
     )
 
 
-def _rounds_of_block(run: Run, number: int) -> int:
-    return min(run.block_rounds, run.rounds - number * run.block_rounds)
-
-
-def _sift_block(
-    run: Run, number: int, *, kept: list[Bits] | None, channel: Channel
-) -> tuple[Sifted, Sifted]:
-    """Draw and sift a block part by part; append a copy of every part to ``kept``."""
-    parts = -(-run.block_rounds // PART_ROUNDS)
-    rounds, first = _rounds_of_block(run, number), number * parts
-
-    def draw() -> Iterator[Bits]:
-        """Yield the codes of every part, all in one buffer."""
-        buffer = np.empty(PART_ROUNDS, np.uint8)
-        for part in range(-(-rounds // PART_ROUNDS)):
-            codes = buffer[: min(PART_ROUNDS, rounds - part * PART_ROUNDS)]
-            run.source.fill(codes, block=first + part)
-            if kept is not None:
-                kept.append(codes.copy())
-            yield codes
-
-    return packed_sifting.sift(
-        draw(),
-        book=run.book,
-        fraction=run.policy.revealed_fraction,
-        entropies=map(run.source.coins, range(first, first + parts)),
-        channel=channel,
-        rounds=rounds,
-    )
+def _drawn(
+    source: BlockSource, rounds: int, numbers: Iterable[int], *, kept: list[Bits] | None
+) -> Iterator[Bits]:
+    """Yield the codes part by part, all in one buffer; append copies to ``kept``."""
+    buffer = np.empty(PART_ROUNDS, np.uint8)
+    for start, number in zip(range(0, rounds, PART_ROUNDS), numbers, strict=False):
+        codes = buffer[: min(PART_ROUNDS, rounds - start)]
+        source.fill(codes, block=number)
+        if kept is not None:
+            kept.append(codes.copy())
+        yield codes
 
 
 def _in_own(pool: Executor, reports: Iterator[SessionReport]) -> Iterator[SessionReport]:

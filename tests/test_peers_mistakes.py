@@ -115,8 +115,10 @@ CAUGHT = {
         "test_session::test_local_device_above_two_by_chance_is_not_accepted",
         "test_bare_violation_would_accept_half_of_the_local_sessions",
         "test_violation_is_missing_just_where_its_lower_bound_is_not_above_two",
-        "test_session::"
-        "test_sessions_of_a_local_device_show_no_violation_though_half_of_them_exceed_two",
+        (
+            "test_session::"
+            "test_sessions_of_a_local_device_show_no_violation_though_half_of_them_exceed_two"
+        ),
     ),
     (22, "a test that S is at most 2 sqrt 2"): (
         "test_no_test_demands_that_s_stay_below_tsirelson",

@@ -222,6 +222,7 @@ def _projection(actual: Floats, *, shares: Floats, chsh: float) -> Floats:
         return actual
 
     def nearest(multiplier: float) -> Floats:
+        """Return the positive solution for a Lagrange multiplier."""
         pull = multiplier / shares
         moved: Floats = 2 * (actual + pull) / (1 + np.sqrt(1 + 4 * pull * (actual + pull)))
         return moved

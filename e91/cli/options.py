@@ -84,8 +84,11 @@ def as_one(name: str, make: Callable[..., Any], *options: Decorator) -> Decorato
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        """Add the options to a command."""
+
         @wraps(command)
         def with_one(**given: Any) -> None:
+            """Call the command with one value in the options' place."""
             value = make(**{key: given.pop(key) for key in names})
             command(**given, **{name: value})
 
@@ -101,7 +104,8 @@ def as_one(name: str, make: Callable[..., Any], *options: Decorator) -> Decorato
 def _names(options: tuple[Decorator, ...]) -> list[str]:
     """Return the arguments under which click passes the values of options."""
 
-    def nothing() -> None: ...
+    def nothing() -> None:
+        """Carry the options, so that their names can be read."""
 
     for option in options:
         option(nothing)

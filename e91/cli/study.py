@@ -87,6 +87,7 @@ def _run(plan: Study, journal: Path, *, scheduler: str | None, **options: Any) -
     done = 0
 
     def told(rounds: int) -> None:
+        """Count the rounds that are done, and show them."""
         nonlocal done
         done += rounds
         bar.update(rounds)

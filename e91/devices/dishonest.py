@@ -47,6 +47,7 @@ def local_device(
     generator = random_stream("hidden variable", seed)
 
     def answer(x: Bits, y: Bits) -> Answers:
+        """Let the model instruct both sides, who read the answers to their own settings."""
         alice, bob = model(generator, len(x))
         rounds = np.arange(len(x))
         a, b = alice[rounds, x], bob[rounds, y]
@@ -101,6 +102,7 @@ def mixture(chsh: float, *, settings: Settings) -> LocalModel:
     best, worst = np.flatnonzero(values == 2), np.flatnonzero(values == -2)
 
     def model(generator: np.random.Generator, rounds: int) -> Instructions:
+        """Draw one of the best strategies, or of the worst, so that S is right on average."""
         good = generator.random(rounds) < (1 + chsh / 2) / 2
         row = np.where(good, generator.choice(best, rounds), generator.choice(worst, rounds))
         return alice[row], bob[row]
@@ -146,6 +148,7 @@ def detection_loophole(efficiency: float, *, settings: Settings) -> LocalModel:
     ]
 
     def model(generator: np.random.Generator, rounds: int) -> Instructions:
+        """Draw a strategy with its silences; at settings out of the test lose photons at random."""
         row = np.searchsorted(chances.cumsum()[:-1], generator.random(rounds), side="right")
         answers = []
         for table, loose in zip((alice, bob), free, strict=True):
@@ -220,6 +223,7 @@ def planar(efficiency: float, *, settings: Settings) -> LocalModel:
     kept = efficiency / PLANAR_EFFICIENCY
 
     def model(generator: np.random.Generator, rounds: int) -> Instructions:
+        """Draw a direction, which side is shy, and what each setting then answers."""
         direction = generator.uniform(0, 2 * math.pi, rounds)
         alice_is_shy = generator.random(rounds) < 0.5
         mute = generator.random(rounds) >= active
@@ -274,6 +278,7 @@ def setting_leak(
         demanded[pair], differ[pair] = True, sign < 0
 
     def answer(x: Bits, y: Bits) -> Answers:
+        """Let Bob's side answer as is demanded where Alice's setting has leaked."""
         row = generator.integers(len(alice), size=len(x))
         leaked = generator.random(len(x)) < probability
         a = alice[row, x]

@@ -89,6 +89,7 @@ def double_blinding(chsh: float, *, settings: Settings) -> LocalModel:
     edges = chances.cumsum()[:-1]
 
     def model(generator: np.random.Generator, rounds: int) -> Instructions:
+        """Draw the instructions that both pulses of a round give."""
         row = np.searchsorted(edges, generator.random(rounds), side="right")
         return alice[row], bob[row]
 

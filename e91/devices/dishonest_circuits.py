@@ -150,6 +150,7 @@ def _turned(
     """Return Alice's analyser as Eve built it."""
 
     def measure(source: QuantumCircuit, alice: float, bob: float) -> QuantumCircuit:
+        """Measure in turned bases, with a flip by coin at one setting."""
         sent = flip_by_coin(source) if flipped_at == alice else source
         return analyser(sent, alice if turned is None else turned(alice), bob)
 

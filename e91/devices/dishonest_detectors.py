@@ -41,6 +41,7 @@ def time_shift(
     generator = random_stream("time shift", seed)
 
     def answer(x: Bits, y: Bits) -> Answers:
+        """Lose photons of the outcome that the shift of Bob's detectors disfavours."""
         a, b = device(x, y)
         favoured = generator.integers(2, size=len(x), dtype=np.uint8)
         lost = (b != favoured) & (generator.random(len(x)) >= 1 / ratio)
@@ -78,6 +79,7 @@ def blinding(
     generator = random_stream("blinding", seed)
 
     def answer(x: Bits, y: Bits) -> Answers:
+        """Let a blinded Bob click only at the setting at which Eve measured."""
         a, b = device(x, y)
         blinded = generator.random(len(x)) < fraction
         measured = generator.integers(len(settings.bob_angles), size=len(x), dtype=np.uint8)
@@ -104,6 +106,7 @@ def held_by_eve(device: Device, *, settings: Settings) -> TappedDevice:
     """
 
     def answer(x: Bits, y: Bits) -> Answers:
+        """Answer honestly; Eve's half shows her Bob's outcome."""
         a, b = device(x, y)
         return Answers(a, b, b, np.ones_like(b))
 

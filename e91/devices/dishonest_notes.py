@@ -201,6 +201,7 @@ def with_white_noise(device: TappedDevice, visibility: float, *, seed: int | Non
     generator = random_stream("white noise", seed)
 
     def answer(x: Bits, y: Bits) -> Answers:
+        """Replace the outcomes of some rounds by coins, of which Eve knows nothing."""
         found = device.answer(x, y)
         spoiled = generator.random(len(x)) >= visibility
         coins = generator.integers(2, size=(2, len(x)), dtype=np.uint8)

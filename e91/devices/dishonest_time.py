@@ -46,6 +46,7 @@ def memory_attack(
     alice, bob, _ = deterministic_strategies(settings)
 
     def answer(x: Bits, y: Bits) -> Answers:
+        """In Eve's rounds, lose only at the pair of settings with the highest count so far."""
         a, b = device(x, y)
         counts = _counts_before(x, y, settings, so_far=so_far)
         options = rows[counts.argmax(axis=1)]
@@ -104,6 +105,7 @@ def drifting(
     clock = _Clock(rounds)
 
     def answer(x: Bits, y: Bits) -> Answers:
+        """Replace more and more outcomes by coins as the rounds go on."""
         a, b = device(x, y)
         spoiled = generator.random(len(x)) < loss * clock.advance(len(x))
         coins = generator.integers(2, size=(2, len(x)), dtype=np.uint8)
@@ -136,6 +138,7 @@ def turning_bad(
     model = mixture(2.0, settings=settings)
 
     def answer(x: Bits, y: Bits) -> Answers:
+        """Answer honestly, and in the last rounds by the local model."""
         a, b = device(x, y)
         alice, bob = model(generator, len(x))
         row = np.arange(len(x))
@@ -172,6 +175,7 @@ def replaying(
     generator = random_stream("replay", seed)
 
     def answer(x: Bits, y: Bits) -> Answers:
+        """Play the tape where the settings were foreseen, or else a tape of others."""
         foreseen = generator.random(len(x)) < probability
         taped = []
         for true, chances in ((x, settings.alice_probabilities), (y, settings.bob_probabilities)):

@@ -161,6 +161,7 @@ def noisy_table(
     """
 
     def bound(alice_angle: float, bob_angle: float) -> QuantumCircuit:
+        """Return the machine's circuit at two angles."""
         return circuit.assign_parameters({ALICE_ANGLE: alice_angle, BOB_ANGLE: bob_angle})
 
     circuits = tuple(tuple(bound(a, b) for b in settings.bob_angles) for a in settings.alice_angles)

@@ -93,6 +93,7 @@ def misreading_analyser(readout_error: float) -> Analyser:
     """
 
     def measure(source: QuantumCircuit, alice_angle: float, bob_angle: float) -> QuantumCircuit:
+        """Measure, and misread either outcome."""
         circuit = measured_pair(source, alice_angle, bob_angle)
         for party in ("alice", "bob"):
             circuit = with_readout_error(

@@ -48,7 +48,8 @@ _ITERATIONS = 100
 class _Decoder(Protocol):
     converge: bool
 
-    def decode(self, syndrome: Bits) -> Bits: ...
+    def decode(self, syndrome: Bits) -> Bits:
+        """Return the likeliest errors that have the syndrome."""
 
 
 def reconcile(

@@ -55,6 +55,7 @@ def block_entropy(root: bytes, *, block: int) -> Entropy:
     calls = counter()
 
     def entropy(size: int) -> bytes:
+        """Return bytes that no other call, and no other block, gets."""
         label = b"e91 block %d call %d" % (block, next(calls))
         return hashlib.shake_256(root + label).digest(size)
 

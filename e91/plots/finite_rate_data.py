@@ -117,6 +117,7 @@ def _finite_curve(theorem: Theorem, rounds: Sequence[int], link: Link, epsilon: 
     settings = BBM92 if declares else ASYMMETRIC
 
     def rate(count: int) -> float:
+        """Return the best rate of a session of so many rounds."""
         plan = best_plan(link, count, settings=settings, policy=policy, largest_block=count)
         return plan.secret_bits / count
 

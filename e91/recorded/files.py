@@ -199,9 +199,11 @@ class _Sink(io.RawIOBase):
         self._append = append
 
     def writable(self) -> bool:
+        """Return that bytes may be written, which Arrow asks."""
         return True
 
     def write(self, content: Any, /) -> int:
+        """Write all bytes, or raise."""
         data = bytes(content)
         self._append(data)
         return len(data)

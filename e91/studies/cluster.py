@@ -90,6 +90,7 @@ def _shake_hands(dask: Any, address: str, timeout_seconds: float) -> None:
     """Refuse what listens but does not answer as Dask does, for which Dask waits for ever."""
 
     async def greet() -> None:
+        """Open a connection as a client does, and close it."""
         options = dask.Security().get_connection_args("client")
         comm = await asyncio.wait_for(dask.comm.connect(address, **options), timeout_seconds)
         await comm.close()

@@ -123,6 +123,7 @@ def on_cluster(
     from distributed import as_completed
 
     def submit(order: T) -> Any:
+        """Send an order, under a name that no other study uses."""
         key = f"e91-{token}-{order.number}"
         return client.submit(work, order, *shared, key=key, pure=False)
 

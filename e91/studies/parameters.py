@@ -51,6 +51,7 @@ def _number(low: float, high: float, *, ends: str = "[]") -> Kind:
     span = f"lie in {ends[0]}{low:g}, {high:g}{ends[1]}" if math.isfinite(high) else "be finite"
 
     def checked(value: object) -> Value:
+        """Return the number, if it is one of the range."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError("be a number")
         # Not a number fails every comparison.
@@ -63,6 +64,7 @@ def _number(low: float, high: float, *, ends: str = "[]") -> Kind:
 
 def _whole(low: int, high: int) -> Kind:
     def checked(value: object) -> Value:
+        """Return the whole number, if it is one of the range."""
         # A file may say 1e6, which is a float.
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         if isinstance(value, bool) or not whole or not low <= value <= high:  # type: ignore[operator]
@@ -74,6 +76,7 @@ def _whole(low: int, high: int) -> Kind:
 
 def _word(*words: str) -> Kind:
     def checked(value: object) -> Value:
+        """Return the word, if it is known."""
         if value not in words or not isinstance(value, str):
             raise ValueError(f"be one of {', '.join(words)}")
         return value
@@ -96,6 +99,7 @@ def _probabilities(value: object) -> Value:
 
 def _or_none(kind: Kind) -> Kind:
     def checked(value: object) -> Value:
+        """Return None for "none", and else what the other kind makes of it."""
         if value is None or value == NONE:
             return None
         try:

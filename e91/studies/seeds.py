@@ -43,6 +43,7 @@ def seeds_of(root: int, session: int) -> SessionSeeds:
     """
 
     def drawn(branch: int) -> int:
+        """Return 128 bits of a branch of the tree of seeds."""
         words = np.random.SeedSequence(root, spawn_key=(session, branch)).generate_state(
             2, np.uint64
         )
