@@ -110,6 +110,32 @@ def test_block_weighs_no_more_than_its_probability(order):
                 assert weight <= np.trace(block).real * (1 + 1e-10)
 
 
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("tangent", [2.15, 2.4, 2.7, 2.82])
+@pytest.mark.parametrize(("key", "test"), [(0.9, 0.025), (0.3, 0.1), (0.0, 0.25)])
+def test_bet_pays_one_at_its_tangent_and_less_at_every_other_s(order, tangent, key, test):
+    """Equation (2), with the weight as a power mean: the code's payoffs are tight, and no more."""
+    bet = payoffs(order, tangent, key_probability=key, test_probabilities=(test,) * 4)
+    if bet is None:
+        assert order > 1.1  # tests too rare for so large a stake
+        return
+    share, base = key + 4 * test, math.expm1(bet.log_base)
+
+    def excess(s):  # of the expected payoff over 1, without the cancellation
+        c = math.sqrt(max(0.0, s**2 / 4 - 1))
+        logs = [math.log1p(c), math.log1p(-c) if c < 1 else -math.inf]
+        mean = sum(math.expm1(each / order) for each in logs) / 2
+        missing = math.expm1(order * math.log1p(mean))  # the weight less 1
+        paid = (share - 4 * bet.stake) * missing + bet.stake * s
+        return share * base + (1 + base) * paid
+
+    # At orders near 1 all terms are small: what is left of them is compared with one of them.
+    scale = bet.stake
+    assert excess(tangent) == pytest.approx(0, abs=1e-9 * scale)
+    assert max(map(excess, np.linspace(-TSIRELSON, 2, 50))) < 0
+    assert max(map(excess, np.linspace(2, TSIRELSON - 1e-9, 2_000))) < 1e-9 * scale
+
+
 # Section 3: two rounds of a device that remembers -------------------------------------------------
 
 TESTS = list(product((0, 1), repeat=2))
