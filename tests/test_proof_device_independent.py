@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from test_entropy_accumulation import ORDERS, power, projectors, random_strategy, session
 
+from e91.bell.betting import chsh_lower_bound
 from e91.distillation.amplification import modified_toeplitz_hash
 from e91.model.records import Leak
 from e91.security.device_independent import TSIRELSON, acin_entropy
@@ -23,7 +24,7 @@ from e91.security.entropy_accumulation import (
     payoffs,
     renyi_entropy,
 )
-from e91.security.secret_length import accumulated_length, split
+from e91.security.secret_length import accumulated_length, collective_length, split
 
 EPSILON = 1e-10
 DISTANCE = split(EPSILON).secrecy
@@ -313,6 +314,23 @@ def test_no_key_is_longer_than_the_best_attack_on_like_rounds_leaves(rounds, tes
     true = weaker_chsh(value, round(rounds * test), 10 * DISTANCE)
     keys = rounds * (1 - test)
     assert length < keys * (acin_entropy(true) - binary_entropy(qber))
+
+
+@pytest.mark.parametrize("rounds", [10**5, 1_500_000, 10**8, 10**10])
+@pytest.mark.parametrize("test", [0.005, 0.05, 0.2])
+def test_no_key_against_collective_attacks_is_longer_either(rounds, test):
+    value, of_pair = 2.677, round(rounds * test / 4)
+    wins = (round(of_pair * (0.5 + value / 8)),) * 4
+    losses = (of_pair - wins[0],) * 4
+    bound = chsh_lower_bound(
+        wins, losses, probabilities=(0.25,) * 4, epsilon=2 * split(EPSILON).estimation
+    )
+    keys = round(rounds * (1 - test))
+    found = collective_length(
+        keys, chsh_value=value, chsh_lower_bound=bound, leak=Leak(), epsilon=EPSILON
+    )
+    true = weaker_chsh(8 * wins[0] / of_pair - 4, 4 * of_pair, 10 * DISTANCE)
+    assert math.fsum(bits for _, bits in found.terms) < keys * acin_entropy(true)
 
 
 # Lengths that the theorem does not cover ----------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from e91 import theorems
 from e91.bell.betting import DESIGN_CHSH, chsh_lower_bound, stake
@@ -232,6 +233,43 @@ def test_both_parties_messages_are_a_code_that_obeys_krafts_inequality():
             lengths[heard[Party.ALICE], heard[Party.BOB]].add(sum(charged.values()))
     assert all(len(found) == 1 for found in lengths.values())
     assert sum(2.0**-bits for (bits,) in lengths.values()) <= 1
+
+
+# No key is longer than an attack allows -----------------------------------------------------------
+
+
+def weaker_chsh(wins, tests, chance):
+    """The S of a source that wins as often as was seen, or more often, with this probability."""
+    low, high = 0.0, 8 * wins / tests - 4
+    for _ in range(60):
+        middle = (low + high) / 2
+        likely = binom.sf(wins - 1, tests, 0.5 + middle / 8) > chance
+        low, high = (low, middle) if likely else (middle, high)
+    return high
+
+
+@pytest.mark.parametrize("rounds", [10**5, 10**6, 10**8, 10**10, 10**12])
+@pytest.mark.parametrize("portions", [1, 8])
+@pytest.mark.parametrize("error", [0.005, 0.015, 0.03])
+def test_no_key_is_longer_than_a_source_of_like_pairs_leaves(rounds, portions, error):
+    """Eve dephases the pairs until S is as low as ten times her allowance lets it pass for more.
+
+    She then holds the phase error of every round: n h(e) bits about the key at the end, but for
+    fluctuations of the order of the root of n.
+    """
+    policy = Policy(portions=portions)
+    key, revealed, tests = rounds * 3 // 10, rounds // 30, rounds * 2 // 3
+    wins = round(tests * (0.5 + TSIRELSON * (1 - 2 * error) / 8))
+    evidence = evidence_of(
+        EKERT, key=key, revealed=revealed, errors=round(error * revealed), wins=wins,
+        losses=tests - wins,
+    )  # fmt: skip
+    found = verdict_of(evidence, settings=EKERT, policy=policy)
+    case = theorems.Case(evidence, EKERT, policy, found.chsh, found.qber, Leak())
+    length = sum(portion.bits for portion in theorems.portion_lengths(case))
+    true = weaker_chsh(wins, tests, 10 * split(policy.epsilon).secrecy)
+    phase_error = 1 - true / TSIRELSON - error
+    assert 0 < length < key * (1 - binary_entropy(phase_error))
 
 
 # Epsilon: what is spent where ---------------------------------------------------------------------
