@@ -120,6 +120,13 @@ def test_attack_run_without_json_shows_both_columns(status):
     assert "Not true here: losses do not depend on setting or outcome." in out
 
 
+@pytest.mark.parametrize("name", ATTACKS)
+def test_attack_run_fits_a_terminal_of_eighty_columns(status, name):
+    for options in ([], ["--security", "device-independent"]):
+        out = status("attack", "run", name, "--rounds", 30_000, "--seed", 1, *options)[1]
+        assert max(map(len, out.splitlines())) <= 80
+
+
 def test_released_key_that_eve_knows_is_called_not_secret(status):
     line = ["attack", "run", "gisin", "--rounds", 100_000, "--seed", 1]
     assert "The key above is not secret" in status(*line)[1]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from e91.cli.attack_list import attack_row, attack_text, legend
+from e91.cli.attack_list import WIDTH, attack_row, attack_text, legend
 from e91.cli.options import (
     EPSILON,
     JSON,
@@ -170,7 +171,8 @@ def _text(report: AttackReport) -> str:
         ("Eve guesses a key bit", eve.guess_rate, expected.guess_rate),
         ("Eve's bits per key bit", eve.information, expected.information),
     )
-    lines = [str(session), "", f"Attack {found.name}{strength}: {found.summary}", ""]
+    said = textwrap.wrap(f"Attack {found.name}{strength}: {found.summary}", WIDTH)
+    lines = [str(session), "", *said, ""]
     lines.append(f"  {'':<26}{'this session':>14}{'expected':>14}")
     lines += [f"  {name:<26}{_number(seen):>14}{_number(told):>14}" for name, seen, told in rows]
     kept = session.policy.security is SecurityModel.DEVICE_INDEPENDENT
