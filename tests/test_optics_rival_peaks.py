@@ -2,6 +2,7 @@
 
 import math
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,13 +14,14 @@ from test_correlation import tags
 from test_time_tags import active, assert_poisson, equal_outcomes, recorded
 
 from e91.model.entropy import seeded_entropy
-from e91.optics import clock_track
+from e91.optics import clock_finder, clock_track
 from e91.optics.clock_search import FALSE_PEAK, ClockLine, SearchRange
 from e91.optics.correlation import correlate, known_clock
 from e91.optics.detectors import Detector
 from e91.optics.laboratories import Clock
 from e91.optics.rival_peaks import may_be_lower_by_chance, rival_delay_s
 from e91.optics.sources import QuantumDot
+from e91.optics.tag_readers import side_of
 
 WINDOW = 1e-9
 PERIOD = 12.5e-9
@@ -148,6 +150,26 @@ def test_a_clock_does_not_jump_between_peaks_that_are_as_high(counts, places):
     assert found == min((places, 28), key=lambda place: abs(2 * place - 28))
 
 
+@pytest.mark.parametrize("top", [8, 10, 14, 18, 20])
+def test_tracked_clock_climbs_from_the_flank_to_the_top_of_its_peak(top):
+    four = np.full(29, 5.0)
+    four[top - 3 : top + 4] = [200, 250, 290, 300, 290, 250, 200]
+    assert clock_track._nearest_peak(four, pairs=int(four.sum() / 4)) == top
+
+
+def test_longer_stretch_that_jumps_to_another_pulse_is_not_believed(monkeypatch):
+    base = np.arange(1, 3001) * 1_000_000
+    alice, bob = side_of(tags(base)), side_of(tags(base + 700))
+    line = ClockLine(1e-3, 0.0, 0.0, WINDOW, pairs=100)
+
+    def jumped(*_, **__):
+        return replace(line, lead_s=1.5 * WINDOW, pairs=10**6)
+
+    monkeypatch.setattr(clock_finder, "refine_line", jumped)
+    options = {"start": 0, "tags": 100, "window_s": WINDOW}
+    assert clock_finder._lengthened(alice, bob, line, **options) == line
+
+
 # Chance -------------------------------------------------------------------------------------------
 
 
@@ -200,6 +222,17 @@ def test_pulses_have_rivals_unless_the_true_peak_exceeds_them(pair_probability, 
         assert rival_delay_s(alice, bob, aside, span=SPAN, window_s=WINDOW) == pytest.approx(
             -PERIOD, abs=WINDOW / 2
         )
+
+
+def test_a_rival_must_be_excluded_at_all_places_at_once():
+    # Peaks of 155 and 60 counts: one rival would be excluded with 4e-10, tens of thousands not.
+    times = np.arange(1000) * 1e-3
+    delays = np.zeros(1000)
+    delays[:60], delays[60:120], delays[120:180] = PERIOD, 2 * PERIOD, -PERIOD
+    bob = np.sort(np.append(times[:180] + delays[:180], times[200:355]))
+    assert not may_be_lower_by_chance(60, 155)
+    line = ClockLine(0.5, 0.0, 0.0, WINDOW)
+    assert rival_delay_s(times, bob, line, span=SPAN, window_s=WINDOW) is not None
 
 
 def test_rival_outside_the_search_is_none():
