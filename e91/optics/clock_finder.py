@@ -64,8 +64,8 @@ def _no_peak(offset_s: float, ppm: float) -> str:
 def _many_peaks(rival_s: float) -> str:
     return (
         "The two lists of time tags must have one highest coincidence peak, but another one, "
-        f"{abs(rival_s):.3g} s away, may be as high: a pulsed source has one at every period.  The "
-        "clocks' offset must be known to half a period, or the measurement be longer."
+        f"{abs(rival_s):.3g} s away, may be as high: a pulsed source has one at every period, so "
+        "the clocks' offset must be known to half of it, or the measurement be longer."
     )
 
 
