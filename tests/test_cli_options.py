@@ -54,6 +54,12 @@ def test_negative_seed_is_refused_by_every_command_that_makes_keys(status, line)
     assert complaint == "e91: `--seed` must not be negative, but is -1.\n"
 
 
+def test_job_at_ibms_cannot_be_watched_and_says_so(status):
+    code, printed, complaint = status("run", "--device", "ibm:marrakesh", "--watch", "0.95")
+    assert (code, printed) == (2, "")
+    assert complaint.startswith("e91: `--watch` must come with pairs of this machine, but the dev")
+
+
 def test_seed_of_zero_is_a_seed():
     @click.command()
     @seed_option("A seed.")

@@ -68,6 +68,10 @@ def run(
     machine = ibm_machine(device, leave=job.leave, confirmed=job.confirmed)
     source = {"device": device, "settings": settings, "seed": seed, **photons}
     if machine is not None:
+        if promise is not None:
+            raise ValueError(
+                f"`--watch` must come with pairs of this machine, but the device is `{device}`."
+            )
         from e91.cli.ibm import run_on_ibm
 
         run_on_ibm(machine, request, confirmed=job.confirmed, leave=job.leave)
