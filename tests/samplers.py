@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pytest
 from e91_circuits import bell_pair, measured_pair
 from qiskit.primitives import BackendSamplerV2, StatevectorSampler
 from qiskit_aer import AerSimulator
@@ -98,6 +99,11 @@ CASES = {
         lambda seed: executor(manila(), seed), manila(), snapshot_device("manila").table
     ),
 }
+
+SLOW = {"BackendSamplerV2 over a fake backend", "IBM's executor over a fake backend"}
+"""They simulate all qubits of a machine, and its noise, for every pair."""
+
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in CASES]
 
 
 @cache

@@ -15,7 +15,7 @@ from qiskit.primitives import (
     StatevectorSampler,
 )
 from qiskit_aer.primitives import SamplerV2
-from samplers import CASES, case, marrakesh
+from samplers import NAMES, case, marrakesh
 from scipy.stats import binom
 
 from e91.devices import conformance_statistics as statistics
@@ -37,7 +37,7 @@ def aer(seed):
     return SamplerV2(seed=seed)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_sound_sampler_conforms(name):
     sound = case(name)
     checks = conformance(sound.make, sound.backend, table=sound.table, shots=5000, seed=1)

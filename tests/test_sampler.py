@@ -17,7 +17,7 @@ from qiskit.primitives import (
 from qiskit.providers import BackendV2
 from qiskit_aer import AerSimulator
 from qiskit_aer.primitives import SamplerV2
-from samplers import CASES, case, marrakesh
+from samplers import NAMES, case, marrakesh
 from statistical import assert_binomial
 
 import e91
@@ -41,7 +41,7 @@ def aer(seed):
 
 
 @pytest.mark.parametrize("grouping", ["one-pub", "pair-by-pair"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_sampler_follows_its_exact_table(name, grouping):
     # One function, every sampler.  False alarm 1e-9 a cell; an error of 0.1 must show in each.
     found = case(name)
