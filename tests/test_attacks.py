@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -53,6 +54,7 @@ def test_every_attack_is_compared_with_its_closed_form_here():
     assert set(STRENGTHS) == set(ATTACKS)
 
 
+@cache
 def questions(settings, rounds, seed):
     """Rounds of independent pairs: half CHSH pairs, uniform; half key pairs, as chosen."""
     generator = np.random.default_rng(seed)
