@@ -395,6 +395,46 @@ def test_row_that_is_no_round_is_refused(tmp_path, row, sentence):
         load_detections(file)
 
 
+def test_other_columns_may_hold_words_and_stand_anywhere(tmp_path):
+    file = tmp_path / "night.csv"
+    names = "bob_outcome,remark,alice_setting,alice_outcome,bob_setting,temperature"
+    file.write_text(f"{names}\n1,clear sky,0,1,2,20.5\n0,,2,0,1,nan\n")
+    record = load_detections(file).record
+    assert record.alice.setting.tolist() == [0, 2]
+    assert record.alice.outcome.tolist() == [1, 0]
+    assert record.bob.setting.tolist() == [2, 1]
+    assert record.bob.outcome.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("row", ["1,0,1,2,9,9", "1,0,1,2", "1,zz,1,2,9", "1,0.5,1,2,9"])
+def test_row_of_another_width_is_refused_beside_other_columns(tmp_path, row):
+    file = tmp_path / "night.csv"
+    file.write_text(f"{','.join(DETECTION_COLUMNS)},remark\n0,0,0,0,x\n{row}\n")
+    with pytest.raises(ValueError, match="must hold 4 whole numbers among its 5 entries"):
+        load_detections(file)
+
+
+def test_column_that_is_named_twice_is_refused(tmp_path):
+    file = tmp_path / "night.csv"
+    file.write_text(f"{','.join(DETECTION_COLUMNS)},bob_outcome\n0,0,0,0,1\n")
+    with pytest.raises(ValueError, match="must name its column `bob_outcome` once, but names it 2"):
+        load_detections(file)
+
+
+def test_mark_of_the_byte_order_is_no_part_of_a_name(tmp_path):
+    file = tmp_path / "night.csv"
+    file.write_bytes(b"\xef\xbb\xbf" + f"{','.join(DETECTION_COLUMNS)}\r\n0,1,2,1\r\n".encode())
+    assert load_detections(file).record.bob.setting.tolist() == [2]
+
+
+def test_entry_of_a_megabyte_is_not_repeated_in_the_sentence(tmp_path):
+    file = tmp_path / "night.csv"
+    file.write_text(f"{','.join(DETECTION_COLUMNS)}\n{'x' * 2**20},0,0,0\n")
+    with pytest.raises(ValueError, match="must hold 4 whole numbers") as refused:
+        load_detections(file)
+    assert len(str(refused.value)) < 400 + len(str(file))
+
+
 @pytest.mark.parametrize(
     ("column", "sentence"),
     [

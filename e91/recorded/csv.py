@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +22,7 @@ MARK = "# e91 "
 """Begins the line of metadata; other lines with ``#`` before the names are skipped."""
 
 _LONGEST_LINE = 2**20
+_LONGEST_DETAIL = 120
 
 
 def write_csv(file: IO[bytes], columns: Mapping[str, Column], metadata: Mapping[str, Any]) -> None:
@@ -53,7 +54,7 @@ def read_csv(file: Path, *, most_rows: int) -> Table:
         OSError: It cannot be read.
     """
     try:
-        with file.open(encoding="utf-8") as text:
+        with file.open(encoding="utf-8-sig") as text:
             metadata, line = {}, text.readline(_LONGEST_LINE)
             while line.startswith("#"):
                 if line.startswith(MARK):
@@ -61,6 +62,7 @@ def read_csv(file: Path, *, most_rows: int) -> Table:
                 line = text.readline(_LONGEST_LINE)
             names = [name.strip().strip('"') for name in line.strip().split(",")]
             wanted = wanted_columns(set(names), file)
+            _check_once(wanted, names, file)
             places = [names.index(name) for name in wanted]
             rows = _rows(text, file, places=places, width=len(names), most_rows=most_rows)
     except UnicodeDecodeError:
@@ -68,28 +70,62 @@ def read_csv(file: Path, *, most_rows: int) -> Table:
     return Table({name: rows[:, k] for k, name in enumerate(wanted)}, metadata)
 
 
+def _check_once(wanted: tuple[str, ...], names: list[str], file: Path) -> None:
+    for name in wanted:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"`{file}` must name its column `{name}` once, but names it "
+                f"{names.count(name)} times."
+            )
+
+
 def _rows(text: IO[str], file: Path, *, places: list[int], width: int, most_rows: int) -> Column:
-    """Return the rows below the names; int64, shape (n, wanted columns)."""
+    """Return the wanted columns of the rows below the names; int64, shape (n, len(places))."""
     import warnings
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # an empty table is refused elsewhere
             rows = np.loadtxt(
-                text, np.int64, comments=None, delimiter=",", ndmin=2, max_rows=most_rows + 1
+                text if width == len(places) else _whole_lines(text, width),
+                np.int64,
+                comments=None,
+                delimiter=",",
+                ndmin=2,
+                usecols=None if width == len(places) else places,
+                max_rows=most_rows + 1,
             )
     except (ValueError, OverflowError) as error:
-        detail = str(error).split("\n")[0].rstrip(".")
-        raise ValueError(
-            f"Every row of `{file}` must hold {width} whole numbers, but one does not ({detail})."
-        ) from None
+        detail = str(error).split("\n")[0].rstrip(".")[:_LONGEST_DETAIL]
+        raise _bad_row(file, len(places), width, f"one does not ({detail})") from None
     if not rows.size:
-        rows = rows.reshape(0, width)
-    if rows.shape[1] != width:
-        raise ValueError(
-            f"Every row of `{file}` must hold {width} whole numbers, but the rows hold "
-            f"{rows.shape[1]}."
-        )
+        return rows.reshape(0, len(places))
+    if width == len(places):
+        if rows.shape[1] != width:
+            raise _bad_row(file, width, width, f"the rows hold {rows.shape[1]}")
+        rows = rows[:, places]
     if len(rows) > most_rows:
         raise ValueError(f"`{file}` must have at most {most_rows:,} rows, but has more.")
-    return rows[:, places]
+    return rows
+
+
+def _bad_row(file: Path, wanted: int, width: int, found: str) -> ValueError:
+    others = f" among its {width} entries" if width > wanted else ""
+    return ValueError(
+        f"Every row of `{file}` must hold {wanted} whole numbers{others}, but {found}."
+    )
+
+
+def _whole_lines(text: IO[str], width: int) -> Iterator[str]:
+    """Yield the lines, each checked for its number of entries.
+
+    `numpy.loadtxt` would take no notice of entries that follow the last wanted one.
+
+    Raises:
+        ValueError: A line has another number of entries.
+    """
+    for number, line in enumerate(text):
+        found = line.count(",") + 1
+        if found != width and line.strip():
+            raise ValueError(f"{found:,} entries at row {number}")
+        yield line
