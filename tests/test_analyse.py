@@ -226,6 +226,15 @@ def test_file_says_its_settings(tmp_path, status):
     assert "must be those of the file, `bbm92`, but are `ekert`" in complaint
 
 
+@pytest.mark.parametrize("stated", ["nonsense", 7, ["ekert"]])
+def test_file_of_unknown_settings_is_not_taken_for_ekerts(tmp_path, status, stated):
+    file = tmp_path / "night.npz"
+    save_detections(file, measured(EKERT), metadata={"settings": stated})
+    code, printed, complaint = status("analyse", file, "--seed", "1")
+    assert (code, printed) == (2, "")
+    assert "`settings` in the file's metadata must be one of" in complaint
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

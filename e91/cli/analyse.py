@@ -221,7 +221,12 @@ def _settings(known: dict[str, Any], angles: Angles) -> Settings:
     stated, asked = known.get("settings"), angles.settings_name
     if asked is not None and stated is not None and stated != asked:
         raise ValueError(f"`--settings` must be those of the file, `{stated}`, but are `{asked}`.")
-    return angles.settings(stated if isinstance(stated, str) and stated in SETTINGS else "ekert")
+    if stated is not None and not (isinstance(stated, str) and stated in SETTINGS):
+        raise ValueError(
+            f"`settings` in the file's metadata must be one of {', '.join(SETTINGS)}, but is "
+            f"{json.dumps(stated)[:80]}."
+        )
+    return angles.settings(stated or "ekert")
 
 
 def _save(report: Any, out: Path) -> None:
