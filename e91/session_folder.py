@@ -44,8 +44,11 @@ def check_free(target: Path) -> None:
     """Check that ``target`` does not exist, or is an empty folder.
 
     Raises:
-        ValueError: It is a file, or a folder that holds something, or cannot be looked at.
+        ValueError: It is a file, a link, or a folder that holds something, or cannot be looked at.
     """
+    # A folder cannot take the name of a link, not even of one that leads nowhere.
+    if target.is_symlink():
+        raise ValueError(f"`{target}` must be a new or an empty folder, but it is a link.")
     try:
         taken = target.exists() and (not target.is_dir() or any(target.iterdir()))
     except OSError as error:

@@ -153,6 +153,8 @@ def test_json_is_one_object_with_the_promised_fields(status, attack):
         ["--encrypt", "full", "--out", "new"],
         ["--out", "full"],
         ["--out", "letter.txt"],
+        ["--out", "dangling"],
+        ["--out", "loop"],
         ["--out", "missing/new"],
     ],
     ids=" ".join,
@@ -162,6 +164,8 @@ def test_wrong_input_is_refused_and_nothing_is_written(tmp_path, plain, status, 
     Path("empty").touch()
     Path("full").mkdir()
     Path("full/alice.key").write_text("another session")
+    Path("dangling").symlink_to("nowhere")
+    Path("loop").symlink_to("loop")
     before = contents(tmp_path)
     out = [] if "--out" in wrong else ["--out", "new"]
     code, printed, complaint = status("run", "--device", "exact", *out, *wrong)
@@ -379,6 +383,35 @@ def test_impossible_long_run_is_refused(status, tmp_path, arguments, sentence):
     assert sentence in complaint
     assert is_one_sentence(complaint)
     assert not target.exists()
+
+
+@pytest.mark.parametrize("option", ["--out", "--keep"])
+def test_long_run_refuses_a_folder_that_holds_something(status, tmp_path, option):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "letter").touch()
+    other = "--keep" if option == "--out" else "--out"
+    code, printed, complaint = status(
+        "run", *LONG, option, tmp_path / "taken", other, tmp_path / "new"
+    )
+    assert (code, printed) == (2, "")
+    assert "must be a new or an empty folder, but it holds files" in complaint
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_long_run_keeps_keys_and_raw_records_apart(status, tmp_path):
+    code, _, complaint = status("run", *LONG, "--out", tmp_path / "x", "--keep", tmp_path / "x")
+    assert code == 2
+    assert "`--out` and `--keep` must be two folders" in complaint
+    assert not list(tmp_path.iterdir())
+
+
+def test_long_run_leaves_no_folder_if_the_other_cannot_be_made(status, tmp_path):
+    code, _, complaint = status(
+        "run", *LONG, "--out", tmp_path / "x", "--keep", tmp_path / "no" / "y"
+    )
+    assert code == 2
+    assert "must be a folder that can be made, but no such file or directory" in complaint
+    assert not list(tmp_path.iterdir())
 
 
 def test_long_run_encrypts_no_file(status, tmp_path, plain):

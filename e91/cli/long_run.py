@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from e91.durable import reason
 from e91.model.errors import Abort, ProtocolAborted
+from e91.session_folder import check_free
 
 if TYPE_CHECKING:
     from e91.cli.run_options import Blocks, Request
@@ -56,14 +58,39 @@ def run_blocks(
         reports = watch_blocks(
             reports, request.promise, planned_pairs=request.rounds, replay=replay
         )
-    for folder in (request.files.out, blocks.keep):
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=False)
+    _make_folders(out=request.files.out, keep=blocks.keep)
     try:
         _work_off(reports, request, block_rounds=blocks.block_rounds)
     finally:
         if pool is not None:
             pool.shutdown(cancel_futures=True)
+
+
+def _make_folders(**folders: Path | None) -> None:
+    """Make the folders that options name, all or none of them.
+
+    Raises:
+        ValueError: One is taken, cannot be made, or is named twice.
+    """
+    wanted = {name: folder for name, folder in folders.items() if folder is not None}
+    for folder in wanted.values():
+        check_free(folder)
+    if len({folder.resolve() for folder in wanted.values()}) < len(wanted):
+        raise ValueError(
+            f"`--out` and `--keep` must be two folders, but both are `{folders['keep']}`."
+        )
+    made: list[Path] = []
+    for folder in wanted.values():
+        try:
+            if not folder.exists():
+                folder.mkdir()
+                made.append(folder)
+        except OSError as error:
+            for earlier in made:
+                earlier.rmdir()
+            raise ValueError(
+                f"`{folder}` must be a folder that can be made, but {reason(error)}."
+            ) from None
 
 
 def _work_off(reports: Iterable[SessionReport], request: Request, *, block_rounds: int) -> None:
