@@ -29,16 +29,13 @@ def test_terms_of_both_theorems_are_those_of_the_table():
     (row,) = re.findall(r"^\| key \|(.*)\|$", text, re.MULTILINE)
     quoted = [float(cell) for cell in row.split("|")]
     script = runpy.run_path(str(ROOT / "benchmarks" / "entropy_accumulation_terms.py"))
-    lost = script["TESTS"] * (1 - script["WON"])
-    spread = (lost * (1 - lost) / script["ROUNDS"]) ** 0.5
-    threshold = 1 - (lost + 3 * spread) / script["TESTS"]
     computed = [
         sum(terms.values()) / 1000
         for terms in (
             script["ceiling"](),
             script["by_betting"](),
             script["by_smooth_entropies"](script["WON"]),
-            script["by_smooth_entropies"](threshold),
+            script["by_smooth_entropies"](script["THRESHOLD"]),
         )
     ]
     assert quoted == pytest.approx(computed, abs=1)
