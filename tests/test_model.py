@@ -100,6 +100,7 @@ CHSH = (((0, 0), 1), ((0, 1), 1), ((1, 0), 1), ((1, 1), -1))
     ("wrong", "sentence"),
     [
         ({"alice_probabilities": (0.6, 0.6)}, "must sum to 1, but sums to 1.2"),
+        ({"alice_probabilities": (0.5, 0.5 + 2e-12)}, "must sum to 1, but sums to 1.000000000002"),
         ({"alice_probabilities": (1.2, -0.2)}, r"must lie in \[0, 1\]"),
         ({"alice_probabilities": (math.nan, 1.0)}, r"must lie in \[0, 1\]"),
         ({"bob_probabilities": (1.0,)}, "must have 2 entries, but has 1"),
