@@ -78,7 +78,8 @@ class Alarm:
     """The alarm rang.
 
     Attributes:
-        round: Pairs that had been sent when it rang first, over the life of the link.
+        round: Pairs that had been sent when the evidence sufficed, over the life of the link;
+            found out at the end of a stretch or block, at which the alarm rings.
         finding: What it has seen up to now; rounds after the alarm sharpen the name.
     """
 
