@@ -11,9 +11,10 @@ from e91 import theorems
 from e91.bell import chsh
 from e91.distillation.verification import HASH_BITS
 from e91.model.evidence import Evidence, JointCounts, Sample
-from e91.model.policy import Policy
+from e91.model.policy import Policy, SecurityModel
 from e91.model.records import Leak, QberEstimate
 from e91.model.settings import Settings
+from e91.security.device_independent import TSIRELSON
 from e91.security.entropy import binary_entropy
 
 
@@ -47,8 +48,31 @@ class Link:
             )
 
 
+def quantum_limit(qber: float, *, trusted: bool) -> float:
+    """Return the largest S that any state can show beside an error rate of the key.
+
+    It is 2 sqrt(2) without trust, and 2 sqrt(2) (1 - QBER) between trusted analysers: there
+    S / (2 sqrt 2) + QBER + phase errors = 1 for every state of two qubits.
+
+    Args:
+        qber: Error rate of the key rounds, in [0, 1].
+        trusted: Whether both analysers are what they are declared to be.
+
+    Source:
+        Cirel'son, Lett. Math. Phys. 4, 93 (1980); the identity is that of docs/security.md.
+
+    Examples:
+        >>> round(quantum_limit(0.1, trusted=False), 4), round(quantum_limit(0.1, trusted=True), 4)
+        (2.8284, 2.5456)
+    """
+    return TSIRELSON * (1 - qber) if trusted else TSIRELSON
+
+
 def expected_case(link: Link, rounds: int, settings: Settings, policy: Policy) -> theorems.Case:
     """Return what a session of so many rounds is expected to know when its key length is due.
+
+    An S beyond quantum theory counts as the largest within it (`quantum_limit`): no session is to
+    expect it.
 
     Args:
         link: What the link delivers.
@@ -56,6 +80,8 @@ def expected_case(link: Link, rounds: int, settings: Settings, policy: Policy) -
         settings: Angles and choice probabilities.
         policy: Theorem, epsilon and revealed fraction.
     """
+    trusted = policy.security is SecurityModel.TRUSTED_ANALYSERS
+    link = replace(link, chsh_value=min(link.chsh_value, quantum_limit(link.qber, trusted=trusted)))
     evidence = _expected_evidence(link, rounds, settings, policy.revealed_fraction)
     found = chsh.estimate(
         evidence.same, evidence.different, settings=settings, epsilon=policy.epsilon

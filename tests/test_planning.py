@@ -128,6 +128,26 @@ def test_more_than_tsirelson_earns_no_more(security):
     assert beyond.rate == at.rate == pytest.approx(1)
 
 
+@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("qber", [0.0, 0.01])
+def test_session_expects_no_more_than_quantum_theory_allows(name, qber):
+    policy, settings = POLICIES[name]
+    trusted = policy.security is SecurityModel.TRUSTED_ANALYSERS
+    most = TSIRELSON * (1 - qber) if trusted else TSIRELSON
+    beyond, at = (
+        expected_length(Link(s, qber), 10**7, settings=settings, policy=policy) for s in (4, most)
+    )
+    assert beyond.terms == at.terms
+
+
+def test_more_errors_earn_less_key_at_the_same_chsh_value():
+    few, many = (
+        best_plan(Link(2.7, qber, 1.0), 10**6, settings=ASYMMETRIC, policy=Policy()).secret_bits
+        for qber in (0.045, 0.1)
+    )
+    assert many < few
+
+
 @pytest.mark.parametrize(
     ("chsh_value", "qber", "efficiency", "sentence"),
     [
@@ -208,6 +228,15 @@ def test_rate_of_a_session_is_below_the_asymptotic_one():
 def test_beyond_quantum_theory_is_said():
     assert "beyond quantum theory" in rate("--chsh", 3, "--qber", 0)["remark"]
     assert rate("--chsh", 2.8, "--qber", 0)["remark"] is None
+    assert rate("--chsh", 2.8284, "--qber", 0)["remark"] is None
+    assert "(1 - QBER)" in rate("--chsh", 2.7, "--qber", 0.1)["remark"]
+    assert "(1 - QBER)" in rate("--chsh", 2.7, "--qber", 0.1, "--rounds", 10**6)["remark"]
+    untrusting = ("--security", "device-independent")
+    assert rate("--chsh", 2.7, "--qber", 0.1, *untrusting)["remark"] is None
+
+
+def test_rate_at_an_unviolated_inequality_is_said_to_release_no_key():
+    assert "releases no key" in rate("--chsh", 1.9, "--qber", 0.01)["remark"]
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,8 @@ class Question:
     efficiency: float
 
 
+_ROUNDING = 5e-5  # of an S that is given with four digits
+
 QUESTION = as_one(
     "asked",
     Question,
@@ -116,7 +118,7 @@ def _asymptotic(asked: Question) -> dict[str, Any]:
         "theorem": found.theorem.value,
         "phase_error": found.phase_error,
         "flip_probability": found.flip,
-        "remark": _remark(asked.chsh_value),
+        "remark": _remark(asked),
     }
 
 
@@ -151,11 +153,22 @@ def _finite(asked: Question, rounds: int) -> dict[str, Any]:
         "bob_probabilities": plan.settings.bob_probabilities,
         "revealed_fraction": plan.policy.revealed_fraction,
         "limited_by": plan.length.limit[0],
-        "remark": _remark(asked.chsh_value),
+        "remark": _remark(asked),
     }
 
 
-def _remark(chsh_value: float) -> str | None:
-    if chsh_value <= 2 * 2**0.5:
-        return None
-    return "S is beyond quantum theory (2 sqrt 2) and earns no more key than that."
+def _remark(asked: Question) -> str | None:
+    """Return what is odd about the question, or None."""
+    from e91.expectation import quantum_limit
+
+    trusted = asked.security == SecurityModel.TRUSTED_ANALYSERS.value
+    limit = quantum_limit(asked.qber, trusted=trusted)
+    if asked.chsh_value > limit + _ROUNDING:
+        beside = " (1 - QBER) between trusted analysers" if trusted and asked.qber else ""
+        return (
+            f"S is beyond quantum theory (2 sqrt 2{beside}: {limit:.4f}) and earns no more key "
+            "than that."
+        )
+    if asked.chsh_value <= 2:
+        return "S is not above 2: a session with a Bell test releases no key."
+    return None
