@@ -351,18 +351,20 @@ def test_long_run_under_attack_ends_with_three(status, tmp_path):
     assert is_one_sentence(complaint)
 
 
-def test_stopped_long_run_keeps_its_blocks_and_says_how_many(tmp_path):
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_stopped_long_run_keeps_its_blocks_and_says_how_many(tmp_path, stop):
     command = [sys.executable, "-m", "e91", "run", "--device", "exact", "--rounds", "4000000000",
                "--block-rounds", "1000000", "--out", str(tmp_path / "blocks")]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 50
     while time.monotonic() < deadline and not (tmp_path / "blocks" / "block-000003").exists():
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(stop)
     printed, complaint = process.communicate(timeout=50)
     assert process.returncode == 1
     assert "blocks released" in printed
-    saved = [folder for folder in (tmp_path / "blocks").iterdir() if folder.name[0] != "."]
+    saved = list((tmp_path / "blocks").iterdir())
+    assert not [folder for folder in saved if folder.name[0] == "."]
     assert f"{len(saved):,} released blocks of 4,000 are valid" in complaint
     assert all((folder / "alice.key").exists() for folder in saved)
 

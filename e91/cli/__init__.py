@@ -6,8 +6,12 @@ line or an input file is wrong; 1 anything else.  Heavy packages load inside the
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
+from types import FrameType
 
 import click
 
@@ -55,9 +59,10 @@ for _command in (
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status; every failure is one sentence."""
     try:
-        commands.main(args=arguments, prog_name="e91", standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        with _tidy_stop():
+            commands.main(args=arguments, prog_name="e91", standalone_mode=False)
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except click.ClickException as error:
         _fail(error.format_message(), BAD_INPUT)
     except ProtocolAborted as error:
@@ -72,6 +77,31 @@ def main(arguments: list[str] | None = None) -> None:
         _fail("The session must fit in memory, but there is too little: send fewer rounds.", FAILED)
     except OSError as error:
         _fail(f"A file must be writable to its end, but: {error.strerror}.", FAILED)
+
+
+@contextmanager
+def _tidy_stop() -> Iterator[None]:
+    """Let whoever ends this process (a service manager, a closed terminal) end it like Ctrl-C.
+
+    Otherwise it would leave hidden folders behind and not say which blocks are valid.  A signal
+    that is ignored, as under ``nohup``, stays ignored.
+    """
+
+    def stop(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {}
+    try:
+        for kind in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(kind) is signal.SIG_DFL:
+                before[kind] = signal.signal(kind, stop)
+    except ValueError:
+        pass  # only the main thread may ask for signals
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
 
 
 def _fail(sentence: str, status: int) -> None:
