@@ -7,6 +7,10 @@ from hypothesis import settings
 
 from e91 import cli
 
+# The tests run beside each other, and Aer's second thread spins while it waits for its share of a
+# two-qubit circuit.  Read when Aer is first loaded, which none of the imports above does.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 settings.register_profile("explore", deadline=None)
 settings.register_profile("checks", deadline=None, derandomize=True)
 settings.load_profile("checks" if os.environ.get("CI") else "explore")
