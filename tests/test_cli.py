@@ -139,6 +139,10 @@ def test_json_is_one_object_with_the_promised_fields(status, attack):
         ["--visibility", "1.2"],
         ["--visibility", "nan"],
         ["--dephasing", "-0.1"],
+        ["--amplitude-damping", "nan"],
+        ["--threads", "1"],
+        ["--processes"],
+        ["--block-rounds", "1000"],
         ["--misalignment", "inf"],
         ["--readout-error", "2"],
         ["--epsilon", "0"],
@@ -172,6 +176,28 @@ def test_wrong_input_is_refused_and_nothing_is_written(tmp_path, plain, status, 
     assert (code, printed) == (2, "")
     assert is_one_sentence(complaint)
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "option", ["visibility", "dephasing", "amplitude-damping", "readout-error"]
+)
+def test_impossible_noise_is_refused_by_the_name_of_its_option(status, option):
+    for attack in ([], ["--attack", "intercept-resend"]):
+        code, printed, complaint = status("run", *ROUNDS, f"--{option}", "1.5", *attack)
+        assert (code, printed) == (2, "")
+        assert complaint == f"e91: `--{option}` must lie in [0, 1], but is 1.5.\n"
+
+
+def test_any_number_of_rounds_from_one_is_said_to_be_possible(status):
+    complaint = status("run", "--device", "exact", "--rounds", "0")[2]
+    assert complaint == "e91: `--rounds` must be at least 1, but is 0.\n"
+
+
+@pytest.mark.parametrize("option", [["--threads", "1"], ["--processes"], ["--block-rounds", "9"]])
+def test_option_of_blocks_is_not_ignored_in_one_session(status, option):
+    code, _, complaint = status("run", *ROUNDS, *option)
+    assert code == 2
+    assert f"`{option[0]}` must come with a run of blocks" in complaint
 
 
 def test_encrypting_without_a_folder_is_refused(tmp_path, plain, status):

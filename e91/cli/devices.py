@@ -85,7 +85,12 @@ def session_device(
     unauthenticated: bool,
     **noise: float,
 ) -> tuple[Any, dict[str, Any]]:
-    """Return the device, and what an attack does to the classical channel."""
+    """Return the device, and what an attack does to the classical channel.
+
+    Raises:
+        ValueError: An option is impossible, or none of the device's.
+    """
+    _check_probabilities(noise)
     if device_kind(device)[0] == "fake":
         _refuse_photons(device)
     if attack is not None:
@@ -105,6 +110,14 @@ def session_device(
     asked = {"strength": strength, "basis": basis, "flips": flips}
     _refuse_without_attack(asked | {"unauthenticated": unauthenticated or None})
     return _honest_device(device, settings=settings, seed=seed, **noise), {}
+
+
+def _check_probabilities(noise: dict[str, float]) -> None:
+    """Refuse impossible noise by the name that it has on the command line."""
+    for name, value in noise.items():
+        if name != "misalignment" and not 0 <= value <= 1:
+            option = name.replace("_", "-")
+            raise ValueError(f"`--{option}` must lie in [0, 1], but is {value:g}.")
 
 
 def _honest_device(device: str, *, settings: Settings, seed: int | None, **noise: float) -> Any:

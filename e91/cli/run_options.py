@@ -119,13 +119,31 @@ BLOCKS = as_one(
     "blocks",
     Blocks,
     click.option("--block-rounds", type=int, default=2**22, show_default=True,
-                 help="Rounds of a block, in runs of more than 50 million pairs."),
-    click.option("--threads", type=int, help="Blocks in work at once; all cores by default."),
+                 help="Rounds of a block, in a run of more than 50 million pairs or with --keep."),
+    click.option("--threads", type=int,
+                 help="Of a run of blocks: how many are in work at once; all cores by default."),
     click.option("--processes", is_flag=True,
-                 help="Make the blocks in processes: faster, for more memory."),
+                 help="Of a run of blocks: make them in processes: faster, for more memory."),
     click.option("--keep", type=click.Path(path_type=Path), metavar="DIR",
-                 help="New folder for the raw record of every block."),
+                 help="New folder for the raw records; makes any run one of blocks."),
 )  # fmt: skip
+
+
+def refuse_blocks() -> None:
+    """Refuse options of a run of blocks on the command line of a session, where they do nothing.
+
+    Raises:
+        ValueError: One of them was given.
+    """
+    context = click.get_current_context()
+    for name in ("block_rounds", "threads", "processes", "keep"):
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise ValueError(
+                f"`--{name.replace('_', '-')}` must come with a run of blocks (more than "
+                "50,000,000 pairs, or `--keep DIR`, of a device that is simulated), but this is "
+                "one session."
+            )
+
 
 FILES = as_one(
     "files",

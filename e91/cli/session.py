@@ -23,6 +23,7 @@ from e91.cli.run_options import (
     Request,
     Watch,
     policy_of,
+    refuse_blocks,
 )
 
 
@@ -62,10 +63,15 @@ def run(
     if job.resume is not None:
         _resume(job.resume, leave=job.leave, files=files, as_json=as_json)
         return
+    if rounds < 1:
+        raise ValueError(f"`--rounds` must be at least 1, but is {rounds}.")
     policy, promise, settings = policy_of(**asked), watch.promise(), angles.settings()
     check_files(files)
     request = Request(rounds, settings, policy, seed, promise, files, as_json)
     machine = ibm_machine(device, leave=job.leave, confirmed=job.confirmed)
+    is_long = machine is None and _is_long(request, keep=blocks.keep)
+    if not is_long:
+        refuse_blocks()
     source = {"device": device, "settings": settings, "seed": seed, **photons}
     if machine is not None:
         if promise is not None:
@@ -75,7 +81,7 @@ def run(
         from e91.cli.ibm import run_on_ibm
 
         run_on_ibm(machine, request, confirmed=job.confirmed, leave=job.leave)
-    elif _is_long(request, keep=blocks.keep):
+    elif is_long:
         from e91.cli.long_run import run_blocks
 
         run_blocks(block_device(**source), request, blocks=blocks)
