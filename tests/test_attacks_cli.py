@@ -70,6 +70,7 @@ def test_list_shows_the_default_strength():
 def test_list_fits_a_terminal_of_eighty_columns_and_explains_every_attack(status):
     text = status("attack", "list")[1]
     assert max(map(len, text.splitlines())) <= 80
+    assert "--unauthenticated with a key that everybody knows" in " ".join(text.split())
     assert "--unauthenticated" in text
     found = dict(part.split(": ", 1) for part in text.split("\n\n")[1:])
     assert list(found) == list(ATTACKS)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WIDTH = 80
 """Columns of the text: those of an ordinary terminal."""
 
-_LABEL = 17  # columns of the labels
+_LABEL = 18  # columns of the labels
 
 
 def legend() -> str:
