@@ -261,6 +261,7 @@ def test_wrong_options_are_one_sentence(detections, options, sentence, status):
         (["--window-ps", "nan"], "`window_s` must be finite and positive"),
         (["--window-ps", "2000", "--dead-time-ps", "1000"], "at most the dead time"),
         (["--maximum-offset-s", "-1"], "`maximum_offset_s` must be finite and not negative"),
+        (["--maximum-offset-s", "1e300"], "`maximum_offset_s` must be at most 1e+09 s"),
         (["--pulse-period-ps", "-1"], "`side_delay_s` must be finite and positive"),
         (["--security", "device-independent"], "must be given every round"),
     ],

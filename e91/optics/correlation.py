@@ -24,6 +24,7 @@ from e91.optics.tag_readers import TagReader, beginnings_gap_s, side_of
 from e91.worker_processes import cores, in_order
 
 _SIDE_WINDOWS = 20
+_FARTHEST_S = 1e9  # a search beyond it is a typing error, and overflows counts of picoseconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +91,11 @@ def correlate(
     side_delay_s = _SIDE_WINDOWS * window_s if side_delay_s is None else side_delay_s
     check_window(window_s, side_delay_s=side_delay_s, dead_time_s=dead_time_s)
     check_not_negative(maximum_offset_s=maximum_offset_s)
+    if maximum_offset_s > _FARTHEST_S:
+        raise ValueError(
+            f"`maximum_offset_s` must be at most {_FARTHEST_S:g} s (32 years), but is "
+            f"{maximum_offset_s:g} s."
+        )
     check_not_negative(maximum_frequency_error_ppm=maximum_frequency_error_ppm)
     check_positive(tracking_step_s=tracking_step_s)
     hers, his = side_of(alice), side_of(bob)
