@@ -43,8 +43,8 @@ SEARCH = as_one(
     click.option("--window-ps", type=float,
                  help="Full width of the coincidence window; 1000 by default."),
     click.option("--maximum-offset-s", type=float,
-                 help="How far Bob's clock may be off Alice's; 0.5 by default, and below half a period "
-                 "for pulsed sources."),
+                 help="How far Bob's clock may be off Alice's; 0.5 by default, and below half a "
+                 "period for pulsed sources."),
     click.option("--maximum-frequency-error-ppm", type=float,
                  help="How much faster or slower it may run; 10 by default."),
     click.option("--pulse-period-ps", type=float,
