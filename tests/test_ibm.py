@@ -526,7 +526,7 @@ def test_job_of_another_account_is_a_sentence(status, service):
         (["--device", "exact", "--yes"], "`--yes` must come with `--device ibm:NAME`"),
         (["--device", "ibm:x", "--visibility", 1], "`--visibility` must come with `--device aer`"),
         (["--device", "ibm:x", "--attack", "cloner"], "`--attack` must come with `--device aer`"),
-        (["--device", "ibm:x", "--rounds", 0], "`rounds` must lie in"),
+        (["--device", "ibm:x", "--rounds", 0], "`--rounds` must be at least 1, but is 0"),
     ],
 )
 def test_options_that_do_not_fit_are_one_sentence(status, arguments, sentence):
