@@ -52,6 +52,7 @@ _LEAST_RATE = 1e-3  # an estimate below this rests on a handful of errors: trust
 # Their errors are found independently, although one would often have betrayed the next at a lower
 # price: fewer searches make f smaller and round trips more.
 _BLOCKS_PER_SEARCH = 32
+_LEAST_SEARCHES = 4  # short frames would need a thousand round trips, to make f smaller by 0.001
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Plan:
     @cached_property
     def side_by_side(self) -> int:
         """Blocks of one pass, but for the first, that a frame bisects at a time."""
-        return max(2, self.places // (self.size(1) * _BLOCKS_PER_SEARCH))
+        return max(_LEAST_SEARCHES, self.places // (self.size(1) * _BLOCKS_PER_SEARCH))
 
     def size(self, number: int) -> int:
         """Return the block size of pass ``number``, also of one beyond `sizes`."""
