@@ -131,6 +131,7 @@ BAD_FILES = {
     "[[sweep]]\nrounds = {from = 1}": "`sweep[0].rounds.to` must be a number, but is None.",
     "[[sweep]]\nrounds = {from = 1, to = 2, step = 1}": "`sweep[0].rounds.step` must be from, to,",
     "[[sweep]]\nrounds = {from = 1, to = 2, points = 1}": ".points` must be a whole number from 2",
+    "[[sweep]]\nrounds = {from = 1, to = 2, points = 1000001}": "2 to 1,000,000, but is 10",
     "[[sweep]]\nrounds = {from = 0, to = 2, points = 3, spacing = 'log'}": "log between positive",
     "rounds = 5\n[[sweep]]\nrounds = [5]": "`rounds` must be fixed or swept once, but is given tw",
     "[[sweep]]\nrounds = [5]\n[[sweep]]\nrounds = [6]": "`rounds` must be fixed or swept once",

@@ -317,7 +317,8 @@ def test_stopped_command_says_what_is_kept_and_goes_on(tmp_path, status, monkeyp
         (("--scheduler", "nonsense"), "must look like tcp://HOST:8786, but is `nonsense`"),
         (("--scheduler", "tcp://127.0.0.1:9"), "must be the address of a running Dask scheduler"),
         (("--out", "/none/such.nc"), "`/none` must be a folder, but is not"),
-        (("--out", "/dev/null"), "must not exist yet"),
+        (("--out", "/dev/null"), "must end in .nc"),
+        (("--out", "scan.csv"), "must end in .nc, for it will be netCDF, but ends in `.csv`"),
     ],
 )
 def test_bad_option_is_a_sentence_and_writes_nothing(tmp_path, status, options, sentence):

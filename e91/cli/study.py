@@ -72,6 +72,10 @@ def _check_installed() -> None:
 def _check_free(target: Path) -> None:
     from e91.durable import check_absent
 
+    if target.suffix != ".nc":
+        raise ValueError(
+            f"`{target}` must end in .nc, for it will be netCDF, but ends in `{target.suffix}`."
+        )
     check_absent(target)
     if not target.parent.is_dir():
         raise ValueError(f"`{target.parent}` must be a folder, but is not.")

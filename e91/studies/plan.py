@@ -232,7 +232,10 @@ def _range(table: Mapping[str, object], *, path: str) -> list[object]:
         numbers.append(value)
     low, high, points = numbers
     if not isinstance(points, int) or not 2 <= points <= MAXIMUM_SESSIONS:
-        raise ValueError(f"`{path}.points` must be a whole number from 2, but is {points}.")
+        raise ValueError(
+            f"`{path}.points` must be a whole number from 2 to {MAXIMUM_SESSIONS:,}, but is "
+            f"{points}."
+        )
     match table.get("spacing", "linear"):
         case "linear":
             found = np.linspace(low, high, points)
