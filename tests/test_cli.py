@@ -414,15 +414,14 @@ def test_impossible_long_run_is_refused(status, tmp_path, arguments, sentence):
 
 
 @pytest.mark.parametrize("option", ["--out", "--keep"])
-def test_long_run_refuses_a_folder_that_holds_something(status, tmp_path, option):
+def test_long_run_refuses_a_folder_that_another_may_be_filling(status, tmp_path, option):
     (tmp_path / "taken").mkdir()
-    (tmp_path / "taken" / "letter").touch()
     other = "--keep" if option == "--out" else "--out"
     code, printed, complaint = status(
         "run", *LONG, option, tmp_path / "taken", other, tmp_path / "new"
     )
     assert (code, printed) == (2, "")
-    assert "must be a new or an empty folder, but it holds files" in complaint
+    assert "must be a new folder for a run of blocks, but file exists" in complaint
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
@@ -438,7 +437,7 @@ def test_long_run_leaves_no_folder_if_the_other_cannot_be_made(status, tmp_path)
         "run", *LONG, "--out", tmp_path / "x", "--keep", tmp_path / "no" / "y"
     )
     assert code == 2
-    assert "must be a folder that can be made, but no such file or directory" in complaint
+    assert "must be a new folder for a run of blocks, but no such file or directory" in complaint
     assert not list(tmp_path.iterdir())
 
 

@@ -12,7 +12,6 @@ import click
 
 from e91.durable import reason
 from e91.model.errors import Abort, ProtocolAborted
-from e91.session_folder import check_free
 
 if TYPE_CHECKING:
     from e91.cli.run_options import Blocks, Request
@@ -70,11 +69,9 @@ def _make_folders(**folders: Path | None) -> None:
     """Make the folders that options name, all or none of them.
 
     Raises:
-        ValueError: One is taken, cannot be made, or is named twice.
+        ValueError: One exists, cannot be made, or is named twice.
     """
     wanted = {name: folder for name, folder in folders.items() if folder is not None}
-    for folder in wanted.values():
-        check_free(folder)
     if len({folder.resolve() for folder in wanted.values()}) < len(wanted):
         raise ValueError(
             f"`--out` and `--keep` must be two folders, but both are `{folders['keep']}`."
@@ -82,14 +79,14 @@ def _make_folders(**folders: Path | None) -> None:
     made: list[Path] = []
     for folder in wanted.values():
         try:
-            if not folder.exists():
-                folder.mkdir()
-                made.append(folder)
+            # Not even an empty one is taken: another run may just have made it for its blocks.
+            folder.mkdir()
+            made.append(folder)
         except OSError as error:
             for earlier in made:
                 earlier.rmdir()
             raise ValueError(
-                f"`{folder}` must be a folder that can be made, but {reason(error)}."
+                f"`{folder}` must be a new folder for a run of blocks, but {reason(error)}."
             ) from None
 
 
