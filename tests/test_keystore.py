@@ -74,6 +74,19 @@ def test_bits_that_fill_no_byte_are_dropped():
     assert KeyStore(secret_key(content(9), extra_bits=7), ALICE).label.size == 9
 
 
+@pytest.mark.parametrize(
+    ("key", "owner", "sentence"),
+    [
+        (b"bytes of a key", Party.ALICE, "`key` must be a SecretKey, but is a bytes"),
+        (np.ones(800, np.uint8), Party.ALICE, "`key` must be a SecretKey, but is a ndarray"),
+        (None, "alice", "`owner` must be a Party, but is a str"),
+    ],
+)
+def test_what_is_no_key_of_a_party_is_refused(key, owner, sentence):
+    with pytest.raises(TypeError, match=sentence):
+        KeyStore(secret_key(content(200)) if key is None else key, owner)
+
+
 def test_a_key_shorter_than_a_byte_is_refused():
     with pytest.raises(ValueError, match=r"must hold at least 8 bits, but holds 7"):
         KeyStore(secret_key(b"", extra_bits=7), ALICE)

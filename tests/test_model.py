@@ -142,6 +142,12 @@ def test_bits_are_fair_and_neighbours_independent():
     assert_binomial(int((bits[1:] ^ bits[:-1]).sum()), 400_000, 0.5, must_detect=0.51)
 
 
+@pytest.mark.parametrize("seed", [-1, 1.0, "1", True, (1, 2)])
+def test_seed_that_is_no_whole_number_is_refused(seed):
+    with pytest.raises(ValueError, match="`seed` must be a whole number from 0, but is"):
+        seeded_entropy(seed)
+
+
 def test_entropy_repeats_for_equal_seeds_only():
     assert seeded_entropy(1)(32) == seeded_entropy(1)(32) != seeded_entropy(2)(32)
 

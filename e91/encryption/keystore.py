@@ -44,6 +44,7 @@ class KeyStore:
 
     Raises:
         ValueError: The key is shorter than a byte, or see `KeyLabel`.
+        TypeError: ``key`` or ``owner`` is something else.
 
     Examples:
         >>> from uuid import UUID
@@ -65,6 +66,11 @@ class KeyStore:
     """
 
     def __init__(self, key: SecretKey, owner: Party, *, alice_share: int | None = None) -> None:
+        for name, value, kind in (("key", key, SecretKey), ("owner", owner, Party)):
+            if not isinstance(value, kind):
+                raise TypeError(
+                    f"`{name}` must be a {kind.__name__}, but is a {type(value).__name__}."
+                )
         size = len(key) // 8
         if size == 0:
             raise ValueError(f"`key` must hold at least 8 bits, but holds {len(key)}.")

@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from itertools import count as counter
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,12 @@ def seeded_entropy(seed: int) -> Entropy:
     """Return a reproducible stand-in for the operating system's entropy, for tests only.
 
     Keys made with it are *not* secret: whoever knows ``seed`` knows the settings and hash seeds.
+
+    Raises:
+        ValueError: ``seed`` is no whole number from 0.
     """
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"`seed` must be a whole number from 0, but is {seed!r}.")
     stream = np.random.Generator(np.random.Philox(np.random.SeedSequence((_PROTOCOL, seed))))
     return stream.bytes
 
