@@ -220,6 +220,18 @@ def test_misalignment_by_no_number_is_refused(angle):
         with_misalignment(bell_pair(), angle, party="bob")
 
 
+@pytest.mark.parametrize(
+    "noisy",
+    [
+        lambda pair, p: with_visibility(pair, p),
+        lambda pair, p: with_dephasing(pair, p, party="bob"),
+        lambda pair, p: with_amplitude_damping(pair, p, party="bob"),
+    ],
+)
+def test_probability_of_single_precision_is_a_probability(noisy):
+    assert noisy(bell_pair(), np.float32(0.9)).num_qubits == 2
+
+
 def test_readout_error_needs_a_measured_circuit():
     with pytest.raises(ValueError, match="must write the classical register `bob`"):
         with_readout_error(bell_pair(), "bob", one_given_zero=0.1, zero_given_one=0.1)

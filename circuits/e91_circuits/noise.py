@@ -60,7 +60,7 @@ def with_visibility(source: QuantumCircuit, visibility: float) -> QuantumCircuit
         >>> float(DensityMatrix(with_visibility(bell_pair(), 0.9)).purity().real.round(4))
         0.8575
     """
-    _check_probability("visibility", visibility)
+    visibility = _probability("visibility", visibility)
     # All sixteen Pauli products with equal weight give the completely mixed state of two qubits.
     weight = (1 - visibility) / 16
     mixed = [math.sqrt(weight) * np.kron(bob, alice) for bob in _PAULIS for alice in _PAULIS]
@@ -88,7 +88,7 @@ def with_dephasing(source: QuantumCircuit, probability: float, *, party: Party) 
         >>> with_dephasing(bell_pair(), 0.05, party="bob").name
         'phi+ pair, dephasing 0.05 (bob)'
     """
-    _check_probability("probability", probability)
+    probability = _probability("probability", probability)
     operators = [math.sqrt(1 - probability) * _PAULIS[0], math.sqrt(probability) * _PAULIS[3]]
     label = f"dephasing {probability:g} ({party})"
     return with_channel(source, operators, parties=[party], description=label)
@@ -145,7 +145,7 @@ def with_amplitude_damping(
         >>> DensityMatrix(damped).probabilities([1]).round(9).tolist()
         [0.6, 0.4]
     """
-    _check_probability("probability", probability)
+    probability = _probability("probability", probability)
     stays = np.diag([1, math.sqrt(1 - probability)])
     decays = np.array([[0, math.sqrt(probability)], [0, 0]])
     label = f"amplitude damping {probability:g} ({party})"
@@ -177,8 +177,8 @@ def with_readout_error(
         >>> with_readout_error(circuit, "bob", one_given_zero=0.02, zero_given_one=0.03).name
         'phi+ pair, read-out error 0.02, 0.03 (bob)'
     """
-    _check_probability("one_given_zero", one_given_zero)
-    _check_probability("zero_given_one", zero_given_one)
+    one_given_zero = _probability("one_given_zero", one_given_zero)
+    zero_given_one = _probability("zero_given_one", zero_given_one)
     read_right = np.diag([math.sqrt(1 - one_given_zero), math.sqrt(1 - zero_given_one)])
     read_one = np.array([[0, 0], [math.sqrt(one_given_zero), 0]])
     read_zero = np.array([[0, math.sqrt(zero_given_one)], [0, 0]])
@@ -201,6 +201,8 @@ def _before_measurement(
     return result
 
 
-def _check_probability(name: str, value: float) -> None:
+def _probability(name: str, value: float) -> float:
+    """Return a probability in double precision, which the operators of a channel need."""
     if not 0 <= value <= 1:  # also refuses nan
         raise ValueError(f"`{name}` must lie in [0, 1], but is {value}.")
+    return float(value)
