@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import runpy
 from dataclasses import replace
@@ -944,6 +945,12 @@ def test_pairs_of_honjo_are_those_that_erred_over_no_fibre():
         clean = link.shifted("alice.dark_counts_per_second", dark)
         clean = clean.shifted("bob.dark_counts_per_second", dark)
         assert rates(clean).accidental_fraction == pytest.approx(pairs / (1 + pairs), rel=1e-4)
+
+
+def test_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(ValueError, match="must be a readable file, but is no regular file"):
+        load(str(tmp_path / "pipe.toml"))
 
 
 def test_satellite_that_is_never_seen_gives_a_reason():
