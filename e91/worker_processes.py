@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from threading import Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import ReferenceType, ref
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future, ProcessPoolExecutor
+
+_LOOK_EVERY_S = 0.5
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -44,7 +48,8 @@ def worker_processes(count: int | None = None) -> ProcessPoolExecutor:
     They are begun afresh, not forked: Aer and numba have threads, which a fork would break.  So a
     script that uses them must have its ``if __name__ == "__main__":``.  Each loads the package
     again (about a second) and takes its own memory (about 300 MB in a run of blocks).  Ctrl-C is
-    left to the parent, which can tidy up, and they do not outlive it.
+    left to the parent, which can tidy up, and they do not outlive it.  If one of them is killed,
+    all work that is not done ends with a `BrokenExecutor`.
 
     Args:
         count: How many; as many as there are cores by default.
@@ -62,7 +67,7 @@ def worker_processes(count: int | None = None) -> ProcessPoolExecutor:
 
     count = checked_cores(count, name="processes")
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(count, mp_context=context, initializer=attach)
+    return watched(ProcessPoolExecutor(count, mp_context=context, initializer=attach))
 
 
 def in_order(
@@ -99,6 +104,36 @@ def in_order(
     finally:
         for future in pending:
             future.cancel()
+
+
+def watched(pool: ProcessPoolExecutor) -> ProcessPoolExecutor:
+    """Return a pool that breaks when one of its processes is killed, whatever that one was doing.
+
+    If it was sending a result, the pool alone would wait for ever: for the rest of that result,
+    while the other processes wait for the lock that the killed one held (seen in Python 3.11).
+
+    Args:
+        pool: One whose processes are begun by it; they may be many.
+    """
+    Thread(target=_break_with_worker, args=(ref(pool),), daemon=True).start()
+    return pool
+
+
+def _break_with_worker(pool: ReferenceType[ProcessPoolExecutor]) -> None:
+    """Close all ends of the pool's pipe when a process was killed: it reads that, and fails."""
+    while (found := pool()) is not None:
+        results: Any = found._result_queue
+        processes: Any = found._processes
+        if processes is None or results is None:
+            return  # it was shut down
+        del found
+        living = list(processes.values())
+        if any(process.exitcode for process in living):
+            for process in living:
+                process.kill()
+            results._writer.close()
+            return
+        time.sleep(_LOOK_EVERY_S)
 
 
 def attach() -> None:

@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-from e91.worker_processes import attach
+from e91.worker_processes import attach, watched
 
 ORDERS_A_WORKER = 3
 """Under way for each worker: one in work, two waiting, so that nobody waits for a message."""
@@ -84,7 +84,7 @@ def _pooled(
 ) -> Results[T, R]:
     """Work off ``left`` and what is waiting in one pool; ``left`` holds what is not done yet."""
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=attach)
+    pool = watched(ProcessPoolExecutor(processes, mp_context=context, initializer=attach))
     try:
         under_way: dict[Future[R], T] = {pool.submit(work, order): order for order in left.values()}
         while under_way:
