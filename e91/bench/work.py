@@ -119,7 +119,7 @@ def best_settings(rounds: int, *, threads: int = 2) -> Plan:
     Examples:
         >>> plan = best_settings(2**24)
         >>> plan.blocks, plan.settings.key_probability > 0.5, plan.policy.portions
-        (2, True, 8)
+        (2, True, 16)
     """
     turns = -(-rounds // (threads * LONGEST_SESSION))
     block_rounds = -(-rounds // (threads * turns))
