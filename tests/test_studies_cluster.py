@@ -199,7 +199,9 @@ def test_other_complaints_of_dasks_client_are_heard(caplog):
             log.exception("trouble")
         log.error("word")
     log.error("afterwards")
-    assert [record.message for record in caplog.records] == ["trouble", "word", "afterwards"]
+    # A scheduler of the test before may still be saying goodbye.
+    heard = [record.message for record in caplog.records if record.name == log.name]
+    assert heard == ["trouble", "word", "afterwards"]
 
 
 def test_cluster_without_workers_is_a_sentence():
