@@ -12,6 +12,7 @@ from e91.cli.options import (
     ALICE_PROBABILITIES,
     BOB_PROBABILITIES,
     EPSILON,
+    PROBABILITY,
     REVEAL,
     Angles,
     as_one,
@@ -25,8 +26,6 @@ from e91.model.policy import Policy, Reconciler, SecurityModel
 if TYPE_CHECKING:
     from e91.alarms import Promise
     from e91.model.settings import Settings
-
-_PROBABILITY = "probability, 0 to 1"
 
 
 def policy_of(*, security: str, reveal: float, **others: Any) -> Policy:
@@ -49,7 +48,7 @@ POLICY = as_one(
     click.option("--tolerated-error", type=float,
                  help="Declared beforehand, where a theorem asks for it."),
     click.option("--flip-probability", type=float, default=0.0,
-                 help=f"Noisy preprocessing, with --theorem ho-2020; {_PROBABILITY}."),
+                 help=f"Noisy preprocessing, with --theorem ho-2020; {PROBABILITY}."),
     click.option("--reconciler", type=click.Choice([known.value for known in Reconciler]),
                  default=Reconciler.CASCADE.value, show_default=True,
                  help="Error correction; ldpc is one message and needs e91[ldpc]."),
@@ -168,13 +167,13 @@ PHOTONS = as_one(
     click.option("--visibility", type=float, default=0.97, show_default=True,
                  help="Werner visibility of the pairs, 0 to 1."),
     click.option("--dephasing", type=float, default=0.0,
-                 help=f"Phase flip on Bob's arm, {_PROBABILITY}."),
+                 help=f"Phase flip on Bob's arm, {PROBABILITY}."),
     click.option("--misalignment", type=float, default=0.0,
                  help="Rotation of Bob's arm, radians on the Bloch sphere."),
     click.option("--amplitude-damping", type=float, default=0.0,
-                 help=f"Decay of Bob's photon to outcome +1, {_PROBABILITY}."),
+                 help=f"Decay of Bob's photon to outcome +1, {PROBABILITY}."),
     click.option("--readout-error", type=float, default=0.0,
-                 help=f"Flip of each outcome, both parties, {_PROBABILITY}."),
+                 help=f"Flip of each outcome, both parties, {PROBABILITY}."),
     click.option("--attack", metavar="NAME",
                  help="Put an eavesdropper on the line; see `e91 attack list`."),
     click.option("--strength", type=float,
