@@ -192,14 +192,23 @@ def plan_run(
         raise ValueError(f"`rounds` must be at most {MAXIMUM_ROUNDS:,}, but is {rounds:,}.")
     settings, policy = settings_of(device, settings), policy or Policy()
     check_policy(min(rounds, block_rounds), settings=settings, policy=policy)
+    entropy = operating_system_entropy if seed is None else seeded_entropy(seed)
+    source = source_of(device, settings, protocol_key=entropy(32))
+    return Run(device, source, settings, policy, int(rounds), int(block_rounds), seed, entropy(32))
+
+
+def source_of(device: BlockDevice, settings: Settings, *, protocol_key: bytes) -> BlockSource:
+    """Return a device as a source of blocks.
+
+    Raises:
+        ValueError: It draws none, or not with these settings.
+    """
     if not hasattr(device, "sampler"):
         raise ValueError(
             "A device must draw blocks of rounds to be streamed, as `exact_device` does, but "
             f"`{getattr(device, 'name', type(device).__name__)}` does not."
         )
-    entropy = operating_system_entropy if seed is None else seeded_entropy(seed)
-    source = device.sampler(settings, protocol_key=entropy(32))
-    return Run(device, source, settings, policy, int(rounds), int(block_rounds), seed, entropy(32))
+    return device.sampler(settings, protocol_key=protocol_key)
 
 
 def session_of_block(run: Run, number: int, *, keep: Path | None = None) -> SessionReport:

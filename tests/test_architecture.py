@@ -75,6 +75,7 @@ ALLOWED = {
         "e91.model",
         "e91.report",
         "e91.session",
+        "e91.streaming",
         "numpy",
     ),
     "e91.recorded": (

@@ -34,14 +34,14 @@ def run_blocks(
         ProtocolAborted: No block was released.
         KeyboardInterrupt: The run was stopped; what was done is printed first.
     """
-    from e91.streaming import PART_ROUNDS, stream
+    from e91.streaming import stream
     from e91.worker_processes import worker_processes
 
     replay: Replay | None = None
     if request.promise is not None:
         from e91.watching import Replay, watch_blocks
 
-        device = replay = Replay(device, blocks.block_rounds, PART_ROUNDS)
+        device = replay = Replay(device, blocks.block_rounds)
     pool = worker_processes(blocks.threads) if blocks.processes else None
     reports = stream(
         device,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,22 +12,8 @@ from e91.distillation.coins import draw_coins
 from e91.distillation.packed_sifting import CodeBook
 from e91.distillation.packing import DISCARD
 from e91.model.bits import NO_CLICK, Bits
-from e91.model.entropy import Entropy
 from e91.model.settings import Settings
-
-
-class RoundSource(Protocol):
-    """What draws the rounds of a run: the same rounds for the same number."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(nx, ny, k, k): settings of both parties and outcomes of each."""
-
-    def fill(self, codes: Bits, *, block: int) -> None:
-        """Overwrite ``codes`` with the first rounds of a part."""
-
-    def coins(self, block: int) -> Entropy:
-        """Return the bytes from which the coins of a part are drawn."""
+from e91.streaming import PART_ROUNDS, BlockSource, source_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +25,12 @@ class Replay:
     Attributes:
         device: One that `e91.stream` takes.
         block_rounds: Rounds of every block of the run but the last.
-        part_rounds: Rounds that the run draws at once, `e91.streaming.PART_ROUNDS`.
         sources: What the device was asked for; the last one is the run's.
     """
 
     device: Any
     block_rounds: int
-    part_rounds: int = 2**18
-    sources: list[RoundSource] = field(default_factory=list, repr=False)
+    sources: list[BlockSource] = field(default_factory=list, repr=False)
 
     @property
     def settings(self) -> Settings | None:
@@ -63,18 +47,13 @@ class Replay:
         """What the device adds to a theorem's assumptions."""
         return str(getattr(self.device, "assumption", ""))
 
-    def sampler(self, settings: Settings, *, protocol_key: bytes) -> RoundSource:
+    def sampler(self, settings: Settings, *, protocol_key: bytes) -> BlockSource:
         """Return the device's own source of blocks, and remember it.
 
         Raises:
             ValueError: The device draws no blocks, or not with these settings.
         """
-        if not hasattr(self.device, "sampler"):
-            raise ValueError(
-                "A device must draw blocks of rounds to be streamed, as `exact_device` does, but "
-                f"`{getattr(self.device, 'name', type(self.device).__name__)}` does not."
-            )
-        source: RoundSource = self.device.sampler(settings, protocol_key=protocol_key)
+        source = source_of(self.device, settings, protocol_key=protocol_key)
         self.sources.append(source)
         return source
 
@@ -99,10 +78,10 @@ class Replay:
         """
         if not self.sources:
             raise ValueError("A replay must be the device of a run, but none has asked for it.")
-        starts = range(0, rounds, self.part_rounds)
-        first = block * -(-self.block_rounds // self.part_rounds)
+        starts = range(0, rounds, PART_ROUNDS)
+        first = block * -(-self.block_rounds // PART_ROUNDS)
         parts = [
-            self._part(first + index, min(self.part_rounds, rounds - start), book, fraction)
+            self._part(first + index, min(PART_ROUNDS, rounds - start), book, fraction)
             for index, start in enumerate(starts)
         ]
         codes = [part[0] for part in parts]
