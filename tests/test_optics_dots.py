@@ -52,6 +52,23 @@ def pulses_of(tags: TimeTags, rate_hz: float, *, delay_s: float = 0.0):
     return np.rint(seconds * rate_hz).astype(np.int64)
 
 
+def assert_tags_are_as_counted(tags, source, arms, duration_s, *, delays_s=(0.0, 0.0)):
+    """Hold the rates, singles and errors in tags of a pulsed source against the formulas."""
+    rate_hz = source.repetition_rate_hz
+    counted = coincidences(source, *arms, bit_error=(1 - VISIBILITY) / 2)
+    found = correlate(*tags, window_s=0.96 / rate_hz, clock=known_clock(*tags)).record
+    expected = counted.per_second * duration_s
+    assert_poisson(len(found), expected, must_detect=expected + 13 * expected**0.5)
+    seen = (counted.singles_alice_per_second, counted.singles_bob_per_second)
+    for side, rate, delay_s in zip(tags, seen, delays_s, strict=True):
+        alone = rate * duration_s
+        slots = len(np.unique(pulses_of(side, rate_hz, delay_s=delay_s)))
+        assert_poisson(slots, alone, must_detect=alone + 10 * alone**0.5)
+    wrong = int(np.count_nonzero(found.alice.outcome != found.bob.outcome))
+    error, spread = counted.error_rate, (counted.error_rate / len(found)) ** 0.5
+    assert_binomial(wrong, len(found), error, must_detect=error + 18 * spread)
+
+
 def arm(loss_db: float, *, noise: float, dead_time_s: float = 0.0, jitter: float = 4e-11) -> Arm:
     detectors = (
         Detector(0.9, noise, dead_time_s=dead_time_s, jitter_fwhm_s=jitter),
@@ -164,19 +181,8 @@ def test_rates_and_errors_of_a_dot_are_those_of_a_measurement(
         exciton_lifetime_s=3e-11,
     )
     arms = [arm(loss_db / 2, noise=200.0, dead_time_s=dead_time_s, jitter=2e-11) for _ in "ab"]
-    counted = coincidences(dot, *arms, bit_error=(1 - VISIBILITY) / 2)
     tags = tags_of(dot, arms, duration_s=duration_s, seed=int(loss_db) + 1)
-    found = correlate(*tags, window_s=0.96 / rate_hz, clock=known_clock(*tags)).record
-    expected = counted.per_second * duration_s
-    assert_poisson(len(found), expected, must_detect=expected + 13 * expected**0.5)
-    seen = (counted.singles_alice_per_second, counted.singles_bob_per_second)
-    for side, rate, delay_s in zip(tags, seen, dot.mean_delays_s, strict=True):
-        alone = rate * duration_s
-        slots = len(np.unique(pulses_of(side, rate_hz, delay_s=delay_s)))
-        assert_poisson(slots, alone, must_detect=alone + 10 * alone**0.5)
-    wrong = int(np.count_nonzero(found.alice.outcome != found.bob.outcome))
-    error, spread = counted.error_rate, (counted.error_rate / len(found)) ** 0.5
-    assert_binomial(wrong, len(found), error, must_detect=error + 18 * spread)
+    assert_tags_are_as_counted(tags, dot, arms, duration_s, delays_s=dot.mean_delays_s)
 
 
 @pytest.mark.parametrize("asked", [0.01, 0.2])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from statistical import assert_binomial
-from test_optics_dots import VISIBILITY, arm, pulses_of, tags_of
+from test_optics_dots import arm, assert_tags_are_as_counted, tags_of
 from test_time_tags import active, assert_poisson, equal_outcomes, recorded
 
 from e91.optics.arms import simple_arm
@@ -31,19 +31,8 @@ def test_rates_and_errors_of_many_modes_are_those_of_a_measurement(
 ):
     source = PulsedSource(rate_hz, mean, PairStatistics.POISSONIAN)
     arms = [arm(loss_db / 2, noise=200.0, dead_time_s=dead_time_s, jitter=2e-11) for _ in "ab"]
-    counted = coincidences(source, *arms, bit_error=(1 - VISIBILITY) / 2)
     tags = tags_of(source, arms, duration_s=duration_s, seed=int(loss_db) + 2)
-    found = correlate(*tags, window_s=0.96 / rate_hz, clock=known_clock(*tags)).record
-    expected = counted.per_second * duration_s
-    assert_poisson(len(found), expected, must_detect=expected + 13 * expected**0.5)
-    seen = (counted.singles_alice_per_second, counted.singles_bob_per_second)
-    for side, rate in zip(tags, seen, strict=True):
-        alone = rate * duration_s
-        slots = len(np.unique(pulses_of(side, rate_hz)))
-        assert_poisson(slots, alone, must_detect=alone + 10 * alone**0.5)
-    wrong = int(np.count_nonzero(found.alice.outcome != found.bob.outcome))
-    error, spread = counted.error_rate, (counted.error_rate / len(found)) ** 0.5
-    assert_binomial(wrong, len(found), error, must_detect=error + 18 * spread)
+    assert_tags_are_as_counted(tags, source, arms, duration_s)
 
 
 def test_thermal_pairs_come_as_often_but_their_tags_forget_the_common_mode():
