@@ -35,7 +35,8 @@ def test_no_trials_have_no_successes():
 
 
 def test_session_and_completeness_do_without_the_slow_import_of_scipy_stats():
-    looked = "import sys, e91.session, e91.completeness; print('scipy.stats' in sys.modules)"
+    loaded = "import sys, e91.session, e91.completeness"
+    looked = f"{loaded}; print('scipy.stats' in sys.modules)"
     found = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}; {looked}"],
         capture_output=True,
