@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from e91.durable import PRIVATE, new_file, read_file
 from e91.model.bits import Bits
 from e91.model.policy import Policy, SecurityModel
 from e91.model.settings import SETTINGS, Settings
+from e91.system.durable import PRIVATE, new_file, read_file
 
 VERSION = 1
 

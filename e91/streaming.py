@@ -36,8 +36,8 @@ from e91.protocol import conclude
 from e91.recorded.blocks import save_block
 from e91.report import SessionReport
 from e91.session import report_of, settings_of
+from e91.system.processes import checked_cores, in_order
 from e91.verdict import check_policy
-from e91.worker_processes import checked_cores, in_order
 
 PART_ROUNDS = 2**18
 """Rounds drawn and sifted at once: they stay in a core's cache."""
@@ -137,7 +137,7 @@ def stream(
         block_rounds: Rounds of a block.
         threads: Blocks in work at once; as many as there are cores by default.
         executor: Where they are made: threads of this process by default.  Processes (see
-            `e91.worker_processes`) share no interpreter lock, which is a third faster on two cores,
+            `e91.system.processes`) share no interpreter lock, which is a third faster on two cores,
             but no memory either; keys then come over a pipe of this machine.
         seed: Replaces the operating system's entropy, for tests only.
         keep: Folder for the raw record of every block (`e91.recorded.blocks`), or None.

@@ -27,9 +27,6 @@ PLACES = {
     "e91": "front",
     "e91.__main__": "cli",
     "e91.model": "model",
-    "e91.durable": "system",
-    "e91.worker_processes": "system",
-    "e91.progress": "system",
     "e91.bell": "bell",
     "e91.bell.alarm": "alarm",
     "e91.bell.alarm_bets": "alarm",
@@ -109,6 +106,7 @@ PLACES = {
     "e91.plots": "plots",
     "e91.cli": "cli",
     "e91_circuits": "e91_circuits",
+    "e91.system": "system",
 }
 
 # The layers from the ground up.  A room imports from lower layers only, never its neighbours.

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import e91
-from e91.model import compiled
-from e91.model.compiled import compiled_code_may_run
+from e91.system import compiled
+from e91.system.compiled import compiled_code_may_run
 
 ROOT = Path(e91.__file__).parent.parent
 
@@ -17,7 +17,7 @@ ROOT = Path(e91.__file__).parent.parent
 EVERY_ROUTE = """
 import sys
 sys.path[:0] = {path!r}
-from e91.model.compiled import compiled_code_may_run
+from e91.system.compiled import compiled_code_may_run
 from e91.devices import rounds
 from e91.distillation import amplification, cascade_route, dealing, packing
 from e91.optics import matching, time_tags_kernels
@@ -95,7 +95,7 @@ def test_wish_in_the_settings_file_of_numba_is_heard(tmp_path):
     pytest.importorskip("yaml")
     (tmp_path / ".numba_config.yaml").write_text("disable_jit: 1\n")
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-    code += "from e91.model.compiled import *; print(compiled_code_may_run())"
+    code += "from e91.system.compiled import *; print(compiled_code_may_run())"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, check=True,

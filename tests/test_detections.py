@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e91 import durable
 from e91.model.messages import Party
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.optics.time_tags import TimeTags
@@ -28,6 +27,7 @@ from e91.recorded.files import (
 from e91.recorded.npz import open_npz, read_npz
 from e91.recorded.tables import DETECTION_COLUMNS, content_hash
 from e91.recorded.tags import TagFile, check_one_run, load_time_tags
+from e91.system import durable
 
 ENDINGS = [".npz", ".csv", ".parquet"]
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from e91.worker_processes import in_order
+from e91.system.processes import in_order
 
 
 def test_results_come_in_the_order_of_the_items_whichever_is_done_first():

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from e91 import durable
 from e91.encryption.cipher import decrypt, encrypt, key_bytes_needed, read_header
 from e91.encryption.files import KeyUse, decrypt_file, encrypt_file
 from e91.encryption.key_files import open_key_file, save_new
@@ -22,6 +21,7 @@ from e91.model.errors import AuthenticationFailed, KeyUnavailable
 from e91.model.messages import Party
 from e91.model.policy import SecurityModel
 from e91.model.records import SecretKey
+from e91.system import durable
 
 KEY_ID = "0f0e0d0c-0b0a-4908-8706-050403020100"
 ALICE, BOB = Party.ALICE, Party.BOB

@@ -13,7 +13,6 @@ from statistical import assert_binomial
 from e91.model.bits import frozen_array, pack, unpack
 from e91.model.entropy import random_bits, random_choice, seeded_entropy
 from e91.model.messages import Channel, Message, Party
-from e91.model.pages import zero_bytes
 from e91.model.policy import Policy, SecurityModel
 from e91.model.records import (
     ChshEstimate,
@@ -25,6 +24,7 @@ from e91.model.records import (
     SiftedKey,
 )
 from e91.model.settings import BBM92, EKERT, SETTINGS, Settings
+from e91.system.memory import zero_bytes
 
 
 @given(st.lists(st.integers(0, 1), max_size=100))

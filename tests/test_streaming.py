@@ -29,7 +29,7 @@ from e91.model.records import DetectionRecord, PartyRecord, SiftedKey
 from e91.model.settings import BBM92, EKERT
 from e91.recorded.blocks import load_block, save_block
 from e91.streaming import plan_run, session_of_block, stream
-from e91.worker_processes import worker_processes
+from e91.system.processes import worker_processes
 
 ROUNDS = 600_000
 

@@ -26,7 +26,7 @@ from e91.studies.parameters import PARAMETERS
 from e91.studies.sessions import tally_of_blocks
 from e91.studies.tallies import tally_from
 from e91.studies.work import fulfil, order_of, versions
-from e91.worker_processes import cores
+from e91.system.processes import cores
 
 
 @pytest.fixture

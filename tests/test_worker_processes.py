@@ -9,7 +9,7 @@ from concurrent.futures import BrokenExecutor
 
 import pytest
 
-from e91.worker_processes import worker_processes
+from e91.system.processes import worker_processes
 
 
 def die_while_sending() -> None:

@@ -36,7 +36,7 @@ from e91.model.bits import Bits
 from e91.model.policy import Policy
 from e91.model.settings import EKERT
 from e91.streaming import BLOCK_ROUNDS as SESSION_ROUNDS
-from e91.worker_processes import worker_processes
+from e91.system.processes import worker_processes
 
 REPEATS = 8
 """Keys that a thread or process takes one after the other: starting it is no part of the work."""

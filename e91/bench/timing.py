@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
-from e91.worker_processes import worker_processes
+from e91.system.processes import worker_processes
 
 Work = Callable[[], int]
 """Does the work once and returns how much it did, in the stage's unit."""

@@ -83,8 +83,8 @@ def run_named(
     policy = Policy(SecurityModel(security), epsilon=epsilon)
 
     from e91.attacks import AttackReport, attack_named
-    from e91.progress import with_progress
     from e91.session import check_rounds, run
+    from e91.system.progress import with_progress
 
     check_rounds(rounds)
     scene: dict[str, Any] = {

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from e91.durable import reason
 from e91.model.errors import Abort, ProtocolAborted
+from e91.system.durable import reason
 
 if TYPE_CHECKING:
     from e91.cli.run_options import Blocks, Request
@@ -35,7 +35,7 @@ def run_blocks(
         KeyboardInterrupt: The run was stopped; what was done is printed first.
     """
     from e91.streaming import stream
-    from e91.worker_processes import worker_processes
+    from e91.system.processes import worker_processes
 
     replay: Replay | None = None
     if request.promise is not None:
@@ -92,7 +92,7 @@ def _make_folders(**folders: Path | None) -> None:
 
 def _work_off(reports: Iterable[SessionReport], request: Request, *, block_rounds: int) -> None:
     """Take the blocks as they come, and tell their sum, also that of a run that was stopped."""
-    from e91.progress import rounds_bar
+    from e91.system.progress import rounds_bar
 
     found: RunSummary | None = None
     try:

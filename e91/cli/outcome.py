@@ -64,7 +64,7 @@ def show_and_save(
 def check_files(files: Files) -> None:
     """Refuse bad files before the photons fly, not after."""
     if files.plain is not None:
-        from e91.durable import read_file
+        from e91.system.durable import read_file
 
         read_file(files.plain)
     if files.out is not None:

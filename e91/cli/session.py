@@ -115,9 +115,9 @@ def _is_long(request: Request, *, keep: Path | None) -> bool:
 
 def _run_session(source: dict[str, Any], request: Request) -> None:
     """Run a session whose rounds fit in memory, watched if the link promises something."""
-    from e91.progress import with_progress
     from e91.session import check_rounds
     from e91.session import run as run_session
+    from e91.system.progress import with_progress
 
     rounds, promise = request.rounds, request.promise
     check_rounds(rounds)

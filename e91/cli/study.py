@@ -70,7 +70,7 @@ def _check_installed() -> None:
 
 
 def _check_free(target: Path) -> None:
-    from e91.durable import check_absent
+    from e91.system.durable import check_absent
 
     if target.suffix != ".nc":
         raise ValueError(
@@ -84,8 +84,8 @@ def _check_free(target: Path) -> None:
 def _run(plan: Study, journal: Path, *, scheduler: str | None, **options: Any) -> Dataset:
     from contextlib import nullcontext
 
-    from e91.progress import rounds_bar
     from e91.studies import connected, study
+    from e91.system.progress import rounds_bar
 
     cluster: Any = nullcontext() if scheduler is None else connected(scheduler)
     done = 0

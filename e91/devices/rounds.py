@@ -21,9 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 from e91.devices.edges import CELL_BITS, OPEN, PAIR_BITS, Edges
 from e91.devices.keystreams import KEY_BYTES, Stream, draws, keystream, words_at
 from e91.model.bits import Bits
-from e91.model.compiled import compiled_code_may_run
 from e91.model.entropy import Entropy
 from e91.model.settings import Settings
+from e91.system.compiled import compiled_code_may_run
 
 BLOCK_ROUNDS = 2**18
 """Longest block: its draws and codes stay in a core's second-level cache."""

@@ -14,8 +14,8 @@ import numpy as np
 
 from e91.distillation import toeplitz_fourier
 from e91.model.bits import Bits
-from e91.model.compiled import compiled_code_may_run
 from e91.model.records import Release, VerifiedKey
+from e91.system.compiled import compiled_code_may_run
 
 # Below so many bits of key and output a Fourier transform takes less time than loading numba.
 _WORTH_LOADING = 400_000

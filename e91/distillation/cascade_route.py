@@ -9,7 +9,7 @@ from pathlib import Path
 
 from e91.distillation.cascade_book import Book, Log
 from e91.distillation.cascade_plan import Edges, Places, Questions, Words, rank
-from e91.model.compiled import compiled_code_may_run
+from e91.system.compiled import compiled_code_may_run
 
 _WORTH_COMPILING = 500_000  # bits of a key, which NumPy corrects in half a second
 _WORTH_LOADING = 400_000  # bits of several keys, which take NumPy as long as loading takes

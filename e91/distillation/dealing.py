@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.bits import Bits
-from e91.model.compiled import compiled_code_may_run
-from e91.model.pages import zero_bytes
 from e91.model.portions import portion_size
 from e91.model.records import SiftedKey
+from e91.system.compiled import compiled_code_may_run
+from e91.system.memory import zero_bytes
 
 _Words = NDArray[np.uint64]
 

@@ -22,9 +22,9 @@ from e91.model.bits import NO_CLICK, Bits
 from e91.model.entropy import Entropy
 from e91.model.evidence import Evidence, JointCounts, Sample
 from e91.model.messages import Channel, Message, Party
-from e91.model.pages import zero_bytes
 from e91.model.records import SiftedKey
 from e91.model.settings import Settings
+from e91.system.memory import zero_bytes
 
 _HIDDEN = 3  # stands for the outcome that a party does not tell; 0, 1, 2 are told
 

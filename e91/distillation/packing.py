@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.bits import NO_CLICK, Bits
-from e91.model.compiled import compiled_code_may_run
 from e91.model.settings import Settings
+from e91.system.compiled import compiled_code_may_run
 
 Counts = NDArray[np.int64]
 

@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from e91.model.bits import Bits
-from e91.model.compiled import compiled_code_may_run
+from e91.system.compiled import compiled_code_may_run
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 _Value = Any  # of llvmlite and numba, which carry no types

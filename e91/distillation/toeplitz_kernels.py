@@ -30,7 +30,7 @@ from numba.core import cgutils, codegen, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from e91.model.compiled import compiled_code_may_run
+from e91.system.compiled import compiled_code_may_run
 
 _Words = NDArray[np.uint64]
 _Value = Any  # Of llvmlite and numba, which carry no types.

@@ -14,9 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from e91 import durable
 from e91.encryption.cipher import Cipher, decrypt, encrypt, preferred_cipher, read_header
 from e91.encryption.key_files import open_key_file
+from e91.system import durable
 
 
 @dataclass(frozen=True)

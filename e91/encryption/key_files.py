@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from e91 import durable
 from e91.encryption.key_json import decode_key, encode_key
 from e91.encryption.keystore import KeyStore
+from e91.system import durable
 
 _KIND = "a readable key file of E91"
 

@@ -21,7 +21,7 @@ from e91.optics.clock_track import ClockTrack, track_clock
 from e91.optics.coincidence_statistics import CoincidenceStatistics
 from e91.optics.tag_pieces import Found, Task, match_piece, pieces
 from e91.optics.tag_readers import TagReader, beginnings_gap_s, side_of
-from e91.worker_processes import cores, in_order
+from e91.system.processes import cores, in_order
 
 _SIDE_WINDOWS = 20
 _FARTHEST_S = 1e9  # a search beyond it is a typing error, and overflows counts of picoseconds

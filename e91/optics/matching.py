@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.model.compiled import compiled_code_may_run
+from e91.system.compiled import compiled_code_may_run
 
 Seconds = NDArray[np.float64]
 Places = NDArray[np.int64]

@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.model.compiled import compiled_code_may_run
+from e91.system.compiled import compiled_code_may_run
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 

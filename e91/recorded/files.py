@@ -11,7 +11,6 @@ from typing import IO, Any
 
 import numpy as np
 
-from e91.durable import PRIVATE, new_file, open_regular
 from e91.model.messages import Party
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.optics.time_tags import TimeTags
@@ -27,6 +26,7 @@ from e91.recorded.tables import (
     content_hash,
     in_range,
 )
+from e91.system.durable import PRIVATE, new_file, open_regular
 
 MOST_ROUNDS = 50_000_000
 """Rows of a record of detections: what a session can hold."""

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.durable import open_regular
 from e91.model.bits import Bits
 from e91.model.messages import Party
 from e91.optics.laboratories import PICOSECOND_S
@@ -28,6 +27,7 @@ from e91.recorded.tables import (
     column_header,
     hash_header,
 )
+from e91.system.durable import open_regular
 
 MOST_TAGS = 2**36
 """Rows of an uncompressed `.npz` of tags, which is read a piece at a time."""

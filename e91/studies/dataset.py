@@ -167,7 +167,7 @@ def save_study(result: Dataset, file: Path) -> None:
         ValueError: The file exists, or its folder cannot be written.
         OSError: The disk is full or fails.
     """
-    from e91.durable import PUBLIC, new_file
+    from e91.system.durable import PUBLIC, new_file
 
     stored = result.copy()
     for name, variable in result.variables.items():
@@ -191,7 +191,7 @@ def load_study(file: Path) -> Dataset:
 
     import xarray
 
-    from e91.durable import read_file
+    from e91.system.durable import read_file
 
     content = read_file(file)
     try:

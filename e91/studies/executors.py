@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-from e91.worker_processes import attach, watched
+from e91.system.processes import attach, watched
 
 ORDERS_A_WORKER = 3
 """Under way for each worker: one in work, two waiting, so that nobody waits for a message."""

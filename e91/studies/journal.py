@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from e91.durable import PUBLIC, create, flush_folder, open_regular, read_all, write_all
 from e91.studies import chunks
 from e91.studies.plan import Study
 from e91.studies.work import Numbers, versions
+from e91.system.durable import PUBLIC, create, flush_folder, open_regular, read_all, write_all
 
 _KIND = "e91 study journal 1"
 _CUT = chunks.CHUNK_ROUNDS, chunks.CHUNK_JOBS

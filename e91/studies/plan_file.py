@@ -5,8 +5,8 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from e91.durable import read_file
 from e91.studies.plan import Study, plan_study
+from e91.system.durable import read_file
 
 _OWN = ("title", "repeats", "sweep")
 

@@ -17,7 +17,7 @@ from e91.studies.seeds import new_root
 from e91.studies.sessions import tally_of_blocks
 from e91.studies.tallies import Tally, joined, tally_from
 from e91.studies.work import Numbers, Order, compile_kernels, fulfil, order_of
-from e91.worker_processes import checked_cores
+from e91.system.processes import checked_cores
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -1,0 +1,1 @@
+"""The machine underneath: durable files, processes, memory, progress, compiled loops."""
