@@ -10,9 +10,9 @@ from types import SimpleNamespace
 from e91 import theorems
 from e91.distillation import authentication
 from e91.model.bits import Device
-from e91.model.entropy import Entropy, operating_system_entropy, random_choice, seeded_entropy
 from e91.model.messages import Channel, Party, Transmission, honest_transmission
 from e91.model.policy import Policy
+from e91.model.randomness import Entropy, operating_system_entropy, random_choice, seeded_entropy
 from e91.model.records import DetectionRecord, Leak, PartyRecord, SecretKey
 from e91.model.settings import EKERT, Settings
 from e91.protocol import Distilled, distil

@@ -23,14 +23,14 @@ import numpy as np
 from e91.distillation import amplification, authentication, packed_sifting
 from e91.distillation.packed_sifting import CodeBook, code_book
 from e91.model.bits import Bits
-from e91.model.entropy import (
+from e91.model.messages import Channel
+from e91.model.policy import Policy, SecurityModel
+from e91.model.randomness import (
     Entropy,
     block_entropy,
     operating_system_entropy,
     seeded_entropy,
 )
-from e91.model.messages import Channel
-from e91.model.policy import Policy, SecurityModel
 from e91.model.settings import Settings
 from e91.protocol import conclude
 from e91.recorded.blocks import save_block

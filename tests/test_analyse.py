@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from e91.devices.exact import exact_device
-from e91.model.entropy import seeded_entropy
 from e91.model.errors import Abort
 from e91.model.messages import Party
 from e91.model.policy import Policy, SecurityModel
+from e91.model.randomness import seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
 from e91.optics.correlation import correlate

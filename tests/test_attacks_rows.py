@@ -20,9 +20,9 @@ from e91.bell import chsh
 from e91.devices.dishonest import PLANAR_EFFICIENCY
 from e91.devices.dishonest_circuits import circuit_attack, collective_analyser, tapped_device
 from e91.devices.exact import exact_device
-from e91.model.entropy import seeded_entropy
 from e91.model.errors import Abort
 from e91.model.policy import Policy, SecurityModel
+from e91.model.randomness import seeded_entropy
 from e91.model.settings import ASYMMETRIC, EKERT, SETTINGS
 from e91.session import measure, run
 

@@ -11,7 +11,7 @@ from scipy.special import erf
 from statistical import assert_binomial
 from test_time_tags import active, assert_poisson, equal_outcomes, passive, recorded
 
-from e91.model.entropy import seeded_entropy
+from e91.model.randomness import seeded_entropy
 from e91.optics import clock_search, matching, tag_pieces
 from e91.optics.clock_search import differences, false_peak_probability
 from e91.optics.clock_track import ClockTrack

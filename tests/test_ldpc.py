@@ -12,9 +12,9 @@ from scipy.stats import binom
 
 from e91.distillation.ldpc import SEED_BYTES, announce, correct, reconcile
 from e91.distillation.ldpc_code import _LIFTINGS, Shape, _base_graph, parity_checks, shape
-from e91.model.entropy import seeded_entropy
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Channel, Message, Party
+from e91.model.randomness import seeded_entropy
 from e91.model.records import SiftedKey
 
 SEED = bytes(range(SEED_BYTES))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from statistical import assert_binomial
 
 from e91.model.bits import frozen_array, pack, unpack
-from e91.model.entropy import random_bits, random_choice, seeded_entropy
 from e91.model.messages import Channel, Message, Party
 from e91.model.policy import Policy, SecurityModel
+from e91.model.randomness import random_bits, random_choice, seeded_entropy
 from e91.model.records import (
     ChshEstimate,
     DetectionRecord,

@@ -18,8 +18,8 @@ from e91.devices.optical import (
     steered_lengths,
 )
 from e91.model.bits import NO_CLICK
-from e91.model.entropy import seeded_entropy
 from e91.model.policy import Policy, SecurityModel
+from e91.model.randomness import seeded_entropy
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
 from e91.optics.arms import Arm, simple_arm
 from e91.optics.clicks import Hits, thermal_slot

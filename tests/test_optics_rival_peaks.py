@@ -13,7 +13,7 @@ from statistical import FALSE_ALARM
 from test_correlation import tags
 from test_time_tags import active, assert_poisson, equal_outcomes, recorded
 
-from e91.model.entropy import seeded_entropy
+from e91.model.randomness import seeded_entropy
 from e91.optics import clock_finder, clock_track
 from e91.optics.clock_search import FALSE_PEAK, ClockLine, SearchRange
 from e91.optics.correlation import correlate, known_clock

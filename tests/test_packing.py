@@ -17,7 +17,7 @@ from e91.distillation import packing, sifting
 from e91.distillation.coins import draw_coins
 from e91.distillation.packing import KEY, append_key, key_roles, tally
 from e91.model.bits import NO_CLICK, pack
-from e91.model.entropy import seeded_entropy
+from e91.model.randomness import seeded_entropy
 from e91.model.records import PartyRecord
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS, Settings
 

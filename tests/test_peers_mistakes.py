@@ -21,10 +21,10 @@ from e91.devices.aer import aer_device
 from e91.devices.dishonest import mixture
 from e91.devices.exact import exact_device
 from e91.distillation import packed_sifting, sifting
-from e91.model.entropy import seeded_entropy
 from e91.model.errors import Abort
 from e91.model.messages import Channel, Party
 from e91.model.policy import Policy, SecurityModel
+from e91.model.randomness import seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.model.settings import EKERT, SETTINGS
 from e91.planning import asymptotic_rate

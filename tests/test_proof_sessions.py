@@ -12,9 +12,9 @@ from e91.distillation.cascade_messages import write_opening
 from e91.distillation.cascade_plan import CHECK_BITS, MOST_PASSES
 from e91.distillation.packed_sifting import code_book
 from e91.model.bits import NO_CLICK
-from e91.model.entropy import seeded_entropy
 from e91.model.messages import Channel, Message, Party
 from e91.model.policy import Policy, SecurityModel
+from e91.model.randomness import seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.model.settings import EKERT, SETTINGS
 from e91.protocol import distil

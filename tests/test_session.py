@@ -14,10 +14,10 @@ from e91.bell import chsh
 from e91.devices.exact import exact_device, exact_device_of
 from e91.distillation import authentication, cascade
 from e91.model.bits import NO_CLICK
-from e91.model.entropy import seeded_entropy
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.messages import Channel, Message, Party
 from e91.model.policy import Policy, SecurityModel
+from e91.model.randomness import seeded_entropy
 from e91.model.records import ReconciledKey
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS
 from e91.session import MAXIMUM_ROUNDS, measure, run

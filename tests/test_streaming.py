@@ -21,10 +21,10 @@ from e91.devices.exact import exact_device
 from e91.devices.rounds import round_sampler
 from e91.distillation import amplification, packed_sifting, sifting
 from e91.distillation.packed_sifting import code_book
-from e91.model.entropy import block_entropy, seeded_entropy
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.messages import Channel, Party
 from e91.model.policy import Policy, SecurityModel
+from e91.model.randomness import block_entropy, seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord, SiftedKey
 from e91.model.settings import BBM92, EKERT
 from e91.recorded.blocks import load_block, save_block

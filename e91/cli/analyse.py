@@ -150,7 +150,7 @@ def _correlated(
     pulse_period_ps: float | None = None,
     dead_time_ps: float | None = None,
 ) -> Loaded:
-    from e91.model.entropy import operating_system_entropy, seeded_entropy
+    from e91.model.randomness import operating_system_entropy, seeded_entropy
     from e91.optics.correlation import correlate
     from e91.recorded.tags import check_one_run, load_time_tags
 
@@ -262,7 +262,7 @@ def _make_sample(
     if file is not None:
         raise click.UsageError("`--sample DIR` must come without FILE, but there is one.")
     from e91.devices.exact import exact_device
-    from e91.model.entropy import operating_system_entropy, seeded_entropy
+    from e91.model.randomness import operating_system_entropy, seeded_entropy
     from e91.recorded.sample import save_sample
     from e91.session_folder import new_folder
 

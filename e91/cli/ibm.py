@@ -116,7 +116,7 @@ def conclude(planned: Any, a: Bits, b: Bits, *, seconds: float = 0.0) -> Any:
         seconds: What it took so far.
     """
     from e91.devices.ibm import ASSUMPTION
-    from e91.model.entropy import operating_system_entropy, seeded_entropy
+    from e91.model.randomness import operating_system_entropy, seeded_entropy
     from e91.model.records import DetectionRecord, PartyRecord
     from e91.session import conclude_record
 
@@ -155,7 +155,7 @@ def _finish(job: Any, planned: Any, *, job_id: str, files: Files, as_json: bool)
 
 
 def _choices(rounds: int, *, settings: Settings, seed: int | None) -> tuple[Bits, Bits]:
-    from e91.model.entropy import operating_system_entropy, seeded_entropy
+    from e91.model.randomness import operating_system_entropy, seeded_entropy
 
     entropy = operating_system_entropy if seed is None else seeded_entropy(seed)
     return _drawn(entropy, rounds, settings)
@@ -163,7 +163,7 @@ def _choices(rounds: int, *, settings: Settings, seed: int | None) -> tuple[Bits
 
 def _drawn(entropy: Any, rounds: int, settings: Settings) -> tuple[Bits, Bits]:
     """Draw both parties' settings as `e91.session.measure` does."""
-    from e91.model.entropy import random_choice
+    from e91.model.randomness import random_choice
 
     x = random_choice(entropy, settings.alice_probabilities, rounds)
     return x, random_choice(entropy, settings.bob_probabilities, rounds)

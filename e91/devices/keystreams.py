@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from numpy.typing import NDArray
 
-from e91.model.entropy import Entropy
+from e91.model.randomness import Entropy
 
 KEY_BYTES = 32
 """Length of a key: AES-256."""
@@ -43,7 +43,7 @@ def seeded_key(seed: int | None, *, purpose: str) -> bytes:
     """Return the 32-byte key of the streams that serve ``purpose``.
 
     It is for the physics, and for tests.  The key of the protocol's streams should come from
-    `e91.model.entropy.operating_system_entropy`: whoever knows a seed knows its keys.
+    `e91.model.randomness.operating_system_entropy`: whoever knows a seed knows its keys.
 
     Args:
         seed: Root of the randomness, not negative; None takes the key from the operating system.

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from e91.devices.edges import CELL_BITS, OPEN, PAIR_BITS, Edges
 from e91.devices.keystreams import KEY_BYTES, Stream, draws, keystream, words_at
 from e91.model.bits import Bits
-from e91.model.entropy import Entropy
+from e91.model.randomness import Entropy
 from e91.model.settings import Settings
 from e91.system.compiled import compiled_code_may_run
 

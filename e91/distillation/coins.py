@@ -6,7 +6,7 @@ import numpy as np
 
 from e91.distillation.packing import compiled_kernels
 from e91.model.bits import Bits
-from e91.model.entropy import Entropy
+from e91.model.randomness import Entropy
 
 
 def draw_coins(entropy: Entropy, *, fraction: float, rounds: int) -> Bits:

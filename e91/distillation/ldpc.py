@@ -36,9 +36,9 @@ from numpy.typing import NDArray
 
 from e91.distillation.ldpc_code import Shape, believed_rate, parity_checks, shape
 from e91.model.bits import Bits, pack, unpack
-from e91.model.entropy import Entropy, operating_system_entropy, random_bits
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Channel, Message, Party
+from e91.model.randomness import Entropy, operating_system_entropy, random_bits
 from e91.model.records import ReconciledKey, SiftedKey
 
 SEED_BYTES = 32  # of the public seed of the shuffle

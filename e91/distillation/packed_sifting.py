@@ -19,9 +19,9 @@ from e91.distillation.packing import Counts
 from e91.distillation.packing_announcements import announcements
 from e91.distillation.sifting import Sifted
 from e91.model.bits import NO_CLICK, Bits
-from e91.model.entropy import Entropy
 from e91.model.evidence import Evidence, JointCounts, Sample
 from e91.model.messages import Channel, Message, Party
+from e91.model.randomness import Entropy
 from e91.model.records import SiftedKey
 from e91.model.settings import Settings
 from e91.system.memory import zero_bytes

@@ -6,7 +6,7 @@ device-independent key survives a higher error rate.
 
 from __future__ import annotations
 
-from e91.model.entropy import Entropy, random_choice
+from e91.model.randomness import Entropy, random_choice
 from e91.model.records import SiftedKey
 
 
@@ -23,7 +23,7 @@ def flip(key: SiftedKey, *, probability: float, entropy: Entropy) -> SiftedKey:
 
     Examples:
         >>> import numpy as np
-        >>> from e91.model.entropy import seeded_entropy
+        >>> from e91.model.randomness import seeded_entropy
         >>> key = SiftedKey(np.zeros(10_000, np.uint8))
         >>> flipped = flip(key, probability=0.1, entropy=seeded_entropy(1))
         >>> 800 < int(flipped.bits.sum()) < 1_200

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.bits import NO_CLICK, Bits, pack, unpack
-from e91.model.entropy import Entropy, random_choice
 from e91.model.errors import AuthenticationFailed
 from e91.model.evidence import Evidence, JointCounts, Sample
 from e91.model.messages import Channel, Message, Party
+from e91.model.randomness import Entropy, random_choice
 from e91.model.records import DetectionRecord, PartyRecord, SiftedKey
 from e91.model.settings import Settings
 

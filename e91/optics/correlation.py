@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.model.entropy import Entropy, operating_system_entropy
+from e91.model.randomness import Entropy, operating_system_entropy
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.optics.checks import check_not_negative, check_positive
 from e91.optics.clock_finder import find_clock

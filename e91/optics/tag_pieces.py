@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.bits import Bits
-from e91.model.entropy import Entropy, block_entropy
+from e91.model.randomness import Entropy, block_entropy
 from e91.optics.clock_track import ClockTrack
 from e91.optics.matching import Seconds, align, count_pairs, match_times
 from e91.optics.tag_readers import Side

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from e91.model.bits import Device
-from e91.model.entropy import Entropy, operating_system_entropy
 from e91.model.messages import Party
+from e91.model.randomness import Entropy, operating_system_entropy
 from e91.model.settings import Settings
 from e91.optics.correlation import correlate
 from e91.optics.detectors import BasisChoice, Detector, Receiver
