@@ -49,8 +49,8 @@ from e91.power import (
     power_curves,
     simulated_power,
 )
-from e91.streaming import BLOCK_ROUNDS, PART_ROUNDS, stream
-from e91.verdict import verdict_of
+from e91.session.streaming import BLOCK_ROUNDS, PART_ROUNDS, stream
+from e91.session.verdict import verdict_of
 from e91.watching import Replay, watch_blocks
 
 REVEALED = 0.1

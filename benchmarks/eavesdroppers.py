@@ -24,7 +24,7 @@ from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
 from e91.devices.rounds import BLOCK_ROUNDS
 from e91.model.settings import ASYMMETRIC
-from e91.session import run
+from e91.session.session import run
 
 ROUNDS = 2**20
 SHOTS = 400_000

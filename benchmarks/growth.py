@@ -19,7 +19,7 @@ from e91.bench.work import VISIBILITY, best_settings
 from e91.devices.exact import exact_device
 from e91.model.policy import Policy
 from e91.model.settings import EKERT
-from e91.streaming import BLOCK_ROUNDS, PART_ROUNDS, stream
+from e91.session.streaming import BLOCK_ROUNDS, PART_ROUNDS, stream
 
 CHOICES = ("uniform", "best")
 

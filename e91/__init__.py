@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from e91.model.messages import Party
     from e91.model.policy import Policy, SecurityModel
     from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS, Settings
-    from e91.report import SessionReport
-    from e91.run_summary import summary_of
-    from e91.session import analyse, run
-    from e91.streaming import stream
+    from e91.session.report import SessionReport
+    from e91.session.session import analyse, run
+    from e91.session.streaming import stream
+    from e91.session.totals import summary_of
     from e91.watching import run_watched, watch_blocks
 
 __version__ = "0.1.0"
@@ -60,12 +60,12 @@ _HOME = {
     "EKERT": "e91.model.settings",
     "SETTINGS": "e91.model.settings",
     "Settings": "e91.model.settings",
-    "SessionReport": "e91.report",
-    "analyse": "e91.session",
-    "run": "e91.session",
-    "stream": "e91.streaming",
+    "SessionReport": "e91.session.report",
+    "analyse": "e91.session.session",
+    "run": "e91.session.session",
+    "stream": "e91.session.streaming",
     "run_watched": "e91.watching",
-    "summary_of": "e91.run_summary",
+    "summary_of": "e91.session.totals",
     "watch_blocks": "e91.watching",
 }
 

@@ -19,7 +19,7 @@ from e91.optics.laboratories import Clock, Laboratory
 from e91.optics.sources import ContinuousSource
 from e91.optics.tag_simulation import record_time_tags
 from e91.recorded.files import save_detections, save_time_tags
-from e91.session import MAXIMUM_ROUNDS, analyse, measure, run
+from e91.session.session import MAXIMUM_ROUNDS, analyse, measure, run
 
 POLICY = Policy(epsilon=1e-6)
 ROUNDS = 60_000

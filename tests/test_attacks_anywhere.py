@@ -10,7 +10,7 @@ from e91.attacks.scene import BASES
 from e91.distillation.authentication import AUTHENTICATION_BITS
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS
-from e91.session import run
+from e91.session.session import run
 
 CHANNELS = [name for name, attack in ATTACKS.items() if attack.is_channel]
 SHARES = st.lists(st.floats(0.05, 1), min_size=4, max_size=4)

@@ -13,7 +13,7 @@ from e91.devices.exact import exact_device
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.messages import Party
 from e91.model.settings import BBM92
-from e91.session import run
+from e91.session.session import run
 
 ROUNDS = 60_000
 

@@ -24,7 +24,7 @@ from e91.model.errors import Abort
 from e91.model.policy import Policy, SecurityModel
 from e91.model.randomness import seeded_entropy
 from e91.model.settings import ASYMMETRIC, EKERT, SETTINGS
-from e91.session import measure, run
+from e91.session.session import measure, run
 
 TESTS = Path(__file__).parent
 TSIRELSON = 2 * math.sqrt(2)

@@ -10,7 +10,7 @@ from e91.attacks import ATTACKS, Scene, assumed_by, stage
 from e91.distillation.authentication import AUTHENTICATION_BITS
 from e91.model.policy import Policy, SecurityModel
 from e91.model.settings import ASYMMETRIC, BBM92
-from e91.session import run
+from e91.session.session import run
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,9 @@ from e91.devices.aer import AerDevice
 from e91.devices.dishonest_channel import BlockTap, ChannelTap, Reading
 from e91.devices.exact import ExactDevice, exact_device, outcome_table
 from e91.model.settings import ASYMMETRIC, SETTINGS
-from e91.run_summary import summary_of
-from e91.session import run
-from e91.streaming import stream
+from e91.session.session import run
+from e91.session.streaming import stream
+from e91.session.totals import summary_of
 
 CHANNELS = [name for name, attack in ATTACKS.items() if attack.is_channel]
 FALSE_ALARM = 1e-9
@@ -181,7 +181,7 @@ LONG = ["run", "--rounds", "60000000", "--block-rounds", "60000000", "--seed", "
 
 
 def test_command_line_runs_blocks_under_every_channel_attack(status, monkeypatch):
-    monkeypatch.setattr("e91.session.MAXIMUM_ROUNDS", 400_000)
+    monkeypatch.setattr("e91.session.session.MAXIMUM_ROUNDS", 400_000)
     for name in CHANNELS:
         settings = (ATTACKS[name].settings or ("ekert",))[0]
         line = ["run", "--rounds", 500_000, "--seed", "1", "--device", "exact", "--json"]

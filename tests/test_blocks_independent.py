@@ -8,7 +8,7 @@ from statistical import assert_binomial
 
 from e91.devices.exact import exact_device
 from e91.recorded.blocks import load_block
-from e91.streaming import PART_ROUNDS, stream
+from e91.session.streaming import PART_ROUNDS, stream
 
 BLOCK = 2 * PART_ROUNDS
 

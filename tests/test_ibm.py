@@ -183,16 +183,16 @@ def test_report_without_saved_keys_may_be_seen_again(status, service, tmp_path):
 
 def test_keys_that_cannot_be_saved_leave_the_session_open(status, service, tmp_path, monkeypatch):
     job = left_job(status)
-    import e91.session_folder
+    import e91.session.folder
 
-    original = e91.session_folder.save_session
+    original = e91.session.folder.save_session
 
     def full_disk(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(e91.session_folder, "save_session", full_disk)
+    monkeypatch.setattr(e91.session.folder, "save_session", full_disk)
     assert status("run", "--resume", job["job_id"], "--out", tmp_path / "keys")[0] == 1
-    monkeypatch.setattr(e91.session_folder, "save_session", original)
+    monkeypatch.setattr(e91.session.folder, "save_session", original)
     assert status("run", "--resume", job["job_id"], "--out", tmp_path / "keys")[0] == 0
 
 

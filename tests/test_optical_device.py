@@ -32,8 +32,8 @@ from e91.optics.sources import (
     PulsedSource,
     QuantumDot,
 )
-from e91.session import measure, run
-from e91.streaming import stream
+from e91.session.session import measure, run
+from e91.session.streaming import stream
 
 MICIUS = ContinuousSource(5.9e6, coherence_time_s=1.2e-9)
 SATELLITE = simple_arm(32.0, 200.0)

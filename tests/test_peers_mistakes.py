@@ -27,8 +27,8 @@ from e91.model.policy import Policy, SecurityModel
 from e91.model.randomness import seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.model.settings import EKERT, SETTINGS
-from e91.planning import asymptotic_rate
-from e91.session import measure, run
+from e91.session.planning import asymptotic_rate
+from e91.session.session import measure, run
 
 TESTS = Path(__file__).parent
 CODE = Path(e91.__file__).parent

@@ -14,9 +14,9 @@ from e91.cli import commands
 from e91.devices.exact import exact_device
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
-from e91.planning import Link, asymptotic_rate, best_plan, expected_length
 from e91.security.device_independent import TSIRELSON, acin_rate
-from e91.session import run
+from e91.session.planning import Link, asymptotic_rate, best_plan, expected_length
+from e91.session.session import run
 
 LINK = Link(0.98 * TSIRELSON, 0.01)
 TRUSTED, FREE = SecurityModel

@@ -9,7 +9,6 @@ from matplotlib import pyplot
 
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC, BBM92
-from e91.planning import Link, best_plan
 from e91.plots import (
     efficiency_figure,
     qber_figure,
@@ -19,6 +18,7 @@ from e91.plots import (
     rounds_figure,
 )
 from e91.security.device_independent import werner_chsh
+from e91.session.planning import Link, best_plan
 
 matplotlib.use("Agg")
 

@@ -29,7 +29,7 @@ from e91.power import (
     power_curves,
     simulated_power,
 )
-from e91.verdict import verdict_of
+from e91.session.verdict import verdict_of
 
 matplotlib.use("Agg")
 

@@ -17,10 +17,10 @@ from e91.model.policy import Policy, SecurityModel
 from e91.model.randomness import seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.model.settings import EKERT, SETTINGS
-from e91.protocol import distil
 from e91.security import secret_length
-from e91.session import measure
-from e91.verdict import check_policy, least_epsilon
+from e91.session.protocol import distil
+from e91.session.session import measure
+from e91.session.verdict import check_policy, least_epsilon
 
 # Order --------------------------------------------------------------------------------------------
 

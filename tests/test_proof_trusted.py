@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from e91 import theorems
 from e91.bell.betting import DESIGN_CHSH, chsh_lower_bound, stake
 from e91.bell.phase_errors import phase_error_bound
 from e91.distillation import cascade
@@ -23,7 +22,8 @@ from e91.model.records import Leak, SiftedKey
 from e91.model.settings import ASYMMETRIC, EKERT
 from e91.security.entropy import binary_entropy
 from e91.security.secret_length import split
-from e91.verdict import verdict_of
+from e91.session import theorems
+from e91.session.verdict import verdict_of
 
 TSIRELSON = 2 * math.sqrt(2)
 
@@ -285,7 +285,7 @@ def test_bounds_are_asked_for_no_more_than_the_budget_of_a_session(monkeypatch, 
         asked.append(epsilon)
         return 0.02 * evidence.key_size
 
-    monkeypatch.setattr("e91.theorems.phase_errors.phase_error_bound", bound)
+    monkeypatch.setattr("e91.session.theorems.phase_errors.phase_error_bound", bound)
     shares = []
     monkeypatch.setattr(
         "e91.security.portions.share_bound",

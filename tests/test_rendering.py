@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import e91
-from e91.rendering import as_text
-from e91.report import Keys
+from e91.session.rendering import as_text
+from e91.session.report import Keys
 
 EVERY_NOISE = {
     "dephasing": 0.0123,

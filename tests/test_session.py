@@ -20,7 +20,7 @@ from e91.model.policy import Policy, SecurityModel
 from e91.model.randomness import seeded_entropy
 from e91.model.records import ReconciledKey
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS
-from e91.session import MAXIMUM_ROUNDS, measure, run
+from e91.session.session import MAXIMUM_ROUNDS, measure, run
 
 POLICY = Policy(epsilon=1e-6)
 DEVICE_INDEPENDENT = replace(POLICY, security=SecurityModel.DEVICE_INDEPENDENT)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from e91.completeness import refusal_bound
 from e91.devices.exact import exact_device
 from e91.model.errors import Abort
 from e91.model.policy import Policy
 from e91.model.settings import BBM92
-from e91.session import run
+from e91.session.completeness import refusal_bound
+from e91.session.session import run
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import sys
 PROGRAM = """
 from e91.devices.exact import exact_device
 from e91.model.settings import EKERT
-from e91.streaming import stream
+from e91.session.streaming import stream
 
 settings = EKERT.biased((0.034, 0.932, 0.034), (0.936, 0.001, 0.063))
 device = exact_device(settings=settings, visibility=0.96)

@@ -10,7 +10,7 @@ from e91.cli.snapshots import link_of
 from e91.devices.exact import exact_device
 from e91.devices.snapshots import snapshot_device, snapshot_names
 from e91.model.policy import SecurityModel
-from e91.planning import asymptotic_rate
+from e91.session.planning import asymptotic_rate
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "backends.md"
 

@@ -28,7 +28,7 @@ from e91.model.randomness import block_entropy, seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord, SiftedKey
 from e91.model.settings import BBM92, EKERT
 from e91.recorded.blocks import load_block, save_block
-from e91.streaming import plan_run, session_of_block, stream
+from e91.session.streaming import plan_run, session_of_block, stream
 from e91.system.processes import worker_processes
 
 ROUNDS = 600_000
@@ -308,7 +308,7 @@ def test_without_compilation_the_blocks_are_the_same():
     program = (
         "import sys; sys.path.insert(0, 'tests')\n"
         "from test_streaming import run_of\n"
-        "from e91.streaming import session_of_block\n"
+        "from e91.session.streaming import session_of_block\n"
         "print(session_of_block(run_of(1), 0).key.packed.tobytes().hex())"
     )
     done = subprocess.run(
@@ -356,7 +356,7 @@ def test_worker_that_is_killed_ends_the_run_in_a_sentence(monkeypatch, capsys):
     def killed(*_, **__):
         raise BrokenProcessPool("a worker was killed")
 
-    monkeypatch.setattr("e91.streaming.session_of_block", killed)
+    monkeypatch.setattr("e91.session.streaming.session_of_block", killed)
     line = ["run", "--device", "exact", "--rounds", "60000000", "--threads", "1"]
     with pytest.raises(SystemExit) as stopped:
         main(line)

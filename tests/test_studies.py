@@ -16,9 +16,9 @@ from e91.devices.exact import exact_device
 from e91.model.errors import Abort
 from e91.model.policy import Policy
 from e91.model.settings import EKERT
-from e91.run_summary import summary_of
-from e91.session import run
-from e91.streaming import plan_run, session_of_block, stream
+from e91.session.session import run
+from e91.session.streaming import plan_run, session_of_block, stream
+from e91.session.totals import summary_of
 from e91.studies import (
     load_study,
     plan_study,

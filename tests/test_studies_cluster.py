@@ -15,8 +15,8 @@ import pytest
 from small_study import ROUNDS, same, small
 
 from e91.devices.exact import exact_device
-from e91.run_summary import summary_of
-from e91.streaming import stream
+from e91.session.streaming import stream
+from e91.session.totals import summary_of
 from e91.studies import cluster as cluster_module
 from e91.studies import connected, executors, plan_study, stream_on, study
 from e91.studies.chunks import chunks_of

@@ -11,8 +11,8 @@ from e91.model.errors import Abort
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
 from e91.security.entropy import binary_entropy
-from e91.session import run
-from e91.theorems import STATEMENTS
+from e91.session.session import run
+from e91.session.theorems import STATEMENTS
 
 FEW_TESTS = ASYMMETRIC.biased((0.9, 0.05, 0.05), (0.9, 0.1))
 DECLARED = {

@@ -18,9 +18,9 @@ from e91.model.messages import Message, Party
 from e91.model.policy import Policy, SecurityModel
 from e91.model.settings import BBM92, EKERT, SETTINGS
 from e91.recorded.blocks import load_block
-from e91.run_summary import summary_of
-from e91.session import run
-from e91.streaming import stream
+from e91.session.session import run
+from e91.session.streaming import stream
+from e91.session.totals import summary_of
 from e91.watching import (
     Ear,
     Replay,
@@ -435,7 +435,7 @@ def test_command_line_rings_on_standard_error_and_exits_by_the_key(status):
 
 
 def test_long_run_rings_once_as_it_runs(status, monkeypatch):
-    monkeypatch.setattr("e91.session.MAXIMUM_ROUNDS", 100_000)
+    monkeypatch.setattr("e91.session.session.MAXIMUM_ROUNDS", 100_000)
     line = [*LINE, "--watch", "0.95", "--rounds", "400000", "--block-rounds", "100000"]
     code, out, complaint = status(*line, "--visibility", "0.92")
     assert code == 0

@@ -26,7 +26,7 @@ _ALWAYS = frozenset({Assumption.SETTINGS, Assumption.AUTHENTICATION})
 
 
 def assumed_by(theorem: Theorem) -> frozenset[Assumption]:
-    """Return what a theorem assumes; in words it stands in `e91.theorems.STATEMENTS`.
+    """Return what a theorem assumes; in words it stands in `e91.session.theorems.STATEMENTS`.
 
     Examples:
         >>> Assumption.FAIR_SAMPLING in assumed_by(Theorem.PHASE_ERRORS)

@@ -12,7 +12,7 @@ from e91.attacks.scene import BASES, Scene, Simulator
 from e91.attacks.table import Attack, attack_named
 from e91.model.messages import Party, Transmission, honest_transmission
 from e91.model.policy import Policy, Theorem
-from e91.report import SessionReport
+from e91.session.report import SessionReport
 
 if TYPE_CHECKING:
     from e91.devices.dishonest_channel import ChannelTap
@@ -178,14 +178,14 @@ def run_attack(
         circumstances: Further fields of `Scene`: settings, visibility, simulator, basis, ...
 
     Raises:
-        ValueError: As for `stage` and `e91.session.run`.
+        ValueError: As for `stage` and `e91.session.session.run`.
 
     Examples:
         >>> found = run_attack("local", 2, rounds=20_000, seed=1)
         >>> found.session.abort.name, found.eve.guess_rate
         ('NO_VIOLATION', 1.0)
     """
-    from e91.session import check_rounds, run
+    from e91.session.session import check_rounds, run
 
     check_rounds(rounds)
     chosen = attack_named(name).default if strength is None else strength

@@ -35,7 +35,7 @@ from e91.distillation.amplification import toeplitz_hash, toeplitz_hash_packed
 from e91.model.bits import Bits
 from e91.model.policy import Policy
 from e91.model.settings import EKERT
-from e91.streaming import BLOCK_ROUNDS as SESSION_ROUNDS
+from e91.session.streaming import BLOCK_ROUNDS as SESSION_ROUNDS
 from e91.system.processes import worker_processes
 
 REPEATS = 8

@@ -23,8 +23,8 @@ from e91.model.policy import Policy
 from e91.model.portions import PORTIONS
 from e91.model.records import SiftedKey
 from e91.model.settings import EKERT, Settings
-from e91.planning import Link, Plan, best_plan
-from e91.streaming import stream
+from e91.session.planning import Link, Plan, best_plan
+from e91.session.streaming import stream
 
 ERROR_RATE = 0.02  # of every key here: a Werner visibility of 0.96
 VISIBILITY = 1 - 2 * ERROR_RATE

@@ -103,7 +103,7 @@ def analyse(
     if file is None:
         raise click.UsageError("`e91 analyse` must be given a FILE, or `--sample DIR`.")
     if out is not None:
-        from e91.session_folder import check_free
+        from e91.session.folder import check_free
 
         check_free(out)
     policy = Policy(SecurityModel(security), epsilon=epsilon, revealed_fraction=reveal)
@@ -203,7 +203,7 @@ def _conclude(
     Raises:
         ProtocolAborted: There is none.
     """
-    from e91.session import analyse as analyse_record
+    from e91.session.session import analyse as analyse_record
 
     record, known, found = loaded
     settings = _settings(known, angles)
@@ -231,7 +231,7 @@ def _settings(known: dict[str, Any], angles: Angles) -> Settings:
 
 
 def _save(report: Any, out: Path) -> None:
-    from e91.session_folder import new_folder, save_session
+    from e91.session.folder import new_folder, save_session
 
     with new_folder(out) as folder:
         save_session(report, folder)
@@ -264,7 +264,7 @@ def _make_sample(
     from e91.devices.exact import exact_device
     from e91.model.randomness import operating_system_entropy, seeded_entropy
     from e91.recorded.sample import save_sample
-    from e91.session_folder import new_folder
+    from e91.session.folder import new_folder
 
     settings = SETTINGS[settings_name]
     physics = 1 if seed is None else seed

@@ -83,7 +83,7 @@ def run_named(
     policy = Policy(SecurityModel(security), epsilon=epsilon)
 
     from e91.attacks import AttackReport, attack_named
-    from e91.session import check_rounds, run
+    from e91.session.session import check_rounds, run
     from e91.system.progress import with_progress
 
     check_rounds(rounds)
@@ -154,7 +154,7 @@ def staged_attack(
 
 
 def channel_of(staged: Staged) -> dict[str, Any]:
-    """Return the arguments of `e91.session.run` that are the attack's."""
+    """Return the arguments of `e91.session.session.run` that are the attack's."""
     return {
         "transmission": staged.transmission,
         "authentication_key": staged.authentication_key,

@@ -22,7 +22,7 @@ _LABEL = 18  # columns of the labels
 
 def legend() -> str:
     """Return what stands above the list, in lines of at most `WIDTH` columns."""
-    from e91.theorems import STATEMENTS
+    from e91.session.theorems import STATEMENTS
 
     limits = [theorem.value for theorem in Theorem if "asymptotic" in STATEMENTS[theorem]]
     return textwrap.fill(

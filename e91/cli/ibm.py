@@ -34,8 +34,8 @@ def run_on_ibm(machine: str, request: Request, *, confirmed: bool, leave: bool) 
     from e91.devices.ibm import machine_of, open_service, plan_job
     from e91.devices.ibm_jobs import check_keeps_jobs
     from e91.job_files import PlannedSession
-    from e91.session import check_rounds
-    from e91.verdict import check_policy
+    from e91.session.session import check_rounds
+    from e91.session.verdict import check_policy
 
     rounds, settings, seed = request.rounds, request.settings, request.seed
     check_rounds(rounds)
@@ -118,7 +118,7 @@ def conclude(planned: Any, a: Bits, b: Bits, *, seconds: float = 0.0) -> Any:
     from e91.devices.ibm import ASSUMPTION
     from e91.model.randomness import operating_system_entropy, seeded_entropy
     from e91.model.records import DetectionRecord, PartyRecord
-    from e91.session import conclude_record
+    from e91.session.session import conclude_record
 
     settings, seed = planned.settings, planned.seed
     entropy = operating_system_entropy if seed is None else seeded_entropy(seed)
@@ -162,7 +162,7 @@ def _choices(rounds: int, *, settings: Settings, seed: int | None) -> tuple[Bits
 
 
 def _drawn(entropy: Any, rounds: int, settings: Settings) -> tuple[Bits, Bits]:
-    """Draw both parties' settings as `e91.session.measure` does."""
+    """Draw both parties' settings as `e91.session.session.measure` does."""
     from e91.model.randomness import random_choice
 
     x = random_choice(entropy, settings.alice_probabilities, rounds)
@@ -172,7 +172,7 @@ def _drawn(entropy: Any, rounds: int, settings: Settings) -> tuple[Bits, Bits]:
 def _expected(plan: Any, policy: Policy) -> dict[str, Any]:
     """Return what the job takes and what its calibration promises, as plain values."""
     from e91.cli.snapshots import link_of
-    from e91.planning import Link, expected_length
+    from e91.session.planning import Link, expected_length
 
     s, qber = link_of(plan.table, settings=plan.settings)
     length = expected_length(

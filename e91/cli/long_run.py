@@ -15,8 +15,8 @@ from e91.system.durable import reason
 
 if TYPE_CHECKING:
     from e91.cli.run_options import Blocks, Request
-    from e91.report import SessionReport
-    from e91.run_summary import RunSummary
+    from e91.session.report import SessionReport
+    from e91.session.totals import RunSummary
     from e91.watching import Replay
 
 
@@ -34,7 +34,7 @@ def run_blocks(
         ProtocolAborted: No block was released.
         KeyboardInterrupt: The run was stopped; what was done is printed first.
     """
-    from e91.streaming import stream
+    from e91.session.streaming import stream
     from e91.system.processes import worker_processes
 
     replay: Replay | None = None
@@ -116,7 +116,7 @@ def _sums(reports: Iterable[SessionReport], out: Path | None) -> Iterator[RunSum
     """Save every released block in ``out``, and yield the sum of all blocks up to it."""
     from tqdm import tqdm
 
-    from e91.run_summary import RunSummary
+    from e91.session.totals import RunSummary
 
     found: RunSummary | None = None
     rang = False
@@ -131,7 +131,7 @@ def _sums(reports: Iterable[SessionReport], out: Path | None) -> Iterator[RunSum
 
 
 def _save_block(report: SessionReport, out: Path) -> None:
-    from e91.session_folder import new_folder, save_session
+    from e91.session.folder import new_folder, save_session
 
     with new_folder(out / f"block-{report.block:06d}") as folder:
         save_session(report, folder, plain=None)

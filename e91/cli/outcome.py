@@ -68,7 +68,7 @@ def check_files(files: Files) -> None:
 
         read_file(files.plain)
     if files.out is not None:
-        from e91.session_folder import new_folder
+        from e91.session.folder import new_folder
 
         try:
             with new_folder(files.out):
@@ -84,7 +84,7 @@ class _Rehearsed(Exception):
 def _save(
     report: Any, out: Path, plain: Path | None, sealed: Callable[[], object] | None
 ) -> dict[str, Any]:
-    from e91.session_folder import new_folder, save_session
+    from e91.session.folder import new_folder, save_session
 
     with new_folder(out) as folder:
         use = save_session(report, folder, plain=plain)

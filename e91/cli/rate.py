@@ -96,7 +96,7 @@ def _text(value: Any) -> str:
 
 
 def _asymptotic(asked: Question) -> dict[str, Any]:
-    from e91.planning import asymptotic_rate
+    from e91.session.planning import asymptotic_rate
 
     security = SecurityModel(asked.security)
     Policy(security, epsilon=asked.epsilon)
@@ -123,7 +123,7 @@ def _asymptotic(asked: Question) -> dict[str, Any]:
 
 
 def _finite(asked: Question, rounds: int) -> dict[str, Any]:
-    from e91.planning import Link, best_plan
+    from e91.session.planning import Link, best_plan
 
     if asked.noisy_preprocessing:
         raise ValueError(
@@ -159,7 +159,7 @@ def _finite(asked: Question, rounds: int) -> dict[str, Any]:
 
 def _remark(asked: Question) -> str | None:
     """Return what is odd about the question, or None."""
-    from e91.expectation import quantum_limit
+    from e91.session.expectation import quantum_limit
 
     trusted = asked.security == SecurityModel.TRUSTED_ANALYSERS.value
     limit = quantum_limit(asked.qber, trusted=trusted)

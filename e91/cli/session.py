@@ -102,7 +102,7 @@ def _is_long(request: Request, *, keep: Path | None) -> bool:
     Raises:
         ValueError: It does, but a file is to be encrypted.
     """
-    from e91.session import MAXIMUM_ROUNDS
+    from e91.session.session import MAXIMUM_ROUNDS
 
     is_long = request.rounds > MAXIMUM_ROUNDS or keep is not None
     if is_long and request.files.plain is not None:
@@ -115,8 +115,8 @@ def _is_long(request: Request, *, keep: Path | None) -> bool:
 
 def _run_session(source: dict[str, Any], request: Request) -> None:
     """Run a session whose rounds fit in memory, watched if the link promises something."""
-    from e91.session import check_rounds
-    from e91.session import run as run_session
+    from e91.session.session import check_rounds
+    from e91.session.session import run as run_session
     from e91.system.progress import with_progress
 
     rounds, promise = request.rounds, request.promise

@@ -85,7 +85,7 @@ def link_of(table: Any, *, settings: Settings = EKERT) -> tuple[float, float]:
 
 
 def _rates(s: float, qber: float) -> dict[str, float]:
-    from e91.planning import asymptotic_rate
+    from e91.session.planning import asymptotic_rate
 
     return {
         model.value: asymptotic_rate(model, chsh_value=max(0.0, s), qber=qber).rate

@@ -79,7 +79,7 @@ def finite_bits(
             f"A finite key must come from one of {known}, with the S that the last two need, but "
             f"the theorem is `{theorem.value}`."
         )
-    from e91.planning import Link, best_plan
+    from e91.session.planning import Link, best_plan
 
     policy = Policy(
         SecurityModel.DEVICE_INDEPENDENT, epsilon=experiment.value("protocol.epsilon"),

@@ -64,7 +64,7 @@ Listener = Callable[[Party, Message], None]
 class Channel:
     """A public channel with a record of what each party sent and received.
 
-    This is the one value of a session that grows; it is created by `e91.session.run`, and no
+    This is the one value of a session that grows; it is created by `session.run`, and no
     stage keeps it.
 
     Attributes:

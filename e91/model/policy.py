@@ -18,7 +18,7 @@ class SecurityModel(Enum):
 class Theorem(Enum):
     """The theorem that gives a session its key length; the value is its name.
 
-    What each assumes and covers stands in `e91.theorems` and ``docs/key_rates.md``.
+    What each assumes and covers stands in `e91.session.theorems` and ``docs/key_rates.md``.
     """
 
     PHASE_ERRORS = "phase-errors"

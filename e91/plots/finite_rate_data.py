@@ -12,13 +12,13 @@ import numpy as np
 
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC, BBM92
-from e91.planning import Link, asymptotic_rate, best_plan
 from e91.plots.rate_data import Floats, RateCurve, frozen, increasing
 from e91.security.device_independent import (
     acin_rate,
     noisy_preprocessing_rate,
     random_basis_rate,
 )
+from e91.session.planning import Link, asymptotic_rate, best_plan
 
 _TOLERANCE = 1.2  # the error rate that a plan declares beforehand, relative to the link's QBER
 
@@ -75,7 +75,7 @@ def rates_by_rounds(rounds: Sequence[int], *, link: Link, epsilon: float = 1e-10
     """Return the rate of every finite theorem at each number of rounds, with its best plan.
 
     Every point is a session of one block whose choice probabilities and revealed fraction were
-    searched by `e91.planning.best_plan`.  Theorems that want the tolerated error declared get 1.2
+    searched by `planning.best_plan`.  Theorems that want the tolerated error declared get 1.2
     times the link's QBER.  Where a theorem needs two unbiased key bases the settings are BBM92's,
     else the asymmetric ones.  Takes one to two seconds for each number of rounds.
 

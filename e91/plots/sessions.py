@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from e91.model.bits import Device
 from e91.model.settings import Settings
-from e91.report import SessionReport
+from e91.session.report import SessionReport
 
 _TSIRELSON = 2 * math.sqrt(2)
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from e91.model.policy import Policy
 from e91.model.settings import Settings
-from e91.run_summary import RunSummary
-from e91.streaming import BLOCK_ROUNDS, BlockDevice, Run, plan_run
+from e91.session.streaming import BLOCK_ROUNDS, BlockDevice, Run, plan_run
+from e91.session.totals import RunSummary
 from e91.studies import executors
 from e91.studies.tallies import joined, tally_from
 from e91.studies.work import Numbers, tally_run, versions

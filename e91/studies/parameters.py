@@ -10,7 +10,7 @@ from e91.attacks import ATTACKS
 from e91.attacks.scene import BASES
 from e91.model.policy import Reconciler, SecurityModel, Theorem
 from e91.model.settings import SETTINGS
-from e91.streaming import BLOCK_ROUNDS, MAXIMUM_ROUNDS
+from e91.session.streaming import BLOCK_ROUNDS, MAXIMUM_ROUNDS
 
 Value = bool | int | float | str | tuple[float, ...] | None
 """What a parameter can be; None stands for "none" in a file."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import SETTINGS, Settings
-from e91.session import MAXIMUM_ROUNDS
+from e91.session.session import MAXIMUM_ROUNDS
+from e91.session.verdict import check_policy
 from e91.studies.parameters import PARAMETERS, Value
-from e91.verdict import check_policy
 
 if TYPE_CHECKING:
     from e91.attacks import Scene

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from e91.model.settings import SETTINGS
-from e91.session import run
-from e91.streaming import Run, plan_run, session_of_block
+from e91.session.session import run
+from e91.session.streaming import Run, plan_run, session_of_block
 from e91.studies.points import Point
 from e91.studies.seeds import seeds_of
 from e91.studies.tallies import Tally, joined, tally_of

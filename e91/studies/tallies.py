@@ -12,8 +12,8 @@ import numpy as np
 from e91.model.evidence import Evidence, Sample
 from e91.model.policy import Policy
 from e91.model.settings import Settings
-from e91.report import SessionReport
-from e91.run_summary import RunSummary
+from e91.session.report import SessionReport
+from e91.session.totals import RunSummary
 
 _SUMS = ("blocks", "rounds", "leaked_by_alice", "leaked_by_bob", "authentication_bits",
          "secret_bits", "seconds")  # fmt: skip

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from e91.streaming import Run, session_of_block
+from e91.session.streaming import Run, session_of_block
 from e91.studies.chunks import Chunk, Job
 from e91.studies.points import point_of
 from e91.studies.sessions import tally_of_blocks

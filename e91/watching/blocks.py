@@ -14,7 +14,7 @@ from e91.distillation.packed_sifting import code_book
 from e91.model.bits import NO_CLICK
 from e91.model.policy import SecurityModel
 from e91.model.settings import Settings
-from e91.report import SessionReport
+from e91.session.report import SessionReport
 from e91.watching.replay import Replay
 from e91.watching.stretches import kinds_of, watch_rounds
 
@@ -45,7 +45,7 @@ def watch_blocks(
 
     Examples:
         >>> from e91.devices.exact import exact_device
-        >>> from e91.streaming import stream
+        >>> from e91.session.streaming import stream
         >>> device = Replay(exact_device(visibility=0.93, seed=1), block_rounds=100_000)
         >>> blocks = stream(device, rounds=400_000, block_rounds=100_000, seed=1)
         >>> found = watch_blocks(blocks, Promise(0.95), replay=device)

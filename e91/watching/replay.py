@@ -13,7 +13,7 @@ from e91.distillation.packed_sifting import CodeBook
 from e91.distillation.packing import DISCARD
 from e91.model.bits import NO_CLICK, Bits
 from e91.model.settings import Settings
-from e91.streaming import PART_ROUNDS, BlockSource, source_of
+from e91.session.streaming import PART_ROUNDS, BlockSource, source_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,8 @@ from e91.model.bits import Device
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Message, Party, Transmission, honest_transmission
 from e91.model.settings import Settings
-from e91.report import SessionReport
-from e91.session import run
+from e91.session.report import SessionReport
+from e91.session.session import run
 from e91.watching.stretches import kinds_of, watch_rounds
 
 
@@ -60,13 +60,13 @@ def run_watched(
         device: From settings to outcomes.
         promise: What the link promises.
         transmission: What happens to classical messages on their way; honest by default.
-        arguments: Further arguments of `e91.session.run`.
+        arguments: Further arguments of `e91.session.session.run`.
 
     Returns:
         The report, with the `watch` over the session; its `alarm` is None if nothing rang.
 
     Raises:
-        ValueError: As for `e91.session.run`, or the settings have no Bell test or no key.
+        ValueError: As for `e91.session.session.run`, or the settings have no Bell test or no key.
 
     Examples:
         >>> from e91.devices.exact import exact_device

@@ -34,7 +34,7 @@ from e91.model.records import (
     VerifiedKey,
 )
 from e91.model.settings import Settings
-from e91.verdict import Verdict, judge, verdict_of
+from e91.session.verdict import Verdict, judge, verdict_of
 
 NOTHING_YET = Evidence(((0,) * 4,) * 4, (), ())
 """The evidence before the first announcement."""

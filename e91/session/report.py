@@ -127,7 +127,7 @@ class SessionReport:
         and the QBER suggest; for lossy links and for theorems that look at each basis nothing is
         stated.
         """
-        from e91.completeness import refusal_bound
+        from e91.session.completeness import refusal_bound
 
         whole = self.evidence.coincidences == self.rounds and not self.policy.flip_probability
         if self.chsh.value is None or self.qber.rate is None or not whole:
@@ -176,7 +176,7 @@ class SessionReport:
         }
 
     def __str__(self) -> str:
-        from e91.rendering import as_text
+        from e91.session.rendering import as_text
 
         return as_text(self)
 

@@ -7,7 +7,6 @@ import uuid
 from numbers import Integral
 from types import SimpleNamespace
 
-from e91 import theorems
 from e91.distillation import authentication
 from e91.model.bits import Device
 from e91.model.messages import Channel, Party, Transmission, honest_transmission
@@ -15,9 +14,10 @@ from e91.model.policy import Policy
 from e91.model.randomness import Entropy, operating_system_entropy, random_choice, seeded_entropy
 from e91.model.records import DetectionRecord, Leak, PartyRecord, SecretKey
 from e91.model.settings import EKERT, Settings
-from e91.protocol import Distilled, distil
-from e91.report import Keys, SessionReport
-from e91.verdict import check_policy
+from e91.session import theorems
+from e91.session.protocol import Distilled, distil
+from e91.session.report import Keys, SessionReport
+from e91.session.verdict import check_policy
 
 MAXIMUM_ROUNDS = 50_000_000
 """A session keeps every round in memory, about 60 bytes each."""
@@ -196,7 +196,7 @@ def report_of(
     seconds: float,
     block: int = 0,
 ) -> SessionReport:
-    """Return the report of what `e91.protocol` made; arguments as its attributes."""
+    """Return the report of what `e91.session.protocol` made; arguments as its attributes."""
     verdict = made.verdict
     return SessionReport(
         rounds=rounds,

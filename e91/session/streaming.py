@@ -32,12 +32,12 @@ from e91.model.randomness import (
     seeded_entropy,
 )
 from e91.model.settings import Settings
-from e91.protocol import conclude
 from e91.recorded.blocks import save_block
-from e91.report import SessionReport
-from e91.session import report_of, settings_of
+from e91.session.protocol import conclude
+from e91.session.report import SessionReport
+from e91.session.session import report_of, settings_of
+from e91.session.verdict import check_policy
 from e91.system.processes import checked_cores, in_order
-from e91.verdict import check_policy
 
 PART_ROUNDS = 2**18
 """Rounds drawn and sifted at once: they stay in a core's cache."""

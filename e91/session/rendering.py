@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 from e91.model.records import ChshEstimate, QberEstimate
-from e91.report import SessionReport
 from e91.security.secret_length import split
+from e91.session.report import SessionReport
 
 if TYPE_CHECKING:
-    from e91.run_summary import RunSummary
+    from e91.session.totals import RunSummary
 
 TSIRELSON = 2 * math.sqrt(2)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from e91 import theorems
 from e91.bell import chsh
 from e91.distillation.verification import HASH_BITS
 from e91.model.evidence import Evidence, JointCounts, Sample
@@ -16,6 +15,7 @@ from e91.model.records import Leak, QberEstimate
 from e91.model.settings import Settings
 from e91.security.device_independent import TSIRELSON
 from e91.security.entropy import binary_entropy
+from e91.session import theorems
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from e91.model.evidence import Evidence, Sample
 from e91.model.policy import Policy
 from e91.model.records import ChshEstimate, QberEstimate
 from e91.model.settings import Settings
-from e91.rendering import watch_line
-from e91.report import SessionReport
-from e91.verdict import qber_estimate
+from e91.session.rendering import watch_line
+from e91.session.report import SessionReport
+from e91.session.verdict import qber_estimate
 
 if TYPE_CHECKING:
     from e91.alarms import Alarm, Watched
@@ -177,7 +177,7 @@ def summary_of(reports: Iterable[SessionReport]) -> RunSummary:
 
     Examples:
         >>> from e91.devices.exact import exact_device
-        >>> from e91.streaming import stream
+        >>> from e91.session.streaming import stream
         >>> device = exact_device(visibility=0.98, seed=1)
         >>> found = summary_of(stream(device, rounds=600_000, block_rounds=300_000, seed=1))
         >>> found.blocks, found.released, found.secret_bits > 50_000

@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from e91 import theorems
-from e91.expectation import Link, expected_case
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.records import SecretLength
 from e91.model.settings import Settings
 from e91.security import device_independent
 from e91.security.device_dependent import bbm92_rate
 from e91.security.device_independent import acin_rate, noisy_preprocessing_rate
-from e91.verdict import check_policy
+from e91.session import theorems
+from e91.session.expectation import Link, expected_case
+from e91.session.verdict import check_policy
 
 __all__ = ["AsymptoticRate", "Link", "Plan", "asymptotic_rate", "best_plan", "expected_length"]
 

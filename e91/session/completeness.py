@@ -12,8 +12,8 @@ from e91.model.policy import Policy
 from e91.model.records import Leak
 from e91.model.settings import Settings
 from e91.security.entropy import binary_entropy
-from e91.session import check_rounds
-from e91.verdict import FALSE_ALARM, verdict_of
+from e91.session.session import check_rounds
+from e91.session.verdict import FALSE_ALARM, verdict_of
 
 # Measured, not proved (``python benchmarks/cascade.py 30000 --length 1000 --rate 0.03``), and to
 # this precision only at up to 1,000 bits: Cascade leaves an error in about one frame in 10^4 at the

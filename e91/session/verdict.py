@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from e91 import theorems
 from e91.bell import chsh, correlators
 from e91.distillation import authentication, verification
 from e91.model.errors import Abort
@@ -16,6 +15,7 @@ from e91.model.policy import Policy
 from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretLength
 from e91.model.settings import Settings
 from e91.security import sampling, secret_length
+from e91.session import theorems
 
 NOTHING_LEAKED = Leak()
 
