@@ -22,10 +22,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from e91.alarms import Promise
-from e91.attacks import Scene, stage
-from e91.bell.alarm_bets import Cause, place_bets
-from e91.bell.alarm_link import (
+from e91.alarm import Replay, watch_blocks
+from e91.alarm.bets import Cause, place_bets
+from e91.alarm.link import (
     Link,
     Tally,
     intercepted,
@@ -34,14 +33,7 @@ from e91.bell.alarm_link import (
     with_higher_qber,
     with_lower_chsh,
 )
-from e91.bell.alarm_streams import NEVER, Delays, detection_delays, watch_streams
-from e91.devices.exact import exact_device
-from e91.model.bits import Bits
-from e91.model.evidence import Evidence, Sample
-from e91.model.policy import Policy
-from e91.model.settings import EKERT, Settings
-from e91.plots.power import delay_figure, power_figure
-from e91.power import (
+from e91.alarm.power import (
     PowerCurves,
     declared_test_power,
     lower_bound_power,
@@ -49,9 +41,17 @@ from e91.power import (
     power_curves,
     simulated_power,
 )
+from e91.alarm.promise import Promise
+from e91.alarm.simulated_links import NEVER, Delays, detection_delays, watch_streams
+from e91.attacks import Scene, stage
+from e91.devices.exact import exact_device
+from e91.model.bits import Bits
+from e91.model.evidence import Evidence, Sample
+from e91.model.policy import Policy
+from e91.model.settings import EKERT, Settings
+from e91.plots.power import delay_figure, power_figure
 from e91.session.streaming import BLOCK_ROUNDS, PART_ROUNDS, stream
 from e91.session.verdict import verdict_of
-from e91.watching import Replay, watch_blocks
 
 REVEALED = 0.1
 LINK = werner_link(EKERT, visibility=0.97, revealed_fraction=REVEALED)

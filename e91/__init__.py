@@ -16,7 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from e91.alarms import Promise
+    from e91.alarm import run_watched, watch_blocks
+    from e91.alarm.promise import Promise
     from e91.devices.aer import aer_device, aer_device_of
     from e91.devices.exact import exact_device, exact_device_of
     from e91.devices.optical import optical_device, optical_slot_device
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from e91.session.session import analyse, run
     from e91.session.streaming import stream
     from e91.session.totals import summary_of
-    from e91.watching import run_watched, watch_blocks
 
 __version__ = "0.1.0"
 
@@ -52,7 +52,7 @@ _HOME = {
     "KeyUnavailable": "e91.model.errors",
     "ProtocolAborted": "e91.model.errors",
     "Party": "e91.model.messages",
-    "Promise": "e91.alarms",
+    "Promise": "e91.alarm.promise",
     "Policy": "e91.model.policy",
     "SecurityModel": "e91.model.policy",
     "ASYMMETRIC": "e91.model.settings",
@@ -64,9 +64,9 @@ _HOME = {
     "analyse": "e91.session.session",
     "run": "e91.session.session",
     "stream": "e91.session.streaming",
-    "run_watched": "e91.watching",
+    "run_watched": "e91.alarm",
     "summary_of": "e91.session.totals",
-    "watch_blocks": "e91.watching",
+    "watch_blocks": "e91.alarm",
 }
 
 __all__ = [

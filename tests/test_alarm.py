@@ -15,9 +15,8 @@ from scipy.optimize import minimize
 from scipy.stats import binom, poisson
 from statistical import FALSE_ALARM
 
-from e91.bell import alarm
-from e91.bell.alarm import Watch, finding, start, update, update_all
-from e91.bell.alarm_bets import (
+from e91.alarm import wealth as alarm
+from e91.alarm.bets import (
     STRENGTHS,
     Cause,
     growth_optimal_payoff,
@@ -25,7 +24,7 @@ from e91.bell.alarm_bets import (
     place_bets,
     stake_left,
 )
-from e91.bell.alarm_link import (
+from e91.alarm.link import (
     Link,
     Tally,
     intercepted,
@@ -35,7 +34,8 @@ from e91.bell.alarm_link import (
     with_higher_qber,
     with_lower_chsh,
 )
-from e91.bell.alarm_streams import NEVER, detection_delays, watch_streams
+from e91.alarm.simulated_links import NEVER, detection_delays, watch_streams
+from e91.alarm.wealth import Watch, finding, start, update, update_all
 from e91.model.evidence import Evidence, Sample
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, Settings
 

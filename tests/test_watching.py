@@ -7,10 +7,20 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from e91.alarms import Promise
+from e91.alarm import (
+    Ear,
+    Replay,
+    course_of,
+    replayed,
+    run_watched,
+    stretch_ends,
+    told,
+    watch_blocks,
+)
+from e91.alarm import wealth as alarm
+from e91.alarm.link import Tally, tally_of
+from e91.alarm.promise import Promise
 from e91.attacks import Scene, stage
-from e91.bell import alarm
-from e91.bell.alarm_link import Tally, tally_of
 from e91.devices.exact import ExactDevice, exact_device
 from e91.distillation.packed_sifting import code_book
 from e91.model.errors import Abort
@@ -21,16 +31,6 @@ from e91.recorded.blocks import load_block
 from e91.session.session import run
 from e91.session.streaming import stream
 from e91.session.totals import summary_of
-from e91.watching import (
-    Ear,
-    Replay,
-    course_of,
-    replayed,
-    run_watched,
-    stretch_ends,
-    told,
-    watch_blocks,
-)
 
 PROMISE = Promise(0.95)
 FALSE_ALARM = 1e-9

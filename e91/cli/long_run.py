@@ -14,10 +14,10 @@ from e91.model.errors import Abort, ProtocolAborted
 from e91.system.durable import reason
 
 if TYPE_CHECKING:
+    from e91.alarm import Replay
     from e91.cli.run_options import Blocks, Request
     from e91.session.report import SessionReport
     from e91.session.totals import RunSummary
-    from e91.watching import Replay
 
 
 def run_blocks(
@@ -39,7 +39,7 @@ def run_blocks(
 
     replay: Replay | None = None
     if request.promise is not None:
-        from e91.watching import Replay, watch_blocks
+        from e91.alarm import Replay, watch_blocks
 
         device = replay = Replay(device, blocks.block_rounds)
     pool = worker_processes(blocks.threads) if blocks.processes else None

@@ -24,7 +24,7 @@ from e91.cli.outcome import Files
 from e91.model.policy import Policy, Reconciler, SecurityModel
 
 if TYPE_CHECKING:
-    from e91.alarms import Promise
+    from e91.alarm.promise import Promise
     from e91.model.settings import Settings
 
 
@@ -81,7 +81,7 @@ class Watch:
             if self.false_alarm is not None:
                 raise ValueError("`--false-alarm` must come with `--watch V`, but there is none.")
             return None
-        from e91.alarms import Promise
+        from e91.alarm.promise import Promise
 
         stated = {} if self.false_alarm is None else {"false_alarm": self.false_alarm}
         return Promise(self.watch, **stated)

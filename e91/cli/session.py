@@ -127,7 +127,7 @@ def _run_session(source: dict[str, Any], request: Request) -> None:
     if promise is None:
         report = run_session(shown, **arguments)
     else:
-        from e91.watching import run_watched
+        from e91.alarm import run_watched
 
         report = run_watched(shown, promise, **arguments)
     if report.alarm is not None:

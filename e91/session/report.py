@@ -17,7 +17,7 @@ from e91.security.secret_length import split
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from e91.alarms import Alarm, Watched
+    from e91.alarm.promise import Alarm, Watched
 
 
 @dataclass(frozen=True, eq=False)

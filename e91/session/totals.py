@@ -18,7 +18,7 @@ from e91.session.report import SessionReport
 from e91.session.verdict import qber_estimate
 
 if TYPE_CHECKING:
-    from e91.alarms import Alarm, Watched
+    from e91.alarm.promise import Alarm, Watched
 
 
 @dataclass(frozen=True)

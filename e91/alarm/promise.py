@@ -1,6 +1,6 @@
 """What a link promises for life, and what the alarm that watches the promise has seen.
 
-The values around `e91.bell.alarm`: a `Promise` is declared once, a `Watched` is the state that
+The values around `e91.alarm.wealth`: a `Promise` is declared once, a `Watched` is the state that
 goes from session to session or from block to block, an `Alarm` is what rang.
 """
 
@@ -13,8 +13,8 @@ from e91.model.policy import Policy
 from e91.model.settings import Settings
 
 if TYPE_CHECKING:
-    from e91.bell.alarm import Finding, Watch
-    from e91.bell.alarm_link import Tally
+    from e91.alarm.link import Tally
+    from e91.alarm.wealth import Finding, Watch
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class Promise:
         Raises:
             ValueError: The settings have no Bell test or no key.
         """
-        from e91.bell.alarm import place_bets, start
-        from e91.bell.alarm_link import werner_link
+        from e91.alarm.link import werner_link
+        from e91.alarm.wealth import place_bets, start
 
         link = werner_link(
             settings, visibility=self.visibility, revealed_fraction=policy.revealed_fraction
@@ -126,7 +126,7 @@ class Watched:
         """What rang; None if nothing did.  It is never unset."""
         if self.rang is None:
             return None
-        from e91.bell.alarm import finding
+        from e91.alarm.wealth import finding
 
         return Alarm(self.rang, finding(self.state))
 
@@ -142,7 +142,7 @@ class Watched:
         """
         if pairs < tally.rounds:
             raise ValueError(f"`pairs` must be at least {tally.rounds}, but is {pairs}.")
-        from e91.bell.alarm import update
+        from e91.alarm.wealth import update
 
         state, sent = update(self.state, tally), self.sent + pairs
         rings = self.rang is None and state.alarm_round is not None

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from e91.bell.alarm_link import Link, intercepted, with_higher_qber, with_lower_chsh
+from e91.alarm.link import Link, intercepted, with_higher_qber, with_lower_chsh
 
 Floats = NDArray[np.float64]
 

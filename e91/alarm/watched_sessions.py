@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.alarms import Promise
+from e91.alarm.intervals import kinds_of, watch_rounds
+from e91.alarm.promise import Promise
 from e91.distillation import sifting
 from e91.model.bits import Device
 from e91.model.errors import AuthenticationFailed
@@ -17,7 +18,6 @@ from e91.model.messages import Message, Party, Transmission, honest_transmission
 from e91.model.settings import Settings
 from e91.session.report import SessionReport
 from e91.session.session import run
-from e91.watching.stretches import kinds_of, watch_rounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ def told(
         settings: Roles of the setting pairs.
 
     Returns:
-        As `e91.watching.stretches.course_of` takes them.
+        As `e91.alarm.intervals.course_of` takes them.
 
     Raises:
         AuthenticationFailed: An announcement is not one that an honest peer makes.

@@ -10,9 +10,9 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.bell import alarm
-from e91.bell.alarm_bets import Bets, Floats
-from e91.bell.alarm_link import Link, intercepted, relative_entropy
+from e91.alarm import wealth as alarm
+from e91.alarm.bets import Bets, Floats
+from e91.alarm.link import Link, intercepted, relative_entropy
 
 NEVER = -1
 """Stands for a round that did not come."""

@@ -8,15 +8,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.alarms import Promise, Watched
-from e91.bell.alarm_link import tally_of
+from e91.alarm.intervals import kinds_of, watch_rounds
+from e91.alarm.link import tally_of
+from e91.alarm.promise import Promise, Watched
+from e91.alarm.replay import Replay
 from e91.distillation.packed_sifting import code_book
 from e91.model.bits import NO_CLICK
 from e91.model.policy import SecurityModel
 from e91.model.settings import Settings
 from e91.session.report import SessionReport
-from e91.watching.replay import Replay
-from e91.watching.stretches import kinds_of, watch_rounds
 
 
 def watch_blocks(
@@ -83,7 +83,7 @@ def replayed(report: SessionReport, replay: Replay) -> tuple[NDArray[np.int64], 
         replay: The device of the run.
 
     Returns:
-        As `e91.watching.stretches.course_of` takes them.
+        As `e91.alarm.intervals.course_of` takes them.
 
     Raises:
         ValueError: The replay is not the device of this block.

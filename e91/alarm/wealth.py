@@ -14,7 +14,7 @@ times are carried together, since a product over the rounds since the start obey
 ``(wealth + new stake) * payoff`` (Shiryaev's recursion).  Proof, delays, limits: ``docs/alarm.md``.
 
 Examples:
-    >>> from e91.bell.alarm_link import Tally, werner_link
+    >>> from e91.alarm.link import Tally, werner_link
     >>> from e91.model.settings import EKERT
     >>> link = werner_link(EKERT, visibility=0.97, revealed_fraction=0.1)
     >>> watch = start(place_bets(link, false_alarm=1e-3))
@@ -40,8 +40,8 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.bell.alarm_bets import Bets, Cause, Floats, newly_placed, place_bets, stake_left
-from e91.bell.alarm_link import Tally
+from e91.alarm.bets import Bets, Cause, Floats, newly_placed, place_bets, stake_left
+from e91.alarm.link import Tally
 
 __all__ = ["Finding", "Watch", "finding", "place_bets", "start", "update", "update_all"]
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.alarms import Watched
-from e91.bell.alarm_link import Tally
+from e91.alarm.link import Tally
+from e91.alarm.promise import Watched
 from e91.model.settings import Settings
 
 SHORTEST_STRETCH = 32
