@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from e91.attacks import ATTACKS, AttackReport, run_attack
+from e91.adversaries import ATTACKS, AttackReport, run_attack
 from e91.model.policy import Policy, SecurityModel
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from e91.adversaries import Scene, stage
 from e91.alarm import Replay, watch_blocks
 from e91.alarm.bets import Cause, place_bets
 from e91.alarm.link import (
@@ -43,7 +44,6 @@ from e91.alarm.power import (
 )
 from e91.alarm.promise import Promise
 from e91.alarm.simulated_links import NEVER, Delays, detection_delays, watch_streams
-from e91.attacks import Scene, stage
 from e91.devices.exact import exact_device
 from e91.model.bits import Bits
 from e91.model.evidence import Evidence, Sample

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from e91.attacks import ATTACKS, Scene, stage
+from e91.adversaries import ATTACKS, Scene, stage
 from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
 from e91.devices.rounds import BLOCK_ROUNDS

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from statistical import assert_binomial
 
-from e91.attacks import ATTACKS, Scene, run_attack, stage
-from e91.attacks.scene import BASES
-from e91.devices import dishonest
-from e91.devices.dishonest_circuits import tapped_device
-from e91.devices.dishonest_notes import Notes, knowledge, with_white_noise
+from e91.adversaries import ATTACKS, Scene, run_attack, stage
+from e91.adversaries import local_models as dishonest
+from e91.adversaries.circuit_attacks import tapped_device
+from e91.adversaries.notes import Notes, knowledge, with_white_noise
+from e91.adversaries.scene import BASES
 from e91.model.bits import NO_CLICK
 from e91.model.errors import Abort
 from e91.model.policy import Policy, SecurityModel

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from e91.attacks import ATTACKS, Scene, stage
-from e91.attacks.scene import BASES
+from e91.adversaries import ATTACKS, Scene, stage
+from e91.adversaries.scene import BASES
 from e91.distillation.authentication import AUTHENTICATION_BITS
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from e91.attacks import Scene, run_attack, stage
-from e91.devices.dishonest_blinding import double_blinding, pulse_answers
+from e91.adversaries import Scene, run_attack, stage
+from e91.adversaries.blinding import double_blinding, pulse_answers
 from e91.model.bits import NO_CLICK
 from e91.model.errors import Abort
 from e91.model.policy import Policy, SecurityModel, Theorem

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from e91.attacks import Assumption, Scene, run_attack, stage
-from e91.attacks.man_in_the_middle import PUBLIC_KEY, impersonating
+from e91.adversaries import Assumption, Scene, run_attack, stage
+from e91.adversaries.man_in_the_middle import PUBLIC_KEY, impersonating
 from e91.devices.exact import exact_device
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.messages import Party

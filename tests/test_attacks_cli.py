@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from e91.attacks import ATTACKS, Scene, stage
+from e91.adversaries import ATTACKS, Scene, stage
 from e91.cli.attack_list import attack_row
 from e91.model.policy import Theorem
 from e91.model.settings import SETTINGS

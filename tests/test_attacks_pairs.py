@@ -17,8 +17,8 @@ from e91_circuits import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e91.attacks import Scene, run_attack, stage
-from e91.attacks.closed_forms import _purifier_guesses, _purifier_knows
+from e91.adversaries import Scene, run_attack, stage
+from e91.adversaries.closed_forms import _purifier_guesses, _purifier_knows
 from e91.model.errors import Abort
 
 MEAN_PAIRS = (0.0, 1e-6, 0.01, 0.05, 0.1, 0.3, 1.0, 3.0, 30.0)

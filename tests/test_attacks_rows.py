@@ -14,11 +14,11 @@ import pytest
 import test_attacks
 import test_attacks_blinding
 
-from e91.attacks import Scene, run_attack, stage
-from e91.attacks.scene import BASES
+from e91.adversaries import Scene, run_attack, stage
+from e91.adversaries.circuit_attacks import circuit_attack, collective_analyser, tapped_device
+from e91.adversaries.local_models import PLANAR_EFFICIENCY
+from e91.adversaries.scene import BASES
 from e91.bell import chsh
-from e91.devices.dishonest import PLANAR_EFFICIENCY
-from e91.devices.dishonest_circuits import circuit_attack, collective_analyser, tapped_device
 from e91.devices.exact import exact_device
 from e91.model.errors import Abort
 from e91.model.policy import Policy, SecurityModel

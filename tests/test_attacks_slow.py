@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from scipy.stats import binom
 
-from e91.attacks import ATTACKS, Scene, assumed_by, stage
+from e91.adversaries import ATTACKS, Scene, assumed_by, stage
 from e91.distillation.authentication import AUTHENTICATION_BITS
 from e91.model.policy import Policy, SecurityModel
 from e91.model.settings import ASYMMETRIC, BBM92

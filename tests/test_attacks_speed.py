@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import chi2
 from statistical import assert_binomial
 
-from e91.attacks import ATTACKS, Scene, stage
+from e91.adversaries import ATTACKS, Scene, stage
+from e91.adversaries.channel import BlockTap, ChannelTap, Reading
 from e91.devices.aer import AerDevice
-from e91.devices.dishonest_channel import BlockTap, ChannelTap, Reading
 from e91.devices.exact import ExactDevice, exact_device, outcome_table
 from e91.model.settings import ASYMMETRIC, SETTINGS
 from e91.session.session import run

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from statistical import assert_binomial
 
-from e91.attacks import Scene, stage
-from e91.devices.dishonest_time import drifting, memory_attack, replaying, turning_bad
+from e91.adversaries import Scene, stage
+from e91.adversaries.changing_devices import drifting, memory_attack, replaying, turning_bad
 from e91.devices.exact import exact_device
 from e91.model.settings import ASYMMETRIC, SETTINGS
 

@@ -13,7 +13,7 @@ from born_rule import correlator
 from e91_circuits import bell_pair, intercept_resend, intercept_resend_along
 from scipy.optimize import brentq, minimize
 
-from e91.attacks import Scene, attack_named, closed_forms
+from e91.adversaries import Scene, attack_named, closed_forms
 from e91.bell.correlators import chsh
 from e91.bell.p_values import hoeffding_p_value, local_bound, p_value
 from e91.devices.exact import ExactDevice, exact_device, exact_device_of

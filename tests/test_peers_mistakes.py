@@ -16,9 +16,9 @@ from qiskit.quantum_info import DensityMatrix
 from statistical import assert_binomial
 
 import e91
-from e91.attacks import ATTACKS, Scene, stage
+from e91.adversaries import ATTACKS, Scene, stage
+from e91.adversaries.local_models import mixture
 from e91.devices.aer import aer_device
-from e91.devices.dishonest import mixture
 from e91.devices.exact import exact_device
 from e91.distillation import packed_sifting, sifting
 from e91.model.errors import Abort
@@ -314,7 +314,7 @@ def test_eves_guesses_stand_beside_the_rounds_of_the_sifted_key(name):
 
 
 def test_bare_violation_would_accept_half_of_the_local_sessions():
-    from e91.devices.dishonest import local_device
+    from e91.adversaries.local_models import local_device
 
     device = local_device(
         mixture(2.0, settings=EKERT), settings=EKERT, description="S = 2.", seed=4

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from e91.adversaries import Scene, stage
 from e91.alarm import (
     Ear,
     Replay,
@@ -20,7 +21,6 @@ from e91.alarm import (
 from e91.alarm import wealth as alarm
 from e91.alarm.link import Tally, tally_of
 from e91.alarm.promise import Promise
-from e91.attacks import Scene, stage
 from e91.devices.exact import ExactDevice, exact_device
 from e91.distillation.packed_sifting import code_book
 from e91.model.errors import Abort

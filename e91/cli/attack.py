@@ -21,7 +21,7 @@ from e91.model.policy import Policy, SecurityModel
 from e91.model.settings import SETTINGS
 
 if TYPE_CHECKING:
-    from e91.attacks import AttackReport, Staged
+    from e91.adversaries import AttackReport, Staged
 
 
 @click.group()
@@ -33,7 +33,7 @@ def attack() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def list_attacks(*, as_json: bool) -> None:
     """List all attacks: their options, where they run, and which theorems allow for them."""
-    from e91.attacks import ATTACKS
+    from e91.adversaries import ATTACKS
 
     if as_json:
         click.echo(json.dumps([attack_row(found) for found in ATTACKS.values()]))
@@ -82,7 +82,7 @@ def run_named(
     """
     policy = Policy(SecurityModel(security), epsilon=epsilon)
 
-    from e91.attacks import AttackReport, attack_named
+    from e91.adversaries import AttackReport, attack_named
     from e91.session.session import check_rounds, run
     from e91.system.progress import with_progress
 
@@ -120,12 +120,12 @@ def staged_attack(
         basis: Basis of intercept-resend, or None.
         flips: Probability that the collective attack flips a key outcome, or None.
         unauthenticated: Whether everybody knows the authentication key.
-        circumstances: Further fields of `e91.attacks.Scene`.
+        circumstances: Further fields of `e91.adversaries.Scene`.
 
     Raises:
         ValueError: There is no such attack, or an option does not belong to it.
     """
-    from e91.attacks import Scene, attack_named, stage
+    from e91.adversaries import Scene, attack_named, stage
 
     found = attack_named(name)
     if strength is not None and not found.meaning:

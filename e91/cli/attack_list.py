@@ -11,8 +11,8 @@ from e91.model.policy import SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC, SETTINGS
 
 if TYPE_CHECKING:
-    from e91.attacks import Attack
-    from e91.attacks.closed_forms import Expected
+    from e91.adversaries import Attack
+    from e91.adversaries.closed_forms import Expected
 
 WIDTH = 80
 """Columns of the text: those of an ordinary terminal."""
@@ -40,7 +40,7 @@ def attack_row(attack: Attack) -> dict[str, Any]:
     """Return what the list says of an attack as plain values, ready for JSON.
 
     Examples:
-        >>> from e91.attacks import ATTACKS
+        >>> from e91.adversaries import ATTACKS
         >>> row = attack_row(ATTACKS["probe"])
         >>> row["options"], row["devices"], row["unsafe_with"]
         (['strength'], ['exact', 'aer', 'aer-with-eve'], {})
@@ -90,7 +90,7 @@ def attack_text(attack: Attack) -> str:
 
 def _broken(attack: Attack, theorem: Theorem) -> list[str]:
     """Return what the theorem assumes and the attack makes untrue; its tags are in use."""
-    from e91.attacks import Assumption, assumed_by
+    from e91.adversaries import Assumption, assumed_by
 
     assumed = assumed_by(theorem) - {Assumption.AUTHENTICATION}
     return [broken.value for broken in attack.breaks if broken in assumed]
@@ -104,7 +104,7 @@ def _options(attack: Attack) -> list[tuple[str, str]]:
         scope = f"{attack.low:.6g} {high}, {attack.default:.6g} by default"
         found.append(("strength", f"{attack.meaning} ({scope})"))
     if attack.name == "intercept-resend":
-        from e91.attacks.scene import BASES
+        from e91.adversaries.scene import BASES
 
         found.append(("basis", f"along which she measures: {', '.join(BASES)} (random by default)"))
     if attack.name == "collective":
@@ -120,7 +120,7 @@ def _options(attack: Attack) -> list[tuple[str, str]]:
 
 
 def _expected(attack: Attack) -> Expected:
-    from e91.attacks import Scene
+    from e91.adversaries import Scene
 
     return attack.expected(Scene(attack.default, settings=ASYMMETRIC))
 

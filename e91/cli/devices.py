@@ -152,7 +152,7 @@ def block_device(*, attack: str | None, unauthenticated: bool, **options: Any) -
     """
     device, _ = session_device(rounds=1, attack=attack, unauthenticated=unauthenticated, **options)
     if attack is not None and not hasattr(device, "sampler"):
-        from e91.attacks import ATTACKS
+        from e91.adversaries import ATTACKS
 
         able = ", ".join(name for name, found in ATTACKS.items() if found.is_channel)
         raise ValueError(

@@ -12,7 +12,7 @@ from e91.session.verdict import check_policy
 from e91.studies.parameters import PARAMETERS, Value
 
 if TYPE_CHECKING:
-    from e91.attacks import Scene
+    from e91.adversaries import Scene
 
 NOISE = ("visibility", "dephasing", "misalignment", "amplitude_damping", "readout_error")
 """Parameters of the device that act on the pairs."""
@@ -96,7 +96,7 @@ class Point:
 
     def scene(self, *, seed: int) -> Scene:
         """Return the circumstances of the point's attack."""
-        from e91.attacks import Scene, attack_named
+        from e91.adversaries import Scene, attack_named
 
         strength, basis = self["adversary.strength"], self["adversary.basis"]
         chosen = attack_named(self["adversary.name"]).default if strength is None else strength
@@ -126,8 +126,8 @@ class Point:
         self._check_adversary()
 
     def _check_adversary(self) -> None:
-        from e91.attacks import attack_named
-        from e91.attacks.staging import check_scene
+        from e91.adversaries import attack_named
+        from e91.adversaries.staging import check_scene
 
         name, strength = self["adversary.name"], self["adversary.strength"]
         owners = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from e91.attacks.scene import BASES, Scene
+from e91.adversaries.scene import BASES, Scene
 
 if TYPE_CHECKING:
-    from e91.devices.dishonest import LocalModel
-    from e91.devices.dishonest_channel import ChannelTap
-    from e91.devices.dishonest_notes import TappedDevice
+    from e91.adversaries.channel import ChannelTap
+    from e91.adversaries.local_models import LocalModel
+    from e91.adversaries.notes import TappedDevice
     from e91.model.bits import Device
 
 Build = Callable[[Scene], "ChannelTap | TappedDevice"]
@@ -26,7 +26,7 @@ def _in_circuits(
     **options: Any,
 ) -> ChannelTap | TappedDevice:
     """Return a device with the circuit transformation ``name`` of Eve in it."""
-    from e91.devices.dishonest_circuits import circuit_attack, tapped_device
+    from e91.adversaries.circuit_attacks import circuit_attack, tapped_device
 
     return tapped_device(
         circuit_attack(name, **options),
@@ -66,7 +66,7 @@ def separable(scene: Scene) -> ChannelTap | TappedDevice:
 
 def collective(scene: Scene) -> ChannelTap | TappedDevice:
     """Eve at the source and in Alice's analyser, with one qubit."""
-    from e91.devices.dishonest_circuits import collective_analyser
+    from e91.adversaries.circuit_attacks import collective_analyser
 
     return _in_circuits(
         scene,
@@ -84,21 +84,21 @@ def photon_number_splitting(scene: Scene) -> ChannelTap | TappedDevice:
 
 
 def _local(scene: Scene, model: LocalModel, description: str) -> TappedDevice:
-    from e91.devices.dishonest import local_device
+    from e91.adversaries.local_models import local_device
 
     device = local_device(model, settings=scene.settings, description=description, seed=scene.seed)
     return _noisy(scene, device)
 
 
 def _noisy(scene: Scene, device: TappedDevice) -> TappedDevice:
-    from e91.devices.dishonest_notes import with_white_noise
+    from e91.adversaries.notes import with_white_noise
 
     return with_white_noise(device, scene.visibility, seed=scene.seed)
 
 
 def local(scene: Scene) -> TappedDevice:
     """A mixture of deterministic strategies."""
-    from e91.devices.dishonest import mixture
+    from e91.adversaries.local_models import mixture
 
     model = mixture(scene.strength, settings=scene.settings)
     return _local(scene, model, f"Deterministic local strategies, S = {scene.strength:g}.")
@@ -106,7 +106,7 @@ def local(scene: Scene) -> TappedDevice:
 
 def detection_loophole(scene: Scene) -> TappedDevice:
     """Larsson's strategies."""
-    from e91.devices.dishonest import detection_loophole as model_of
+    from e91.adversaries.local_models import detection_loophole as model_of
 
     model = model_of(scene.strength, settings=scene.settings)
     return _local(scene, model, f"Local strategies with losses, efficiency {scene.strength:.4g}.")
@@ -114,7 +114,7 @@ def detection_loophole(scene: Scene) -> TappedDevice:
 
 def gisin(scene: Scene) -> TappedDevice:
     """The planar model of Gisin and Gisin."""
-    from e91.devices.dishonest import planar
+    from e91.adversaries.local_models import planar
 
     model = planar(scene.strength, settings=scene.settings)
     return _local(scene, model, f"Planar local model, efficiency {scene.strength:.4g}.")
@@ -122,7 +122,7 @@ def gisin(scene: Scene) -> TappedDevice:
 
 def double_blinding(scene: Scene) -> TappedDevice:
     """Bright pulses into blinded detectors on both sides."""
-    from e91.devices.dishonest_blinding import double_blinding as model_of
+    from e91.adversaries.blinding import double_blinding as model_of
 
     model = model_of(scene.strength, settings=scene.settings)
     return _local(scene, model, f"Bright pulses at blinded detectors, S = {scene.strength:.4g}.")
@@ -130,7 +130,7 @@ def double_blinding(scene: Scene) -> TappedDevice:
 
 def setting_leak(scene: Scene) -> TappedDevice:
     """Local strategies and a leak between the laboratories."""
-    from e91.devices.dishonest import setting_leak as device_of
+    from e91.adversaries.local_models import setting_leak as device_of
 
     return _noisy(scene, device_of(scene.strength, settings=scene.settings, seed=scene.seed))
 
@@ -158,7 +158,7 @@ def _session(scene: Scene) -> dict[str, Any]:
 
 def memory(scene: Scene) -> TappedDevice:
     """Local strategies that remember, among honest pairs."""
-    from e91.devices.dishonest_time import memory_attack
+    from e91.adversaries.changing_devices import memory_attack
 
     honest = _honest(scene, visibility=1.0)  # white noise comes over all rounds alike
     return _noisy(scene, memory_attack(honest, scene.strength, **_session(scene)))
@@ -166,7 +166,7 @@ def memory(scene: Scene) -> TappedDevice:
 
 def time_shift(scene: Scene) -> TappedDevice:
     """Honest pairs, Bob's detectors of unequal efficiency."""
-    from e91.devices.dishonest_detectors import time_shift as device_of
+    from e91.adversaries.detector_attacks import time_shift as device_of
 
     honest = _honest(scene, visibility=scene.visibility)
     return device_of(honest, scene.strength, **_session(scene))
@@ -174,7 +174,7 @@ def time_shift(scene: Scene) -> TappedDevice:
 
 def blinding(scene: Scene) -> TappedDevice:
     """Honest pairs, Bob's detectors under Eve's control."""
-    from e91.devices.dishonest_detectors import blinding as device_of
+    from e91.adversaries.detector_attacks import blinding as device_of
 
     honest = _honest(scene, visibility=scene.visibility)
     return device_of(honest, scene.strength, **_session(scene))
@@ -182,7 +182,7 @@ def blinding(scene: Scene) -> TappedDevice:
 
 def drift(scene: Scene) -> TappedDevice:
     """Honest pairs, getting worse."""
-    from e91.devices.dishonest_time import drifting
+    from e91.adversaries.changing_devices import drifting
 
     honest = _honest(scene, visibility=scene.visibility)
     return drifting(honest, scene.strength, rounds=scene.rounds, **_session(scene))
@@ -190,7 +190,7 @@ def drift(scene: Scene) -> TappedDevice:
 
 def turning_bad(scene: Scene) -> TappedDevice:
     """Honest pairs, then prepared answers."""
-    from e91.devices.dishonest_time import turning_bad as device_of
+    from e91.adversaries.changing_devices import turning_bad as device_of
 
     honest = _honest(scene, visibility=1.0)  # white noise comes over all rounds alike
     device = device_of(honest, scene.strength, rounds=scene.rounds, **_session(scene))
@@ -199,7 +199,7 @@ def turning_bad(scene: Scene) -> TappedDevice:
 
 def replay(scene: Scene) -> TappedDevice:
     """A tape of honest outcomes."""
-    from e91.devices.dishonest_time import replaying
+    from e91.adversaries.changing_devices import replaying
 
     honest = _honest(scene, visibility=1.0)  # noise on the tape would be known to Eve
     return _noisy(scene, replaying(honest, scene.strength, **_session(scene)))
@@ -207,6 +207,6 @@ def replay(scene: Scene) -> TappedDevice:
 
 def man_in_the_middle(scene: Scene) -> TappedDevice:
     """Honest pairs, Eve holding Bob's half."""
-    from e91.devices.dishonest_detectors import held_by_eve
+    from e91.adversaries.detector_attacks import held_by_eve
 
     return held_by_eve(_honest(scene, visibility=scene.visibility), settings=scene.settings)

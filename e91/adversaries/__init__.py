@@ -9,11 +9,11 @@ Examples:
     (1.8385, 'NO_VIOLATION')
 """
 
-from e91.attacks.assumptions import Assumption, assumed_by
-from e91.attacks.closed_forms import Expected
-from e91.attacks.scene import Basis, Scene, Simulator
-from e91.attacks.staging import AttackReport, Staged, run_attack, stage
-from e91.attacks.table import ATTACKS, Attack, attack_named
+from e91.adversaries.assumptions import Assumption, assumed_by
+from e91.adversaries.catalogue import ATTACKS, Attack, attack_named
+from e91.adversaries.closed_forms import Expected
+from e91.adversaries.scene import Basis, Scene, Simulator
+from e91.adversaries.staging import AttackReport, Staged, run_attack, stage
 
 __all__ = [
     "ATTACKS",

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
-from e91.attacks.assumptions import Assumption, assumed_by
-from e91.attacks.closed_forms import Expected
-from e91.attacks.man_in_the_middle import PUBLIC_KEY, impersonating
-from e91.attacks.scene import BASES, Scene, Simulator
-from e91.attacks.table import Attack, attack_named
+from e91.adversaries.assumptions import Assumption, assumed_by
+from e91.adversaries.catalogue import Attack, attack_named
+from e91.adversaries.closed_forms import Expected
+from e91.adversaries.man_in_the_middle import PUBLIC_KEY, impersonating
+from e91.adversaries.scene import BASES, Scene, Simulator
 from e91.model.messages import Party, Transmission, honest_transmission
 from e91.model.policy import Policy, Theorem
 from e91.session.report import SessionReport
 
 if TYPE_CHECKING:
-    from e91.devices.dishonest_channel import ChannelTap
-    from e91.devices.dishonest_notes import Knowledge, TappedDevice
+    from e91.adversaries.channel import ChannelTap
+    from e91.adversaries.notes import Knowledge, TappedDevice
 
 
 @dataclass(frozen=True, eq=False)

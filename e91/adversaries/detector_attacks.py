@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from e91.devices.dishonest_notes import Answers, TappedDevice, random_stream
+from e91.adversaries.notes import Answers, TappedDevice, random_stream
 from e91.model.bits import NO_CLICK, Bits, Device
 from e91.model.settings import Settings
 
@@ -97,7 +97,7 @@ def blinding(
 def held_by_eve(device: Device, *, settings: Settings) -> TappedDevice:
     """Return ``device`` with Eve in Bob's place: his outcomes are hers, and she notes them all.
 
-    One leg of a man in the middle; `e91.attacks.man_in_the_middle` is what she does to the
+    One leg of a man in the middle; `e91.adversaries.man_in_the_middle` is what she does to the
     messages.
 
     Args:

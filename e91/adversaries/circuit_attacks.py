@@ -30,10 +30,10 @@ from e91_circuits import (
 )
 from qiskit import QuantumCircuit
 
+from e91.adversaries.channel import BlockTap, ChannelTap, Reading
+from e91.adversaries.notes import TappedDevice, random_stream, stream_seed
+from e91.adversaries.shots import joint_table, shot_by_shot
 from e91.devices.aer import AerDevice
-from e91.devices.dishonest_channel import BlockTap, ChannelTap, Reading
-from e91.devices.dishonest_notes import TappedDevice, random_stream, stream_seed
-from e91.devices.dishonest_shots import joint_table, shot_by_shot
 from e91.devices.exact import ExactDevice, outcome_table
 from e91.devices.source import (
     Analyser,

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.devices.dishonest import deterministic_strategies, mixture
-from e91.devices.dishonest_notes import Answers, TappedDevice, random_stream
+from e91.adversaries.local_models import deterministic_strategies, mixture
+from e91.adversaries.notes import Answers, TappedDevice, random_stream
 from e91.model.bits import Bits, Device
 from e91.model.settings import Settings
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.devices.dishonest import Instructions, LocalModel
+from e91.adversaries.local_models import Instructions, LocalModel
 from e91.model.bits import NO_CLICK, Bits
 from e91.model.settings import Settings
 

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from e91.attacks import builders, closed_forms
-from e91.attacks.assumptions import Assumption
-from e91.attacks.builders import Build
-from e91.attacks.closed_forms import Expected
-from e91.attacks.scene import Scene
+from e91.adversaries import builders, closed_forms
+from e91.adversaries.assumptions import Assumption
+from e91.adversaries.builders import Build
+from e91.adversaries.closed_forms import Expected
+from e91.adversaries.scene import Scene
 
 PLANAR_EFFICIENCY = 4 / (math.pi + 2)
 

@@ -16,8 +16,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from e91.adversaries.notes import Knowledge, Notes, joined, knowledge
 from e91.devices.aer import AerDevice
-from e91.devices.dishonest_notes import Knowledge, Notes, joined, knowledge
 from e91.devices.exact import ExactDevice
 from e91.devices.rounds import RoundSampler
 from e91.model.bits import Bits

@@ -1,7 +1,7 @@
 """Eve's qubits in every shot of Aer, and the exact probabilities of what she and the parties find.
 
 The literal route: nothing is drawn afterwards.  It costs 5 to 40 % of the speed, since Aer samples
-her qubits with the parties', and is the second opinion on `e91.devices.dishonest_channel`.
+her qubits with the parties', and is the second opinion on `e91.adversaries.channel`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Clbit
 from qiskit_aer import AerSimulator
 
+from e91.adversaries.notes import Answers, TappedDevice
 from e91.devices.aer import SHOTS_PER_RUN
-from e91.devices.dishonest_notes import Answers, TappedDevice
 from e91.devices.source import CircuitTable
 from e91.model.bits import Bits
 from e91.model.settings import Settings

@@ -19,7 +19,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.devices.dishonest_notes import Answers, TappedDevice, random_stream
+from e91.adversaries.notes import Answers, TappedDevice, random_stream
 from e91.model.bits import NO_CLICK, Bits
 from e91.model.settings import Settings
 

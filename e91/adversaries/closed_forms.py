@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from e91.attacks.scene import BASES, Scene
+from e91.adversaries.scene import BASES, Scene
 from e91.security.entropy import binary_entropy
 
 TSIRELSON = 2 * math.sqrt(2)
