@@ -70,7 +70,6 @@ PLACES = {
     "e91.encryption.keystore": "keys",
     "e91.recorded": "recorded",
     "e91.devices": "devices",
-    "e91.job_files": "devices",
     "e91.devices.peers": "benchmarks",
     "e91.bench": "benchmarks",
     "e91.cli.bench": "benchmarks",

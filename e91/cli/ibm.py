@@ -31,9 +31,9 @@ def run_on_ibm(machine: str, request: Request, *, confirmed: bool, leave: bool) 
     The choices of every round are on the disk before the job is submitted, and its id right
     afterwards; whatever happens in between, ``--resume`` finds it and submits nothing again.
     """
-    from e91.devices.ibm import machine_of, open_service, plan_job
-    from e91.devices.ibm_jobs import check_keeps_jobs
-    from e91.job_files import PlannedSession
+    from e91.devices.ibm.job_files import PlannedSession
+    from e91.devices.ibm.jobs import check_keeps_jobs
+    from e91.devices.ibm.machine import machine_of, open_service, plan_job
     from e91.session.session import check_rounds
     from e91.session.verdict import check_policy
 
@@ -61,8 +61,8 @@ def run_on_ibm(machine: str, request: Request, *, confirmed: bool, leave: bool) 
 
 def _submitted(planned: Any, plan: Any, backend: Any) -> Any:
     """Write the session down, submit its job, write the job's id down, and return the job."""
-    from e91.devices.ibm import submit
-    from e91.job_files import jobs_folder, save_job_id, save_planned
+    from e91.devices.ibm.job_files import jobs_folder, save_job_id, save_planned
+    from e91.devices.ibm.machine import submit
 
     save_planned(planned, jobs_folder())
     try:
@@ -80,9 +80,14 @@ def _submitted(planned: Any, plan: Any, backend: Any) -> Any:
 
 def resume(name: str, *, leave: bool, files: Files, as_json: bool) -> None:
     """Go on with a session whose job was left; submit nothing."""
-    from e91.devices.ibm import open_service
-    from e91.devices.ibm_jobs import find_job, job_status, tagged_job
-    from e91.job_files import check_not_concluded, jobs_folder, load_planned, save_job_id
+    from e91.devices.ibm.job_files import (
+        check_not_concluded,
+        jobs_folder,
+        load_planned,
+        save_job_id,
+    )
+    from e91.devices.ibm.jobs import find_job, job_status, tagged_job
+    from e91.devices.ibm.machine import open_service
 
     _refuse_other_options()
     planned, job_id = load_planned(name, jobs_folder())
@@ -110,12 +115,12 @@ def conclude(planned: Any, a: Bits, b: Bits, *, seconds: float = 0.0) -> Any:
     """Return the report of a planned session from the outcomes of its rounds.
 
     Args:
-        planned: An `e91.job_files.PlannedSession`.
+        planned: An `e91.devices.ibm.job_files.PlannedSession`.
         a: Alice's outcome in each round; uint8, shape (n,).
         b: Bob's.
         seconds: What it took so far.
     """
-    from e91.devices.ibm import ASSUMPTION
+    from e91.devices.ibm.machine import ASSUMPTION
     from e91.model.randomness import operating_system_entropy, seeded_entropy
     from e91.model.records import DetectionRecord, PartyRecord
     from e91.session.session import conclude_record
@@ -138,8 +143,8 @@ def conclude(planned: Any, a: Bits, b: Bits, *, seconds: float = 0.0) -> Any:
 def _finish(job: Any, planned: Any, *, job_id: str, files: Files, as_json: bool) -> None:
     """Wait for the job, distil, and show and save what came of it."""
     from e91.cli.outcome import show_and_save
-    from e91.devices.ibm_jobs import job_outcomes
-    from e91.job_files import jobs_folder, save_concluded
+    from e91.devices.ibm.job_files import jobs_folder, save_concluded
+    from e91.devices.ibm.jobs import job_outcomes
 
     started = time.perf_counter()
     try:

@@ -22,7 +22,7 @@ from qiskit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.providers import BackendV2
 
-from e91.devices.ibm_errors import NO_ACCOUNT, one_sentence
+from e91.devices.ibm.service_errors import NO_ACCOUNT, one_sentence
 from e91.devices.pair_backend import PairBackend
 from e91.devices.placement import ONE_CHIP, Layout, placed_circuit, placement_words
 from e91.devices.qubit_pairs import QubitPair
