@@ -22,7 +22,7 @@ import numpy as np
 from e91.adversaries import ATTACKS, Scene, stage
 from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
-from e91.devices.rounds import BLOCK_ROUNDS
+from e91.devices.rounds.round_sampler import BLOCK_ROUNDS
 from e91.model.settings import ASYMMETRIC
 from e91.session.session import run
 

@@ -20,7 +20,6 @@ import numpy as np
 from e91.bench.machine import headed, machine
 from e91.bench.timing import Work, shared_out
 from e91.bench.work import FRACTION, draw_and_pack, numpy_only
-from e91.devices.keystreams import Stream, draws, keystream, seeded_key
 from e91.devices.peers import (
     SETTINGS,
     aer_counts,
@@ -28,7 +27,8 @@ from e91.devices.peers import (
     attacked_circuits,
     attacked_sampler,
 )
-from e91.devices.rounds import BLOCK_ROUNDS, RoundSampler
+from e91.devices.rounds.keystreams import Stream, draws, keystream, seeded_key
+from e91.devices.rounds.round_sampler import BLOCK_ROUNDS, RoundSampler
 from e91.distillation.coins import draw_coins
 from e91.distillation.packing import append_key, key_roles, tally
 from e91.model.bits import Bits

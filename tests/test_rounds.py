@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from scipy.stats import chi2, ncx2
 from statistical import FALSE_ALARM
 
-from e91.devices import rounds
-from e91.devices.edges import Edges
-from e91.devices.keystreams import Stream, draws, keystream, seeded_key, words_at
-from e91.devices.rounds import BLOCK_ROUNDS, round_sampler
+from e91.devices.rounds import round_sampler as rounds
+from e91.devices.rounds.cumulative import Edges
+from e91.devices.rounds.keystreams import Stream, draws, keystream, seeded_key, words_at
+from e91.devices.rounds.round_sampler import BLOCK_ROUNDS, round_sampler
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, Settings
 
 ROUTES = ["numba", "numpy"]

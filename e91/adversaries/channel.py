@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from e91.adversaries.notes import Knowledge, Notes, joined, knowledge
 from e91.devices.aer import AerDevice
 from e91.devices.exact import ExactDevice
-from e91.devices.rounds import RoundSampler
+from e91.devices.rounds.round_sampler import RoundSampler
 from e91.model.bits import Bits
 from e91.model.settings import Settings
 

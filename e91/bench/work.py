@@ -11,9 +11,9 @@ from functools import lru_cache
 import numpy as np
 
 from e91.devices.exact import exact_device
-from e91.devices.keystreams import Stream, keystream
 from e91.devices.peers import SETTINGS
-from e91.devices.rounds import BLOCK_ROUNDS, RoundSampler
+from e91.devices.rounds.keystreams import Stream, keystream
+from e91.devices.rounds.round_sampler import BLOCK_ROUNDS, RoundSampler
 from e91.distillation import cascade
 from e91.distillation.cascade_messages import SEED_BYTES
 from e91.distillation.coins import draw_coins

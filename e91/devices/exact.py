@@ -11,8 +11,8 @@ from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 
-from e91.devices.keystreams import KEY_BYTES
-from e91.devices.rounds import RoundSampler, round_sampler
+from e91.devices.rounds.keystreams import KEY_BYTES
+from e91.devices.rounds.round_sampler import RoundSampler, round_sampler
 from e91.devices.source import (
     Analyser,
     Attack,

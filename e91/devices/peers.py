@@ -1,6 +1,6 @@
 """The rounds of one link by Qiskit Aer alone, as one writes it without this package.
 
-Benchmarks time these beside `e91.devices.rounds`; nothing else uses them.
+Benchmarks time these beside `e91.devices.rounds.round_sampler`; nothing else uses them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
 
 from e91.devices.exact import outcome_table
-from e91.devices.keystreams import seeded_key
-from e91.devices.rounds import RoundSampler, round_sampler
+from e91.devices.rounds.keystreams import seeded_key
+from e91.devices.rounds.round_sampler import RoundSampler, round_sampler
 from e91.devices.source import CircuitTable, noisy_pair, pair_circuits
 from e91.model.bits import Bits
 from e91.model.settings import EKERT

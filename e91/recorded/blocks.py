@@ -24,7 +24,7 @@ def save_block(folder: Path, number: int, *, codes: Bits, shape: tuple[int, ...]
     Args:
         folder: An existing folder.
         number: Number of the block.
-        codes: The rounds, as `e91.devices.rounds` codes them; uint8, shape (n,).
+        codes: The rounds, as `e91.devices.rounds.round_sampler` codes them; uint8, shape (n,).
         shape: (nx, ny, k, k), which the codes are numbered by.
 
     Returns:

@@ -52,7 +52,7 @@ _BYTES_PER_ROUND = 16  # of a block in work: announcements, transcripts, keys
 
 
 class BlockSource(Protocol):
-    """A memoryless device that draws whole blocks, e.g. `e91.devices.rounds.RoundSampler`."""
+    """A memoryless device that draws whole blocks, e.g. `round_sampler.RoundSampler`."""
 
     @property
     def shape(self) -> tuple[int, ...]:

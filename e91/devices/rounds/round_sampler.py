@@ -18,8 +18,8 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from e91.devices.edges import CELL_BITS, OPEN, PAIR_BITS, Edges
-from e91.devices.keystreams import KEY_BYTES, Stream, draws, keystream, words_at
+from e91.devices.rounds.cumulative import CELL_BITS, OPEN, PAIR_BITS, Edges
+from e91.devices.rounds.keystreams import KEY_BYTES, Stream, draws, keystream, words_at
 from e91.model.bits import Bits
 from e91.model.randomness import Entropy
 from e91.model.settings import Settings
@@ -149,7 +149,7 @@ def round_sampler(
             shape (nx, ny, k, k), k = 2, or 3 with no click as the last outcome.  What
             `e91.devices.exact.outcome_table` returns.  Each pair's sum is made 1 exactly.
         settings: How often each setting is chosen; x and y are independent.
-        physics_key: 32 bytes that fix the outcomes, e.g. from `e91.devices.keystreams.seeded_key`.
+        physics_key: 32 bytes that fix the outcomes, e.g. from `keystreams.seeded_key`.
         protocol_key: 32 bytes that fix the settings; never the same.
 
     Raises:
@@ -202,7 +202,7 @@ def _compiled() -> ModuleType | None:
     """Return the compiled kernels, or None where they cannot run: then NumPy takes over."""
     if not compiled_code_may_run():
         return None
-    from e91.devices import rounds_kernels
+    from e91.devices.rounds import draw_kernels as rounds_kernels
 
     return rounds_kernels
 

@@ -1,4 +1,4 @@
-"""Compiled look-up of rounds; imported by `e91.devices.rounds` alone, and only where numba is.
+"""Compiled look-up of rounds; imported by `rounds.round_sampler` alone, and only where numba is.
 
 Words are little-endian: four 16-bit draws, four or eight one-byte codes, the first lowest.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from e91.devices.edges import CELL_BITS, OPEN, PAIR_BITS
+from e91.devices.rounds.cumulative import CELL_BITS, OPEN, PAIR_BITS
 from e91.model.bits import Bits
 
 _Function = TypeVar("_Function", bound=Callable[..., object])

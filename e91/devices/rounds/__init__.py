@@ -1,0 +1,1 @@
+"""Rounds by the hundred million, drawn from exact outcome probabilities by keystreams."""
