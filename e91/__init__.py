@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from e91.devices.aer import aer_device, aer_device_of
     from e91.devices.exact import exact_device, exact_device_of
     from e91.devices.optical import optical_device, optical_slot_device
-    from e91.devices.sampler import sampler_device
-    from e91.devices.snapshots import snapshot_device
+    from e91.devices.samplers.sampler_device import sampler_device
+    from e91.devices.samplers.snapshots import snapshot_device
     from e91.encryption import KeyStore, decrypt, encrypt
     from e91.model.errors import Abort, AuthenticationFailed, KeyUnavailable, ProtocolAborted
     from e91.model.messages import Party
@@ -42,8 +42,8 @@ _HOME = {
     "exact_device_of": "e91.devices.exact",
     "optical_device": "e91.devices.optical",
     "optical_slot_device": "e91.devices.optical",
-    "sampler_device": "e91.devices.sampler",
-    "snapshot_device": "e91.devices.snapshots",
+    "sampler_device": "e91.devices.samplers.sampler_device",
+    "snapshot_device": "e91.devices.samplers.snapshots",
     "KeyStore": "e91.encryption",
     "decrypt": "e91.encryption",
     "encrypt": "e91.encryption",

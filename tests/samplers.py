@@ -12,10 +12,15 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.primitives import SamplerV2
 
 from e91.devices.exact import exact_device
-from e91.devices.pair_backend import PairBackend
-from e91.devices.placement import placed_circuit
-from e91.devices.sampler import ALICE_ANGLE, BOB_ANGLE
-from e91.devices.snapshots import noisy_table, pair_backend, snapshot_backend, snapshot_device
+from e91.devices.samplers.pair_backend import PairBackend
+from e91.devices.samplers.placement import placed_circuit
+from e91.devices.samplers.sampler_device import ALICE_ANGLE, BOB_ANGLE
+from e91.devices.samplers.snapshots import (
+    noisy_table,
+    pair_backend,
+    snapshot_backend,
+    snapshot_device,
+)
 from e91.model.settings import EKERT
 
 

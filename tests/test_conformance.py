@@ -18,10 +18,10 @@ from qiskit_aer.primitives import SamplerV2
 from samplers import NAMES, case, marrakesh
 from scipy.stats import binom
 
-from e91.devices import conformance_statistics as statistics
-from e91.devices.conformance import Check, conformance, conforms
-from e91.devices.conformance_statistics import MISSED, Sample, detectable, tail
 from e91.devices.exact import exact_device
+from e91.devices.samplers.conformance import exact_tests as statistics
+from e91.devices.samplers.conformance.exact_tests import MISSED, Sample, detectable, tail
+from e91.devices.samplers.conformance.suite import Check, conformance, conforms
 from e91.model.settings import EKERT
 
 CONTRACT = ["registers", "shots", "bit order", "unequal counts"]
@@ -326,7 +326,7 @@ def test_json_lists_every_check_with_its_false_alarm_and_what_it_detects(own_mod
 def test_snapshot_is_compared_with_its_own_table(tmp_path, monkeypatch, status):
     (tmp_path / "pair_samplers.py").write_text(
         "from qiskit.primitives import BackendSamplerV2\n"
-        "from e91.devices.snapshots import pair_backend\n"
+        "from e91.devices.samplers.snapshots import pair_backend\n"
         "backend = pair_backend('manila')\n"
         "def manila(seed):\n"
         "    return BackendSamplerV2(backend=backend, options={'seed_simulator': seed})\n"

@@ -32,7 +32,7 @@ from e91.devices.ibm import jobs as ibm_jobs
 from e91.devices.ibm import machine as ibm
 from e91.devices.ibm.job_files import PlannedSession, jobs_folder, load_planned, save_planned
 from e91.devices.ibm.service_errors import one_sentence
-from e91.devices.snapshots import snapshot_backend, snapshot_device
+from e91.devices.samplers.snapshots import snapshot_backend, snapshot_device
 from e91.model.policy import Policy
 from e91.model.settings import ASYMMETRIC, EKERT
 

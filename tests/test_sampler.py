@@ -22,8 +22,8 @@ from statistical import assert_binomial
 
 import e91
 from e91.devices.exact import exact_device
-from e91.devices.sampler import SamplerDevice, rounds_by_pair, sampler_device
-from e91.devices.snapshots import snapshot_backend
+from e91.devices.samplers.sampler_device import SamplerDevice, rounds_by_pair, sampler_device
+from e91.devices.samplers.snapshots import snapshot_backend
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
 
 PAIRS = [(x, y) for x in range(3) for y in range(3)]

@@ -44,8 +44,8 @@ def conformance(
     NAME is a sampler, or it is called and returns one; if it takes an argument, that is a seed, new
     for every run.  `e91 conformance qiskit_aer.primitives:SamplerV2` is an example.
     """
-    from e91.devices.conformance import conformance as examine
-    from e91.devices.conformance import conforms
+    from e91.devices.samplers.conformance.suite import conformance as examine
+    from e91.devices.samplers.conformance.suite import conforms
 
     if snapshot is not None and noisy:
         raise ValueError("`--noisy` must come without `--snapshot`, whose noise is known.")
@@ -74,7 +74,7 @@ def _machine(snapshot: str | None) -> tuple[Any, Any]:
     """Return the pair of the snapshot and its exact table, or nothing."""
     if snapshot is None:
         return None, None
-    from e91.devices.snapshots import pair_backend, snapshot_device
+    from e91.devices.samplers.snapshots import pair_backend, snapshot_device
 
     return pair_backend(snapshot), snapshot_device(snapshot).table
 

@@ -123,7 +123,7 @@ def _check_probabilities(noise: dict[str, float]) -> None:
 def _honest_device(device: str, *, settings: Settings, seed: int | None, **noise: float) -> Any:
     kind, machine = device_kind(device)
     if kind == "fake":
-        from e91.devices.snapshots import snapshot_device
+        from e91.devices.samplers.snapshots import snapshot_device
 
         return snapshot_device(machine, settings=settings, seed=seed)
     from e91.devices.aer import aer_device

@@ -23,7 +23,7 @@ def snapshots() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def list_snapshots(*, as_json: bool) -> None:
     """List the names of all snapshots."""
-    from e91.devices.snapshots import snapshot_names
+    from e91.devices.samplers.snapshots import snapshot_names
 
     names = snapshot_names()
     click.echo(json.dumps(names) if as_json else "\n".join(names))
@@ -39,7 +39,7 @@ def table(names: tuple[str, ...], *, as_json: bool) -> None:
     """
     from tqdm import tqdm
 
-    from e91.devices.snapshots import snapshot_names
+    from e91.devices.samplers.snapshots import snapshot_names
 
     chosen = names or snapshot_names()
     with tqdm(chosen, unit=" machines", delay=2, disable=None) as bar:
@@ -50,8 +50,8 @@ def table(names: tuple[str, ...], *, as_json: bool) -> None:
 
 def row_of(name: str) -> dict[str, Any]:
     """Return one machine's row; where no pair works, all but the name are None."""
-    from e91.devices.qubit_pairs import ranked_pairs
-    from e91.devices.snapshots import snapshot_backend, snapshot_device
+    from e91.devices.samplers.qubit_pairs import ranked_pairs
+    from e91.devices.samplers.snapshots import snapshot_backend, snapshot_device
 
     with warnings.catch_warnings():
         # That the errors of fake_nighthawk are not representative; docs/backends.md says so.

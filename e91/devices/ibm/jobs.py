@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from e91.devices.ibm.service_errors import one_sentence
-from e91.devices.sampler import rounds_by_pair
-from e91.devices.sampler_results import outcome_bits
+from e91.devices.samplers.outcomes import outcome_bits
+from e91.devices.samplers.sampler_device import rounds_by_pair
 from e91.model.bits import Bits
 from e91.model.settings import Settings
 

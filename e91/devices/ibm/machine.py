@@ -23,11 +23,17 @@ from qiskit.exceptions import QiskitError
 from qiskit.providers import BackendV2
 
 from e91.devices.ibm.service_errors import NO_ACCOUNT, one_sentence
-from e91.devices.pair_backend import PairBackend
-from e91.devices.placement import ONE_CHIP, Layout, placed_circuit, placement_words
-from e91.devices.qubit_pairs import QubitPair
-from e91.devices.sampler import ALICE_ANGLE, BOB_ANGLE, GROUPED, rounds_by_pair, setting_pub
-from e91.devices.snapshots import noisy_table
+from e91.devices.samplers.pair_backend import PairBackend
+from e91.devices.samplers.placement import ONE_CHIP, Layout, placed_circuit, placement_words
+from e91.devices.samplers.qubit_pairs import QubitPair
+from e91.devices.samplers.sampler_device import (
+    ALICE_ANGLE,
+    BOB_ANGLE,
+    GROUPED,
+    rounds_by_pair,
+    setting_pub,
+)
+from e91.devices.samplers.snapshots import noisy_table
 from e91.devices.source import checked_choices
 from e91.model.bits import Bits
 from e91.model.settings import EKERT, Settings
@@ -144,13 +150,13 @@ def plan_job(
         x: Alice's setting index in each round; shape (n,), n at least 1.
         y: Bob's.
         settings: The angles of both parties.
-        layout: As for `e91.devices.sampler.sampler_device`.
+        layout: As for `e91.devices.samplers.sampler_device.sampler_device`.
 
     Raises:
         ValueError: The machine is too small, or the rounds do not fit in one job.
 
     Examples:
-        >>> from e91.devices.snapshots import snapshot_backend
+        >>> from e91.devices.samplers.snapshots import snapshot_backend
         >>> x = np.repeat(np.uint8([0, 1, 2]), 300)
         >>> plan = plan_job(snapshot_backend("manila"), x, np.tile(np.uint8([0, 1, 2]), 300))
         >>> plan.shots, plan.executions, plan.qubits, round(plan.seconds, 2)

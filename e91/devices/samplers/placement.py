@@ -10,7 +10,7 @@ from qiskit.exceptions import QiskitError
 from qiskit.providers import BackendV2
 from qiskit.transpiler import Target, generate_preset_pass_manager
 
-from e91.devices.qubit_pairs import QubitPair, check_pair, ranked_pairs
+from e91.devices.samplers.qubit_pairs import QubitPair, check_pair, ranked_pairs
 
 Layout: TypeAlias = Literal["best"] | QubitPair | None
 """The pair of least reported error, a pair of physical qubits, or the transpiler's choice."""
@@ -35,7 +35,7 @@ def placed_circuit(
         measured: Circuit that writes the classical registers `alice` and `bob`; its angles may be
             parameters.
         backend: Whose target counts.
-        layout: Which physical qubits; see `e91.devices.sampler.sampler_device`.
+        layout: Which physical qubits; see `e91.devices.samplers.sampler_device.sampler_device`.
 
     Raises:
         ValueError: The machine is too small, the layout names no two of its qubits, or its target

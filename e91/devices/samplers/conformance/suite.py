@@ -17,11 +17,12 @@ from qiskit import QuantumCircuit
 from qiskit.primitives import BaseSamplerV2
 from qiskit.providers import BackendV2
 
-from e91.devices import conformance_statistics as statistics
-from e91.devices.conformance_statistics import Check, Sample
 from e91.devices.exact import exact_device
-from e91.devices.placement import Layout, placed_circuit
-from e91.devices.sampler import (
+from e91.devices.samplers.conformance import exact_tests as statistics
+from e91.devices.samplers.conformance.exact_tests import Check, Sample
+from e91.devices.samplers.outcomes import outcome_bits
+from e91.devices.samplers.placement import Layout, placed_circuit
+from e91.devices.samplers.sampler_device import (
     ALICE_ANGLE,
     BOB_ANGLE,
     Grouping,
@@ -31,7 +32,6 @@ from e91.devices.sampler import (
     sampler_factory,
     setting_pub,
 )
-from e91.devices.sampler_results import outcome_bits
 from e91.model.settings import EKERT, Settings
 
 SHOTS = 20_000
@@ -54,7 +54,7 @@ class Subject:
         samplers: Gives a sampler for every run.
         backend: Whose target the circuits are transpiled to, or None.
         table: What the outcomes must follow, ``table[x, y, a, b]``; None if the noise is unknown.
-        layout: As for `e91.devices.sampler.sampler_device`.
+        layout: As for `e91.devices.samplers.sampler_device.sampler_device`.
         grouping: The same.
         shots: Shots of each setting pair in each of two runs.
         settings: Angles and roles.
@@ -85,10 +85,10 @@ def conformance(
     """Run a sampler through every check, with a phi+ pair and Ekert's settings.
 
     Args:
-        sampler: As for `e91.devices.sampler.sampler_device`.
+        sampler: As for `e91.devices.samplers.sampler_device.sampler_device`.
         backend: The same.
         table: Exact probabilities ``table[x, y, a, b]`` that it must follow; those of the perfect
-            pair by default.  For a snapshot, `e91.devices.snapshots.snapshot_device` has them.
+            pair by default.  For a snapshot, `snapshots.snapshot_device` has them.
         noise_is_unknown: Compare no values, only signs; the other checks stay as they are.
         layout: As for `sampler_device`.
         grouping: The same; the checks then hold for this grouping.

@@ -16,10 +16,10 @@ from qiskit.providers import BackendV2
 from qiskit_aer.noise import NoiseModel
 
 from e91.devices.exact import ExactDevice, outcome_table
-from e91.devices.pair_backend import NOISE_MODEL, PairBackend, readout_confusion
-from e91.devices.placement import ONE_CHIP, Layout, placed_circuit
-from e91.devices.qubit_pairs import QubitPair, check_pair, ranked_pairs
-from e91.devices.sampler import ALICE_ANGLE, BOB_ANGLE
+from e91.devices.samplers.pair_backend import NOISE_MODEL, PairBackend, readout_confusion
+from e91.devices.samplers.placement import ONE_CHIP, Layout, placed_circuit
+from e91.devices.samplers.qubit_pairs import QubitPair, check_pair, ranked_pairs
+from e91.devices.samplers.sampler_device import ALICE_ANGLE, BOB_ANGLE
 from e91.model.settings import EKERT, Settings
 
 PREFIX = "fake_"
@@ -105,7 +105,7 @@ def snapshot_device(
 
     The circuit is transpiled to the two-qubit target, evolved once by Aer's density matrix with
     the noise model of that target, and its read-out confused; rounds are then drawn from the
-    probabilities, at full speed.  The noise is what `e91.devices.pair_backend.NOISE_MODEL` names.
+    probabilities, at full speed.  The noise is what `pair_backend.NOISE_MODEL` names.
     Fake backends run by `BackendSamplerV2` use another one, with asymmetric read-out, and differ.
 
     Args:
@@ -150,7 +150,7 @@ def noisy_table(
     """Return the exact outcome probabilities of a placed circuit under a noise model.
 
     Args:
-        circuit: A measured pair with the angle parameters of `e91.devices.sampler`, in physical
+        circuit: A measured pair with the angle parameters of `samplers.sampler_device`, in physical
             instructions.
         settings: The angles of both parties.
         noise_model: Errors of gates and of read-out.  It must have none on the measurement

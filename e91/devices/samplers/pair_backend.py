@@ -13,7 +13,7 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.jobs import AerJob
 from qiskit_aer.noise import NoiseModel
 
-from e91.devices.qubit_pairs import QubitPair, reduced_target
+from e91.devices.samplers.qubit_pairs import QubitPair, reduced_target
 
 NOISE_MODEL = "NoiseModel.from_backend of Qiskit Aer on the two-qubit target"
 """Gates depolarise and relax; read-out has one symmetric error a qubit and no relaxation."""

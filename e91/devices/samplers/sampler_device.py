@@ -2,7 +2,7 @@
 
 Anything that implements `qiskit.primitives.BaseSamplerV2` will do: Qiskit's own, Aer's,
 `BackendSamplerV2` over a provider's backend, IBM's.  Whether a sampler keeps its promises is what
-`e91.devices.conformance` finds out.
+`e91.devices.samplers.conformance.suite` finds out.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from qiskit.circuit import Parameter
 from qiskit.primitives import BaseSamplerV2
 from qiskit.providers import BackendV2
 
-from e91.devices.placement import Layout, placed_circuit, placement_words
-from e91.devices.sampler_results import RepeatGuard, outcome_bits
+from e91.devices.samplers.outcomes import RepeatGuard, outcome_bits
+from e91.devices.samplers.placement import Layout, placed_circuit, placement_words
 from e91.devices.source import Analyser, checked_choices
 from e91.model.bits import Bits
 from e91.model.settings import EKERT, Settings

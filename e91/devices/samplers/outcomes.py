@@ -73,7 +73,7 @@ class RepeatGuard:
     """Remembers the last run of a sampler and refuses the same outcomes again.
 
     It sees a sampler that re-uses its seed; whether runs are independent in every other way is
-    for `e91.devices.conformance` to test.
+    for `e91.devices.samplers.conformance.suite` to test.
 
     Attributes:
         last: For each group of setting pairs, the first outcomes of its last run.

@@ -1,0 +1,1 @@
+"""A conformance suite for samplers: named checks with exact statistics."""
