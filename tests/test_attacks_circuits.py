@@ -33,8 +33,8 @@ from qiskit import QuantumCircuit, QuantumRegister
 from qiskit.quantum_info import DensityMatrix, partial_trace
 
 from e91.adversaries.shots import joint_table
+from e91.devices.circuits import pair_circuits
 from e91.devices.exact import outcome_table
-from e91.devices.source import pair_circuits
 from e91.model.settings import ASYMMETRIC, SETTINGS
 
 STRENGTHS = (0.0, 0.1, 0.35, 0.5, 0.8, 1.0)

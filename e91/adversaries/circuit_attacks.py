@@ -34,14 +34,14 @@ from e91.adversaries.channel import BlockTap, ChannelTap, Reading
 from e91.adversaries.notes import TappedDevice, random_stream, stream_seed
 from e91.adversaries.shots import joint_table, shot_by_shot
 from e91.devices.aer import AerDevice
-from e91.devices.exact import ExactDevice, outcome_table
-from e91.devices.source import (
+from e91.devices.circuits import (
     Analyser,
     Attack,
     misreading_analyser,
     noisy_pair,
     pair_circuits,
 )
+from e91.devices.exact import ExactDevice, outcome_table
 from e91.model.settings import Settings
 
 Simulator = Literal["exact", "aer", "aer-with-eve"]
@@ -100,7 +100,7 @@ def tapped_device(
         turned: Where Alice's analyser really stands when it is set to an angle, if Eve built it.
         flipped_at: The angle at which it flips the outcome by the last qubit of `eve`, if at any.
         seed: Root of the physical randomness; None takes it from the operating system.
-        noise: As for `e91.devices.source.noisy_pair`: visibility, dephasing, misalignment,
+        noise: As for `e91.devices.circuits.noisy_pair`: visibility, dephasing, misalignment,
             amplitude_damping.  It acts after Eve and is not hers.
 
     Raises:

@@ -18,7 +18,7 @@ from qiskit_aer import AerSimulator
 
 from e91.adversaries.notes import Answers, TappedDevice
 from e91.devices.aer import SHOTS_PER_RUN
-from e91.devices.source import CircuitTable
+from e91.devices.circuits import CircuitTable
 from e91.model.bits import Bits
 from e91.model.settings import Settings
 

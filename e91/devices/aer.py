@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
 
-from e91.devices.source import (
+from e91.devices.circuits import (
     Analyser,
     Attack,
     CircuitTable,

@@ -11,9 +11,7 @@ from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 
-from e91.devices.rounds.keystreams import KEY_BYTES
-from e91.devices.rounds.round_sampler import RoundSampler, round_sampler
-from e91.devices.source import (
+from e91.devices.circuits import (
     Analyser,
     Attack,
     CircuitTable,
@@ -22,6 +20,8 @@ from e91.devices.source import (
     noisy_pair,
     pair_circuits,
 )
+from e91.devices.rounds.keystreams import KEY_BYTES
+from e91.devices.rounds.round_sampler import RoundSampler, round_sampler
 from e91.model.bits import Bits
 from e91.model.settings import EKERT, Settings
 

@@ -15,8 +15,8 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Qubit
 from qiskit_aer import AerSimulator
 
+from e91.devices.circuits import pair_circuits
 from e91.devices.exact import ExactDevice, outcome_table
-from e91.devices.source import pair_circuits
 from e91.model.settings import EKERT, Settings
 from e91.optics.arms import Arm
 from e91.optics.coincidences import Source

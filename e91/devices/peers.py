@@ -12,10 +12,10 @@ from e91_circuits import intercept_resend, outcome_bit
 from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
 
+from e91.devices.circuits import CircuitTable, noisy_pair, pair_circuits
 from e91.devices.exact import outcome_table
 from e91.devices.rounds.keystreams import seeded_key
 from e91.devices.rounds.round_sampler import RoundSampler, round_sampler
-from e91.devices.source import CircuitTable, noisy_pair, pair_circuits
 from e91.model.bits import Bits
 from e91.model.settings import EKERT
 

@@ -19,9 +19,9 @@ from qiskit.circuit import Parameter
 from qiskit.primitives import BaseSamplerV2
 from qiskit.providers import BackendV2
 
+from e91.devices.circuits import Analyser, checked_choices
 from e91.devices.samplers.outcomes import RepeatGuard, outcome_bits
 from e91.devices.samplers.placement import Layout, placed_circuit, placement_words
-from e91.devices.source import Analyser, checked_choices
 from e91.model.bits import Bits
 from e91.model.settings import EKERT, Settings
 
