@@ -18,9 +18,9 @@ from statistics import median
 
 import numpy as np
 
-from e91.distillation.cascade import reconcile_packed
-from e91.distillation.cascade_messages import SEED_BYTES
-from e91.distillation.cascade_plan import make_plan
+from e91.distillation.cascade.reconciler import reconcile_packed
+from e91.distillation.cascade.schedule import make_plan
+from e91.distillation.cascade.wire_format import SEED_BYTES
 from e91.model.messages import Channel, Party
 from e91.security.entropy import binary_entropy
 

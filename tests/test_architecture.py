@@ -39,18 +39,6 @@ PLACES = {
     "e91.distillation.packing_kernels": "sifting",
     "e91.distillation.packing_vector_kernels": "sifting",
     "e91.distillation.packing_half_kernels": "sifting",
-    "e91.distillation.cascade": "cascade",
-    "e91.distillation.cascade_book": "cascade",
-    "e91.distillation.cascade_ferry": "cascade",
-    "e91.distillation.cascade_ferry_kernels": "cascade",
-    "e91.distillation.cascade_kernels": "cascade",
-    "e91.distillation.cascade_messages": "cascade",
-    "e91.distillation.cascade_numpy": "cascade",
-    "e91.distillation.cascade_parties": "cascade",
-    "e91.distillation.cascade_plan": "cascade",
-    "e91.distillation.cascade_round_kernels": "cascade",
-    "e91.distillation.cascade_route": "cascade",
-    "e91.distillation.cascade_search_kernels": "cascade",
     "e91.distillation.ldpc": "ldpc",
     "e91.distillation.ldpc_code": "ldpc",
     "e91.distillation.amplification": "amplification",
@@ -81,6 +69,7 @@ PLACES = {
     "e91_circuits": "e91_circuits",
     "e91.system": "system",
     "e91.session": "session",
+    "e91.distillation.cascade": "cascade",
 }
 
 # The layers from the ground up.  A room imports from lower layers only, never its neighbours.

@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from statistical import FALSE_ALARM, assert_binomial
 
-from e91.distillation import cascade_book, cascade_parties, cascade_plan, cascade_route
-from e91.distillation.cascade import correct, reconcile, reconcile_packed, respond
-from e91.distillation.cascade_messages import write_opening
-from e91.distillation.cascade_plan import CHECK_BITS, MOST_PASSES, make_plan, shuffle
-from e91.distillation.cascade_route import compiled_route, fastest_route, numpy_route
+from e91.distillation.cascade import block_states as cascade_book
+from e91.distillation.cascade import kernels as cascade_route
+from e91.distillation.cascade import parties as cascade_parties
+from e91.distillation.cascade import schedule as cascade_plan
+from e91.distillation.cascade.kernels import compiled_route, fastest_route, numpy_route
+from e91.distillation.cascade.reconciler import correct, reconcile, reconcile_packed, respond
+from e91.distillation.cascade.schedule import CHECK_BITS, MOST_PASSES, make_plan, shuffle
+from e91.distillation.cascade.wire_format import write_opening
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Channel, Message, Party
 from e91.model.records import SiftedKey
@@ -626,15 +629,15 @@ def with_route(alice, bob, rate, route, channel=None):
 def test_with_the_compiler_off_numpy_is_the_route():
     assert cascade_route.fastest_route.__wrapped__() == compiled_route()
     code = (
-        "from e91.distillation.cascade_route import *; assert fastest_route() == numpy_route();"
-        "import sys; assert 'e91.distillation.cascade_kernels' not in sys.modules"
+        "from e91.distillation.cascade.kernels import *; assert fastest_route() == numpy_route();"
+        "import sys; assert 'e91.distillation.cascade.parity_kernels' not in sys.modules"
     )
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 def test_importing_cascade_does_not_import_numba():
-    code = "import sys, e91.distillation.cascade; assert 'numba' not in sys.modules"
+    code = "import sys, e91.distillation.cascade.reconciler; assert 'numba' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -670,7 +673,7 @@ def test_conversations_that_take_turns_do_not_meet():
 PEAK = """if True:
     import resource, sys
     import numpy as np
-    from e91.distillation.cascade import reconcile_packed
+    from e91.distillation.cascade.reconciler import reconcile_packed
     from e91.model.messages import Channel
     words, random = int(sys.argv[1]) // 64, np.random.default_rng(1)
     alice = random.integers(0, 2**64, words, np.uint64)

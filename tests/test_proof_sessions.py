@@ -7,9 +7,9 @@ import pytest
 
 from e91.devices.exact import exact_device
 from e91.distillation import authentication, sifting, verification
-from e91.distillation.cascade import respond
-from e91.distillation.cascade_messages import write_opening
-from e91.distillation.cascade_plan import CHECK_BITS, MOST_PASSES
+from e91.distillation.cascade.reconciler import respond
+from e91.distillation.cascade.schedule import CHECK_BITS, MOST_PASSES
+from e91.distillation.cascade.wire_format import write_opening
 from e91.distillation.packed_sifting import code_book
 from e91.model.bits import NO_CLICK
 from e91.model.messages import Channel, Message, Party

@@ -13,7 +13,7 @@ from scipy.stats import binom
 
 from e91.bell.betting import DESIGN_CHSH, chsh_lower_bound, stake
 from e91.bell.phase_errors import phase_error_bound
-from e91.distillation import cascade
+from e91.distillation.cascade import reconciler as cascade
 from e91.model.evidence import Evidence, Sample
 from e91.model.messages import Channel, Party
 from e91.model.policy import Policy

@@ -12,7 +12,8 @@ from statistical import assert_binomial
 
 from e91.bell import chsh
 from e91.devices.exact import exact_device, exact_device_of
-from e91.distillation import authentication, cascade
+from e91.distillation import authentication
+from e91.distillation.cascade import reconciler as cascade
 from e91.model.bits import NO_CLICK
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.messages import Channel, Message, Party

@@ -183,7 +183,7 @@ def accumulated_length(
         chsh_value: S as estimated; only splits the loss.
         announced_sample_bits: Length of a code for the outcomes of the revealed key rounds.
         leak: Bits of key information in all messages of error correction and verification; as a
-            prefix-free code (`e91.distillation.cascade`).
+            prefix-free code (`e91.distillation.cascade.reconciler`).
         epsilon: Failure probability of the whole session.
 
     Returns:

@@ -11,13 +11,13 @@ import numpy as np
 from e91.distillation import (
     amplification,
     authentication,
-    cascade,
     dealing,
     ldpc,
     preprocessing,
     sifting,
     verification,
 )
+from e91.distillation.cascade import reconciler as cascade
 from e91.model.bits import Bits
 from e91.model.errors import Abort, AuthenticationFailed
 from e91.model.evidence import Evidence

@@ -112,7 +112,7 @@ def compile_kernels() -> None:
     machine; the result is kept on disk.
     """
     from e91.distillation.amplification import load_kernels
-    from e91.distillation.cascade_route import fastest_route
+    from e91.distillation.cascade.kernels import fastest_route
 
     fastest_route()
     load_kernels()

@@ -1,6 +1,6 @@
 """Cascade: correct Bob's key with parities of blocks, each disclosed once.
 
-The key is cut into frames of up to 65,536 bits (`e91.distillation.cascade_plan`).  Each pass takes
+The key is cut into frames of up to 65,536 bits (`cascade.schedule`).  Each pass takes
 the bits of a frame in another public order, cuts them into blocks and compares their parities.  An
 odd block (with an odd number of errors) is bisected down to one error, whose correction makes a
 block of each other pass odd or even again; odd ones are bisected too, those of earlier passes
@@ -37,11 +37,11 @@ from typing import cast
 
 import numpy as np
 
-from e91.distillation.cascade_ferry import converse
-from e91.distillation.cascade_messages import SEED_BYTES
-from e91.distillation.cascade_parties import correct, respond
-from e91.distillation.cascade_plan import Words
-from e91.distillation.cascade_route import Route, route_for
+from e91.distillation.cascade.conversation import converse
+from e91.distillation.cascade.kernels import Route, route_for
+from e91.distillation.cascade.parties import correct, respond
+from e91.distillation.cascade.schedule import Words
+from e91.distillation.cascade.wire_format import SEED_BYTES
 from e91.model.bits import Bits
 from e91.model.messages import Channel, Message, honest_transmission
 from e91.model.records import ReconciledKey, SiftedKey

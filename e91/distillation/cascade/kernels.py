@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from e91.distillation.cascade_book import Book, Log
-from e91.distillation.cascade_plan import Edges, Places, Questions, Words, rank
+from e91.distillation.cascade.block_states import Book, Log
+from e91.distillation.cascade.schedule import Edges, Places, Questions, Words, rank
 from e91.system.compiled import compiled_code_may_run
 
 _WORTH_COMPILING = 500_000  # bits of a key, which NumPy corrects in half a second
@@ -42,12 +42,12 @@ class Route:
         look_up: From such bitmaps of all passes, the numbers of passes and places, and questions
             write the answers, 64 to a word.  False: a question makes no sense.
         subset_parities: From words, masks and a number c return c parities of subsets as one
-            integer; see `e91.distillation.cascade_plan.check_masks`.
+            integer; see `e91.distillation.cascade.schedule.check_masks`.
         open_pass: Enter the edges of a pass, and the parities of the errors before them, in a book.
         advance: Turn Alice's answers to all searches into comparison bits, enter them, correct, and
             begin the next searches; takes book, passes, limit and bits; gives the number of
             searches, whose questions stand in the book, or -1 for a contradiction.
-        rank: Sort keys; see `e91.distillation.cascade_plan.rank`.
+        rank: Sort keys; see `e91.distillation.cascade.schedule.rank`.
         ferry: Carries a stretch of messages in one go, or None.
     """
 
@@ -104,7 +104,7 @@ def _compiled() -> bool:
 
 def numpy_route() -> Route:
     """Return the route that needs nothing but NumPy."""
-    from e91.distillation import cascade_numpy as route
+    from e91.distillation.cascade import numpy_kernels as route
 
     return Route(
         route.turn_bytes,
@@ -124,10 +124,10 @@ def compiled_route() -> Route:
     Raises:
         ImportError: numba is not installed.
     """
-    from e91.distillation import cascade_ferry_kernels as wire
-    from e91.distillation import cascade_kernels as parities
-    from e91.distillation import cascade_round_kernels as rounds
-    from e91.distillation import cascade_search_kernels as searches
+    from e91.distillation.cascade import conversation_kernels as wire
+    from e91.distillation.cascade import parity_kernels as parities
+    from e91.distillation.cascade import round_kernels as rounds
+    from e91.distillation.cascade import search_kernels as searches
 
     return Route(
         parities.turn_bytes,

@@ -1,6 +1,6 @@
 """Parities of packed words, compiled by numba, for either party of Cascade.
 
-`e91.distillation.cascade_numpy` gives the same without numba, which this module needs.  The
+`e91.distillation.cascade.numpy_kernels` gives the same without numba, which this module needs.  The
 functions write into arrays that they are given, and check nothing except the other party's
 questions.
 """
@@ -16,7 +16,7 @@ from numba import int64, njit, types, uint64
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from e91.distillation.cascade_plan import Edges, Places, Questions, Words
+from e91.distillation.cascade.schedule import Edges, Places, Questions, Words
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 _Array = TypeVar("_Array", bound=NDArray[Any])

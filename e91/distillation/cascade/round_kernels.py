@@ -1,16 +1,22 @@
 """A round of Bob's searches in all frames, compiled by numba: answers in, questions out.
 
-What is done in one frame stands in `e91.distillation.cascade_search_kernels`.
+What is done in one frame stands in `e91.distillation.cascade.search_kernels`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from e91.distillation.cascade_book import Book
-from e91.distillation.cascade_kernels import append_bits, borrowed, compiled, extract_bits, part
-from e91.distillation.cascade_plan import Questions, Words
-from e91.distillation.cascade_search_kernels import begin, step, unpack
+from e91.distillation.cascade.block_states import Book
+from e91.distillation.cascade.parity_kernels import (
+    append_bits,
+    borrowed,
+    compiled,
+    extract_bits,
+    part,
+)
+from e91.distillation.cascade.schedule import Questions, Words
+from e91.distillation.cascade.search_kernels import begin, step, unpack
 
 
 @part

@@ -1,7 +1,7 @@
 """The inner loops of Cascade in NumPy, where numba is missing: the same bits, 100 times slower.
 
-See `e91.distillation.cascade_route.Route` for what each function does; the private ones follow
-those of `e91.distillation.cascade_search_kernels` by name, with arrays instead of loops.
+See `e91.distillation.cascade.kernels.Route` for what each function does; the private ones follow
+those of `e91.distillation.cascade.search_kernels` by name, with arrays instead of loops.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.distillation.cascade_book import FIXED, KNOWN, ODD, VALUE, Book
-from e91.distillation.cascade_plan import Edges, Places, Questions, Words
+from e91.distillation.cascade.block_states import FIXED, KNOWN, ODD, VALUE, Book
+from e91.distillation.cascade.schedule import Edges, Places, Questions, Words
 
 _Numbers = NDArray[np.int64]
 _Flags = NDArray[np.bool_]

@@ -11,7 +11,7 @@ import struct
 
 import numpy as np
 
-from e91.distillation.cascade_plan import CHECK_BITS, Plan, Questions, Words
+from e91.distillation.cascade.schedule import CHECK_BITS, Plan, Questions, Words
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Message, Party
 

@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.distillation.cascade_plan import MOST_PASSES, Counts, Places, Plan, Questions, Words
+from e91.distillation.cascade.schedule import MOST_PASSES, Counts, Places, Plan, Questions, Words
 
 _T = TypeVar("_T")
 _SAME_BOOK = 2048  # places by which frames may differ and share a book

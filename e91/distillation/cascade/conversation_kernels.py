@@ -12,8 +12,8 @@ import numpy as np
 from numba import uint64
 from numpy.typing import NDArray
 
-from e91.distillation.cascade_book import Book, Log
-from e91.distillation.cascade_kernels import (
+from e91.distillation.cascade.block_states import Book, Log
+from e91.distillation.cascade.parity_kernels import (
     append_bits,
     borrowed,
     compiled,
@@ -21,9 +21,9 @@ from e91.distillation.cascade_kernels import (
     look_up,
     part,
 )
-from e91.distillation.cascade_plan import Words
-from e91.distillation.cascade_round_kernels import ask, borrowed_book, under_search
-from e91.distillation.cascade_search_kernels import step
+from e91.distillation.cascade.round_kernels import ask, borrowed_book, under_search
+from e91.distillation.cascade.schedule import Words
+from e91.distillation.cascade.search_kernels import step
 
 
 @compiled

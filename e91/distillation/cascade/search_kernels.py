@@ -1,4 +1,4 @@
-"""Bob's searches, compiled by numba; `e91.distillation.cascade_numpy` gives the same without it.
+"""Bob's searches, compiled by numba; `cascade.numpy_kernels` gives the same without it.
 
 The functions change the book that they are given; none checks its arguments.  A search is a number:
 the block from `low` to `high` of its frame in a pass, and the parity told before `low`.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import uint64
 
-from e91.distillation.cascade_book import FIXED, KNOWN, ODD, VALUE, Book
-from e91.distillation.cascade_kernels import (
+from e91.distillation.cascade.block_states import FIXED, KNOWN, ODD, VALUE, Book
+from e91.distillation.cascade.parity_kernels import (
     ALL,
     ONE,
     compiled,
@@ -20,7 +20,7 @@ from e91.distillation.cascade_kernels import (
     zeros_above,
     zeros_below,
 )
-from e91.distillation.cascade_plan import Counts, Edges, Words
+from e91.distillation.cascade.schedule import Counts, Edges, Words
 
 
 @part

@@ -1,6 +1,6 @@
 """The two parties of Cascade: Alice answers, Bob asks and corrects; neither sees the other's key.
 
-`e91.distillation.cascade` says what they do and what a listener learns from it.
+`e91.distillation.cascade.reconciler` says what they do and what a listener learns from it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from e91.distillation import cascade_messages as wire
-from e91.distillation.cascade_book import Book, open_book, open_table
-from e91.distillation.cascade_messages import SEED_BYTES
-from e91.distillation.cascade_plan import (
+from e91.distillation.cascade import wire_format as wire
+from e91.distillation.cascade.block_states import Book, open_book, open_table
+from e91.distillation.cascade.kernels import Route, fastest_route
+from e91.distillation.cascade.schedule import (
     CHECK_BITS,
     MOST_PASSES,
     Places,
@@ -27,7 +27,7 @@ from e91.distillation.cascade_plan import (
     shuffle,
     to_lanes,
 )
-from e91.distillation.cascade_route import Route, fastest_route
+from e91.distillation.cascade.wire_format import SEED_BYTES
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Message, Party
 

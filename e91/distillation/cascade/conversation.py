@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TypeVar, cast
 
-from e91.distillation import cascade_messages as wire
-from e91.distillation.cascade_book import Log, open_log
-from e91.distillation.cascade_parties import AliceReady, BobReady, Resumed, Said, Talk
-from e91.distillation.cascade_route import Ferry
+from e91.distillation.cascade import wire_format as wire
+from e91.distillation.cascade.block_states import Log, open_log
+from e91.distillation.cascade.kernels import Ferry
+from e91.distillation.cascade.parties import AliceReady, BobReady, Resumed, Said, Talk
 from e91.model.messages import Channel, Message
 
 _T = TypeVar("_T")

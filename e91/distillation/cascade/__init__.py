@@ -1,0 +1,1 @@
+"""Cascade: reconciliation by parities of blocks and binary search."""
