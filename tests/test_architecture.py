@@ -39,8 +39,6 @@ PLACES = {
     "e91.distillation.packing_kernels": "sifting",
     "e91.distillation.packing_vector_kernels": "sifting",
     "e91.distillation.packing_half_kernels": "sifting",
-    "e91.distillation.ldpc": "ldpc",
-    "e91.distillation.ldpc_code": "ldpc",
     "e91.distillation.amplification": "amplification",
     "e91.distillation.toeplitz_carryless": "amplification",
     "e91.distillation.toeplitz_fourier": "amplification",
@@ -70,6 +68,7 @@ PLACES = {
     "e91.system": "system",
     "e91.session": "session",
     "e91.distillation.cascade": "cascade",
+    "e91.distillation.ldpc": "ldpc",
 }
 
 # The layers from the ground up.  A room imports from lower layers only, never its neighbours.

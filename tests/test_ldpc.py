@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from e91.distillation.ldpc import SEED_BYTES, announce, correct, reconcile
-from e91.distillation.ldpc_code import _LIFTINGS, Shape, _base_graph, parity_checks, shape
+from e91.distillation.ldpc.codes import _LIFTINGS, Shape, _base_graph, parity_checks, shape
+from e91.distillation.ldpc.decoder import SEED_BYTES, announce, correct, reconcile
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Channel, Message, Party
 from e91.model.randomness import seeded_entropy

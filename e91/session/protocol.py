@@ -12,12 +12,12 @@ from e91.distillation import (
     amplification,
     authentication,
     dealing,
-    ldpc,
     preprocessing,
     sifting,
     verification,
 )
 from e91.distillation.cascade import reconciler as cascade
+from e91.distillation.ldpc import decoder as ldpc
 from e91.model.bits import Bits
 from e91.model.errors import Abort, AuthenticationFailed
 from e91.model.evidence import Evidence

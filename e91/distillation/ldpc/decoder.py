@@ -34,7 +34,7 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
-from e91.distillation.ldpc_code import Shape, believed_rate, parity_checks, shape
+from e91.distillation.ldpc.codes import Shape, believed_rate, parity_checks, shape
 from e91.model.bits import Bits, pack, unpack
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Channel, Message, Party

@@ -1,0 +1,1 @@
+"""LDPC reconciliation: one syndrome from Alice, decoded by Bob."""
