@@ -19,8 +19,8 @@ import numpy as np
 
 from e91.bench.machine import headed, machine
 from e91.bench.peers import one_piece, randextract
-from e91.distillation import toeplitz_fourier
-from e91.distillation.amplification import toeplitz_hash, toeplitz_hash_packed
+from e91.distillation.amplification import fourier as toeplitz_fourier
+from e91.distillation.amplification.hashing import toeplitz_hash, toeplitz_hash_packed
 from e91.model.bits import Bits
 
 SECONDS = 2.0  # spent on each row, and at least `LEAST` calls

@@ -15,17 +15,16 @@ from numpy.lib.stride_tricks import sliding_window_view
 from statistical import assert_binomial
 
 import e91
-from e91.distillation import amplification
-from e91.distillation import toeplitz_carryless as carryless
-from e91.distillation import toeplitz_fourier as fourier
-from e91.distillation.amplification import (
+from e91.distillation.amplification import carryless, fourier
+from e91.distillation.amplification import hashing as amplification
+from e91.distillation.amplification.carryless_kernels import WIDTHS
+from e91.distillation.amplification.fourier import rounding_error_bound
+from e91.distillation.amplification.hashing import (
     amplify,
     modified_toeplitz_hash,
     toeplitz_hash,
     toeplitz_hash_packed,
 )
-from e91.distillation.toeplitz_fourier import rounding_error_bound
-from e91.distillation.toeplitz_kernels import WIDTHS
 from e91.model.records import ChshEstimate, Release, SecretLength, VerifiedKey
 
 needs_instruction = pytest.mark.skipif(not WIDTHS, reason="needs carry-less multiplication")
@@ -169,8 +168,8 @@ from e91.distillation import amplification
 bits = np.random.default_rng(1).integers(0, 2, 5000, np.uint8)
 seed = np.random.default_rng(2).integers(0, 2, 5999, np.uint8)
 print(amplification._route().__name__, *np.packbits(amplification.toeplitz_hash(bits, 1000, seed)))
-if "e91.distillation.toeplitz_kernels" in sys.modules:
-    print(sys.modules["e91.distillation.toeplitz_kernels"].WIDTHS)
+if "e91.distillation.amplification.carryless_kernels" in sys.modules:
+    print(sys.modules["e91.distillation.amplification.carryless_kernels"].WIDTHS)
 """
 
 

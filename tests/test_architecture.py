@@ -39,10 +39,6 @@ PLACES = {
     "e91.distillation.packing_kernels": "sifting",
     "e91.distillation.packing_vector_kernels": "sifting",
     "e91.distillation.packing_half_kernels": "sifting",
-    "e91.distillation.amplification": "amplification",
-    "e91.distillation.toeplitz_carryless": "amplification",
-    "e91.distillation.toeplitz_fourier": "amplification",
-    "e91.distillation.toeplitz_kernels": "amplification",
     "e91.distillation.dealing": "portions",
     "e91.distillation.dealing_kernels": "portions",
     "e91.distillation.verification": "verification",
@@ -69,6 +65,7 @@ PLACES = {
     "e91.session": "session",
     "e91.distillation.cascade": "cascade",
     "e91.distillation.ldpc": "ldpc",
+    "e91.distillation.amplification": "amplification",
 }
 
 # The layers from the ground up.  A room imports from lower layers only, never its neighbours.

@@ -11,7 +11,7 @@ from scipy.stats import binom
 from test_entropy_accumulation import ORDERS, power, projectors, random_strategy, session
 
 from e91.bell.betting import chsh_lower_bound
-from e91.distillation.amplification import modified_toeplitz_hash
+from e91.distillation.amplification.hashing import modified_toeplitz_hash
 from e91.model.records import Leak
 from e91.security.device_independent import TSIRELSON, acin_entropy
 from e91.security.entropy import binary_entropy

@@ -19,7 +19,8 @@ from e91.cli import main
 from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
 from e91.devices.rounds.round_sampler import round_sampler
-from e91.distillation import amplification, packed_sifting, sifting
+from e91.distillation import packed_sifting, sifting
+from e91.distillation.amplification import hashing as amplification
 from e91.distillation.packed_sifting import code_book
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.messages import Channel, Party

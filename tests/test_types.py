@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PREAMBLE = """\
-from e91.distillation.amplification import amplify
+from e91.distillation.amplification.hashing import amplify
 from e91.distillation.verification import announce
 from e91.encryption import KeyStore
 from e91.model.bits import Bits

@@ -43,7 +43,7 @@ def one_piece(bits: Bits, length: int, seed: Bits) -> Bits:
     Args:
         bits: The key; uint8, shape (n,).
         length: Bits to keep, m.
-        seed: As for `e91.distillation.amplification.toeplitz_hash`; uint8, shape (n + m - 1,).
+        seed: As for `hashing.toeplitz_hash`; uint8, shape (n + m - 1,).
 
     Returns:
         The hashed bits; uint8, shape (m,).

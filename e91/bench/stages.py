@@ -31,7 +31,7 @@ from e91.bench.work import (
 )
 from e91.devices.peers import aer_counts, aer_pair_by_pair, attacked_circuits, attacked_sampler
 from e91.devices.rounds.round_sampler import BLOCK_ROUNDS
-from e91.distillation.amplification import toeplitz_hash, toeplitz_hash_packed
+from e91.distillation.amplification.hashing import toeplitz_hash, toeplitz_hash_packed
 from e91.model.bits import Bits
 from e91.model.policy import Policy
 from e91.model.settings import EKERT

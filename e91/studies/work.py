@@ -111,7 +111,7 @@ def compile_kernels() -> None:
     NumPy gives the same bits, three to ten times more slowly.  Compiling takes some seconds once a
     machine; the result is kept on disk.
     """
-    from e91.distillation.amplification import load_kernels
+    from e91.distillation.amplification.hashing import load_kernels
     from e91.distillation.cascade.kernels import fastest_route
 
     fastest_route()

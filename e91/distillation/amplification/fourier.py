@@ -34,7 +34,7 @@ _Spectrum = NDArray[np.complex128]
 
 
 def toeplitz_hash(bits: Bits, length: int, seed: Bits) -> Bits:
-    """Return the hash that `e91.distillation.amplification.toeplitz_hash` defines.
+    """Return the hash that `e91.distillation.amplification.hashing.toeplitz_hash` defines.
 
     Two forward transforms per block of 2**17 bits, and one inverse per block of the output.
     Memory: 32 bytes per *output* bit beside the arguments.

@@ -1,8 +1,8 @@
 """Privacy amplification: hash a verified key to secret bits with a random Toeplitz matrix.
 
 Two routes give the same bits.  Where the processor multiplies without carries, packed words are
-multiplied (`e91.distillation.toeplitz_carryless`); elsewhere Fourier transforms do it, rounded
-exactly (`e91.distillation.toeplitz_fourier`).
+multiplied (`e91.distillation.amplification.carryless`); elsewhere Fourier transforms do it, rounded
+exactly (`e91.distillation.amplification.fourier`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from e91.distillation import toeplitz_fourier
+from e91.distillation.amplification import fourier as toeplitz_fourier
 from e91.model.bits import Bits
 from e91.model.records import Release, VerifiedKey
 from e91.system.compiled import compiled_code_may_run
@@ -229,7 +229,7 @@ def _route() -> Callable[..., Bits]:
     """
     if not compiled_code_may_run():
         return _by_fourier
-    from e91.distillation import toeplitz_carryless
+    from e91.distillation.amplification import carryless as toeplitz_carryless
 
     return toeplitz_carryless.toeplitz_hash if toeplitz_carryless.is_available() else _by_fourier
 

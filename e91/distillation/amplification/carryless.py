@@ -3,7 +3,7 @@
 Read as a big number, packed bits have their first bit highest, and the hash is a window of the
 carry-less product of seed and key: with zeros before the seed, so that the window begins with a
 word, neither bits nor bytes need be turned round, only the order of words.  The product is
-compiled (`e91.distillation.toeplitz_kernels`), so this module needs numba.
+compiled (`e91.distillation.amplification.carryless_kernels`), so this module needs numba.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.distillation.toeplitz_kernels import LANES, WIDTHS, multiply_blocks
+from e91.distillation.amplification.carryless_kernels import LANES, WIDTHS, multiply_blocks
 from e91.model.bits import Bits
 
 _Words = NDArray[np.uint64]
@@ -75,7 +75,7 @@ def is_available() -> bool:
 
 
 def toeplitz_hash(key: Bits, count: int, *, length: int, seed: Bits, lanes: int = LANES) -> Bits:
-    """Return the hash that `e91.distillation.amplification.toeplitz_hash_packed` defines.
+    """Return the hash that `e91.distillation.amplification.hashing.toeplitz_hash_packed` defines.
 
     Memory: a few times that of the packed arguments, whatever their length.
 
