@@ -39,8 +39,6 @@ PLACES = {
     "e91.distillation.packing_kernels": "sifting",
     "e91.distillation.packing_vector_kernels": "sifting",
     "e91.distillation.packing_half_kernels": "sifting",
-    "e91.distillation.dealing": "portions",
-    "e91.distillation.dealing_kernels": "portions",
     "e91.distillation.verification": "verification",
     "e91.distillation.authentication": "authentication",
     "e91.distillation.preprocessing": "preprocessing",
@@ -66,6 +64,7 @@ PLACES = {
     "e91.distillation.cascade": "cascade",
     "e91.distillation.ldpc": "ldpc",
     "e91.distillation.amplification": "amplification",
+    "e91.distillation.portions": "portions",
 }
 
 # The layers from the ground up.  A room imports from lower layers only, never its neighbours.

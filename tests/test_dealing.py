@@ -12,7 +12,7 @@ from statistical import assert_binomial
 
 from e91.devices.exact import exact_device
 from e91.distillation.amplification.hashing import modified_toeplitz_hash
-from e91.distillation.dealing import deal
+from e91.distillation.portions.partition import deal
 from e91.model.errors import Abort
 from e91.model.messages import Message
 from e91.model.policy import Policy, SecurityModel

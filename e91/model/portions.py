@@ -1,4 +1,4 @@
-"""How long the portions are into which a key may be dealt (`e91.distillation.dealing`)."""
+"""How long the portions are into which a key may be dealt (`portions.partition`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compiled dealing; reached through `e91.distillation.dealing` alone."""
+"""Compiled dealing; reached through `e91.distillation.portions.partition` alone."""
 
 from __future__ import annotations
 

@@ -65,13 +65,13 @@ def _compiled() -> ModuleType | None:
     """Return the compiled kernel, or None where it cannot run: then NumPy takes over."""
     if not compiled_code_may_run():
         return None
-    from e91.distillation import dealing_kernels
+    from e91.distillation.portions import partition_kernels as dealing_kernels
 
     return dealing_kernels
 
 
 def _deal_by_numpy(octets: Bits, turns: Bits, dealt: _Words) -> None:
-    """Write the words of every portion; see `e91.distillation.dealing_kernels.deal`."""
+    """Write the words of every portion; see `e91.distillation.portions.partition_kernels.deal`."""
     portions = len(dealt)
     rows, steps = 64 // portions, np.arange(portions, dtype=np.uint8)
     hands = dealt.reshape(portions, -1, rows)

@@ -1,0 +1,1 @@
+"""A long key cut into portions that are reconciled and hashed one by one."""
