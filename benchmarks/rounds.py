@@ -29,8 +29,8 @@ from e91.devices.peers import (
 )
 from e91.devices.rounds.keystreams import Stream, draws, keystream, seeded_key
 from e91.devices.rounds.round_sampler import BLOCK_ROUNDS, RoundSampler
-from e91.distillation.coins import draw_coins
-from e91.distillation.packing import append_key, key_roles, tally
+from e91.distillation.sifting.packing import append_key, key_roles, tally
+from e91.distillation.sifting.samples import draw_coins
 from e91.model.bits import Bits
 
 REPEATS = 7

@@ -25,7 +25,7 @@ import numpy as np
 
 from e91.bench.machine import headed, machine
 from e91.devices.exact import exact_device
-from e91.distillation import sifting
+from e91.distillation.sifting import two_party as sifting
 from e91.model.messages import Channel, Party
 from e91.model.randomness import seeded_entropy
 from e91.model.settings import EKERT

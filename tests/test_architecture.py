@@ -31,14 +31,6 @@ PLACES = {
     "e91.alarm": "alarm",
     "e91.security": "security",
     "e91.distillation": "distillation",
-    "e91.distillation.sifting": "sifting",
-    "e91.distillation.coins": "sifting",
-    "e91.distillation.packed_sifting": "sifting",
-    "e91.distillation.packing": "sifting",
-    "e91.distillation.packing_announcements": "sifting",
-    "e91.distillation.packing_kernels": "sifting",
-    "e91.distillation.packing_vector_kernels": "sifting",
-    "e91.distillation.packing_half_kernels": "sifting",
     "e91.distillation.verification": "verification",
     "e91.distillation.authentication": "authentication",
     "e91.distillation.preprocessing": "preprocessing",
@@ -65,6 +57,7 @@ PLACES = {
     "e91.distillation.ldpc": "ldpc",
     "e91.distillation.amplification": "amplification",
     "e91.distillation.portions": "portions",
+    "e91.distillation.sifting": "sifting",
 }
 
 # The layers from the ground up.  A room imports from lower layers only, never its neighbours.

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statistical import assert_binomial
 
-from e91.distillation import packing, sifting
-from e91.distillation.coins import draw_coins
-from e91.distillation.packing import KEY, append_key, key_roles, tally
+from e91.distillation.sifting import packing
+from e91.distillation.sifting import two_party as sifting
+from e91.distillation.sifting.packing import KEY, append_key, key_roles, tally
+from e91.distillation.sifting.samples import draw_coins
 from e91.model.bits import NO_CLICK, pack
 from e91.model.randomness import seeded_entropy
 from e91.model.records import PartyRecord
@@ -169,7 +170,7 @@ def test_both_routes_pack_the_same_keys_however_many_key_rounds_there_are(
 @pytest.mark.parametrize("way", ROUTES)
 @pytest.mark.parametrize("assign_lost", [False, True])
 def test_packed_keys_are_those_of_the_sifting_by_messages(assign_lost, way):
-    """The public protocol of `e91.distillation.sifting`, party by party, gives the same bits."""
+    """The public protocol of `sifting.two_party`, party by party, gives the same bits."""
     codes, coins = random_rounds(EKERT, 3, size=5000)
     x, y, a, b = np.array([split(c, settings=EKERT, outcomes=3) for c in codes.tolist()]).T
     halves = PartyRecord(x, a), PartyRecord(y, b)

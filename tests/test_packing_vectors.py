@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from e91.distillation import packing_kernels, packing_vector_kernels
-from e91.distillation.packed_sifting import code_book
-from e91.distillation.packing import tally
-from e91.distillation.packing_announcements import announcements
+from e91.distillation.sifting import packing_kernels
+from e91.distillation.sifting import vector_kernels as packing_vector_kernels
+from e91.distillation.sifting.announcements import announcements
+from e91.distillation.sifting.by_block import code_book
+from e91.distillation.sifting.packing import tally
 from e91.model.settings import EKERT
 
 WAYS = ("vectors", "one by one", "numpy")

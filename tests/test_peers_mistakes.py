@@ -20,7 +20,8 @@ from e91.adversaries import ATTACKS, Scene, stage
 from e91.adversaries.local_models import mixture
 from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
-from e91.distillation import packed_sifting, sifting
+from e91.distillation.sifting import by_block as packed_sifting
+from e91.distillation.sifting import two_party as sifting
 from e91.model.errors import Abort
 from e91.model.messages import Channel, Party
 from e91.model.policy import Policy, SecurityModel

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from e91.devices.exact import exact_device
-from e91.distillation import authentication, sifting, verification
+from e91.distillation import authentication, verification
 from e91.distillation.cascade.reconciler import respond
 from e91.distillation.cascade.schedule import CHECK_BITS, MOST_PASSES
 from e91.distillation.cascade.wire_format import write_opening
-from e91.distillation.packed_sifting import code_book
+from e91.distillation.sifting import two_party as sifting
+from e91.distillation.sifting.by_block import code_book
 from e91.model.bits import NO_CLICK
 from e91.model.messages import Channel, Message, Party
 from e91.model.policy import Policy, SecurityModel

@@ -9,7 +9,7 @@ from statistical import FALSE_ALARM, assert_binomial
 
 from e91.devices.exact import exact_device
 from e91.devices.rounds.round_sampler import BLOCK_ROUNDS
-from e91.distillation.packing import tally
+from e91.distillation.sifting.packing import tally
 from e91.model.settings import EKERT
 
 pytestmark = pytest.mark.slow

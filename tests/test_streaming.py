@@ -19,9 +19,10 @@ from e91.cli import main
 from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
 from e91.devices.rounds.round_sampler import round_sampler
-from e91.distillation import packed_sifting, sifting
 from e91.distillation.amplification import hashing as amplification
-from e91.distillation.packed_sifting import code_book
+from e91.distillation.sifting import by_block as packed_sifting
+from e91.distillation.sifting import two_party as sifting
+from e91.distillation.sifting.by_block import code_book
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.messages import Channel, Party
 from e91.model.policy import Policy, SecurityModel

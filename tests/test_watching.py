@@ -22,7 +22,7 @@ from e91.alarm import wealth as alarm
 from e91.alarm.link import Tally, tally_of
 from e91.alarm.promise import Promise
 from e91.devices.exact import ExactDevice, exact_device
-from e91.distillation.packed_sifting import code_book
+from e91.distillation.sifting.by_block import code_book
 from e91.model.errors import Abort
 from e91.model.messages import Message, Party
 from e91.model.policy import Policy, SecurityModel

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.distillation.coins import draw_coins
-from e91.distillation.packed_sifting import CodeBook
-from e91.distillation.packing import DISCARD
+from e91.distillation.sifting.by_block import CodeBook
+from e91.distillation.sifting.packing import DISCARD
+from e91.distillation.sifting.samples import draw_coins
 from e91.model.bits import NO_CLICK, Bits
 from e91.model.settings import Settings
 from e91.session.streaming import PART_ROUNDS, BlockSource, source_of

@@ -12,7 +12,7 @@ from e91.alarm.intervals import kinds_of, watch_rounds
 from e91.alarm.link import tally_of
 from e91.alarm.promise import Promise, Watched
 from e91.alarm.replay import Replay
-from e91.distillation.packed_sifting import code_book
+from e91.distillation.sifting.by_block import code_book
 from e91.model.bits import NO_CLICK
 from e91.model.policy import SecurityModel
 from e91.model.settings import Settings

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from e91.alarm.intervals import kinds_of, watch_rounds
 from e91.alarm.promise import Promise
-from e91.distillation import sifting
+from e91.distillation.sifting import two_party as sifting
 from e91.model.bits import Device
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Message, Party, Transmission, honest_transmission
@@ -93,7 +93,7 @@ def told(
     """Return the kinds of the tallied rounds that sifting announced, and their numbers.
 
     Args:
-        heard: Bodies of the announcements, by sender and subject, of `e91.distillation.sifting`.
+        heard: Bodies of the announcements, by sender and subject, of `sifting.two_party`.
         settings: Roles of the setting pairs.
 
     Returns:

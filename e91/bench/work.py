@@ -16,8 +16,8 @@ from e91.devices.rounds.keystreams import Stream, keystream
 from e91.devices.rounds.round_sampler import BLOCK_ROUNDS, RoundSampler
 from e91.distillation.cascade import reconciler as cascade
 from e91.distillation.cascade.wire_format import SEED_BYTES
-from e91.distillation.coins import draw_coins
-from e91.distillation.packing import append_key, key_roles, tally
+from e91.distillation.sifting.packing import append_key, key_roles, tally
+from e91.distillation.sifting.samples import draw_coins
 from e91.model.messages import Channel
 from e91.model.policy import Policy
 from e91.model.portions import PORTIONS

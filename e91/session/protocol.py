@@ -8,11 +8,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from e91.distillation import authentication, preprocessing, sifting, verification
+from e91.distillation import authentication, preprocessing, verification
 from e91.distillation.amplification import hashing as amplification
 from e91.distillation.cascade import reconciler as cascade
 from e91.distillation.ldpc import decoder as ldpc
 from e91.distillation.portions import partition as dealing
+from e91.distillation.sifting import two_party as sifting
 from e91.model.bits import Bits
 from e91.model.errors import Abort, AuthenticationFailed
 from e91.model.evidence import Evidence

@@ -20,9 +20,10 @@ from typing import Protocol
 
 import numpy as np
 
-from e91.distillation import authentication, packed_sifting
+from e91.distillation import authentication
 from e91.distillation.amplification import hashing as amplification
-from e91.distillation.packed_sifting import CodeBook, code_book
+from e91.distillation.sifting import by_block as packed_sifting
+from e91.distillation.sifting.by_block import CodeBook, code_book
 from e91.model.bits import Bits
 from e91.model.messages import Channel
 from e91.model.policy import Policy, SecurityModel

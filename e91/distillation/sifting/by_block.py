@@ -1,4 +1,4 @@
-"""Sifting of rounds that are one byte each: the talk of `e91.distillation.sifting`, by the block.
+"""Sifting of rounds that are one byte each: the talk of `sifting.two_party`, by the block.
 
 The announcements are those of `sifting`, written down a block at a time: each party's setting and,
 where the pair is a Bell test, its outcome; Alice's coins; both outcomes of the revealed key
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.distillation import packing
-from e91.distillation.coins import draw_coins
-from e91.distillation.packing import Counts
-from e91.distillation.packing_announcements import announcements
-from e91.distillation.sifting import Sifted
+from e91.distillation.sifting import packing
+from e91.distillation.sifting.announcements import announcements
+from e91.distillation.sifting.packing import Counts
+from e91.distillation.sifting.samples import draw_coins
+from e91.distillation.sifting.two_party import Sifted
 from e91.model.bits import NO_CLICK, Bits
 from e91.model.evidence import Evidence, JointCounts, Sample
 from e91.model.messages import Channel, Message, Party

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.distillation.packing import compiled_kernels
+from e91.distillation.sifting.packing import compiled_kernels
 from e91.model.bits import Bits
 
 _NARROW = 0x0F0F  # announcements that fit into half a byte, Alice's and Bob's
@@ -47,7 +47,7 @@ def announcements(codes: Bits, *, says: NDArray[np.uint32]) -> tuple[Bits, Bits]
     else:
         said = np.take(both, whole)
     alice, bob = (np.empty(len(whole) // 2, np.uint8) for _ in range(2))
-    from e91.distillation.packing_half_kernels import halve
+    from e91.distillation.sifting.half_kernels import halve
 
     halve(said.view(np.uint64), alice.view(np.uint32), bob.view(np.uint32))
     return alice[:size], bob[:size]

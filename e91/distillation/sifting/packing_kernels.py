@@ -1,4 +1,4 @@
-"""Compiled tally, coins and packing; reached through `e91.distillation.packing.compiled_kernels`.
+"""Compiled tally, coins and packing; reached through `packing.compiled_kernels`.
 
 Packing takes 64 rounds at a time, in three passes over a few thousand rounds that stay in the
 first-level cache: gather one word of flags each from the codes, squeeze the kept bits together
@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.distillation import packing_vector_kernels as vectors
-from e91.distillation.packing_vector_kernels import Words, kernel
+from e91.distillation.sifting import vector_kernels as vectors
+from e91.distillation.sifting.vector_kernels import Words, kernel
 from e91.model.bits import Bits
 
 _CHUNK = 64  # words a pass: 2 kB of each array

@@ -1,11 +1,11 @@
-"""Bytes parted into halves; reached through `e91.distillation.packing_announcements` alone."""
+"""Bytes parted into halves; reached through `e91.distillation.sifting.announcements` alone."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.distillation.packing_vector_kernels import Words, kernel
+from e91.distillation.sifting.vector_kernels import Words, kernel
 
 
 @kernel

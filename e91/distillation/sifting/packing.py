@@ -2,7 +2,7 @@
 
 A round is its *code*, ``(x * ny + y) * k * k + a * k + b`` for the settings (x, y) and the outcomes
 (a, b), with k = 2, or k = 3 where an outcome may be no click (index 2).  What
-`e91.distillation.sifting` does with messages, one party at a time, is done here with a key buffer
+`sifting.two_party` does with messages, one party at a time, is done here with a key buffer
 for each party, first bit in the most significant place of a byte, and public counts.
 """
 
@@ -131,7 +131,7 @@ def append_key(
     Args:
         codes: Contiguous uint8, shape (n,).
         roles: What each code is for, from `key_roles`; uint8, shape (256,).
-        coins: One packed bit a round, from `e91.distillation.coins`; 1 for "reveal if key".
+        coins: One packed bit a round, from `sifting.samples`; 1 for "reveal if key".
         alice: Receives Alice's bits; contiguous, writeable uint8, in whole 64-bit words.
         bob: Receives Bob's, likewise.
         position: Number of bits that the buffers hold already.
@@ -235,7 +235,7 @@ def compiled_kernels() -> ModuleType | None:
     """Return the compiled kernels, or None where they cannot run: then NumPy takes over."""
     if not compiled_code_may_run():
         return None
-    from e91.distillation import packing_kernels
+    from e91.distillation.sifting import packing_kernels
 
     return packing_kernels
 

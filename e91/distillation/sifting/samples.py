@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from e91.distillation.packing import compiled_kernels
+from e91.distillation.sifting.packing import compiled_kernels
 from e91.model.bits import Bits
 from e91.model.randomness import Entropy
 

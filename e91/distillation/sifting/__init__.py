@@ -1,0 +1,1 @@
+"""Sifting: by messages between two parties, and by the block."""
