@@ -36,10 +36,6 @@ PLACES = {
     "e91.distillation.preprocessing": "preprocessing",
     "e91.optics": "optics",
     "e91.encryption": "encryption",
-    "e91.encryption.key_files": "keys",
-    "e91.encryption.key_json": "keys",
-    "e91.encryption.key_state": "keys",
-    "e91.encryption.keystore": "keys",
     "e91.recorded": "recorded",
     "e91.devices": "devices",
     "e91.devices.peers": "benchmarks",
@@ -58,6 +54,7 @@ PLACES = {
     "e91.distillation.amplification": "amplification",
     "e91.distillation.portions": "portions",
     "e91.distillation.sifting": "sifting",
+    "e91.keys": "keys",
 }
 
 # The layers from the ground up.  A room imports from lower layers only, never its neighbours.

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from e91.encryption import cipher as ciphers
 from e91.encryption.cipher import Cipher, Header, decrypt, encrypt, preferred_cipher, read_header
-from e91.encryption.keystore import KeyStore
+from e91.keys.store import KeyStore
 from e91.model.errors import AuthenticationFailed, KeyUnavailable
 from e91.model.messages import Party
 from e91.model.policy import SecurityModel

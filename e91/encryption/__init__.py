@@ -1,9 +1,9 @@
 """Using a key: once, for a one-time pad or for authenticated encryption."""
 
 from e91.encryption.cipher import Cipher, decrypt, encrypt, key_bytes_needed, preferred_cipher
-from e91.encryption.files import KeyUse, decrypt_file, encrypt_file
-from e91.encryption.key_files import open_key_file, save_new
-from e91.encryption.keystore import KeyStore
+from e91.encryption.encrypted_files import KeyUse, decrypt_file, encrypt_file
+from e91.keys.files import open_key_file, save_new
+from e91.keys.store import KeyStore
 
 __all__ = [
     "Cipher",

@@ -13,7 +13,7 @@ A ciphertext is one header, the encrypted data, and one tag; numbers are big-end
     n+32 - n+47 tag, 16 bytes, over all that stands before it
 
 The key bytes of a message are contiguous.  The first 32, XOR the sender's mask, are its *message
-key*; see `e91.encryption.keystore` for why there is a mask.
+key*; see `e91.keys.store` for why there is a mask.
 
 *One-time pad*, n + 32 key bytes.  The other n are XORed with the data.  The tag is Poly1305 (RFC
 8439, section 2.5) under the message key.  Both hold against unlimited computing power: the pad is
@@ -43,8 +43,8 @@ from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
-from e91.encryption.key_state import MASK_SIZE
-from e91.encryption.keystore import KeyStore
+from e91.keys.state import MASK_SIZE
+from e91.keys.store import KeyStore
 from e91.model.errors import AuthenticationFailed, KeyUnavailable
 from e91.model.messages import Party
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from e91.encryption import KeyStore, KeyUse, encrypt_file, key_bytes_needed, save_new
-from e91.encryption.key_state import MASK_SIZE
+from e91.keys.state import MASK_SIZE
 from e91.model.messages import Party
 from e91.session.report import SessionReport
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e91.encryption.cipher import Cipher, decrypt, encrypt, preferred_cipher, read_header
-from e91.encryption.key_files import open_key_file
+from e91.keys.files import open_key_file
 from e91.system import durable
 
 

@@ -25,7 +25,7 @@ import json
 from enum import Enum
 from typing import TypeVar, cast
 
-from e91.encryption.key_state import Interval, KeyLabel, KeyState
+from e91.keys.state import Interval, KeyLabel, KeyState
 from e91.model.messages import Party
 from e91.model.policy import SecurityModel
 

@@ -1,6 +1,6 @@
 """Key files: a `KeyStore` on disk, of which no two processes can use the same bytes.
 
-The text is described in `e91.encryption.key_json`; used bytes are not in it any more.
+The text is described in `e91.keys.text`; used bytes are not in it any more.
 
 Not promised: that used bytes cannot be recovered from the disk itself (journals and flash memory
 keep old blocks), or that a copy or backup of the file knows what was used since.  **Never restore
@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from e91.encryption.key_json import decode_key, encode_key
-from e91.encryption.keystore import KeyStore
+from e91.keys.store import KeyStore
+from e91.keys.text import decode_key, encode_key
 from e91.system import durable
 
 _KIND = "a readable key file of E91"

@@ -22,7 +22,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.encryption.key_state import KeyLabel, KeyState
+from e91.keys.state import KeyLabel, KeyState
 from e91.model.bits import Bits
 from e91.model.errors import KeyUnavailable
 from e91.model.messages import Party
@@ -85,7 +85,7 @@ class KeyStore:
         """Return the store that was in ``state``.
 
         It is the caller's part that no other store continues the same state: see
-        `e91.encryption.key_files`, which locks the file.
+        `e91.keys.files`, which locks the file.
 
         Raises:
             ValueError: No store can be in this state; see `KeyState.used`.
