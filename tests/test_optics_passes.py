@@ -16,7 +16,7 @@ from e91.optics.detectors import Detector, Receiver
 from e91.optics.fading import Fading, faded, log_normal_fading, mean_over, pointing_fading
 from e91.optics.links import Downlink
 from e91.optics.optimum import best_source_and_window
-from e91.optics.orbits import (
+from e91.optics.satellites.orbits import (
     DELINGHA,
     EQUATORIAL_RADIUS_KM,
     NANSHAN,
@@ -26,7 +26,7 @@ from e91.optics.orbits import (
     elevation_and_range,
     orbit_over,
 )
-from e91.optics.passes import coincidences_along, harvest, pass_over
+from e91.optics.satellites.passes import coincidences_along, harvest, pass_over
 from e91.optics.sources import ContinuousSource, PairStatistics, PulsedSource
 from e91.security.device_dependent import bbm92_rate
 

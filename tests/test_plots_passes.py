@@ -7,8 +7,8 @@ from matplotlib import pyplot
 
 from e91.optics.detectors import Detector, Receiver
 from e91.optics.links import Downlink
-from e91.optics.orbits import DELINGHA, NANSHAN, orbit_over
-from e91.optics.passes import coincidences_along, pass_over
+from e91.optics.satellites.orbits import DELINGHA, NANSHAN, orbit_over
+from e91.optics.satellites.passes import coincidences_along, pass_over
 from e91.optics.sources import ContinuousSource
 from e91.plots.passes import pass_figure
 

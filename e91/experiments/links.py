@@ -11,8 +11,8 @@ from e91.optics.arms import Arm
 from e91.optics.coincidences import Coincidences, coincidences
 from e91.optics.detectors import Detector, Receiver
 from e91.optics.links import Downlink, Fibre
-from e91.optics.orbits import Station, orbit_over
-from e91.optics.passes import Pass, coincidences_along, pass_over
+from e91.optics.satellites.orbits import Station, orbit_over
+from e91.optics.satellites.passes import Pass, coincidences_along, pass_over
 from e91.optics.sources import ContinuousSource
 
 _PARTIES = ("alice", "bob")

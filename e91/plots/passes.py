@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from e91.optics.coincidences import Coincidences
 from e91.optics.links import Downlink
-from e91.optics.passes import Pass
+from e91.optics.satellites.passes import Pass
 
 
 def pass_figure(
@@ -16,8 +16,8 @@ def pass_figure(
     """Draw loss and coincidences of a pass against time.
 
     Args:
-        seen: From `e91.optics.passes.pass_over`.
-        slices: From `e91.optics.passes.coincidences_along`, of the same pass.
+        seen: From `e91.optics.satellites.passes.pass_over`.
+        slices: From `e91.optics.satellites.passes.coincidences_along`, of the same pass.
         links: To Alice and to Bob.
 
     Returns:

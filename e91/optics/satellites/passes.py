@@ -14,7 +14,7 @@ from e91.optics.checks import check_positive
 from e91.optics.coincidences import Coincidences, Source, coincidences
 from e91.optics.detectors import Receiver
 from e91.optics.links import Downlink
-from e91.optics.orbits import CircularOrbit, Station, elevation_and_range
+from e91.optics.satellites.orbits import CircularOrbit, Station, elevation_and_range
 
 Array = NDArray[np.float64]
 
@@ -63,7 +63,7 @@ def pass_over(
     """Return the pass about time 0 in which two stations see a satellite at once.
 
     Args:
-        orbit: Of the satellite; see `e91.optics.orbits.orbit_over`.
+        orbit: Of the satellite; see `e91.optics.satellites.orbits.orbit_over`.
         stations: Alice's and Bob's.
         lowest_elevation_deg: Below it a telescope does not follow.
         search_s: How long before and after time 0 to look.
@@ -76,7 +76,7 @@ def pass_over(
         ValueError: A time is not positive, or the elevation not in [0, 90].
 
     Examples:
-        >>> from e91.optics.orbits import DELINGHA, NANSHAN, orbit_over
+        >>> from e91.optics.satellites.orbits import DELINGHA, NANSHAN, orbit_over
         >>> seen = pass_over(orbit_over(40.5, 92.6), (DELINGHA, NANSHAN))
         >>> seen.duration_s, seen.range_km.sum(axis=0).min().round().item()
         (311.0, 1543.0)

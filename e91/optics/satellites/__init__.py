@@ -1,0 +1,1 @@
+"""Satellites: orbits, and passes over ground stations."""
