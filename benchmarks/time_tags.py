@@ -29,12 +29,12 @@ from e91.distillation.sifting import two_party as sifting
 from e91.model.messages import Channel, Party
 from e91.model.randomness import seeded_entropy
 from e91.model.settings import EKERT
-from e91.optics.correlation import correlate
 from e91.optics.detectors import BasisChoice, Detector, Receiver
-from e91.optics.laboratories import Clock, Laboratory
 from e91.optics.sources import ContinuousSource
-from e91.optics.tag_simulation import simulate_time_tags
-from e91.optics.time_tags import TimeTags
+from e91.optics.tags.correlation import correlate
+from e91.optics.tags.laboratories import Clock, Laboratory
+from e91.optics.tags.simulation import simulate_time_tags
+from e91.optics.tags.time_tags import TimeTags
 from e91.recorded.files import save_time_tags
 from e91.recorded.tags import load_time_tags
 

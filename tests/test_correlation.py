@@ -12,16 +12,18 @@ from statistical import assert_binomial
 from test_time_tags import active, assert_poisson, equal_outcomes, passive, recorded
 
 from e91.model.randomness import seeded_entropy
-from e91.optics import clock_search, matching, tag_pieces
-from e91.optics.clock_search import differences, false_peak_probability
-from e91.optics.clock_track import ClockTrack
-from e91.optics.correlation import correlate, known_clock
 from e91.optics.detectors import Detector
-from e91.optics.laboratories import Clock
-from e91.optics.matching import align, count_pairs, match_times
 from e91.optics.sources import ContinuousSource, PairStatistics, PulsedSource
-from e91.optics.tag_readers import side_of
-from e91.optics.time_tags import TimeTags
+from e91.optics.tags import matching
+from e91.optics.tags import pieces as tag_pieces
+from e91.optics.tags.clocks import search as clock_search
+from e91.optics.tags.clocks.search import differences, false_peak_probability
+from e91.optics.tags.clocks.track import ClockTrack
+from e91.optics.tags.correlation import correlate, known_clock
+from e91.optics.tags.laboratories import Clock
+from e91.optics.tags.matching import align, count_pairs, match_times
+from e91.optics.tags.readers import side_of
+from e91.optics.tags.time_tags import TimeTags
 
 WINDOW = 1e-9
 

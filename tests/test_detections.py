@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from e91.model.messages import Party
 from e91.model.records import DetectionRecord, PartyRecord
-from e91.optics.time_tags import TimeTags
+from e91.optics.tags.time_tags import TimeTags
 from e91.recorded import npz as npz_files
 from e91.recorded import tags as tag_files
 from e91.recorded.blocks import load_block, save_block

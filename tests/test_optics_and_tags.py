@@ -1,7 +1,7 @@
 """Rates against time tags: the formulas, and a whole measurement that knows none of them.
 
-Photons, detectors and the search for coincidences are those of `e91.optics.tag_simulation` and
-`e91.optics.correlation`; the polarisation of both routes is the same circuit's.
+Photons, detectors and the search for coincidences are those of `e91.optics.tags.simulation` and
+`e91.optics.tags.correlation`; the polarisation of both routes is the same circuit's.
 """
 
 import numpy as np
@@ -13,11 +13,11 @@ from e91.devices.exact import exact_device
 from e91.model.settings import Settings
 from e91.optics.arms import Arm
 from e91.optics.coincidences import coincidences
-from e91.optics.correlation import correlate, known_clock
 from e91.optics.detectors import Detector, Receiver
-from e91.optics.laboratories import Laboratory
 from e91.optics.sources import ContinuousSource
-from e91.optics.tag_simulation import record_time_tags
+from e91.optics.tags.correlation import correlate, known_clock
+from e91.optics.tags.laboratories import Laboratory
+from e91.optics.tags.simulation import record_time_tags
 
 ALONG_Z = Settings("along Z", (0.0,), (0.0,))
 WINDOW_S = 2e-9

@@ -5,10 +5,10 @@ import pytest
 from statistical import assert_binomial
 from test_time_tags import active, recorded
 
-from e91.optics.autocorrelation import Autocorrelation, autocorrelation
 from e91.optics.detectors import Detector
 from e91.optics.sources import PairStatistics, PulsedSource, quantum_dot_of
-from e91.optics.time_tags import TimeTags
+from e91.optics.tags.autocorrelation import Autocorrelation, autocorrelation
+from e91.optics.tags.time_tags import TimeTags
 
 
 @pytest.mark.parametrize(

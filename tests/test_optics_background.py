@@ -8,9 +8,9 @@ from test_time_tags import assert_poisson, recorded
 
 from e91.optics.arms import Arm, arm_over
 from e91.optics.detectors import BasisChoice, Detector, Receiver
-from e91.optics.laboratories import Laboratory
 from e91.optics.links import Downlink, FreeSpace
 from e91.optics.sources import ContinuousSource
+from e91.optics.tags.laboratories import Laboratory
 
 STRAY_PER_SECOND = 2e5
 LOSS_DB = 4.0

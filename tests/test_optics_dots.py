@@ -13,14 +13,10 @@ from test_time_tags import active, assert_poisson, recorded
 
 from e91.devices.exact import exact_device
 from e91.model.settings import Settings
-from e91.optics import tag_simulation
 from e91.optics.arms import Arm
 from e91.optics.clicks import Hits, few_pairs_slot
 from e91.optics.coincidences import coincidences
-from e91.optics.correlation import correlate, known_clock
 from e91.optics.detectors import BasisChoice, Detector, Receiver
-from e91.optics.emission import emission_times, emitted
-from e91.optics.laboratories import Clock, Laboratory
 from e91.optics.lifetimes import CascadeGates, delayed_before
 from e91.optics.slots import pulsed_slots
 from e91.optics.sources import (
@@ -28,8 +24,12 @@ from e91.optics.sources import (
     QuantumDot,
     quantum_dot_of,
 )
-from e91.optics.tag_simulation import record_time_tags
-from e91.optics.time_tags import TimeTags
+from e91.optics.tags import simulation as tag_simulation
+from e91.optics.tags.correlation import correlate, known_clock
+from e91.optics.tags.emission import emission_times, emitted
+from e91.optics.tags.laboratories import Clock, Laboratory
+from e91.optics.tags.simulation import record_time_tags
+from e91.optics.tags.time_tags import TimeTags
 
 ALONG_Z = Settings("along Z", (0.0,), (0.0,))
 VISIBILITY = 0.96

@@ -8,9 +8,9 @@ from test_time_tags import active, assert_poisson, equal_outcomes, recorded
 
 from e91.optics.arms import simple_arm
 from e91.optics.coincidences import coincidences
-from e91.optics.correlation import correlate, known_clock
 from e91.optics.detectors import Detector
 from e91.optics.sources import PairStatistics, PulsedSource
+from e91.optics.tags.correlation import correlate, known_clock
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,15 @@ from test_correlation import tags
 from test_time_tags import active, assert_poisson, equal_outcomes, recorded
 
 from e91.model.randomness import seeded_entropy
-from e91.optics import clock_finder, clock_track
-from e91.optics.clock_search import FALSE_PEAK, ClockLine, SearchRange
-from e91.optics.correlation import correlate, known_clock
 from e91.optics.detectors import Detector
-from e91.optics.laboratories import Clock
-from e91.optics.rival_peaks import may_be_lower_by_chance, rival_delay_s
 from e91.optics.sources import QuantumDot
-from e91.optics.tag_readers import side_of
+from e91.optics.tags.clocks import finder as clock_finder
+from e91.optics.tags.clocks import track as clock_track
+from e91.optics.tags.clocks.rival_peaks import may_be_lower_by_chance, rival_delay_s
+from e91.optics.tags.clocks.search import FALSE_PEAK, ClockLine, SearchRange
+from e91.optics.tags.correlation import correlate, known_clock
+from e91.optics.tags.laboratories import Clock
+from e91.optics.tags.readers import side_of
 
 WINDOW = 1e-9
 PERIOD = 12.5e-9
@@ -255,7 +256,7 @@ def test_faint_light_in_a_wide_search_takes_little_memory():
 
 
 def test_even_and_uneven_counts_are_told_apart_at_the_stated_rate():
-    from e91.optics.rival_peaks import _is_even
+    from e91.optics.tags.clocks.rival_peaks import _is_even
 
     generator = np.random.default_rng(2)
     trials = 2000

@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from scipy.stats import chi2, poisson
 from statistical import FALSE_ALARM, assert_binomial
 
-from e91.optics import click_times, tag_simulation, time_tags_kernels
-from e91.optics.click_times import ClickState, clicks_until
 from e91.optics.detectors import FWHM_PER_SIGMA, BasisChoice, Detector, Receiver
-from e91.optics.emission import emission_times
-from e91.optics.laboratories import Clock, Laboratory
 from e91.optics.sources import ContinuousSource, PairStatistics, PulsedSource
-from e91.optics.tag_simulation import record_time_tags, simulate_time_tags
-from e91.optics.time_tags import TimeTags
+from e91.optics.tags import click_kernels as time_tags_kernels
+from e91.optics.tags import click_times
+from e91.optics.tags import simulation as tag_simulation
+from e91.optics.tags.click_times import ClickState, clicks_until
+from e91.optics.tags.emission import emission_times
+from e91.optics.tags.laboratories import Clock, Laboratory
+from e91.optics.tags.simulation import record_time_tags, simulate_time_tags
+from e91.optics.tags.time_tags import TimeTags
 
 
 def assert_poisson(count, mean, *, must_detect):

@@ -151,7 +151,7 @@ def _correlated(
     dead_time_ps: float | None = None,
 ) -> Loaded:
     from e91.model.randomness import operating_system_entropy, seeded_entropy
-    from e91.optics.correlation import correlate
+    from e91.optics.tags.correlation import correlate
     from e91.recorded.tags import check_one_run, load_time_tags
 
     if policy.security is SecurityModel.DEVICE_INDEPENDENT:

@@ -13,7 +13,7 @@ import numpy as np
 
 from e91.model.messages import Party
 from e91.model.records import DetectionRecord, PartyRecord
-from e91.optics.time_tags import TimeTags
+from e91.optics.tags.time_tags import TimeTags
 from e91.recorded.csv import read_csv, write_csv
 from e91.recorded.npz import read_npz, write_npz
 from e91.recorded.parquet import read_parquet, write_parquet

@@ -10,11 +10,11 @@ from e91.model.bits import Device
 from e91.model.messages import Party
 from e91.model.randomness import Entropy, operating_system_entropy
 from e91.model.settings import Settings
-from e91.optics.correlation import correlate
 from e91.optics.detectors import BasisChoice, Detector, Receiver
-from e91.optics.laboratories import Clock, Laboratory
 from e91.optics.sources import ContinuousSource
-from e91.optics.tag_simulation import record_time_tags
+from e91.optics.tags.correlation import correlate
+from e91.optics.tags.laboratories import Clock, Laboratory
+from e91.optics.tags.simulation import record_time_tags
 from e91.recorded.files import save_detections, save_time_tags
 
 WINDOW_S = 1e-9

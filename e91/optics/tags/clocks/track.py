@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.optics.clock_search import (
+from e91.optics.tags.clocks.rival_peaks import may_be_lower_by_chance
+from e91.optics.tags.clocks.search import (
     FALSE_PEAK,
     ClockLine,
     differences,
     false_peak_probability,
 )
-from e91.optics.rival_peaks import may_be_lower_by_chance
-from e91.optics.tag_readers import Seconds, Side
+from e91.optics.tags.readers import Seconds, Side
 
 _PAIRS_PER_KNOT = 400
 _LONGER_BLOCK = 10

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.bits import Bits
-from e91.optics.laboratories import Laboratory
-from e91.optics.time_tags_kernels import register_clicks
+from e91.optics.tags.click_kernels import register_clicks
+from e91.optics.tags.laboratories import Laboratory
 
 Times = NDArray[np.float64]
 

@@ -165,6 +165,6 @@ def _compiled() -> ModuleType | None:
     """Return the compiled kernels, or None where they cannot run: then NumPy takes over."""
     if not compiled_code_may_run():
         return None
-    from e91.optics import correlation_kernels
+    from e91.optics.tags import matching_kernels as correlation_kernels
 
     return correlation_kernels

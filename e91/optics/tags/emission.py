@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from e91.optics.checks import check_fractions
 from e91.optics.detectors import BasisChoice
-from e91.optics.laboratories import Laboratory
 from e91.optics.sources import (
     ContinuousSource,
     HeraldedMemories,
@@ -17,6 +16,7 @@ from e91.optics.sources import (
     PulsedSource,
     QuantumDot,
 )
+from e91.optics.tags.laboratories import Laboratory
 
 PairSource = ContinuousSource | PulsedSource | QuantumDot | HeraldedMemories
 Times = NDArray[np.float64]

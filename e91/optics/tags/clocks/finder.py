@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from e91.optics.clock_search import ClockLine, SearchRange, refine_line, search_line
-from e91.optics.rival_peaks import rival_delay_s
-from e91.optics.tag_readers import Seconds, Side, beginnings_gap_s
+from e91.optics.tags.clocks.rival_peaks import rival_delay_s
+from e91.optics.tags.clocks.search import ClockLine, SearchRange, refine_line, search_line
+from e91.optics.tags.readers import Seconds, Side, beginnings_gap_s
 
 _FIRST_TAGS, _MOST_TAGS = 2**11, 2**21
 _PAIRS_PER_LINE = 1600

@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from e91.model.bits import NO_CLICK, Bits, Device
 from e91.optics.checks import check_positive
-from e91.optics.click_times import ClickState, Times, clicks_until
 from e91.optics.detectors import FWHM_PER_SIGMA
-from e91.optics.emission import (
+from e91.optics.tags.click_times import ClickState, Times, clicks_until
+from e91.optics.tags.emission import (
     PairSource,
     check_memories,
     emitted,
     extraction_of,
     surviving_fractions,
 )
-from e91.optics.laboratories import Laboratory
-from e91.optics.time_tags import TimeTags
+from e91.optics.tags.laboratories import Laboratory
+from e91.optics.tags.time_tags import TimeTags
 
 TAGS_AT_ONCE = 2**19
 """Expected arrivals at both sides in one stretch of the simulation: it bounds the memory."""

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.optics.clock_search import FALSE_PEAK, ClockLine, SearchRange, Seconds, differences
+from e91.optics.tags.clocks.search import FALSE_PEAK, ClockLine, SearchRange, Seconds, differences
 
 OWN_WINDOWS = 4
 """How far from a peak, in windows, another one is looked for: nearer is its own foot."""

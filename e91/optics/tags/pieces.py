@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from e91.model.bits import Bits
 from e91.model.randomness import Entropy, block_entropy
-from e91.optics.clock_track import ClockTrack
-from e91.optics.matching import Seconds, align, count_pairs, match_times
-from e91.optics.tag_readers import Side
+from e91.optics.tags.clocks.track import ClockTrack
+from e91.optics.tags.matching import Seconds, align, count_pairs, match_times
+from e91.optics.tags.readers import Side
 
 PIECE_TAGS = 2**20
 """Tags of Alice that are matched at once."""

@@ -1,4 +1,4 @@
-"""Compiled dead time and after-pulses; imported by `e91.optics.click_times` alone.
+"""Compiled dead time and after-pulses; imported by `e91.optics.tags.click_times` alone.
 
 Where numba cannot run the same function runs as plain Python: the same clicks, slowly.
 """

@@ -1,4 +1,4 @@
-"""Compiled matching of time tags; imported by `e91.optics.matching` alone, where numba is."""
+"""Compiled matching of time tags; imported by `e91.optics.tags.matching` alone, where numba is."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def align(
     slope: Seconds,
     aligned: Seconds,
 ) -> None:
-    """Write Bob's tags in Alice's time; as `e91.optics.matching` says.
+    """Write Bob's tags in Alice's time; as `e91.optics.tags.matching` says.
 
     Args:
         counts: Bob's tags, ascending; shape (n,).

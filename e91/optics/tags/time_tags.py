@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from e91.model.bits import Bits
 from e91.optics.checks import check_positive
-from e91.optics.laboratories import PICOSECOND_S
+from e91.optics.tags.laboratories import PICOSECOND_S
 
 _CHANNELS = 256
 _PART = 2**20

@@ -1,0 +1,1 @@
+"""Time tags: simulated, read, correlated and matched to coincidences."""

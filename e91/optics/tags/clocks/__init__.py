@@ -1,0 +1,1 @@
+"""Two free-running clocks: find their offset and drift, and follow them."""
