@@ -49,7 +49,7 @@ from e91.model.bits import Bits
 from e91.model.evidence import Evidence, Sample
 from e91.model.policy import Policy
 from e91.model.settings import EKERT, Settings
-from e91.plots.power import delay_figure, power_figure
+from e91.plots.power_figures import delay_figure, power_figure
 from e91.session.streaming import BLOCK_ROUNDS, PART_ROUNDS, stream
 from e91.session.verdict import verdict_of
 

@@ -22,7 +22,7 @@ from e91.distillation.cascade.reconciler import reconcile_packed
 from e91.distillation.cascade.schedule import make_plan
 from e91.distillation.cascade.wire_format import SEED_BYTES
 from e91.model.messages import Channel, Party
-from e91.security.entropy import binary_entropy
+from e91.security.shannon import binary_entropy
 
 RATES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.10, 0.11)
 LENGTHS = (10_000, 2**20, 2**23)

@@ -20,7 +20,7 @@ from e91.distillation.ldpc.codes import shape
 from e91.distillation.ldpc.decoder import SEED_BYTES, reconcile
 from e91.model.messages import Channel
 from e91.model.records import SiftedKey
-from e91.security.entropy import binary_entropy
+from e91.security.shannon import binary_entropy
 
 RATES = (0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.08, 0.11)
 SHORT, LONG = 1_000, 200_000

@@ -7,7 +7,7 @@ import pytest
 from statistical import assert_binomial
 
 from e91.devices.exact import exact_device
-from e91.recorded.blocks import load_block
+from e91.recorded.raw_blocks import load_block
 from e91.session.streaming import PART_ROUNDS, stream
 
 BLOCK = 2 * PART_ROUNDS

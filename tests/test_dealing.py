@@ -19,7 +19,7 @@ from e91.model.policy import Policy, SecurityModel
 from e91.model.portions import GROUP, PORTIONS, portion_size
 from e91.model.records import Leak, SecretLength, SiftedKey
 from e91.model.settings import EKERT
-from e91.security.portions import in_whole_bytes, lengths, merged, share_bound
+from e91.security.portion_lengths import in_whole_bytes, lengths, merged, share_bound
 from e91.session.planning import Link, best_plan
 from e91.session.session import run
 from e91.session.streaming import stream

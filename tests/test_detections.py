@@ -15,18 +15,18 @@ from e91.model.messages import Party
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.optics.tags.time_tags import TimeTags
 from e91.recorded import npz as npz_files
-from e91.recorded import tags as tag_files
-from e91.recorded.blocks import load_block, save_block
-from e91.recorded.files import (
+from e91.recorded import tag_files
+from e91.recorded.npz import open_npz, read_npz
+from e91.recorded.raw_blocks import load_block, save_block
+from e91.recorded.record_files import (
     load_detections,
     load_table,
     save_detections,
     save_table,
     save_time_tags,
 )
-from e91.recorded.npz import open_npz, read_npz
 from e91.recorded.tables import DETECTION_COLUMNS, content_hash
-from e91.recorded.tags import TagFile, check_one_run, load_time_tags
+from e91.recorded.tag_files import TagFile, check_one_run, load_time_tags
 from e91.system import durable
 
 ENDINGS = [".npz", ".csv", ".parquet"]

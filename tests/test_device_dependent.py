@@ -18,7 +18,7 @@ from e91.security.device_dependent import (
     tl17_length,
     tlgr_length,
 )
-from e91.security.entropy import binary_entropy
+from e91.security.shannon import binary_entropy
 from e91.security.thresholds import bbm92_threshold
 
 TLGR = {"epsilon_secrecy": 1e-10, "epsilon_correctness": 1e-10}

@@ -21,7 +21,7 @@ from e91.security.device_independent import (
     random_basis_rate,
     werner_chsh,
 )
-from e91.security.entropy import binary_entropy
+from e91.security.shannon import binary_entropy
 from e91.security.thresholds import (
     acin_threshold,
     bell_efficiency_threshold,

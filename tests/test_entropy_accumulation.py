@@ -12,7 +12,6 @@ from scipy.optimize import minimize
 
 from e91.model.records import Leak
 from e91.security.device_independent import TSIRELSON, acin_entropy
-from e91.security.entropy import binary_entropy
 from e91.security.entropy_accumulation import (
     Counts,
     amplification_cost,
@@ -23,6 +22,7 @@ from e91.security.entropy_accumulation import (
     renyi_entropy,
 )
 from e91.security.secret_length import accumulated_length
+from e91.security.shannon import binary_entropy
 
 ORDERS = (1.0001, 1.01, 1.2, 1.5, 2.0)
 

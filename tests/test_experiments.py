@@ -23,19 +23,19 @@ from e91.experiments import (
     load,
     names,
     parse,
-    report,
 )
+from e91.experiments import comparison as report
 from e91.experiments import run as simulate
-from e91.experiments.keys import finite_bits, secret_fraction
-from e91.experiments.links import arm_loss_db, overpass
-from e91.experiments.rates import rates
-from e91.experiments.records import Comparison, Outcome
+from e91.experiments.coincidence_rates import rates
+from e91.experiments.correlations import correlations
+from e91.experiments.key_rates import finite_bits, secret_fraction
+from e91.experiments.optical_links import arm_loss_db, overpass
+from e91.experiments.published import Comparison, Outcome
 from e91.experiments.simulate import drawn_scene
-from e91.experiments.state import correlations
 from e91.experiments.vocabulary import PARAMETERS, QUANTITIES, WIGNER
 from e91.model.policy import Theorem
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
-from e91.security.entropy import binary_entropy
+from e91.security.shannon import binary_entropy
 
 GOOD = """
 title = "A link"
@@ -747,7 +747,7 @@ def test_documented_example_is_read():
 
 
 def test_figure_shows_every_outcome_that_was_not_fitted(compared):
-    from e91.plots.experiments import deviations, deviations_figure
+    from e91.plots.experiment_figures import deviations, deviations_figure
 
     found = deviations(simulate(name) for name in ("yin-2017", "yin-2020"))
     rows = [row for name in ("yin-2017", "yin-2020") for row in compared[name]]

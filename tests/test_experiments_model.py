@@ -8,7 +8,7 @@ from e91.optics.arms import simple_arm
 from e91.optics.coincidences import coincidences
 from e91.optics.sources import ContinuousSource
 from e91.security.device_dependent import bbm92_rate
-from e91.security.entropy import binary_entropy
+from e91.security.shannon import binary_entropy
 
 LINKS = [
     (5.9e6, 32.0, 32.0, 200.0, 2.5e-9, 1.2e-9, 0.01),

@@ -27,7 +27,7 @@ from requests.exceptions import ConnectionError as NoConnection
 
 import e91
 from e91.cli import ibm as command
-from e91.cli.snapshots import link_of
+from e91.cli.machines import link_of
 from e91.devices.ibm import jobs as ibm_jobs
 from e91.devices.ibm import machine as ibm
 from e91.devices.ibm.job_files import PlannedSession, jobs_folder, load_planned, save_planned

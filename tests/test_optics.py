@@ -31,7 +31,7 @@ from e91.optics.sources import (
     quantum_dot_of,
 )
 from e91.security.device_dependent import bbm92_rate
-from e91.security.entropy import binary_entropy
+from e91.security.shannon import binary_entropy
 
 LOSSES_DB = tuple(range(0, 71, 5))
 

@@ -14,7 +14,7 @@ from e91.optics.detectors import BasisChoice, Detector, Receiver
 from e91.optics.sources import quantum_dot_of
 from e91.optics.tags.laboratories import Clock, Laboratory
 from e91.optics.tags.simulation import record_time_tags
-from e91.recorded.files import save_time_tags
+from e91.recorded.record_files import save_time_tags
 
 KNOWN = ("--maximum-offset-s", "5e-9", "--maximum-frequency-error-ppm", "1e-3")
 

@@ -10,7 +10,7 @@ from e91.optics.links import Downlink
 from e91.optics.satellites.orbits import DELINGHA, NANSHAN, orbit_over
 from e91.optics.satellites.passes import coincidences_along, pass_over
 from e91.optics.sources import ContinuousSource
-from e91.plots.passes import pass_figure
+from e91.plots.pass_figures import pass_figure
 
 matplotlib.use("Agg")
 

@@ -28,7 +28,7 @@ from e91.model.errors import Abort
 from e91.model.evidence import Evidence, Sample
 from e91.model.policy import Policy
 from e91.model.settings import EKERT
-from e91.plots.power import delay_figure, power_figure
+from e91.plots.power_figures import delay_figure, power_figure
 from e91.session.verdict import verdict_of
 
 matplotlib.use("Agg")

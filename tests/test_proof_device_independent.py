@@ -14,7 +14,6 @@ from e91.bell.betting import chsh_lower_bound
 from e91.distillation.amplification.hashing import modified_toeplitz_hash
 from e91.model.records import Leak
 from e91.security.device_independent import TSIRELSON, acin_entropy
-from e91.security.entropy import binary_entropy
 from e91.security.entropy_accumulation import (
     Counts,
     amplification_cost,
@@ -25,6 +24,7 @@ from e91.security.entropy_accumulation import (
     renyi_entropy,
 )
 from e91.security.secret_length import accumulated_length, collective_length, split
+from e91.security.shannon import binary_entropy
 
 EPSILON = 1e-10
 DISTANCE = split(EPSILON).secrecy

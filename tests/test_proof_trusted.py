@@ -20,8 +20,8 @@ from e91.model.policy import Policy
 from e91.model.portions import portion_size
 from e91.model.records import Leak, SiftedKey
 from e91.model.settings import ASYMMETRIC, EKERT
-from e91.security.entropy import binary_entropy
 from e91.security.secret_length import split
+from e91.security.shannon import binary_entropy
 from e91.session import theorems
 from e91.session.verdict import verdict_of
 
@@ -288,7 +288,7 @@ def test_bounds_are_asked_for_no_more_than_the_budget_of_a_session(monkeypatch, 
     monkeypatch.setattr("e91.session.theorems.phase_errors.phase_error_bound", bound)
     shares = []
     monkeypatch.setattr(
-        "e91.security.portions.share_bound",
+        "e91.security.portion_lengths.share_bound",
         lambda errors, *, rows, portions, epsilon: shares.append(epsilon) or errors / portions,
     )
     evidence = evidence_of(EKERT, key=10**6, revealed=10**5, errors=10**3, wins=10**5, losses=10**4)

@@ -14,7 +14,6 @@ from scipy.stats import binom
 from statistical import acceptance, assert_binomial
 
 from e91.model.hypergeometric import log_tail, relative_entropy_exponent
-from e91.security.entropy import binary_entropy, capped, inverse_binary_entropy
 from e91.security.sampling import (
     clopper_pearson_upper_bound,
     hypergeometric_upper_bound,
@@ -22,6 +21,7 @@ from e91.security.sampling import (
     serfling_deviation,
     serfling_upper_bound,
 )
+from e91.security.shannon import binary_entropy, capped, inverse_binary_entropy
 
 BOUNDS = [hypergeometric_upper_bound, relative_entropy_upper_bound, serfling_upper_bound]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from e91.cli.devices import device_kind
-from e91.cli.snapshots import link_of
+from e91.cli.machines import link_of
 from e91.devices.exact import exact_device
 from e91.devices.samplers.snapshots import snapshot_device, snapshot_names
 from e91.model.policy import SecurityModel

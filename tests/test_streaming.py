@@ -29,7 +29,7 @@ from e91.model.policy import Policy, SecurityModel
 from e91.model.randomness import block_entropy, seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord, SiftedKey
 from e91.model.settings import BBM92, EKERT
-from e91.recorded.blocks import load_block, save_block
+from e91.recorded.raw_blocks import load_block, save_block
 from e91.session.streaming import plan_run, session_of_block, stream
 from e91.system.processes import worker_processes
 

@@ -10,7 +10,7 @@ from e91.devices.exact import exact_device
 from e91.model.errors import Abort
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
-from e91.security.entropy import binary_entropy
+from e91.security.shannon import binary_entropy
 from e91.session.session import run
 from e91.session.theorems import STATEMENTS
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from e91.adversaries.scene import BASES, Scene
-from e91.security.entropy import binary_entropy
+from e91.security.shannon import binary_entropy
 
 TSIRELSON = 2 * math.sqrt(2)
 

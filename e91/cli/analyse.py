@@ -128,7 +128,7 @@ def _check_no_search(search: dict[str, Any]) -> None:
 
 
 def _detections(file: Path) -> Loaded:
-    from e91.recorded.files import load_detections
+    from e91.recorded.record_files import load_detections
 
     loaded = load_detections(file)
     return (
@@ -152,7 +152,7 @@ def _correlated(
 ) -> Loaded:
     from e91.model.randomness import operating_system_entropy, seeded_entropy
     from e91.optics.tags.correlation import correlate
-    from e91.recorded.tags import check_one_run, load_time_tags
+    from e91.recorded.tag_files import check_one_run, load_time_tags
 
     if policy.security is SecurityModel.DEVICE_INDEPENDENT:
         raise ValueError(
@@ -263,7 +263,7 @@ def _make_sample(
         raise click.UsageError("`--sample DIR` must come without FILE, but there is one.")
     from e91.devices.exact import exact_device
     from e91.model.randomness import operating_system_entropy, seeded_entropy
-    from e91.recorded.sample import save_sample
+    from e91.recorded.examples import save_sample
     from e91.session.folder import new_folder
 
     settings = SETTINGS[settings_name]

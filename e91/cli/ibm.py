@@ -176,7 +176,7 @@ def _drawn(entropy: Any, rounds: int, settings: Settings) -> tuple[Bits, Bits]:
 
 def _expected(plan: Any, policy: Policy) -> dict[str, Any]:
     """Return what the job takes and what its calibration promises, as plain values."""
-    from e91.cli.snapshots import link_of
+    from e91.cli.machines import link_of
     from e91.session.planning import Link, expected_length
 
     s, qber = link_of(plan.table, settings=plan.settings)

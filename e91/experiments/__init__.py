@@ -12,9 +12,9 @@ Examples:
     2.37 beside 2.37 ± 0.09
 """
 
+from e91.experiments.comparison import as_data, as_records, as_text, described
+from e91.experiments.published import Comparison, Experiment, Outcome, Parameter
 from e91.experiments.reader import load, names, parse
-from e91.experiments.records import Comparison, Experiment, Outcome, Parameter
-from e91.experiments.report import as_data, as_records, as_text, described
 from e91.experiments.results import ExperimentReport, run
 from e91.experiments.simulate import compare
 

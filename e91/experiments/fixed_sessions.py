@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.security.device_independent import acin_entropy
-from e91.security.entropy import binary_entropy
+from e91.security.shannon import binary_entropy
 
 Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 
-from e91.experiments.records import Experiment, Outcome, Parameter
+from e91.experiments.published import Experiment, Outcome, Parameter
 from e91.experiments.vocabulary import PARAMETERS, QUANTITIES, SETTINGS
 from e91.model.policy import Theorem
 from e91.model.settings import Settings

@@ -6,9 +6,9 @@ import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from e91.experiments.comparison import as_records, as_text
+from e91.experiments.published import Comparison, Experiment
 from e91.experiments.reader import load
-from e91.experiments.records import Comparison, Experiment
-from e91.experiments.report import as_records, as_text
 from e91.experiments.simulate import compare
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class ExperimentReport:
         Raises:
             ValueError: Every outcome was fitted or could not be simulated.
         """
-        from e91.plots.experiments import deviations, deviations_figure
+        from e91.plots.experiment_figures import deviations, deviations_figure
 
         return deviations_figure(deviations([self]))
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from e91.experiments.keys import (
+from e91.experiments.coincidence_rates import Rates, rates
+from e91.experiments.correlations import Correlations, correlations
+from e91.experiments.key_rates import (
     finite_bits,
     fixed_session_bits_per_round,
     is_finite,
     secret_fraction,
 )
-from e91.experiments.rates import Rates, rates
-from e91.experiments.records import Comparison, Experiment, Outcome, Parameter
-from e91.experiments.state import Correlations, correlations
+from e91.experiments.published import Comparison, Experiment, Outcome, Parameter
 from e91.experiments.vocabulary import PARAMETERS
 from e91.model.policy import Theorem
 

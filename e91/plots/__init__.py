@@ -4,16 +4,16 @@ Needs Matplotlib: ``pip install 'e91[plot]'``.  Sessions and scans are in `sessi
 `rate_data`, `finite_rate_data` and `rates`.
 """
 
-from e91.plots.finite_rate_data import RateLimit, RoundsRates, rates_by_rounds
-from e91.plots.rate_data import (
+from e91.plots.finite_rate_curves import RateLimit, RoundsRates, rates_by_rounds
+from e91.plots.rate_curves import (
     EfficiencyRates,
     QberRates,
     RateCurve,
     rates_by_efficiency,
     rates_by_qber,
 )
-from e91.plots.rates import efficiency_figure, qber_figure, rounds_figure
-from e91.plots.sessions import (
+from e91.plots.rate_figures import efficiency_figure, qber_figure, rounds_figure
+from e91.plots.session_figures import (
     CorrelationScan,
     chsh_scale,
     correlation_curve,

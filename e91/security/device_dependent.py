@@ -18,13 +18,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from e91.security.entropy import binary_entropy, capped
 from e91.security.sampling import (
     check_count,
     check_epsilon,
     hypergeometric_upper_bound,
     serfling_deviation,
 )
+from e91.security.shannon import binary_entropy, capped
 
 _ROUNDING = 1e-15  # of sums of rates in floating point, always held against the key
 _TRUTH = (bool, np.bool_)

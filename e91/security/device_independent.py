@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from e91.security.entropy import binary_entropy, capped
+from e91.security.shannon import binary_entropy, capped
 
 TSIRELSON = 2 * math.sqrt(2)
 """Largest S that quantum theory allows."""

@@ -24,7 +24,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from e91.security.entropy import binary_entropy
+from e91.security.shannon import binary_entropy
 
 DESIGN_CHSH = 2.6
 """S for which the order is chosen if none is expected; any value is valid."""

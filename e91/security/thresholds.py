@@ -10,7 +10,7 @@ import math
 from scipy.optimize import brentq
 
 from e91.security.device_independent import TSIRELSON, acin_entropy, werner_chsh
-from e91.security.entropy import binary_entropy, inverse_binary_entropy
+from e91.security.shannon import binary_entropy, inverse_binary_entropy
 
 
 def bbm92_threshold(*, efficiency: float = 1.0) -> float:

@@ -11,7 +11,7 @@ from e91.model.evidence import Evidence, Sample
 from e91.model.policy import Policy
 from e91.model.records import Leak
 from e91.model.settings import Settings
-from e91.security.entropy import binary_entropy
+from e91.security.shannon import binary_entropy
 from e91.session.session import check_rounds
 from e91.session.verdict import FALSE_ALARM, verdict_of
 

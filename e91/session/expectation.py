@@ -14,7 +14,7 @@ from e91.model.policy import Policy, SecurityModel
 from e91.model.records import Leak, QberEstimate
 from e91.model.settings import Settings
 from e91.security.device_independent import TSIRELSON
-from e91.security.entropy import binary_entropy
+from e91.security.shannon import binary_entropy
 from e91.session import theorems
 
 

@@ -14,9 +14,9 @@ from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretLength
 from e91.model.settings import Settings
 from e91.security import device_dependent, device_independent, key_pairs, secret_length
 from e91.security.device_dependent import Block
-from e91.security.entropy import binary_entropy, capped
 from e91.security.entropy_accumulation import Counts
-from e91.security.portions import lengths, merged
+from e91.security.portion_lengths import lengths, merged
+from e91.security.shannon import binary_entropy, capped
 
 _TRUST = (
     "if both analysers measure one qubit each at the declared angles, lose photons independently "

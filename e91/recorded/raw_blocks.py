@@ -8,7 +8,7 @@ import numpy as np
 
 from e91.model.bits import Bits
 from e91.model.records import DetectionRecord, PartyRecord
-from e91.recorded.files import load_detections, save_detections
+from e91.recorded.record_files import load_detections, save_detections
 
 PARQUET = ".parquet"
 

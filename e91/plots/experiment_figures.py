@@ -10,7 +10,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 
 from e91.experiments import ExperimentReport
-from e91.experiments.report import status
+from e91.experiments.comparison import status
 
 _COLOURS = {"reproduced": "#009E73", "agrees": "#0072B2", "differs": "#D55E00"}
 

@@ -1,6 +1,6 @@
 """Key rates against the number of rounds: every finite theorem with its best plan.
 
-Pure functions from numbers to frozen records; `e91.plots.rates` draws them.
+Pure functions from numbers to frozen records; `e91.plots.rate_figures` draws them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC, BBM92
-from e91.plots.rate_data import Floats, RateCurve, frozen, increasing
+from e91.plots.rate_curves import Floats, RateCurve, frozen, increasing
 from e91.security.device_independent import (
     acin_rate,
     noisy_preprocessing_rate,

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from e91.experiments.records import Experiment
+from e91.experiments.published import Experiment
 from e91.optics.arms import Arm
 from e91.optics.coincidences import Coincidences, coincidences
 from e91.optics.detectors import Detector, Receiver

@@ -15,7 +15,7 @@ from e91.optics.sources import ContinuousSource
 from e91.optics.tags.correlation import correlate
 from e91.optics.tags.laboratories import Clock, Laboratory
 from e91.optics.tags.simulation import record_time_tags
-from e91.recorded.files import save_detections, save_time_tags
+from e91.recorded.record_files import save_detections, save_time_tags
 
 WINDOW_S = 1e-9
 """Width of the window with which the sample's coincidences were found."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from e91.experiments.records import Experiment
+from e91.experiments.published import Experiment
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def rates(experiment: Experiment) -> Rates:
         ValueError: A source is given, but not all that its light meets.
     """
     if experiment.has("source.pairs_per_second"):
-        from e91.experiments.links import counted  # loads SciPy
+        from e91.experiments.optical_links import counted  # loads SciPy
 
         return Rates(*counted(experiment))
     ratio = experiment.value("measured.signal_to_noise", math.inf)

@@ -1,6 +1,6 @@
 """Asymptotic key rates against QBER and detection efficiency: the data of two figures.
 
-Pure functions from numbers to frozen records; `e91.plots.rates` draws them.
+Pure functions from numbers to frozen records; `e91.plots.rate_figures` draws them.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from e91.experiments.fixed_sessions import FixedSession, session_bits
-from e91.experiments.records import Experiment
+from e91.experiments.published import Experiment
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC
 from e91.security import device_dependent, device_independent

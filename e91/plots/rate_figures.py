@@ -11,8 +11,8 @@ from matplotlib.ticker import MultipleLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from e91.model.policy import SecurityModel
-from e91.plots.finite_rate_data import RoundsRates
-from e91.plots.rate_data import EfficiencyRates, QberRates, RateCurve
+from e91.plots.finite_rate_curves import RoundsRates
+from e91.plots.rate_curves import EfficiencyRates, QberRates, RateCurve
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

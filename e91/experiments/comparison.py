@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from e91.experiments.records import Comparison, Experiment, Parameter
+from e91.experiments.published import Comparison, Experiment, Parameter
 
 _WIDTH = 96
 
