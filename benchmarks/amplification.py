@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from e91.bench.machine import headed, machine
-from e91.bench.peers import one_piece, randextract
+from benchmarks.machine import headed, machine
+from benchmarks.peers import one_piece, randextract
 from e91.distillation.amplification import fourier as toeplitz_fourier
 from e91.distillation.amplification.hashing import toeplitz_hash, toeplitz_hash_packed
 from e91.model.bits import Bits

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 
-from e91.bench.machine import headed, machine, whole_process
+from benchmarks.machine import headed, machine, whole_process
 
 CASES = {
     "e91 run (10^6 rounds on Aer)": ["-m", "e91", "run", "--json"],

@@ -14,8 +14,8 @@ import argparse
 import json
 import time
 
-from e91.bench.machine import headed, machine, whole_process
-from e91.bench.work import VISIBILITY, best_settings
+from benchmarks.machine import headed, machine, whole_process
+from benchmarks.work import VISIBILITY, best_settings
 from e91.devices.exact import exact_device
 from e91.model.policy import Policy
 from e91.model.settings import EKERT

@@ -17,16 +17,16 @@ from functools import partial
 
 import numpy as np
 
-from e91.bench.machine import headed, machine
-from e91.bench.timing import Work, shared_out
-from e91.bench.work import FRACTION, draw_and_pack, numpy_only
-from e91.devices.peers import (
+from benchmarks.aer_alone import (
     SETTINGS,
     aer_counts,
     aer_pair_by_pair,
     attacked_circuits,
     attacked_sampler,
 )
+from benchmarks.machine import headed, machine
+from benchmarks.timing import Work, shared_out
+from benchmarks.work import FRACTION, draw_and_pack, numpy_only
 from e91.devices.rounds.keystreams import Stream, draws, keystream, seeded_key
 from e91.devices.rounds.round_sampler import BLOCK_ROUNDS, RoundSampler
 from e91.distillation.sifting.packing import append_key, key_roles, tally

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from distributed import LocalCluster
 
-from e91.bench.machine import headed, machine
+from benchmarks.machine import headed, machine
 from e91.devices.exact import exact_device
 from e91.studies import connected, plan_study, stream_on, study
 from e91.studies.executors import in_processes, on_cluster

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from e91.bench.machine import headed, machine
+from benchmarks.machine import headed, machine
 from e91.devices.exact import exact_device
 from e91.distillation.sifting import two_party as sifting
 from e91.model.messages import Channel, Party

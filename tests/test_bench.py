@@ -9,29 +9,29 @@ import numpy as np
 import pytest
 from statistical import assert_binomial
 
-from e91 import cli
-from e91.bench import stages as bench_stages
-from e91.bench import timing, work
-from e91.bench.machine import headed, machine, whole_process
-from e91.bench.peers import (
-    belief_propagation,
-    faster,
-    one_piece,
-    randextract,
-    tno_cascade,
-)
-from e91.bench.stages import FULL, QUICK, Effort, stages
-from e91.bench.table import aligned
-from e91.bench.timing import Peer, Row, Stage, Timing, rows_of, shared_out, timed
-from e91.bench.work import best_settings, draw_and_pack, noisy_keys, numpy_only
-from e91.devices.exact import outcome_table
-from e91.devices.peers import (
+from benchmarks import stages as bench_stages
+from benchmarks import timing, work
+from benchmarks.aer_alone import (
     SETTINGS,
     aer_counts,
     aer_pair_by_pair,
     attacked_circuits,
     attacked_sampler,
 )
+from benchmarks.machine import headed, machine, whole_process
+from benchmarks.peers import (
+    belief_propagation,
+    faster,
+    one_piece,
+    randextract,
+    tno_cascade,
+)
+from benchmarks.stages import FULL, QUICK, Effort, stages
+from benchmarks.table import aligned
+from benchmarks.timing import Peer, Row, Stage, Timing, rows_of, shared_out, timed
+from benchmarks.work import best_settings, draw_and_pack, noisy_keys, numpy_only
+from e91 import cli
+from e91.devices.exact import outcome_table
 from e91.model.messages import Channel, Party
 from e91.model.records import SiftedKey
 
@@ -159,14 +159,14 @@ def test_table_has_one_width_a_column_and_names_a_stage_once():
 
 def test_machine_names_the_commit_of_these_files_only():
     found = machine()
-    inside = whole_process(["-c", "import e91.bench.machine as m; print(m.__file__)"]).output
+    inside = whole_process(["-c", "import benchmarks.machine as m; print(m.__file__)"]).output
     assert found["commit"]
     assert inside.strip().endswith("machine.py")
     assert f"commit {found['commit']}" in headed(found)
 
 
 def test_copy_outside_a_repository_has_no_commit(monkeypatch, tmp_path):
-    from e91.bench import machine as module
+    from benchmarks import machine as module
 
     (tmp_path / "e91").mkdir()
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))

@@ -15,10 +15,10 @@ from types import FrameType
 
 import click
 
+from benchmarks.__main__ import bench
 from e91.cli.analyse import analyse
 from e91.cli.attack import attack
 from e91.cli.bell import bell
-from e91.cli.bench import bench
 from e91.cli.conformance import conformance
 from e91.cli.encrypt import decrypt, encrypt
 from e91.cli.experiment import experiment

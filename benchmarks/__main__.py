@@ -18,10 +18,10 @@ def bench(*, quick: bool, as_json: bool) -> None:
     Rates are medians, with the slowest and the fastest call in parentheses.  Peers that are not
     installed are named; `pip install 'e91[bench]'` brings them.  Nothing else should run meanwhile.
     """
-    from e91.bench.machine import headed, machine
-    from e91.bench.stages import FULL, QUICK, stages
-    from e91.bench.table import aligned
-    from e91.bench.timing import rows_of
+    from benchmarks.machine import headed, machine
+    from benchmarks.stages import FULL, QUICK, stages
+    from benchmarks.table import aligned
+    from benchmarks.timing import rows_of
 
     on = machine()
     if not as_json:

@@ -8,7 +8,7 @@ from importlib import import_module
 import numpy as np
 import scipy.fft
 
-from e91.bench.timing import Work, shared_out, timed
+from benchmarks.timing import Work, shared_out, timed
 from e91.distillation.ldpc import decoder as ldpc
 from e91.model.bits import Bits
 from e91.model.messages import Channel

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from statistics import median
 
-from e91.bench.timing import Row
+from benchmarks.timing import Row
 
 
 def aligned(rows: Iterable[Row]) -> str:
     """Return the table in Markdown, with its columns aligned: median (slowest-fastest).
 
     Examples:
-        >>> from e91.bench.timing import Timing
+        >>> from benchmarks.timing import Timing
         >>> ours = Timing((1.0, 0.5, 2.0), (2e6, 4e6, 1e6))
         >>> print(aligned([Row("draw", "2·10^6", "round", ours)]))
         | stage | size   | seconds | rate             | peer | peer's rate | ratio |

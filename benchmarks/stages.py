@@ -9,16 +9,17 @@ from functools import partial
 
 import numpy as np
 
-from e91.bench.machine import whole_process
-from e91.bench.peers import (
+from benchmarks.aer_alone import aer_counts, aer_pair_by_pair, attacked_circuits, attacked_sampler
+from benchmarks.machine import whole_process
+from benchmarks.peers import (
     belief_propagation,
     faster,
     one_piece,
     randextract,
     tno_cascade,
 )
-from e91.bench.timing import Peer, Stage, Work, over_processes, shared_out
-from e91.bench.work import (
+from benchmarks.timing import Peer, Stage, Work, over_processes, shared_out
+from benchmarks.work import (
     ERROR_RATE,
     SEED,
     best_settings,
@@ -29,7 +30,6 @@ from e91.bench.work import (
     reconciled_share,
     run_whole,
 )
-from e91.devices.peers import aer_counts, aer_pair_by_pair, attacked_circuits, attacked_sampler
 from e91.devices.rounds.round_sampler import BLOCK_ROUNDS
 from e91.distillation.amplification.hashing import toeplitz_hash, toeplitz_hash_packed
 from e91.model.bits import Bits

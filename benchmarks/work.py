@@ -10,8 +10,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from benchmarks.aer_alone import SETTINGS
 from e91.devices.exact import exact_device
-from e91.devices.peers import SETTINGS
 from e91.devices.rounds.keystreams import Stream, keystream
 from e91.devices.rounds.round_sampler import BLOCK_ROUNDS, RoundSampler
 from e91.distillation.cascade import reconciler as cascade
@@ -39,7 +39,7 @@ def draw_and_pack(sampler: RoundSampler, *, first: int, blocks: int) -> int:
     """Draw, tally and pack ``blocks`` blocks of 2**18 rounds; return the number of rounds.
 
     Examples:
-        >>> from e91.devices.peers import attacked_sampler
+        >>> from benchmarks.aer_alone import attacked_sampler
         >>> draw_and_pack(attacked_sampler(seed=1), first=3, blocks=1)
         262144
     """
@@ -60,7 +60,7 @@ def drawn_share(number: int, *, sampler: RoundSampler, blocks: int) -> int:
     """Draw the ``number``-th share of blocks as `draw_and_pack` does; return the rounds.
 
     Examples:
-        >>> from e91.devices.peers import attacked_sampler
+        >>> from benchmarks.aer_alone import attacked_sampler
         >>> drawn_share(3, sampler=attacked_sampler(seed=1), blocks=1)
         262144
     """
