@@ -1,1 +1,1 @@
-"""What ``e91 bench`` times: stages, their peers, the clock and the table."""
+"""What ``python -m benchmarks`` times: stages, their peers, the clock and the table."""

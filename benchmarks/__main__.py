@@ -1,4 +1,4 @@
-"""``e91 bench``: every stage and the whole, timed beside peers in one run."""
+"""``python -m benchmarks``: every stage and the whole, timed beside peers in one run."""
 
 from __future__ import annotations
 
@@ -40,3 +40,7 @@ def _threads() -> int:
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     return min(2, cores)
+
+
+if __name__ == "__main__":
+    bench()

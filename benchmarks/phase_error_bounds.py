@@ -7,7 +7,7 @@ can have.  Prints a Markdown table of what each would say of the same counts.
 
 Sources: Azuma, Tohoku Math. J. 19, 357 (1967); Hoeffding, J. Am. Stat. Assoc. 58, 13 (1963),
 section 2; Kato, arXiv:2002.04357.  Kato's theorem itself was not open to us, only its abstract; the
-form below is what public code by others implements, and ``tests/test_martingale_comparison.py``
+form below is what public code by others implements, and ``tests/security/test_martingale_comparison.py``
 confirms it by a numerical moment-generating function, exact tails, and Monte Carlo.
 """
 

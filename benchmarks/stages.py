@@ -1,4 +1,4 @@
-"""The stages that ``e91 bench`` times, and the peers beside which it times them."""
+"""The stages that ``python -m benchmarks`` times, and the peers beside which it times them."""
 
 from __future__ import annotations
 

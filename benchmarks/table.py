@@ -1,4 +1,4 @@
-"""The table of ``e91 bench``: Markdown whose columns are aligned."""
+"""The table of ``python -m benchmarks``: Markdown whose columns are aligned."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ LAYERS = (
     ("devices", "recorded", "encryption"),
     ("session",),
     ("adversaries", "alarm", "experiments", "studies"),
-    ("plots", "cli", "benchmarks"),
+    ("plots", "cli"),
     ("front",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
@@ -87,8 +87,6 @@ NEIGHBOURS = {
     ("system", "model"),
     ("studies", "adversaries"),
     ("cli", "plots"),
-    ("cli", "benchmarks"),
-    ("benchmarks", "cli"),
 }
 FORBIDDEN = {("session", "devices")}
 
@@ -115,7 +113,7 @@ CIRCLES = {
 QISKIT = ("qiskit", "qiskit_aer", "qiskit_ibm_runtime")
 SOCKETS = ("socket", "socketserver", "ssl", "http", "urllib", "asyncio", "aiohttp", "requests")
 DOORS = {
-    **dict.fromkeys(QISKIT, ("devices", "e91_circuits", "adversaries", "benchmarks")),
+    **dict.fromkeys(QISKIT, ("devices", "e91_circuits", "adversaries")),
     **dict.fromkeys(SOCKETS, ("cli", "studies")),
     "numba": (
         "model",
@@ -129,7 +127,7 @@ DOORS = {
     ),
     "llvmlite": ("sifting", "amplification", "cascade"),
     "matplotlib": ("plots", "session", "experiments"),
-    "click": ("cli", "benchmarks"),
+    "click": ("cli",),
     "distributed": ("studies",),
 }
 

@@ -15,7 +15,6 @@ from types import FrameType
 
 import click
 
-from benchmarks.__main__ import bench
 from e91.cli.analyse import analyse
 from e91.cli.attack import attack
 from e91.cli.bell import bell
@@ -51,7 +50,6 @@ for _command in (
     experiment,
     snapshots,
     conformance,
-    bench,
 ):
     commands.add_command(_command)
 

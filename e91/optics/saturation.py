@@ -97,7 +97,7 @@ def both_live_gain(
         Derived here: to first order in c t both are dead for a fraction c t because of pairs; if
         every click is of a pair and the dead times are equal, both are live for 1 / (1 + c t),
         which this meets exactly.  Between, simulations agree to 1 % up to c t = 1/2, where the
-        product alone is 30 % too low (`tests/test_optics_thrown.py`).
+        product alone is 30 % too low (`tests/optics/test_optics_thrown.py`).
 
     Examples:
         >>> float(both_live_gain(0.5, 0.5, joint_per_second=1e6, dead_time_s=1e-6))

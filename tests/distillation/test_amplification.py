@@ -164,7 +164,7 @@ HASH_ELSEWHERE = """
 import sys
 {before}
 import numpy as np
-from e91.distillation import amplification
+from e91.distillation.amplification import hashing as amplification
 bits = np.random.default_rng(1).integers(0, 2, 5000, np.uint8)
 seed = np.random.default_rng(2).integers(0, 2, 5999, np.uint8)
 print(amplification._route().__name__, *np.packbits(amplification.toeplitz_hash(bits, 1000, seed)))

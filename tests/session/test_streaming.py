@@ -308,7 +308,7 @@ def test_policy_of_a_run_is_that_of_its_blocks():
 def test_without_compilation_the_blocks_are_the_same():
     """In a fresh interpreter without numba: the same key, to the last bit."""
     program = (
-        "import sys; sys.path.insert(0, 'tests')\n"
+        "import sys; sys.path[:0] = ['tests', 'tests/session']\n"
         "from test_streaming import run_of\n"
         "from e91.session.streaming import session_of_block\n"
         "print(session_of_block(run_of(1), 0).key.packed.tobytes().hex())"
@@ -318,7 +318,7 @@ def test_without_compilation_the_blocks_are_the_same():
         check=True,
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parents[2],
         env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
     )
     assert done.stdout.strip() == session_of_block(run_of(1), 0).key.packed.tobytes().hex()

@@ -18,7 +18,7 @@ from e91.model.settings import EKERT
 
 def loaded(name):
     """A program of the folder `benchmarks`, which is no package."""
-    path = Path(__file__).parents[1] / "benchmarks" / f"{name}.py"
+    path = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
     specification = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module  # dataclasses look their module up

@@ -12,7 +12,7 @@ from e91.devices.samplers.snapshots import snapshot_device, snapshot_names
 from e91.model.policy import SecurityModel
 from e91.session.planning import asymptotic_rate
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "backends.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "backends.md"
 
 
 def documented_rows():

@@ -343,7 +343,7 @@ def test_what_is_outside_physics_is_refused_with_a_sentence(make, sentence):
 
 
 def test_documented_examples_give_what_is_printed():
-    page = Path(__file__).parents[1] / "docs" / "optics.md"
+    page = Path(__file__).parents[2] / "docs" / "optics.md"
     failed, tried = doctest.testfile(str(page), module_relative=False)
     assert tried > 15
     assert failed == 0

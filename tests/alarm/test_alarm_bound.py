@@ -12,7 +12,7 @@ from e91.alarm.bets import place_bets
 from e91.alarm.link import intercepted, relative_entropy
 from e91.alarm.simulated_links import watch_streams
 
-PROGRAM = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "alarm.py"))
+PROGRAM = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "alarm.py"))
 LINK, BETS, least_delay = (PROGRAM[name] for name in ("LINK", "BETS", "least_delay"))
 
 

@@ -340,7 +340,7 @@ def test_result_that_exists_stays(tmp_path, status):
     assert "must not exist yet" in err
 
 
-DOCS = (Path(__file__).parents[1] / "docs" / "studies.md").read_text()
+DOCS = (Path(__file__).parents[2] / "docs" / "studies.md").read_text()
 
 
 def test_documented_example_prints_what_the_page_says(tmp_path, status):

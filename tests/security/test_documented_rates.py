@@ -12,7 +12,7 @@ from e91.security.entropy_accumulation import Counts
 from e91.security.secret_length import accumulated_length, collective_length, split
 from e91.security.shannon import binary_entropy
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "device_independent.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "device_independent.md"
 ROUNDS, TESTS, CHSH, QBER, EFFICIENCY, EPSILON = 1_500_000, 0.05, 2.677, 0.0144, 1.18, 1e-10
 
 KEY_SIZE = round(ROUNDS * (1 - TESTS))

@@ -18,15 +18,18 @@ EVERY_ROUTE = """
 import sys
 sys.path[:0] = {path!r}
 from e91.system.compiled import compiled_code_may_run
-from e91.devices import rounds
-from e91.distillation import amplification, cascade_route, dealing, packing
-from e91.optics import matching, time_tags_kernels
+from e91.devices.rounds import round_sampler as rounds
+from e91.distillation.amplification import hashing as amplification
+from e91.distillation.cascade import kernels as cascade_route
+from e91.distillation.portions import partition
+from e91.distillation.sifting import packing
+from e91.optics.tags import click_kernels, matching
 print(compiled_code_may_run())
-for route in (rounds._compiled, packing.compiled_kernels, dealing._compiled, matching._compiled):
+for route in (rounds._compiled, packing.compiled_kernels, partition._compiled, matching._compiled):
     print(route() is not None)
 print(cascade_route.fastest_route() != cascade_route.numpy_route())
 print(amplification._route() is not amplification._by_fourier)
-print(hasattr(time_tags_kernels.register_clicks, "py_func"))
+print(hasattr(click_kernels.register_clicks, "py_func"))
 from e91 import exact_device, run
 print(run(exact_device(visibility=0.98, seed=1), rounds=50_000, seed=2).key.packed.tobytes().hex())
 """

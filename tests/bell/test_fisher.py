@@ -15,7 +15,7 @@ from e91.model.hypergeometric import log_tail
 
 
 def lower_tail_bound(a: int, b: int, c: int, d: int) -> float:
-    """The tail that the p-value is made of; of tables, as tests/test_sampling.py has samples."""
+    """The tail of a table that the p-value is made of."""
     return math.exp(log_tail(a, b, c, d))
 
 

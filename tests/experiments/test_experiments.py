@@ -713,7 +713,7 @@ def test_command_refuses_what_is_not_there_in_one_sentence(status, name):
 
 # --- documentation and figure -------------------------------------------------------------------
 
-DOCS = Path(__file__).parents[1] / "docs" / "experiments.md"
+DOCS = Path(__file__).parents[2] / "docs" / "experiments.md"
 
 
 def test_documented_table_is_what_the_simulation_gives(compared):
