@@ -7,8 +7,9 @@ can have.  Prints a Markdown table of what each would say of the same counts.
 
 Sources: Azuma, Tohoku Math. J. 19, 357 (1967); Hoeffding, J. Am. Stat. Assoc. 58, 13 (1963),
 section 2; Kato, arXiv:2002.04357.  Kato's theorem itself was not open to us, only its abstract; the
-form below is what public code by others implements, and ``tests/security/test_martingale_comparison.py``
-confirms it by a numerical moment-generating function, exact tails, and Monte Carlo.
+form below is what public code by others implements, and
+``tests/security/test_martingale_comparison.py`` confirms it by a
+numerical moment-generating function, exact tails, and Monte Carlo.
 """
 
 from __future__ import annotations

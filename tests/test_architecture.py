@@ -10,7 +10,7 @@ import ast
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -298,13 +298,53 @@ def test_qiskit_sockets_and_compilers_stay_behind_their_doors(tree):
     assert out_of_doors(tree) == set()
 
 
-def test_only_the_lazy_front_page_imports_computed_names(tree):
+def test_no_module_imports_a_computed_name(tree):
     found = [
         module
         for module, file in tree.files.items()
         if "<computed>" in imported(file.read_text(), module=module.split()[0], file=file)
     ]
-    assert found == ["e91"]
+    assert found == []
+
+
+def test_only_the_front_page_lies_directly_in_the_package():
+    assert {file.name for file in ROOT.iterdir() if file.is_file()} == {
+        "__init__.py",
+        "__init__.pyi",
+        "__main__.py",
+        "py.typed",
+    }
+
+
+def namesakes(names: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Names that several modules share."""
+    found: dict[str, list[str]] = {}
+    for name, module in names:
+        found.setdefault(name, []).append(module)
+    return {name: places for name, places in found.items() if len(places) > 1}
+
+
+def test_no_two_files_share_a_name(tree):
+    files = [
+        (file.stem, module)
+        for module, file in tree.files.items()
+        if file.stem not in ("__init__", "__main__")
+    ]
+    assert namesakes(files) == {}
+
+
+# Class names that still mean different things.  This list only ever gets shorter.
+NAMESAKES = {"Job", "Link", "Parameter", "Plan", "Sample", "Scene", "Tally", "Watch"}
+
+
+def test_no_two_classes_share_a_name(tree):
+    classes = [
+        (node.name, module)
+        for module, file in tree.files.items()
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert namesakes(classes).keys() - NAMESAKES == set()
 
 
 IMPORTS = {

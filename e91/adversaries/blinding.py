@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 
 from e91.adversaries.local_models import Instructions, LocalModel
 from e91.model.bits import NO_CLICK, Bits
+from e91.model.numbers import TSIRELSON
 from e91.model.settings import Settings
-
-TSIRELSON = 2 * math.sqrt(2)
 
 _CLOSE = 1e-9  # radians; angles nearer than this are the same
 

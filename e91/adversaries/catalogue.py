@@ -11,6 +11,7 @@ from e91.adversaries.assumptions import Assumption
 from e91.adversaries.builders import Build
 from e91.adversaries.closed_forms import Expected
 from e91.adversaries.scene import Scene
+from e91.model.numbers import TSIRELSON
 
 PLANAR_EFFICIENCY = 4 / (math.pi + 2)
 
@@ -75,7 +76,7 @@ _ALL = (
            "overlap of the probe's two states", 0, 1, 0.5,
            closed_forms.probe, builders.probe, is_channel=True),
     Attack("collective", "Eve builds source and analyser to know most of the key at a given S.",
-           "S", 2, closed_forms.TSIRELSON, 2.5,
+           "S", 2, TSIRELSON, 2.5,
            closed_forms.collective, builders.collective, settings=("asymmetric",),
            is_channel=True, breaks=(Assumption.ANALYSERS,)),
     Attack("photon-number-splitting",
@@ -115,7 +116,7 @@ _ALL = (
            closed_forms.blinding, builders.blinding,
            breaks=(Assumption.ANALYSERS, Assumption.FAIR_SAMPLING)),
     Attack("double-blinding", "Eve blinds all detectors and fires those of both parties at will.",
-           "S, with efficiency 1/2 + 1/S", 2, closed_forms.TSIRELSON, closed_forms.TSIRELSON,
+           "S, with efficiency 1/2 + 1/S", 2, TSIRELSON, TSIRELSON,
            closed_forms.double_blinding, builders.double_blinding, has_photons=False,
            breaks=(Assumption.ANALYSERS, Assumption.FAIR_SAMPLING)),
     Attack("drift", "No Eve: the visibility falls steadily over the session.",

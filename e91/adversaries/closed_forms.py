@@ -15,9 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from e91.adversaries.scene import BASES, Scene
+from e91.model.numbers import TSIRELSON
 from e91.security.shannon import binary_entropy
-
-TSIRELSON = 2 * math.sqrt(2)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.evidence import Evidence
+from e91.model.numbers import TSIRELSON
 from e91.model.settings import Settings
-
-_TSIRELSON = 2 * math.sqrt(2)
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ class Link:
                 )
         if not all(-1 < value < 1 for value in self.correlators):
             raise ValueError(f"`correlators` must lie in (-1, 1), but are {self.correlators}.")
-        if not abs(self.chsh) <= _TSIRELSON + 1e-9:
+        if not abs(self.chsh) <= TSIRELSON + 1e-9:
             raise ValueError(
                 f"`correlators` must sum to at most 2 sqrt 2 in size, but sum to {self.chsh:.6g}."
             )

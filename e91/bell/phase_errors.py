@@ -18,9 +18,8 @@ import numpy as np
 
 from e91.bell.betting import DESIGN_CHSH, ROUNDING, rounded_down, stake
 from e91.model.evidence import Evidence
+from e91.model.numbers import TSIRELSON
 from e91.model.settings import Settings
-
-_TSIRELSON = 2 * math.sqrt(2)
 
 
 def check_identity(settings: Settings) -> None:
@@ -89,7 +88,7 @@ def phase_error_bound(
     key = settings.key_probability * (1 - revealed_fraction) / kept
     revealed = settings.key_probability * revealed_fraction / kept
     tests = [settings.pair_probability(pair) / kept for pair, _ in settings.chsh_pairs]
-    scores = [1 / (_TSIRELSON * p) for p in tests]
+    scores = [1 / (TSIRELSON * p) for p in tests]
     rounds = evidence.test_size + evidence.sample_size + evidence.key_size
     if rounds == 0 or evidence.key_size == 0:
         return 0.0
@@ -115,5 +114,5 @@ def phase_error_bound(
 
 def _variance(key: float, revealed: float, tests: Sequence[float]) -> float:
     """Return the variance of one round's score for a Werner state of the design S."""
-    error = (1 - DESIGN_CHSH / _TSIRELSON) / 2
+    error = (1 - DESIGN_CHSH / TSIRELSON) / 2
     return error / key + error / revealed + sum(1 / (8 * p) for p in tests) - 1

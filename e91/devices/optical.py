@@ -17,6 +17,7 @@ from qiskit_aer import AerSimulator
 
 from e91.devices.circuits import pair_circuits
 from e91.devices.exact import ExactDevice, outcome_table
+from e91.model.numbers import Floats
 from e91.model.settings import EKERT, Settings
 from e91.optics.arms import Arm
 from e91.optics.coincidences import Source
@@ -25,8 +26,6 @@ from e91.optics.rates import continuous_rates
 from e91.optics.readout import misread
 from e91.optics.slots import continuous_slots, pulsed_slots
 from e91.optics.sources import ContinuousSource, HeraldedMemories, PulsedSource, QuantumDot
-
-Array = NDArray[np.float64]
 
 
 def optical_device(
@@ -131,7 +130,7 @@ def coincidence_table(
     settings: Settings = EKERT,
     pair: QuantumCircuit | None = None,
     window_s: float | None = None,
-) -> Array:
+) -> Floats:
     """Return the coincidences per second of every outcome at every setting pair.
 
     Args:
@@ -166,7 +165,7 @@ def slot_table(
     settings: Settings = EKERT,
     pair: QuantumCircuit | None = None,
     window_s: float | None = None,
-) -> Array:
+) -> Floats:
     """Return the probability of every outcome of a pulse or slot, index 2 for no click.
 
     Arguments, errors and order of axes as of `coincidence_table`.
@@ -199,7 +198,7 @@ def memory_pair(source: HeraldedMemories) -> QuantumCircuit:
     return _with_hadamard(circuit, name=f"{label}{source.phase_error:g}")
 
 
-def steered_lengths(pair: QuantumCircuit, *, settings: Settings) -> Array:
+def steered_lengths(pair: QuantumCircuit, *, settings: Settings) -> Floats:
     """Return to what length on the Bloch sphere Bob's outcome steers Alice's photon.
 
     Args:
@@ -219,7 +218,7 @@ def steered_lengths(pair: QuantumCircuit, *, settings: Settings) -> Array:
     observable = np.multiply.outer(np.cos(angles), pauli[2])
     observable = observable + np.multiply.outer(np.sin(angles), pauli[0])
     means = np.einsum("baBA,iAa,yBb->yi", state, pauli, observable)
-    lengths: Array = np.linalg.norm(means.real, axis=1)
+    lengths: Floats = np.linalg.norm(means.real, axis=1)
     return np.minimum(lengths, 1.0)
 
 
@@ -232,7 +231,7 @@ def _density_matrix(pair: QuantumCircuit) -> NDArray[np.complex128]:
 
 def _prepared(
     alice: Arm | None, bob: Arm | None, *, settings: Settings, pair: QuantumCircuit | None
-) -> tuple[Arm, Arm, Array, Array]:
+) -> tuple[Arm, Arm, Floats, Floats]:
     """Return both arms, the pair's outcome table behind the links, and the steered lengths."""
     if alice is None or bob is None:
         raise ValueError("Photons must have two arms, but one is missing.")
@@ -264,7 +263,9 @@ def _heralded(
     return _device(kind, table, settings=settings, seed=seed)
 
 
-def _device(description: str, table: Array, *, settings: Settings, seed: int | None) -> ExactDevice:
+def _device(
+    description: str, table: Floats, *, settings: Settings, seed: int | None
+) -> ExactDevice:
     return ExactDevice(
         settings=settings,
         description=description,

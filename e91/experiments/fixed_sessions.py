@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from e91.model.numbers import Floats
 from e91.security.device_independent import acin_entropy
 from e91.security.shannon import binary_entropy
-
-Array = NDArray[np.float64]
 
 _LEAST_WIN, _MOST_WIN = (1 - math.sqrt(0.5)) / 2, (1 + math.sqrt(0.5)) / 2
 _HASH_COLLISION = 2.0**-61  # of the paper's VHASH; Proposition 2 spends four of them
@@ -242,7 +240,7 @@ def _entropy_slope(win: float) -> float:
 
 
 @lru_cache(maxsize=1)
-def _grid() -> tuple[Array, Array]:
+def _grid() -> tuple[Floats, Floats]:
     wins = np.concatenate(
         [np.linspace(_LEAST_WIN, 0.75, 200), np.linspace(0.75, _MOST_WIN - 1e-12, 2801)[1:]]
     )

@@ -1,1 +1,5 @@
 """Light: from pairs per second and decibels to clicks and coincidences.  No Qiskit, no protocol."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.optics.checks import check_fractions, check_not_negative
+from e91.model.numbers import check_fractions, check_not_negative
 from e91.optics.detectors import BasisChoice, Detector, Receiver
 from e91.optics.links import Fibre, FreeSpace, transmission_of
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import constants
 
-from e91.optics.checks import check_not_negative, check_positive
+from e91.model.numbers import check_not_negative, check_positive
 
 
 def collected_fraction(

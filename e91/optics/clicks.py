@@ -20,12 +20,10 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from e91.optics.checks import check_not_negative
+from e91.model.numbers import Floats, check_not_negative
 from e91.optics.sources import PairStatistics, PulsedSource, QuantumDot
-
-Array = NDArray[np.float64]
 
 # The sets of a party's detectors: the one for outcome 0, the one for outcome 1, either.
 _SETS = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
@@ -55,12 +53,12 @@ class Hits:
         ValueError: A probability is outside [0, 1], or a pair table does not sum to 1.
     """
 
-    pair_table: Array
-    alice_efficiencies: Array
-    bob_efficiencies: Array
-    alice_noise: Array
-    bob_noise: Array
-    together: Array = field(default_factory=lambda: np.ones((2, 2)))
+    pair_table: Floats
+    alice_efficiencies: Floats
+    bob_efficiencies: Floats
+    alice_noise: Floats
+    bob_noise: Floats
+    together: Floats = field(default_factory=lambda: np.ones((2, 2)))
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
@@ -78,24 +76,24 @@ class Hits:
             )
 
     @property
-    def alice(self) -> Array:
+    def alice(self) -> Floats:
         """Chance u that a pair hits each of Alice's three sets; shape (..., 3, 1)."""
-        marginal: Array = self.pair_table.sum(axis=-1)
-        chances: Array = (marginal * self.alice_efficiencies) @ _SETS.T
+        marginal: Floats = self.pair_table.sum(axis=-1)
+        chances: Floats = (marginal * self.alice_efficiencies) @ _SETS.T
         return chances[..., :, None]
 
     @property
-    def bob(self) -> Array:
+    def bob(self) -> Floats:
         """Chance v that it hits each of Bob's; shape (..., 1, 3)."""
-        marginal: Array = self.pair_table.sum(axis=-2)
-        chances: Array = (marginal * self.bob_efficiencies) @ _SETS.T
+        marginal: Floats = self.pair_table.sum(axis=-2)
+        chances: Floats = (marginal * self.bob_efficiencies) @ _SETS.T
         return chances[..., None, :]
 
     @property
-    def both(self) -> Array:
+    def both(self) -> Floats:
         """Chance c that it hits a set of Alice's and a set of Bob's; shape (..., 3, 3)."""
         weights = self.alice_efficiencies[..., :, None] * self.bob_efficiencies[..., None, :]
-        chances: Array = _SETS @ (self.pair_table * weights * self.together) @ _SETS.T
+        chances: Floats = _SETS @ (self.pair_table * weights * self.together) @ _SETS.T
         return chances
 
 
@@ -109,12 +107,12 @@ class _Sums:
         common: P(both silent) - P(Alice's silent) P(Bob's silent); (..., 3, 3).
     """
 
-    alice: Array
-    bob: Array
-    common: Array
+    alice: Floats
+    bob: Floats
+    common: Floats
 
 
-def poissonian_slot(hits: Hits, mean_pairs: float) -> Array:
+def poissonian_slot(hits: Hits, mean_pairs: float) -> Floats:
     """Return what happens in a slot with independent pairs, Poissonian in number.
 
     Args:
@@ -142,7 +140,7 @@ def poissonian_slot(hits: Hits, mean_pairs: float) -> Array:
     return _slot(hits, _Sums(alice, bob, common))
 
 
-def few_pairs_slot(hits: Hits, *, one: float, two: float, late: Sequence[Hits] = ()) -> Array:
+def few_pairs_slot(hits: Hits, *, one: float, two: float, late: Sequence[Hits] = ()) -> Floats:
     """Return what happens in a slot with no pair, one pair or two independent ones.
 
     Args:
@@ -190,7 +188,7 @@ def _of_two_pulses(first: _Sums, second: _Sums) -> _Sums:
     return _Sums(alice, first.bob + (1 - first.bob) * second.bob, common)
 
 
-def thermal_slot(hits: Hits, mean_pairs: float, *, steered_length: ArrayLike = 1.0) -> Array:
+def thermal_slot(hits: Hits, mean_pairs: float, *, steered_length: ArrayLike = 1.0) -> Floats:
     """Return what happens in a slot with thermal pair numbers in each of two polarisations.
 
     The source is exp(r (a0+ b0+ + a1+ b1+)) on the vacuum, and what spoils the polarisation acts
@@ -246,10 +244,10 @@ def thermal_slot(hits: Hits, mean_pairs: float, *, steered_length: ArrayLike = 1
     return _slot(hits, _Sums(more_u / (1 + more_u), more_v / (1 + more_v), common))
 
 
-def _unequal(efficiencies: Array) -> Array:
+def _unequal(efficiencies: Floats) -> Floats:
     """Return the square of half the difference of efficiencies within each set; (..., 3)."""
     seen = efficiencies[..., None, :] * _SETS
-    squared: Array = ((seen[..., 0] - seen[..., 1]) / 2) ** 2
+    squared: Floats = ((seen[..., 0] - seen[..., 1]) / 2) ** 2
     return squared
 
 
@@ -259,7 +257,7 @@ def pulse(
     *,
     steered_length: ArrayLike = 1.0,
     late: Sequence[Hits] = (),
-) -> Array:
+) -> Floats:
     """Return what happens in one pulse of a source; arguments as of the function for its kind."""
     if isinstance(source, QuantumDot):
         two = source.multi_pair_probability
@@ -269,7 +267,7 @@ def pulse(
     return poissonian_slot(hits, source.mean_pairs_per_pulse)
 
 
-def _slot(hits: Hits, sums: _Sums) -> Array:
+def _slot(hits: Hits, sums: _Sums) -> Floats:
     """Return the table of outcomes from the chances of sets of detectors."""
     quiet_a = _silence(hits.alice_noise)[..., :, None]
     quiet_b = _silence(hits.bob_noise)[..., None, :]
@@ -288,10 +286,10 @@ def _slot(hits: Hits, sums: _Sums) -> Array:
     return np.maximum(table, 0)
 
 
-def _silence(noise: Array) -> Array:
+def _silence(noise: Floats) -> Floats:
     """Return the logarithm of the chance that each set has no noise click; (..., 3)."""
     with np.errstate(divide="ignore"):  # certain noise: the logarithm is minus infinity
         quiet = np.log1p(-noise)
     zero = np.where(_SETS > 0, quiet[..., None, :], 0.0)
-    total: Array = zero.sum(axis=-1)
+    total: Floats = zero.sum(axis=-1)
     return total

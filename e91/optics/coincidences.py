@@ -6,16 +6,14 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from e91.model.numbers import Floats, check_fractions, check_not_negative
 from e91.optics.arms import Arm
-from e91.optics.checks import check_fractions, check_not_negative
 from e91.optics.rates import continuous_rates, singles_per_second
 from e91.optics.readout import misread
 from e91.optics.slots import pulsed_slots
 from e91.optics.sources import ContinuousSource, HeraldedMemories, PulsedSource, QuantumDot
 
-Array = NDArray[np.float64]
 Source = ContinuousSource | PulsedSource | QuantumDot | HeraldedMemories
 
 
@@ -133,14 +131,14 @@ def coincidences(
     return _pulsed(source, alice, bob, tables=tables, window_s=gate)
 
 
-def _pairs_with_error(error: float, alice: Arm, bob: Arm) -> Array:
+def _pairs_with_error(error: float, alice: Arm, bob: Arm) -> Floats:
     table = np.array([[1 - error, error], [error, 1 - error]]) / 2
     settings = len(alice.efficiencies), len(bob.efficiencies)
     return np.broadcast_to(table, (*settings, 2, 2))
 
 
 def _continuous(
-    source: ContinuousSource, alice: Arm, bob: Arm, *, tables: list[Array], window_s: float
+    source: ContinuousSource, alice: Arm, bob: Arm, *, tables: list[Floats], window_s: float
 ) -> Coincidences:
     counted = []
     for table in tables:
@@ -162,12 +160,12 @@ def _pulsed(
     alice: Arm,
     bob: Arm,
     *,
-    tables: list[Array],
+    tables: list[Floats],
     window_s: float,
 ) -> Coincidences:
     """Count pulses; accidental are twice the errors that perfect pairs and read-out would make."""
 
-    def slots(table: Array, alice: Arm, bob: Arm) -> Array:
+    def slots(table: Floats, alice: Arm, bob: Arm) -> Floats:
         length = 1 - 4 * float(table[0, 0, 0, 1])  # white noise steers to its own visibility
         return pulsed_slots(
             source, alice, bob, pair_table=table, window_s=window_s, steered_length=abs(length)
@@ -190,11 +188,11 @@ def _well_read(arm: Arm) -> Arm:
     return replace(arm, receiver=replace(arm.receiver, readout_error=0.0))
 
 
-def _errors(rates: Array) -> float:
+def _errors(rates: Floats) -> float:
     return float((rates[..., 0, 1] + rates[..., 1, 0]).sum())
 
 
-def _fraction_of_errors(rates: Array) -> float:
+def _fraction_of_errors(rates: Floats) -> float:
     """Return wrong over all coincidences, one half if there are none."""
     total = float(rates.sum())
     return _errors(rates) / total if total > 0 else 0.5

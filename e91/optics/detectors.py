@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
-from e91.optics.checks import check_fractions, check_not_negative
+from e91.model.numbers import check_fractions, check_not_negative
 
 FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
 """Full width at half maximum of a Gaussian, in standard deviations."""

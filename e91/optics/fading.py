@@ -12,13 +12,10 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import chndtr, roots_hermitenorm, roots_laguerre
 
+from e91.model.numbers import Floats, check_not_negative, check_positive
 from e91.optics.arms import Arm
-from e91.optics.checks import check_not_negative, check_positive
-
-Array = NDArray[np.float64]
 
 NODES = 64
 """Points of a quadrature; twice as many change no tested mean by more than 1e-9."""
@@ -38,8 +35,8 @@ class Fading:
         ValueError: The shapes differ, a transmission is negative, or the weights are none.
     """
 
-    transmissions: Array
-    weights: Array
+    transmissions: Floats
+    weights: Floats
 
     def __post_init__(self) -> None:
         for name in ("transmissions", "weights"):

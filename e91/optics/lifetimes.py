@@ -12,19 +12,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import log_ndtr, ndtr
 
-from e91.optics.checks import check_not_negative, check_positive
-
-Array = NDArray[np.float64]
+from e91.model.numbers import Floats, check_not_negative, check_positive
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 _LIFETIMES = np.array([0.0, 0.5, 1, 2, 4, 8, 16, 45])  # exp(-45) is less than a float's last digit
 _SIGMAS = np.array([-9.0, -6, -4, -2, 0, 2, 4, 6, 9])
 
 
-def delayed_before(time_s: ArrayLike, *, lifetime_s: float, sigma_s: float) -> Array:
+def delayed_before(time_s: ArrayLike, *, lifetime_s: float, sigma_s: float) -> Floats:
     """Return the chance that an exponential delay plus a Gaussian one is below a time.
 
     Args:
@@ -58,7 +56,7 @@ def delayed_before(time_s: ArrayLike, *, lifetime_s: float, sigma_s: float) -> A
     ratio = sigma_s / lifetime_s
     # The exponential may overflow where the Gaussian underflows: their logarithms add up.
     late = log_ndtr(time / sigma_s - ratio) + ratio**2 / 2 - time / lifetime_s
-    before: Array = np.maximum(ndtr(time / sigma_s) - np.exp(late), 0)
+    before: Floats = np.maximum(ndtr(time / sigma_s) - np.exp(late), 0)
     return before
 
 
@@ -130,7 +128,7 @@ class CascadeGates:
         """
         return self._integral(gate, sigma_a_s=sigma_a_s, sigma_b_s=sigma_b_s)
 
-    def _edges(self, gate: int, mean_delay_s: float) -> Array:
+    def _edges(self, gate: int, mean_delay_s: float) -> Floats:
         centre = mean_delay_s + gate * self.period_s
         return np.array([centre - self.window_s / 2, centre + self.window_s / 2])
 
@@ -140,14 +138,14 @@ class CascadeGates:
         hers = self._edges(gate, lifetime)
         his = self._edges(gate, lifetime + self.second_lifetime_s)
 
-        def seen(time: Array) -> Array:
+        def seen(time: Floats) -> Floats:
             low, high = (
                 delayed_before(edge - time, lifetime_s=self.second_lifetime_s, sigma_s=sigma_b_s)
                 for edge in his
             )
             if sigma_a_s is None:
                 return high - low
-            within: Array = _before(hers[1] - time, sigma_a_s) - _before(hers[0] - time, sigma_a_s)
+            within: Floats = _before(hers[1] - time, sigma_a_s) - _before(hers[0] - time, sigma_a_s)
             return within * (high - low)
 
         if not lifetime:
@@ -158,14 +156,14 @@ class CascadeGates:
         return _expected(seen, borders=np.concatenate(borders), lifetime=lifetime)
 
 
-def _before(time: Array, sigma: float) -> Array:
+def _before(time: Floats, sigma: float) -> Floats:
     """Return the chance that a Gaussian delay, or none, is below a time."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        before: Array = ndtr(time / sigma) if sigma else np.where(time > 0, 1.0, 0.0)
+        before: Floats = ndtr(time / sigma) if sigma else np.where(time > 0, 1.0, 0.0)
     return before
 
 
-def _expected(seen: Callable[[Array], Array], *, borders: Array, lifetime: float) -> float:
+def _expected(seen: Callable[[Floats], Floats], *, borders: Floats, lifetime: float) -> float:
     """Return the mean of a function of an exponential time that is smooth between borders."""
     inside = np.unique(np.clip(borders, 0, lifetime * _LIFETIMES[-1]))
     half = np.diff(inside) / 2

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from e91.model.numbers import check_not_negative, check_positive
 from e91.optics.beams import air_mass, beam_radius_m, collected_fraction
-from e91.optics.checks import check_not_negative, check_positive
 
 
 def transmission_of(loss_db: float) -> float:

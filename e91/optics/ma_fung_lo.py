@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from e91.optics.checks import check_fractions, check_not_negative
+from e91.model.numbers import check_fractions, check_not_negative
 
 
 def gain_and_error(

@@ -8,15 +8,12 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from e91.model.numbers import Floats, check_positive
 from e91.optics.arms import Arm
-from e91.optics.checks import check_positive
 from e91.optics.coincidences import Coincidences, coincidences
 from e91.optics.sources import ContinuousSource, PulsedSource
-
-Array = NDArray[np.float64]
 
 _STEPS = 24  # of the search grid along each axis
 _STARTS = 3  # best grid points from which the search descends
@@ -90,7 +87,7 @@ def best_source_and_window(
             made, alice, bob, window_s=window, bit_error=bit_error, phase_error=phase_error
         )
 
-    def loss(at: Array) -> float:
+    def loss(at: Floats) -> float:
         bright, window = (min(max(float(v), r[0]), r[1]) for v, r in zip(at, ranges, strict=True))
         return -objective(counted(math.exp(bright), math.exp(window)))
 
@@ -99,7 +96,7 @@ def best_source_and_window(
     return Optimum(_with_brightness(source, bright), window, found, objective(found))
 
 
-def _lowest(loss: Callable[[Array], float], ranges: list[tuple[float, float]]) -> Array:
+def _lowest(loss: Callable[[Floats], float], ranges: list[tuple[float, float]]) -> Floats:
     """Return the point within the ranges where the loss is least."""
     grid = [np.linspace(low, high, _STEPS + 1 if high > low else 1) for low, high in ranges]
     ranked = sorted((np.array(point) for point in product(*grid)), key=loss)

@@ -6,11 +6,11 @@ Each detector counts for itself: efficiency, noise, dead time, after-pulses and 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import erf
 
+from e91.model.numbers import Floats, check_positive
 from e91.optics.arms import Arm
-from e91.optics.checks import check_positive
 from e91.optics.saturation import (
     blocked_pulses,
     both_live_gain,
@@ -20,10 +20,8 @@ from e91.optics.saturation import (
 )
 from e91.optics.sources import ContinuousSource
 
-Array = NDArray[np.float64]
 
-
-def within_window(window_s: float, spread_fwhm_s: ArrayLike) -> Array:
+def within_window(window_s: float, spread_fwhm_s: ArrayLike) -> Floats:
     """Return the chance that a Gaussian spread of times leaves an event in a centred window.
 
     Args:
@@ -46,11 +44,11 @@ def within_window(window_s: float, spread_fwhm_s: ArrayLike) -> Array:
     check_positive(window_s=window_s)
     spread = np.asarray(spread_fwhm_s, np.float64)
     with np.errstate(divide="ignore"):
-        inside: Array = erf(np.sqrt(np.log(2)) * window_s / spread)
+        inside: Floats = erf(np.sqrt(np.log(2)) * window_s / spread)
     return inside
 
 
-def timing_spread_fwhm_s(source: ContinuousSource, alice: Arm, bob: Arm) -> Array:
+def timing_spread_fwhm_s(source: ContinuousSource, alice: Arm, bob: Arm) -> Floats:
     """Return the spread of the time between the two clicks of a pair.
 
     Returns:
@@ -71,7 +69,7 @@ def timing_spread_fwhm_s(source: ContinuousSource, alice: Arm, bob: Arm) -> Arra
 
 def continuous_rates(
     source: ContinuousSource, alice: Arm, bob: Arm, *, pair_table: ArrayLike, window_s: float
-) -> tuple[Array, Array]:
+) -> tuple[Floats, Floats]:
     """Return coincidences of a continuous source, true and accidental.
 
     Args:
@@ -110,7 +108,7 @@ def continuous_rates(
     return joint * live[0] * live[1] * gain * caught, singles[0] * singles[1] * window_s * gain
 
 
-def shared_dead_time(alice: Arm, bob: Arm, *, unit_s: float = 0.0) -> Array:
+def shared_dead_time(alice: Arm, bob: Arm, *, unit_s: float = 0.0) -> Floats:
     """Return for how long a pair that makes two detectors click keeps both dead.
 
     Args:
@@ -126,17 +124,17 @@ def shared_dead_time(alice: Arm, bob: Arm, *, unit_s: float = 0.0) -> Array:
     if unit_s:
         dead = [blocked_pulses(times, repetition_rate_hz=1 / unit_s) for times in dead]
     more = outer(*(arm.per_detector("afterpulse_probability") for arm in (alice, bob)))
-    shorter: Array = np.minimum(*outer(*dead))
+    shorter: Floats = np.minimum(*outer(*dead))
     return shorter / (1 - more[0] * more[1])
 
 
-def singles_per_second(arm: Arm, pairs_per_second: float) -> Array:
+def singles_per_second(arm: Arm, pairs_per_second: float) -> Floats:
     """Return the clicks of each detector of an arm under unpolarised light, shape (settings, 2)."""
     uniform = np.full((len(arm.efficiencies), 1, 2), 0.5)
     return counting(arm, pairs_per_second, marginal=uniform)[0]
 
 
-def counting(arm: Arm, pairs_per_second: float, *, marginal: Array) -> tuple[Array, Array]:
+def counting(arm: Arm, pairs_per_second: float, *, marginal: Floats) -> tuple[Floats, Floats]:
     """Return what each detector of an arm records, and the fraction of the time it is live.
 
     Args:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from e91.model.numbers import Floats
 
 
-def misread(table: Array, *, alice: float, bob: float) -> Array:
+def misread(table: Floats, *, alice: float, bob: float) -> Floats:
     """Return outcomes after read-out errors, the chances that a bit is turned.
 
     Args:
@@ -22,11 +21,11 @@ def misread(table: Array, *, alice: float, bob: float) -> Array:
         [[0.45, 0.05, 0.0], [0.05, 0.45, 0.0], [0.0, 0.0, 0.0]]
     """
     outcomes = table.shape[-1]
-    turned: Array = _turning(alice, outcomes) @ table @ _turning(bob, outcomes)
+    turned: Floats = _turning(alice, outcomes) @ table @ _turning(bob, outcomes)
     return turned
 
 
-def _turning(error: float, outcomes: int) -> Array:
+def _turning(error: float, outcomes: int) -> Floats:
     matrix = np.eye(outcomes)
     matrix[:2, :2] = [[1 - error, error], [error, 1 - error]]
     return matrix

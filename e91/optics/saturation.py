@@ -8,14 +8,14 @@ last click: no rate shows that, time tags do.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from e91.model.numbers import Floats
 
 
 def recorded_per_second(
     primary_per_second: ArrayLike, *, dead_time_s: ArrayLike, afterpulse_probability: ArrayLike
-) -> Array:
+) -> Floats:
     """Return the clicks that a detector records.
 
     Args:
@@ -37,13 +37,13 @@ def recorded_per_second(
     """
     primary = np.asarray(primary_per_second, np.float64)
     dead, more = np.asarray(dead_time_s), np.asarray(afterpulse_probability)
-    recorded: Array = primary / (1 - more + primary * dead)
+    recorded: Floats = primary / (1 - more + primary * dead)
     return recorded
 
 
 def live_fraction(
     primary_per_second: ArrayLike, *, dead_time_s: ArrayLike, afterpulse_probability: ArrayLike
-) -> Array:
+) -> Floats:
     """Return the fraction of the time in which a detector can click; as `recorded_per_second`.
 
     Examples:
@@ -53,11 +53,11 @@ def live_fraction(
     recorded = recorded_per_second(
         primary_per_second, dead_time_s=dead_time_s, afterpulse_probability=afterpulse_probability
     )
-    live: Array = 1 - recorded * np.asarray(dead_time_s)
+    live: Floats = 1 - recorded * np.asarray(dead_time_s)
     return live
 
 
-def outer(alice: Array, bob: Array) -> tuple[Array, Array]:
+def outer(alice: Floats, bob: Floats) -> tuple[Floats, Floats]:
     """Return what belongs to Alice's and to Bob's detectors, to be broadcast as ``[x, y, a, b]``.
 
     Args:
@@ -77,7 +77,7 @@ def both_live_gain(
     *,
     joint_per_second: ArrayLike,
     dead_time_s: ArrayLike,
-) -> Array:
+) -> Floats:
     """Return how much likelier two detectors are live at once than if each were so by itself.
 
     A pair that makes both click leaves both dead for a time, so they are live together more often
@@ -106,11 +106,11 @@ def both_live_gain(
     live_a, live_b = np.asarray(live_alice, np.float64), np.asarray(live_bob, np.float64)
     shared = np.asarray(joint_per_second) * np.asarray(dead_time_s) * np.sqrt(live_a * live_b)
     most = 1 / np.maximum(live_a, live_b)
-    gain: Array = np.minimum(1 / np.maximum(1 - shared, 1e-9), most)
+    gain: Floats = np.minimum(1 / np.maximum(1 - shared, 1e-9), most)
     return gain
 
 
-def blocked_pulses(dead_time_s: ArrayLike, *, repetition_rate_hz: float) -> Array:
+def blocked_pulses(dead_time_s: ArrayLike, *, repetition_rate_hz: float) -> Floats:
     """Return how many of the following pulses a click makes a detector miss.
 
     Examples:
@@ -119,5 +119,5 @@ def blocked_pulses(dead_time_s: ArrayLike, *, repetition_rate_hz: float) -> Arra
     """
     periods = np.asarray(dead_time_s, np.float64) * repetition_rate_hz
     # A dead time of whole periods ends when the next pulse comes; 1e-9 absorbs the rounding.
-    blocked: Array = np.maximum(np.ceil(periods - 1e-9) - 1, 0)
+    blocked: Floats = np.maximum(np.ceil(periods - 1e-9) - 1, 0)
     return blocked

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import erf
 
+from e91.model.numbers import Floats, check_positive
 from e91.optics.arms import Arm
-from e91.optics.checks import check_positive
 from e91.optics.clicks import Hits, poissonian_slot, pulse
 from e91.optics.detectors import FWHM_PER_SIGMA
 from e91.optics.lifetimes import CascadeGates
@@ -30,8 +30,6 @@ from e91.optics.saturation import (
 )
 from e91.optics.sources import ContinuousSource, PulsedSource, QuantumDot
 
-Array = NDArray[np.float64]
-
 
 def pulsed_slots(
     source: PulsedSource | QuantumDot,
@@ -41,7 +39,7 @@ def pulsed_slots(
     pair_table: ArrayLike,
     window_s: float,
     steered_length: ArrayLike = 1.0,
-) -> Array:
+) -> Floats:
     """Return the outcomes of one pulse at every setting pair.
 
     Args:
@@ -94,9 +92,9 @@ class _Caught:
             Bob's settings, 2, 2), or 1.
     """
 
-    alice: Array
-    bob: Array
-    together: Array | float = 1.0
+    alice: Floats
+    bob: Floats
+    together: Floats | float = 1.0
 
 
 def _caught(
@@ -117,7 +115,7 @@ def _caught(
     return [_caught_in(gates, gate, *sigmas) for gate in (0, *others)]
 
 
-def _caught_in(gates: CascadeGates, gate: int, sigma_a: Array, sigma_b: Array) -> _Caught:
+def _caught_in(gates: CascadeGates, gate: int, sigma_a: Floats, sigma_b: Floats) -> _Caught:
     """Return what is seen in one gate, each pair of jitters worked out once."""
     alice, bob, both = (np.vectorize(cache(chance), otypes=[float]) for chance in (
         lambda a: gates.alice(gate, sigma_s=a),
@@ -140,13 +138,18 @@ class _Gate:
         noise: Chance of a click that no photon makes.
     """
 
-    efficiency: Array
-    live: Array
-    noise: Array
+    efficiency: Floats
+    live: Floats
+    noise: Floats
 
 
 def _hits(
-    table: Array, alice: _Gate, bob: _Gate, *, pairs_while_dead: Array, together: Array | float = 1
+    table: Floats,
+    alice: _Gate,
+    bob: _Gate,
+    *,
+    pairs_while_dead: Floats,
+    together: Floats | float = 1,
 ) -> Hits:
     """Return what a pair does, with the mean number of pairs in the shorter of two dead times."""
     eta_a, eta_b = outer(alice.efficiency, bob.efficiency)
@@ -168,8 +171,8 @@ def _hits(
 def _gated(
     arm: Arm,
     source: PulsedSource | QuantumDot,
-    marginal: Array,
-    caught: Sequence[Array],
+    marginal: Floats,
+    caught: Sequence[Floats],
     window_s: float,
 ) -> list[_Gate]:
     """Return an arm's detectors in a gate, for photons of its own pulse and of each other one.
@@ -195,7 +198,7 @@ def _gated(
 
 def continuous_slots(
     source: ContinuousSource, alice: Arm, bob: Arm, *, pair_table: ArrayLike, slot_s: float
-) -> Array:
+) -> Floats:
     """Return the outcomes of one slot of continuous light, cut by a common clock.
 
     Args:
@@ -228,7 +231,7 @@ def continuous_slots(
     return misread(slot, alice=alice.readout_error, bob=bob.readout_error)
 
 
-def within_one_slot(slot_s: float, spread_fwhm_s: ArrayLike) -> Array:
+def within_one_slot(slot_s: float, spread_fwhm_s: ArrayLike) -> Floats:
     """Return the chance that two clicks fall in one slot if the first falls there anywhere.
 
     Args:
@@ -248,11 +251,11 @@ def within_one_slot(slot_s: float, spread_fwhm_s: ArrayLike) -> Array:
     with np.errstate(divide="ignore"):
         inside = erf(1 / (sigma * np.sqrt(2)))
         edge = -np.expm1(-1 / (2 * sigma**2))
-    chance: Array = inside - np.sqrt(2 / np.pi) * sigma * edge
+    chance: Floats = inside - np.sqrt(2 / np.pi) * sigma * edge
     return chance
 
 
-def _slotted(arm: Arm, source: ContinuousSource, *, marginal: Array, slot_s: float) -> _Gate:
+def _slotted(arm: Arm, source: ContinuousSource, *, marginal: Floats, slot_s: float) -> _Gate:
     """Return an arm's detectors in a slot, in which each clicks once at most."""
     recorded, live = counting(arm, source.pairs_per_second, marginal=marginal)
     noise = arm.noise_per_second * live + arm.per_detector("afterpulse_probability") * recorded

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
-from e91.optics.checks import check_fractions, check_not_negative, check_positive
+from e91.model.numbers import check_fractions, check_not_negative, check_positive
 
 
 class PairStatistics(Enum):

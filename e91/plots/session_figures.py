@@ -12,10 +12,9 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from e91.model.bits import Device
+from e91.model.numbers import TSIRELSON
 from e91.model.settings import Settings
 from e91.session.report import SessionReport
-
-_TSIRELSON = 2 * math.sqrt(2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +112,7 @@ def chsh_scale(report: SessionReport) -> Axes:
         raise ValueError("A session must have a value of S to be drawn, but some pair is missing.")
     axes: Axes = pyplot.subplots(figsize=(7, 2.1))[1]
     axes.axvspan(0, 2, color="0.85", label="local models")
-    axes.axvline(_TSIRELSON, color="0.4", ls="--", label="quantum limit")
+    axes.axvline(TSIRELSON, color="0.4", ls="--", label="quantum limit")
     axes.errorbar([found.value], [1.5], xerr=[3 * found.standard_error], fmt="o", capsize=3,
                   label="S, 3 standard errors")  # fmt: skip
     axes.plot([found.lower_bound], [1.5], "|", ms=14, label="lower bound")

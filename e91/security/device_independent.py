@@ -14,10 +14,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from e91.model.numbers import TSIRELSON
 from e91.security.shannon import binary_entropy, capped
-
-TSIRELSON = 2 * math.sqrt(2)
-"""Largest S that quantum theory allows."""
 
 RANDOM_BASIS_THRESHOLD = 0.082
 """Printed in Schwonnek et al. (2021): QBER that a random key basis tolerates."""

@@ -16,9 +16,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from e91.model.numbers import TSIRELSON
 from e91.model.records import Leak, SecretLength
 from e91.security import entropy_accumulation
-from e91.security.device_independent import TSIRELSON, acin_entropy
+from e91.security.device_independent import acin_entropy
 from e91.security.entropy_accumulation import Counts, amplification_cost, renyi_entropy
 from e91.security.shannon import capped
 

@@ -9,7 +9,8 @@ import math
 
 from scipy.optimize import brentq
 
-from e91.security.device_independent import TSIRELSON, acin_entropy, werner_chsh
+from e91.model.numbers import TSIRELSON
+from e91.security.device_independent import acin_entropy, werner_chsh
 from e91.security.shannon import binary_entropy, inverse_binary_entropy
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from e91.bell import chsh
 from e91.distillation.verification import HASH_BITS
 from e91.model.evidence import Evidence, JointCounts, Sample
+from e91.model.numbers import TSIRELSON
 from e91.model.policy import Policy, SecurityModel
 from e91.model.records import Leak, QberEstimate
 from e91.model.settings import Settings
-from e91.security.device_independent import TSIRELSON
 from e91.security.shannon import binary_entropy
 from e91.session import theorems
 

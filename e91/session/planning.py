@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from e91.model.numbers import TSIRELSON
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.records import SecretLength
 from e91.model.settings import Settings
-from e91.security import device_independent
 from e91.security.device_dependent import bbm92_rate
 from e91.security.device_independent import acin_rate, noisy_preprocessing_rate
 from e91.session import theorems
@@ -107,8 +107,8 @@ def asymptotic_rate(
                 "Noisy preprocessing must be asked of the device-independent model, but is asked "
                 "of `trusted-analysers`."
             )
-        seen = min(chsh_value, device_independent.TSIRELSON)
-        error = min(0.5, max(0.0, 1 - seen / device_independent.TSIRELSON - qber))
+        seen = min(chsh_value, TSIRELSON)
+        error = min(0.5, max(0.0, 1 - seen / TSIRELSON - qber))
         found = bbm92_rate(qber, error, efficiency=efficiency)
         return AsymptoticRate(found, Theorem.SHOR_PRESKILL, error, 0.0)
     if noisy_preprocessing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from e91.model.numbers import TSIRELSON
 from e91.model.records import ChshEstimate, QberEstimate
 from e91.security.secret_length import split
 from e91.session.report import SessionReport
@@ -12,7 +13,6 @@ from e91.session.report import SessionReport
 if TYPE_CHECKING:
     from e91.session.totals import RunSummary
 
-TSIRELSON = 2 * math.sqrt(2)
 
 _WIDTH = 72
 

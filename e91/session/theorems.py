@@ -9,6 +9,7 @@ from functools import partial
 
 from e91.bell import chsh, phase_errors
 from e91.model.evidence import Evidence
+from e91.model.numbers import TSIRELSON
 from e91.model.policy import Policy, Reconciler, SecurityModel, Theorem
 from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretLength
 from e91.model.settings import Settings
@@ -260,7 +261,7 @@ def counts_of(evidence: Evidence, *, settings: Settings, revealed_fraction: floa
 def _asymptotic(entropy: Callable[[Case, float], float]) -> Callable[[Case], SecretLength]:
     def length(case: Case) -> SecretLength:
         """Return the length that the entropy at the bound on S leaves."""
-        bound = min(max(case.chsh.lower_bound, 0.0), device_independent.TSIRELSON)
+        bound = min(max(case.chsh.lower_bound, 0.0), TSIRELSON)
         return secret_length.asymptotic_length(
             case.evidence.key_size,
             entropy=entropy(case, bound),
@@ -281,7 +282,7 @@ def _value(case: Case) -> float:
 
 def _phase_error(case: Case) -> float:
     """Return the estimate 1 - S / (2 sqrt 2) - Q, no bound, in [0, 1/2]."""
-    error = 1 - _value(case) / device_independent.TSIRELSON - (case.qber.rate or 0.0)
+    error = 1 - _value(case) / TSIRELSON - (case.qber.rate or 0.0)
     return min(0.5, max(0.0, error))
 
 

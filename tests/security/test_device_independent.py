@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from e91.model.numbers import TSIRELSON
 from e91.security.device_independent import (
     RANDOM_BASIS_THRESHOLD,
-    TSIRELSON,
     acin_entropy,
     acin_rate,
     min_entropy,

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from e91.model.numbers import TSIRELSON
 from e91.model.records import Leak
-from e91.security.device_independent import TSIRELSON, acin_entropy
+from e91.security.device_independent import acin_entropy
 from e91.security.entropy_accumulation import (
     Counts,
     amplification_cost,

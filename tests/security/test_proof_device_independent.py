@@ -12,8 +12,9 @@ from test_entropy_accumulation import ORDERS, power, projectors, random_strategy
 
 from e91.bell.betting import chsh_lower_bound
 from e91.distillation.amplification.hashing import modified_toeplitz_hash
+from e91.model.numbers import TSIRELSON
 from e91.model.records import Leak
-from e91.security.device_independent import TSIRELSON, acin_entropy
+from e91.security.device_independent import acin_entropy
 from e91.security.entropy_accumulation import (
     Counts,
     amplification_cost,

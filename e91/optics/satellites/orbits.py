@@ -6,11 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from e91.optics.checks import check_positive
-
-Array = NDArray[np.float64]
+from e91.model.numbers import Floats, check_positive
 
 EQUATORIAL_RADIUS_KM = 6378.137
 """WGS84."""
@@ -59,7 +57,7 @@ class Station:
             raise ValueError(f"`altitude_m` must be finite, but is {self.altitude_m}.")
 
     @property
-    def up(self) -> Array:
+    def up(self) -> Floats:
         """Unit vector away from the ellipsoid, in Earth-fixed coordinates; shape (3,)."""
         latitude, longitude = math.radians(self.latitude_deg), math.radians(self.longitude_deg)
         flat = math.cos(latitude)
@@ -68,7 +66,7 @@ class Station:
         )
 
     @property
-    def position_km(self) -> Array:
+    def position_km(self) -> Floats:
         """Earth-fixed position; shape (3,)."""
         eccentricity2 = FLATTENING * (2 - FLATTENING)
         sine = math.sin(math.radians(self.latitude_deg))
@@ -131,7 +129,7 @@ class CircularOrbit:
         """Time of a turn against the stars, by Kepler's third law."""
         return math.tau * math.sqrt(self.radius_km**3 / GRAVITATION_KM3_PER_S2)
 
-    def position_km(self, time_s: ArrayLike) -> Array:
+    def position_km(self, time_s: ArrayLike) -> Floats:
         """Return Earth-fixed positions at the given times, shape (n, 3)."""
         time = np.atleast_1d(np.asarray(time_s, np.float64))
         along = math.radians(self.phase_deg) + math.tau * time / self.period_s
@@ -186,7 +184,7 @@ def orbit_over(
 
 def elevation_and_range(
     orbit: CircularOrbit, station: Station, *, time_s: ArrayLike
-) -> tuple[Array, Array]:
+) -> tuple[Floats, Floats]:
     """Return where the satellite stands for a station.
 
     Args:
@@ -205,6 +203,6 @@ def elevation_and_range(
         ([90.0], [500.0])
     """
     sight = orbit.position_km(time_s) - station.position_km
-    distance: Array = np.sqrt((sight**2).sum(axis=1))
+    distance: Floats = np.sqrt((sight**2).sum(axis=1))
     sine = np.clip(sight @ station.up / distance, -1, 1)
     return np.arcsin(sine), distance

@@ -7,16 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from e91.model.numbers import Floats, check_positive
 from e91.optics.arms import Arm
-from e91.optics.checks import check_positive
 from e91.optics.coincidences import Coincidences, Source, coincidences
 from e91.optics.detectors import Receiver
 from e91.optics.links import Downlink
 from e91.optics.satellites.orbits import CircularOrbit, Station, elevation_and_range
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +27,10 @@ class Pass:
         range_km: For each station, shape (2, n).
     """
 
-    time_s: Array
+    time_s: Floats
     step_s: float
-    elevation_rad: Array
-    range_km: Array
+    elevation_rad: Floats
+    range_km: Floats
 
     def __post_init__(self) -> None:
         for name in ("time_s", "elevation_rad", "range_km"):
@@ -46,7 +43,7 @@ class Pass:
         """How long both stations see it."""
         return len(self.time_s) * self.step_s
 
-    def loss_db(self, links: tuple[Downlink, Downlink]) -> Array:
+    def loss_db(self, links: tuple[Downlink, Downlink]) -> Floats:
         """Return the loss towards each station against time, shape (2, n)."""
         rows = zip(links, self.elevation_rad, self.range_km, strict=True)
         return np.array([link.loss_db(elevation, distance) for link, elevation, distance in rows])
@@ -87,7 +84,7 @@ def pass_over(
             f"`lowest_elevation_deg` must lie in [0, 90], but is {lowest_elevation_deg}."
         )
     half = math.floor(search_s / step_s)
-    time: Array = np.arange(-half, half + 1, dtype=np.float64) * step_s
+    time: Floats = np.arange(-half, half + 1, dtype=np.float64) * step_s
     views = [elevation_and_range(orbit, station, time_s=time) for station in stations]
     elevation, distance = (np.array(column) for column in zip(*views, strict=True))
     seen = np.all(elevation >= math.radians(lowest_elevation_deg), axis=0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from e91.optics.checks import check_positive
+from e91.model.numbers import check_positive
 from e91.optics.tags.matching import Seconds, count_pairs
 from e91.optics.tags.time_tags import TimeTags
 

@@ -13,9 +13,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from e91.model.numbers import check_not_negative, check_positive
 from e91.model.randomness import Entropy, operating_system_entropy
 from e91.model.records import DetectionRecord, PartyRecord
-from e91.optics.checks import check_not_negative, check_positive
 from e91.optics.tags.clocks.finder import find_clock
 from e91.optics.tags.clocks.track import ClockTrack, track_clock
 from e91.optics.tags.coincidence_statistics import CoincidenceStatistics

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.optics.checks import check_fractions
+from e91.model.numbers import check_fractions
 from e91.optics.detectors import BasisChoice
 from e91.optics.sources import (
     ContinuousSource,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from e91.optics.checks import check_not_negative, check_positive
+from e91.model.numbers import check_not_negative, check_positive
 from e91.optics.detectors import BasisChoice, Detector, Receiver
 from e91.optics.links import transmission_of
 

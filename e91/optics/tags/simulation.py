@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.bits import NO_CLICK, Bits, Device
-from e91.optics.checks import check_positive
+from e91.model.numbers import check_positive
 from e91.optics.detectors import FWHM_PER_SIGMA
 from e91.optics.tags.click_times import ClickState, Times, clicks_until
 from e91.optics.tags.emission import (

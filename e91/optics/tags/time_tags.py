@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.bits import Bits
-from e91.optics.checks import check_positive
+from e91.model.numbers import check_positive
 from e91.optics.tags.laboratories import PICOSECOND_S
 
 _CHANNELS = 256
