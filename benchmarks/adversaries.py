@@ -31,7 +31,7 @@ def row(name: str, *, rounds: int) -> str:
     ]
     first = reports[0]
     expected, eve, session = first.expected, first.eve, first.session
-    strength = f"{first.staged.scene.strength:.4g}" if ATTACKS[name].meaning else ""
+    strength = f"{first.staged.conditions.strength:.4g}" if ATTACKS[name].meaning else ""
     pairs = [
         (session.chsh.value, expected.chsh),
         (session.qber.rate, expected.qber),

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from e91.adversaries import Scene, stage
+from e91.adversaries import Conditions, stage
 from e91.alarm import Replay, watch_blocks
 from e91.alarm.bets import Cause, place_bets
 from e91.alarm.link import (
@@ -272,8 +272,8 @@ def print_block_delays(*, runs: int = 12) -> None:
         delays = []
         for seed in range(runs):
             honest = exact_device(visibility=0.97, seed=seed)
-            scene = Scene(fraction, settings=EKERT, visibility=0.97, seed=1_000 + seed)
-            tapped = stage("intercept-resend", scene).device
+            conditions = Conditions(fraction, settings=EKERT, visibility=0.97, seed=1_000 + seed)
+            tapped = stage("intercept-resend", conditions).device
             device = Replay(Joined(honest, tapped, part=begin // PART_ROUNDS), BLOCK_ROUNDS)
             rounds = 2 * BLOCK_ROUNDS
             blocks = stream(device, rounds=rounds, seed=seed)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from e91.adversaries import ATTACKS, Scene, stage
+from e91.adversaries import ATTACKS, Conditions, stage
 from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
 from e91.devices.rounds.round_sampler import BLOCK_ROUNDS
@@ -68,8 +68,8 @@ def session_work(device: Any) -> Callable[[], object]:
 
 def row(name: str, make: Callable[[Any], Callable[[], object]], *, strength: float) -> str:
     """Time tapped and honest work in turns; one row of the table."""
-    scene = Scene(strength, settings=ASYMMETRIC, seed=1)
-    tapped = make(stage(name, scene).device)
+    conditions = Conditions(strength, settings=ASYMMETRIC, seed=1)
+    tapped = make(stage(name, conditions).device)
     honest = make(exact_device(settings=ASYMMETRIC, seed=1))
     tapped(), honest()
     turns = [(seconds(tapped), seconds(honest)) for _ in range(TURNS)]
@@ -94,7 +94,9 @@ def shot_row(name: str, simulator: Any, *, strength: float) -> str:
     generator = np.random.default_rng(1)
     x = generator.integers(3, size=SHOTS, dtype=np.uint8)
     y = generator.integers(2, size=SHOTS, dtype=np.uint8)
-    tapped = stage(name, Scene(strength, settings=ASYMMETRIC, simulator=simulator, seed=1)).device
+    tapped = stage(
+        name, Conditions(strength, settings=ASYMMETRIC, simulator=simulator, seed=1)
+    ).device
     honest = aer_device(settings=ASYMMETRIC, seed=1)
 
     def work(device: Any) -> Callable[[], object]:

@@ -16,7 +16,7 @@ from qiskit.quantum_info import DensityMatrix
 from statistical import assert_binomial
 
 import e91
-from e91.adversaries import ATTACKS, Scene, stage
+from e91.adversaries import ATTACKS, Conditions, stage
 from e91.adversaries.local_models import mixture
 from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
@@ -227,7 +227,7 @@ def test_no_attack_is_ignored(name):
     """Each shows in the outcomes, or Eve knows more than half of the key; but for drift, both."""
     settings = SETTINGS["asymmetric"]
     attack = ATTACKS[name]
-    staged = stage(name, Scene(attack.default, settings=settings, rounds=40_000, seed=1))
+    staged = stage(name, Conditions(attack.default, settings=settings, rounds=40_000, seed=1))
     record = measure(staged.device, 40_000, settings=settings, entropy=seeded_entropy(1))
     assert len(staged.device.notes) == len(record) == 40_000
     learned = staged.device.knowledge.guess_rate > 0.55
@@ -279,7 +279,8 @@ def test_violation_is_missing_just_where_its_lower_bound_is_not_above_two():
 
 @pytest.mark.parametrize("make", [
     aer_device, exact_device,
-    *(lambda seed, s=s: stage("cloner", Scene(1e-9, settings=EKERT, simulator=s, seed=seed)).device
+    *(lambda seed, s=s: stage(
+        "cloner", Conditions(1e-9, settings=EKERT, simulator=s, seed=seed)).device
       for s in ("exact", "aer", "aer-with-eve")),
 ], ids=["aer", "exact", "tapped", "tapped-aer", "aer-with-eve"])  # fmt: skip
 def test_outcomes_of_one_setting_pair_come_in_no_order(make):
@@ -293,7 +294,7 @@ def test_outcomes_of_one_setting_pair_come_in_no_order(make):
 @pytest.mark.parametrize("name", ["gisin", "local", "intercept-resend"])
 def test_eves_guesses_stand_beside_the_rounds_of_the_sifted_key(name):
     strength = {"gisin": 0.7, "local": 2.0, "intercept-resend": 1.0}[name]
-    staged = stage(name, Scene(strength, settings=EKERT, seed=2))
+    staged = stage(name, Conditions(strength, settings=EKERT, seed=2))
     entropy = seeded_entropy(2)
     record = measure(staged.device, 30_000, settings=EKERT, entropy=entropy)
     alice, _ = sifting.exchange(

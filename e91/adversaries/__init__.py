@@ -12,7 +12,7 @@ Examples:
 from e91.adversaries.assumptions import Assumption, assumed_by
 from e91.adversaries.catalogue import ATTACKS, Attack, attack_named
 from e91.adversaries.closed_forms import Expected
-from e91.adversaries.scene import Basis, Scene, Simulator
+from e91.adversaries.conditions import Basis, Conditions, Simulator
 from e91.adversaries.staging import AttackReport, Staged, run_attack, stage
 
 __all__ = [
@@ -21,8 +21,8 @@ __all__ = [
     "Attack",
     "AttackReport",
     "Basis",
+    "Conditions",
     "Expected",
-    "Scene",
     "Simulator",
     "Staged",
     "assumed_by",

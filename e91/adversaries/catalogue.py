@@ -10,7 +10,7 @@ from e91.adversaries import builders, closed_forms
 from e91.adversaries.assumptions import Assumption
 from e91.adversaries.builders import Build
 from e91.adversaries.closed_forms import Expected
-from e91.adversaries.scene import Scene
+from e91.adversaries.conditions import Conditions
 from e91.model.numbers import TSIRELSON
 
 PLANAR_EFFICIENCY = 4 / (math.pi + 2)
@@ -42,7 +42,7 @@ class Attack:
     low: float
     high: float
     default: float
-    expected: Callable[[Scene], Expected]
+    expected: Callable[[Conditions], Expected]
     build: Build
     settings: tuple[str, ...] = ()
     has_photons: bool = True

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from e91.adversaries.scene import BASES, Scene
+from e91.adversaries.conditions import BASES, Conditions
 from e91.model.numbers import TSIRELSON
 from e91.security.shannon import binary_entropy
 
@@ -59,20 +59,20 @@ class Expected:
         )
 
 
-def _over_key(scene: Scene, value: Callable[[float], float]) -> float:
+def _over_key(conditions: Conditions, value: Callable[[float], float]) -> float:
     """Return the mean of ``value(angle)`` over the key rounds."""
-    pairs = scene.settings.key_pairs
-    weights = [scene.settings.pair_probability(pair) for pair in pairs]
-    values = [value(scene.settings.alice_angles[x]) for x, _ in pairs]
+    pairs = conditions.settings.key_pairs
+    weights = [conditions.settings.pair_probability(pair) for pair in pairs]
+    values = [value(conditions.settings.alice_angles[x]) for x, _ in pairs]
     return math.fsum(w * v for w, v in zip(weights, values, strict=True)) / math.fsum(weights)
 
 
-def _measured_along(scene: Scene, angles: Sequence[float]) -> Expected:
+def _measured_along(conditions: Conditions, angles: Sequence[float]) -> Expected:
     """Return what pairs look like of which a fraction is measured along known directions."""
-    fraction = scene.strength
+    fraction = conditions.strength
 
     def mean(value: Callable[[float], float]) -> float:
-        return _over_key(scene, lambda t: sum(value(t - phi) for phi in angles) / len(angles))
+        return _over_key(conditions, lambda t: sum(value(t - phi) for phi in angles) / len(angles))
 
     return Expected(
         chsh=TSIRELSON * (1 - fraction / 2),
@@ -86,21 +86,21 @@ def _entropy(probability: float) -> float:
     return binary_entropy(min(1.0, max(0.0, probability)))
 
 
-def intercept_resend(scene: Scene) -> Expected:
+def intercept_resend(conditions: Conditions) -> Expected:
     """Eve measures along the angles of her basis and resends."""
-    if scene.basis == "y":
-        return Expected(TSIRELSON * (1 - scene.strength), scene.strength / 2, 0.5, 0.0)
-    return _measured_along(scene, BASES[scene.basis])
+    if conditions.basis == "y":
+        return Expected(TSIRELSON * (1 - conditions.strength), conditions.strength / 2, 0.5, 0.0)
+    return _measured_along(conditions, BASES[conditions.basis])
 
 
-def separable(scene: Scene) -> Expected:
+def separable(conditions: Conditions) -> Expected:
     """Eve sends pairs of equal photons along the key's own angles."""
-    return _measured_along(scene, scene.key_angles)
+    return _measured_along(conditions, conditions.key_angles)
 
 
-def cloner(scene: Scene) -> Expected:
+def cloner(conditions: Conditions) -> Expected:
     """Independent bit and phase errors of rate D; the memory tells the phase error's entropy."""
-    disturbance = scene.strength
+    disturbance = conditions.strength
     return Expected(
         chsh=TSIRELSON * (1 - 2 * disturbance),
         qber=disturbance,
@@ -109,9 +109,9 @@ def cloner(scene: Scene) -> Expected:
     )
 
 
-def probe(scene: Scene) -> Expected:
+def probe(conditions: Conditions) -> Expected:
     """The memory states for a key at angle t from the probe's have |cos t| of their distance."""
-    overlap, along = scene.strength, scene.key_angles[0]
+    overlap, along = conditions.strength, conditions.key_angles[0]
     length = math.sqrt(1 - overlap**2)
 
     def holevo(t: float) -> float:
@@ -120,35 +120,35 @@ def probe(scene: Scene) -> Expected:
 
     return Expected(
         chsh=TSIRELSON * (1 + overlap) / 2,
-        qber=_over_key(scene, lambda t: (1 - overlap) / 2 * math.sin(t - along) ** 2),
-        guess_rate=_over_key(scene, lambda t: (1 + length * abs(math.cos(t - along))) / 2),
-        information=_over_key(scene, holevo),
+        qber=_over_key(conditions, lambda t: (1 - overlap) / 2 * math.sin(t - along) ** 2),
+        guess_rate=_over_key(conditions, lambda t: (1 + length * abs(math.cos(t - along))) / 2),
+        information=_over_key(conditions, holevo),
     )
 
 
-def collective(scene: Scene) -> Expected:
+def collective(conditions: Conditions) -> Expected:
     """The bound of Acin et al. is reached: Phys. Rev. Lett. 98, 230501 (2007), eq. 7.
 
     It depends on S alone.  Errors in the key that Eve makes by coins of her own cost her nothing
     of it, so it is reached at every S together with every QBER.
     """
-    overlap = math.sqrt(max(0.0, (scene.strength / 2) ** 2 - 1))
+    overlap = math.sqrt(max(0.0, (conditions.strength / 2) ** 2 - 1))
     return Expected(
-        chsh=scene.strength,
-        qber=scene.flips,
+        chsh=conditions.strength,
+        qber=conditions.flips,
         guess_rate=(1 + math.sqrt(max(0.0, 1 - overlap**2))) / 2,
         information=_entropy((1 + overlap) / 2),
     )
 
 
-def photon_number_splitting(scene: Scene) -> Expected:
+def photon_number_splitting(conditions: Conditions) -> Expected:
     """The mean over the pulses, in each of which Eve purifies a Werner state.
 
     With visibility v its Bell weights are f = (1 + 3 v) / 4 and thrice g = (1 - v) / 4.  Where the
     bits differ, Eve's two memory states are orthogonal; where they agree their overlap is
     (f - g) / (f + g).  Derived, with the weights, in `e91_circuits.eavesdropper_pairs`.
     """
-    parts = _pulses(scene.strength)
+    parts = _pulses(conditions.strength)
     visibility = math.fsum(w * v for w, v in parts)
     return Expected(
         chsh=TSIRELSON * visibility,
@@ -181,65 +181,65 @@ def _purifier_knows(visibility: float) -> float:
     return -math.fsum(w * math.log2(w) for w in weights) - _entropy((1 - visibility) / 2)
 
 
-def double_blinding(scene: Scene) -> Expected:
+def double_blinding(conditions: Conditions) -> Expected:
     """Of S = 2 / (1 - 2m), m the probability that a setting is mute."""
-    mute = (1 - 2 / scene.strength) / 2
-    return Expected(scene.strength, 0.0, 1.0, 1.0, (1 - mute, 1 - mute), 1 - 2 * mute)
+    mute = (1 - 2 / conditions.strength) / 2
+    return Expected(conditions.strength, 0.0, 1.0, 1.0, (1 - mute, 1 - mute), 1 - 2 * mute)
 
 
-def local(scene: Scene) -> Expected:
+def local(conditions: Conditions) -> Expected:
     """Strategies of +2 and -2, all without errors in the key."""
-    return Expected(scene.strength, 0.0, 1.0, 1.0)
+    return Expected(conditions.strength, 0.0, 1.0, 1.0)
 
 
-def detection_loophole(scene: Scene) -> Expected:
+def detection_loophole(conditions: Conditions) -> Expected:
     """S = 4 / eta - 2: Larsson, Phys. Rev. A 57, 3304 (1998)."""
-    efficiency = scene.strength
+    efficiency = conditions.strength
     return Expected(4 / efficiency - 2, 0.0, 1.0, 1.0, (efficiency, efficiency))
 
 
-def gisin(scene: Scene) -> Expected:
+def gisin(conditions: Conditions) -> Expected:
     """Every correlation of phi+ in the plane."""
-    return Expected(TSIRELSON, 0.0, 1.0, 1.0, (scene.strength, scene.strength))
+    return Expected(TSIRELSON, 0.0, 1.0, 1.0, (conditions.strength, conditions.strength))
 
 
-def setting_leak(scene: Scene) -> Expected:
+def setting_leak(conditions: Conditions) -> Expected:
     """S = 4 where the setting is known, 2 where not."""
-    return Expected(2 + 2 * scene.strength, 0.0, 1.0, 1.0)
+    return Expected(2 + 2 * conditions.strength, 0.0, 1.0, 1.0)
 
 
-def partly_local(scene: Scene) -> Expected:
+def partly_local(conditions: Conditions) -> Expected:
     """Local strategies of S = 2 in a fraction of the rounds, honest pairs in the others."""
-    fraction = scene.strength
+    fraction = conditions.strength
     chsh = TSIRELSON * (1 - fraction) + 2 * fraction
     return Expected(chsh, 0.0, (1 + fraction) / 2, fraction)
 
 
-def time_shift(scene: Scene) -> Expected:
+def time_shift(conditions: Conditions) -> Expected:
     """Bob's bit is the favoured one with probability r / (1 + r)."""
-    ratio = scene.strength
+    ratio = conditions.strength
     guess = ratio / (1 + ratio)
     information = 1 - binary_entropy(guess)
     return Expected(TSIRELSON, 0.0, guess, information, (1.0, (1 + 1 / ratio) / 2))
 
 
-def blinding(scene: Scene) -> Expected:
+def blinding(conditions: Conditions) -> Expected:
     """A blinded detector fires if Eve chose the same of Bob's n settings."""
-    fired = scene.strength / len(scene.settings.bob_angles)
-    clicks = 1 - scene.strength + fired
+    fired = conditions.strength / len(conditions.settings.bob_angles)
+    clicks = 1 - conditions.strength + fired
     known = fired / clicks
     return Expected(TSIRELSON, 0.0, (1 + known) / 2, known, (1.0, clicks))
 
 
-def drift(scene: Scene) -> Expected:
+def drift(conditions: Conditions) -> Expected:
     """The mean visibility is 1 less half of what is lost by the end; there is no Eve."""
-    lost = scene.strength
+    lost = conditions.strength
     return Expected(TSIRELSON * (1 - lost / 2), lost / 4, 0.5, 0.0)
 
 
-def replay(scene: Scene) -> Expected:
+def replay(conditions: Conditions) -> Expected:
     """Unforeseen settings get outcomes whose mean product is the same at every pair."""
-    settings, foreseen = scene.settings, scene.strength
+    settings, foreseen = conditions.settings, conditions.strength
     turns = [
         sum(p * cmath.exp(1j * angle) for p, angle in zip(chances, angles, strict=True))
         for chances, angles in (
@@ -257,7 +257,7 @@ def replay(scene: Scene) -> Expected:
     )
 
 
-def man_in_the_middle(scene: Scene) -> Expected:
+def man_in_the_middle(conditions: Conditions) -> Expected:
     """Two perfect sessions, each with Eve at one end."""
-    del scene  # the same for all
+    del conditions  # the same for all
     return Expected(TSIRELSON, 0.0, 1.0, 1.0)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, get_args
 from e91.adversaries.assumptions import Assumption, assumed_by
 from e91.adversaries.catalogue import Attack, attack_named
 from e91.adversaries.closed_forms import Expected
+from e91.adversaries.conditions import BASES, Conditions, Simulator
 from e91.adversaries.man_in_the_middle import PUBLIC_KEY, impersonating
-from e91.adversaries.scene import BASES, Scene, Simulator
 from e91.model.messages import Party, Transmission, honest_transmission
 from e91.model.policy import Policy, Theorem
 from e91.session.report import SessionReport
@@ -25,22 +25,22 @@ class Staged:
 
     Attributes:
         attack: Which one.
-        scene: Under which circumstances.
+        conditions: Under which circumstances.
         device: The device with Eve in it.
         transmission: What she does to the classical messages.
         authentication_key: The key of the session's tags if everybody knows it, else None.
     """
 
     attack: Attack
-    scene: Scene
+    conditions: Conditions
     device: ChannelTap | TappedDevice
     transmission: Transmission = field(default=honest_transmission, repr=False)
     authentication_key: bytes | None = field(default=None, repr=False)
 
     @property
     def expected(self) -> Expected:
-        """The closed form, with the scene's visibility."""
-        return self.attack.expected(self.scene).seen_with(self.scene.visibility)
+        """The closed form, with the conditions's visibility."""
+        return self.attack.expected(self.conditions).seen_with(self.conditions.visibility)
 
     def broken(self, theorem: Theorem) -> tuple[Assumption, ...]:
         """Return the theorem's assumptions that are false under this attack."""
@@ -80,7 +80,7 @@ class AttackReport:
     def to_dict(self) -> dict[str, Any]:
         """Return the session's public contents with ``attack``, ``expected`` and ``eve``."""
         attack = self.staged.attack
-        strength = self.staged.scene.strength if attack.meaning else None
+        strength = self.staged.conditions.strength if attack.meaning else None
         return self.session.to_dict() | {
             "attack": {"name": attack.name, "strength": strength},
             "broken_assumptions": [broken.value for broken in self.broken],
@@ -89,12 +89,12 @@ class AttackReport:
         }
 
 
-def stage(name: str, scene: Scene, *, authenticated: bool = True) -> Staged:
+def stage(name: str, conditions: Conditions, *, authenticated: bool = True) -> Staged:
     """Return an attack made ready for one session.
 
     Args:
         name: Its name in `ATTACKS`.
-        scene: Strength, settings, noise, simulator and seed.
+        conditions: Strength, settings, noise, simulator and seed.
         authenticated: Whether the messages are tagged with a key that Eve does not have;
             matters to ``man-in-the-middle`` alone.
 
@@ -103,53 +103,53 @@ def stage(name: str, scene: Scene, *, authenticated: bool = True) -> Staged:
             these settings or this noise.
 
     Examples:
-        >>> stage("gisin", Scene(strength=0.7)).device.description
+        >>> stage("gisin", Conditions(strength=0.7)).device.description
         'Planar local model, efficiency 0.7.'
     """
     attack = attack_named(name)
-    check_scene(attack, scene)
-    device = attack.build(scene)
+    check_conditions(attack, conditions)
+    device = attack.build(conditions)
     if name != "man-in-the-middle":
-        return Staged(attack, scene, device)
+        return Staged(attack, conditions, device)
     # Without the key Eve can only try another; the public one is as good as any.
     forger = impersonating(Party.BOB, PUBLIC_KEY)
-    return Staged(attack, scene, device, forger, None if authenticated else PUBLIC_KEY)
+    return Staged(attack, conditions, device, forger, None if authenticated else PUBLIC_KEY)
 
 
-def check_scene(attack: Attack, scene: Scene) -> None:
-    """Check that an attack can be staged in a scene, without making its device.
+def check_conditions(attack: Attack, conditions: Conditions) -> None:
+    """Check that an attack can be staged in a conditions, without making its device.
 
     Raises:
         ValueError: It cannot be this strong, or does not exist for these settings or this noise.
     """
-    attack.check_strength(scene.strength)
-    if attack.settings and scene.settings.name not in attack.settings:
+    attack.check_strength(conditions.strength)
+    if attack.settings and conditions.settings.name not in attack.settings:
         raise ValueError(
             f"`{attack.name}` must be run with the settings {' or '.join(attack.settings)}, for "
-            f"which it is defined, but they are {scene.settings.name}."
+            f"which it is defined, but they are {conditions.settings.name}."
         )
-    if scene.simulator not in get_args(Simulator):
+    if conditions.simulator not in get_args(Simulator):
         raise ValueError(
             f"`{attack.name}` must come with the device exact or aer, as no other lets Eve hold "
-            f"the photons, but the device is {scene.simulator}."
+            f"the photons, but the device is {conditions.simulator}."
         )
-    if scene.simulator == "aer-with-eve" and not attack.is_channel:
+    if conditions.simulator == "aer-with-eve" and not attack.is_channel:
         raise ValueError(
             f"The device aer-with-eve must come with an attack in which Eve has qubits of her own, "
             f"but `{attack.name}` has none."
         )
-    if scene.basis not in BASES:
-        raise ValueError(f"`basis` must be one of {', '.join(BASES)}, but is {scene.basis}.")
-    if scene.seed is not None and scene.seed < 0:
-        raise ValueError(f"`seed` must not be negative, but is {scene.seed}.")
-    if scene.flips and attack.name != "collective":
+    if conditions.basis not in BASES:
+        raise ValueError(f"`basis` must be one of {', '.join(BASES)}, but is {conditions.basis}.")
+    if conditions.seed is not None and conditions.seed < 0:
+        raise ValueError(f"`seed` must not be negative, but is {conditions.seed}.")
+    if conditions.flips and attack.name != "collective":
         raise ValueError(
             f"`flips` must be 0 with `{attack.name}`; only `collective` flips, but it is "
-            f"{scene.flips:g}."
+            f"{conditions.flips:g}."
         )
-    if not 0 <= scene.flips <= 0.5:
-        raise ValueError(f"`flips` must lie in [0, 1/2], but is {scene.flips:g}.")
-    for name, value in scene.arm_noise.items():
+    if not 0 <= conditions.flips <= 0.5:
+        raise ValueError(f"`flips` must lie in [0, 1/2], but is {conditions.flips:g}.")
+    for name, value in conditions.arm_noise.items():
         if value and not attack.has_photons:
             raise ValueError(
                 f"`{name}` must be 0 with `{attack.name}`, which sends no photons, but is {value}."
@@ -175,7 +175,7 @@ def run_attack(
         policy: What a released key must promise; the defaults of `Policy`.
         authenticated: As for `stage`.
         seed: Replaces the operating system's entropy, for tests only.
-        circumstances: Further fields of `Scene`: settings, visibility, simulator, basis, ...
+        circumstances: Further fields of `Conditions`: settings, visibility, simulator, basis, ...
 
     Raises:
         ValueError: As for `stage` and `e91.session.session.run`.
@@ -189,8 +189,8 @@ def run_attack(
 
     check_rounds(rounds)
     chosen = attack_named(name).default if strength is None else strength
-    scene = Scene(float(chosen), rounds=rounds, seed=seed, **circumstances)
-    staged = stage(name, scene, authenticated=authenticated)
+    conditions = Conditions(float(chosen), rounds=rounds, seed=seed, **circumstances)
+    staged = stage(name, conditions, authenticated=authenticated)
     report = run(
         staged.device,
         rounds=rounds,

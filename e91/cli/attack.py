@@ -87,7 +87,7 @@ def run_named(
     from e91.system.progress import with_progress
 
     check_rounds(rounds)
-    scene: dict[str, Any] = {
+    conditions: dict[str, Any] = {
         "settings": SETTINGS[settings_name],
         "rounds": rounds,
         "simulator": device,
@@ -96,7 +96,7 @@ def run_named(
         raise ValueError(
             f"`--device {device}` must come with an attack on photons, but `{name}` sends none."
         )
-    staged = staged_attack(name, strength, seed=seed, **scene, **options)
+    staged = staged_attack(name, strength, seed=seed, **conditions, **options)
     watched = with_progress(staged.device, rounds)
     session = run(watched, rounds=rounds, policy=policy, seed=seed, **channel_of(staged))
     report = AttackReport(staged, session)
@@ -120,12 +120,12 @@ def staged_attack(
         basis: Basis of intercept-resend, or None.
         flips: Probability that the collective attack flips a key outcome, or None.
         unauthenticated: Whether everybody knows the authentication key.
-        circumstances: Further fields of `e91.adversaries.Scene`.
+        circumstances: Further fields of `e91.adversaries.Conditions`.
 
     Raises:
         ValueError: There is no such attack, or an option does not belong to it.
     """
-    from e91.adversaries import Scene, attack_named, stage
+    from e91.adversaries import Conditions, attack_named, stage
 
     found = attack_named(name)
     if strength is not None and not found.meaning:
@@ -149,8 +149,8 @@ def staged_attack(
         circumstances["basis"] = basis
     if flips is not None:
         circumstances["flips"] = flips
-    scene = Scene(found.default if strength is None else strength, **circumstances)
-    return stage(name, scene, authenticated=not unauthenticated)
+    conditions = Conditions(found.default if strength is None else strength, **circumstances)
+    return stage(name, conditions, authenticated=not unauthenticated)
 
 
 def channel_of(staged: Staged) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def channel_of(staged: Staged) -> dict[str, Any]:
 def _text(report: AttackReport) -> str:
     expected, eve, session = report.expected, report.eve, report.session
     found = report.staged.attack
-    strength = f", strength {report.staged.scene.strength:.6g}" if found.meaning else ""
+    strength = f", strength {report.staged.conditions.strength:.6g}" if found.meaning else ""
     rows = (
         ("S", session.chsh.value, expected.chsh),
         ("QBER", session.qber.rate, expected.qber),

@@ -104,7 +104,7 @@ def _options(attack: Attack) -> list[tuple[str, str]]:
         scope = f"{attack.low:.6g} {high}, {attack.default:.6g} by default"
         found.append(("strength", f"{attack.meaning} ({scope})"))
     if attack.name == "intercept-resend":
-        from e91.adversaries.scene import BASES
+        from e91.adversaries.conditions import BASES
 
         found.append(("basis", f"along which she measures: {', '.join(BASES)} (random by default)"))
     if attack.name == "collective":
@@ -120,9 +120,9 @@ def _options(attack: Attack) -> list[tuple[str, str]]:
 
 
 def _expected(attack: Attack) -> Expected:
-    from e91.adversaries import Scene
+    from e91.adversaries import Conditions
 
-    return attack.expected(Scene(attack.default, settings=ASYMMETRIC))
+    return attack.expected(Conditions(attack.default, settings=ASYMMETRIC))
 
 
 def _clicks(expected: Expected) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from e91.adversaries import ATTACKS
-from e91.adversaries.scene import BASES
+from e91.adversaries.conditions import BASES
 from e91.model.policy import Reconciler, SecurityModel, Theorem
 from e91.model.settings import SETTINGS
 from e91.session.streaming import BLOCK_ROUNDS, MAXIMUM_ROUNDS

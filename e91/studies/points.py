@@ -12,7 +12,7 @@ from e91.session.verdict import check_policy
 from e91.studies.parameters import PARAMETERS, Value
 
 if TYPE_CHECKING:
-    from e91.adversaries import Scene
+    from e91.adversaries import Conditions
 
 NOISE = ("visibility", "dephasing", "misalignment", "amplitude_damping", "readout_error")
 """Parameters of the device that act on the pairs."""
@@ -94,13 +94,13 @@ class Point:
             reconciler=self["policy.reconciler"],
         )
 
-    def scene(self, *, seed: int) -> Scene:
+    def conditions(self, *, seed: int) -> Conditions:
         """Return the circumstances of the point's attack."""
-        from e91.adversaries import Scene, attack_named
+        from e91.adversaries import Conditions, attack_named
 
         strength, basis = self["adversary.strength"], self["adversary.basis"]
         chosen = attack_named(self["adversary.name"]).default if strength is None else strength
-        return Scene(
+        return Conditions(
             chosen,
             settings=self.settings,
             rounds=self.rounds,
@@ -127,7 +127,7 @@ class Point:
 
     def _check_adversary(self) -> None:
         from e91.adversaries import attack_named
-        from e91.adversaries.staging import check_scene
+        from e91.adversaries.staging import check_conditions
 
         name, strength = self["adversary.name"], self["adversary.strength"]
         owners = {
@@ -142,7 +142,7 @@ class Point:
             raise ValueError(f"`adversary.strength` must come with an attack that has one, but "
                              f"comes with `{name or 'none'}`.")  # fmt: skip
         if name is not None:
-            check_scene(attack_named(name), self.scene(seed=0))
+            check_conditions(attack_named(name), self.conditions(seed=0))
 
 
 _PLACES = {name: place for place, name in enumerate(PARAMETERS)}

@@ -95,7 +95,7 @@ def _tally_of_session(point: Point, *, root: int, session: int) -> Tally:
 
     staged = stage(
         point["adversary.name"],
-        point.scene(seed=seeds.physics),
+        point.conditions(seed=seeds.physics),
         authenticated=point["adversary.authenticated"],
     )
     report = run(

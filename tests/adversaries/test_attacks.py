@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from statistical import assert_binomial
 
-from e91.adversaries import ATTACKS, Scene, run_attack, stage
+from e91.adversaries import ATTACKS, Conditions, run_attack, stage
 from e91.adversaries import local_models as dishonest
 from e91.adversaries.circuit_attacks import tapped_device
+from e91.adversaries.conditions import BASES
 from e91.adversaries.notes import Notes, knowledge, with_white_noise
-from e91.adversaries.scene import BASES
 from e91.model.bits import NO_CLICK
 from e91.model.errors import Abort
 from e91.model.policy import Policy, SecurityModel
@@ -119,15 +119,15 @@ def assert_expected(device, expected, *, rounds=ROUNDS):
     ("name", "strength", "settings"), CASES, ids=[f"{n}-{s:.3g}-{t.name}" for n, s, t in CASES]
 )
 def test_attack_shows_and_learns_what_its_closed_form_says(name, strength, settings):
-    scene = Scene(strength, settings=settings, rounds=ROUNDS, seed=4)
-    staged = stage(name, scene)
+    conditions = Conditions(strength, settings=settings, rounds=ROUNDS, seed=4)
+    staged = stage(name, conditions)
     assert_expected(staged.device, staged.expected)
 
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_white_noise_acts_on_every_attack_as_the_closed_form_says(name):
-    scene = Scene(ATTACKS[name].default, rounds=ROUNDS, visibility=0.8, seed=5)
-    staged = stage(name, scene)
+    conditions = Conditions(ATTACKS[name].default, rounds=ROUNDS, visibility=0.8, seed=5)
+    staged = stage(name, conditions)
     assert_expected(staged.device, staged.expected)
 
 
@@ -135,8 +135,8 @@ def test_white_noise_acts_on_every_attack_as_the_closed_form_says(name):
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_interception_in_every_basis_has_its_closed_form_exactly(basis, settings):
     for strength in STRENGTHS["intercept-resend"]:
-        scene = Scene(strength, settings=settings, basis=basis, seed=1)
-        assert_table(stage("intercept-resend", scene))
+        conditions = Conditions(strength, settings=settings, basis=basis, seed=1)
+        assert_table(stage("intercept-resend", conditions))
 
 
 @pytest.mark.parametrize(
@@ -145,18 +145,18 @@ def test_interception_in_every_basis_has_its_closed_form_exactly(basis, settings
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_circuit_attack_has_its_closed_form_exactly(name, settings):
     for strength in STRENGTHS[name]:
-        assert_table(stage(name, Scene(strength, settings=settings, seed=1)))
+        assert_table(stage(name, Conditions(strength, settings=settings, seed=1)))
 
 
 @pytest.mark.parametrize("chsh", STRENGTHS["collective"])
 def test_collective_attack_has_its_closed_form_exactly(chsh):
-    assert_table(stage("collective", Scene(chsh, seed=1)))
+    assert_table(stage("collective", Conditions(chsh, seed=1)))
 
 
 @pytest.mark.parametrize("flips", [0.001, 0.02, 0.0715, 0.3, 0.5])
 @pytest.mark.parametrize("chsh", STRENGTHS["collective"])
 def test_collective_attack_reaches_the_bound_at_every_s_and_every_qber(chsh, flips):
-    staged = stage("collective", Scene(chsh, flips=flips, seed=1))
+    staged = stage("collective", Conditions(chsh, flips=flips, seed=1))
     assert staged.expected.qber == flips
     bound = dishonest_bound(chsh)
     assert staged.expected.information == pytest.approx(bound, abs=1e-9)
@@ -165,7 +165,7 @@ def test_collective_attack_reaches_the_bound_at_every_s_and_every_qber(chsh, fli
 
 def test_eve_guesses_the_bits_of_alice_and_not_those_of_bob():
     """With flips the two differ: guesses of Bob's bits would be right in 71 %, not in 83 %."""
-    staged = stage("collective", Scene(2.5, flips=0.2, seed=4))
+    staged = stage("collective", Conditions(2.5, flips=0.2, seed=4))
     notes = assert_expected(staged.device, staged.expected)
     key = key_rounds(notes, ASYMMETRIC)
     assert np.mean(notes.bob[key] == notes.guess[key]) < 0.75
@@ -180,7 +180,7 @@ def dishonest_bound(chsh):
 
 def assert_table(staged):
     """Compare every number of the closed form with the exact table of outcomes and notes."""
-    settings, expected = staged.scene.settings, staged.expected
+    settings, expected = staged.conditions.settings, staged.expected
     table = staged.device.reading().table
     same = table[:, :, 0, 0] + table[:, :, 1, 1]
     products = 2 * same.sum(axis=2) - 1
@@ -206,8 +206,10 @@ def mutual_information(joint):
 def test_shots_of_aer_and_exact_rounds_tell_eve_the_same():
     for name in ("intercept-resend", "cloner", "collective"):
         for simulator in ("aer", "aer-with-eve"):
-            scene = Scene(ATTACKS[name].default, rounds=100_000, simulator=simulator, seed=6)
-            staged = stage(name, scene)
+            conditions = Conditions(
+                ATTACKS[name].default, rounds=100_000, simulator=simulator, seed=6
+            )
+            staged = stage(name, conditions)
             assert_expected(staged.device, staged.expected, rounds=100_000)
 
 
@@ -279,7 +281,9 @@ BAD = {
         lambda: run_attack("intercept-resend", basis="w"),
         "`basis` must be one of z, x, random, breidbart, y, but is w",
     ),
-    "seed": (lambda: stage("local", Scene(2.0, seed=-1)), "`seed` must not be negative, but is -1"),
+    "seed": (
+        lambda: stage("local", Conditions(2.0, seed=-1)), "`seed` must not be negative, but is -1"
+    ),
     "flips": (lambda: run_attack("collective", flips=0.6), r"`flips` must lie in \[0, 1/2\]"),
     "flips of another": (lambda: run_attack("probe", flips=0.1), "only `collective` flips"),
     "pulses": (lambda: run_attack("photon-number-splitting", -1), r"must lie in \[0, infinity\)"),
@@ -304,20 +308,20 @@ def test_impossible_attack_is_one_sentence(name):
 
 @pytest.mark.parametrize(("x", "y"), [([3], [0]), ([0], [2]), ([0, 1], [0])])
 def test_tapped_device_refuses_choices_that_are_no_settings(x, y):
-    device = stage("local", Scene(2.0, seed=1)).device
+    device = stage("local", Conditions(2.0, seed=1)).device
     with pytest.raises(ValueError, match="must"):
         device(np.array(x), np.array(y))
 
 
 def test_device_without_noise_is_left_alone():
-    device = stage("local", Scene(2.0, seed=1)).device
+    device = stage("local", Conditions(2.0, seed=1)).device
     assert with_white_noise(device, 1.0, seed=1) is device
 
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_equal_seeds_repeat_and_others_do_not(name):
     def outcomes(seed):
-        staged = stage(name, Scene(ATTACKS[name].default, rounds=2_000, seed=seed))
+        staged = stage(name, Conditions(ATTACKS[name].default, rounds=2_000, seed=seed))
         return np.concatenate(staged.device(*questions(ASYMMETRIC, 2_000, seed=2)))
 
     assert np.array_equal(outcomes(1), outcomes(1))
@@ -326,8 +330,8 @@ def test_equal_seeds_repeat_and_others_do_not(name):
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_blocks_continue_the_device_and_its_notes(name):
-    scene = Scene(ATTACKS[name].default, rounds=ROUNDS, seed=8)
-    staged = stage(name, scene)
+    conditions = Conditions(ATTACKS[name].default, rounds=ROUNDS, seed=8)
+    staged = stage(name, conditions)
     x, y = questions(ASYMMETRIC, ROUNDS, seed=9)
     parts = [staged.device(x[:0], y[:0])]  # no rounds give no outcomes
     parts += [
@@ -396,7 +400,7 @@ def test_session_under_attack_does_not_tell_eve_from_the_settings_count():
 
 
 def test_joint_table_of_an_idle_eve_is_the_honest_one():
-    staged = stage("intercept-resend", Scene(0.0, seed=1))
+    staged = stage("intercept-resend", Conditions(0.0, seed=1))
     table = staged.device.reading().table
     np.testing.assert_allclose(table.sum(axis=(2, 3, 4)), 1, atol=1e-12)
     np.testing.assert_allclose(table[:, :, :, :, 1:], 0, atol=1e-12)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from e91.adversaries import ATTACKS, Scene, stage
-from e91.adversaries.scene import BASES
+from e91.adversaries import ATTACKS, Conditions, stage
+from e91.adversaries.conditions import BASES
 from e91.distillation.authentication import AUTHENTICATION_BITS
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS
@@ -48,8 +48,10 @@ def test_closed_form_is_exact_at_any_strength_settings_and_visibility(
     chosen = biased(SETTINGS[(attack.settings or (kind,))[0]], alice, bob)
     options = {"basis": basis} if name == "intercept-resend" else {}
     options |= {"flips": flips} if name == "collective" else {}
-    scene = Scene(scaled(attack, share), settings=chosen, visibility=visibility, **options)
-    staged = stage(name, scene)
+    conditions = Conditions(
+        scaled(attack, share), settings=chosen, visibility=visibility, **options
+    )
+    staged = stage(name, conditions)
     table, expected = staged.device.reading().table, staged.expected
     outcomes = table.sum(axis=4)
     products = 2 * (outcomes[:, :, 0, 0] + outcomes[:, :, 1, 1]) - 1
@@ -94,7 +96,7 @@ def test_keys_at_the_edge_of_abort_hold_no_more_than_eve_leaves(name, between, c
     (weak, strong), keys = between, 0
     for seed in range(5):
         strength = (weak + strong) / 2
-        device = stage(name, Scene(strength, settings=chosen, seed=100 + seed)).device
+        device = stage(name, Conditions(strength, settings=chosen, seed=100 + seed)).device
         report = run(device, rounds=rounds, policy=policy, seed=seed)
         if report.abort is not None:
             strong = strength

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from e91.adversaries import Scene, run_attack, stage
+from e91.adversaries import Conditions, run_attack, stage
 from e91.adversaries.blinding import double_blinding, pulse_answers
 from e91.model.bits import NO_CLICK
 from e91.model.errors import Abort
@@ -48,7 +48,7 @@ def test_every_instruction_is_one_that_a_pulse_can_give(settings, chsh):
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_efficiencies_are_those_of_the_paper(settings):
-    bell = stage("double-blinding", Scene(2 * math.sqrt(2), settings=settings)).expected
+    bell = stage("double-blinding", Conditions(2 * math.sqrt(2), settings=settings)).expected
     assert bell.efficiencies == pytest.approx(((2 + math.sqrt(2)) / 4,) * 2)
     assert math.floor(1000 * bell.efficiencies[0]) / 10 == 85.3  # as printed, cut off
     # Without a Bell test S need not exceed 2, no photon need be lost, and Eve knows the key.
@@ -61,7 +61,7 @@ def test_efficiencies_are_those_of_the_paper(settings):
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_efficiency_is_larssons_limit_for_the_coincidences_of_a_single(settings):
     """S <= 4 / e - 2 with e the chance of the other click given one: reached, with no slack."""
-    expected = stage("double-blinding", Scene(2.6, settings=settings)).expected
+    expected = stage("double-blinding", Conditions(2.6, settings=settings)).expected
     given = expected.coincidences / expected.efficiencies[0]
     assert 4 / given - 2 == pytest.approx(2.6)
 

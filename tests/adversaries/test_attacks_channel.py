@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from e91.adversaries import Assumption, Scene, run_attack, stage
+from e91.adversaries import Assumption, Conditions, run_attack, stage
 from e91.adversaries.man_in_the_middle import PUBLIC_KEY, impersonating
 from e91.devices.exact import exact_device
 from e91.model.errors import Abort, ProtocolAborted
@@ -74,7 +74,7 @@ def test_table_runs_both_kinds():
 
 
 def test_other_attacks_leave_the_messages_alone():
-    staged = stage("cloner", Scene(0.1, seed=1))
+    staged = stage("cloner", Conditions(0.1, seed=1))
     assert staged.authentication_key is None
     assert staged.transmission.__name__ == "honest_transmission"
 

@@ -17,7 +17,7 @@ from e91_circuits import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e91.adversaries import Scene, run_attack, stage
+from e91.adversaries import Conditions, run_attack, stage
 from e91.adversaries.closed_forms import _purifier_guesses, _purifier_knows
 from e91.model.errors import Abort
 
@@ -123,7 +123,7 @@ def test_shares_are_those_of_coincidences_by_number_of_pairs(mean_pairs):
 @pytest.mark.parametrize("mean_pairs", MEAN_PAIRS)
 def test_errors_bound_what_eve_knows_without_any_tagging(mean_pairs):
     """Koashi and Preskill: the phase errors are the bit errors, so h(Q) covers every pulse."""
-    expected = stage("photon-number-splitting", Scene(mean_pairs, seed=1)).expected
+    expected = stage("photon-number-splitting", Conditions(mean_pairs, seed=1)).expected
     assert expected.information <= h(expected.qber) + 1e-12
     # A source of signal states would give her every tagged bit, and show nothing.
     assert expected.information <= tagged_share(mean_pairs) + 1e-12

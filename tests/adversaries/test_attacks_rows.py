@@ -14,10 +14,10 @@ import pytest
 import test_attacks
 import test_attacks_blinding
 
-from e91.adversaries import Scene, run_attack, stage
+from e91.adversaries import Conditions, run_attack, stage
 from e91.adversaries.circuit_attacks import circuit_attack, collective_analyser, tapped_device
+from e91.adversaries.conditions import BASES
 from e91.adversaries.local_models import PLANAR_EFFICIENCY
-from e91.adversaries.scene import BASES
 from e91.bell import chsh
 from e91.devices.exact import exact_device
 from e91.model.errors import Abort
@@ -126,7 +126,7 @@ def chsh_of(device):
 
 @pytest.mark.parametrize("fraction", FIVE)
 def test_only_s_shows_eve_along_the_only_basis_of_the_key(fraction):
-    device = stage("intercept-resend", Scene(fraction, basis="z", settings=ASYMMETRIC)).device
+    device = stage("intercept-resend", Conditions(fraction, basis="z", settings=ASYMMETRIC)).device
     assert products(device)[0, 0] == pytest.approx(1, abs=1e-12)
     assert chsh_of(device) == pytest.approx(TSIRELSON * (1 - fraction / 2), abs=1e-9)
 
@@ -134,7 +134,7 @@ def test_only_s_shows_eve_along_the_only_basis_of_the_key(fraction):
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize("fraction", FIVE)
 def test_eve_along_y_has_the_row_of_the_table(fraction, settings):
-    device = stage("intercept-resend", Scene(fraction, basis="y", settings=settings)).device
+    device = stage("intercept-resend", Conditions(fraction, basis="y", settings=settings)).device
     assert chsh_of(device) == pytest.approx(TSIRELSON * (1 - fraction), abs=1e-9)
     for pair in settings.key_pairs:
         assert (1 - products(device)[pair]) / 2 == pytest.approx(fraction / 2, abs=1e-12)
@@ -143,7 +143,7 @@ def test_eve_along_y_has_the_row_of_the_table(fraction, settings):
 @pytest.mark.parametrize("overlap", [0.05, 0.2, 0.4, 0.6, 0.8, 1.0])
 def test_probe_with_analysers_turned_for_it_violates_at_every_overlap(overlap):
     """At fixed analysers S = sqrt 2 (1 + c) is below 2 for c < sqrt 2 - 1; turned ones see it."""
-    fixed = stage("probe", Scene(overlap, settings=ASYMMETRIC)).device
+    fixed = stage("probe", Conditions(overlap, settings=ASYMMETRIC)).device
     assert chsh_of(fixed) == pytest.approx(math.sqrt(2) * (1 + overlap), abs=1e-9)
     best = 2 * math.sqrt(1 + overlap**2)
     turned = tapped_device(circuit_attack("probe", overlap=overlap), settings=ASYMMETRIC,

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from scipy.stats import binom
 
-from e91.adversaries import ATTACKS, Scene, assumed_by, stage
+from e91.adversaries import ATTACKS, Conditions, assumed_by, stage
 from e91.distillation.authentication import AUTHENTICATION_BITS
 from e91.model.policy import Policy, SecurityModel
 from e91.model.settings import ASYMMETRIC, BBM92
@@ -75,11 +75,11 @@ def test_eve_knows_no_more_of_a_released_key_than_the_model_claims(name, model):
     policy, settings = POLICIES[model], settings_for(name, model)
     released = 0
     for strength in WEAK[name]:
-        scene = Scene(strength, settings=settings, rounds=ROUNDS[model], seed=11)
-        staged = stage(name, scene)
+        conditions = Conditions(strength, settings=settings, rounds=ROUNDS[model], seed=11)
+        staged = stage(name, conditions)
         for seed in range(SESSIONS // len(WEAK[name])):
             if name in REMEMBERING:
-                staged = stage(name, replace(scene, seed=seed))  # they know how old they are
+                staged = stage(name, replace(conditions, seed=seed))  # they know how old they are
             staged.device.forget()
             report = run(staged.device, rounds=ROUNDS[model], policy=policy, seed=seed)
             if report.abort is None:
@@ -94,7 +94,7 @@ def test_local_models_make_device_independent_keys_no_more_often_than_epsilon(na
     policy = replace(POLICIES["devices"], epsilon=1e-2)
     keys = violations = 0
     for strength in WEAK[name]:
-        device = stage(name, Scene(strength, settings=BBM92, seed=12)).device
+        device = stage(name, Conditions(strength, settings=BBM92, seed=12)).device
         for seed in range(LOCAL_SESSIONS // len(WEAK[name])):
             device.forget()
             report = run(device, rounds=3_000, policy=policy, seed=seed)

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import chi2
 from statistical import assert_binomial
 
-from e91.adversaries import ATTACKS, Scene, stage
+from e91.adversaries import ATTACKS, Conditions, stage
 from e91.adversaries.channel import BlockTap, ChannelTap, Reading
 from e91.devices.aer import AerDevice
 from e91.devices.exact import ExactDevice, exact_device, outcome_table
@@ -21,9 +21,9 @@ FALSE_ALARM = 1e-9
 ROUNDS = 400_000
 
 
-def tapped(name, seed=1, strength=None, **scene):
+def tapped(name, seed=1, strength=None, **conditions):
     attack = ATTACKS[name]
-    return stage(name, Scene(strength or attack.default, seed=seed, **scene)).device
+    return stage(name, Conditions(strength or attack.default, seed=seed, **conditions)).device
 
 
 def asked(settings, rounds, seed):
@@ -50,9 +50,9 @@ def test_parties_see_a_device_of_the_class_without_eve(name):
 @pytest.mark.parametrize("name", CHANNELS)
 def test_outcomes_have_the_table_of_outcomes_and_notes_with_the_notes_summed(name):
     """With noise of others, and the collective attack's coin: all that a circuit can hold."""
-    scene = {"visibility": 0.9, "dephasing": 0.05, "readout_error": 0.02, "misalignment": 0.1}
-    scene["flips"] = 0.1 if name == "collective" else 0.0
-    device, shots = tapped(name, **scene), tapped(name, simulator="aer", **scene)
+    conditions = {"visibility": 0.9, "dephasing": 0.05, "readout_error": 0.02, "misalignment": 0.1}
+    conditions["flips"] = 0.1 if name == "collective" else 0.0
+    device, shots = tapped(name, **conditions), tapped(name, simulator="aer", **conditions)
     for found in (device, shots):
         wanted = found.reading().table.sum(axis=4)
         np.testing.assert_allclose(device.photons.table, wanted, atol=1e-12)
@@ -164,7 +164,7 @@ def test_stream_under_attack_shows_what_the_session_shows(name):
     settings = SETTINGS[(ATTACKS[name].settings or ("ekert",))[0]]
     device = tapped(name, settings=settings)
     blocks = list(stream(device, rounds=600_000, block_rounds=300_000, seed=1))
-    expected = ATTACKS[name].expected(Scene(ATTACKS[name].default, settings=settings))
+    expected = ATTACKS[name].expected(Conditions(ATTACKS[name].default, settings=settings))
     found = summary_of(blocks)
     assert abs(found.chsh.value - expected.chsh) < 7 * found.chsh.standard_error
     assert not device.pages

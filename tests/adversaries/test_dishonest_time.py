@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from statistical import assert_binomial
 
-from e91.adversaries import Scene, stage
+from e91.adversaries import Conditions, stage
 from e91.adversaries.changing_devices import drifting, memory_attack, replaying, turning_bad
 from e91.devices.exact import exact_device
 from e91.model.settings import ASYMMETRIC, SETTINGS
@@ -17,7 +17,7 @@ def random_tests(settings, rounds, generator):
 
 
 def memory(settings, seed):
-    return stage("memory", Scene(1.0, settings=settings, seed=seed)).device
+    return stage("memory", Conditions(1.0, settings=settings, seed=seed)).device
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
@@ -63,12 +63,12 @@ def _cheap(name, strength, seed):
     if name == "memory":
         silent = lambda x, y: (np.zeros_like(x), np.zeros_like(y))  # noqa: E731
         return memory_attack(silent, strength, settings=ASYMMETRIC, seed=seed)
-    return stage("local", Scene(strength, seed=seed)).device
+    return stage("local", Conditions(strength, seed=seed)).device
 
 
 def test_drift_spoils_the_end_and_not_the_beginning():
     rounds = 100_000
-    device = stage("drift", Scene(1.0, rounds=rounds, seed=4)).device
+    device = stage("drift", Conditions(1.0, rounds=rounds, seed=4)).device
     x = np.zeros(rounds, np.uint8)
     a, b = device(x, x)  # the key pair: no errors without drift
     wrong = a != b
@@ -80,7 +80,7 @@ def test_drift_spoils_the_end_and_not_the_beginning():
 
 def test_device_turns_bad_at_its_time_and_eve_knows_from_then_on():
     rounds = 20_000
-    device = stage("turning-bad", Scene(0.25, rounds=rounds, seed=5)).device
+    device = stage("turning-bad", Conditions(0.25, rounds=rounds, seed=5)).device
     device(*random_tests(ASYMMETRIC, rounds, np.random.default_rng(6)))
     notes = device.notes
     assert np.array_equal(notes.kind, (np.arange(rounds) >= 15_000).astype(np.uint8))
@@ -90,15 +90,15 @@ def test_device_turns_bad_at_its_time_and_eve_knows_from_then_on():
 def test_tape_is_the_answer_only_to_the_settings_it_was_made_for():
     x = np.zeros(30_000, np.uint8)
     for foreseen, errors in ((1.0, 0.0), (0.0, None)):
-        device = stage("replay", Scene(foreseen, seed=7)).device
+        device = stage("replay", Conditions(foreseen, seed=7)).device
         a, b = device(x, x)
-        expected = stage("replay", Scene(foreseen, seed=7)).expected.qber
+        expected = stage("replay", Conditions(foreseen, seed=7)).expected.qber
         assert_binomial(int((a != b).sum()), len(x), expected, must_detect=expected + 0.04)
         assert errors is None or expected == errors
 
 
 def test_blinding_is_noted_where_bob_clicked_and_nowhere_else():
-    device = stage("blinding", Scene(1.0, seed=8)).device
+    device = stage("blinding", Conditions(1.0, seed=8)).device
     a, b = device(*random_tests(ASYMMETRIC, 5_000, np.random.default_rng(9)))
     assert np.array_equal(device.notes.kind == 1, b != 2)
     assert np.array_equal(device.notes.guess[b != 2], b[b != 2])

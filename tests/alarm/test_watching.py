@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from e91.adversaries import Scene, stage
+from e91.adversaries import Conditions, stage
 from e91.alarm import (
     Ear,
     Replay,
@@ -67,7 +67,7 @@ def total(course):
 def test_stretches_add_up_to_the_public_counts(settings, model, attack):
     device = honest(settings=settings)
     if attack is not None:
-        device = stage(attack, Scene(0.7, settings=settings, seed=2)).device
+        device = stage(attack, Conditions(0.7, settings=settings, seed=2)).device
     heard, report = heard_in(device, policy=Policy(model))
     course = tallies(heard, settings=settings)
     assert total(course) == tally_of(report.evidence, settings=settings)
@@ -77,7 +77,7 @@ def test_stretches_add_up_to_the_public_counts(settings, model, attack):
 
 def test_stretches_hold_the_rounds_in_the_order_of_time():
     """A second implementation, round by round, from the announcements."""
-    heard, _ = heard_in(stage("turning-bad", Scene(0.5, settings=EKERT, rounds=6_000)).device,
+    heard, _ = heard_in(stage("turning-bad", Conditions(0.5, settings=EKERT, rounds=6_000)).device,
                         rounds=6_000)  # fmt: skip
     alice, bob = heard[Party.ALICE, "settings"], heard[Party.BOB, "settings"]
     sample = iter(np.unpackbits(np.frombuffer(heard[Party.ALICE, "sample"], np.uint8)).tolist())
@@ -152,7 +152,9 @@ class TurningSession:
         self.rounds = rounds
 
     def __call__(self, x, y):
-        eve = stage("intercept-resend", Scene(1.0, settings=EKERT, visibility=0.97, seed=2)).device
+        eve = stage(
+            "intercept-resend", Conditions(1.0, settings=EKERT, visibility=0.97, seed=2)
+        ).device
         parts = (slice(None, self.rounds), slice(self.rounds, None))
         answers = [d(x[p], y[p]) for d, p in zip((honest(), eve), parts, strict=True)]
         return tuple(np.concatenate(halves) for halves in zip(*answers, strict=True))
@@ -174,7 +176,7 @@ def test_honest_sessions_ring_no_more_often_than_promised():
 @pytest.mark.parametrize("settings", [EKERT, BBM92], ids=["ekert", "bbm92"])
 def test_eve_rings_within_some_hundred_rounds_and_is_named(settings):
     device = stage(
-        "intercept-resend", Scene(1.0, settings=settings, visibility=0.97, seed=1)
+        "intercept-resend", Conditions(1.0, settings=settings, visibility=0.97, seed=1)
     ).device
     report = run_watched(device, PROMISE, rounds=30_000, seed=1)
     assert report.alarm.round < 2_000
@@ -243,7 +245,9 @@ def test_watch_is_carried_from_block_to_block():
 
 def test_attack_that_begins_late_rings_then_and_stays():
     reports = [*blocks_of(honest(), 6)]
-    tapped = stage("intercept-resend", Scene(0.3, settings=EKERT, visibility=0.97, seed=1)).device
+    tapped = stage(
+        "intercept-resend", Conditions(0.3, settings=EKERT, visibility=0.97, seed=1)
+    ).device
     reports += blocks_of(tapped, 2)
     reports += blocks_of(honest(seed=5), 2)
     found = list(watch_blocks(reports, PROMISE))

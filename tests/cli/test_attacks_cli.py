@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from e91.adversaries import ATTACKS, Scene, stage
+from e91.adversaries import ATTACKS, Conditions, stage
 from e91.cli.attack_list import attack_row
 from e91.model.policy import Theorem
 from e91.model.settings import SETTINGS
@@ -48,12 +48,14 @@ def test_list_names_just_the_options_devices_and_settings_that_are_taken(status,
         assert (status(*short, "--device", device)[0] == 0) is (device in row["devices"])
     for settings in SETTINGS:
         assert (status(*short, "--settings", settings)[0] == 0) is (settings in row["settings"])
-    assert row["blocks"] is hasattr(stage(name, Scene(ATTACKS[name].default)).device, "sampler")
+    assert row["blocks"] is hasattr(
+        stage(name, Conditions(ATTACKS[name].default)).device, "sampler"
+    )
 
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_list_and_sessions_agree_on_what_is_not_true(name):
-    row, staged = ROWS[name], stage(name, Scene(ATTACKS[name].default))
+    row, staged = ROWS[name], stage(name, Conditions(ATTACKS[name].default))
     assert set(row["safe_with"]) | set(row["unsafe_with"]) == {t.value for t in Theorem}
     assert not set(row["safe_with"]) & set(row["unsafe_with"])
     for theorem in Theorem:

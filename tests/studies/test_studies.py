@@ -52,9 +52,9 @@ def test_session_under_attack_is_that_of_the_attack_command():
                   "adversary.strength": 0.2, "adversary.basis": "z"}),
         root=5, session=3,
     )  # fmt: skip
-    from e91.adversaries import Scene, stage
+    from e91.adversaries import Conditions, stage
 
-    staged = stage("intercept-resend", Scene(0.2, settings=EKERT, rounds=ROUNDS, basis="z",
+    staged = stage("intercept-resend", Conditions(0.2, settings=EKERT, rounds=ROUNDS, basis="z",
                                              seed=seeds.physics))  # fmt: skip
     expected = run(staged.device, rounds=ROUNDS, seed=seeds.protocol)
     assert found.evidence == expected.evidence

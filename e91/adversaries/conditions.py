@@ -26,8 +26,8 @@ BASES: dict[Basis, tuple[float, ...]] = {
 
 
 @dataclass(frozen=True)
-class Scene:
-    """The circumstances of an attack.
+class Conditions:
+    """The conditions of an attack: strength, settings, noise, simulator and seed.
 
     Attributes:
         strength: How strong it is; the table of attacks says what that means.
