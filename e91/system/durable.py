@@ -44,25 +44,32 @@ def open_regular(path: Path, *, access: int, kind: str) -> int:
     return descriptor
 
 
-def read_all(descriptor: int) -> bytes:
+def read_all(descriptor: int, *, most_bytes: int = -1) -> bytes:
     """Return the content of an open file, from its beginning; the descriptor stays open."""
     with os.fdopen(descriptor, "rb", closefd=False) as file:
         file.seek(0)
-        return file.read()
+        return file.read(most_bytes)
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path, *, most_bytes: int | None = None) -> bytes:
     """Return the content of a regular file, at least one byte.
 
+    Args:
+        path: Where it is.
+        most_bytes: Its largest size, if there is one.
+
     Raises:
-        ValueError: It is empty, does not exist, may not be read, or is a folder, pipe or device.
+        ValueError: It is empty or too large, does not exist, may not be read, or is a folder, pipe
+            or device.
     """
     kind = "a readable, non-empty file"
     descriptor = open_regular(path, access=os.O_RDONLY, kind=kind)
     try:
-        content = read_all(descriptor)
+        content = read_all(descriptor, most_bytes=-1 if most_bytes is None else most_bytes + 1)
     finally:
         os.close(descriptor)
+    if most_bytes is not None and len(content) > most_bytes:
+        raise ValueError(f"`{path}` must have at most {most_bytes:,} bytes, but has more.")
     if not content:
         raise ValueError(f"`{path}` must be {kind}, but is empty.")
     return content
