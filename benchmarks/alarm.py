@@ -46,6 +46,7 @@ from e91.alarm.promise import Promise
 from e91.alarm.simulated_links import NEVER, Delays, detection_delays, watch_streams
 from e91.devices.exact import exact_device
 from e91.model.bits import Bits
+from e91.model.device import DeviceInfo
 from e91.model.evidence import Evidence, Sample
 from e91.model.policy import Policy
 from e91.model.settings import EKERT, Settings
@@ -251,7 +252,8 @@ class Joined:
     """A device of blocks that is another one from some part on."""
 
     def __init__(self, before: Any, after: Any, *, part: int) -> None:
-        self.settings, self.devices, self.part = EKERT, (before, after), part
+        self.info = DeviceInfo(EKERT, "One device, then another.")
+        self.devices, self.part = (before, after), part
 
     def sampler(self, settings: Settings, *, protocol_key: bytes) -> Any:
         """Return one source that draws from either."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from e91.adversaries.channel import ChannelTap
     from e91.adversaries.local_models import LocalModel
     from e91.adversaries.notes import TappedDevice
-    from e91.model.bits import Device
+    from e91.model.device import Device
 
 Build = Callable[[Conditions], "ChannelTap | TappedDevice"]
 """From the circumstances to a device with Eve in it."""

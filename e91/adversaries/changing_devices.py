@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from e91.adversaries.local_models import deterministic_strategies, mixture
 from e91.adversaries.notes import Answers, TappedDevice, random_stream
-from e91.model.bits import Bits, Device
+from e91.model.bits import Bits
+from e91.model.device import Device, DeviceInfo
 from e91.model.settings import Settings
 
 
@@ -58,7 +59,7 @@ def memory_attack(
         )
 
     description = f"Honest pairs; local strategies with memory in {fraction:.4g} of the rounds."
-    return TappedDevice(settings, description, answer)
+    return TappedDevice(DeviceInfo(settings, description, reproducible=seed is not None), answer)
 
 
 def _losing_at(settings: Settings) -> NDArray[np.int64]:
@@ -113,7 +114,7 @@ def drifting(
         return Answers(np.where(spoiled, coins[0], a), np.where(spoiled, coins[1], b), blank, blank)
 
     description = f"Honest pairs; visibility falls by {loss:.4g} over the session."
-    return TappedDevice(settings, description, answer)
+    return TappedDevice(DeviceInfo(settings, description, reproducible=seed is not None), answer)
 
 
 def turning_bad(
@@ -149,7 +150,7 @@ def turning_bad(
         )
 
     description = f"Honest pairs; a local model for the last {fraction:.4g} of the session."
-    return TappedDevice(settings, description, answer)
+    return TappedDevice(DeviceInfo(settings, description, reproducible=seed is not None), answer)
 
 
 def replaying(
@@ -185,7 +186,7 @@ def replaying(
         return Answers(a, b, a, np.ones_like(a))
 
     description = f"A tape of outcomes; {probability:.4g} of the settings were foreseen."
-    return TappedDevice(settings, description, answer)
+    return TappedDevice(DeviceInfo(settings, description, reproducible=seed is not None), answer)
 
 
 class _Clock:

@@ -21,6 +21,7 @@ from e91.devices.aer import AerDevice
 from e91.devices.exact import ExactDevice
 from e91.devices.rounds.round_sampler import RoundSampler
 from e91.model.bits import Bits
+from e91.model.device import DeviceInfo
 from e91.model.settings import Settings
 
 
@@ -107,19 +108,20 @@ class ChannelTap:
 
     Attributes:
         photons: The device that the parties see; Eve's effect is in its table or circuits.
-        description: One sentence for the report.
         reading: What she can read.
         randomness: Root of the draws of her notes; physical, like the outcomes', and never theirs.
         pages: The rounds of all calls so far, four bytes a round.
-        name: "tapped".
     """
 
     photons: ExactDevice | AerDevice
-    description: str
     reading: ChannelReading = field(repr=False)
     randomness: np.random.SeedSequence = field(repr=False)
     pages: list[Page] = field(default_factory=list, repr=False)
-    name: str = "tapped"
+
+    @property
+    def info(self) -> DeviceInfo:
+        """What the device is: its photons say it."""
+        return self.photons.info
 
     @property
     def settings(self) -> Settings:

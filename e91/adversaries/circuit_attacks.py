@@ -42,6 +42,7 @@ from e91.devices.circuits import (
     pair_circuits,
 )
 from e91.devices.exact import ExactDevice, outcome_table
+from e91.model.device import DeviceInfo
 from e91.model.settings import Settings
 
 Simulator = Literal["exact", "aer", "aer-with-eve"]
@@ -127,16 +128,15 @@ def tapped_device(
             memory_information=_memory_information(source, plain, settings),
             seed=seed,
         )
+    info = DeviceInfo(settings, description, reproducible=seed is not None)
     circuits = pair_circuits(source, settings=settings, analyser=plain)
     reading = cache(partial(_reading, source, plain, settings))
     notes = stream_seed("notes", seed)
     if simulator == "exact":
         generator = random_stream("pairs", seed)
-        drawn = ExactDevice(settings, description, outcome_table(circuits), generator)
-        return BlockTap(drawn, description, reading, notes)
+        return BlockTap(ExactDevice(info, outcome_table(circuits), generator), reading, notes)
     alone = tuple(tuple(without_eve(circuit) for circuit in row) for row in circuits)
-    shots = AerDevice(settings, description, alone, stream_seed("pairs", seed))
-    return ChannelTap(shots, description, reading, notes)
+    return ChannelTap(AerDevice(info, alone, stream_seed("pairs", seed)), reading, notes)
 
 
 def _reading(source: QuantumCircuit, analyser: Analyser, settings: Settings) -> Reading:

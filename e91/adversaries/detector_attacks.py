@@ -7,11 +7,13 @@ is measured, which a security model with fair sampling assumes away.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from e91.adversaries.notes import Answers, TappedDevice, random_stream
-from e91.model.bits import NO_CLICK, Bits, Device
+from e91.model.bits import NO_CLICK, Bits
+from e91.model.device import Device, DeviceInfo, info_of
 from e91.model.settings import Settings
 
 
@@ -49,7 +51,7 @@ def time_shift(
         return Answers(a, seen, favoured, np.ones_like(a))
 
     description = f"Honest pairs; Bob's detectors shifted to efficiencies 1 : {ratio:g}."
-    return TappedDevice(settings, description, answer)
+    return TappedDevice(DeviceInfo(settings, description, reproducible=seed is not None), answer)
 
 
 def blinding(
@@ -89,9 +91,8 @@ def blinding(
         guess = np.where(known, b, np.uint8(0))
         return Answers(a, seen, guess, known.astype(np.uint8))
 
-    return TappedDevice(
-        settings, f"Honest pairs; Bob's detectors blinded in {fraction:.4g} of the rounds.", answer
-    )
+    description = f"Honest pairs; Bob's detectors blinded in {fraction:.4g} of the rounds."
+    return TappedDevice(DeviceInfo(settings, description, reproducible=seed is not None), answer)
 
 
 def held_by_eve(device: Device, *, settings: Settings) -> TappedDevice:
@@ -110,4 +111,7 @@ def held_by_eve(device: Device, *, settings: Settings) -> TappedDevice:
         a, b = device(x, y)
         return Answers(a, b, b, np.ones_like(b))
 
-    return TappedDevice(settings, "Honest pairs, the other half of each held by Eve.", answer)
+    description = "Honest pairs, the other half of each held by Eve."
+    return TappedDevice(
+        replace(info_of(device), settings=settings, description=description), answer
+    )

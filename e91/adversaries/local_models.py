@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from e91.adversaries.notes import Answers, TappedDevice, random_stream
 from e91.model.bits import NO_CLICK, Bits
+from e91.model.device import DeviceInfo
 from e91.model.settings import Settings
 
 Instructions = tuple[Bits, Bits]
@@ -53,7 +54,7 @@ def local_device(
         a, b = alice[rounds, x], bob[rounds, y]
         return Answers(a, b, np.where(a == NO_CLICK, np.uint8(0), a), np.ones_like(a))
 
-    return TappedDevice(settings, description, answer)
+    return TappedDevice(DeviceInfo(settings, description, reproducible=seed is not None), answer)
 
 
 @lru_cache
@@ -286,4 +287,4 @@ def setting_leak(
         return Answers(a, b, a, np.ones_like(a))
 
     description = f"Local strategies; Bob's half learns Alice's setting in {probability:.4g}."
-    return TappedDevice(settings, description, answer)
+    return TappedDevice(DeviceInfo(settings, description, reproducible=seed is not None), answer)

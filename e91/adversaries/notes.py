@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from e91.model.bits import NO_CLICK, Bits, frozen_array
+from e91.model.device import Apparatus
 from e91.model.settings import Settings
 
 
@@ -73,24 +74,19 @@ Answer = Callable[[Bits, Bits], Answers]
 
 
 @dataclass(frozen=True, eq=False)
-class TappedDevice:
+class TappedDevice(Apparatus):
     """A device that keeps Eve's notes of all rounds so far.
 
     Attributes:
-        settings: The angles that the indices mean.
-        description: One sentence for the report.
+        info: What the device is.
         answer: What the device does with a block of rounds.
         memory_information: Holevo's bound, in bits per key bit, if Eve has a quantum memory.
         pages: Her notes, one page a call; grows by six bytes a round.
-        name: "dishonest".
     """
 
-    settings: Settings
-    description: str
     answer: Answer = field(repr=False)
     memory_information: float | None = None
     pages: list[Notes] = field(default_factory=list, repr=False)
-    name: str = "dishonest"
 
     def __call__(self, x: ArrayLike, y: ArrayLike) -> tuple[Bits, Bits]:
         """Answer a block of rounds and note it.
@@ -210,7 +206,7 @@ def with_white_noise(device: TappedDevice, visibility: float, *, seed: int | Non
         return Answers(a, b, found.guess, found.kind)
 
     description = f"{device.description[:-1]}; visibility {visibility:g}."
-    return replace(device, answer=answer, description=description)
+    return replace(device, answer=answer, info=replace(device.info, description=description))
 
 
 def stream_seed(name: str, seed: int | None) -> np.random.SeedSequence:

@@ -20,6 +20,7 @@ from e91.adversaries.notes import Answers, TappedDevice
 from e91.devices.aer import SHOTS_PER_RUN
 from e91.devices.circuits import CircuitTable
 from e91.model.bits import Bits
+from e91.model.device import DeviceInfo
 from e91.model.settings import Settings
 
 
@@ -52,7 +53,9 @@ def shot_by_shot(
     # Eve knows her symbol and, after the announcement, both settings.
     best = table.sum(axis=3).argmax(axis=2).astype(np.uint8)
     answer = partial(_answer, circuits, best, root)
-    return TappedDevice(settings, description, answer, memory_information)
+    return TappedDevice(
+        DeviceInfo(settings, description, reproducible=seed is not None), answer, memory_information
+    )
 
 
 def joint_table(circuits: CircuitTable) -> NDArray[np.float64]:

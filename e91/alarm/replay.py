@@ -12,6 +12,7 @@ from e91.distillation.sifting.by_block import CodeBook
 from e91.distillation.sifting.packing import DISCARD
 from e91.distillation.sifting.samples import draw_coins
 from e91.model.bits import NO_CLICK, Bits
+from e91.model.device import DeviceInfo, info_of
 from e91.model.settings import Settings
 from e91.session.streaming import PART_ROUNDS, BlockSource, source_of
 
@@ -33,19 +34,9 @@ class Replay:
     sources: list[BlockSource] = field(default_factory=list, repr=False)
 
     @property
-    def settings(self) -> Settings | None:
-        """The device's settings."""
-        return getattr(self.device, "settings", None)
-
-    @property
-    def description(self) -> str:
-        """The device's own sentence."""
-        return str(getattr(self.device, "description", type(self.device).__name__))
-
-    @property
-    def assumption(self) -> str:
-        """What the device adds to a theorem's assumptions."""
-        return str(getattr(self.device, "assumption", ""))
+    def info(self) -> DeviceInfo:
+        """What the device is."""
+        return info_of(self.device)
 
     def sampler(self, settings: Settings, *, protocol_key: bytes) -> BlockSource:
         """Return the device's own source of blocks, and remember it.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from e91.alarm.intervals import kinds_of, watch_rounds
 from e91.alarm.promise import Promise
 from e91.distillation.sifting import two_party as sifting
-from e91.model.bits import Device
+from e91.model.device import Device
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Message, Party, Transmission, honest_transmission
 from e91.model.settings import Settings

@@ -7,12 +7,12 @@ import sys
 import time
 import uuid
 from functools import partial
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from e91.model.bits import Bits
+from e91.model.device import DeviceInfo
 from e91.model.policy import Policy
 from e91.model.settings import Settings
 
@@ -131,7 +131,7 @@ def conclude(planned: Any, a: Bits, b: Bits, *, seconds: float = 0.0) -> Any:
         _drawn(entropy, len(planned.x), settings)  # these bytes chose the settings: use none twice
     return conclude_record(
         DetectionRecord(PartyRecord(planned.x, a), PartyRecord(planned.y, b)),
-        device=SimpleNamespace(description=planned.description, assumption=ASSUMPTION),
+        device=DeviceInfo(settings, planned.description, ASSUMPTION),
         settings=settings,
         policy=planned.policy,
         seed=seed,

@@ -20,6 +20,7 @@ from e91.devices.circuits import (
     pair_circuits,
 )
 from e91.model.bits import Bits
+from e91.model.device import Apparatus, DeviceInfo
 from e91.model.settings import EKERT, Settings
 
 SHOTS_PER_RUN = 2**18
@@ -27,7 +28,7 @@ SHOTS_PER_RUN = 2**18
 
 
 @dataclass(frozen=True, eq=False)
-class AerDevice:
+class AerDevice(Apparatus):
     """Measure pairs with Qiskit Aer: settings of every round in, outcomes of every round out.
 
     Rounds that share a setting pair run together, and their shots are dealt back to the rounds
@@ -38,18 +39,13 @@ class AerDevice:
     *sequences* of calls.  For the same reason a device must not be shared between threads.
 
     Attributes:
-        settings: The angles that the indices x and y mean.
-        description: One sentence for the report.
+        info: What the device is.
         circuits: The measured circuit of each setting pair, ``circuits[x][y]``.
         randomness: Root of the physical randomness; every run of Aer gets a child of it.
-        name: "aer".
     """
 
-    settings: Settings
-    description: str
     circuits: CircuitTable = field(repr=False)
     randomness: np.random.SeedSequence = field(repr=False)
-    name: str = "aer"
 
     def __call__(self, x: Bits, y: Bits) -> tuple[Bits, Bits]:
         """Measure one pair per round.
@@ -175,9 +171,6 @@ def aer_device_of(
         [1, 1]
     """
     circuits = pair_circuits(source, settings=settings, analyser=analyser)
-    return AerDevice(
-        settings=settings,
-        description=f"Qiskit Aer, every round a shot; {circuits[0][0].name}.",
-        circuits=circuits,
-        randomness=np.random.SeedSequence(seed),
-    )
+    description = f"Qiskit Aer, every round a shot; {circuits[0][0].name}."
+    info = DeviceInfo(settings, description, reproducible=seed is not None)
+    return AerDevice(info, circuits, np.random.SeedSequence(seed))

@@ -23,6 +23,7 @@ from e91.devices.circuits import (
 from e91.devices.rounds.keystreams import KEY_BYTES
 from e91.devices.rounds.round_sampler import RoundSampler, round_sampler
 from e91.model.bits import Bits
+from e91.model.device import Apparatus, DeviceInfo
 from e91.model.settings import EKERT, Settings
 
 ROUNDS_PER_BLOCK = 2**18
@@ -30,7 +31,7 @@ ROUNDS_PER_BLOCK = 2**18
 
 
 @dataclass(frozen=True, eq=False)
-class ExactDevice:
+class ExactDevice(Apparatus):
     """Draw outcomes from the exact table of probabilities, by the same circuits as Aer's shots.
 
     Noise and eavesdroppers are in the table and cost nothing per round.  Exact for a memoryless
@@ -41,23 +42,18 @@ class ExactDevice:
     threads.
 
     Attributes:
-        settings: The angles that the indices x and y mean.
-        description: One sentence for the report.
+        info: What the device is.
         table: Probability of the outcomes (a, b) at the settings (x, y), as ``table[x, y, a, b]``;
             float64, shape (Alice's settings, Bob's settings, k, k), read-only; k is 2, or 3 with
             no click as the last outcome.
         generator: The physical randomness.
-        name: "exact".
 
     Raises:
         ValueError: The table does not fit the settings, or is no table of probabilities.
     """
 
-    settings: Settings
-    description: str
     table: NDArray[np.float64] = field(repr=False)
     generator: np.random.Generator = field(repr=False)
-    name: str = "exact"
 
     def __post_init__(self) -> None:
         table = np.array(self.table, np.float64)
@@ -204,12 +200,14 @@ def exact_device_of(
         [[0.0, 0.5], [0.5, 0.0]]
     """
     circuits = pair_circuits(source, settings=settings, analyser=analyser)
-    return ExactDevice(
-        settings=settings,
-        description=f"Exact probabilities from Qiskit Aer, rounds drawn; {circuits[0][0].name}.",
-        table=outcome_table(circuits),
-        generator=np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0]),
-    )
+    description = f"Exact probabilities from Qiskit Aer, rounds drawn; {circuits[0][0].name}."
+    info = DeviceInfo(settings, description, reproducible=seed is not None)
+    return ExactDevice(info, outcome_table(circuits), outcome_generator(seed))
+
+
+def outcome_generator(seed: int | None) -> np.random.Generator:
+    """Return the generator from which a device draws; None seeds it from the operating system."""
+    return np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
 
 
 def outcome_table(

@@ -16,7 +16,8 @@ from qiskit.circuit import Qubit
 from qiskit_aer import AerSimulator
 
 from e91.devices.circuits import pair_circuits
-from e91.devices.exact import ExactDevice, outcome_table
+from e91.devices.exact import ExactDevice, outcome_generator, outcome_table
+from e91.model.device import DeviceInfo
 from e91.model.numbers import Floats
 from e91.model.settings import EKERT, Settings
 from e91.optics.arms import Arm
@@ -266,13 +267,8 @@ def _heralded(
 def _device(
     description: str, table: Floats, *, settings: Settings, seed: int | None
 ) -> ExactDevice:
-    return ExactDevice(
-        settings=settings,
-        description=description,
-        table=table,
-        generator=np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0]),
-        name="optical",
-    )
+    info = DeviceInfo(settings, description, reproducible=seed is not None)
+    return ExactDevice(info, table, outcome_generator(seed))
 
 
 def _with_hadamard(circuit: QuantumCircuit, *, name: str) -> QuantumCircuit:

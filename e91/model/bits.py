@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Bits = NDArray[np.uint8]
 
-# The black box of Bell's theorem: settings (x, y) of every round in, outcomes (a, b) of every
-# round out.  An outcome is 0 (eigenvalue +1), 1 (eigenvalue -1) or NO_CLICK.
-Device = Callable[[Bits, Bits], tuple[Bits, Bits]]
-
 NO_CLICK = 2
+"""Outcome of a round in which a party's detectors stayed silent; 0 and 1 are eigenvalues +1, -1."""
 
 
 def frozen_array(values: ArrayLike, *, top: int, name: str) -> Bits:

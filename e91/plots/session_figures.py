@@ -11,7 +11,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from e91.model.bits import Device
+from e91.model.device import Device
 from e91.model.numbers import TSIRELSON
 from e91.model.settings import Settings
 from e91.session.report import SessionReport

@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from e91.model.bits import Device
+from e91.model.device import Device
 from e91.model.messages import Party
 from e91.model.randomness import Entropy, operating_system_entropy
 from e91.model.settings import Settings

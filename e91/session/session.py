@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 import uuid
 from numbers import Integral
-from types import SimpleNamespace
 
 from e91.distillation import authentication
-from e91.model.bits import Device
+from e91.model.device import Device, DeviceInfo, info_of
 from e91.model.messages import Channel, Party, Transmission, honest_transmission
 from e91.model.policy import Policy
 from e91.model.randomness import Entropy, operating_system_entropy, random_choice, seeded_entropy
@@ -68,7 +67,7 @@ def run(
     record = measure(device, rounds, settings=settings, entropy=entropy)
     return conclude_record(
         record,
-        device=device,
+        device=info_of(device),
         settings=settings,
         policy=policy,
         seed=seed,
@@ -123,9 +122,10 @@ def analyse(
     _check_settings(record, settings)
     return conclude_record(
         record,
-        device=SimpleNamespace(
-            description=f"{origin}; that settings were random and nothing is left out, is the "
-            "laboratory's word",
+        device=DeviceInfo(
+            settings,
+            f"{origin}; that settings were random and nothing is left out, is the laboratory's "
+            "word",
             recorded=True,
         ),
         settings=settings,
@@ -141,7 +141,7 @@ def analyse(
 def conclude_record(
     record: DetectionRecord,
     *,
-    device: object,
+    device: DeviceInfo,
     settings: Settings,
     policy: Policy,
     seed: int | None,
@@ -188,7 +188,7 @@ def report_of(
     made: Distilled,
     *,
     rounds: int,
-    device: object,
+    device: DeviceInfo,
     settings: Settings,
     policy: Policy,
     channel: Channel,
@@ -201,7 +201,7 @@ def report_of(
     return SessionReport(
         rounds=rounds,
         settings=settings,
-        device=getattr(device, "description", getattr(device, "__name__", type(device).__name__)),
+        device=device.description,
         policy=policy,
         seed=seed,
         evidence=verdict.evidence,
@@ -210,12 +210,12 @@ def report_of(
         leak=Leak(channel.disclosed_by(Party.ALICE), channel.disclosed_by(Party.BOB)),
         authentication_bits=authentication.AUTHENTICATION_BITS if made.tagged else 0,
         length=verdict.length,
-        assumptions=_assumptions(device, policy),
+        assumptions=" ".join(filter(None, (theorems.STATEMENTS[policy.proof], device.assumption))),
         abort=verdict.abort,
         seconds=seconds,
         block=block,
         _keys=_keys(made, policy, reproducible=seed is not None),
-        recorded=getattr(device, "recorded", False),
+        recorded=device.recorded,
     )
 
 
@@ -237,12 +237,6 @@ def measure(
                 f"A device must answer with two arrays of outcomes, but answered with a "
                 f"{type(other).__name__}."
             )
-
-
-def _assumptions(device: object, policy: Policy) -> str:
-    """Return what the theorem assumes, and what the device adds to it (its `assumption`)."""
-    added = getattr(device, "assumption", "")
-    return " ".join(filter(None, (theorems.STATEMENTS[policy.proof], added)))
 
 
 def _keys(made: Distilled, policy: Policy, *, reproducible: bool) -> Keys | None:
@@ -278,7 +272,7 @@ def settings_of(device: object, settings: Settings | None) -> Settings:
     Raises:
         ValueError: The device was built for other angles.
     """
-    own = getattr(device, "settings", None)
+    own = info_of(device).settings
     if own is None or settings is None:
         return settings or own or EKERT
     if (own.alice_angles, own.bob_angles) != (settings.alice_angles, settings.bob_angles):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from e91.distillation.amplification import hashing as amplification
 from e91.distillation.sifting import by_block as packed_sifting
 from e91.distillation.sifting.by_block import CodeBook, code_book
 from e91.model.bits import Bits
+from e91.model.device import info_of
 from e91.model.messages import Channel
 from e91.model.policy import Policy, SecurityModel
 from e91.model.randomness import (
@@ -67,6 +68,7 @@ class BlockSource(Protocol):
         """Return the bytes from which the coins of a block are drawn."""
 
 
+@runtime_checkable
 class BlockDevice(Protocol):
     """A device that can be asked for a `BlockSource`, e.g. `e91.exact_device`."""
 
@@ -199,16 +201,16 @@ def plan_run(
     return Run(device, source, settings, policy, int(rounds), int(block_rounds), seed, entropy(32))
 
 
-def source_of(device: BlockDevice, settings: Settings, *, protocol_key: bytes) -> BlockSource:
+def source_of(device: object, settings: Settings, *, protocol_key: bytes) -> BlockSource:
     """Return a device as a source of blocks.
 
     Raises:
         ValueError: It draws none, or not with these settings.
     """
-    if not hasattr(device, "sampler"):
+    if not isinstance(device, BlockDevice):
         raise ValueError(
             "A device must draw blocks of rounds to be streamed, as `exact_device` does, but "
-            f"`{getattr(device, 'name', type(device).__name__)}` does not."
+            f"`{info_of(device).description}` does not."
         )
     return device.sampler(settings, protocol_key=protocol_key)
 
@@ -256,7 +258,7 @@ def session_of_block(run: Run, number: int, *, keep: Path | None = None) -> Sess
     return report_of(
         made,
         rounds=rounds,
-        device=run.device,
+        device=info_of(run.device),
         settings=run.settings,
         policy=run.policy,
         channel=channel,

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from e91.model.device import info_of
 from e91.model.policy import Policy
 from e91.model.settings import Settings
 from e91.session.streaming import BLOCK_ROUNDS, BlockDevice, Run, plan_run
@@ -192,7 +193,7 @@ def stream_on(
                 on_progress(numbers["rounds"])
     whole = joined(tally_from(found[number]) for number in sorted(found))
     return whole.summary(
-        settings=run.settings, policy=run.policy, device=_description(device), seed=seed
+        settings=run.settings, policy=run.policy, device=info_of(device).description, seed=seed
     )
 
 
@@ -206,7 +207,3 @@ def _made(client: Client, run: Run, shared: Any) -> executors.Results[BlockOrder
 
 def _tally_blocks(order: BlockOrder, run: Run, needed: tuple[tuple[str, str], ...]) -> Numbers:
     return tally_run(run, range(order.first, order.last), needed)
-
-
-def _description(device: object) -> str:
-    return str(getattr(device, "description", type(device).__name__))

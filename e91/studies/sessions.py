@@ -61,9 +61,10 @@ def _planned(point: Point, *, root: int, session: int) -> Run:
     seeds = seeds_of(root, session)
     noise = tuple(point.noise.items())
     # What `exact_device` would make with this seed, but the table is looked up.
+    found = _honest(point["settings.name"], noise)
     device = replace(
-        _honest(point["settings.name"], noise),
-        settings=point.settings,
+        found,
+        info=replace(found.info, settings=point.settings),
         generator=np.random.default_rng(np.random.SeedSequence(seeds.physics).spawn(1)[0]),
     )
     return plan_run(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from tqdm import tqdm
 
 from e91.model.bits import Bits
-from e91.model.settings import Settings
+from e91.model.device import Device, DeviceInfo, info_of
 
 _BLOCK = 1 << 20
 
@@ -18,11 +18,12 @@ _BLOCK = 1 << 20
 class _Watched:
     """A device that measures in blocks and shows how far it is."""
 
-    device: Any
-    settings: Settings
-    description: str
-    assumption: str
+    device: Device
     rounds: int
+
+    @property
+    def info(self) -> DeviceInfo:
+        return info_of(self.device)
 
     def __call__(self, x: Bits, y: Bits) -> tuple[Bits, Bits]:
         a, b = np.empty_like(x), np.empty_like(y)
@@ -35,10 +36,9 @@ class _Watched:
         return a, b
 
 
-def with_progress(device: Any, rounds: int) -> _Watched:
+def with_progress(device: Device, rounds: int) -> _Watched:
     """Return ``device`` with a progress bar on standard error when it runs longer than 2 s."""
-    assumption = getattr(device, "assumption", "")
-    return _Watched(device, device.settings, device.description, assumption, rounds)
+    return _Watched(device, rounds)
 
 
 def rounds_bar(rounds: int) -> tqdm[NoReturn]:

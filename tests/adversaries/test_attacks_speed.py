@@ -67,7 +67,7 @@ def test_nothing_is_computed_for_eve_before_somebody_asks():
         return Reading(np.full((3, 2, 2, 2, 1), 0.25))
 
     photons = exact_device(settings=ASYMMETRIC, seed=1)
-    device = ChannelTap(photons, "", reading, np.random.SeedSequence(1))
+    device = ChannelTap(photons, reading, np.random.SeedSequence(1))
     run(device, rounds=5_000, seed=1)
     assert not read
     assert device.knowledge.rounds > 0

@@ -23,6 +23,7 @@ from e91.alarm.link import Tally, tally_of
 from e91.alarm.promise import Promise
 from e91.devices.exact import ExactDevice, exact_device
 from e91.distillation.sifting.by_block import code_book
+from e91.model.device import DeviceInfo
 from e91.model.errors import Abort
 from e91.model.messages import Message, Party
 from e91.model.policy import Policy, SecurityModel
@@ -274,7 +275,7 @@ def lossy(settings):
     table[:, :, :2, :2] = 0.72 * whole
     table[:, :, 2, :2], table[:, :, :2, 2] = 0.18 * whole.sum(axis=2), 0.08 * whole.sum(axis=3)
     table[:, :, 2, 2] = 0.02
-    return ExactDevice(settings, "Lossy.", table, np.random.default_rng(3))
+    return ExactDevice(DeviceInfo(settings, "Lossy."), table, np.random.default_rng(3))
 
 
 def replays(device, *, block_rounds, settings=None, rounds=None, **options):
@@ -322,7 +323,7 @@ def test_replayed_tests_are_those_of_the_record(tmp_path):
 class TurningAt:
     """Honest pairs up to a part, pairs of another visibility from it on."""
 
-    settings = EKERT
+    info = DeviceInfo(EKERT, "Turning.")
 
     def __init__(self, part, visibility):
         self.part, self.devices = part, (honest(), honest(visibility, seed=9))
@@ -380,8 +381,7 @@ def test_replay_of_another_run_is_refused():
 def test_replay_stands_for_its_device_in_every_sentence():
     device = honest()
     replay = Replay(device, 50_000)
-    assert (replay.settings, replay.description) == (device.settings, device.description)
-    assert replay.assumption == ""
+    assert replay.info is device.info
     with pytest.raises(ValueError, match="must draw blocks of rounds to be streamed"):
         Replay(lambda x, y: (x, y), 50_000).sampler(EKERT, protocol_key=bytes(32))
 

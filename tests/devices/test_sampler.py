@@ -303,7 +303,7 @@ def test_description_says_what_runs_where_and_what_grouping_assumes():
     assert device.description == (
         "Sampler of `aer` on fake_marrakesh pair, qubits 0 (alice) and 1 (bob); phi+ pair."
     )
-    assert "source without memory" in device.assumption
+    assert "source without memory" in device.info.assumption
     assert sampler_device(SamplerV2()).description == "SamplerV2; phi+ pair."
 
 

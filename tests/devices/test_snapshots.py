@@ -209,10 +209,9 @@ def test_s_of_shots_is_within_a_hundredth_of_the_exact_value(name):
 def test_best_pair_of_marrakesh_by_either_name(name):
     device = snapshot_device(name)
     assert device.qubits == (29, 38)
-    assert device.name == "fake:marrakesh"
     assert "Snapshot fake_marrakesh, qubits 29 (alice) and 38 (bob)" in device.description
     assert "NoiseModel.from_backend" in device.description
-    assert "not two parties" in device.assumption
+    assert "not two parties" in device.info.assumption
 
 
 def test_chosen_pair_is_the_one_that_runs():

@@ -15,6 +15,7 @@ from e91.devices.exact import exact_device, exact_device_of
 from e91.distillation import authentication
 from e91.distillation.cascade import reconciler as cascade
 from e91.model.bits import NO_CLICK
+from e91.model.device import DeviceInfo
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.messages import Channel, Message, Party
 from e91.model.policy import Policy, SecurityModel
@@ -632,5 +633,5 @@ def test_report_adds_what_the_device_assumes_to_what_the_theorem_does():
         return exact_device(visibility=0.98, seed=1)(x, y)
 
     before = run(device, rounds=10_000, seed=1).assumptions
-    device.assumption = "The moon is where it was."
+    device.info = DeviceInfo(None, "A box.", assumption="The moon is where it was.")
     assert run(device, rounds=10_000, seed=1).assumptions == f"{before} The moon is where it was."

@@ -23,6 +23,7 @@ from e91.devices.circuits import Analyser, checked_choices
 from e91.devices.samplers.outcomes import RepeatGuard, outcome_bits
 from e91.devices.samplers.placement import Layout, placed_circuit, placement_words
 from e91.model.bits import Bits
+from e91.model.device import Apparatus, DeviceInfo
 from e91.model.settings import EKERT, Settings
 
 SamplerFactory: TypeAlias = Callable[[int], BaseSamplerV2]
@@ -43,7 +44,7 @@ GROUPED = (
 
 
 @dataclass(frozen=True, eq=False)
-class SamplerDevice:
+class SamplerDevice(Apparatus):
     """Measure pairs with a Qiskit sampler: settings of every round in, outcomes out.
 
     Rounds that share a setting pair run together and their shots are dealt back to the rounds in
@@ -57,26 +58,19 @@ class SamplerDevice:
     Randomness continues from call to call.  A device must not be shared between threads.
 
     Attributes:
-        settings: The angles that the indices x and y mean.
-        description: What stands behind it, for the report.
-        assumption: `GROUPED`.
+        info: What the device is; it assumes `GROUPED`.
         circuit: The measured pair with the two angles as parameters, as the sampler runs it.
         samplers: Gives a sampler for every run.
         randomness: Root of the seeds; every run gets a child of it.
         grouping: See above.
         executions_per_run: Longest run, circuits times shots.
-        name: "sampler".
     """
 
-    settings: Settings
-    description: str
     circuit: QuantumCircuit = field(repr=False)
     samplers: SamplerFactory = field(repr=False)
     randomness: np.random.SeedSequence = field(repr=False)
     grouping: Grouping = "one-pub"
     executions_per_run: int = EXECUTIONS_PER_RUN
-    assumption: str = GROUPED
-    name: str = "sampler"
     _guard: RepeatGuard = field(default_factory=RepeatGuard, repr=False)
 
     def __call__(self, x: Bits, y: Bits) -> tuple[Bits, Bits]:
@@ -182,9 +176,9 @@ def sampler_device(
     measured = analyser(bell_pair() if source is None else source, ALICE_ANGLE, BOB_ANGLE)
     circuit = measured if backend is None else placed_circuit(measured, backend, layout=layout)
     place = "" if backend is None else placement_words(circuit, backend)
+    description = f"{_name(sampler)}{place}; {measured.name}."
     return SamplerDevice(
-        settings=settings,
-        description=f"{_name(sampler)}{place}; {measured.name}.",
+        DeviceInfo(settings, description, GROUPED, reproducible=seed is not None),
         circuit=circuit,
         samplers=sampler_factory(sampler),
         randomness=np.random.SeedSequence(seed),

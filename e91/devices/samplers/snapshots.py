@@ -15,11 +15,12 @@ from qiskit import QuantumCircuit
 from qiskit.providers import BackendV2
 from qiskit_aer.noise import NoiseModel
 
-from e91.devices.exact import ExactDevice, outcome_table
+from e91.devices.exact import ExactDevice, outcome_generator, outcome_table
 from e91.devices.samplers.pair_backend import NOISE_MODEL, PairBackend, readout_confusion
 from e91.devices.samplers.placement import ONE_CHIP, Layout, placed_circuit
 from e91.devices.samplers.qubit_pairs import QubitPair, check_pair, ranked_pairs
 from e91.devices.samplers.sampler_device import ALICE_ANGLE, BOB_ANGLE
+from e91.model.device import DeviceInfo
 from e91.model.settings import EKERT, Settings
 
 PREFIX = "fake_"
@@ -32,11 +33,9 @@ class SnapshotDevice(ExactDevice):
 
     Attributes:
         qubits: Physical qubits of Alice and of Bob.
-        assumption: `ONE_CHIP`.
     """
 
-    qubits: QubitPair = (0, 1)
-    assumption: str = ONE_CHIP
+    qubits: QubitPair
 
 
 def snapshot_names() -> tuple[str, ...]:
@@ -121,8 +120,8 @@ def snapshot_device(
 
     Examples:
         >>> device = snapshot_device("manila", seed=1)
-        >>> device.qubits, device.name
-        ((4, 3), 'fake:manila')
+        >>> device.qubits
+        (4, 3)
         >>> bool(device.table[1, 0, 0, 0] > 0.4)    # a key pair: equal outcomes prevail
         True
     """
@@ -131,16 +130,16 @@ def snapshot_device(
     measured = measured_pair(source, ALICE_ANGLE, BOB_ANGLE)
     circuit = placed_circuit(measured, backend, layout=(0, 1))
     alice, bob = backend.qubits
-    short = name.removeprefix(PREFIX)
+    description = (
+        f"Snapshot {PREFIX}{name.removeprefix(PREFIX)}, qubits {alice} (alice) and {bob} (bob), "
+        f"noise by {NOISE_MODEL}, exact probabilities, rounds drawn; {source.name}. Two qubits of "
+        "one chip are not two parties."
+    )
     return SnapshotDevice(
-        settings=settings,
-        description=f"Snapshot {PREFIX}{short}, qubits {alice} (alice) and {bob} (bob), noise by "
-        f"{NOISE_MODEL}, exact probabilities, rounds drawn; {source.name}. Two qubits of one chip "
-        "are not two parties.",
-        table=noisy_table(circuit, settings=settings, noise_model=backend.noise_model),
-        generator=np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0]),
-        name=f"fake:{short}",
-        qubits=backend.qubits,
+        DeviceInfo(settings, description, ONE_CHIP, reproducible=seed is not None),
+        noisy_table(circuit, settings=settings, noise_model=backend.noise_model),
+        outcome_generator(seed),
+        backend.qubits,
     )
 
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.model.bits import NO_CLICK, Bits, Device
+from e91.model.bits import NO_CLICK, Bits
+from e91.model.device import Device
 from e91.model.numbers import check_positive
 from e91.optics.detectors import FWHM_PER_SIGMA
 from e91.optics.tags.click_times import ClickState, Times, clicks_until

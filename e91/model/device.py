@@ -1,0 +1,90 @@
+"""What a device is, and the one value by which it says what it is.
+
+A device is the black box of Bell's theorem: any function from both parties' settings to both
+parties' outcomes.  One that also has an `info` says more than its name in reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from e91.model.bits import Bits
+from e91.model.settings import EKERT, Settings
+
+Device: TypeAlias = Callable[[Bits, Bits], tuple[Bits, Bits]]
+"""Settings (x, y) of every round in, outcomes (a, b) of every round out; uint8, shape (n,) each.
+
+An outcome is 0 (eigenvalue +1), 1 (eigenvalue -1) or `e91.model.bits.NO_CLICK`.
+"""
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """What a device is: all that a session and its report want to know of it.
+
+    Attributes:
+        settings: The angles that its setting indices mean, or None if any will do.
+        description: One sentence for the report.
+        assumption: What the report adds to the assumptions of the theorem; empty for nothing.
+        recorded: Whether the rounds were measured before, elsewhere.
+        reproducible: Whether the physical randomness was seeded, so that it can be had again.
+    """
+
+    settings: Settings | None
+    description: str
+    assumption: str = ""
+    recorded: bool = False
+    reproducible: bool = False
+
+
+@runtime_checkable
+class HasInfo(Protocol):
+    """Anything that says what it is."""
+
+    @property
+    def info(self) -> DeviceInfo:
+        """What it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Apparatus:
+    """The part that devices share: `info`, and what users read of it most.
+
+    Attributes:
+        info: What the device is.
+    """
+
+    info: DeviceInfo
+
+    @property
+    def settings(self) -> Settings:
+        """The angles that the indices x and y mean."""
+        return self.info.settings or EKERT
+
+    @property
+    def description(self) -> str:
+        """One sentence for the report."""
+        return self.info.description
+
+
+def info_of(device: object) -> DeviceInfo:
+    """Return what a device says of itself; of a plain function, its name and no settings.
+
+    Examples:
+        >>> def always_zero(x, y):
+        ...     return 0 * x, 0 * y
+        >>> info_of(always_zero)
+        DeviceInfo(settings=None, description='always_zero', assumption='', recorded=False, \
+reproducible=False)
+        >>> always_zero.info = DeviceInfo(EKERT, "Zeros.", assumption="Nobody looks.")
+        >>> info_of(always_zero).assumption
+        'Nobody looks.'
+    """
+    if isinstance(device, HasInfo) and isinstance(device.info, DeviceInfo):
+        return device.info
+    if isinstance(device, FunctionType | MethodType | BuiltinFunctionType):
+        return DeviceInfo(None, device.__name__)
+    return DeviceInfo(None, type(device).__name__)
