@@ -47,7 +47,7 @@ from e91.alarm.simulated_links import NEVER, Delays, detection_delays, watch_str
 from e91.devices.exact import exact_device
 from e91.model.bits import Bits
 from e91.model.device import DeviceInfo
-from e91.model.evidence import Evidence, Sample
+from e91.model.evidence import Evidence, KeySample, outcomes_of
 from e91.model.policy import Policy
 from e91.model.settings import EKERT, Settings
 from e91.plots.power_figures import delay_figure, power_figure
@@ -182,14 +182,11 @@ def print_names(*, streams: int, rng: np.random.Generator) -> None:
 
 def verdict_refuses(tally: Tally) -> bool:
     """Whether a session with this tally, and no leak yet, is refused a key."""
-    signs = [sign for _, sign in EKERT.chsh_pairs]
-    tests = tuple(
-        (won, lost, 0, 0) if sign > 0 else (lost, won, 0, 0)
-        for won, lost, sign in zip(tally.wins, tally.losses, signs, strict=True)
-    )
+    tests = outcomes_of(tally.wins, tally.losses, signs=EKERT.signs)
     hidden = round(tally.sample * (1 - REVEALED) / REVEALED)
-    samples = (Sample(hidden, tally.sample, tally.errors), Sample(0, 0, 0))
-    found = verdict_of(Evidence(tests, samples, ((1,),)), settings=EKERT, policy=Policy())
+    samples = (KeySample(hidden, tally.sample, tally.errors), KeySample(0, 0, 0))
+    evidence = Evidence(tests, samples, ((1,),), EKERT.signs)
+    found = verdict_of(evidence, settings=EKERT, policy=Policy())
     return found.abort is not None
 
 

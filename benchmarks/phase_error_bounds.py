@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from scipy.optimize import minimize_scalar
 
 from e91.bell.phase_errors import phase_error_bound
-from e91.model.evidence import Evidence, Sample
+from e91.model.evidence import Evidence, KeySample, outcomes_of
 from e91.model.settings import EKERT, Settings
 
 TSIRELSON = 2 * math.sqrt(2)
@@ -105,16 +105,14 @@ def expected_evidence(
     score = score_of(settings, revealed_fraction=revealed_fraction)
     tested = [round(rounds * p) for p in score.tests]
     won = [round(n * (1 + visibility / math.sqrt(2)) / 2) for n in tested]
-    signs = [sign for _, sign in settings.chsh_pairs]
     sample = round(rounds * score.revealed)
-    counts = [
-        (w, n - w) if s > 0 else (n - w, w) for w, n, s in zip(won, tested, signs, strict=True)
-    ]
+    lost = [n - wins for n, wins in zip(tested, won, strict=True)]
     hidden, errors = round(rounds * score.key), round(sample * (1 - visibility) / 2)
     return Evidence(
-        tests=tuple((same, different, 0, 0) for same, different in counts),
-        samples=(Sample(hidden, sample, errors),),
+        tests=outcomes_of(won, lost, signs=settings.signs),
+        samples=(KeySample(hidden, sample, errors),),
         pair_counts=(),
+        signs=settings.signs,
     )
 
 
@@ -186,7 +184,7 @@ def compare(
     width = score.highest - score.lowest
     mean = (1 - score.lowest) / width  # of the score, scaled to [0, 1]
     rounds = evidence.test_size + evidence.sample_size + evidence.key_size
-    observed = _observed_score(evidence, settings=settings, score=score)
+    observed = _observed_score(evidence, score=score)
 
     def phase_errors(scaled_sum: float) -> float:
         return score.key * (scaled_sum * width + rounds * score.lowest - observed)
@@ -202,13 +200,11 @@ def compare(
     )
 
 
-def _observed_score(evidence: Evidence, *, settings: Settings, score: Score) -> float:
+def _observed_score(evidence: Evidence, *, score: Score) -> float:
     """Return the sum of Y without the phase errors, which nobody observes."""
     total = evidence.sample_errors / score.revealed
-    for same, different, p, (_, sign) in zip(
-        evidence.same, evidence.different, score.tests, settings.chsh_pairs, strict=True
-    ):
-        total += sign * (same - different) / (TSIRELSON * p)
+    for wins, losses, p in zip(evidence.wins, evidence.losses, score.tests, strict=True):
+        total += (wins - losses) / (TSIRELSON * p)
     return total
 
 

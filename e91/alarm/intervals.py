@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from e91.alarm.link import Tally
 from e91.alarm.promise import Watched
+from e91.model.evidence import wins_and_losses
 from e91.model.settings import Settings
 
 SHORTEST_STRETCH = 32
@@ -62,9 +63,10 @@ def kinds_of(settings: Settings) -> NDArray[np.int64]:
     kinds = np.zeros(shape, np.int64)
     for pair in settings.key_pairs:
         kinds[pair] = 8, 9
-    for index, (pair, sign) in enumerate(settings.chsh_pairs):
-        won, lost = index, index + 4
-        kinds[pair] = (won, lost) if sign > 0 else (lost, won)
+    # A win's kind is the number of its pair, a loss's that and four; which is which the sign says.
+    equal, unequal = wins_and_losses(range(4), range(4, 8), signs=settings.signs)
+    for index, (pair, _) in enumerate(settings.chsh_pairs):
+        kinds[pair] = equal[index], unequal[index]
     return kinds
 
 

@@ -66,24 +66,19 @@ class Tally:
         return np.array((*self.wins, *self.losses, right, self.errors), np.int64)
 
 
-def tally_of(evidence: Evidence, *, settings: Settings) -> Tally:
+def tally_of(evidence: Evidence) -> Tally:
     """Return the tally of a session's public counts.
 
-    Args:
-        evidence: The counts after sifting.
-        settings: The settings that made them; their signs tell wins from losses.
-
     Examples:
-        >>> from e91.model.evidence import Sample
+        >>> from e91.model.evidence import KeySample
         >>> from e91.model.settings import EKERT
         >>> tests = ((40, 5, 5, 40), (8, 42, 42, 8), (40, 5, 5, 40), (40, 5, 5, 40))
-        >>> tally_of(Evidence(tests, (Sample(90, 10, 1),), ()), settings=EKERT)
+        >>> tally_of(Evidence(tests, (KeySample(90, 10, 1),), (), signs=EKERT.signs))
         Tally(wins=(80, 84, 80, 80), losses=(10, 16, 10, 10), sample=10, errors=1)
     """
-    both = list(zip(evidence.same, evidence.different, settings.chsh_pairs, strict=True))
     return Tally(
-        wins=tuple(same if sign > 0 else different for same, different, (_, sign) in both),
-        losses=tuple(different if sign > 0 else same for same, different, (_, sign) in both),
+        wins=evidence.wins,
+        losses=evidence.losses,
         sample=evidence.sample_size,
         errors=evidence.sample_errors,
     )

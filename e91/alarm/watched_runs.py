@@ -67,7 +67,7 @@ def watch_blocks(
             raise ValueError(
                 "A watched link must keep its settings and revealed fraction, but changed them."
             )
-        before, tally = watch, tally_of(report.evidence, settings=report.settings)
+        before, tally = watch, tally_of(report.evidence)
         watch = watch.after(tally, pairs=report.rounds)
         if replay is not None and before.rang is None and watch.rang is not None:
             again = watch_rounds(*replayed(report, replay), before)
@@ -97,7 +97,7 @@ def replayed(report: SessionReport, replay: Replay) -> tuple[NDArray[np.int64], 
     codes, rounds = replay.told(report.block, rounds=report.rounds, book=book, fraction=fraction)
     x, y, a, b = np.unravel_index(codes, book.shape)  # what is not told lost counts as 0
     kinds = kinds_of(report.settings)[x, y, a % NO_CLICK ^ b % NO_CLICK]
-    counts = tally_of(report.evidence, settings=report.settings).counts
+    counts = tally_of(report.evidence).counts
     if not np.array_equal(np.bincount(kinds, minlength=10), counts):
         raise ValueError("A replay must give the counts of its block's report, but gives others.")
     return kinds, rounds

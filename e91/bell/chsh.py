@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from e91.bell.betting import chsh_lower_bound, local_p_value
 from e91.bell.p_values import p_value
+from e91.model.evidence import wins_and_losses
 from e91.model.records import ChshEstimate
 from e91.model.settings import Settings
 
@@ -45,9 +46,7 @@ def estimate(
         >>> round(found.value, 3), round(found.standard_error, 4), round(found.lower_bound, 3)
         (2.832, 0.0447, 2.584)
     """
-    signs = [sign for _, sign in settings.chsh_pairs]
-    wins = [s if sign > 0 else d for s, d, sign in zip(same, different, signs, strict=True)]
-    losses = [d if sign > 0 else s for s, d, sign in zip(same, different, signs, strict=True)]
+    wins, losses = wins_and_losses(same, different, signs=settings.signs)
     total = settings.chsh_probability
     probabilities = [settings.pair_probability(pair) / total for pair, _ in settings.chsh_pairs]
     rounds = sum(wins) + sum(losses)

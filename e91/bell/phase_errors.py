@@ -74,10 +74,11 @@ def phase_error_bound(
     or lose photons depending on the setting.
 
     Examples:
-        >>> from e91.model.evidence import Sample
+        >>> from e91.model.evidence import KeySample
         >>> from e91.model.settings import EKERT
         >>> alike, unlike = (47_000, 8_500, 8_500, 47_000), (8_500, 47_000, 47_000, 8_500)
-        >>> evidence = Evidence((alike, unlike, alike, alike), (Sample(200_000, 22_200, 333),), ())
+        >>> evidence = Evidence((alike, unlike, alike, alike), (KeySample(200_000, 22_200, 333),),
+        ...                     pair_counts=(), signs=EKERT.signs)
         >>> bound = phase_error_bound(evidence, settings=EKERT, revealed_fraction=0.1,
         ...                           epsilon=1e-20)
         >>> round(bound / 200_000, 4)
@@ -102,10 +103,7 @@ def phase_error_bound(
         evidence.sample_errors * math.log1p(bet * (1 / revealed - 1)),
         (evidence.sample_size - evidence.sample_errors + evidence.key_size) * math.log1p(-bet),
     ]
-    for same, different, score, (_, sign) in zip(
-        evidence.same, evidence.different, scores, settings.chsh_pairs, strict=True
-    ):
-        wins, losses = (same, different) if sign > 0 else (different, same)
+    for wins, losses, score in zip(evidence.wins, evidence.losses, scores, strict=True):
         growth += [wins * math.log1p(bet * (score - 1)), losses * math.log1p(-bet * (score + 1))]
     per_error = math.log1p(bet * (1 / key - 1)) - math.log1p(-bet)
     bound = (-math.log(epsilon) - rounded_down(growth)) / (per_error * (1 - ROUNDING))

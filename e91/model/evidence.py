@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from e91.model.settings import Settings
 
 JointCounts = tuple[int, int, int, int]
 """Rounds with outcomes (0, 0), (0, 1), (1, 0), (1, 1) of Alice and Bob."""
 
 
+def wins_and_losses(
+    same: Sequence[int], different: Sequence[int], *, signs: Sequence[int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return how often each pair of a CHSH sum had the sign that the sum wants, and the other.
+
+    Args:
+        same: Rounds with equal outcomes, one count per pair.
+        different: Rounds with unequal outcomes.
+        signs: The sign of each pair in the sum: a pair with +1 is won by equal outcomes.
+
+    Examples:
+        >>> wins_and_losses((8, 3), (2, 7), signs=(+1, -1))
+        ((8, 7), (2, 3))
+    """
+    pairs = list(zip(same, different, signs, strict=True))
+    wins = tuple(equal if sign > 0 else unequal for equal, unequal, sign in pairs)
+    losses = tuple(unequal if sign > 0 else equal for equal, unequal, sign in pairs)
+    return wins, losses
+
+
+def outcomes_of(
+    wins: Sequence[int], losses: Sequence[int], *, signs: Sequence[int]
+) -> tuple[JointCounts, ...]:
+    """Return outcomes with these wins and losses, one table per pair; Alice's bits are balanced.
+
+    Examples:
+        >>> outcomes_of((8, 7), (2, 3), signs=(+1, -1))
+        ((4, 1, 1, 4), (2, 4, 3, 1))
+    """
+    same, different = wins_and_losses(wins, losses, signs=signs)  # it is its own inverse
+    return tuple(
+        (equal - equal // 2, unequal - unequal // 2, unequal // 2, equal // 2)
+        for equal, unequal in zip(same, different, strict=True)
+    )
+
+
 @dataclass(frozen=True)
-class Sample:
-    """The rounds of one key pair.
+class KeySample:
+    """The rounds of one key pair, and what its revealed ones show; samples add up.
 
     Attributes:
         key_size: Rounds that were not revealed.
@@ -22,26 +61,85 @@ class Sample:
     revealed: int
     errors: int
 
+    def __add__(self, other: KeySample) -> KeySample:
+        return KeySample(
+            self.key_size + other.key_size,
+            self.revealed + other.revealed,
+            self.errors + other.errors,
+        )
+
 
 @dataclass(frozen=True)
 class Evidence:
-    """The public counts of a session.
+    """The public counts of a session; those of several sessions with the same settings add up.
 
     Attributes:
         tests: Outcomes of the Bell-test rounds, one table per pair of ``settings.chsh_pairs``.
         samples: The key rounds, one entry per pair of ``settings.key_pairs``.
         pair_counts: Rounds of each setting pair in which both parties saw a photon;
             ``pair_counts[x][y]``.
+        signs: The sign of each of ``settings.chsh_pairs`` in the CHSH sum.
 
     Examples:
-        >>> evidence = Evidence(((40, 10, 10, 40),) * 4, (Sample(90, 10, 1),), ((250, 250),) * 2)
-        >>> evidence.same, evidence.different, evidence.key_size, evidence.coincidences
-        ((80, 80, 80, 80), (20, 20, 20, 20), 90, 1000)
+        >>> tests, seen = ((40, 10, 10, 40), (5, 45, 45, 5)), ((250, 250),)
+        >>> evidence = Evidence(tests, (KeySample(90, 10, 1),), seen, signs=(+1, -1))
+        >>> evidence.same, evidence.wins, evidence.losses, (evidence + evidence).key_size
+        ((80, 10), (80, 90), (20, 10), 180)
     """
 
     tests: tuple[JointCounts, ...]
-    samples: tuple[Sample, ...]
+    samples: tuple[KeySample, ...]
     pair_counts: tuple[tuple[int, ...], ...]
+    signs: tuple[int, ...]
+
+    @classmethod
+    def empty(cls, settings: Settings) -> Evidence:
+        """Return the evidence before the first announcement: every count is 0."""
+        return cls(
+            tests=((0, 0, 0, 0),) * len(settings.chsh_pairs),
+            samples=(KeySample(0, 0, 0),) * len(settings.key_pairs),
+            pair_counts=((0,) * len(settings.bob_angles),) * len(settings.alice_angles),
+            signs=settings.signs,
+        )
+
+    def __add__(self, other: Evidence) -> Evidence:
+        """Return the counts of both together.
+
+        Raises:
+            ValueError: They were made with other pairs or signs.
+        """
+        if self.shape != other.shape:
+            raise ValueError(
+                f"Evidence must be of the same setting pairs and CHSH signs to be added, but is of "
+                f"{self.shape} and {other.shape}."
+            )
+        return Evidence(
+            tests=tuple(
+                (a + e, b + f, c + g, d + h)
+                for (a, b, c, d), (e, f, g, h) in zip(self.tests, other.tests, strict=True)
+            ),
+            samples=tuple(a + b for a, b in zip(self.samples, other.samples, strict=True)),
+            pair_counts=tuple(
+                tuple(a + b for a, b in zip(row, more, strict=True))
+                for row, more in zip(self.pair_counts, other.pair_counts, strict=True)
+            ),
+            signs=self.signs,
+        )
+
+    @property
+    def shape(self) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
+        """What evidence must share to be added: signs, key pairs, pairs by Alice's setting."""
+        return self.signs, len(self.samples), tuple(map(len, self.pair_counts))
+
+    @property
+    def wins(self) -> tuple[int, ...]:
+        """Bell-test rounds with the sign that the CHSH sum wants, one count per CHSH pair."""
+        return wins_and_losses(self.same, self.different, signs=self.signs)[0]
+
+    @property
+    def losses(self) -> tuple[int, ...]:
+        """Bell-test rounds with the other sign, one count per CHSH pair."""
+        return wins_and_losses(self.same, self.different, signs=self.signs)[1]
 
     @property
     def same(self) -> tuple[int, ...]:

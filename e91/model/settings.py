@@ -74,6 +74,11 @@ class Settings:
         if tests:
             _check_chsh(self.chsh_pairs)
 
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """The sign of each of ``chsh_pairs``: +1 is won by equal outcomes, -1 by unequal ones."""
+        return tuple(sign for _, sign in self.chsh_pairs)
+
     def pair_probability(self, pair: Pair) -> float:
         """Return the probability that a round has this setting pair (x, y)."""
         return self.alice_probabilities[pair[0]] * self.bob_probabilities[pair[1]]

@@ -7,7 +7,7 @@ from math import sqrt
 
 from scipy.special import betainc, betaincc
 
-from e91.model.evidence import Evidence, Sample
+from e91.model.evidence import Evidence, KeySample, outcomes_of
 from e91.model.policy import Policy
 from e91.model.records import Leak
 from e91.model.settings import Settings
@@ -80,19 +80,16 @@ def _accepts_worst(
 
     tests = [few(rounds, settings.pair_probability(pair)) for pair, _ in settings.chsh_pairs]
     wins = [few(n, (1 + visibility / sqrt(2)) / 2) for n in tests]
-    signs = [sign for _, sign in settings.chsh_pairs]
     key_rounds = few(rounds, settings.key_probability)
     sample = _high_quantile(delta, key_rounds, policy.revealed_fraction)
     size = key_rounds - sample
     error_rate = (1 - visibility) / 2
     losses = [n - won for n, won in zip(tests, wins, strict=True)]
     evidence = Evidence(
-        tests=tuple(
-            (won, lost, 0, 0) if sign > 0 else (lost, won, 0, 0)
-            for won, lost, sign in zip(wins, losses, signs, strict=True)
-        ),
+        tests=outcomes_of(wins, losses, signs=settings.signs),
         samples=_divided(settings, size=size, sample=sample, errors=few(sample, error_rate)),
         pair_counts=((rounds,),),
+        signs=settings.signs,
     )
     errors = _high_quantile(delta, size, error_rate) if size else 0
     entropy = binary_entropy(min(0.5, errors / size)) if size else 1.0
@@ -101,10 +98,10 @@ def _accepts_worst(
     return verdict_of(evidence, settings=settings, policy=policy, leak=leak).abort is None
 
 
-def _divided(settings: Settings, *, size: int, sample: int, errors: int) -> tuple[Sample, ...]:
+def _divided(settings: Settings, *, size: int, sample: int, errors: int) -> tuple[KeySample, ...]:
     """Spread the totals over the key pairs; the theorems that are covered see only totals."""
-    empty = Sample(0, 0, 0)
-    return Sample(size, sample, errors), *(empty for _ in settings.key_pairs[1:])
+    empty = KeySample(0, 0, 0)
+    return KeySample(size, sample, errors), *(empty for _ in settings.key_pairs[1:])
 
 
 def _low_quantile(level: float, trials: int, probability: float) -> int:

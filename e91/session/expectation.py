@@ -9,7 +9,7 @@ import numpy as np
 
 from e91.bell import chsh
 from e91.distillation.verification import HASH_BITS
-from e91.model.evidence import Evidence, JointCounts, Sample
+from e91.model.evidence import Evidence, KeySample, outcomes_of
 from e91.model.numbers import TSIRELSON
 from e91.model.policy import Policy, SecurityModel
 from e91.model.records import Leak, QberEstimate
@@ -98,22 +98,22 @@ def expected_case(link: Link, rounds: int, settings: Settings, policy: Policy) -
 def _expected_evidence(
     link: Link, rounds: int, settings: Settings, revealed_fraction: float
 ) -> Evidence:
-    def test(probability: float, sign: int) -> JointCounts:
-        """Return the outcomes of a setting pair of the Bell test, by CHSH's sign."""
-        won = rounds * probability * (0.5 + link.chsh_value / 8)
-        wins, losses = round(won / 2), round((rounds * probability - won) / 2)
-        return (wins, losses, losses, wins) if sign > 0 else (losses, wins, wins, losses)
-
-    def sample(probability: float) -> Sample:
+    def sample(probability: float) -> KeySample:
         """Return what is revealed of a key pair, and how many errors that shows."""
         revealed = rounds * probability * revealed_fraction
-        return Sample(
+        return KeySample(
             round(rounds * probability - revealed), round(revealed), round(revealed * link.qber)
         )
 
     pairs = np.outer(settings.alice_probabilities, settings.bob_probabilities) * rounds
+    tests = [rounds * settings.pair_probability(pair) for pair, _ in settings.chsh_pairs]
+    winning = 0.5 + link.chsh_value / 8
+    # Both outcomes of a win are equally frequent, so wins and losses are even.
+    wins = [2 * round(n * winning / 2) for n in tests]
+    losses = [2 * round((n - n * winning) / 2) for n in tests]
     return Evidence(
-        tests=tuple(test(settings.pair_probability(p), sign) for p, sign in settings.chsh_pairs),
+        tests=outcomes_of(wins, losses, signs=settings.signs),
         samples=tuple(sample(settings.pair_probability(pair)) for pair in settings.key_pairs),
         pair_counts=tuple(tuple(round(n) for n in row) for row in pairs.tolist()),
+        signs=settings.signs,
     )

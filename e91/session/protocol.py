@@ -32,9 +32,6 @@ from e91.model.records import (
 from e91.model.settings import Settings
 from e91.session.verdict import Verdict, judge, verdict_of
 
-NOTHING_YET = Evidence(((0,) * 4,) * 4, (), ())
-"""The evidence before the first announcement."""
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Distilled:
@@ -110,7 +107,7 @@ def conclude(
         secret: 64 pre-shared bytes for the two tags; used up.
     """
     session_id, secrets, tagged = entropy(16), None, False
-    verdict = judge(NOTHING_YET, settings=settings, policy=policy)
+    verdict = judge(Evidence.empty(settings), settings=settings, policy=policy)
     try:
         channel.send(Message(Party.ALICE, "session", session_id))
         alice, bob = sift()

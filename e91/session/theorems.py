@@ -245,12 +245,10 @@ def _accumulated(case: Case) -> SecretLength:
 
 def counts_of(evidence: Evidence, *, settings: Settings, revealed_fraction: float) -> Counts:
     """Return the counts that entropy accumulation asks for, wins first."""
-    signs = [sign for _, sign in settings.chsh_pairs]
-    both = list(zip(evidence.same, evidence.different, signs, strict=True))
     return Counts(
         key_size=evidence.key_size,
-        wins=tuple(same if sign > 0 else different for same, different, sign in both),
-        losses=tuple(different if sign > 0 else same for same, different, sign in both),
+        wins=evidence.wins,
+        losses=evidence.losses,
         key_probability=settings.key_probability * (1 - revealed_fraction),
         test_probabilities=tuple(
             settings.pair_probability(pair) for pair, _ in settings.chsh_pairs

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from e91.bell import chsh
 from e91.model.errors import Abort
-from e91.model.evidence import Evidence, Sample
+from e91.model.evidence import Evidence
 from e91.model.policy import Policy
 from e91.model.records import ChshEstimate, QberEstimate
 from e91.model.settings import Settings
@@ -70,7 +70,7 @@ class RunSummary:
             aborts[report.abort.name] += 1
         return replace(
             self,
-            evidence=_sum(self.evidence, report.evidence) if self.blocks else report.evidence,
+            evidence=self.evidence + report.evidence,
             blocks=self.blocks + 1,
             rounds=self.rounds + report.rounds,
             aborts=tuple(sorted(aborts.items())),
@@ -85,7 +85,8 @@ class RunSummary:
     @classmethod
     def before(cls, report: SessionReport) -> RunSummary:
         """Return the summary of no block yet, for a run that ``report`` is a block of."""
-        return cls(report.settings, report.device, report.policy, report.seed, report.evidence)
+        nothing = Evidence.empty(report.settings)
+        return cls(report.settings, report.device, report.policy, report.seed, nothing)
 
     @property
     def released(self) -> int:
@@ -189,22 +190,3 @@ def summary_of(reports: Iterable[SessionReport]) -> RunSummary:
     if found is None:
         raise ValueError("A run must have at least one block, but has none.")
     return found
-
-
-def _sum(first: Evidence, second: Evidence) -> Evidence:
-    def added(rows: tuple[tuple[int, ...], ...], more: tuple[tuple[int, ...], ...]) -> list[Any]:
-        """Return two tables of counts, cell by cell together."""
-        return [
-            tuple(a + b for a, b in zip(row, other, strict=True))
-            for row, other in zip(rows, more, strict=True)
-        ]
-
-    samples = [
-        Sample(a.key_size + b.key_size, a.revealed + b.revealed, a.errors + b.errors)
-        for a, b in zip(first.samples, second.samples, strict=True)
-    ]
-    return Evidence(
-        tests=tuple(added(first.tests, second.tests)),
-        samples=tuple(samples),
-        pair_counts=tuple(added(first.pair_counts, second.pair_counts)),
-    )

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
-from e91.model.evidence import Evidence, Sample
+from e91.model.evidence import Evidence, KeySample
 from e91.model.policy import Policy
 from e91.model.settings import Settings
 from e91.session.report import SessionReport
 from e91.session.totals import RunSummary
 
-_SUMS = ("blocks", "rounds", "leaked_by_alice", "leaked_by_bob", "authentication_bits",
-         "secret_bits", "seconds")  # fmt: skip
-_COUNTS = ("tests", "samples", "pair_counts")
+_SUMS = (
+    "blocks",
+    "rounds",
+    "leaked_by_alice",
+    "leaked_by_bob",
+    "authentication_bits",
+    "secret_bits",
+    "seconds",
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Tally:
             where nobody looked at her notes.
 
     Examples:
-        >>> counts = Evidence(((3, 1, 0, 4),), (Sample(2, 1, 0),), ((11,),))
+        >>> counts = Evidence(((3, 1, 0, 4),), (KeySample(2, 1, 0),), ((11,),), signs=(+1,))
         >>> whole = joined([Tally(0, 1, 11, counts), Tally(0, 1, 11, counts)])
         >>> whole.rounds, whole.evidence.tests, tally_from(to_numbers(whole)) == whole
         (22, ((6, 2, 0, 8),), True)
@@ -89,7 +93,7 @@ def tally_of(
         evidence=report.evidence,
         aborts=() if report.abort is None else ((report.abort.name, 1),),
         leaked_by_alice=report.leak.alice,
-        leaked_by_bob=report.leaked_bits - report.leak.alice,
+        leaked_by_bob=report.leak.bob,
         authentication_bits=report.authentication_bits,
         secret_bits=report.secret_bits,
         seconds=report.seconds,
@@ -106,26 +110,25 @@ def joined(tallies: Iterable[Tally]) -> Tally:
     parts = list(tallies)
     if len({part.session for part in parts}) != 1:
         raise ValueError("Tallies must be of one session to be added, but are not.")
-    if len(parts) == 1:
-        return parts[0]
+    first, *rest = parts
     aborts = sum((Counter(dict(part.aborts)) for part in parts), Counter[str]())
-    return Tally(
-        session=parts[0].session,
-        evidence=_evidence(
-            *(
-                np.sum([_rows(part.evidence, name) for part in parts], axis=0, dtype=np.int64)
-                for name in _COUNTS
-            )
-        ),
+    return replace(
+        first,
+        evidence=sum((part.evidence for part in rest), first.evidence),
         aborts=tuple(sorted(aborts.items())),
-        eve=parts[0].eve,
         **{name: sum(getattr(part, name) for part in parts) for name in _SUMS},
     )
 
 
 def to_numbers(tally: Tally) -> dict[str, Any]:
     """Return a tally as numbers, names of abort reasons and lists of these, ready for JSON."""
-    counts = {name: np.asarray(_rows(tally.evidence, name)).tolist() for name in _COUNTS}
+    evidence = tally.evidence
+    counts = {
+        "tests": list(map(list, evidence.tests)),
+        "samples": [list(vars(sample).values()) for sample in evidence.samples],
+        "pair_counts": list(map(list, evidence.pair_counts)),
+        "signs": list(evidence.signs),
+    }
     sums = {name: getattr(tally, name) for name in _SUMS}
     eve = None if tally.eve is None else list(tally.eve)
     return {"session": tally.session, "aborts": dict(tally.aborts), "eve": eve} | counts | sums
@@ -138,7 +141,12 @@ def tally_from(numbers: Mapping[str, Any]) -> Tally:
         ValueError: They are of something else.
     """
     try:
-        evidence = _evidence(*(np.asarray(numbers[name], np.int64) for name in _COUNTS))
+        evidence = Evidence(
+            tests=tuple(map(tuple, numbers["tests"])),
+            samples=tuple(KeySample(*row) for row in numbers["samples"]),
+            pair_counts=tuple(map(tuple, numbers["pair_counts"])),
+            signs=tuple(numbers["signs"]),
+        )
         return Tally(
             session=int(numbers["session"]),
             evidence=evidence,
@@ -148,17 +156,3 @@ def tally_from(numbers: Mapping[str, Any]) -> Tally:
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("A tally must have the numbers of one, but has others.") from error
-
-
-def _rows(evidence: Evidence, name: str) -> list[list[int]]:
-    if name == "samples":
-        return [[part.key_size, part.revealed, part.errors] for part in evidence.samples]
-    return [list(row) for row in getattr(evidence, name)]
-
-
-def _evidence(tests: Any, samples: Any, pair_counts: Any) -> Evidence:
-    return Evidence(
-        tests=tuple(map(tuple, tests.tolist())),
-        samples=tuple(Sample(*row) for row in samples.tolist()),
-        pair_counts=tuple(map(tuple, pair_counts.tolist())),
-    )

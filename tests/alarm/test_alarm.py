@@ -36,7 +36,7 @@ from e91.alarm.link import (
 )
 from e91.alarm.simulated_links import NEVER, detection_delays, watch_streams
 from e91.alarm.wealth import Watch, finding, start, update, update_all
-from e91.model.evidence import Evidence, Sample
+from e91.model.evidence import Evidence, KeySample
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, Settings
 
 LINK = werner_link(EKERT, visibility=0.97, revealed_fraction=0.1)
@@ -518,8 +518,8 @@ def test_shares_are_those_of_the_settings(settings):
 
 def test_tally_of_a_session_counts_wins_by_the_sign_of_the_pair():
     tests = ((5, 1, 2, 6), (1, 7, 8, 2), (9, 0, 0, 9), (3, 1, 1, 3))
-    samples = (Sample(50, 6, 1), Sample(40, 4, 2))
-    found = tally_of(Evidence(tests, samples, ()), settings=EKERT)
+    samples = (KeySample(50, 6, 1), KeySample(40, 4, 2))
+    found = tally_of(Evidence(tests, samples, (), signs=EKERT.signs))
     assert found == Tally((11, 15, 18, 6), (3, 3, 0, 2), sample=10, errors=3)
     assert found.counts.tolist() == [11, 15, 18, 6, 3, 3, 0, 2, 7, 3]
     assert found.rounds == found.counts.sum() == 68

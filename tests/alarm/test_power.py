@@ -25,7 +25,7 @@ from e91.alarm.power import (
 from e91.alarm.simulated_links import Delays, detection_delays
 from e91.bell.chsh import estimate
 from e91.model.errors import Abort
-from e91.model.evidence import Evidence, Sample
+from e91.model.evidence import Evidence, KeySample, outcomes_of
 from e91.model.policy import Policy
 from e91.model.settings import EKERT
 from e91.plots.power_figures import delay_figure, power_figure
@@ -129,13 +129,9 @@ def test_power_of_the_bell_test_is_the_sum_over_all_wins(rounds, fraction):
 
 
 def evidence_of(tally: Tally, *, key_size: int) -> Evidence:
-    signs = [sign for _, sign in EKERT.chsh_pairs]
-    tests = tuple(
-        (won, lost, 0, 0) if sign > 0 else (lost, won, 0, 0)
-        for won, lost, sign in zip(tally.wins, tally.losses, signs, strict=True)
-    )
-    sample = Sample(key_size, tally.sample, tally.errors)
-    return Evidence(tests, (sample, Sample(0, 0, 0)), ((1,),))
+    tests = outcomes_of(tally.wins, tally.losses, signs=EKERT.signs)
+    sample = KeySample(key_size, tally.sample, tally.errors)
+    return Evidence(tests, (sample, KeySample(0, 0, 0)), ((1,),), EKERT.signs)
 
 
 def test_verdict_refuses_at_least_as_often_as_its_bell_test():

@@ -71,7 +71,7 @@ def test_stretches_add_up_to_the_public_counts(settings, model, attack):
         device = stage(attack, Conditions(0.7, settings=settings, seed=2)).device
     heard, report = heard_in(device, policy=Policy(model))
     course = tallies(heard, settings=settings)
-    assert total(course) == tally_of(report.evidence, settings=settings)
+    assert total(course) == tally_of(report.evidence)
     assert 0 < sum(pairs for pairs, _ in course) <= report.rounds
     assert all(pairs >= tally.rounds for pairs, tally in course)
 
@@ -236,12 +236,10 @@ def test_watch_is_carried_from_block_to_block():
     found = list(watch_blocks(blocks_of(honest(0.945)), PROMISE))
     watch = alarm.start(found[0].watch.state.bets)
     for report in found:
-        watch = alarm.update(watch, tally_of(report.evidence, settings=EKERT))
+        watch = alarm.update(watch, tally_of(report.evidence))
         assert report.watch.state.log_evidence == watch.log_evidence
     assert found[-1].watch.sent == 200_000
-    assert found[-1].watch.state.rounds == sum(
-        tally_of(report.evidence, settings=EKERT).rounds for report in found
-    )
+    assert found[-1].watch.state.rounds == sum(tally_of(report.evidence).rounds for report in found)
 
 
 def test_attack_that_begins_late_rings_then_and_stays():
@@ -294,7 +292,7 @@ def test_replay_of_a_block_adds_up_to_its_public_counts(settings, model, make):
     replay, blocks = replays(device, block_rounds=300_000, policy=Policy(model))
     for report in blocks:
         kinds, rounds = replayed(report, replay)
-        declared = tally_of(report.evidence, settings=settings)
+        declared = tally_of(report.evidence)
         assert np.bincount(kinds, minlength=10).tolist() == declared.counts.tolist()
         assert rounds[0] >= 0
         assert rounds[-1] < report.rounds

@@ -12,7 +12,7 @@ from scipy.stats import binom
 from e91.bell import chsh
 from e91.bell.betting import chsh_lower_bound, local_p_value, stake
 from e91.bell.phase_errors import check_identity, phase_error_bound
-from e91.model.evidence import Evidence, Sample
+from e91.model.evidence import Evidence, KeySample
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS
 
 EPSILON = 1e-2
@@ -201,7 +201,7 @@ def test_named_settings_pass_the_check_of_the_identity(settings):
 def test_settings_without_the_identity_are_refused(wrong):
     with pytest.raises(ValueError, match="must have key pairs and CHSH angles"):
         check_identity(wrong)
-    nothing = Evidence(((0,) * 4,) * 4, (Sample(0, 0, 0),), ())
+    nothing = Evidence.empty(wrong)
     with pytest.raises(ValueError, match="must have key pairs and CHSH angles"):
         phase_error_bound(nothing, settings=wrong, revealed_fraction=0.1, epsilon=EPSILON)
 
@@ -263,7 +263,7 @@ class Rounds:
                     (s, n - s, 0, 0) for s, n in zip(same.tolist(), tests.tolist(), strict=True)
                 ),
                 samples=tuple(
-                    Sample(*row)
+                    KeySample(*row)
                     for row in zip(
                         counts[hidden].tolist(),
                         counts[revealed].tolist(),
@@ -272,6 +272,7 @@ class Rounds:
                     )
                 ),
                 pair_counts=(),
+                signs=self.settings.signs,
             )
             found.append(
                 phase_error_bound(
@@ -327,7 +328,7 @@ def test_phase_error_bound_is_worth_having():
 
 
 def test_no_key_has_no_phase_errors():
-    nothing = Evidence(((0,) * 4,) * 4, (Sample(0, 0, 0),), ())
+    nothing = Evidence.empty(BBM92)
     assert phase_error_bound(nothing, settings=BBM92, revealed_fraction=0.1, epsilon=1e-6) == 0
 
 

@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import binom
 from statistical import FALSE_ALARM
 
-from e91.model.evidence import Evidence, Sample
+from e91.model.evidence import Evidence, KeySample
 from e91.model.settings import EKERT
 
 
@@ -184,11 +184,12 @@ def sessions_with_memory(runs: int, blocks: int, rounds: int) -> tuple[np.ndarra
 
 def evidence_of(counts, events) -> Evidence:
     same, different = events[4:].tolist(), (counts[4:] - events[4:]).tolist()
-    sample = Sample(int(counts[:2].sum()), int(counts[2:4].sum()), int(events[2:4].sum()))
+    sample = KeySample(int(counts[:2].sum()), int(counts[2:4].sum()), int(events[2:4].sum()))
     return Evidence(
         tests=tuple((s, d, 0, 0) for s, d in zip(same, different, strict=True)),
         samples=(sample,),
         pair_counts=(),
+        signs=EKERT.signs,
     )
 
 

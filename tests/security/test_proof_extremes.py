@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from e91.bell.betting import chsh_lower_bound
 from e91.bell.phase_errors import phase_error_bound
-from e91.model.evidence import Evidence, Sample
+from e91.model.evidence import Evidence, KeySample, outcomes_of
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.records import Leak
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
@@ -36,16 +36,15 @@ FINITE = {
 
 def evidence_of(settings, *, rounds, won, error, fraction=0.1):
     """Counts as expected, rounded, of a session with winning probability and error rate."""
-    tests = []
-    for pair, sign in settings.chsh_pairs:
-        size = round(rounds * settings.pair_probability(pair))
-        wins = round(size * won)
-        tests.append((wins, size - wins, 0, 0) if sign > 0 else (size - wins, wins, 0, 0))
+    sizes = [round(rounds * settings.pair_probability(pair)) for pair, _ in settings.chsh_pairs]
+    wins = [round(size * won) for size in sizes]
+    losses = [size - won for size, won in zip(sizes, wins, strict=True)]
+    tests = outcomes_of(wins, losses, signs=settings.signs)
     samples = []
     for pair in settings.key_pairs:
         size = round(rounds * settings.pair_probability(pair))
         revealed = round(size * fraction)
-        samples.append(Sample(size - revealed, revealed, round(revealed * error)))
+        samples.append(KeySample(size - revealed, revealed, round(revealed * error)))
     seen = tuple(
         tuple(
             round(rounds * settings.pair_probability((x, y)))
@@ -53,7 +52,7 @@ def evidence_of(settings, *, rounds, won, error, fraction=0.1):
         )
         for x in range(len(settings.alice_angles))
     )
-    return Evidence(tuple(tests), tuple(samples), seen)
+    return Evidence(tests, tuple(samples), seen, settings.signs)
 
 
 def bits_of(settings, policy, evidence, leak=None):
@@ -104,9 +103,8 @@ def test_each_bad_sign_costs_and_none_earns(wins, losses, errors, key, epsilon):
     """A win turned into a loss, and an error among the revealed: never a smaller bound."""
 
     def bound(wins, losses, errors):
-        sign = EKERT.chsh_pairs[0][1]
-        first = (wins, losses, 0, 0) if sign > 0 else (losses, wins, 0, 0)
-        evidence = Evidence((first, *[(0,) * 4] * 3), (Sample(key, 60, errors),), ())
+        tests = outcomes_of((wins, 0, 0, 0), (losses, 0, 0, 0), signs=EKERT.signs)
+        evidence = Evidence(tests, (KeySample(key, 60, errors),), (), EKERT.signs)
         return phase_error_bound(evidence, settings=EKERT, revealed_fraction=0.1, epsilon=epsilon)
 
     here = bound(wins, losses, errors)

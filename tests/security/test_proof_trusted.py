@@ -14,7 +14,7 @@ from scipy.stats import binom
 from e91.bell.betting import DESIGN_CHSH, chsh_lower_bound, stake
 from e91.bell.phase_errors import phase_error_bound
 from e91.distillation.cascade import reconciler as cascade
-from e91.model.evidence import Evidence, Sample
+from e91.model.evidence import Evidence, KeySample, outcomes_of
 from e91.model.messages import Channel, Party
 from e91.model.policy import Policy
 from e91.model.portions import portion_size
@@ -52,10 +52,8 @@ def role_probabilities(settings, fraction):
 
 
 def evidence_of(settings, *, key, revealed, errors, wins, losses):
-    tests = [(0, 0, 0, 0)] * 4
-    sign = settings.chsh_pairs[0][1]
-    tests[0] = (wins, losses, 0, 0) if sign > 0 else (losses, wins, 0, 0)
-    return Evidence(tuple(tests), (Sample(key, revealed, errors),), ())
+    tests = outcomes_of((wins, 0, 0, 0), (losses, 0, 0, 0), signs=settings.signs)
+    return Evidence(tests, (KeySample(key, revealed, errors),), (), settings.signs)
 
 
 def moves(count, roles, phase, error, win):
@@ -182,12 +180,10 @@ def bound_in_decimals(evidence, *, fraction, epsilon):
 )
 def test_bound_is_never_below_its_value_in_fifty_digits(scale, win, qber, epsilon):
     wins = round(scale * win)
-    signs = [sign for _, sign in EKERT.chsh_pairs]
-    tests = tuple(
-        (wins, scale - wins, 0, 0) if sign > 0 else (scale - wins, wins, 0, 0) for sign in signs
-    )
+    tests = outcomes_of((wins,) * 4, (scale - wins,) * 4, signs=EKERT.signs)
     revealed = max(1, scale // 5)
-    evidence = Evidence(tests, (Sample(2 * scale, revealed, round(revealed * qber)),), ())
+    sample = KeySample(2 * scale, revealed, round(revealed * qber))
+    evidence = Evidence(tests, (sample,), (), EKERT.signs)
     exact = bound_in_decimals(evidence, fraction=0.1, epsilon=epsilon)
     bound = phase_error_bound(evidence, settings=EKERT, revealed_fraction=0.1, epsilon=epsilon)
     assert exact <= Decimal(bound) <= exact * (1 + Decimal("1e-10")) + 1

@@ -19,7 +19,7 @@ from e91.distillation.sifting.packing import Counts
 from e91.distillation.sifting.samples import draw_coins
 from e91.distillation.sifting.two_party import Sifted
 from e91.model.bits import NO_CLICK, Bits
-from e91.model.evidence import Evidence, JointCounts, Sample
+from e91.model.evidence import Evidence, JointCounts, KeySample
 from e91.model.messages import Channel, Message, Party
 from e91.model.randomness import Entropy
 from e91.model.records import SiftedKey
@@ -156,7 +156,7 @@ def _evidence(counts: Counts, revealed: Counts, book: CodeBook) -> Evidence:
     shown = _clicks(revealed[:size].reshape(book.shape), book)
     hidden = table - shown
     samples = [
-        Sample(
+        KeySample(
             int(hidden[pair].sum()), int(shown[pair].sum()), int(shown[pair][[0, 1], [1, 0]].sum())
         )
         for pair in book.settings.key_pairs
@@ -165,6 +165,7 @@ def _evidence(counts: Counts, revealed: Counts, book: CodeBook) -> Evidence:
         tests=tuple(_joint(table[pair]) for pair, _ in book.settings.chsh_pairs),
         samples=tuple(samples),
         pair_counts=tuple(tuple(row) for row in table.sum(axis=(2, 3)).tolist()),
+        signs=book.settings.signs,
     )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from e91.model.bits import NO_CLICK, Bits, pack, unpack
 from e91.model.errors import AuthenticationFailed
-from e91.model.evidence import Evidence, JointCounts, Sample
+from e91.model.evidence import Evidence, JointCounts, KeySample
 from e91.model.messages import Channel, Message, Party
 from e91.model.randomness import Entropy, random_choice
 from e91.model.records import DetectionRecord, PartyRecord, SiftedKey
@@ -136,13 +136,14 @@ def tally(
     return Evidence(
         tests=tuple(_table(shown[pair]) for pair, _ in settings.chsh_pairs),
         samples=tuple(
-            Sample(int(hidden[pair]), int(shown[pair].sum()), int(shown[pair][[1, 2]].sum()))
+            KeySample(int(hidden[pair]), int(shown[pair].sum()), int(shown[pair][[1, 2]].sum()))
             for pair in settings.key_pairs
         ),
         pair_counts=tuple(
             tuple(int(seen[x, y]) for y in range(len(settings.bob_angles)))
             for x in range(len(settings.alice_angles))
         ),
+        signs=settings.signs,
     )
 
 
