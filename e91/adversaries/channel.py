@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from e91.devices.aer import AerDevice
 from e91.devices.exact import ExactDevice
 from e91.devices.rounds.round_sampler import RoundSampler
 from e91.model.bits import Bits
-from e91.model.device import DeviceInfo
+from e91.model.device import DeviceInfo, Progress
 from e91.model.settings import Settings
 
 
@@ -143,6 +144,10 @@ class ChannelTap:
         first, second = np.array(x, np.uint8), np.array(y, np.uint8)
         self.pages.append(Page(first, second, a, b, self.reading, seed))
         return a, b
+
+    def announcing(self, progress: Progress) -> Self:
+        """Return the same device, Eve's pages included, whose photons announce their progress."""
+        return replace(self, photons=self.photons.announcing(progress))
 
     def forget(self) -> None:
         """Drop all pages."""

@@ -84,7 +84,7 @@ def run_named(
 
     from e91.adversaries import AttackReport, attack_named
     from e91.session.session import check_rounds, run
-    from e91.system.progress import with_progress
+    from e91.system.progress import rounds_bar
 
     check_rounds(rounds)
     conditions: dict[str, Any] = {
@@ -97,8 +97,9 @@ def run_named(
             f"`--device {device}` must come with an attack on photons, but `{name}` sends none."
         )
     staged = staged_attack(name, strength, seed=seed, **conditions, **options)
-    watched = with_progress(staged.device, rounds)
-    session = run(watched, rounds=rounds, policy=policy, seed=seed, **channel_of(staged))
+    with rounds_bar(rounds) as bar:
+        apparatus = staged.device.announcing(bar.update)
+        session = run(apparatus, rounds=rounds, policy=policy, seed=seed, **channel_of(staged))
     report = AttackReport(staged, session)
     click.echo(json.dumps(report.to_dict()) if as_json else _text(report))
 

@@ -117,19 +117,19 @@ def _run_session(source: dict[str, Any], request: Request) -> None:
     """Run a session whose rounds fit in memory, watched if the link promises something."""
     from e91.session.session import check_rounds
     from e91.session.session import run as run_session
-    from e91.system.progress import with_progress
+    from e91.system.progress import rounds_bar
 
     rounds, promise = request.rounds, request.promise
     check_rounds(rounds)
     device, channel = session_device(rounds=rounds, **source)
-    shown = with_progress(device, rounds)
     arguments = {"rounds": rounds, "policy": request.policy, "seed": request.seed, **channel}
-    if promise is None:
-        report = run_session(shown, **arguments)
-    else:
-        from e91.alarm import run_watched
+    with rounds_bar(rounds) as bar:
+        if promise is None:
+            report = run_session(device.announcing(bar.update), **arguments)
+        else:
+            from e91.alarm import run_watched
 
-        report = run_watched(shown, promise, **arguments)
+            report = run_watched(device.announcing(bar.update), promise, **arguments)
     if report.alarm is not None:
         click.echo(f"e91: {report.alarm}", err=True)
     show_and_save(report, request.files, as_json=request.as_json)

@@ -68,6 +68,7 @@ class AerDevice(Apparatus):
                 for start in range(0, len(chosen), SHOTS_PER_RUN):
                     rounds = chosen[start : start + SHOTS_PER_RUN]
                     a[rounds], b[rounds] = self._shots(circuit, len(rounds))
+                    self.progress(len(rounds))
         return a, b
 
     def _shots(self, circuit: QuantumCircuit, shots: int) -> tuple[Bits, Bits]:

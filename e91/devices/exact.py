@@ -91,6 +91,7 @@ class ExactDevice(Apparatus):
         for start in range(0, len(x), ROUNDS_PER_BLOCK):
             block = slice(start, start + ROUNDS_PER_BLOCK)
             cell[block] = self._drawn_cells(x[block], y[block])
+            self.progress(len(x[block]))
         a, b = np.divmod(cell, np.uint8(self.table.shape[3]))
         return a, b
 

@@ -7,9 +7,9 @@ parties' outcomes.  One that also has an `info` says more than its name in repor
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, Self, TypeAlias, runtime_checkable
 
 from e91.model.bits import Bits
 from e91.model.settings import EKERT, Settings
@@ -19,6 +19,13 @@ Device: TypeAlias = Callable[[Bits, Bits], tuple[Bits, Bits]]
 
 An outcome is 0 (eigenvalue +1), 1 (eigenvalue -1) or `e91.model.bits.NO_CLICK`.
 """
+
+Progress: TypeAlias = Callable[[int], object]
+"""Is called with the number of rounds that were measured since the last call."""
+
+
+def no_progress(rounds: int) -> None:
+    """Ignore how many rounds were measured."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +58,15 @@ class HasInfo(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Apparatus:
-    """The part that devices share: `info`, and what users read of it most.
+    """The part that devices share: `info`, what users read of it most, and progress.
 
     Attributes:
         info: What the device is.
+        progress: Is called after each step of a long measurement; it changes no outcome.
     """
 
     info: DeviceInfo
+    progress: Progress = field(default=no_progress, repr=False, kw_only=True)
 
     @property
     def settings(self) -> Settings:
@@ -68,6 +77,14 @@ class Apparatus:
     def description(self) -> str:
         """One sentence for the report."""
         return self.info.description
+
+    def announcing(self, progress: Progress) -> Self:
+        """Return the same device, its randomness included, that announces its progress.
+
+        Args:
+            progress: Is called with the number of rounds of every step, e.g. a bar's ``update``.
+        """
+        return replace(self, progress=progress)
 
 
 def info_of(device: object) -> DeviceInfo:

@@ -97,6 +97,7 @@ class SamplerDevice(Apparatus):
                 for row, rounds in enumerate(wanted):
                     part = rounds[start : start + shots]
                     a[part], b[part] = alice[row, : len(part)], bob[row, : len(part)]
+                    self.progress(len(part))
         return a, b
 
     def _groups(self) -> list[list[tuple[int, int]]]:
