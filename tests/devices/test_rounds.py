@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from scipy.stats import chi2, ncx2
 from statistical import FALSE_ALARM
 
-from e91.devices.rounds import round_sampler as rounds
+from e91.devices.rounds import draw_kernels
 from e91.devices.rounds.cumulative import Edges
 from e91.devices.rounds.keystreams import Stream, draws, keystream, seeded_key, words_at
 from e91.devices.rounds.round_sampler import BLOCK_ROUNDS, round_sampler
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, Settings
+from e91.system.compiled import compiled_code_may_run
 
 ROUTES = ["numba", "numpy"]
 PHYSICS = seeded_key(20261123, purpose="physics")
@@ -36,7 +37,7 @@ def route(name):
             pytest.skip("numba's compiler is switched off")
         pytest.importorskip("numba")
     with mock.patch.dict(os.environ, NUMBA_DISABLE_JIT="0" if name == "numba" else "1"):
-        assert (rounds._compiled() is not None) == (name == "numba")
+        assert (compiled_code_may_run()) == (name == "numba")
         yield
 
 
@@ -184,7 +185,7 @@ def test_compiled_decision_is_the_count_of_edges_on_and_beside_every_edge(settin
     codes = np.empty(len(first), np.uint8)
     with route("numba"):
         arguments = pairs.numbers, pairs.last, cells.numbers, cells.last
-        rounds._compiled().decide(first, second, *arguments, codes)
+        draw_kernels.decide(first, second, *arguments, codes)
     pair = pairs.cells(first, rows=np.zeros(len(first), np.uint8))
     assert np.array_equal(codes, 9 * pair + cells.cells(second, rows=pair))
 

@@ -17,7 +17,6 @@ from statistical import assert_binomial
 import e91
 from e91.distillation.amplification import carryless, fourier
 from e91.distillation.amplification import hashing as amplification
-from e91.distillation.amplification.carryless_kernels import WIDTHS
 from e91.distillation.amplification.fourier import rounding_error_bound
 from e91.distillation.amplification.hashing import (
     amplify,
@@ -26,6 +25,7 @@ from e91.distillation.amplification.hashing import (
     toeplitz_hash_packed,
 )
 from e91.model.records import ChshEstimate, Release, SecretLength, VerifiedKey
+from e91.system.numba_internals import WIDTHS
 
 needs_instruction = pytest.mark.skipif(not WIDTHS, reason="needs carry-less multiplication")
 each_width = pytest.mark.parametrize("lanes", WIDTHS or [pytest.param(0, marks=needs_instruction)])
@@ -168,8 +168,8 @@ from e91.distillation.amplification import hashing as amplification
 bits = np.random.default_rng(1).integers(0, 2, 5000, np.uint8)
 seed = np.random.default_rng(2).integers(0, 2, 5999, np.uint8)
 print(amplification._route().__name__, *np.packbits(amplification.toeplitz_hash(bits, 1000, seed)))
-if "e91.distillation.amplification.carryless_kernels" in sys.modules:
-    print(sys.modules["e91.distillation.amplification.carryless_kernels"].WIDTHS)
+if "e91.system.numba_internals" in sys.modules:
+    print(sys.modules["e91.system.numba_internals"].WIDTHS)
 """
 
 

@@ -1,7 +1,9 @@
 """Correlation of time tags: clocks found and followed, coincidences as the definition says."""
 
 import math
+import os
 from itertools import pairwise
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -96,12 +98,8 @@ def test_no_tag_is_in_two_coincidences_and_all_are_within_the_window(alice, bob,
 def test_displaced_pairs_are_counted_as_defined_compiled_or_not(alice, bob, delay, window):
     expected = sum(abs(b - a - delay) <= window / 2 for a in alice for b in bob)
     assert count_pairs(alice, bob, delay_s=delay, window_s=window) == expected
-    before = matching._compiled
-    matching._compiled = lambda: None
-    try:
+    with mock.patch.dict(os.environ, NUMBA_DISABLE_JIT="1"):
         assert count_pairs(alice, bob, delay_s=delay, window_s=window) == expected
-    finally:
-        matching._compiled = before
 
 
 def test_both_routes_align_to_the_last_bit(monkeypatch):
@@ -111,7 +109,7 @@ def test_both_routes_align_to_the_last_bit(monkeypatch):
     clock = (knots, 1e-3 * generator.random(7), 1e-6 * generator.random(7))
     options = {"base": 10**15, "resolution_s": 1e-12, "since_s": 0.1, "ahead_s": 0.7}
     compiled = align(counts, **options, clock=clock)
-    monkeypatch.setattr(matching, "_compiled", lambda: None)
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     assert np.array_equal(compiled, align(counts, **options, clock=clock))
 
 
@@ -351,7 +349,7 @@ def test_threads_pieces_and_compilation_change_nothing(monkeypatch):
     first = correlate(*tagged, window_s=8e-9, entropy=seeded_entropy(1), threads=1)
     assert first.statistics.alice_double_clicks > 50
     again = correlate(*tagged, window_s=8e-9, entropy=seeded_entropy(1), threads=2)
-    monkeypatch.setattr(matching, "_compiled", lambda: None)
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     plain = correlate(*tagged, window_s=8e-9, entropy=seeded_entropy(1), threads=2)
     for other in (again, plain):
         for party in ("alice", "bob"):

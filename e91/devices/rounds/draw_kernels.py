@@ -5,28 +5,18 @@ Words are little-endian: four 16-bit draws, four or eight one-byte codes, the fi
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar, cast
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from e91.devices.rounds.cumulative import CELL_BITS, OPEN, PAIR_BITS
 from e91.model.bits import Bits
-
-_Function = TypeVar("_Function", bound=Callable[..., object])
+from e91.system.compiled import kernel, part
 
 _PAIR_MASK = np.uint64((1 << PAIR_BITS) - 1)
 _CELL_MASK = np.uint64((1 << CELL_BITS) - 1)
 _LANES = 8
 _ONES = np.uint64(0x0101010101010101)
 _TOPS = np.uint64(0x8080808080808080)
-
-
-def kernel(function: _Function) -> _Function:
-    """Compile ``function`` once, keep it on disk, and let other threads run meanwhile."""
-    return cast(_Function, njit(cache=True, nogil=True)(function))
 
 
 @kernel
@@ -70,7 +60,7 @@ def draw_rounds(
     return found
 
 
-@kernel
+@part
 def _look_up(
     settings: NDArray[np.uint64],
     outcomes: NDArray[np.uint64],
@@ -122,7 +112,7 @@ def decide(
         codes[place] = pair * (cell_edges.shape[1] + 1) + min(cell, int(last_cells[pair]))
 
 
-@kernel
+@part
 def _list_hits(words: NDArray[np.uint64], hits: NDArray[np.int32]) -> int:
     """List the words with an open code, without a branch; return how many there are."""
     found = 0
@@ -135,7 +125,7 @@ def _list_hits(words: NDArray[np.uint64], hits: NDArray[np.int32]) -> int:
     return found
 
 
-@kernel
+@part
 def _settled(
     setting: int, outcome: int, pair_tops: NDArray[np.uint16], cell_tops: NDArray[np.uint16]
 ) -> int:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -93,8 +92,7 @@ class RoundSampler:
         self, settings: NDArray[np.uint16], outcomes: NDArray[np.uint16], codes: Bits
     ) -> NDArray[np.intp]:
         """Fill ``codes`` from the tables; return the rounds that they leave open."""
-        compiled = _compiled()
-        if compiled is None:
+        if not compiled_code_may_run():
             for start in range(0, len(codes), _PART):
                 part = slice(start, start + _PART)
                 pair = settings[part] >> np.uint16(16 - PAIR_BITS)
@@ -102,10 +100,12 @@ class RoundSampler:
                 place += outcomes[part] >> np.uint16(16 - CELL_BITS)
                 np.take(self.cell_table, place, out=codes[part], mode="clip")
             return np.flatnonzero(codes == OPEN)
+        from e91.devices.rounds import draw_kernels
+
         left = np.empty(len(codes), np.intp)
         tables = self.pair_table, self.cell_table
         tops = self.setting_edges.tops[0], self.outcome_edges.tops
-        return left[: compiled.draw_rounds(settings, outcomes, codes, *tables, *tops, left)]
+        return left[: draw_kernels.draw_rounds(settings, outcomes, codes, *tables, *tops, left)]
 
     def _decide(
         self,
@@ -128,11 +128,12 @@ class RoundSampler:
             )
         )
         pairs, cells = self.setting_edges, self.outcome_edges
-        compiled = _compiled()
-        if compiled is not None:
+        if compiled_code_may_run():
+            from e91.devices.rounds import draw_kernels
+
             codes = np.empty(len(rounds), np.uint8)
             edges = pairs.numbers, pairs.last, cells.numbers, cells.last
-            compiled.decide(setting, outcome, *edges, codes)
+            draw_kernels.decide(setting, outcome, *edges, codes)
             return codes
         pair = pairs.cells(setting, rows=np.zeros(len(rounds), np.uint8))
         first = pair * np.uint8(self.shape[2] * self.shape[3])
@@ -196,15 +197,6 @@ def _cell_table(edges: Edges) -> Bits:
     first_code = np.arange(len(cells)) * (edges.numbers.shape[1] + 1)
     codes = np.where(cells == OPEN, OPEN, cells + first_code[:, None])
     return np.vstack([codes, np.full_like(codes[:1], OPEN)]).astype(np.uint8).ravel()
-
-
-def _compiled() -> ModuleType | None:
-    """Return the compiled kernels, or None where they cannot run: then NumPy takes over."""
-    if not compiled_code_may_run():
-        return None
-    from e91.devices.rounds import draw_kernels as rounds_kernels
-
-    return rounds_kernels
 
 
 def _check_keys(*, physics_key: bytes, protocol_key: bytes) -> None:

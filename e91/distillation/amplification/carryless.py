@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.distillation.amplification.carryless_kernels import LANES, WIDTHS, multiply_blocks
+from e91.distillation.amplification.carryless_kernels import multiply_blocks
 from e91.model.bits import Bits
+from e91.system.numba_internals import LANES, WIDTHS
 
 _Words = NDArray[np.uint64]
 

@@ -9,24 +9,19 @@ Bob's questions to Alice's `look_up`, her answers to Bob's `step`, and writes bo
 from __future__ import annotations
 
 import numpy as np
-from numba import uint64
+from numpy import uint64
 from numpy.typing import NDArray
 
 from e91.distillation.cascade.block_states import Book, Log
-from e91.distillation.cascade.parity_kernels import (
-    append_bits,
-    borrowed,
-    compiled,
-    extract_bits,
-    look_up,
-    part,
-)
+from e91.distillation.cascade.parity_kernels import append_bits, extract_bits, look_up
 from e91.distillation.cascade.round_kernels import ask, borrowed_book, under_search
 from e91.distillation.cascade.schedule import Words
 from e91.distillation.cascade.search_kernels import step
+from e91.system.compiled import kernel, part
+from e91.system.numba_internals import borrowed
 
 
-@compiled
+@kernel
 def carry(table: Words, places: int, whole: Book, passes: int, limit: int, full: Log) -> int:
     """Go on until no question is open: 1; or until the log is full: 0; -1: a contradiction."""
     room = np.empty(whole.searches.shape[1] // 64 + 1, np.uint64)
@@ -78,7 +73,7 @@ def _borrowed_log(log: Log) -> Log:
     )
 
 
-@compiled
+@kernel
 def by_rounds(log: Log, merged: Log) -> None:
     """Write a log as if all frames were one, whose every round begins on whole words of bits."""
     frames, _, room = log.ends

@@ -8,83 +8,21 @@ questions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
-from llvmlite import ir
-from numba import int64, njit, types, uint64
-from numba.extending import intrinsic
-from numpy.typing import NDArray
+from numpy import uint64
 
 from e91.distillation.cascade.schedule import Edges, Places, Questions, Words
+from e91.system.compiled import kernel, part
+from e91.system.numba_internals import ones
 
-_Function = TypeVar("_Function", bound=Callable[..., object])
-_Array = TypeVar("_Array", bound=NDArray[Any])
-_Value = Any  # of llvmlite and numba, which carry no types
-
-integer = cast(Callable[[Any], int], int64)
+integer = cast(Callable[[Any], int], np.int64)
 """To signed integers, without which numba would make a sum with an unsigned one a float."""
 
 _PIECE = 1024  # words that stay in the innermost cache with their masks
 
 ONE, ALL = np.uint64(1), np.uint64(2**64 - 1)
-
-
-_compiler = cast(Any, njit)  # whose types do not know all its options
-
-
-def compiled(function: _Function) -> _Function:
-    """Compile at the first call, keep the result on disk, let other threads run meanwhile."""
-    options = {"no_cfunc_wrapper": True, "forceinline": True}
-    return cast(_Function, _compiler(cache=True, nogil=True, **options)(function))
-
-
-def part(function: _Function) -> _Function:
-    """Compile a function into other kernels only, without faces to Python and C.
-
-    Calls would cost more than small functions: every array that one is given is counted.
-    """
-    faces = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
-    return cast(_Function, _compiler(nogil=True, **faces)(function))
-
-
-def _bit_counter(name: str, *, zero_is_poison: bool) -> Callable[[np.uint64], np.uint64]:
-    """Return an intrinsic of LLVM that counts bits of a word."""
-
-    @intrinsic
-    def count(_context: _Value, _word: _Value) -> _Value:
-        def generate(_: _Value, builder: _Value, __: _Value, arguments: _Value) -> _Value:
-            word = ir.IntType(64)
-            extra = [ir.Constant(ir.IntType(1), 0)] if zero_is_poison else []
-            kind = ir.FunctionType(word, [word, *(value.type for value in extra)])
-            function = builder.module.declare_intrinsic(name, [word], kind)
-            return builder.call(function, [*arguments, *extra])
-
-        return types.uint64(types.uint64), generate
-
-    return cast(Callable[[np.uint64], np.uint64], count)
-
-
-ones = _bit_counter("llvm.ctpop", zero_is_poison=False)
-zeros_below = _bit_counter("llvm.cttz", zero_is_poison=True)
-zeros_above = _bit_counter("llvm.ctlz", zero_is_poison=True)
-
-
-@intrinsic
-def _borrowed(_context: _Value, array: _Value) -> _Value:
-    """Return the same array without its owner, which whoever calls must keep."""
-
-    def generate(context: _Value, builder: _Value, _: _Value, arguments: _Value) -> _Value:
-        view = context.make_array(array)(context, builder, arguments[0])
-        view.meminfo = ir.Constant(view.meminfo.type, None)
-        view.parent = ir.Constant(view.parent.type, None)
-        return view._getvalue()
-
-    return array(array), generate
-
-
-borrowed = cast(Callable[[_Array], _Array], _borrowed)
-"""Without an owner nobody counts who uses an array, which takes longer than a small round."""
 
 
 @part
@@ -116,7 +54,7 @@ def _transpose(tile: Words, spare: Words) -> None:
     _exchange(spare, tile, uint64(32), uint64(0x00000000FFFFFFFF))
 
 
-@compiled
+@kernel
 def prefix_parities(words: Words, order: Places, edges: Edges, told: Words, table: Words) -> None:
     """Write the parities before the edges, and before every place of every frame.
 
@@ -184,7 +122,7 @@ def _join(edges: Edges, told: Words, table: Words, totals: Words, columns: int) 
         before ^= totals[k]
 
 
-@compiled
+@kernel
 def look_up(table: Words, passes: int, places: int, questions: Questions, answers: Words) -> bool:
     """Write the parity that each question asks for, 64 to a word; False for a senseless one."""
     for first in range(0, questions.size, 64):
@@ -200,7 +138,7 @@ def look_up(table: Words, passes: int, places: int, questions: Questions, answer
     return True
 
 
-@compiled
+@kernel
 def subset_parities(words: Words, masks: Words, count: int) -> int:
     """Return ``count`` parities of random subsets as a number, the first in its lowest bit."""
     folded, result = np.empty(count, np.uint64), 0
@@ -218,7 +156,7 @@ def subset_parities(words: Words, masks: Words, count: int) -> int:
     return result
 
 
-@compiled
+@kernel
 def turn_bytes(words: Words) -> None:
     """Put the bits of every byte into the other order: Warren, Hacker's Delight, section 7-1."""
     for i in range(words.size):
@@ -232,7 +170,7 @@ def turn_bytes(words: Words) -> None:
         words[i] = word
 
 
-@compiled
+@kernel
 def rank(keys: Places, order: Places, place: Places) -> None:
     """Sort by counting: write the order of the keys, equal ones as they come, and its inverse."""
     start = np.empty(2**16, np.uint32)  # numba compiles zeros apart, which takes longer

@@ -8,15 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from e91.distillation.cascade.block_states import Book
-from e91.distillation.cascade.parity_kernels import (
-    append_bits,
-    borrowed,
-    compiled,
-    extract_bits,
-    part,
-)
+from e91.distillation.cascade.parity_kernels import append_bits, extract_bits
 from e91.distillation.cascade.schedule import Questions, Words
 from e91.distillation.cascade.search_kernels import begin, step, unpack
+from e91.system.compiled import kernel, part
+from e91.system.numba_internals import borrowed
 
 
 @part
@@ -71,7 +67,7 @@ def advance(book: Book, passes: int, limit: int, bits: Words) -> int:
     return _use(book, passes, limit, bits) if bits.size else _begin_all(book, passes, limit)
 
 
-@compiled
+@kernel
 def _begin_all(book: Book, passes: int, limit: int) -> int:
     """Begin what every frame may when no search is under way; return the number of questions."""
     asked = 0
@@ -83,7 +79,7 @@ def _begin_all(book: Book, passes: int, limit: int) -> int:
     return asked
 
 
-@compiled
+@kernel
 def _use(book: Book, passes: int, limit: int, bits: Words) -> int:
     told, asked, answers = 0, 0, bits.copy()
     own = np.empty(book.searches.shape[1] // 64 + 1, np.uint64)

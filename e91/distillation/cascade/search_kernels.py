@@ -7,20 +7,13 @@ the block from `low` to `high` of its frame in a pass, and the parity told befor
 from __future__ import annotations
 
 import numpy as np
-from numba import uint64
+from numpy import uint64
 
 from e91.distillation.cascade.block_states import FIXED, KNOWN, ODD, VALUE, Book
-from e91.distillation.cascade.parity_kernels import (
-    ALL,
-    ONE,
-    compiled,
-    integer,
-    ones,
-    part,
-    zeros_above,
-    zeros_below,
-)
+from e91.distillation.cascade.parity_kernels import ALL, ONE, integer
 from e91.distillation.cascade.schedule import Counts, Edges, Words
+from e91.system.compiled import kernel, part
+from e91.system.numba_internals import ones, zeros_above, zeros_below
 
 
 @part
@@ -100,7 +93,7 @@ def _clear_odd(marks: Words, waiting: Counts, number: int, frame: int, place: in
     return True
 
 
-@compiled
+@kernel
 def open_pass(book: Book, number: int, edges: Edges, told: Words) -> None:
     """Enter the blocks between ``edges`` and the parity told before each; (groups, edges)."""
     marks, lanes = book.marks, book.marks.shape[1] // told.shape[0]

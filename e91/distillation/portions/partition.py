@@ -11,7 +11,6 @@ of every portion.
 from __future__ import annotations
 
 import sys
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,19 +54,14 @@ def deal(key: SiftedKey, *, portions: int, turns: Bits) -> tuple[SiftedKey, ...]
         raise ValueError(f"`turns` must have shape ({size},), but has {turns.shape}.")
     octets = key.packed[: size * portions // 8]
     dealt = zero_bytes(portions * size // 8).view(np.uint64).reshape(portions, -1)
-    route = _deal_by_numpy if (compiled := _compiled()) is None else compiled.deal
-    route(octets, turns, dealt)
+    if compiled_code_may_run():
+        from e91.distillation.portions import partition_kernels
+
+        partition_kernels.deal(octets, turns, dealt)
+    else:
+        _deal_by_numpy(octets, turns, dealt)
     hands = (dealt.byteswap(inplace=True) if sys.byteorder == "little" else dealt).view(np.uint8)
     return tuple(SiftedKey.from_packed(hand, size) for hand in hands)
-
-
-def _compiled() -> ModuleType | None:
-    """Return the compiled kernel, or None where it cannot run: then NumPy takes over."""
-    if not compiled_code_may_run():
-        return None
-    from e91.distillation.portions import partition_kernels as dealing_kernels
-
-    return dealing_kernels
 
 
 def _deal_by_numpy(octets: Bits, turns: Bits, dealt: _Words) -> None:

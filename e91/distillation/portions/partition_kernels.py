@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar, cast
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from e91.model.bits import Bits
+from e91.system.compiled import kernel, part
 
-_Function = TypeVar("_Function", bound=Callable[..., object])
 Words = NDArray[np.uint64]
 
 _ALL = np.uint64(2**64 - 1)
 _ONE = np.uint64(1)
 _WORD = np.uint64(64)
-
-
-def kernel(function: _Function) -> _Function:
-    """Compile ``function`` once, keep it on disk, and let other threads run meanwhile."""
-    return cast(_Function, njit(cache=True, nogil=True)(function))
 
 
 @kernel
@@ -52,7 +43,7 @@ def deal(octets: Bits, turns: Bits, dealt: Words) -> None:
                 dealt[portion, rows * group + row] = tile[63 - row * portions - portion]
 
 
-@kernel
+@part
 def _turned_bytes(word: np.uint64) -> np.uint64:
     """Return a word with its bytes the other way round."""
     for width, mask in (
@@ -64,7 +55,7 @@ def _turned_bytes(word: np.uint64) -> np.uint64:
     return word
 
 
-@kernel
+@part
 def _turn(words: Words, turns: Bits, row: int, portions: int, tile: Words) -> None:
     """Enter one row of bits of 64 words in a tile, each turned to the left, the last word first."""
     width = np.uint64(portions)
@@ -76,7 +67,7 @@ def _turn(words: Words, turns: Bits, row: int, portions: int, tile: Words) -> No
         tile[63 - i] |= (((bits << turn) | right) & lowest) << shift
 
 
-@kernel
+@part
 def _transpose(tile: Words, spare: Words) -> None:
     """Exchange rows and columns of 64 words of 64 bits; ``spare`` has room for them.
 
@@ -91,7 +82,7 @@ def _transpose(tile: Words, spare: Words) -> None:
     _exchange(spare, tile, np.uint64(32), np.uint64(0x00000000FFFFFFFF))
 
 
-@kernel
+@part
 def _exchange(rows: Words, to: Words, width: np.uint64, mask: np.uint64) -> None:
     """Exchange the columns whose numbers differ in ``width`` between rows that follow each other.
 

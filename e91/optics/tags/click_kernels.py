@@ -5,24 +5,10 @@ Where numba cannot run the same function runs as plain Python: the same clicks, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar, cast
-
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.system.compiled import compiled_code_may_run
-
-_Function = TypeVar("_Function", bound=Callable[..., object])
-
-
-def kernel(function: _Function) -> _Function:
-    """Compile ``function`` once, keep it on disk, and let other threads run meanwhile."""
-    if not compiled_code_may_run():
-        return function
-    from numba import njit
-
-    return cast(_Function, njit(cache=True, nogil=True)(function))
+from e91.system.compiled import kernel
 
 
 @kernel

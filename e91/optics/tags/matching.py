@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,12 +51,13 @@ def match_times(alice: Seconds, bob: Seconds, *, window_s: float) -> Matches:
         >>> found.alice_first.tolist(), found.alice_count.tolist(), found.bob_first.tolist()
         ([0, 1], [1, 2], [0, 2])
     """
-    compiled = _compiled()
-    if compiled is None:
+    if not compiled_code_may_run():
         return _match_with_numpy(alice, bob, reach=window_s / 2)
+    from e91.optics.tags import matching_kernels
+
     room = min(len(alice), len(bob))
     places = [np.empty(room, np.int64) for _ in range(4)]
-    found = compiled.match(alice, bob, window_s / 2, *places)
+    found = matching_kernels.match(alice, bob, window_s / 2, *places)
     return Matches(*(place[:found] for place in places))
 
 
@@ -68,9 +68,10 @@ def count_pairs(alice: Seconds, bob: Seconds, *, delay_s: float, window_s: float
         >>> count_pairs(np.array([1.0, 2.0]), np.array([3.0, 3.1]), delay_s=1.0, window_s=0.5)
         2
     """
-    compiled = _compiled()
-    if compiled is not None:
-        return int(compiled.count_pairs(alice, bob, delay_s, window_s / 2))
+    if compiled_code_may_run():
+        from e91.optics.tags import matching_kernels
+
+        return int(matching_kernels.count_pairs(alice, bob, delay_s, window_s / 2))
     low = np.searchsorted(bob, alice + (delay_s - window_s / 2), side="left")
     high = np.searchsorted(bob, alice + (delay_s + window_s / 2), side="right")
     return int((high - low).sum())
@@ -97,10 +98,11 @@ def align(
             how it grows from each knot on; beyond the ends, as at the ends.
     """
     knots, difference, slope = clock
-    compiled = _compiled()
-    if compiled is not None:
+    if compiled_code_may_run():
+        from e91.optics.tags import matching_kernels
+
         aligned = np.empty(len(counts))
-        compiled.align(
+        matching_kernels.align(
             counts, base, resolution_s, since_s, ahead_s, knots, difference, slope, aligned
         )
         return aligned
@@ -159,12 +161,3 @@ def _settled(
                 column.append(value)
             i, j = next_i, next_j
     return found
-
-
-def _compiled() -> ModuleType | None:
-    """Return the compiled kernels, or None where they cannot run: then NumPy takes over."""
-    if not compiled_code_may_run():
-        return None
-    from e91.optics.tags import matching_kernels as correlation_kernels
-
-    return correlation_kernels

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar, cast
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-_Function = TypeVar("_Function", bound=Callable[..., object])
+from e91.system.compiled import kernel
+
 Seconds = NDArray[np.float64]
-
-
-def kernel(function: _Function) -> _Function:
-    """Compile ``function`` once, keep it on disk, and let other threads run meanwhile."""
-    return cast(_Function, njit(cache=True, nogil=True)(function))
 
 
 @kernel
