@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.distillation.sifting.by_block import CodeBook
+from e91.distillation.sifting.by_block import CodeTable
 from e91.distillation.sifting.packing import DISCARD
 from e91.distillation.sifting.samples import draw_coins
 from e91.model.bits import NO_CLICK, Bits
@@ -49,7 +49,7 @@ class Replay:
         return source
 
     def told(
-        self, block: int, *, rounds: int, book: CodeBook, fraction: float
+        self, block: int, *, rounds: int, book: CodeTable, fraction: float
     ) -> tuple[Bits, NDArray[np.int64]]:
         """Return the codes of the rounds of a block whose outcomes were told, and their numbers.
 
@@ -80,7 +80,7 @@ class Replay:
         return np.concatenate(codes), np.concatenate(numbers)
 
     def _part(
-        self, number: int, size: int, book: CodeBook, fraction: float
+        self, number: int, size: int, book: CodeTable, fraction: float
     ) -> tuple[Bits, NDArray[np.intp]]:
         source, codes = self.sources[-1], np.empty(size, np.uint8)
         source.fill(codes, block=number)
@@ -90,7 +90,7 @@ class Replay:
         return codes[rounds], rounds
 
 
-def _is_test(book: CodeBook) -> NDArray[np.bool_]:
+def _is_test(book: CodeTable) -> NDArray[np.bool_]:
     """Return of each code whether it is a Bell test that counts; shape (256,)."""
     found, tests = np.zeros(256, np.bool_), {pair for pair, _ in book.settings.chsh_pairs}
     for code, (x, y, a, b) in enumerate(np.ndindex(*book.shape)):

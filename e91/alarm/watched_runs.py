@@ -12,7 +12,7 @@ from e91.alarm.intervals import kinds_of, watch_rounds
 from e91.alarm.link import tally_of
 from e91.alarm.promise import Promise, Watched
 from e91.alarm.replay import Replay
-from e91.distillation.sifting.by_block import code_book
+from e91.distillation.sifting.by_block import code_table
 from e91.model.bits import NO_CLICK
 from e91.model.policy import SecurityModel
 from e91.model.settings import Settings
@@ -88,7 +88,7 @@ def replayed(report: SessionReport, replay: Replay) -> tuple[NDArray[np.int64], 
     Raises:
         ValueError: The replay is not the device of this block.
     """
-    book = code_book(
+    book = code_table(
         report.settings,
         outcomes=replay.sources[-1].shape[-1] if replay.sources else 2,
         assign_lost=report.policy.security is SecurityModel.DEVICE_INDEPENDENT,

@@ -23,7 +23,7 @@ import numpy as np
 from e91.distillation import authentication
 from e91.distillation.amplification import hashing as amplification
 from e91.distillation.sifting import by_block as packed_sifting
-from e91.distillation.sifting.by_block import CodeBook, code_book
+from e91.distillation.sifting.by_block import CodeTable, code_table
 from e91.model.bits import Bits
 from e91.model.device import info_of
 from e91.model.messages import Channel
@@ -106,9 +106,9 @@ class Run:
         return -(-self.rounds // self.block_rounds)
 
     @property
-    def book(self) -> CodeBook:
+    def meaning(self) -> CodeTable:
         """What the codes of the rounds mean."""
-        return code_book(
+        return code_table(
             self.settings,
             outcomes=self.source.shape[-1],
             assign_lost=self.policy.security is SecurityModel.DEVICE_INDEPENDENT,
@@ -241,7 +241,7 @@ def session_of_block(run: Run, number: int, *, keep: Path | None = None) -> Sess
     made = conclude(
         lambda: packed_sifting.sift(
             _drawn(run.source, rounds, numbers, kept=None if keep is None else kept),
-            book=run.book,
+            meaning=run.meaning,
             fraction=run.policy.revealed_fraction,
             entropies=map(run.source.coins, numbers),
             channel=channel,

@@ -22,7 +22,7 @@ from e91.alarm import wealth as alarm
 from e91.alarm.link import Tally, tally_of
 from e91.alarm.promise import Promise
 from e91.devices.exact import ExactDevice, exact_device
-from e91.distillation.sifting.by_block import code_book
+from e91.distillation.sifting.by_block import code_table
 from e91.model.device import DeviceInfo
 from e91.model.errors import Abort
 from e91.model.messages import Message, Party
@@ -304,7 +304,7 @@ def test_replayed_tests_are_those_of_the_record(tmp_path):
     replay, blocks = replays(honest(), block_rounds=300_000, rounds=300_000, keep=tmp_path)
     (report,) = blocks
     kept = load_block(next(tmp_path.glob("*.npz")))
-    book = code_book(EKERT)
+    book = code_table(EKERT)
     codes, rounds = replay.told(0, rounds=300_000, book=book, fraction=0.1)
     x, y, a, b = np.unravel_index(codes, book.shape)
     for mine, theirs in ((x, kept.alice.setting), (y, kept.bob.setting),

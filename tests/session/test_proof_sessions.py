@@ -11,7 +11,7 @@ from e91.distillation.cascade.reconciler import respond
 from e91.distillation.cascade.schedule import CHECK_BITS, MOST_PASSES
 from e91.distillation.cascade.wire_format import write_opening
 from e91.distillation.sifting import two_party as sifting
-from e91.distillation.sifting.by_block import code_book
+from e91.distillation.sifting.by_block import code_table
 from e91.model.bits import NO_CLICK
 from e91.model.messages import Channel, Message, Party
 from e91.model.policy import Policy, SecurityModel
@@ -169,11 +169,11 @@ def test_announcement_of_a_key_round_is_the_same_whatever_its_bits_are(
     settings, outcomes, assign_lost
 ):
     """Where a lost photon counts as an outcome, it must not be told apart from the others."""
-    book = code_book(settings, outcomes=outcomes, assign_lost=assign_lost)
+    meaning = code_table(settings, outcomes=outcomes, assign_lost=assign_lost)
     said = {pair: set() for pair in settings.key_pairs}
-    for code, (x, y, a, b) in enumerate(np.ndindex(*book.shape)):
+    for code, (x, y, a, b) in enumerate(np.ndindex(*meaning.shape)):
         if (x, y) in said and (assign_lost or NO_CLICK not in (a, b)):
-            said[x, y].add(int(book.says[code]))
+            said[x, y].add(int(meaning.says[code]))
     assert [len(announcements) for announcements in said.values()] == [1] * len(said)
 
 

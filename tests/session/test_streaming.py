@@ -22,7 +22,7 @@ from e91.devices.rounds.round_sampler import round_sampler
 from e91.distillation.amplification import hashing as amplification
 from e91.distillation.sifting import by_block as packed_sifting
 from e91.distillation.sifting import two_party as sifting
-from e91.distillation.sifting.by_block import code_book
+from e91.distillation.sifting.by_block import code_table
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.messages import Channel, Party
 from e91.model.policy import Policy, SecurityModel
@@ -74,11 +74,11 @@ def test_packed_sifting_gives_what_sifting_by_messages_gives(lost):
     sampler = round_sampler(table, settings=EKERT, physics_key=bytes(32), protocol_key=b"1" * 32)
     codes = np.empty(50_000, np.uint8)
     sampler.fill(codes, block=0)
-    book = code_book(EKERT, outcomes=table.shape[-1], assign_lost=lost == "assigned")
+    meaning = code_table(EKERT, outcomes=table.shape[-1], assign_lost=lost == "assigned")
     channel = Channel()
     packed = packed_sifting.sift(
         [codes[:30_000].copy(), codes[30_000:].copy()],
-        book=book,
+        meaning=meaning,
         fraction=0.1,
         entropies=map(sampler.coins, range(2)),
         channel=channel,
@@ -117,9 +117,9 @@ def test_announcements_tell_no_outcome_of_a_key_round_that_is_kept():
     )
     codes = np.empty(20_000, np.uint8)
     sampler.fill(codes, block=0)
-    book, coins = code_book(EKERT), sampler.coins(0)
+    meaning, coins = code_table(EKERT), sampler.coins(0)
     shown = np.unpackbits(packed_sifting.draw_coins(coins, fraction=0.1, rounds=len(codes)))
-    kept = (book.roles[codes] >= 4) & (shown[: len(codes)] == 0)
+    kept = (meaning.roles[codes] >= 4) & (shown[: len(codes)] == 0)
     flipped = np.where(kept, codes ^ 3, codes).astype(np.uint8)
     assert kept.sum() > 1_000
     transcripts = []
@@ -127,7 +127,7 @@ def test_announcements_tell_no_outcome_of_a_key_round_that_is_kept():
         channel = Channel()
         packed_sifting.sift(
             [rounds],
-            book=book,
+            meaning=meaning,
             fraction=0.1,
             entropies=[sampler.coins(0)],
             channel=channel,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.distillation.sifting import packing
-from e91.distillation.sifting.announcements import announcements
+from e91.distillation.sifting.announcements import PairTable, announcements, pair_table
 from e91.distillation.sifting.packing import Counts
 from e91.distillation.sifting.samples import draw_coins
 from e91.distillation.sifting.two_party import Sifted
@@ -26,12 +26,12 @@ from e91.model.records import SiftedKey
 from e91.model.settings import Settings
 from e91.system.memory import zero_bytes
 
-_HIDDEN = 3  # stands for the outcome that a party does not tell; 0, 1, 2 are told
+_HIDDEN = 3  # stands for an outcome that stays hidden; 0, 1, 2 are announced
 
 
 @dataclass(frozen=True, eq=False)
-class CodeBook:
-    """What every code of a round means, from `code_book`.
+class CodeTable:
+    """What every code of a round means, from `code_table`.
 
     Attributes:
         settings: Angles, probabilities and roles.
@@ -39,7 +39,8 @@ class CodeBook:
         assign_lost: Whether a missing click counts as outcome 0.
         roles: What each code is for; uint8, shape (256,).
         says: Alice's announcement of each code, plus 256 times Bob's; uint32, shape (256,).  An
-            announcement is ``4 * setting + outcome``, with 3 for an outcome that is not told.
+            announcement is ``4 * setting + outcome``, with 3 for an outcome that stays hidden.
+        pairs: The announcements of two rounds in a byte, or None if they do not fit.
     """
 
     settings: Settings
@@ -47,6 +48,7 @@ class CodeBook:
     assign_lost: bool
     roles: Bits
     says: NDArray[np.uint32]
+    pairs: PairTable | None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -55,7 +57,7 @@ class CodeBook:
         return len(alice), len(bob), self.outcomes, self.outcomes
 
 
-def code_book(settings: Settings, *, outcomes: int = 2, assign_lost: bool = False) -> CodeBook:
+def code_table(settings: Settings, *, outcomes: int = 2, assign_lost: bool = False) -> CodeTable:
     """Return the meaning of every code.
 
     Args:
@@ -68,27 +70,26 @@ def code_book(settings: Settings, *, outcomes: int = 2, assign_lost: bool = Fals
 
     Examples:
         >>> from e91.model.settings import BBM92
-        >>> book = code_book(BBM92)
-        >>> divmod(int(book.says[9]), 256)   # pair (0, 2) is a test: 4 * 2 + 1 and 4 * 0 + 0
+        >>> meaning = code_table(BBM92)
+        >>> divmod(int(meaning.says[9]), 256)   # pair (0, 2) is a test: 4 * 2 + 1 and 4 * 0 + 0
         (9, 0)
     """
     roles = packing.key_roles(settings, outcomes=outcomes, assign_lost=assign_lost)
     if max(len(settings.alice_angles), len(settings.bob_angles)) > 63:
         raise ValueError("`settings` must have at most 63 angles a party, but has more.")
-    book = CodeBook(settings, outcomes, assign_lost, roles, np.zeros(256, np.uint32))
-    tests = {pair for pair, _ in settings.chsh_pairs}
-    for code, (x, y, a, b) in enumerate(np.ndindex(*book.shape)):
-        told = (x, y) in tests
-        # A loss discards the round, so it is told of every pair; but where it counts as an outcome
-        # it is one, and in a key round a bit of the key.
+    says, tests = np.zeros(256, np.uint32), {pair for pair, _ in settings.chsh_pairs}
+    sizes = len(settings.alice_angles), len(settings.bob_angles), outcomes, outcomes
+    for code, (x, y, a, b) in enumerate(np.ndindex(*sizes)):
+        # A loss discards the round, so it is announced of every pair; but where it counts as an
+        # outcome it is one, and in a key round a bit of the key.
         alice, bob = (
             _assigned(outcome, assign_lost)
-            if told or (outcome == NO_CLICK and not assign_lost)
+            if (x, y) in tests or (outcome == NO_CLICK and not assign_lost)
             else _HIDDEN
             for outcome in (a, b)
         )
-        book.says[code] = 4 * x + alice + 256 * (4 * y + bob)
-    return book
+        says[code] = 4 * x + alice + 256 * (4 * y + bob)
+    return CodeTable(settings, outcomes, assign_lost, roles, says, pair_table(says))
 
 
 def _assigned(outcome: int, assign_lost: bool) -> int:
@@ -98,7 +99,7 @@ def _assigned(outcome: int, assign_lost: bool) -> int:
 def sift(
     blocks: Iterable[Bits],
     *,
-    book: CodeBook,
+    meaning: CodeTable,
     fraction: float,
     entropies: Iterable[Entropy],
     channel: Channel,
@@ -109,7 +110,7 @@ def sift(
     Args:
         blocks: Codes of consecutive rounds; contiguous uint8.  An array may be used again for the
             next block.
-        book: What the codes mean.
+        meaning: What the codes mean.
         fraction: Probability that a key round is revealed.
         entropies: The protocol's randomness for the coins, one source a block.
         channel: Records what is announced.
@@ -125,54 +126,56 @@ def sift(
     for codes, entropy in zip(blocks, entropies, strict=False):
         coins = draw_coins(entropy, fraction=fraction, rounds=len(codes))
         done = packing.append_key(
-            codes, roles=book.roles, coins=coins, alice=keys[0], bob=keys[1], position=position
+            codes, roles=meaning.roles, coins=coins, alice=keys[0], bob=keys[1], position=position
         )
-        cells = int(np.prod(book.shape))
+        cells = int(np.prod(meaning.shape))
         counts[:cells] += packing.tally(codes, cells=cells)
         revealed += done.revealed
         position = done.position
-        _announce(codes, coins=coins, shown=done.shown, book=book, channel=channel)
-    evidence = _evidence(counts, revealed, book)
+        _announce(codes, coins=coins, shown=done.shown, meaning=meaning, channel=channel)
+    evidence = _evidence(counts, revealed, meaning)
     whole = -(-position // 8)
     alice, bob = (SiftedKey.from_packed(key[:whole], position) for key in keys)
     return Sifted(alice, evidence), Sifted(bob, evidence)
 
 
-def _announce(codes: Bits, *, coins: Bits, shown: Bits, book: CodeBook, channel: Channel) -> None:
+def _announce(
+    codes: Bits, *, coins: Bits, shown: Bits, meaning: CodeTable, channel: Channel
+) -> None:
     """Send what both parties say about a block; nothing of it tells of a key bit that is kept."""
-    said = announcements(codes, says=book.says)
+    said = announcements(codes, says=meaning.says, pairs=meaning.pairs)
     for party, body in zip(Party, said, strict=True):
         channel.send(Message(party, "settings and tests", body.tobytes()))
     channel.send(Message(Party.ALICE, "sample", coins.tobytes()))
-    outcomes = (book.roles[shown] & 2) > 0, (book.roles[shown] & 1) > 0
+    outcomes = (meaning.roles[shown] & 2) > 0, (meaning.roles[shown] & 1) > 0
     for party, bits in zip(Party, outcomes, strict=True):
         channel.send(Message(party, "revealed outcomes", np.packbits(bits).tobytes()))
 
 
-def _evidence(counts: Counts, revealed: Counts, book: CodeBook) -> Evidence:
+def _evidence(counts: Counts, revealed: Counts, meaning: CodeTable) -> Evidence:
     """Return the public counts; a lost photon that counts as 0 is added there first."""
-    size = int(np.prod(book.shape))
-    table = _clicks(counts[:size].reshape(book.shape), book)
-    shown = _clicks(revealed[:size].reshape(book.shape), book)
+    size = int(np.prod(meaning.shape))
+    table = _clicks(counts[:size].reshape(meaning.shape), meaning)
+    shown = _clicks(revealed[:size].reshape(meaning.shape), meaning)
     hidden = table - shown
     samples = [
         KeySample(
             int(hidden[pair].sum()), int(shown[pair].sum()), int(shown[pair][[0, 1], [1, 0]].sum())
         )
-        for pair in book.settings.key_pairs
+        for pair in meaning.settings.key_pairs
     ]
     return Evidence(
-        tests=tuple(_joint(table[pair]) for pair, _ in book.settings.chsh_pairs),
+        tests=tuple(_joint(table[pair]) for pair, _ in meaning.settings.chsh_pairs),
         samples=tuple(samples),
         pair_counts=tuple(tuple(row) for row in table.sum(axis=(2, 3)).tolist()),
         signs=book.settings.signs,
     )
 
 
-def _clicks(table: Counts, book: CodeBook) -> Counts:
+def _clicks(table: Counts, meaning: CodeTable) -> Counts:
     """Return the counts of outcomes 0 and 1; shape (nx, ny, 2, 2)."""
     kept = table[:, :, :2, :2].copy()
-    if book.assign_lost and book.outcomes == 3:
+    if meaning.assign_lost and meaning.outcomes == 3:
         kept[:, :, 0, :] += table[:, :, 2, :2]
         kept[:, :, :, 0] += table[:, :, :2, 2]
         kept[:, :, 0, 0] += table[:, :, 2, 2]

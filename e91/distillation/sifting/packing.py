@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,8 +109,7 @@ def tally(codes: Bits, *, cells: int) -> Counts:
         [1, 0, 2, 0]
     """
     _check_codes(codes)
-    compiled = compiled_kernels()
-    counts = _compiled_tally(codes, compiled, cells) if compiled else _tally_of_twos(codes)
+    counts = _compiled_tally(codes) if compiled_code_may_run() else _tally_of_twos(codes)
     if counts[cells:].any():
         raise ValueError(
             f"`codes` must lie below {cells}, but reach {int(np.flatnonzero(counts)[-1])}."
@@ -160,32 +158,28 @@ def append_key(
         _check_key_buffer(name, buffer, position=position, rounds=len(codes))
     if not len(codes):
         return Appended(position, np.zeros(0, np.uint8))
-    compiled = compiled_kernels()
-    if compiled is None:
+    if not compiled_code_may_run():
         arrays = {"roles": roles, "coins": coins, "alice": alice, "bob": bob}
         return _append_by_numpy(codes, **arrays, position=position)
+    from e91.distillation.sifting import packing_kernels
+
     whole, tosses = codes, coins
     if missing := -len(codes) % _WORD:
         whole = np.pad(codes, (0, missing), constant_values=_UNUSED)
         tosses = np.pad(coins, (0, len(whole) // 8 - len(coins)))
     shown = np.empty(len(whole), np.uint8)
     words = (alice.view(np.uint64), bob.view(np.uint64))
-    filled, revealed = compiled.pack(whole, roles, tosses, *words, position, shown)
+    filled, revealed = packing_kernels.pack(whole, roles, tosses, *words, position, shown)
     return Appended(filled, shown[:revealed].copy())
 
 
-def _compiled_tally(codes: Bits, compiled: ModuleType, cells: int) -> Counts:
-    counts: Counts
-    if compiled.vectors.AVAILABLE and cells <= _WORD:
-        counts, whole = np.zeros(_CODES, np.int64), len(codes) // _WORD * _WORD
-        compiled.vectors.tally(codes[:whole], counts[: -(-cells // 4) * 4])
-        np.add.at(counts, codes[whole:], 1)
-        if counts.sum() == len(codes):  # else some code was beyond
-            return counts
+def _compiled_tally(codes: Bits) -> Counts:
+    from e91.distillation.sifting import packing_kernels
+
     words, rest = _whole_words(codes)
     tables = np.zeros((4, _CODES), np.int64)
-    compiled.tally(words, tables)
-    counts = tables.sum(axis=0, dtype=np.int64)
+    packing_kernels.tally(words, tables)
+    counts: Counts = tables.sum(axis=0, dtype=np.int64)
     np.add.at(counts, rest, 1)
     return counts
 
@@ -229,15 +223,6 @@ def _append_bits(buffer: Bits, bits: NDArray[np.bool_], *, position: int) -> Non
 
 def _address(array: Bits) -> int:
     return int(array.__array_interface__["data"][0])
-
-
-def compiled_kernels() -> ModuleType | None:
-    """Return the compiled kernels, or None where they cannot run: then NumPy takes over."""
-    if not compiled_code_may_run():
-        return None
-    from e91.distillation.sifting import packing_kernels
-
-    return packing_kernels
 
 
 def _check_codes(codes: Bits) -> None:

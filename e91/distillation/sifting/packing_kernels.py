@@ -1,4 +1,4 @@
-"""Compiled tally, coins and packing; reached through `packing.compiled_kernels`.
+"""Compiled tally, announcements, samples and packing of rounds that are one byte each.
 
 Packing takes 64 rounds at a time, in three passes over a few thousand rounds that stay in the
 first-level cache: gather one word of flags each from the codes, squeeze the kept bits together
@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.distillation.sifting import vector_kernels as vectors
-from e91.distillation.sifting.vector_kernels import Words, kernel
 from e91.model.bits import Bits
+from e91.system.compiled import kernel, part
+
+Words = NDArray[np.uint64]
 
 _CHUNK = 64  # words a pass: 2 kB of each array
 _USUAL = 4  # revealed rounds in a word that are listed without a branch
@@ -38,6 +39,28 @@ def tally(words: Words, counts: NDArray[np.int64]) -> None:
         for lane in range(8):
             code = (word >> np.uint64(8 * lane)) & np.uint64(0xFF)
             counts[lane & 3, code] += 1
+
+
+@kernel
+def announce(
+    words: Words, pairs: NDArray[np.uint16], alice: NDArray[np.uint32], bob: NDArray[np.uint32]
+) -> None:
+    """Write what both parties announce about each two rounds, one byte each.
+
+    Args:
+        words: Codes, eight a word; shape (m,).
+        pairs: Alice's byte plus 256 times Bob's for two codes, at the first plus 256 times the
+            second; shape (65536,).
+        alice: Receives Alice's bytes, four a word; shape (m,).
+        bob: Receives Bob's; shape (m,).
+    """
+    for place in range(words.size):  # one store for eight rounds halves the time
+        first, second = np.uint64(0), np.uint64(0)
+        for lane in range(4):
+            both = np.uint64(pairs[(words[place] >> np.uint64(16 * lane)) & _LANE])
+            first |= (both & np.uint64(0xFF)) << np.uint64(8 * lane)
+            second |= (both >> np.uint64(8)) << np.uint64(8 * lane)
+        alice[place], bob[place] = first, second
 
 
 @kernel
@@ -69,7 +92,7 @@ def toss(draws: Words, upper: int, rounds: int, coins: Bits, places: NDArray[np.
     return found
 
 
-@kernel
+@part
 def _compare(draws: Words, edge: np.uint64, coins: Bits) -> None:
     """Write one bit for each byte of a draw, 1 where it lies below that of ``edge``.
 
@@ -118,23 +141,23 @@ def pack(
         position: Number of bits that are filled.
         shown: Receives the codes of the revealed key rounds, in order; shape (64 m,).
     """
-    filled, revealed, flags, table = position, 0, _flags(roles), _table(roles)
+    filled, revealed, flags = position, 0, _flags(roles)
     keep = np.empty(_CHUNK, np.uint64)
     first, second = np.empty_like(keep), np.empty_like(keep)
     total = codes.size // 64
     for start in range(0, total, _CHUNK):
         size = min(_CHUNK, total - start)
-        part = codes[64 * start : 64 * (start + size)]
-        _collect(part, flags, table, keep, first, second)
+        some = codes[64 * start : 64 * (start + size)]
+        _gather(some, flags, keep, first, second)
         coin = coins[8 * start : 8 * (start + size)]
-        revealed += _take_revealed(part, coin, keep, shown[revealed:])
+        revealed += _take_revealed(some, coin, keep, shown[revealed:])
         _squeeze(keep[:size], first, second)
         _append(keep[:size], first, alice, filled)
         filled = _append(keep[:size], second, bob, filled)
     return filled, revealed
 
 
-@kernel
+@part
 def _flags(roles: Bits) -> Words:
     """Spread each role: the key flag to place 0, Alice's bit to place 16, Bob's to place 32."""
     flags = np.empty(roles.size, np.uint64)
@@ -145,7 +168,7 @@ def _flags(roles: Bits) -> Words:
     return flags
 
 
-@kernel
+@part
 def _gather(codes: Bits, flags: Words, key: Words, first: Words, second: Words) -> None:
     """Collect the flags of 64 rounds in one word each, the first round in the highest place."""
     for place in range(codes.size // 64):
@@ -160,37 +183,7 @@ def _gather(codes: Bits, flags: Words, key: Words, first: Words, second: Words) 
         key[place], first[place], second[place] = key_bits, first_bits, second_bits
 
 
-@kernel
-def _gather_by_vectors(
-    codes: Bits, flags: Words, table: Bits, key: Words, first: Words, second: Words
-) -> None:
-    if table.size:
-        vectors.gather(codes, table, key, first, second)
-    else:
-        _gather(codes, flags, key, first, second)
-
-
-@kernel
-def _gather_one_by_one(
-    codes: Bits, flags: Words, _: Bits, key: Words, first: Words, second: Words
-) -> None:
-    _gather(codes, flags, key, first, second)
-
-
-_collect = _gather_by_vectors if vectors.AVAILABLE else _gather_one_by_one
-
-
-@kernel
-def _table(roles: Bits) -> Bits:
-    """Return the roles of 64 codes with their bits turned round; nothing if more have a role."""
-    table = np.empty(64, np.uint8)
-    for code in range(64):
-        role = roles[code]
-        table[code] = (role >> 2) | (role & 2) | ((role & 1) << 2)
-    return table[: 0 if roles[64:].any() else 64]
-
-
-@kernel
+@part
 def _take_revealed(codes: Bits, coins: Bits, key: Words, shown: Bits) -> int:
     """List the codes of the revealed key rounds, strike these rounds from ``key``; count them."""
     places = np.empty(codes.size + _USUAL, np.int32)
@@ -217,13 +210,13 @@ def _take_revealed(codes: Bits, coins: Bits, key: Words, shown: Bits) -> int:
     return found
 
 
-@kernel
+@part
 def _last_round(word: np.uint64, place: int) -> int:
     """Return the round of the lowest one in word number ``place``; the round before it if none."""
     return 64 * place + 63 - int(_population(~word & (word - _ONE)))
 
 
-@kernel
+@part
 def _squeeze(keep: Words, first: Words, second: Words) -> None:
     """Move the bits that ``keep`` marks to the low end, in their order, and clear the rest.
 
@@ -251,7 +244,7 @@ def _squeeze(keep: Words, first: Words, second: Words) -> None:
         first[place], second[place] = one, two
 
 
-@kernel
+@part
 def _append(keep: Words, bits: Words, buffer: Words, position: int) -> int:
     """Append to ``buffer`` as many low bits of each word as ``keep`` has ones."""
     place, filled = position >> 6, np.uint64(position & 63)
@@ -274,7 +267,7 @@ def _append(keep: Words, bits: Words, buffer: Words, position: int) -> int:
     return 64 * place + int(filled)
 
 
-@kernel
+@part
 def _population(word: np.uint64) -> np.uint64:
     """Return the number of ones; Hacker's Delight, 2nd edition, section 5-1."""
     word = word - ((word >> _ONE) & np.uint64(0x5555555555555555))
@@ -284,7 +277,7 @@ def _population(word: np.uint64) -> np.uint64:
     return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
 
 
-@kernel
+@part
 def _swapped(word: np.uint64) -> np.uint64:
     """Return the word with its bytes in the other order."""
     turned = np.uint64(0)

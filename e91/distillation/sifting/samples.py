@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from e91.distillation.sifting.packing import compiled_kernels
 from e91.model.bits import Bits
 from e91.model.randomness import Entropy
+from e91.system.compiled import compiled_code_may_run
 
 
 def draw_coins(entropy: Entropy, *, fraction: float, rounds: int) -> Bits:
@@ -37,17 +37,18 @@ def draw_coins(entropy: Entropy, *, fraction: float, rounds: int) -> Bits:
     # A float times a power of two is exact, so rounding down is the only step that rounds.
     upper, lower = divmod(int(fraction * 2**64), 2**56)
     body = entropy(rounds)
-    compiled = compiled_kernels()
-    if compiled is None:
+    if not compiled_code_may_run():
         draws = np.frombuffer(body, np.uint8)
         shown = draws < upper
         edge = np.flatnonzero(draws == upper)
         shown[edge] = np.frombuffer(entropy(8 * len(edge)), "<u8") >> np.uint64(8) < lower
         return np.packbits(shown)
+    from e91.distillation.sifting import packing_kernels
+
     # The bytes that fill the last word are never below the edge, and not looked at on it.
     words = np.frombuffer(body if rounds % 8 == 0 else body + b"\xff" * (-rounds % 8), np.uint64)
     coins, places = np.empty(len(words), np.uint8), np.empty(rounds, np.int32)
-    places = places[: compiled.toss(words, upper, rounds, coins, places)]
+    places = places[: packing_kernels.toss(words, upper, rounds, coins, places)]
     further = np.frombuffer(entropy(8 * len(places)), np.uint64)
-    compiled.settle_coins(coins, places, further, np.uint64(lower))
+    packing_kernels.settle_coins(coins, places, further, np.uint64(lower))
     return coins
