@@ -168,7 +168,7 @@ def _evidence(counts: Counts, revealed: Counts, meaning: CodeTable) -> Evidence:
         tests=tuple(_joint(table[pair]) for pair, _ in meaning.settings.chsh_pairs),
         samples=tuple(samples),
         pair_counts=tuple(tuple(row) for row in table.sum(axis=(2, 3)).tolist()),
-        signs=book.settings.signs,
+        signs=meaning.settings.signs,
     )
 
 
