@@ -5,8 +5,7 @@
 
 from collections.abc import Iterable
 
-from e91.experiments import ExperimentReport, names, run
-from e91.experiments.comparison import status, with_error
+from e91.experiments import ExperimentReport, names, run, status, with_error
 
 
 def lines(reports: Iterable[ExperimentReport]) -> list[str]:

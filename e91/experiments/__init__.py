@@ -12,25 +12,6 @@ Examples:
     2.37 beside 2.37 ± 0.09
 """
 
-from e91.experiments.comparison import as_data, as_records, as_text, described
-from e91.experiments.published import Comparison, Experiment, Outcome, Parameter
-from e91.experiments.reader import load, names, parse
-from e91.experiments.results import ExperimentReport, run
-from e91.experiments.simulate import compare
+import lazy_loader
 
-__all__ = [
-    "Comparison",
-    "Experiment",
-    "ExperimentReport",
-    "Outcome",
-    "Parameter",
-    "as_data",
-    "as_records",
-    "as_text",
-    "compare",
-    "described",
-    "load",
-    "names",
-    "parse",
-    "run",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

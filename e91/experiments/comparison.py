@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from e91.experiments.published import Comparison, Experiment, Parameter
+from msgspec import to_builtins
+
+from e91.experiments.published import Comparison, Experiment, ModelParameter
 
 _WIDTH = 96
 
@@ -65,8 +67,7 @@ def as_data(experiment: Experiment) -> dict[str, Any]:
     found = asdict(experiment)
     found["settings"] = experiment.settings.name
     found["theorem"] = experiment.theorem.value
-    for outcome in found["outcomes"]:
-        outcome["theorem"] = outcome["theorem"].value if outcome["theorem"] else None
+    found["outcomes"] = to_builtins(experiment.outcomes)
     return found
 
 
@@ -127,7 +128,7 @@ def _legend(rows: Sequence[Comparison]) -> list[str]:
     return lines
 
 
-def _origin(parameter: Parameter) -> str:
+def _origin(parameter: ModelParameter) -> str:
     fitted = f"Fitted to {parameter.fitted_to}. " if parameter.fitted_to else ""
     return f"{fitted}{_printed(parameter.printed)}: {parameter.source}. "
 

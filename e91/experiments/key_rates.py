@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from e91.experiments.fixed_sessions import FixedSession, session_bits
-from e91.experiments.published import Experiment
+from e91.experiments.vocabulary import Protocol, given
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC
 from e91.security import device_dependent, device_independent
@@ -18,7 +18,7 @@ _SESSIONS = (Theorem.COLLECTIVE, Theorem.ENTROPY_ACCUMULATION)
 
 
 def secret_fraction(
-    experiment: Experiment, *, theorem: Theorem, chsh: float | None, qber: float
+    protocol: Protocol, *, theorem: Theorem, chsh: float | None, qber: float
 ) -> float:
     """Return the secret bits per key bit in the limit of long keys.
 
@@ -26,7 +26,7 @@ def secret_fraction(
     QBER: 1 - (1 + f) h(Q).
 
     Args:
-        experiment: Gives ``protocol.error_correction_efficiency``.
+        protocol: Gives the ``error_correction_efficiency``.
         theorem: One of the asymptotic theorems.
         chsh: S; needed without trust in the devices.
         qber: Error rate of the key bits.
@@ -34,7 +34,7 @@ def secret_fraction(
     Raises:
         ValueError: The theorem is not asymptotic, or S is missing.
     """
-    efficiency = experiment.value("protocol.error_correction_efficiency")
+    efficiency = _efficiency(protocol)
     if theorem is Theorem.SHOR_PRESKILL:
         return device_dependent.bbm92_rate(qber, min(qber, 0.5), efficiency=efficiency)
     if chsh is None:
@@ -52,9 +52,7 @@ def secret_fraction(
     )
 
 
-def finite_bits(
-    experiment: Experiment, *, theorem: Theorem, chsh: float | None, qber: float
-) -> float:
+def finite_bits(protocol: Protocol, *, theorem: Theorem, chsh: float | None, qber: float) -> float:
     """Return the bits of a finite key; negative if the theorem leaves none.
 
     The block theorems take ``protocol.key_bits`` of one basis, tested by ``protocol.test_bits`` of
@@ -63,7 +61,7 @@ def finite_bits(
     probabilities.
 
     Args:
-        experiment: Gives the block and epsilon.
+        protocol: Gives the block and epsilon.
         theorem: A finite-key theorem.
         chsh: S; needed without trust in the devices.
         qber: Error rate of the key bits, taken as what was tolerated.
@@ -72,7 +70,7 @@ def finite_bits(
         ValueError: The theorem is not one of these, or a number is missing.
     """
     if theorem in _BLOCKS:
-        return _block_bits(experiment, theorem, qber)
+        return _block_bits(protocol, theorem, qber)
     if theorem not in _SESSIONS or chsh is None:
         known = ", ".join(known.value for known in (*_BLOCKS, *_SESSIONS))
         raise ValueError(
@@ -81,17 +79,14 @@ def finite_bits(
         )
     from e91.session.planning import Link, best_plan
 
-    policy = Policy(
-        SecurityModel.DEVICE_INDEPENDENT, epsilon=experiment.value("protocol.epsilon"),
-        theorem=theorem,
-    )  # fmt: skip
-    link = Link(chsh, qber, experiment.value("protocol.error_correction_efficiency"))
-    rounds = round(experiment.value("protocol.rounds"))
+    policy = Policy(SecurityModel.DEVICE_INDEPENDENT, epsilon=_epsilon(protocol), theorem=theorem)
+    link = Link(chsh, qber, _efficiency(protocol))
+    rounds = round(given(protocol.rounds, "`protocol.rounds`"))
     plan = best_plan(link, rounds, settings=ASYMMETRIC, policy=policy)
     return float(plan.secret_bits)
 
 
-def fixed_session_bits_per_round(experiment: Experiment) -> float:
+def fixed_session_bits_per_round(protocol: Protocol) -> float:
     """Return the key bits per round of the session as its authors laid it out.
 
     By `e91.experiments.fixed_sessions`; S and QBER are those that ``protocol`` says were expected.
@@ -99,11 +94,14 @@ def fixed_session_bits_per_round(experiment: Experiment) -> float:
     Raises:
         ValueError: A number of the session is missing, or epsilon is too small.
     """
-    rounds, *others = (
-        experiment.value(f"protocol.{name}")
-        for name in ("rounds", "test_fraction", "expected_chsh", "expected_qber", "epsilon")
+    session = FixedSession(
+        given(protocol.rounds, "`protocol.rounds`"),
+        given(protocol.test_fraction, "`protocol.test_fraction`"),
+        given(protocol.expected_chsh, "`protocol.expected_chsh`"),
+        given(protocol.expected_qber, "`protocol.expected_qber`"),
+        _epsilon(protocol),
     )
-    return session_bits(FixedSession(rounds, *others)) / rounds
+    return session_bits(session) / session.rounds
 
 
 def is_finite(theorem: Theorem) -> bool:
@@ -111,19 +109,13 @@ def is_finite(theorem: Theorem) -> bool:
     return theorem in _BLOCKS or theorem in _SESSIONS
 
 
-def _block_bits(experiment: Experiment, theorem: Theorem, qber: float) -> float:
-    key_bits, epsilon = (
-        round(experiment.value("protocol.key_bits")),
-        experiment.value("protocol.epsilon"),
-    )
-    leak = device_dependent.shannon_leak(
-        key_bits,
-        error=qber,
-        efficiency=experiment.value("protocol.error_correction_efficiency"),
-    )
+def _block_bits(protocol: Protocol, theorem: Theorem, qber: float) -> float:
+    key_bits = round(given(protocol.key_bits, "`protocol.key_bits`"))
+    epsilon = _epsilon(protocol)
+    leak = device_dependent.shannon_leak(key_bits, error=qber, efficiency=_efficiency(protocol))
     block = device_dependent.Block(
         key_bits,
-        round(experiment.value("protocol.test_bits")),
+        round(given(protocol.test_bits, "`protocol.test_bits`")),
         tolerated_error=qber,
         leaked_bits=leak,
     )
@@ -134,3 +126,12 @@ def _block_bits(experiment: Experiment, theorem: Theorem, qber: float) -> float:
         epsilon_amplification=0.2 * epsilon,
     )
     return found.balance
+
+
+def _efficiency(protocol: Protocol) -> float:
+    key = "`protocol.error_correction_efficiency`"
+    return given(protocol.error_correction_efficiency, key)
+
+
+def _epsilon(protocol: Protocol) -> float:
+    return given(protocol.epsilon, "`protocol.epsilon`")

@@ -1,12 +1,14 @@
-"""From an experiment's numbers to `e91.optics`: arms of constant loss, or a satellite's pass."""
+"""How many coincidences an experiment has: by its optics, or as it measured them."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from e91.experiments.published import Experiment
+from e91.experiments.vocabulary import Numbers, Side, given
 from e91.optics.arms import Arm
 from e91.optics.coincidences import Coincidences, coincidences
 from e91.optics.detectors import Detector, Receiver
@@ -15,44 +17,68 @@ from e91.optics.satellites.orbits import Station, orbit_over
 from e91.optics.satellites.passes import Pass, coincidences_along, pass_over
 from e91.optics.sources import ContinuousSource
 
-_PARTIES = ("alice", "bob")
 _STEP_S = 10.0  # of a pass; a tenth of it changes the mean rate by less than one per cent
 
 
-def counted(experiment: Experiment) -> tuple[float, float, float]:
-    """Return coincidences per second, the fraction of accidentals, and the loss in decibels.
+@dataclass(frozen=True)
+class Rates:
+    """Coincidences of an experiment.
+
+    Attributes:
+        coincidences_per_second: All of them, accidentals included; None if the experiment states
+            neither a source nor a measured rate.
+        accidental_fraction: Fraction of them whose photons are not of one pair.
+        link_loss_db: From the source to both clicks, or None without links.  Of a satellite: of
+            the mean transmission during the pass.
+    """
+
+    coincidences_per_second: float | None
+    accidental_fraction: float
+    link_loss_db: float | None
+
+
+@lru_cache(maxsize=512)
+def rates(numbers: Numbers) -> Rates:
+    """Return the coincidences of an experiment.
+
+    With ``source.pairs_per_second`` they come from `e91.optics`: with an ``orbit`` as the mean of a
+    pass over both stations, else over two constant losses.  Without a source they are what the
+    file gives as measured; without a measured signal-to-noise ratio there are no accidentals.
 
     Raises:
         ValueError: A number that the link needs is missing, or the satellite is never seen.
     """
-    source = ContinuousSource(
-        experiment.value("source.pairs_per_second"),
-        experiment.value("source.coherence_time_s", 0.0),
-    )
-    window = experiment.value("detection.coincidence_window_s")
-    if experiment.has("orbit.altitude_km"):
-        seen, links = overpass(experiment), _downlinks(experiment)
-        receivers = (_receiver(experiment, "alice"), _receiver(experiment, "bob"))
-        slices = coincidences_along(seen, source, links=links, receivers=receivers, window_s=window)
-        losses = seen.loss_db(links).sum(axis=0) + sum(map(_detector_loss_db, receivers))
-        mean_loss = -10 * math.log10(float(np.mean(10 ** (-losses / 10))))
-        return *_mean(slices), mean_loss
-    arms = [Arm(arm_loss_db(experiment, p), _receiver(experiment, p)) for p in _PARTIES]
-    found = coincidences(source, arms[0], arms[1], window_s=window)
-    loss = sum(arm.loss_db + _detector_loss_db(arm.receiver) for arm in arms)
-    return *_mean((found,)), loss
+    pairs = numbers.source.pairs_per_second
+    if pairs is None:
+        measured = numbers.measured
+        fraction = 1 / (1 + measured.signal_to_noise)
+        return Rates(measured.coincidences_per_second, fraction, None)
+    source = ContinuousSource(pairs, numbers.source.coherence_time_s)
+    window = given(numbers.detection.coincidence_window_s, "`detection.coincidence_window_s`")
+    sides = (("alice", numbers.alice), ("bob", numbers.bob))
+    receivers = (_receiver(numbers.alice), _receiver(numbers.bob))
+    if numbers.orbit.altitude_km is None:
+        arms = [Arm(arm_loss_db(*side), box) for side, box in zip(sides, receivers, strict=True)]
+        found = coincidences(source, arms[0], arms[1], window_s=window)
+        loss = sum(arm.loss_db + _detector_loss_db(arm.receiver) for arm in arms)
+        return Rates(*_mean((found,)), loss)
+    seen, links = overpass(numbers), (_downlink(*sides[0]), _downlink(*sides[1]))
+    slices = coincidences_along(seen, source, links=links, receivers=receivers, window_s=window)
+    losses = seen.loss_db(links).sum(axis=0) + sum(map(_detector_loss_db, receivers))
+    mean_loss = -10 * math.log10(float(np.mean(10 ** (-losses / 10))))
+    return Rates(*_mean(slices), mean_loss)
 
 
-def arm_loss_db(experiment: Experiment, party: str) -> float:
+def arm_loss_db(party: str, side: Side) -> float:
     """Return the constant loss of one arm up to its detectors: fibre and all that is not listed."""
-    loss = experiment.value(f"{party}.loss_db", 0.0)
-    if experiment.has(f"{party}.fibre_length_km"):
-        length = experiment.value(f"{party}.fibre_length_km")
-        loss += Fibre(length, experiment.value(f"{party}.fibre_attenuation_db_per_km")).loss_db
-    return loss
+    if side.fibre_length_km is None:
+        return side.loss_db
+    key = f"`{party}.fibre_attenuation_db_per_km`"
+    fibre = Fibre(side.fibre_length_km, given(side.fibre_attenuation_db_per_km, key))
+    return side.loss_db + fibre.loss_db
 
 
-def overpass(experiment: Experiment) -> Pass:
+def overpass(numbers: Numbers) -> Pass:
     """Return the pass of the experiment's satellite over both stations.
 
     Its ground track crosses the middle between the stations, ``orbit.longitude_offset_deg`` to
@@ -61,59 +87,46 @@ def overpass(experiment: Experiment) -> Pass:
     Raises:
         ValueError: The stations never see the satellite at once.
     """
-    stations = _station(experiment, "alice"), _station(experiment, "bob")
+    orbit = numbers.orbit
+    stations = _station("alice", numbers.alice), _station("bob", numbers.bob)
     middle = stations[0].up + stations[1].up
-    orbit = orbit_over(
+    track = orbit_over(
         math.degrees(math.atan2(middle[2], math.hypot(middle[0], middle[1]))),
-        math.degrees(math.atan2(middle[1], middle[0]))
-        + experiment.value("orbit.longitude_offset_deg", 0.0),
-        altitude_km=experiment.value("orbit.altitude_km"),
-        inclination_deg=experiment.value("orbit.inclination_deg"),
+        math.degrees(math.atan2(middle[1], middle[0])) + orbit.longitude_offset_deg,
+        altitude_km=given(orbit.altitude_km, "`orbit.altitude_km`"),
+        inclination_deg=given(orbit.inclination_deg, "`orbit.inclination_deg`"),
         northwards=False,
     )
-    lowest = experiment.value("orbit.lowest_elevation_deg")
-    seen = pass_over(orbit, stations, lowest_elevation_deg=lowest, step_s=_STEP_S)
+    lowest = given(orbit.lowest_elevation_deg, "`orbit.lowest_elevation_deg`")
+    seen = pass_over(track, stations, lowest_elevation_deg=lowest, step_s=_STEP_S)
     if not len(seen.time_s):
-        raise ValueError(
-            f"Both stations of `{experiment.name}` must see the satellite at once, but never do."
-        )
+        raise ValueError("Both stations must see the satellite at once, but never do.")
     return seen
 
 
-def _station(experiment: Experiment, party: str) -> Station:
+def _station(party: str, side: Side) -> Station:
     return Station(
         party,
-        experiment.value(f"{party}.latitude_deg"),
-        experiment.value(f"{party}.longitude_deg"),
-        experiment.value(f"{party}.altitude_m", 0.0),
+        given(side.latitude_deg, f"`{party}.latitude_deg`"),
+        given(side.longitude_deg, f"`{party}.longitude_deg`"),
+        side.altitude_m,
     )
 
 
-def _downlinks(experiment: Experiment) -> tuple[Downlink, Downlink]:
-    alice, bob = (
-        Downlink(
-            experiment.value(f"{party}.divergence_half_angle_rad"),
-            experiment.value(f"{party}.telescope_diameter_m"),
-            pointing_jitter_rad=experiment.value(f"{party}.pointing_jitter_rad", 0.0),
-            zenith_loss_db=experiment.value(f"{party}.zenith_loss_db", 0.0),
-            optics_loss_db=arm_loss_db(experiment, party),
-        )
-        for party in _PARTIES
+def _downlink(party: str, side: Side) -> Downlink:
+    return Downlink(
+        given(side.divergence_half_angle_rad, f"`{party}.divergence_half_angle_rad`"),
+        given(side.telescope_diameter_m, f"`{party}.telescope_diameter_m`"),
+        pointing_jitter_rad=side.pointing_jitter_rad,
+        zenith_loss_db=side.zenith_loss_db,
+        optics_loss_db=arm_loss_db(party, side),
     )
-    return alice, bob
 
 
-def _receiver(experiment: Experiment, party: str) -> Receiver:
+def _receiver(side: Side) -> Receiver:
     """Return two like detectors with half of the side's noise each."""
-    noise = sum(
-        experiment.value(f"{party}.{name}", 0.0)
-        for name in ("dark_counts_per_second", "background_clicks_per_second")
-    )
-    detector = Detector(
-        experiment.value(f"{party}.detector_efficiency", 1.0),
-        noise / 2,
-        jitter_fwhm_s=experiment.value(f"{party}.jitter_fwhm_s", 0.0),
-    )
+    noise = side.dark_counts_per_second + side.background_clicks_per_second
+    detector = Detector(side.detector_efficiency, noise / 2, jitter_fwhm_s=side.jitter_fwhm_s)
     return Receiver((detector, detector))
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
+from msgspec import structs
+
+from e91.experiments.vocabulary import QUANTITIES, Numbers
 from e91.model.policy import Theorem
 from e91.model.settings import Settings
+from e91.system.documents import Document, Finite, NotNegative, Text
 
 
 @dataclass(frozen=True)
-class Parameter:
+class ModelParameter:
     """One number that the simulation starts from.
 
     Attributes:
@@ -35,8 +40,7 @@ class Parameter:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Document, frozen=True):
     """One number that an experiment reported.
 
     Attributes:
@@ -51,15 +55,24 @@ class Outcome:
         note: Why simulation and publication differ, if they do, or empty.
     """
 
-    quantity: str
-    value: float
-    error: float
-    error_source: str
-    unit: str
-    source: str
+    quantity: Text
+    value: Finite
+    error: NotNegative
+    error_source: Text
+    unit: Text
+    source: Text
     printed: bool
     theorem: Theorem | None = None
-    note: str = ""
+    note: Text = ""
+
+    def __post_init__(self) -> None:
+        if self.quantity not in QUANTITIES:
+            raise ValueError(
+                f"`quantity` must be one of {', '.join(QUANTITIES)}, but is {self.quantity!r}."
+            )
+        unit = QUANTITIES[self.quantity]
+        if self.unit != unit:
+            raise ValueError(f"`unit` must be {unit!r} for {self.quantity}, but is {self.unit!r}.")
 
 
 @dataclass(frozen=True)
@@ -84,28 +97,21 @@ class Experiment:
     summary: str
     settings: Settings
     theorem: Theorem
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[ModelParameter, ...]
     outcomes: tuple[Outcome, ...]
     limits: tuple[str, ...] = ()
 
-    def has(self, key: str) -> bool:
-        """Return whether the experiment has a parameter of that key."""
-        return any(parameter.key == key for parameter in self.parameters)
-
-    def value(self, key: str, default: float | None = None) -> float:
-        """Return the value of a parameter.
-
-        Raises:
-            ValueError: There is none of that key, and no default.
-        """
+    @cached_property
+    def numbers(self) -> Numbers:
+        """The values of the parameters, by group and name: ``numbers.state.visibility``."""
+        values: dict[str, dict[str, float]] = {}
         for parameter in self.parameters:
-            if parameter.key == key:
-                return parameter.value
-        if default is None:
-            raise ValueError(
-                f"`{self.name}` must have the parameter `{key}` for what is asked, but has none."
-            )
-        return default
+            group, _, name = parameter.key.partition(".")
+            values.setdefault(group, {})[name] = parameter.value
+        empty = structs.asdict(Numbers())
+        return Numbers(
+            **{group: structs.replace(empty[group], **values[group]) for group in values}
+        )
 
     def shifted(self, key: str, by: float) -> Self:
         """Return the experiment with one parameter changed by ``by``."""

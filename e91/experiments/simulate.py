@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from e91.experiments.coincidence_rates import Rates, rates
 from e91.experiments.correlations import Correlations, correlations
 from e91.experiments.key_rates import (
     finite_bits,
@@ -16,13 +15,14 @@ from e91.experiments.key_rates import (
     is_finite,
     secret_fraction,
 )
-from e91.experiments.published import Comparison, Experiment, Outcome, Parameter
-from e91.experiments.vocabulary import PARAMETERS
+from e91.experiments.optical_links import Rates, rates
+from e91.experiments.published import Comparison, Experiment, ModelParameter, Outcome
+from e91.experiments.vocabulary import PARAMETERS, Protocol, given
 from e91.model.policy import Theorem
 
 
 @dataclass(frozen=True)
-class Scene:
+class Observables:
     """What an experiment measures: expectations, or one draw of its counts.
 
     Attributes:
@@ -69,8 +69,8 @@ def compare(experiment: Experiment, *, seed: int | None = None) -> tuple[Compari
     if seed is not None and seed < 0:
         raise ValueError(f"`seed` must not be negative, but is {seed}.")
     try:
-        expected = expected_scene(experiment)
-        seen = expected if seed is None else drawn_scene(experiment, seed=seed)
+        expected = expected_observables(experiment)
+        seen = expected if seed is None else drawn_observables(experiment, seed=seed)
     except ValueError as error:
         return tuple(
             Comparison(outcome, None, 0.0, outcome.quantity in experiment.fitted, str(error))
@@ -79,12 +79,12 @@ def compare(experiment: Experiment, *, seed: int | None = None) -> tuple[Compari
     return tuple(_compared(experiment, outcome, expected, seen) for outcome in experiment.outcomes)
 
 
-def expected_scene(experiment: Experiment) -> Scene:
+def expected_observables(experiment: Experiment) -> Observables:
     """Return the expectations of all that the experiment measures."""
-    return _scene(_correlations(experiment), rates(experiment))
+    return _observables(_correlations(experiment), rates(experiment.numbers))
 
 
-def drawn_scene(experiment: Experiment, *, seed: int) -> Scene:
+def drawn_observables(experiment: Experiment, *, seed: int) -> Observables:
     """Return one repetition of the experiment, with its own counts drawn at random.
 
     S is drawn from four binomial counts, the QBER from one, the rate from a Poisson count; what
@@ -96,23 +96,26 @@ def drawn_scene(experiment: Experiment, *, seed: int) -> Scene:
         seed: Of the physical randomness, not negative.
     """
     generator = np.random.default_rng(np.random.SeedSequence(seed))
-    scene = expected_scene(experiment)
-    tests = round(experiment.value("protocol.chsh_coincidences", 0.0)) // 4
-    bits = round(experiment.value("protocol.sifted_bits", 0.0))
-    seconds = experiment.value("protocol.duration_s", 0.0)
+    seen = expected_observables(experiment)
+    protocol = experiment.numbers.protocol
+    tests = round(protocol.chsh_coincidences or 0) // 4
+    bits = round(protocol.sifted_bits or 0)
+    seconds = protocol.duration_s
     terms = _correlations(experiment).chsh_terms
     if terms and tests:
         wins = generator.binomial(tests, (1 + np.array(terms)) / 2)
-        scene = replace(scene, chsh=float(np.sum(2 * wins / tests - 1)))
+        seen = replace(seen, chsh=float(np.sum(2 * wins / tests - 1)))
     if bits:
-        scene = replace(scene, qber=float(generator.binomial(bits, scene.qber)) / bits)
-    if scene.coincidences_per_second is not None and seconds:
-        counts = generator.poisson(scene.coincidences_per_second * seconds)
-        scene = replace(scene, coincidences_per_second=float(counts) / seconds)
-    return scene
+        seen = replace(seen, qber=float(generator.binomial(bits, seen.qber)) / bits)
+    if seen.coincidences_per_second is not None and seconds:
+        counts = generator.poisson(seen.coincidences_per_second * seconds)
+        seen = replace(seen, coincidences_per_second=float(counts) / seconds)
+    return seen
 
 
-def _compared(experiment: Experiment, outcome: Outcome, expected: Scene, seen: Scene) -> Comparison:
+def _compared(
+    experiment: Experiment, outcome: Outcome, expected: Observables, seen: Observables
+) -> Comparison:
     theorem = outcome.theorem or experiment.theorem
     fitted = outcome.quantity in experiment.fitted
     try:
@@ -123,21 +126,21 @@ def _compared(experiment: Experiment, outcome: Outcome, expected: Scene, seen: S
     return Comparison(outcome, value, spread, fitted)
 
 
-def _spread(experiment: Experiment, scene: Scene, quantity: str, theorem: Theorem) -> float:
+def _spread(experiment: Experiment, seen: Observables, quantity: str, theorem: Theorem) -> float:
     """Return one standard deviation: of the parameters, and of the experiment's own counts."""
     parts = []
     for parameter in experiment.parameters:
         if parameter.error > 0:
             ends = [
-                _quantity(changed, expected_scene(changed), quantity, theorem)
+                _quantity(changed, expected_observables(changed), quantity, theorem)
                 for changed in _both_ends(experiment, parameter)
             ]
             parts.append((ends[1] - ends[0]) / 2)
-    for name, error in _counting_errors(experiment, scene).items():
+    for name, error in _counting_errors(experiment, seen).items():
         ends = [
             _quantity(
                 experiment,
-                replace(scene, **{name: max(getattr(scene, name) + sign * error, 0.0)}),
+                replace(seen, **{name: max(getattr(seen, name) + sign * error, 0.0)}),
                 quantity,
                 theorem,
             )
@@ -147,47 +150,46 @@ def _spread(experiment: Experiment, scene: Scene, quantity: str, theorem: Theore
     return math.hypot(*parts)
 
 
-def _both_ends(experiment: Experiment, parameter: Parameter) -> tuple[Experiment, Experiment]:
-    limits = PARAMETERS[parameter.key]
-    down = max(parameter.value - parameter.error, limits.low) - parameter.value
-    up = min(parameter.value + parameter.error, limits.high) - parameter.value
+def _both_ends(experiment: Experiment, parameter: ModelParameter) -> tuple[Experiment, Experiment]:
+    low, high = PARAMETERS[parameter.key]
+    down = max(parameter.value - parameter.error, low) - parameter.value
+    up = min(parameter.value + parameter.error, high) - parameter.value
     return experiment.shifted(parameter.key, down), experiment.shifted(parameter.key, up)
 
 
-def _counting_errors(experiment: Experiment, scene: Scene) -> dict[str, float]:
+def _counting_errors(experiment: Experiment, seen: Observables) -> dict[str, float]:
     """Return the standard deviations that the stated counts give to what is measured."""
     errors = {}
-    tests = experiment.value("protocol.chsh_coincidences", 0.0)
-    bits = experiment.value("protocol.sifted_bits", 0.0)
-    seconds = experiment.value("protocol.duration_s", 0.0)
+    protocol = experiment.numbers.protocol
+    tests, bits = protocol.chsh_coincidences, protocol.sifted_bits
+    seconds = protocol.duration_s
     terms = _correlations(experiment).chsh_terms
-    if terms and tests > 0:
+    if terms and tests:
         errors["chsh"] = math.sqrt(4 * math.fsum(1 - term**2 for term in terms) / tests)
-    if bits > 0:
-        errors["qber"] = math.sqrt(scene.qber * (1 - scene.qber) / bits)
-    if scene.coincidences_per_second is not None and seconds > 0:
-        errors["coincidences_per_second"] = math.sqrt(scene.coincidences_per_second / seconds)
+    if bits:
+        errors["qber"] = math.sqrt(seen.qber * (1 - seen.qber) / bits)
+    if seen.coincidences_per_second is not None and seconds:
+        errors["coincidences_per_second"] = math.sqrt(seen.coincidences_per_second / seconds)
     return errors
 
 
 def _correlations(experiment: Experiment) -> Correlations:
-    white = (1 - experiment.value("state.visibility", 1.0)) / 2
-    split = experiment.has("state.bit_error") and experiment.has("state.phase_error")
-    if not split and not experiment.has("state.visibility"):
-        raise ValueError(
-            f"`{experiment.name}` must have `state.visibility`, or `state.bit_error` and "
-            "`state.phase_error`, to be simulated, but has neither."
-        )
+    state = experiment.numbers.state
+    if state.bit_error is None or state.phase_error is None:
+        what = "`state.visibility`, or `state.bit_error` and `state.phase_error`"
+        bit_error = phase_error = (1 - given(state.visibility, what)) / 2
+    else:
+        bit_error, phase_error = state.bit_error, state.phase_error
     return correlations(
         experiment.settings,
-        bit_error=experiment.value("state.bit_error", white),
-        phase_error=experiment.value("state.phase_error", white),
-        accidental_fraction=rates(experiment).accidental_fraction,
+        bit_error=bit_error,
+        phase_error=phase_error,
+        accidental_fraction=rates(experiment.numbers).accidental_fraction,
     )
 
 
-def _scene(found: Correlations, counted: Rates) -> Scene:
-    return Scene(
+def _observables(found: Correlations, counted: Rates) -> Observables:
+    return Observables(
         qber=found.qber,
         chsh=found.chsh,
         wigner=found.wigner,
@@ -198,75 +200,74 @@ def _scene(found: Correlations, counted: Rates) -> Scene:
     )
 
 
-def _quantity(experiment: Experiment, scene: Scene, name: str, theorem: Theorem) -> float:
-    return _QUANTITIES[name](experiment, scene, theorem)
+def _quantity(experiment: Experiment, seen: Observables, name: str, theorem: Theorem) -> float:
+    return _QUANTITIES[name](experiment.numbers.protocol, seen, theorem)
 
 
-def _known(value: float | None, what: str) -> float:
-    if value is None:
-        raise ValueError(f"The parameters must give {what}, but do not.")
-    return value
+def _sifted_fraction(protocol: Protocol) -> float:
+    return given(protocol.sifted_fraction, "`protocol.sifted_fraction`")
 
 
-def _sifted_rate(experiment: Experiment, scene: Scene) -> float:
-    rate = _known(scene.coincidences_per_second, "a rate of coincidences")
-    return rate * experiment.value("protocol.sifted_fraction")
+def _sifted_rate(protocol: Protocol, seen: Observables) -> float:
+    rate = given(seen.coincidences_per_second, "a rate of coincidences")
+    return rate * _sifted_fraction(protocol)
 
 
-def _secret_rate(experiment: Experiment, scene: Scene, theorem: Theorem) -> float:
-    fraction = secret_fraction(experiment, theorem=theorem, chsh=scene.chsh, qber=scene.qber)
-    return _sifted_rate(experiment, scene) * fraction
+def _secret_rate(protocol: Protocol, seen: Observables, theorem: Theorem) -> float:
+    fraction = secret_fraction(protocol, theorem=theorem, chsh=seen.chsh, qber=seen.qber)
+    return _sifted_rate(protocol, seen) * fraction
 
 
-def _secret_bits(experiment: Experiment, scene: Scene, theorem: Theorem) -> float:
+def _secret_bits(protocol: Protocol, seen: Observables, theorem: Theorem) -> float:
     if is_finite(theorem):
-        return finite_bits(experiment, theorem=theorem, chsh=scene.chsh, qber=scene.qber)
-    fraction = secret_fraction(experiment, theorem=theorem, chsh=scene.chsh, qber=scene.qber)
-    return _sifted_bits(experiment, scene) * fraction
+        return finite_bits(protocol, theorem=theorem, chsh=seen.chsh, qber=seen.qber)
+    fraction = secret_fraction(protocol, theorem=theorem, chsh=seen.chsh, qber=seen.qber)
+    return _sifted_bits(protocol, seen) * fraction
 
 
-def _sifted_bits(experiment: Experiment, scene: Scene) -> float:
-    if experiment.has("protocol.sifted_bits"):
-        return experiment.value("protocol.sifted_bits")
-    return _sifted_rate(experiment, scene) * experiment.value("protocol.duration_s")
+def _sifted_bits(protocol: Protocol, seen: Observables) -> float:
+    if protocol.sifted_bits is not None:
+        return protocol.sifted_bits
+    return _sifted_rate(protocol, seen) * given(protocol.duration_s, "`protocol.duration_s`")
 
 
-def _per_event(experiment: Experiment, scene: Scene, theorem: Theorem) -> float:
+def _per_event(protocol: Protocol, seen: Observables, theorem: Theorem) -> float:
     if is_finite(theorem):
-        return _secret_bits(experiment, scene, theorem) / experiment.value("protocol.rounds")
-    fraction = secret_fraction(experiment, theorem=theorem, chsh=scene.chsh, qber=scene.qber)
-    return experiment.value("protocol.sifted_fraction") * fraction
+        rounds = given(protocol.rounds, "`protocol.rounds`")
+        return _secret_bits(protocol, seen, theorem) / rounds
+    fraction = secret_fraction(protocol, theorem=theorem, chsh=seen.chsh, qber=seen.qber)
+    return _sifted_fraction(protocol) * fraction
 
 
-def _concurrence(scene: Scene) -> float:
+def _concurrence(seen: Observables) -> float:
     """Return the concurrence of the pairs, 2 F - 1 or 0, as they are mixtures of Bell pairs.
 
     Bennett et al., Phys. Rev. A 54, 3824 (1996): the entanglement of such a mixture depends on its
     largest weight, which is F here, as no flip is likelier than none.
     """
-    return max(0.0, 2 * scene.fidelity - 1)
+    return max(0.0, 2 * seen.fidelity - 1)
 
 
-def _signal_to_noise(scene: Scene) -> float:
-    return 1 / max(scene.accidental_fraction, 1e-300) - 1
+def _signal_to_noise(seen: Observables) -> float:
+    return 1 / max(seen.accidental_fraction, 1e-300) - 1
 
 
-_QUANTITIES: dict[str, Callable[[Experiment, Scene, Theorem], float]] = {
-    "chsh": lambda _, s, __: _known(s.chsh, "settings with a CHSH test"),
-    "wigner": lambda _, s, __: _known(s.wigner, "the settings of Wigner's inequality"),
+_QUANTITIES: dict[str, Callable[[Protocol, Observables, Theorem], float]] = {
+    "chsh": lambda _, s, __: given(s.chsh, "settings with a CHSH test"),
+    "wigner": lambda _, s, __: given(s.wigner, "the settings of Wigner's inequality"),
     "qber": lambda _, s, __: s.qber,
     "visibility": lambda _, s, __: 1 - 2 * s.qber,
     "fidelity": lambda _, s, __: s.fidelity,
     "concurrence": lambda _, s, __: _concurrence(s),
-    "coincidences_per_second": lambda _, s, __: _known(
+    "coincidences_per_second": lambda _, s, __: given(
         s.coincidences_per_second, "a rate of coincidences"
     ),
     "signal_to_noise": lambda _, s, __: _signal_to_noise(s),
-    "link_loss": lambda _, s, __: _known(s.link_loss_db, "the losses of both arms"),
-    "sifted_bits_per_second": lambda e, s, _: _sifted_rate(e, s),
-    "sifted_bits": lambda e, s, _: _sifted_bits(e, s),
+    "link_loss": lambda _, s, __: given(s.link_loss_db, "the losses of both arms"),
+    "sifted_bits_per_second": lambda p, s, _: _sifted_rate(p, s),
+    "sifted_bits": lambda p, s, _: _sifted_bits(p, s),
     "secret_bits_per_second": _secret_rate,
     "secret_bits_per_event": _per_event,
     "secret_bits": _secret_bits,
-    "fixed_session_bits_per_round": lambda e, _, __: fixed_session_bits_per_round(e),
+    "fixed_session_bits_per_round": lambda p, _, __: fixed_session_bits_per_round(p),
 }

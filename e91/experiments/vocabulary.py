@@ -1,81 +1,157 @@
-"""The words of an experiment file: every key with its range, every quantity with its unit."""
+"""The words of an experiment file: every parameter with its range, every quantity with its unit."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import Annotated
 
+from msgspec import Meta, inspect
+
+from e91.model.numbers import TSIRELSON
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, Settings
-
-
-@dataclass(frozen=True)
-class Range:
-    """Where a parameter must lie.
-
-    Attributes:
-        low: Least value.
-        high: Greatest value.
-        meaning: What it is, for the documentation.
-    """
-
-    low: float
-    high: float
-    meaning: str
-
+from e91.system.documents import Document
 
 # Floors and ceilings far beyond any experiment, at which all formulas still give numbers.
 _POSITIVE = 1e-15
 _ANY = 1e15
 _COUNT = 1e12
-_DB = 1000.0
 
-PARAMETERS = {
-    "state.visibility": Range(0, 1, "contrast of the pairs that are no accidentals (white noise)"),
-    "state.bit_error": Range(0, 0.5, "errors of true pairs along the key's axis"),
-    "state.phase_error": Range(0, 0.5, "errors of true pairs across it, in the X-Z plane"),
-    "source.pairs_per_second": Range(0, _ANY, "pairs of a continuous-wave source, before losses"),
-    "source.coherence_time_s": Range(0, 1, "spread of the pair's times, full width"),
-    "detection.coincidence_window_s": Range(_POSITIVE, 1, "full width of the window"),
-    "measured.coincidences_per_second": Range(0, _ANY, "taken from the paper, not simulated"),
-    "measured.signal_to_noise": Range(0, _ANY, "true pairs over accidentals, taken from the paper"),
-    "protocol.sifted_fraction": Range(0, 1, "coincidences that become key bits"),
-    "protocol.sifted_bits": Range(0, _COUNT, "key bits in which errors were counted"),
-    "protocol.chsh_coincidences": Range(0, _COUNT, "coincidences of the Bell test, all four pairs"),
-    "protocol.duration_s": Range(0, _COUNT, "time over which coincidences were counted"),
-    "protocol.error_correction_efficiency": Range(1, 100, "disclosed bits over the Shannon limit"),
-    "protocol.key_bits": Range(1, _COUNT, "bits of one block that make key"),
-    "protocol.test_bits": Range(1, _COUNT, "revealed bits of one block"),
-    "protocol.rounds": Range(1000, _COUNT, "rounds of a device-independent session"),
-    "protocol.test_fraction": Range(1e-6, 1, "chance that a round of a fixed session is a test"),
-    "protocol.expected_chsh": Range(2, 2 * math.sqrt(2), "S that a fixed session is laid out for"),
-    "protocol.expected_qber": Range(0, 0.5, "QBER that a fixed session is laid out for"),
-    "protocol.epsilon": Range(1e-150, 1, "failure probability of the key"),
-    "orbit.altitude_km": Range(1, 1e6, "of the satellite; with it, rates are of a pass"),
-    "orbit.inclination_deg": Range(0, 180, "of the orbit"),
-    "orbit.longitude_offset_deg": Range(-60, 60, "of the track from the middle of both stations"),
-    "orbit.lowest_elevation_deg": Range(0, 90, "below it the telescopes do not follow"),
-    **{
-        f"{party}.{name}": limits
-        for party in ("alice", "bob")
-        for name, limits in {
-            "loss_db": Range(0, _DB, "all losses of the arm that are not listed apart"),
-            "fibre_length_km": Range(0, 1e5, "length of fibre"),
-            "fibre_attenuation_db_per_km": Range(0, _DB, "its attenuation"),
-            "latitude_deg": Range(-90, 90, "of the ground station, north positive"),
-            "longitude_deg": Range(-180, 180, "of the ground station, east positive"),
-            "altitude_m": Range(-500, 9000, "of the ground station"),
-            "divergence_half_angle_rad": Range(1e-12, 1, "where the intensity falls to 1/e^2"),
-            "telescope_diameter_m": Range(1e-6, 1000, "of the receiver"),
-            "pointing_jitter_rad": Range(0, 1, "standard deviation along each axis"),
-            "zenith_loss_db": Range(0, _DB, "extinction of the air straight up"),
-            "detector_efficiency": Range(0, 1, "clicks per photon"),
-            "dark_counts_per_second": Range(0, _ANY, "of all detectors of the side together"),
-            "background_clicks_per_second": Range(0, _ANY, "of stray light, of the side"),
-            "jitter_fwhm_s": Range(0, 1, "spread of click times"),
-        }.items()
-    },
-}
-"""Every parameter that a file may have, by its key."""
+_Fraction = Annotated[float, Meta(ge=0, le=1)]
+_ErrorRate = Annotated[float, Meta(ge=0, le=0.5)]
+_Rate = Annotated[float, Meta(ge=0, le=_ANY)]
+_Decibels = Annotated[float, Meta(ge=0, le=1000)]
+_Seconds = Annotated[float, Meta(ge=0, le=1)]
+_Count = Annotated[float, Meta(ge=0, le=_COUNT)]
+_OneOrMore = Annotated[float, Meta(ge=1, le=_COUNT)]
+
+
+class State(Document, frozen=True):
+    """Noise of the true pairs: a visibility, or both error rates."""
+
+    visibility: _Fraction | None = None  # contrast of the pairs that are no accidentals
+    bit_error: _ErrorRate | None = None  # along the key's axis
+    phase_error: _ErrorRate | None = None  # across it, in the X-Z plane
+
+    def __post_init__(self) -> None:
+        both = {self.bit_error is None, self.phase_error is None}
+        if len(both) > 1 or (both == {False} and self.visibility is not None):
+            raise ValueError(
+                "`visibility` must stand alone, or `bit_error` and `phase_error` together, but "
+                "another choice of them is given."
+            )
+
+
+class Source(Document, frozen=True):
+    """Pairs of a continuous-wave source, before losses."""
+
+    pairs_per_second: _Rate | None = None
+    coherence_time_s: _Seconds = 0.0  # spread of the pair's times, full width
+
+
+class Detection(Document, frozen=True):
+    """How clicks become coincidences."""
+
+    coincidence_window_s: Annotated[float, Meta(ge=_POSITIVE, le=1)] | None = None  # full width
+
+
+class Measured(Document, frozen=True):
+    """What is taken from the paper instead of being simulated."""
+
+    coincidences_per_second: _Rate | None = None
+    signal_to_noise: _Rate = math.inf  # true pairs over accidentals
+
+
+class Protocol(Document, frozen=True):
+    """Counts, and what the key is made with."""
+
+    sifted_fraction: _Fraction | None = None  # coincidences that become key bits
+    sifted_bits: _Count | None = None  # key bits in which errors were counted
+    chsh_coincidences: _Count | None = None  # of all four setting pairs
+    duration_s: _Count | None = None  # time over which coincidences were counted
+    error_correction_efficiency: Annotated[float, Meta(ge=1, le=100)] | None = None
+    key_bits: _OneOrMore | None = None  # of one block, that make key
+    test_bits: _OneOrMore | None = None  # of one block, that are revealed
+    rounds: Annotated[float, Meta(ge=1000, le=_COUNT)] | None = None  # device-independent session
+    test_fraction: Annotated[float, Meta(ge=1e-6, le=1)] | None = None  # of a fixed session
+    expected_chsh: Annotated[float, Meta(ge=2, le=TSIRELSON)] | None = None  # laid out for
+    expected_qber: _ErrorRate | None = None  # laid out for
+    epsilon: Annotated[float, Meta(ge=1e-150, le=1)] | None = None  # failure probability
+
+
+class Orbit(Document, frozen=True):
+    """The satellite; with an altitude, rates are means over its pass."""
+
+    altitude_km: Annotated[float, Meta(ge=1, le=1e6)] | None = None
+    inclination_deg: Annotated[float, Meta(ge=0, le=180)] | None = None
+    longitude_offset_deg: Annotated[float, Meta(ge=-60, le=60)] = 0.0
+    lowest_elevation_deg: Annotated[float, Meta(ge=0, le=90)] | None = None
+
+
+class Side(Document, frozen=True):
+    """One party's arm, receiver and, for a satellite, ground station."""
+
+    loss_db: _Decibels = 0.0  # all losses that are not listed apart
+    fibre_length_km: Annotated[float, Meta(ge=0, le=1e5)] | None = None
+    fibre_attenuation_db_per_km: _Decibels | None = None
+    latitude_deg: Annotated[float, Meta(ge=-90, le=90)] | None = None  # north positive
+    longitude_deg: Annotated[float, Meta(ge=-180, le=180)] | None = None  # east positive
+    altitude_m: Annotated[float, Meta(ge=-500, le=9000)] = 0.0
+    divergence_half_angle_rad: Annotated[float, Meta(ge=1e-12, le=1)] | None = None  # to 1/e^2
+    telescope_diameter_m: Annotated[float, Meta(ge=1e-6, le=1000)] | None = None  # the receiver's
+    pointing_jitter_rad: _Seconds = 0.0  # standard deviation along each axis
+    zenith_loss_db: _Decibels = 0.0  # extinction of the air straight up
+    detector_efficiency: _Fraction = 1.0  # clicks per photon
+    dark_counts_per_second: _Rate = 0.0  # of all detectors of the side together
+    background_clicks_per_second: _Rate = 0.0  # of stray light, of the side
+    jitter_fwhm_s: _Seconds = 0.0  # spread of click times
+
+
+class Numbers(Document, frozen=True):
+    """All that the simulation of an experiment starts from, by group; None is what was not given.
+
+    ``docs/experiments.md`` says what each number is; the units stand in the names.
+    """
+
+    state: State = State()
+    source: Source = Source()
+    detection: Detection = Detection()
+    measured: Measured = Measured()
+    orbit: Orbit = Orbit()
+    alice: Side = Side()
+    bob: Side = Side()
+    protocol: Protocol = Protocol()
+
+
+def given(value: float | None, what: str) -> float:
+    """Return a number that the simulation needs.
+
+    Raises:
+        ValueError: It was not given; the sentence is the reason why an outcome is not simulated.
+    """
+    if value is None:
+        raise ValueError(f"The parameters must give {what}, but do not.")
+    return value
+
+
+def _ranges() -> dict[str, tuple[float, float]]:
+    found = {}
+    for group in _fields(Numbers):
+        for number in _fields(group.type.cls):  # type: ignore[attr-defined]
+            kind = number.type
+            limits = kind.types[0] if isinstance(kind, inspect.UnionType) else kind
+            assert isinstance(limits, inspect.FloatType)
+            found[f"{group.name}.{number.name}"] = (float(limits.ge or 0), float(limits.le or 0))
+    return found
+
+
+def _fields(group: type[Document]) -> tuple[inspect.Field, ...]:
+    kind = inspect.type_info(group)
+    assert isinstance(kind, inspect.StructType)
+    return kind.fields
+
+
+PARAMETERS = _ranges()
+"""Every parameter that a file may have, by its key: its least and its greatest value."""
 
 QUANTITIES = {
     "chsh": "1",

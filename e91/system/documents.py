@@ -5,7 +5,7 @@ A format is a class derived from `Document`, one annotated field for each key.  
 at fault, what must be and what was found.  The comparison itself is msgspec's.
 
 Examples:
-    >>> class Lamp(Document):
+    >>> class Lamp(Document, frozen=True):
     ...     colour: Text
     ...     watts: Annotated[float, Meta(gt=0, le=100)] = 40.0
     >>> parse_toml('colour = "red"', Lamp, where="lamp.toml")
@@ -46,6 +46,9 @@ Text = Annotated[str, Meta(pattern=r"\S", extra={"must": "be a text that is not 
 Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 """A number that is neither infinite nor undefined."""
 
+NotNegative = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
+"""A finite number from 0."""
+
 Shape = TypeVar("Shape")
 
 _LONGEST_SHOWN = 60  # characters of a wrong value that a sentence repeats
@@ -54,6 +57,8 @@ _STEP = re.compile(r"\.([^.\[\]`]+)|\[(\d+|\.\.\.)\]")
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of a file: the base class of every format; unknown keys are refused.
+
+    Derived classes say ``frozen=True`` again, as type checkers do not inherit it.
 
     A rule between keys is a ``__post_init__`` that raises ValueError with a sentence that begins
     with the key in backticks; the place of the table is put before it.  A field with the metadata
@@ -335,8 +340,8 @@ def _number_demand(kind: inspect.FloatType | inspect.IntType, found: object) -> 
         return plain
     low, low_end = (kind.ge, "[") if kind.ge is not None else (kind.gt, "(")
     high, high_end = (kind.le, "]") if kind.le is not None else (kind.lt, ")")
-    unlimited = all(limit is None or abs(limit) > 1e300 for limit in (low, high))
-    if unlimited or (isinstance(found, float) if whole else not _is_finite(found)):
+    low, high = (None if limit is None or abs(limit) > 1e300 else limit for limit in (low, high))
+    if low is high is None or (isinstance(found, float) if whole else not _is_finite(found)):
         return plain
     if low is not None and high is not None:
         return f"lie in {low_end}{_short(low)}, {_short(high)}{high_end}"

@@ -1,0 +1,16 @@
+from .comparison import as_data as as_data
+from .comparison import as_records as as_records
+from .comparison import as_text as as_text
+from .comparison import described as described
+from .comparison import status as status
+from .comparison import with_error as with_error
+from .published import Comparison as Comparison
+from .published import Experiment as Experiment
+from .published import ModelParameter as ModelParameter
+from .published import Outcome as Outcome
+from .reader import load as load
+from .reader import names as names
+from .reader import parse as parse
+from .results import ExperimentReport as ExperimentReport
+from .results import run as run
+from .simulate import compare as compare
