@@ -6,15 +6,19 @@ line or an input file is wrong; 1 anything else.  Heavy packages load inside the
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 import click
 
+from e91 import __version__
 from e91.cli.analyse import analyse
 from e91.cli.attack import attack
 from e91.cli.bell import bell
@@ -22,10 +26,13 @@ from e91.cli.conformance import conformance
 from e91.cli.encrypt import decrypt, encrypt
 from e91.cli.experiment import experiment
 from e91.cli.machines import snapshots
+from e91.cli.outcome import STANDARD_OUTPUT, flush_output
 from e91.cli.rate import rate
 from e91.cli.run import run
 from e91.cli.study import study
 from e91.model.errors import KeyUnavailable, ProtocolAborted
+from e91.system.durable import WriteFailed, reason
+from e91.system.refusals import is_refusal
 
 ABORTED = 3
 BAD_INPUT = 2
@@ -55,26 +62,67 @@ for _command in (
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with its status; every failure is one sentence."""
+    """Run the command line and exit with its status.
+
+    What was to be expected (a wrong input, an aborted session, a full disk) is one sentence.  All
+    else is a bug of ours and shows itself: a traceback, and a line that says how to report it.
+    """
+    line = sys.argv[1:] if arguments is None else arguments
     try:
         with _tidy_stop():
-            commands.main(args=arguments, prog_name="e91", standalone_mode=False)
-            if sys.stdout is not None:
-                sys.stdout.flush()
-    except click.ClickException as error:
-        _fail(error.format_message(), BAD_INPUT)
-    except ProtocolAborted as error:
-        _fail(str(error), ABORTED)
-    except (ValueError, KeyUnavailable) as error:
-        _fail(str(error), BAD_INPUT)
-    except (KeyboardInterrupt, click.Abort):
-        _fail("Interrupted; nothing was written but what is reported above.", FAILED)
-    except BrokenExecutor:
-        _fail("Worker processes must live, but one was killed: use fewer `--threads`.", FAILED)
-    except MemoryError:
-        _fail("The session must fit in memory, but there is too little: send fewer rounds.", FAILED)
-    except OSError as error:
-        _fail(f"A file must be writable to its end, but: {error.strerror}.", FAILED)
+            commands.main(args=line, prog_name="e91", standalone_mode=False)
+            flush_output()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last one who can say it
+        expected = _expected_end(error)
+        if expected is None:
+            _report_bug(error, line)
+            _exit(FAILED)
+        sentence, status = expected
+        click.echo(f"e91: {sentence}", err=True)
+        _exit(status)
+
+
+def _expected_end(error: BaseException) -> tuple[str, int] | None:
+    """Return the sentence and the exit status of what ended a command, or None for a bug."""
+    match error:
+        case click.ClickException():
+            return error.format_message(), BAD_INPUT
+        case ProtocolAborted():
+            return str(error), ABORTED
+        case KeyUnavailable():
+            return str(error), BAD_INPUT
+        case ValueError() if is_refusal(error):
+            return str(error), BAD_INPUT
+        case KeyboardInterrupt() | click.Abort():
+            return "Interrupted; nothing was written but what is reported above.", FAILED
+        case BrokenExecutor():
+            return "Worker processes must live, but one was killed: use fewer `--threads`.", FAILED
+        case MemoryError():
+            return (
+                "The session must fit in memory, but there is too little: send fewer rounds.",
+                FAILED,
+            )
+        case WriteFailed(filename=name):
+            return f"{name} must be writable to its end, but {reason(error)}.", FAILED
+        case OSError() if _is_of_printing(error):
+            return f"{STANDARD_OUTPUT} must be writable to its end, but {reason(error)}.", FAILED
+    return None
+
+
+def _is_of_printing(error: OSError) -> bool:
+    """Return whether `click.echo` met the error: standard output takes nothing more."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals.get("__name__") == "click.utils"
+
+
+def _report_bug(error: BaseException, line: list[str]) -> None:
+    """Show where a bug is, and say how to report it without what is in files and keys."""
+    traceback.print_exception(error)
+    click.echo(
+        "e91: This is a bug: please report it in the project's issue tracker, with the lines above,"
+        f" the version, e91 {__version__}, and the command: {shlex.join(['e91', *line])}",
+        err=True,
+    )
 
 
 @contextmanager
@@ -102,11 +150,9 @@ def _tidy_stop() -> Iterator[None]:
             signal.signal(kind, handler)
 
 
-def _fail(sentence: str, status: int) -> None:
-    click.echo(f"e91: {sentence}", err=True)
+def _exit(status: int) -> NoReturn:
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
+        flush_output()
+    except WriteFailed:
         sys.stdout = None  # the interpreter would complain at exit
     sys.exit(status)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from e91.cli.outcome import flush_output
 from e91.model.errors import Abort, ProtocolAborted
 from e91.system.durable import reason
 
@@ -106,8 +107,7 @@ def _work_off(reports: Iterable[SessionReport], request: Request, *, block_round
                 of = -(-request.rounds // block_rounds)
                 done = f"{found.released:,} released blocks of {of:,}"
                 click.echo(f"e91: The run ended early; {done} are valid.", err=True)
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            flush_output()
     if found is not None and not found.released:
         raise ProtocolAborted(Abort[found.aborts[0][0]])
 

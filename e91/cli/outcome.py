@@ -12,6 +12,10 @@ from typing import Any
 import click
 
 from e91.model.errors import ProtocolAborted
+from e91.system.durable import WriteFailed
+
+STANDARD_OUTPUT = "Standard output"
+"""The name by which `WriteFailed` calls it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def show_and_save(
 
     Raises:
         ProtocolAborted: The session has no key.
-        OSError: Nobody can read what is printed.
+        WriteFailed: Nobody can read what is printed.
     """
     if report.abort is not None:
         click.echo(json.dumps(report.to_dict()) if as_json else str(report))
@@ -54,11 +58,24 @@ def show_and_save(
         click.echo(json.dumps(report.to_dict() | (saved or {})) if as_json else str(report))
         if saved and not as_json:
             click.echo("".join(f"\n  {name:<22}{value}" for name, value in saved.items()))
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        flush_output()
     except OSError as error:
         kept = f"the session was saved in `{files.out}`" if saved else "nothing was saved"
-        raise OSError(error.errno, f"{error.strerror} (standard output; {kept})") from None
+        raise WriteFailed(error.errno, f"{error.strerror}; {kept}", STANDARD_OUTPUT) from None
+
+
+def flush_output() -> None:
+    """Write out what was printed.
+
+    Raises:
+        WriteFailed: Standard output is a file on a full disk, or its reader is gone.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise WriteFailed(error.errno, error.strerror, STANDARD_OUTPUT) from None
 
 
 def check_files(files: Files) -> None:

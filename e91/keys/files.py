@@ -18,6 +18,7 @@ from pathlib import Path
 from e91.keys.store import KeyStore
 from e91.keys.text import decode_key, encode_key
 from e91.system import durable
+from e91.system.refusals import refusals_named
 
 _KIND = "a readable key file of E91"
 
@@ -56,7 +57,7 @@ class KeyFile:
         it otherwise.
 
         Raises:
-            OSError: The disk is full or fails; nothing may leave the block then.
+            WriteFailed: The disk is full or fails; nothing may leave the block then.
         """
         left, peer_left = self.store.left, self.store.peer_left
         # Only who holds the lock comes here, so one fixed name serves, and what a killed process
@@ -68,8 +69,9 @@ class KeyFile:
             # Locked before it has the name: others must wait for the end of the block, not only
             # for the first commit in it.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            durable.write_all(descriptor, encode_key(self.store.snapshot()))
-            temporary.replace(self.path)
+            with durable.writing(self.path):
+                durable.write_all(descriptor, encode_key(self.store.snapshot()))
+                temporary.replace(self.path)
             self._descriptor, descriptor = descriptor, self._descriptor
         finally:
             os.close(descriptor)
@@ -89,13 +91,14 @@ def save_new(store: KeyStore, path: Path | str) -> None:
 
     Raises:
         ValueError: ``path`` exists, or its folder cannot be written.
-        OSError: The disk is full or fails; no file is left.
+        WriteFailed: The disk is full or fails; no file is left.
     """
     path = Path(path)
     descriptor = durable.create(path, mode=durable.PRIVATE)
     try:
-        durable.write_all(descriptor, encode_key(store.snapshot()))
-        durable.flush_folder(path.parent)
+        with durable.writing(path):
+            durable.write_all(descriptor, encode_key(store.snapshot()))
+            durable.flush_folder(path.parent)
     except BaseException:
         path.unlink()
         raise
@@ -115,7 +118,7 @@ def open_key_file(path: Path | str) -> Iterator[KeyFile]:
     Raises:
         ValueError: It is no key file, cannot be read, or has a second name (hard link), under
             which its old state would live on.
-        OSError: The disk is full or fails.
+        WriteFailed: The disk is full or fails.
 
     Examples:
         >>> import tempfile, numpy as np
@@ -179,7 +182,5 @@ def _read(path: Path, descriptor: int) -> KeyStore:
     """
     if os.fstat(descriptor).st_nlink > 1:
         raise ValueError(f"`{path}` must be a key file with one name, but has a second hard link.")
-    try:
+    with refusals_named(f"`{path}` must be {_KIND}: "):
         return KeyStore.restore(decode_key(durable.read_all(descriptor)))
-    except ValueError as error:
-        raise ValueError(f"`{path}` must be {_KIND}: {error}") from None

@@ -13,6 +13,7 @@ from e91.encryption import KeyStore, KeyUse, encrypt_file, key_bytes_needed, sav
 from e91.keys.state import MASK_SIZE
 from e91.model.messages import Party
 from e91.session.report import SessionReport
+from e91.system.durable import writing
 
 
 @contextmanager
@@ -23,6 +24,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 
     Raises:
         ValueError: ``target`` exists and is not an empty folder, or cannot be made.
+        WriteFailed: Something in it cannot be written to its end.
     """
     check_free(target)
     try:
@@ -32,9 +34,10 @@ def new_folder(target: Path) -> Iterator[Path]:
             f"`{target}` must be a folder that can be made, but: {error.strerror}."
         ) from None
     try:
-        yield hidden
-        hidden.chmod(0o755)
-        hidden.rename(target)
+        with writing(target):
+            yield hidden
+            hidden.chmod(0o755)
+            hidden.rename(target)
     except BaseException:
         shutil.rmtree(hidden, ignore_errors=True)
         raise

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from e91.system.processes import attach, watched
+from e91.system.refusals import Refusal, refusals_marked
 
 ORDERS_A_WORKER = 3
 """Under way for each worker: one in work, two waiting, so that nobody waits for a message."""
@@ -86,11 +87,13 @@ def _pooled(
     context = multiprocessing.get_context("spawn")
     pool = watched(ProcessPoolExecutor(processes, mp_context=context, initializer=attach))
     try:
-        under_way: dict[Future[R], T] = {pool.submit(work, order): order for order in left.values()}
+        under_way: dict[Future[R], T] = {
+            pool.submit(refusals_marked, work, order): order for order in left.values()
+        }
         while under_way:
             for order in islice(waiting, max(0, ORDERS_A_WORKER * processes - len(under_way))):
                 left[order.number] = order
-                under_way[pool.submit(work, order)] = order
+                under_way[pool.submit(refusals_marked, work, order)] = order
             done, _ = wait(under_way, return_when=FIRST_COMPLETED)
             for future in done:
                 result, order = future.result(), under_way.pop(future)
@@ -125,7 +128,7 @@ def on_cluster(
     def submit(order: T) -> Any:
         """Send an order, under a name that no other study uses."""
         key = f"e91-{token}-{order.number}"
-        return client.submit(work, order, *shared, key=key, pure=False)
+        return client.submit(refusals_marked, work, order, *shared, key=key, pure=False)
 
     window = orders_a_worker * check_workers(client)
     token, waiting = os.urandom(8).hex(), iter(orders)
@@ -177,4 +180,6 @@ def _check(future: Any, result: Any) -> None:
             "The workers of a study must live, but one order killed several of them: give them "
             "more memory, or use smaller `block_rounds`."
         )
-    raise error
+    if isinstance(error, Refusal):
+        raise error
+    raise RuntimeError("An order failed on a worker.") from error

@@ -20,7 +20,15 @@ from typing import Any
 from e91.studies import chunks
 from e91.studies.plan import Study
 from e91.studies.work import Numbers, versions
-from e91.system.durable import PUBLIC, create, flush_folder, open_regular, read_all, write_all
+from e91.system.durable import (
+    PUBLIC,
+    create,
+    flush_folder,
+    open_regular,
+    read_all,
+    write_all,
+    writing,
+)
 
 _KIND = "e91 study journal 1"
 _CUT = chunks.CHUNK_ROUNDS, chunks.CHUNK_JOBS
@@ -47,9 +55,10 @@ class Journal:
         """Write a finished chunk; it is safe on the disk when this returns.
 
         Raises:
-            OSError: The disk is full or fails.
+            WriteFailed: The disk is full or fails.
         """
-        write_all(self.descriptor, _line({"chunk": chunk, "tallies": tallies}))
+        with writing(self.path):
+            write_all(self.descriptor, _line({"chunk": chunk, "tallies": tallies}))
 
 
 @contextmanager
@@ -64,7 +73,7 @@ def open_journal(path: Path, study: Study, *, root: int | None, fresh: int) -> I
 
     Raises:
         ValueError: The file is of another study, root or version, is in use, or is no journal.
-        OSError: It cannot be written.
+        WriteFailed: It cannot be written.
     """
     if os.path.lexists(path):
         descriptor = open_regular(path, access=os.O_RDWR, kind="the journal of a study")
@@ -76,8 +85,9 @@ def open_journal(path: Path, study: Study, *, root: int | None, fresh: int) -> I
         records, end = _records(content)
         if not records:
             _check_begun(content, path)
-            _begin(descriptor, study, root=fresh if root is None else root)
-            flush_folder(path.parent)
+            with writing(path):
+                _begin(descriptor, study, root=fresh if root is None else root)
+                flush_folder(path.parent)
             records, end = _records(read_all(descriptor))
         begun = _checked(records[0], study, root=root, path=path)
         os.ftruncate(descriptor, end)

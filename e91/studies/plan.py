@@ -13,6 +13,7 @@ import numpy as np
 
 from e91.studies.parameters import NONE, PARAMETERS, Value, checked
 from e91.studies.points import Point, point_of
+from e91.system.refusals import refusals_named
 
 MAXIMUM_SESSIONS = 1_000_000
 """Points times repeats of one study: what its result and its journal hold comfortably."""
@@ -190,10 +191,8 @@ def _flat(table: Mapping[str, object], *, path: str) -> dict[str, object]:
 def _axis(table: Mapping[str, object], *, path: str) -> Axis:
     if not table:
         raise ValueError(f"`{path}` must be a table of parameters, but is {table!r}.")
-    try:
+    with refusals_named(f"In `{path}`: "):
         flat = _flat(table, path="")
-    except ValueError as error:
-        raise ValueError(f"In `{path}`: {error}") from None
     lists = {name: _list(value, path=f"{path}.{name}") for name, value in flat.items()}
     columns = [
         [checked(name, value, path=f"{path}.{name}[{i}]") for i, value in enumerate(values)]
@@ -256,12 +255,10 @@ def _check_names(names: list[str]) -> None:
 
 def _check_points(study: Study) -> None:
     for place, point in zip(np.ndindex(*study.shape[:-1]), study.points, strict=True):
-        try:
+        where = ", ".join(
+            f"{name} {NONE if value is None else value}"
+            for axis, index in zip(study.axes, place, strict=True)
+            for name, value in zip(axis.parameters, axis.places[index], strict=True)
+        )
+        with refusals_named(f"At {where}: " if where else ""):
             point.check()
-        except ValueError as error:
-            where = ", ".join(
-                f"{name} {NONE if value is None else value}"
-                for axis, index in zip(study.axes, place, strict=True)
-                for name, value in zip(axis.parameters, axis.places[index], strict=True)
-            )
-            raise ValueError(f"At {where}: {error}" if where else str(error)) from None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from e91.studies.plan import Study, plan_study
 from e91.system.durable import read_file
+from e91.system.refusals import refusals_named
 
 _OWN = ("title", "repeats", "sweep")
 
@@ -38,7 +39,5 @@ def read_study(file: Path) -> Study:
         raise ValueError(
             f"`sweep` in `{file}` must be tables that begin with [[sweep]], but is not."
         )
-    try:
+    with refusals_named(f"In `{file}`: "):
         return plan_study(content, **own)
-    except ValueError as error:
-        raise ValueError(f"In `{file}`: {error}") from None

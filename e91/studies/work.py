@@ -13,6 +13,7 @@ from e91.studies.chunks import Chunk, Job
 from e91.studies.points import point_of
 from e91.studies.sessions import tally_of_blocks
 from e91.studies.tallies import joined, tally_of, to_numbers
+from e91.system.refusals import refusals_named
 
 _ENOUGH_FOR_A_KEY = 200_000  # rounds of perfect pairs
 _PACKAGES = ("e91", "numpy", "numba", "scipy", "qiskit", "qiskit-aer")
@@ -58,12 +59,10 @@ def fulfil(order: Order) -> list[Numbers]:
 
 
 def _done(job: Job, *, root: int) -> Numbers:
-    try:
+    with refusals_named(f"In session {job.session}: "):
         found = tally_of_blocks(
             job.point, root=root, session=job.session, first=job.first, blocks=job.blocks
         )
-    except ValueError as error:
-        raise ValueError(f"In session {job.session}: {error}") from None
     return to_numbers(found)
 
 

@@ -22,6 +22,23 @@ PUBLIC = 0o666
 """Mode of files that anybody may see, before the user's umask takes its part."""
 
 
+class WriteFailed(OSError):
+    """A file could not be written to its end, or not kept; ``filename`` says which."""
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Name the file that is written in the block, if writing fails.
+
+    Raises:
+        WriteFailed: In place of any `OSError`, whatever the name under which it was written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise WriteFailed(error.errno, error.strerror, str(target)) from error
+
+
 def open_regular(path: Path, *, access: int, kind: str) -> int:
     """Return the descriptor of an existing regular file.
 
@@ -92,15 +109,22 @@ def new_file(target: Path, *, mode: int) -> Iterator[Callable[[bytes], None]]:
     Raises:
         ValueError: ``target`` exists (at the beginning or at the end), or its folder cannot be
             written.
-        OSError: The disk is full or fails.
+        WriteFailed: The disk is full or fails.
     """
     check_absent(target)
     temporary = target.with_name(f".e91-{secrets.token_hex(8)}")
     descriptor = create(temporary, mode=mode)
     try:
-        yield lambda content: write_all(descriptor, content)
-        _publish(temporary, target)
-        flush_folder(target.parent)
+
+        def append(content: bytes) -> None:
+            """Write the next part of the file."""
+            with writing(target):
+                write_all(descriptor, content)
+
+        yield append
+        with writing(target):
+            _publish(temporary, target)
+            flush_folder(target.parent)
     finally:
         os.close(descriptor)
         temporary.unlink(missing_ok=True)

@@ -11,6 +11,8 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import ReferenceType, ref
 
+from e91.system.refusals import refusals_marked
+
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future, ProcessPoolExecutor
 
@@ -96,7 +98,7 @@ def in_order(
     pending: deque[Future[_Result]] = deque()
     try:
         for item in items:
-            pending.append(pool.submit(work, item))
+            pending.append(pool.submit(refusals_marked, work, item))
             if len(pending) > ahead:
                 yield pending.popleft().result()
         while pending:
