@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from e91.experiments.vocabulary import Numbers, Side, given
+from e91.experiments.vocabulary import ArmNumbers, Numbers, given
 from e91.optics.arms import Arm
 from e91.optics.coincidences import Coincidences, coincidences
 from e91.optics.detectors import Detector, Receiver
@@ -69,7 +69,7 @@ def rates(numbers: Numbers) -> Rates:
     return Rates(*_mean(slices), mean_loss)
 
 
-def arm_loss_db(party: str, side: Side) -> float:
+def arm_loss_db(party: str, side: ArmNumbers) -> float:
     """Return the constant loss of one arm up to its detectors: fibre and all that is not listed."""
     if side.fibre_length_km is None:
         return side.loss_db
@@ -104,7 +104,7 @@ def overpass(numbers: Numbers) -> Pass:
     return seen
 
 
-def _station(party: str, side: Side) -> Station:
+def _station(party: str, side: ArmNumbers) -> Station:
     return Station(
         party,
         given(side.latitude_deg, f"`{party}.latitude_deg`"),
@@ -113,7 +113,7 @@ def _station(party: str, side: Side) -> Station:
     )
 
 
-def _downlink(party: str, side: Side) -> Downlink:
+def _downlink(party: str, side: ArmNumbers) -> Downlink:
     return Downlink(
         given(side.divergence_half_angle_rad, f"`{party}.divergence_half_angle_rad`"),
         given(side.telescope_diameter_m, f"`{party}.telescope_diameter_m`"),
@@ -123,7 +123,7 @@ def _downlink(party: str, side: Side) -> Downlink:
     )
 
 
-def _receiver(side: Side) -> Receiver:
+def _receiver(side: ArmNumbers) -> Receiver:
     """Return two like detectors with half of the side's noise each."""
     noise = side.dark_counts_per_second + side.background_clicks_per_second
     detector = Detector(side.detector_efficiency, noise / 2, jitter_fwhm_s=side.jitter_fwhm_s)

@@ -87,7 +87,7 @@ class Orbit(Document, frozen=True):
     lowest_elevation_deg: Annotated[float, Meta(ge=0, le=90)] | None = None
 
 
-class Side(Document, frozen=True):
+class ArmNumbers(Document, frozen=True):
     """One party's arm, receiver and, for a satellite, ground station."""
 
     loss_db: _Decibels = 0.0  # all losses that are not listed apart
@@ -117,8 +117,8 @@ class Numbers(Document, frozen=True):
     detection: Detection = Detection()
     measured: Measured = Measured()
     orbit: Orbit = Orbit()
-    alice: Side = Side()
-    bob: Side = Side()
+    alice: ArmNumbers = ArmNumbers()
+    bob: ArmNumbers = ArmNumbers()
     protocol: Protocol = Protocol()
 
 
