@@ -148,6 +148,15 @@ class Watched:
         rings = self.rang is None and state.alarm_round is not None
         return replace(self, state=state, sent=sent, rang=sent if rings else self.rang)
 
+    def __str__(self) -> str:
+        seen = f"silent over {self.state.rounds:,} rounds that were tallied"
+        if (alarm := self.alarm) is not None:
+            seen = f"rang after {alarm.round:,} pairs: {alarm.named or 'no cause yet'}"
+        return (
+            f"{seen}; promised is visibility {self.promise.visibility:g}, false alarms in "
+            f"{self.promise.false_alarm:g} of all lives"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the watch as plain values, ready for JSON; the alarm stands beside it."""
         return {

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from e91.experiments.comparison import as_records, as_text
 from e91.experiments.published import Comparison, Experiment
 from e91.experiments.reader import load
 from e91.experiments.simulate import compare
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from e91.model.drawn import Drawn
 
 
 @dataclass(frozen=True)
-class ExperimentReport:
+class ExperimentReport(Drawn):
     """A published experiment and its simulation.
 
-    Printing it gives the table; in Jupyter it shows itself.
+    Printing it gives the table; in Jupyter it shows itself, and `plot` draws the deviations of all
+    outcomes to which nothing was fitted.
 
     Attributes:
         experiment: What was published, and what the simulation started from.
@@ -34,25 +32,9 @@ class ExperimentReport:
     def __str__(self) -> str:
         return as_text(self.experiment, self.comparisons)
 
-    def _repr_html_(self) -> str:
-        return f"<pre style='line-height:1.3'>{html.escape(str(self))}</pre>"
-
     def to_records(self) -> list[dict[str, Any]]:
         """Return the comparisons as plain dictionaries; see `e91.experiments.as_records`."""
         return as_records(self.comparisons)
-
-    def plot(self) -> Axes:
-        """Draw the deviations of all outcomes to which nothing was fitted.
-
-        Returns:
-            The Matplotlib axes.  Needs ``pip install 'e91[plot]'``.
-
-        Raises:
-            ValueError: Every outcome was fitted or could not be simulated.
-        """
-        from e91.plots.experiment_figures import deviations, deviations_figure
-
-        return deviations_figure(deviations([self]))
 
 
 def run(name: str, *, seed: int | None = None) -> ExperimentReport:

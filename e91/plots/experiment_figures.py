@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 
-from e91.experiments import ExperimentReport
 from e91.experiments.comparison import status
+from e91.experiments.results import ExperimentReport
 
 _COLOURS = {"reproduced": "#009E73", "agrees": "#0072B2", "differs": "#D55E00"}
 
@@ -57,7 +57,9 @@ def deviations(reports: Iterable[ExperimentReport]) -> tuple[Deviation, ...]:
     )
 
 
-def deviations_figure(found: Sequence[Deviation], *, limit: float = 5.0) -> Axes:
+def deviations_figure(
+    found: Sequence[Deviation], *, limit: float = 5.0, ax: Axes | None = None
+) -> Axes:
     """Draw the deviations in units of the published errors, one outcome a line.
 
     Bars are the simulated errors in the same unit.  Open circles: published values that were not
@@ -66,6 +68,7 @@ def deviations_figure(found: Sequence[Deviation], *, limit: float = 5.0) -> Axes
     Args:
         found: From `deviations`.
         limit: Largest deviation that is drawn to scale.
+        ax: Axes to draw into; a new figure by default.
 
     Returns:
         The Matplotlib axes.
@@ -76,7 +79,7 @@ def deviations_figure(found: Sequence[Deviation], *, limit: float = 5.0) -> Axes
     if not found:
         raise ValueError("`found` must hold at least one outcome, but is empty.")
     size = (7.2, 1.4 + 0.24 * len(found))
-    axes: Axes = pyplot.subplots(figsize=size, layout="constrained")[1]
+    axes: Axes = ax or pyplot.subplots(figsize=size, layout="constrained")[1]
     axes.axvspan(-2, 2, color="0.92", lw=0)
     axes.axvline(0, color="0.5", lw=0.8)
     for place, row in enumerate(found):

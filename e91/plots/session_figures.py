@@ -95,11 +95,12 @@ def correlation_curve(scan: CorrelationScan, *, visibility: float = 1.0) -> Axes
     return axes
 
 
-def chsh_scale(report: SessionReport) -> Axes:
+def chsh_scale(report: SessionReport, *, ax: Axes | None = None) -> Axes:
     """Draw S with its error bar and lower bound between the local and the quantum limit.
 
     Args:
         report: Any session in which S could be estimated.
+        ax: Axes to draw into; a new figure by default.
 
     Returns:
         The Matplotlib axes.
@@ -110,7 +111,7 @@ def chsh_scale(report: SessionReport) -> Axes:
     found = report.chsh
     if found.value is None or found.standard_error is None:
         raise ValueError("A session must have a value of S to be drawn, but some pair is missing.")
-    axes: Axes = pyplot.subplots(figsize=(7, 2.1))[1]
+    axes: Axes = ax or pyplot.subplots(figsize=(7, 2.1), layout="tight")[1]
     axes.axvspan(0, 2, color="0.85", label="local models")
     axes.axvline(TSIRELSON, color="0.4", ls="--", label="quantum limit")
     axes.errorbar([found.value], [1.5], xerr=[3 * found.standard_error], fmt="o", capsize=3,
@@ -119,5 +120,4 @@ def chsh_scale(report: SessionReport) -> Axes:
     left = min(1.8, found.value - 0.3, found.lower_bound - 0.1)
     axes.set(xlabel="CHSH value S", yticks=[], xlim=(left, 3.0), ylim=(0, 2))
     axes.legend(ncols=2, fontsize="small", loc="lower center", framealpha=1)
-    axes.figure.tight_layout()  # type: ignore[union-attr]
     return axes

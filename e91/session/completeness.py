@@ -8,11 +8,11 @@ from math import sqrt
 from scipy.special import betainc, betaincc
 
 from e91.model.evidence import Evidence, KeySample, outcomes_of
+from e91.model.numbers import TSIRELSON, check_fractions, check_whole
 from e91.model.policy import Policy
-from e91.model.records import Leak
+from e91.model.records import ChshEstimate, Leak, QberEstimate
 from e91.model.settings import Settings
 from e91.security.shannon import binary_entropy
-from e91.session.session import check_rounds
 from e91.session.verdict import FALSE_ALARM, verdict_of
 
 # Measured, not proved (``python benchmarks/cascade.py 30000 --length 1000 --rate 0.03``), and to
@@ -24,6 +24,38 @@ _EFFICIENCY = 1.25
 _CLOSING_BITS = 400
 
 _LEVELS = tuple(10.0**-power for power in range(1, 13))
+
+
+def completeness_of(
+    evidence: Evidence,
+    *,
+    chsh: ChshEstimate,
+    qber: QberEstimate,
+    settings: Settings,
+    policy: Policy,
+    rounds: int,
+) -> float | None:
+    """Return a bound on how often an honest link like that of a session is refused.
+
+    The link is one of independent Werner pairs with the smaller of the visibilities that S and the
+    QBER suggest.  For lossy links, for noisy preprocessing and for theorems that look at each key
+    basis nothing is stated: None.
+
+    Args:
+        evidence: What the session saw.
+        chsh: Its Bell test.
+        qber: Its error estimate.
+        settings: Angles and choice probabilities.
+        policy: Its policy.
+        rounds: Pairs that were sent.
+    """
+    lossless = evidence.coincidences == rounds
+    if chsh.value is None or qber.rate is None or not lossless:
+        return None
+    if policy.flip_probability or policy.proof.fixes_errors_beforehand:
+        return None
+    visibility = min(1.0, chsh.value / TSIRELSON, 1 - 2 * qber.rate)
+    return refusal_bound(settings, rounds=rounds, visibility=max(0.0, visibility), policy=policy)
 
 
 def refusal_bound(
@@ -55,9 +87,8 @@ def refusal_bound(
         >>> refusal_bound(EKERT, rounds=1_000, visibility=0.97)
         1.0
     """
-    check_rounds(rounds)
-    if not 0 <= visibility <= 1:
-        raise ValueError(f"`visibility` must lie in [0, 1], but is {visibility}.")
+    check_whole(least=1, rounds=rounds)
+    check_fractions(visibility=visibility)
     policy = policy or Policy()
     if policy.proof.fixes_errors_beforehand:
         raise ValueError(

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import html
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
+from e91.model.drawn import Drawn
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.evidence import Evidence
+from e91.model.numbers import TSIRELSON
 from e91.model.policy import Policy
 from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretKey, SecretLength
 from e91.model.settings import Settings
 from e91.security.secret_length import split
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from e91.alarm.promise import Alarm, Watched
+from e91.session.completeness import completeness_of
+from e91.session.layout import percent_rounded_up, rounded_down, rounded_up, row, titled, wrapped
+from e91.session.watch import LinkWatch, RaisedAlarm
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +36,11 @@ class Keys:
 
 
 @dataclass(frozen=True, eq=False)
-class SessionReport:
+class SessionReport(Drawn):
     """What happened in a session.  Reading `key` of an aborted session raises.
+
+    Printing it gives the report as text; `plot` draws S with its error bar and bound between the
+    classical and the quantum limit.
 
     Attributes:
         rounds: Photon pairs sent, or rounds of the recording.
@@ -77,10 +80,10 @@ class SessionReport:
     block: int
     _keys: Keys | None = field(repr=False)
     recorded: bool = False
-    watch: Watched | None = None
+    watch: LinkWatch | None = None
 
     @property
-    def alarm(self) -> Alarm | None:
+    def alarm(self) -> RaisedAlarm | None:
         """What rang while the link was watched; None if nothing did, or nobody watched."""
         return self.watch.alarm if self.watch else None
 
@@ -119,24 +122,19 @@ class SessionReport:
         """Key rounds, the revealed ones included."""
         return self.evidence.key_size + self.evidence.sample_size
 
-    @property
+    @cached_property
     def completeness(self) -> float | None:
         """Bound on how often an honest link like this one is refused; None if none is stated.
 
-        The link is one of independent Werner pairs with the smaller of the visibilities that S
-        and the QBER suggest; for lossy links and for theorems that look at each basis nothing is
-        stated.
+        Made when it is first asked for: it takes as long as a session of 10,000 rounds.
         """
-        from e91.session.completeness import refusal_bound
-
-        whole = self.evidence.coincidences == self.rounds and not self.policy.flip_probability
-        if self.chsh.value is None or self.qber.rate is None or not whole:
-            return None
-        if self.policy.proof.fixes_errors_beforehand:
-            return None
-        visibility = min(1.0, self.chsh.value / (2 * math.sqrt(2)), 1 - 2 * self.qber.rate)
-        return refusal_bound(
-            self.settings, rounds=self.rounds, visibility=max(0.0, visibility), policy=self.policy
+        return completeness_of(
+            self.evidence,
+            chsh=self.chsh,
+            qber=self.qber,
+            settings=self.settings,
+            policy=self.policy,
+            rounds=self.rounds,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -176,19 +174,103 @@ class SessionReport:
         }
 
     def __str__(self) -> str:
-        from e91.session.rendering import as_text
+        sections = [_sent(self), _tested(self)]
+        if self.length is not None:
+            sections.append(_budget(self))
+        sections.append(_verdict(self))
+        return "\n".join(line for section in sections for line in [*section, ""]).rstrip()
 
-        return as_text(self)
 
-    def _repr_html_(self) -> str:
-        return f"<pre style='line-height:1.3'>{html.escape(str(self))}</pre>"
+def _sent(report: SessionReport) -> list[str]:
+    evidence = report.evidence
+    test = sum(evidence.same) + sum(evidence.different)
+    return [
+        titled(f"E91 session - {report.settings.name} settings"),
+        row("device", report.device),
+        row("rounds recorded" if report.recorded else "pairs sent", f"{report.rounds:,}"),
+        row("coincidences", f"{evidence.coincidences:,}"),
+        row("Bell-test rounds", f"{test:,}"),
+        row("key rounds", f"{report.sifted_bits:,}, of which {evidence.sample_size:,} revealed"),
+    ]
 
-    def plot(self) -> Axes:
-        """Draw S with its error bar and bound between the classical and the quantum limit.
 
-        Returns:
-            The Matplotlib axes.  Needs ``pip install 'e91[plot]'``.
-        """
-        from e91.plots import chsh_scale
+def _tested(report: SessionReport) -> list[str]:
+    found, qber = report.chsh, report.qber
+    value = "-" if found.value is None else f"{found.value:.4f} ± {found.standard_error:.4f}"
+    limits = f"(local models: at most 2, quantum: {TSIRELSON:.4f})"
+    if found.value is not None and found.value > TSIRELSON:
+        limits = f"({_beyond(found)}; it earns no more key than {TSIRELSON:.4f})"
+    rate = "-" if qber.rate is None else f"{qber.rate:.2%} ± {_sampling_error(qber):.2%}"
+    if qber.rate == 0:
+        rate = f"no error in {qber.revealed:,} bits"
+    watched = [row("alarm", str(report.watch))] if report.watch else []
+    return [
+        titled("Bell test"),
+        row("S", f"{value}   {limits}"),
+        row(
+            "S is at least",
+            f"{rounded_down(found.lower_bound)}   except with probability "
+            f"{report.policy.epsilon:g}",
+        ),
+        row("p-value, local model", rounded_up(found.p_value)),
+        row("QBER", f"{rate}   (at most {percent_rounded_up(qber.upper_bound)} of the key)"),
+        *watched,
+    ]
 
-        return chsh_scale(self)
+
+def _budget(report: SessionReport) -> list[str]:
+    assert report.length is not None
+    terms = [
+        *report.length.terms,
+        ("next session's authentication", -float(report.authentication_bits)),
+    ]
+    lines = [titled("Key budget, bits")]
+    lines += [f"  {name:<40}{bits:>+14,.0f}" for name, bits in terms if bits]
+    return [*lines, f"  {'secret key':<40}{report.secret_bits:>14,}"]
+
+
+def _verdict(report: SessionReport) -> list[str]:
+    policy = report.policy
+    if report.abort is None:
+        verdict = f"KEY RELEASED: {report.secret_bits:,} bits, epsilon {policy.epsilon:g}"
+    else:
+        verdict = f"NO KEY: {report.abort.value}"
+    lines = [titled("Verdict"), *wrapped(verdict)]
+    if report.abort is None:
+        lines += wrapped(_epsilons(report))
+    if report.length is not None:
+        name, bits = report.length.limit
+        lines += wrapped(f"Limited most by the term '{name}': {-bits:,.0f} bits.")
+    lines += wrapped(
+        f"Security model {policy.security.value}, theorem {policy.proof.value}. "
+        f"{report.assumptions}"
+    )
+    if report.seed is not None:
+        lines += wrapped(f"Seeded with {report.seed}: reproducible, and therefore not secret.")
+    return [*lines, f"  {report.seconds:.2f} s"]
+
+
+def _epsilons(report: SessionReport) -> str:
+    budget, refused = split(report.policy.epsilon), report.completeness
+    honest = (
+        "no completeness is stated"
+        if refused is None or refused >= 1
+        else f"an honest link like this one is refused with probability at most "
+        f"{rounded_up(refused)}"
+    )
+    return (
+        f"One block, one run: secrecy {budget.secrecy:.2g}, correctness {budget.correctness:.2g}, "
+        f"authentication {budget.authentication:.2g}; {honest}."
+    )
+
+
+def _sampling_error(qber: QberEstimate) -> float:
+    rate = qber.rate or 0.0
+    return math.sqrt(rate * (1 - rate) / qber.revealed)
+
+
+def _beyond(found: ChshEstimate) -> str:
+    excess = (found.value or 0.0) - TSIRELSON
+    if not found.standard_error:
+        return f"beyond quantum theory by {excess:.4f}, with no error bar"
+    return f"beyond quantum theory by {excess / found.standard_error:.1f} standard errors"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from e91.bell import chsh
 from e91.model.errors import Abort
@@ -13,12 +13,9 @@ from e91.model.evidence import Evidence
 from e91.model.policy import Policy
 from e91.model.records import ChshEstimate, QberEstimate
 from e91.model.settings import Settings
-from e91.session.rendering import watch_line
 from e91.session.report import SessionReport
 from e91.session.verdict import qber_estimate
-
-if TYPE_CHECKING:
-    from e91.alarm.promise import Alarm, Watched
+from e91.session.watch import LinkWatch, RaisedAlarm
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class RunSummary:
     authentication_bits: int = 0
     secret_bits: int = 0
     seconds: float = 0.0
-    watch: Watched | None = None
+    watch: LinkWatch | None = None
 
     def add(self, report: SessionReport) -> RunSummary:
         """Return the summary with one block more.
@@ -99,7 +96,7 @@ class RunSummary:
         return self.policy.epsilon * self.released
 
     @property
-    def alarm(self) -> Alarm | None:
+    def alarm(self) -> RaisedAlarm | None:
         """What rang while the link was watched; None if nothing did, or nobody watched."""
         return self.watch.alarm if self.watch else None
 
@@ -164,7 +161,7 @@ class RunSummary:
             **{f"blocks refused, {name}": f"{count:,}" for name, count in aborts.items()},
             "secret key": f"{self.secret_bits:,} bits",
             "epsilon of the run": f"{self.epsilon:.3g} ({self.policy.epsilon:g} a block)",
-            **({"alarm": watch_line(self)} if self.watch else {}),
+            **({"alarm": str(self.watch)} if self.watch else {}),
             "security": f"{self.policy.security.value}, theorem {self.policy.proof.value}",
         }
         return "\n".join(f"  {name:<32}{text}" for name, text in rows.items())

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import e91
-from e91.session.rendering import as_text
 from e91.session.report import Keys
 
 EVERY_NOISE = {
@@ -106,14 +105,14 @@ def test_missing_values_are_dashes():
 
 @given(st.floats(-4, 4))
 def test_bound_on_s_is_never_rounded_up(bound):
-    text = as_text(replace(REPORT, chsh=replace(REPORT.chsh, lower_bound=bound)))
+    text = str(replace(REPORT, chsh=replace(REPORT.chsh, lower_bound=bound)))
     shown = float(row(text, "S is at least").split()[0])
     assert bound - 1.01e-4 < shown <= bound
 
 
 @given(st.floats(0, 1))
 def test_bound_on_the_qber_is_never_rounded_down(bound):
-    text = as_text(replace(REPORT, qber=replace(REPORT.qber, upper_bound=bound)))
+    text = str(replace(REPORT, qber=replace(REPORT.qber, upper_bound=bound)))
     shown = float(re.search(r"at most (\S+) %", row(text, "QBER"))[1])
     # The shown decimal number and its double differ by less than 1e-14.
     assert 100 * bound - 1e-14 * 100 <= shown < 100 * bound + 0.0101
