@@ -13,12 +13,12 @@ import traceback
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
+from importlib.metadata import version
 from types import FrameType
 from typing import NoReturn
 
 import click
 
-from e91 import __version__
 from e91.cli.analyse import analyse
 from e91.cli.attack import attack
 from e91.cli.bell import bell
@@ -120,7 +120,7 @@ def _report_bug(error: BaseException, line: list[str]) -> None:
     traceback.print_exception(error)
     click.echo(
         "e91: This is a bug: please report it in the project's issue tracker, with the lines above,"
-        f" the version, e91 {__version__}, and the command: {shlex.join(['e91', *line])}",
+        f" the version, e91 {version('e91')}, and the command: {shlex.join(['e91', *line])}",
         err=True,
     )
 
