@@ -15,7 +15,7 @@ import lazy_loader
 
 from e91.system.moved import keep_old_names
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
