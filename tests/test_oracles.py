@@ -13,7 +13,7 @@ from born_rule import correlator
 from e91_circuits import bell_pair, intercept_resend, intercept_resend_along
 from scipy.optimize import brentq, minimize
 
-from e91.adversaries import Conditions, attack_named, closed_forms
+from e91.adversaries import Conditions, attack_named
 from e91.bell.correlators import chsh
 from e91.bell.p_values import hoeffding_p_value, local_bound, p_value
 from e91.devices.exact import ExactDevice, exact_device, exact_device_of
@@ -164,19 +164,19 @@ def s_max_of_dephasing(dephasing: float) -> float:
 
 
 def lhv_chsh(efficiency: float) -> float:
-    return closed_forms.detection_loophole(Conditions(efficiency)).chsh
+    return attack_named("detection-loophole").expected(Conditions(efficiency)).chsh
 
 
 def probe_information(overlap: float) -> float:
-    return closed_forms.probe(Conditions(overlap)).information
+    return attack_named("probe").expected(Conditions(overlap)).information
 
 
 def time_shift_information(ratio: float) -> float:
-    return closed_forms.time_shift(Conditions(ratio)).information
+    return attack_named("time-shift").expected(Conditions(ratio)).information
 
 
 def leak_chsh(probability: float) -> float:
-    return closed_forms.setting_leak(Conditions(probability)).chsh
+    return attack_named("setting-leak").expected(Conditions(probability)).chsh
 
 
 # --- the table ------------------------------------------------------------------------------------

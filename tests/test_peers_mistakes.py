@@ -17,7 +17,6 @@ from statistical import assert_binomial
 
 import e91
 from e91.adversaries import ATTACKS, Conditions, stage
-from e91.adversaries.local_models import mixture
 from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
 from e91.distillation.sifting import by_block as packed_sifting
@@ -316,11 +315,7 @@ def test_eves_guesses_stand_beside_the_rounds_of_the_sifted_key(name):
 
 
 def test_bare_violation_would_accept_half_of_the_local_sessions():
-    from e91.adversaries.local_models import local_device
-
-    device = local_device(
-        mixture(2.0, settings=EKERT), settings=EKERT, description="S = 2.", seed=4
-    )
+    device = stage("local", Conditions(2.0, settings=EKERT, seed=4)).device
     bare = kept = 0
     for seed in range(400):
         report = run(device, rounds=1_000, seed=seed)

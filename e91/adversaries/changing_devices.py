@@ -6,19 +6,31 @@ counts them from call to call.  It must not be shared between threads.
 
 from __future__ import annotations
 
+import cmath
+
 import numpy as np
 from numpy.typing import NDArray
 
+from e91.adversaries.adversary import Attack, Expected
+from e91.adversaries.assumptions import Assumption
+from e91.adversaries.building import acting_on_noisy_pairs, acting_on_perfect_pairs
+from e91.adversaries.conditions import Conditions
 from e91.adversaries.local_models import deterministic_strategies, mixture
 from e91.adversaries.notes import Answers, TappedDevice, random_stream
 from e91.model.bits import Bits
-from e91.model.device import Device, DeviceInfo
+from e91.model.device import Device
+from e91.model.numbers import TSIRELSON, Floats
 from e91.model.settings import Settings
 
 
-def memory_attack(
-    device: Device, fraction: float, *, settings: Settings, seed: int | None = None
-) -> TappedDevice:
+def _partly_local(conditions: Conditions) -> Expected:
+    """Local strategies of S = 2 in a fraction of the rounds, honest pairs in the others."""
+    fraction = conditions.strength
+    chsh = TSIRELSON * (1 - fraction) + 2 * fraction
+    return Expected(chsh, 0.0, (1 + fraction) / 2, fraction)
+
+
+def memory_attack(device: Device, conditions: Conditions) -> TappedDevice:
     """Return ``device`` with local strategies that remember in a fraction of the rounds.
 
     A deterministic strategy with S = 2 loses the CHSH game at just one setting pair.  This one
@@ -27,21 +39,11 @@ def memory_attack(
     that vanishes with the number of rounds; only statistics that hold for devices with memory
     are immune.
 
-    Args:
-        device: The honest pairs of the other rounds.
-        fraction: Probability that a round is answered from memory, in [0, 1].
-        settings: The device's settings.
-        seed: Root of Eve's randomness; None takes it from the operating system.
-
-    Raises:
-        ValueError: ``fraction`` is not in [0, 1].
-
     Source:
         Barrett, Collins, Hardy, Kent and Popescu, Phys. Rev. A 66, 042111 (2002).
     """
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"`fraction` must lie in [0, 1], but is {fraction}.")
-    generator = random_stream("memory", seed)
+    settings, fraction = conditions.settings, conditions.strength
+    generator = random_stream("memory", conditions.seed)
     so_far = np.zeros(4, np.int64)
     rows = _losing_at(settings)
     alice, bob, _ = deterministic_strategies(settings)
@@ -53,13 +55,18 @@ def memory_attack(
         options = rows[counts.argmax(axis=1)]
         row = options[np.arange(len(x)), generator.integers(rows.shape[1], size=len(x))]
         acts = generator.random(len(x)) < fraction
-        mine = alice[row, x]
-        return Answers(
-            np.where(acts, mine, a), np.where(acts, bob[row, y], b), mine, acts.astype(np.uint8)
-        )
+        return _answered(acts, (alice[row, x], bob[row, y]), (a, b))
 
     description = f"Honest pairs; local strategies with memory in {fraction:.4g} of the rounds."
-    return TappedDevice(DeviceInfo(settings, description, reproducible=seed is not None), answer)
+    return TappedDevice(conditions.info(description), answer)
+
+
+def _answered(
+    acts: NDArray[np.bool_], local: tuple[Bits, Bits], honest: tuple[Bits, Bits]
+) -> Answers:
+    """Return the local answers, which Eve knows, in the rounds where she acts."""
+    a, b = (np.where(acts, one, other) for one, other in zip(local, honest, strict=True))
+    return Answers(a, b, local[0], acts.astype(np.uint8))
 
 
 def _losing_at(settings: Settings) -> NDArray[np.int64]:
@@ -83,97 +90,101 @@ def _counts_before(
     return before
 
 
-def drifting(
-    device: Device, loss: float, *, settings: Settings, rounds: int, seed: int | None = None
-) -> TappedDevice:
-    """Return ``device`` with its visibility falling steadily from 1 to ``1 - loss``.
+class _Clock:
+    """How far a session has come."""
 
-    No Eve is in it; her notes are blank.  It looks like one all the same.
+    def __init__(self, rounds: int) -> None:
+        self._rounds = rounds
+        self._done = 0
 
-    Args:
-        device: The honest pairs at the start.
-        loss: Visibility lost by the last round, in [0, 1].
-        settings: The device's settings.
-        rounds: Length of the session; later rounds stay at the end's visibility.
-        seed: Root of the randomness; None takes it from the operating system.
+    def advance(self, count: int) -> Floats:
+        """Return the time of each of the next ``count`` rounds, from 0 to 1."""
+        start, self._done = self._done, self._done + count
+        return np.minimum(1.0, (start + np.arange(count) + 0.5) / self._rounds)
 
-    Raises:
-        ValueError: ``loss`` is not in [0, 1].
+
+def _drifted(conditions: Conditions) -> Expected:
+    """The mean visibility is 1 less half of what is lost by the end; there is no Eve."""
+    lost = conditions.strength
+    return Expected(TSIRELSON * (1 - lost / 2), lost / 4, 0.5, 0.0)
+
+
+def drifting(device: Device, conditions: Conditions) -> TappedDevice:
+    """Return ``device`` with its visibility falling steadily over the session.
+
+    No Eve is in it; her notes are blank.  It looks like one all the same.  Rounds after the
+    session's length stay at the visibility of its end.
     """
-    if not 0 <= loss <= 1:
-        raise ValueError(f"`loss` must lie in [0, 1], but is {loss}.")
-    generator = random_stream("drift", seed)
-    clock = _Clock(rounds)
+    loss = conditions.strength
+    generator = random_stream("drift", conditions.seed)
+    clock = _Clock(conditions.rounds)
 
     def answer(x: Bits, y: Bits) -> Answers:
-        """Replace more and more outcomes by coins as the rounds go on."""
+        """Replace more and more outcomes by random bits as the rounds go on."""
         a, b = device(x, y)
         spoiled = generator.random(len(x)) < loss * clock.advance(len(x))
-        coins = generator.integers(2, size=(2, len(x)), dtype=np.uint8)
+        random = generator.integers(2, size=(2, len(x)), dtype=np.uint8)
         blank = np.zeros_like(a)
-        return Answers(np.where(spoiled, coins[0], a), np.where(spoiled, coins[1], b), blank, blank)
+        return Answers(
+            np.where(spoiled, random[0], a), np.where(spoiled, random[1], b), blank, blank
+        )
 
     description = f"Honest pairs; visibility falls by {loss:.4g} over the session."
-    return TappedDevice(DeviceInfo(settings, description, reproducible=seed is not None), answer)
+    return TappedDevice(conditions.info(description), answer)
 
 
-def turning_bad(
-    device: Device, fraction: float, *, settings: Settings, rounds: int, seed: int | None = None
-) -> TappedDevice:
+def turning_bad(device: Device, conditions: Conditions) -> TappedDevice:
     """Return ``device`` replaced by a local model of S = 2 towards the end of the session.
 
-    Args:
-        device: The honest pairs at the start.
-        fraction: Share of the session, at its end, that the local model answers, in [0, 1].
-        settings: The device's settings.
-        rounds: Length of the session; later rounds are the local model's.
-        seed: Root of the randomness; None takes it from the operating system.
-
-    Raises:
-        ValueError: ``fraction`` is not in [0, 1].
+    Rounds after the session's length are the local model's.
     """
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"`fraction` must lie in [0, 1], but is {fraction}.")
-    generator = random_stream("turning bad", seed)
-    clock = _Clock(rounds)
-    model = mixture(2.0, settings=settings)
+    fraction = conditions.strength
+    generator = random_stream("turning bad", conditions.seed)
+    clock = _Clock(conditions.rounds)
+    model = mixture(2.0, conditions.settings)
 
     def answer(x: Bits, y: Bits) -> Answers:
         """Answer honestly, and in the last rounds by the local model."""
-        a, b = device(x, y)
+        honest = device(x, y)
         alice, bob = model(generator, len(x))
         row = np.arange(len(x))
         bad = clock.advance(len(x)) >= 1 - fraction
-        mine = alice[row, x]
-        return Answers(
-            np.where(bad, mine, a), np.where(bad, bob[row, y], b), mine, bad.astype(np.uint8)
-        )
+        return _answered(bad, (alice[row, x], bob[row, y]), honest)
 
     description = f"Honest pairs; a local model for the last {fraction:.4g} of the session."
-    return TappedDevice(DeviceInfo(settings, description, reproducible=seed is not None), answer)
+    return TappedDevice(conditions.info(description), answer)
 
 
-def replaying(
-    device: Device, probability: float, *, settings: Settings, seed: int | None = None
-) -> TappedDevice:
+def _replayed(conditions: Conditions) -> Expected:
+    """Unforeseen settings get outcomes whose mean product is the same at every pair."""
+    settings, foreseen = conditions.settings, conditions.strength
+    turns = [
+        sum(p * cmath.exp(1j * angle) for p, angle in zip(chances, angles, strict=True))
+        for chances, angles in (
+            (settings.alice_probabilities, settings.alice_angles),
+            (settings.bob_probabilities, settings.bob_angles),
+        )
+    ]
+    product = (turns[0] * turns[1].conjugate()).real  # the mean of cos(a - b)
+    signs = sum(sign for _, sign in settings.chsh_pairs)
+    return Expected(
+        chsh=TSIRELSON * foreseen + (1 - foreseen) * product * signs,
+        qber=(1 - foreseen) * (1 - product) / 2,
+        guess_rate=1.0,
+        information=1.0,
+    )
+
+
+def replaying(device: Device, conditions: Conditions) -> TappedDevice:
     """Return a device that plays back a tape of outcomes that Eve recorded beforehand.
 
-    The tape was made at settings that she foresaw.  A round's settings are the foreseen ones
-    with probability f, because the parties' random choices repeat old ones; else the tape holds
-    the outcomes of other, independent settings.  Eve knows every outcome in either case.
-
-    Args:
-        device: The honest pairs from which the tape was made.
-        probability: f, the probability that both settings of a round were foreseen, in [0, 1].
-        settings: The device's settings, with the probabilities of the unforeseen choices.
-        seed: Root of the randomness; None takes it from the operating system.
-
-    Raises:
-        ValueError: ``probability`` is not in [0, 1].
+    The tape was made from ``device``, at settings that she foresaw.  A round's settings are the
+    foreseen ones with the strength's probability, because the parties' random choices repeat old
+    ones; else the tape holds the outcomes of other, independent settings.  Eve knows every outcome
+    in either case.
     """
-    if not 0 <= probability <= 1:
-        raise ValueError(f"`probability` must lie in [0, 1], but is {probability}.")
-    generator = random_stream("replay", seed)
+    settings, probability = conditions.settings, conditions.strength
+    generator = random_stream("replay", conditions.seed)
 
     def answer(x: Bits, y: Bits) -> Answers:
         """Play the tape where the settings were foreseen, or else a tape of others."""
@@ -186,17 +197,42 @@ def replaying(
         return Answers(a, b, a, np.ones_like(a))
 
     description = f"A tape of outcomes; {probability:.4g} of the settings were foreseen."
-    return TappedDevice(DeviceInfo(settings, description, reproducible=seed is not None), answer)
+    return TappedDevice(conditions.info(description), answer)
 
 
-class _Clock:
-    """How far a session has come."""
-
-    def __init__(self, rounds: int) -> None:
-        self._rounds = rounds
-        self._done = 0
-
-    def advance(self, count: int) -> NDArray[np.float64]:
-        """Return the time of each of the next ``count`` rounds, from 0 to 1."""
-        start, self._done = self._done, self._done + count
-        return np.minimum(1.0, (start + np.arange(count) + 0.5) / self._rounds)
+ATTACKS = (
+    Attack(
+        name="memory",
+        summary="Prepared answers that lose where it costs least, given all past settings.",
+        meaning="fraction of the rounds",
+        breaks=(Assumption.ANALYSERS, Assumption.INDEPENDENT_ROUNDS),
+        expected=_partly_local,
+        build=acting_on_perfect_pairs(memory_attack),
+    ),
+    Attack(
+        name="drift",
+        summary="No Eve: the visibility falls steadily over the session.",
+        meaning="visibility lost by the end",
+        default=0.2,
+        breaks=(Assumption.INDEPENDENT_ROUNDS,),
+        expected=_drifted,
+        build=acting_on_noisy_pairs(drifting),
+    ),
+    Attack(
+        name="turning-bad",
+        summary="Honest devices are replaced by prepared answers late in the session.",
+        meaning="share of the session after that",
+        default=0.5,
+        breaks=(Assumption.ANALYSERS, Assumption.INDEPENDENT_ROUNDS),
+        expected=_partly_local,
+        build=acting_on_perfect_pairs(turning_bad),
+    ),
+    Attack(
+        name="replay",
+        summary="The devices play back a tape, made for settings that Eve foresaw.",
+        meaning="probability that a round's settings were foreseen",
+        breaks=(Assumption.ANALYSERS, Assumption.SETTINGS),
+        expected=_replayed,
+        build=acting_on_perfect_pairs(replaying),  # noise on the tape would be known to Eve
+    ),
+)

@@ -71,7 +71,7 @@ ChannelReading = Callable[[], Reading]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Page:
+class TappedBlock:
     """The rounds of one call, and the randomness from which their notes will be drawn.
 
     Attributes:
@@ -111,13 +111,13 @@ class ChannelTap:
         photons: The device that the parties see; Eve's effect is in its table or circuits.
         reading: What she can read.
         randomness: Root of the draws of her notes; physical, like the outcomes', and never theirs.
-        pages: The rounds of all calls so far, four bytes a round.
+        blocks: The rounds of all calls so far, four bytes a round.
     """
 
     photons: ExactDevice | AerDevice
     reading: ChannelReading = field(repr=False)
     randomness: np.random.SeedSequence = field(repr=False)
-    pages: list[Page] = field(default_factory=list, repr=False)
+    blocks: list[TappedBlock] = field(default_factory=list, repr=False)
 
     @property
     def info(self) -> DeviceInfo:
@@ -142,7 +142,7 @@ class ChannelTap:
         a, b = self.photons(x, y)
         seed = self.randomness.spawn(1)[0]
         first, second = np.array(x, np.uint8), np.array(y, np.uint8)
-        self.pages.append(Page(first, second, a, b, self.reading, seed))
+        self.blocks.append(TappedBlock(first, second, a, b, self.reading, seed))
         return a, b
 
     def announcing(self, progress: Progress) -> Self:
@@ -150,13 +150,13 @@ class ChannelTap:
         return replace(self, photons=self.photons.announcing(progress))
 
     def forget(self) -> None:
-        """Drop all pages."""
-        self.pages.clear()
+        """Drop all blocks."""
+        self.blocks.clear()
 
     @property
     def notes(self) -> Notes:
         """Eve's notes of all rounds so far, in order; reading them again gives the same."""
-        return joined([page.notes for page in self.pages])
+        return joined([block.notes for block in self.blocks])
 
     @property
     def knowledge(self) -> Knowledge:
@@ -172,7 +172,7 @@ class ChannelTap:
 class BlockTap(ChannelTap):
     """A `ChannelTap` that also draws whole blocks of rounds, as its `photons` do.
 
-    Blocks are drawn without pages: of a stream Eve's knowledge is not measured.
+    Blocks are drawn without blocks: of a stream Eve's knowledge is not measured.
     """
 
     photons: ExactDevice

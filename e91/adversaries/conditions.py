@@ -1,36 +1,25 @@
-"""What an attack is staged with: strength, settings, noise, simulator, seed."""
+"""What an attack is staged under: strength, settings, noise, simulator, seed and options."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
+from e91.model.device import DeviceInfo
 from e91.model.settings import ASYMMETRIC, Settings
-
-Basis = Literal["z", "x", "random", "breidbart", "y"]
-"""Along which direction an intercepting Eve measures; y is out of the plane of the settings."""
 
 Simulator = Literal["exact", "aer", "aer-with-eve"]
 """How photons are simulated: rounds drawn from exact probabilities, shots of Aer, or shots with
 Eve's qubits in them, where she has any."""
 
-BASES: dict[Basis, tuple[float, ...]] = {
-    "z": (0.0,),
-    "x": (math.pi / 2,),
-    "random": (0.0, math.pi / 2),
-    "breidbart": (math.pi / 4,),
-    "y": (),
-}
-"""Eve's angles in each basis, radians in the plane of the settings; one of them for each photon."""
-
 
 @dataclass(frozen=True)
 class Conditions:
-    """The conditions of an attack: strength, settings, noise, simulator and seed.
+    """The conditions of an attack.
 
     Attributes:
-        strength: How strong it is; the table of attacks says what that means.
+        strength: How strong it is; its entry says what that means.
         settings: Angles, probabilities and roles.
         rounds: Length of the session.
         visibility: Of the pairs; white noise that is not Eve's.
@@ -39,9 +28,12 @@ class Conditions:
         amplitude_damping: Decay on Bob's arm.
         readout_error: Misread outcomes, both parties.
         simulator: Of honest photons.
-        basis: Of intercept and resend.
-        flips: Of the collective attack: probability that Eve flips a key outcome.
         seed: Root of all physical randomness; None takes it from the operating system.
+        options: What else the attack's entry lets users choose, by name; see `Attack.options`.
+
+    Examples:
+        >>> Conditions(0.5, options={"basis": "z"}).options["basis"]
+        'z'
     """
 
     strength: float
@@ -53,17 +45,24 @@ class Conditions:
     amplitude_damping: float = 0.0
     readout_error: float = 0.0
     simulator: Simulator = "exact"
-    basis: Basis = "random"
-    flips: float = 0.0
     seed: int | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def key_angles(self) -> tuple[float, ...]:
         """The angles along which key is made, radians, each once."""
         return tuple(sorted({self.settings.alice_angles[x] for x, _ in self.settings.key_pairs}))
 
+    def info(self, description: str) -> DeviceInfo:
+        """Return what a device under these conditions says of itself."""
+        return DeviceInfo(self.settings, description, reproducible=self.seed is not None)
+
     @property
     def arm_noise(self) -> dict[str, float]:
         """The noise that only photons can suffer, by name."""
-        names = ("dephasing", "misalignment", "amplitude_damping", "readout_error")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "dephasing": self.dephasing,
+            "misalignment": self.misalignment,
+            "amplitude_damping": self.amplitude_damping,
+            "readout_error": self.readout_error,
+        }

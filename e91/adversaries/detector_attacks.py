@@ -7,40 +7,40 @@ is measured, which a security model with fair sampling assumes away.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
+from e91.adversaries.adversary import Attack, Expected
+from e91.adversaries.assumptions import Assumption
+from e91.adversaries.building import acting_on_noisy_pairs
+from e91.adversaries.conditions import Conditions
 from e91.adversaries.notes import Answers, TappedDevice, random_stream
 from e91.model.bits import NO_CLICK, Bits
-from e91.model.device import Device, DeviceInfo, info_of
-from e91.model.settings import Settings
+from e91.model.device import Device
+from e91.model.numbers import TSIRELSON
+from e91.security.shannon import binary_entropy
 
 
-def time_shift(
-    device: Device, ratio: float, *, settings: Settings, seed: int | None = None
-) -> TappedDevice:
+def _shifted(conditions: Conditions) -> Expected:
+    """Bob's bit is the favoured one with probability r / (1 + r)."""
+    ratio = conditions.strength
+    guess = ratio / (1 + ratio)
+    information = 1 - binary_entropy(guess)
+    return Expected(TSIRELSON, 0.0, guess, information, (1.0, (1 + 1 / ratio) / 2))
+
+
+def time_shift(device: Device, conditions: Conditions) -> TappedDevice:
     """Return ``device`` with Eve shifting Bob's photons to where one detector hardly sees them.
 
-    In each round she makes one of Bob's two detectors, at random, ``ratio`` times less efficient
-    than the other, which stays perfect.  Bob's bit is then her shift with probability
+    In each round she makes one of Bob's two detectors, at random, r times less efficient than the
+    other, which stays perfect; r is the strength.  Bob's bit is then her shift with probability
     r / (1 + r), though over all rounds it is unbiased.
-
-    Args:
-        device: The honest pairs, without losses.
-        ratio: r, at least 1, finite.
-        settings: The device's settings.
-        seed: Root of Eve's randomness; None takes it from the operating system.
-
-    Raises:
-        ValueError: ``ratio`` is below 1 or not finite.
 
     Source:
         Qi, Fung, Lo and Ma, Quantum Inf. Comput. 7, 73 (2007), section 2.
     """
-    if not (math.isfinite(ratio) and ratio >= 1):
-        raise ValueError(f"`ratio` must be finite and at least 1, but is {ratio}.")
-    generator = random_stream("time shift", seed)
+    ratio = conditions.strength
+    generator = random_stream("time shift", conditions.seed)
 
     def answer(x: Bits, y: Bits) -> Answers:
         """Lose photons of the outcome that the shift of Bob's detectors disfavours."""
@@ -51,40 +51,36 @@ def time_shift(
         return Answers(a, seen, favoured, np.ones_like(a))
 
     description = f"Honest pairs; Bob's detectors shifted to efficiencies 1 : {ratio:g}."
-    return TappedDevice(DeviceInfo(settings, description, reproducible=seed is not None), answer)
+    return TappedDevice(conditions.info(description), answer)
 
 
-def blinding(
-    device: Device, fraction: float, *, settings: Settings, seed: int | None = None
-) -> TappedDevice:
+def _blinded(conditions: Conditions) -> Expected:
+    """A blinded detector fires if Eve chose the same of Bob's n settings."""
+    fired = conditions.strength / len(conditions.settings.bob_angles)
+    clicks = 1 - conditions.strength + fired
+    known = fired / clicks
+    return Expected(TSIRELSON, 0.0, (1 + known) / 2, known, (1.0, clicks))
+
+
+def blinding(device: Device, conditions: Conditions) -> TappedDevice:
     """Return ``device`` with Bob's detectors blinded in a fraction of the rounds.
 
     Blinded detectors answer to bright light only.  Eve measures Bob's photon at one of his
     settings, chosen uniformly, and sends bright light in the state that she found: it fires his
     detector if he has the same setting, with her outcome, and none otherwise.
 
-    Args:
-        device: The honest pairs, without losses.
-        fraction: Probability that a round is blinded, in [0, 1].
-        settings: The device's settings.
-        seed: Root of Eve's randomness; None takes it from the operating system.
-
-    Raises:
-        ValueError: ``fraction`` is not in [0, 1].
-
     Source:
         Lydersen et al., Nat. Photonics 4, 686 (2010); against a Bell test, Gerhardt et al., Phys.
         Rev. Lett. 107, 170404 (2011).
     """
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"`fraction` must lie in [0, 1], but is {fraction}.")
-    generator = random_stream("blinding", seed)
+    fraction, choices = conditions.strength, len(conditions.settings.bob_angles)
+    generator = random_stream("blinding", conditions.seed)
 
     def answer(x: Bits, y: Bits) -> Answers:
         """Let a blinded Bob click only at the setting at which Eve measured."""
         a, b = device(x, y)
         blinded = generator.random(len(x)) < fraction
-        measured = generator.integers(len(settings.bob_angles), size=len(x), dtype=np.uint8)
+        measured = generator.integers(choices, size=len(x), dtype=np.uint8)
         # Where the settings agree, Bob's outcome is the one that Eve found and sent on.
         seen = np.where(blinded & (measured != y), np.uint8(NO_CLICK), b)
         known = blinded & (measured == y)
@@ -92,26 +88,27 @@ def blinding(
         return Answers(a, seen, guess, known.astype(np.uint8))
 
     description = f"Honest pairs; Bob's detectors blinded in {fraction:.4g} of the rounds."
-    return TappedDevice(DeviceInfo(settings, description, reproducible=seed is not None), answer)
+    return TappedDevice(conditions.info(description), answer)
 
 
-def held_by_eve(device: Device, *, settings: Settings) -> TappedDevice:
-    """Return ``device`` with Eve in Bob's place: his outcomes are hers, and she notes them all.
-
-    One leg of a man in the middle; `e91.adversaries.man_in_the_middle` is what she does to the
-    messages.
-
-    Args:
-        device: Honest pairs.
-        settings: The device's settings.
-    """
-
-    def answer(x: Bits, y: Bits) -> Answers:
-        """Answer honestly; Eve's half shows her Bob's outcome."""
-        a, b = device(x, y)
-        return Answers(a, b, b, np.ones_like(b))
-
-    description = "Honest pairs, the other half of each held by Eve."
-    return TappedDevice(
-        replace(info_of(device), settings=settings, description=description), answer
-    )
+ATTACKS = (
+    Attack(
+        name="time-shift",
+        summary="Eve shifts photons to where one of Bob's detectors hardly sees them.",
+        meaning="ratio of the detector efficiencies",
+        low=1,
+        high=math.inf,
+        default=4,
+        breaks=(Assumption.FAIR_SAMPLING,),
+        expected=_shifted,
+        build=acting_on_noisy_pairs(time_shift),
+    ),
+    Attack(
+        name="blinding",
+        summary="Eve blinds Bob's detectors and lets them fire when it suits her.",
+        meaning="fraction of the rounds",
+        breaks=(Assumption.ANALYSERS, Assumption.FAIR_SAMPLING),
+        expected=_blinded,
+        build=acting_on_noisy_pairs(blinding),
+    ),
+)

@@ -10,11 +10,27 @@ all messages and replaces that party's tag by the one that Eve can make.
 
 from __future__ import annotations
 
-from e91.distillation.authentication import AUTHENTICATION_BITS, KEY_BYTES, tag
-from e91.model.messages import Channel, Message, Party, Transmission
+import numpy as np
 
-PUBLIC_KEY = bytes(AUTHENTICATION_BITS // 8)
+from e91.adversaries.adversary import Attack, ClassicalLine, Expected
+from e91.adversaries.assumptions import Assumption
+from e91.adversaries.building import acting_on_noisy_pairs
+from e91.adversaries.choices import Switch
+from e91.adversaries.conditions import Conditions
+from e91.adversaries.notes import Answers, TappedDevice
+from e91.model.bits import Bits
+from e91.model.device import Device
+from e91.model.messages import Channel, Message, Party, Transmission
+from e91.model.numbers import TSIRELSON
+
+PUBLIC_KEY = bytes(64)
 """The authentication key of a link without authentication: everybody knows it."""
+
+_AUTHENTICATED = Switch(
+    "authenticated",
+    "whether the tags have a key that Eve does not know",
+    "with a key that everybody knows, she has every key and no tag shows it",
+)
 
 
 def impersonating(party: Party, key: bytes) -> Transmission:
@@ -32,13 +48,16 @@ def impersonating(party: Party, key: bytes) -> Transmission:
         ValueError: ``key`` does not have 64 bytes.
 
     Examples:
+        >>> from e91.distillation.authentication import tag
         >>> transmit = impersonating(Party.BOB, PUBLIC_KEY)
         >>> forged = transmit(Message(Party.BOB, "tag", bytes(16)))
         >>> forged.body == tag(b"", PUBLIC_KEY[32:])
         True
     """
-    if len(key) != len(PUBLIC_KEY):
-        raise ValueError(f"`key` must have {len(PUBLIC_KEY)} bytes, but has {len(key)}.")
+    from e91.distillation.authentication import AUTHENTICATION_BITS, KEY_BYTES, tag
+
+    if len(key) != AUTHENTICATION_BITS // 8:
+        raise ValueError(f"`key` must have {AUTHENTICATION_BITS // 8} bytes, but has {len(key)}.")
     half = key[:KEY_BYTES] if party is Party.ALICE else key[KEY_BYTES:]
     heard = Channel()
 
@@ -51,3 +70,41 @@ def impersonating(party: Party, key: bytes) -> Transmission:
         return Message(party, message.subject, forged, message.disclosed_bits)
 
     return transmit
+
+
+def _expected(conditions: Conditions) -> Expected:
+    """Two perfect sessions, each with Eve at one end."""
+    del conditions  # the same for all
+    return Expected(TSIRELSON, 0.0, 1.0, 1.0)
+
+
+def _held_by_eve(device: Device, conditions: Conditions) -> TappedDevice:
+    """Return ``device`` with Eve in Bob's place: she notes his outcomes, which are her own."""
+
+    def answer(x: Bits, y: Bits) -> Answers:
+        """Answer honestly; Eve's half shows her Bob's outcome."""
+        a, b = device(x, y)
+        return Answers(a, b, b, np.ones_like(b))
+
+    description = "Honest pairs, the other half of each held by Eve."
+    return TappedDevice(conditions.info(description), answer)
+
+
+def _line(conditions: Conditions) -> ClassicalLine:
+    """Eve in Bob's place; without the key she can only try another, as good as any."""
+    known = None if _AUTHENTICATED.chosen(conditions) else PUBLIC_KEY
+    return ClassicalLine(impersonating(Party.BOB, PUBLIC_KEY), known)
+
+
+ATTACKS = (
+    Attack(
+        name="man-in-the-middle",
+        summary="Eve is Bob to Alice and Alice to Bob; only tags can tell.",
+        low=1,
+        options=(_AUTHENTICATED,),
+        breaks=(Assumption.AUTHENTICATION,),
+        expected=_expected,
+        build=acting_on_noisy_pairs(_held_by_eve),
+        line=_line,
+    ),
+)

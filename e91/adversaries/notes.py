@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from e91.model.bits import NO_CLICK, Bits, frozen_array
 from e91.model.device import Apparatus
+from e91.model.numbers import check_fractions
 from e91.model.settings import Settings
 
 
@@ -81,12 +82,12 @@ class TappedDevice(Apparatus):
         info: What the device is.
         answer: What the device does with a block of rounds.
         memory_information: Holevo's bound, in bits per key bit, if Eve has a quantum memory.
-        pages: Her notes, one page a call; grows by six bytes a round.
+        blocks: Her notes, one block a call; grows by six bytes a round.
     """
 
     answer: Answer = field(repr=False)
     memory_information: float | None = None
-    pages: list[Notes] = field(default_factory=list, repr=False)
+    blocks: list[Notes] = field(default_factory=list, repr=False)
 
     def __call__(self, x: ArrayLike, y: ArrayLike) -> tuple[Bits, Bits]:
         """Answer a block of rounds and note it.
@@ -104,17 +105,17 @@ class TappedDevice(Apparatus):
             raise ValueError(f"`y` must have the length of `x`, {len(first)}, but has "
                              f"{len(second)}.")  # fmt: skip
         found = self.answer(first, second)
-        self.pages.append(Notes(found.alice, found.bob, found.guess, found.kind, first, second))
+        self.blocks.append(Notes(found.alice, found.bob, found.guess, found.kind, first, second))
         return found.alice, found.bob
 
     def forget(self) -> None:
-        """Drop all pages."""
-        self.pages.clear()
+        """Drop all blocks."""
+        self.blocks.clear()
 
     @property
     def notes(self) -> Notes:
         """Eve's notes of all rounds so far, in order."""
-        return joined(self.pages)
+        return joined(self.blocks)
 
     @property
     def knowledge(self) -> Knowledge:
@@ -125,14 +126,18 @@ class TappedDevice(Apparatus):
         return replace(known, information=self.memory_information)
 
 
-def joined(pages: Sequence[Notes]) -> Notes:
-    """Return the notes of all pages, in order, as one."""
+def joined(blocks: Sequence[Notes]) -> Notes:
+    """Return the notes of all blocks, in order, as one."""
     empty = np.zeros(0, np.uint8)
-    columns = (
-        np.concatenate([empty, *(getattr(page, part.name) for page in pages)])
-        for part in fields(Notes)
+    every = [Notes(empty, empty, empty, empty, empty, empty), *blocks]
+    return Notes(
+        alice=np.concatenate([block.alice for block in every]),
+        bob=np.concatenate([block.bob for block in every]),
+        guess=np.concatenate([block.guess for block in every]),
+        kind=np.concatenate([block.kind for block in every]),
+        x=np.concatenate([block.x for block in every]),
+        y=np.concatenate([block.y for block in every]),
     )
-    return Notes(*columns)
 
 
 def knowledge(notes: Notes, *, settings: Settings) -> Knowledge:
@@ -190,8 +195,7 @@ def with_white_noise(device: TappedDevice, visibility: float, *, seed: int | Non
     Raises:
         ValueError: ``visibility`` is not in [0, 1].
     """
-    if not 0 <= visibility <= 1:
-        raise ValueError(f"`visibility` must lie in [0, 1], but is {visibility}.")
+    check_fractions(visibility=visibility)
     if visibility == 1:
         return device
     generator = random_stream("white noise", seed)

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from e91.adversaries.catalogue import all_options
+from e91.adversaries.choices import Option, Switch, Word
 from e91.cli.attack_list import WIDTH, attack_row, attack_text, legend
 from e91.cli.options import (
     EPSILON,
     JSON,
-    basis_option,
+    Decorator,
+    as_one,
     security_option,
     seed_option,
     settings_option,
@@ -21,7 +24,28 @@ from e91.model.policy import Policy, SecurityModel
 from e91.model.settings import SETTINGS
 
 if TYPE_CHECKING:
-    from e91.adversaries import AttackReport, Staged
+    from e91.adversaries.attacked_session import AttackReport, Staged
+
+
+def _click_option(option: Option, owners: str) -> Decorator:
+    flag, text = f"--{option.flag}", f"Of {owners}: {option.text}."
+    if isinstance(option, Switch):
+        return click.option(flag, option.name, flag_value=False, default=None, help=text)
+    kind = click.Choice(option.words) if isinstance(option, Word) else float
+    return click.option(flag, option.name, type=kind, help=text)
+
+
+def choices_of_attacks() -> list[Decorator]:
+    """Return the options that belong to attacks; what is not given arrives as None."""
+    return [
+        _click_option(option, ", ".join(attack.name for attack in attacks))
+        for option, attacks in all_options().items()
+    ]
+
+
+def given_choices(**choices: Any) -> dict[str, Any]:
+    """Return the options of attacks that were given."""
+    return {name: value for name, value in choices.items() if value is not None}
 
 
 @click.group()
@@ -33,7 +57,7 @@ def attack() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def list_attacks(*, as_json: bool) -> None:
     """List all attacks: their options, where they run, and which theorems allow for them."""
-    from e91.adversaries import ATTACKS
+    from e91.adversaries.catalogue import ATTACKS
 
     if as_json:
         click.echo(json.dumps([attack_row(found) for found in ATTACKS.values()]))
@@ -44,11 +68,7 @@ def list_attacks(*, as_json: bool) -> None:
 @attack.command("run")
 @click.argument("name")
 @click.option("--strength", type=float, help="See `e91 attack list`.")
-@basis_option("Of intercept-resend; random by default.")
-@click.option("--flips", type=float,
-              help="Of collective: key outcomes that Eve's device flips, 0 to 0.5.")  # fmt: skip
-@click.option("--unauthenticated", is_flag=True,
-              help="With man-in-the-middle: tags with a key that everybody knows.")  # fmt: skip
+@as_one("choices", given_choices, *choices_of_attacks())
 @click.option("--rounds", type=int, default=200_000, show_default=True, help="Rounds to run.")
 @seed_option("Reproducible run, for tests: its key is not secret.")
 @settings_option(
@@ -73,8 +93,9 @@ def run_named(
     security: str,
     epsilon: float,
     device: str,
+    visibility: float,
+    choices: dict[str, Any],
     as_json: bool,
-    **options: Any,
 ) -> None:
     """Run one session under the attack NAME and compare it with what theory expects.
 
@@ -82,76 +103,32 @@ def run_named(
     """
     policy = Policy(SecurityModel(security), epsilon=epsilon)
 
-    from e91.adversaries import AttackReport, attack_named
+    from e91.adversaries.attacked_session import AttackReport, conditions_of, stage
+    from e91.adversaries.catalogue import attack_named
     from e91.session.session import check_rounds, run
     from e91.system.progress import rounds_bar
 
     check_rounds(rounds)
-    conditions: dict[str, Any] = {
-        "settings": SETTINGS[settings_name],
-        "rounds": rounds,
-        "simulator": device,
-    }
     if device != "exact" and not attack_named(name).has_photons:
         raise ValueError(
             f"`--device {device}` must come with an attack on photons, but `{name}` sends none."
         )
-    staged = staged_attack(name, strength, seed=seed, **conditions, **options)
+    conditions = conditions_of(
+        name,
+        strength,
+        settings=SETTINGS[settings_name],
+        rounds=rounds,
+        visibility=visibility,
+        simulator=device,
+        seed=seed,
+        **choices,
+    )
+    staged = stage(name, conditions)
     with rounds_bar(rounds) as bar:
         apparatus = staged.device.announcing(bar.update)
         session = run(apparatus, rounds=rounds, policy=policy, seed=seed, **channel_of(staged))
     report = AttackReport(staged, session)
     click.echo(json.dumps(report.to_dict()) if as_json else _text(report))
-
-
-def staged_attack(
-    name: str,
-    strength: float | None,
-    *,
-    basis: str | None,
-    flips: float | None,
-    unauthenticated: bool,
-    **circumstances: Any,
-) -> Staged:
-    """Return the attack that a command line asks for.
-
-    Args:
-        name: Its name.
-        strength: Its strength, or None for the table's default.
-        basis: Basis of intercept-resend, or None.
-        flips: Probability that the collective attack flips a key outcome, or None.
-        unauthenticated: Whether everybody knows the authentication key.
-        circumstances: Further fields of `e91.adversaries.Conditions`.
-
-    Raises:
-        ValueError: There is no such attack, or an option does not belong to it.
-    """
-    from e91.adversaries import Conditions, attack_named, stage
-
-    found = attack_named(name)
-    if strength is not None and not found.meaning:
-        raise ValueError(f"`--strength` must not be given with `{name}`, but is {strength:g}.")
-    owners = {
-        "basis": "intercept-resend",
-        "flips": "collective",
-        "unauthenticated": "man-in-the-middle",
-    }
-    given = {
-        "basis": basis is not None,
-        "flips": flips is not None,
-        "unauthenticated": unauthenticated,
-    }
-    for option, owner in owners.items():
-        if given[option] and name != owner:
-            raise ValueError(
-                f"`--{option}` must come with the attack {owner}, but the attack is {name}."
-            )
-    if basis is not None:
-        circumstances["basis"] = basis
-    if flips is not None:
-        circumstances["flips"] = flips
-    conditions = Conditions(found.default if strength is None else strength, **circumstances)
-    return stage(name, conditions, authenticated=not unauthenticated)
 
 
 def channel_of(staged: Staged) -> dict[str, Any]:
@@ -172,10 +149,10 @@ def _text(report: AttackReport) -> str:
         ("Eve guesses a key bit", eve.guess_rate, expected.guess_rate),
         ("Eve's bits per key bit", eve.information, expected.information),
     )
-    said = textwrap.wrap(f"Attack {found.name}{strength}: {found.summary}", WIDTH)
-    lines = [str(session), "", *said, ""]
+    title = textwrap.wrap(f"Attack {found.name}{strength}: {found.summary}", WIDTH)
+    lines = [str(session), "", *title, ""]
     lines.append(f"  {'':<26}{'this session':>14}{'expected':>14}")
-    lines += [f"  {name:<26}{_number(seen):>14}{_number(told):>14}" for name, seen, told in rows]
+    lines += [f"  {name:<26}{_number(seen):>14}{_number(value):>14}" for name, seen, value in rows]
     kept = session.policy.security is SecurityModel.DEVICE_INDEPENDENT
     if kept and min(expected.efficiencies) < 1:
         lines.append("  Expected are the values of coincidences; this session keeps lost photons.")

@@ -11,8 +11,7 @@ from e91.model.policy import SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC, SETTINGS
 
 if TYPE_CHECKING:
-    from e91.adversaries import Attack
-    from e91.adversaries.closed_forms import Expected
+    from e91.adversaries.adversary import Attack, Expected
 
 WIDTH = 80
 """Columns of the text: those of an ordinary terminal."""
@@ -56,7 +55,7 @@ def attack_row(attack: Attack) -> dict[str, Any]:
         "default": attack.default if strong else None,
         "settings": list(attack.settings or SETTINGS),
         "options": [option for option, _ in _options(attack)],
-        "devices": list(_devices(attack)),
+        "devices": list(attack.simulators),
         "blocks": attack.is_channel,
         "shows": {"chsh": expected.chsh, "qber": expected.qber},
         "guess_rate": expected.guess_rate,
@@ -90,7 +89,7 @@ def attack_text(attack: Attack) -> str:
 
 def _broken(attack: Attack, theorem: Theorem) -> list[str]:
     """Return what the theorem assumes and the attack makes untrue; its tags are in use."""
-    from e91.adversaries import Assumption, assumed_by
+    from e91.adversaries.assumptions import Assumption, assumed_by
 
     assumed = assumed_by(theorem) - {Assumption.AUTHENTICATION}
     return [broken.value for broken in attack.breaks if broken in assumed]
@@ -103,24 +102,11 @@ def _options(attack: Attack) -> list[tuple[str, str]]:
         high = f"to {attack.high:.6g}" if math.isfinite(attack.high) else "or more"
         scope = f"{attack.low:.6g} {high}, {attack.default:.6g} by default"
         found.append(("strength", f"{attack.meaning} ({scope})"))
-    if attack.name == "intercept-resend":
-        from e91.adversaries.conditions import BASES
-
-        found.append(("basis", f"along which she measures: {', '.join(BASES)} (random by default)"))
-    if attack.name == "collective":
-        found.append(("flips", "share of key outcomes that she flips (0 to 0.5, 0 by default)"))
-    if attack.name == "man-in-the-middle":
-        found.append(
-            (
-                "unauthenticated",
-                "with a key that everybody knows, she has every key and no tag tells",
-            )
-        )
-    return found
+    return found + [(option.flag, option.text) for option in attack.options]
 
 
 def _expected(attack: Attack) -> Expected:
-    from e91.adversaries import Conditions
+    from e91.adversaries.conditions import Conditions
 
     return attack.expected(Conditions(attack.default, settings=ASYMMETRIC))
 
@@ -129,12 +115,6 @@ def _clicks(expected: Expected) -> str:
     """Return what is lost, for attacks that hide in losses."""
     lost = 1 - min(expected.efficiencies)
     return f", {lost:.0%} of the photons lost" if lost > 0 else ""
-
-
-def _devices(attack: Attack) -> tuple[str, ...]:
-    if attack.is_channel:
-        return ("exact", "aer", "aer-with-eve")
-    return ("exact", "aer") if attack.has_photons else ("exact",)
 
 
 def _where(attack: Attack) -> str:

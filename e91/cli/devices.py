@@ -7,13 +7,17 @@ from typing import Any
 
 import click
 
-from e91.cli.attack import channel_of, staged_attack
+from e91.adversaries.catalogue import all_options
+from e91.cli.attack import channel_of, given_choices
 from e91.model.settings import Settings
 
 DEVICES = "{aer,exact,fake:NAME,ibm:NAME}"
 
 _PHOTONS = ("visibility", "dephasing", "misalignment", "amplitude_damping", "readout_error")
-_ELSEWHERE = (*_PHOTONS, "attack", "strength", "basis", "unauthenticated")
+_ELSEWHERE = {
+    **{name: name.replace("_", "-") for name in (*_PHOTONS, "attack", "strength")},
+    **{option.name: option.flag for option in all_options()},
+}  # argument: its option on the command line
 
 
 def device_kind(device: str) -> tuple[str, str]:
@@ -61,10 +65,11 @@ def _refuse_photons(device: str) -> None:
         ValueError: An attack or a noise was asked for on the command line.
     """
     context = click.get_current_context()
-    given = [name for name in _ELSEWHERE if context.get_parameter_source(name) is _COMMANDLINE]
-    for name in given:
+    for name, option in _ELSEWHERE.items():
+        if context.get_parameter_source(name) is not _COMMANDLINE:
+            continue
         raise ValueError(
-            f"`--{name.replace('_', '-')}` must come with `--device aer` or `exact`, but the "
+            f"`--{option}` must come with `--device aer` or `exact`, but the "
             f"device is `{device}`, which has its own errors."
         )
 
@@ -80,35 +85,46 @@ def session_device(
     rounds: int,
     attack: str | None,
     strength: float | None,
-    basis: str | None,
-    flips: float | None,
-    unauthenticated: bool,
-    **noise: float,
+    **photons: Any,
 ) -> tuple[Any, dict[str, Any]]:
     """Return the device, and what an attack does to the classical channel.
+
+    Args:
+        device: What ``--device`` names.
+        settings: The angles of both parties.
+        seed: Root of the physical randomness.
+        rounds: Length of the session.
+        attack: Name of an attack, or None.
+        strength: Its strength, or None for its default.
+        photons: Noise of the pairs, and options of the attack or None.
 
     Raises:
         ValueError: An option is impossible, or none of the device's.
     """
+    noise = {name: photons[name] for name in _PHOTONS}
+    choices = given_choices(**{name: value for name, value in photons.items() if name not in noise})
     _check_probabilities(noise)
     if device_kind(device)[0] == "fake":
         _refuse_photons(device)
     if attack is not None:
-        staged = staged_attack(
+        from e91.adversaries.attacked_session import conditions_of, stage
+
+        conditions = conditions_of(
             attack,
             strength,
-            basis=basis,
-            flips=flips,
-            unauthenticated=unauthenticated,
             settings=settings,
             rounds=rounds,
             simulator=device,
             seed=seed,
             **noise,
+            **choices,
         )
+        staged = stage(attack, conditions)
         return staged.device, channel_of(staged)
-    asked = {"strength": strength, "basis": basis, "flips": flips}
-    _refuse_without_attack(asked | {"unauthenticated": unauthenticated or None})
+    for name in given_choices(strength=strength, **choices):
+        raise ValueError(
+            f"`--{_ELSEWHERE[name]}` must come with `--attack NAME`, but there is none."
+        )
     return _honest_device(device, settings=settings, seed=seed, **noise), {}
 
 
@@ -133,26 +149,19 @@ def _honest_device(device: str, *, settings: Settings, seed: int | None, **noise
     return make(settings=settings, seed=seed, **noise)
 
 
-def _refuse_without_attack(options: dict[str, Any]) -> None:
-    for name, value in options.items():
-        if value is not None:
-            raise ValueError(f"`--{name}` must come with `--attack NAME`, but there is none.")
-
-
-def block_device(*, attack: str | None, unauthenticated: bool, **options: Any) -> Any:
+def block_device(*, attack: str | None, **options: Any) -> Any:
     """Return a device for a run of blocks, which must have a table of probabilities.
 
     Args:
         attack: Name of an attack, or None.
-        unauthenticated: Whether everybody knows the authentication key.
         options: As for `session_device`.
 
     Raises:
         ValueError: The attack has no such table.
     """
-    device, _ = session_device(rounds=1, attack=attack, unauthenticated=unauthenticated, **options)
+    device, _ = session_device(rounds=1, attack=attack, **options)
     if attack is not None and not hasattr(device, "sampler"):
-        from e91.adversaries import ATTACKS
+        from e91.adversaries.catalogue import ATTACKS
 
         able = ", ".join(name for name, found in ATTACKS.items() if found.is_channel)
         raise ValueError(

@@ -47,12 +47,6 @@ def security_option(help_text: str = "What is assumed of the equipment.") -> Dec
     )  # fmt: skip
 
 
-def basis_option(help_text: str) -> Decorator:
-    """Return the option ``--basis`` of the attack intercept-resend."""
-    bases = click.Choice(["random", "z", "x", "breidbart", "y"])
-    return click.option("--basis", type=bases, help=help_text)
-
-
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 EPSILON = click.option("--epsilon", type=float, default=1e-10, show_default=True,
                        help="Failure probability of the session.")  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from e91.cli.attack import choices_of_attacks
 from e91.cli.options import (
     ALICE_PROBABILITIES,
     BOB_PROBABILITIES,
@@ -16,7 +17,6 @@ from e91.cli.options import (
     REVEAL,
     Angles,
     as_one,
-    basis_option,
     security_option,
     settings_option,
 )
@@ -178,12 +178,7 @@ PHOTONS = as_one(
                  help="Put an eavesdropper on the line; see `e91 attack list`."),
     click.option("--strength", type=float,
                  help="Of the attack; `e91 attack list` says what it is."),
-    basis_option("Basis in which intercept-resend measures; random by default."),
-    click.option("--flips", type=float,
-                 help="With the attack collective: key outcomes that Eve's device flips, "
-                 "0 to 0.5."),
-    click.option("--unauthenticated", is_flag=True,
-                 help="With man-in-the-middle: tags are made with a key that everybody knows."),
+    *choices_of_attacks(),
 )  # fmt: skip
 """Arguments of `e91.cli.devices.session_device`: noise, and who listens."""
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from e91.adversaries import ATTACKS
-from e91.adversaries.conditions import BASES
+from e91.adversaries.catalogue import ATTACKS, all_options
+from e91.adversaries.choices import Option, Switch, Word
 from e91.model.policy import Reconciler, SecurityModel, Theorem
 from e91.model.settings import SETTINGS
 from e91.session.streaming import BLOCK_ROUNDS, MAXIMUM_ROUNDS
@@ -110,6 +110,18 @@ def _or_none(kind: Kind) -> Kind:
     return checked
 
 
+def _of_attacks(option: Option) -> Parameter:
+    """Return the parameter that is an option of attacks; none leaves it at its default."""
+    owners = ", ".join(attack.name for attack in all_options()[option])
+    name, meaning = f"adversary.{option.name}", f"Of {owners}: {option.meaning}."
+    if isinstance(option, Switch):
+        return Parameter(name, option.name, True, _flag, "", meaning)
+    if isinstance(option, Word):
+        return Parameter(name, option.name, None, _or_none(_word(*option.words)), "", meaning)
+    share = _or_none(_number(0, option.high))
+    return Parameter(name, option.name, None, share, "1", meaning)
+
+
 _FRACTION = _number(0, 1)
 _OPEN = _number(0, 1, ends="()")
 _ANY = _number(-math.inf, math.inf, ends="()")
@@ -158,10 +170,7 @@ _ALL = (
               "Who is on the line."),
     Parameter("adversary.strength", "strength", None, _or_none(_ANY), "1",
               "Strength of the attack; `e91 attack list` says of each what it means."),
-    Parameter("adversary.basis", "basis", None, _or_none(_word(*BASES)), "",
-              "Basis of intercept-resend."),
-    Parameter("adversary.authenticated", "authenticated", True, _flag, "",
-              "Whether man-in-the-middle meets tags of a secret key."),
+    *(_of_attacks(option) for option in all_options()),
 )  # fmt: skip
 
 PARAMETERS = {parameter.name: parameter for parameter in _ALL}

@@ -12,7 +12,7 @@ from e91.session.verdict import check_policy
 from e91.studies.parameters import PARAMETERS, Value
 
 if TYPE_CHECKING:
-    from e91.adversaries import Conditions
+    from e91.adversaries.conditions import Conditions
 
 NOISE = ("visibility", "dephasing", "misalignment", "amplitude_damping", "readout_error")
 """Parameters of the device that act on the pairs."""
@@ -95,20 +95,29 @@ class Point:
         )
 
     def conditions(self, *, seed: int) -> Conditions:
-        """Return the circumstances of the point's attack."""
-        from e91.adversaries import Conditions, attack_named
+        """Return the conditions of the point's attack."""
+        from e91.adversaries.attacked_session import conditions_of
 
-        strength, basis = self["adversary.strength"], self["adversary.basis"]
-        chosen = attack_named(self["adversary.name"]).default if strength is None else strength
-        return Conditions(
-            chosen,
+        return conditions_of(
+            self["adversary.name"],
+            self["adversary.strength"],
             settings=self.settings,
             rounds=self.rounds,
             simulator=self["device.name"],
-            basis="random" if basis is None else basis,
             seed=seed,
             **self.noise,
+            **self._choices,
         )
+
+    @property
+    def _choices(self) -> dict[str, Any]:
+        """The options of attacks that are not left at their defaults."""
+        names = {name.removeprefix("adversary."): name for name in _OPTIONS}
+        return {
+            option: self[name]
+            for option, name in names.items()
+            if self[name] != PARAMETERS[name].default
+        }
 
     def check(self) -> None:
         """Check that sessions can be run at this point.
@@ -126,25 +135,23 @@ class Point:
         self._check_adversary()
 
     def _check_adversary(self) -> None:
-        from e91.adversaries import attack_named
-        from e91.adversaries.staging import check_conditions
+        from e91.adversaries.catalogue import attack_named
 
         name, strength = self["adversary.name"], self["adversary.strength"]
-        owners = {
-            "basis": ("intercept-resend", self["adversary.basis"] is not None),
-            "authenticated": ("man-in-the-middle", not self["adversary.authenticated"]),
-        }
-        for option, (owner, given) in owners.items():
-            if given and name != owner:
-                raise ValueError(f"`adversary.{option}` must come with `{owner}`, but comes with "
-                                 f"`{name or 'none'}`.")  # fmt: skip
+        for option in self._choices if name is None else ():
+            raise ValueError(f"`adversary.{option}` must come with an attack, but there is none.")
         if strength is not None and (name is None or not attack_named(name).meaning):
             raise ValueError(f"`adversary.strength` must come with an attack that has one, but "
                              f"comes with `{name or 'none'}`.")  # fmt: skip
         if name is not None:
-            check_conditions(attack_named(name), self.conditions(seed=0))
+            attack_named(name).check(self.conditions(seed=0))
 
 
+_OPTIONS = [
+    name
+    for name in PARAMETERS
+    if name.startswith("adversary.") and name not in ("adversary.name", "adversary.strength")
+]
 _PLACES = {name: place for place, name in enumerate(PARAMETERS)}
 
 

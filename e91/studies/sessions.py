@@ -92,13 +92,9 @@ def _tally_of_session(point: Point, *, root: int, session: int) -> Tally:
         device = aer_device(settings=point.settings, seed=seeds.physics, **point.noise)
         report = run(device, rounds=point.rounds, policy=point.policy, seed=seeds.protocol)
         return tally_of(report, session=session)
-    from e91.adversaries import stage
+    from e91.adversaries.attacked_session import stage
 
-    staged = stage(
-        point["adversary.name"],
-        point.conditions(seed=seeds.physics),
-        authenticated=point["adversary.authenticated"],
-    )
+    staged = stage(point["adversary.name"], point.conditions(seed=seeds.physics))
     report = run(
         staged.device,
         rounds=point.rounds,

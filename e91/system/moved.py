@@ -15,6 +15,9 @@ from types import ModuleType
 MOVED = {
     "e91.alarms": "e91.alarm.promise",
     "e91.attacks": "e91.adversaries",
+    "e91.attacks.closed_forms": "e91.adversaries.adversary",
+    "e91.attacks.scene": "e91.adversaries.conditions",
+    "e91.attacks.staging": "e91.adversaries.attacked_session",
     "e91.attacks.table": "e91.adversaries.catalogue",
     "e91.bell.alarm": "e91.alarm.wealth",
     "e91.completeness": "e91.session.completeness",
@@ -60,8 +63,8 @@ def new_name(module: str) -> str | None:
     """Return what a module is called today, or None if its name is no old one.
 
     Examples:
-        >>> new_name("e91.planning"), new_name("e91.attacks.scene"), new_name("e91.session")
-        ('e91.session.planning', 'e91.adversaries.scene', None)
+        >>> new_name("e91.planning"), new_name("e91.attacks.notes"), new_name("e91.session")
+        ('e91.session.planning', 'e91.adversaries.notes', None)
     """
     if module in MOVED:
         return MOVED[module]

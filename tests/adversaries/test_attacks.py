@@ -9,9 +9,10 @@ import pytest
 from statistical import assert_binomial
 
 from e91.adversaries import ATTACKS, Conditions, run_attack, stage
-from e91.adversaries import local_models as dishonest
-from e91.adversaries.circuit_attacks import tapped_device
-from e91.adversaries.conditions import BASES
+from e91.adversaries.detection_loophole import PLANAR_EFFICIENCY, detection_loophole, planar
+from e91.adversaries.eve_in_circuits import tapped_device
+from e91.adversaries.interception import BASES
+from e91.adversaries.local_models import mixture
 from e91.adversaries.notes import Notes, knowledge, with_white_noise
 from e91.model.bits import NO_CLICK
 from e91.model.errors import Abort
@@ -30,7 +31,7 @@ STRENGTHS = {
     "separable": (0.0, 0.2, 0.5, 0.8, 1.0),
     "local": (0.0, 0.5, 1.0, 1.7, 2.0),
     "detection-loophole": (2 / 3, 0.72, 0.8284, 0.9, 1.0),
-    "gisin": (0.4, 0.5, 0.6, 0.7, dishonest.PLANAR_EFFICIENCY),
+    "gisin": (0.4, 0.5, 0.6, 0.7, PLANAR_EFFICIENCY),
     "memory": (0.0, 0.2, 0.5, 0.8, 1.0),
     "setting-leak": (0.0, 0.2, 0.4142, 0.8, 1.0),
     "time-shift": (1.0, 1.5, 2.0, 4.0, 10.0),
@@ -135,7 +136,7 @@ def test_white_noise_acts_on_every_attack_as_the_closed_form_says(name):
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_interception_in_every_basis_has_its_closed_form_exactly(basis, settings):
     for strength in STRENGTHS["intercept-resend"]:
-        conditions = Conditions(strength, settings=settings, basis=basis, seed=1)
+        conditions = Conditions(strength, settings=settings, seed=1, options={"basis": basis})
         assert_table(stage("intercept-resend", conditions))
 
 
@@ -156,7 +157,7 @@ def test_collective_attack_has_its_closed_form_exactly(chsh):
 @pytest.mark.parametrize("flips", [0.001, 0.02, 0.0715, 0.3, 0.5])
 @pytest.mark.parametrize("chsh", STRENGTHS["collective"])
 def test_collective_attack_reaches_the_bound_at_every_s_and_every_qber(chsh, flips):
-    staged = stage("collective", Conditions(chsh, flips=flips, seed=1))
+    staged = stage("collective", Conditions(chsh, seed=1, options={"flips": flips}))
     assert staged.expected.qber == flips
     bound = dishonest_bound(chsh)
     assert staged.expected.information == pytest.approx(bound, abs=1e-9)
@@ -165,7 +166,7 @@ def test_collective_attack_reaches_the_bound_at_every_s_and_every_qber(chsh, fli
 
 def test_eve_guesses_the_bits_of_alice_and_not_those_of_bob():
     """With flips the two differ: guesses of Bob's bits would be right in 71 %, not in 83 %."""
-    staged = stage("collective", Conditions(2.5, flips=0.2, seed=4))
+    staged = stage("collective", Conditions(2.5, seed=4, options={"flips": 0.2}))
     notes = assert_expected(staged.device, staged.expected)
     key = key_rounds(notes, ASYMMETRIC)
     assert np.mean(notes.bob[key] == notes.guess[key]) < 0.75
@@ -282,20 +283,20 @@ BAD = {
         "`basis` must be one of z, x, random, breidbart, y, but is w",
     ),
     "seed": (
-        lambda: stage("local", Conditions(2.0, seed=-1)), "`seed` must not be negative, but is -1"
+        lambda: stage("local", Conditions(2.0, seed=-1)), "`seed` must be at least 0, but is -1"
     ),
-    "flips": (lambda: run_attack("collective", flips=0.6), r"`flips` must lie in \[0, 1/2\]"),
-    "flips of another": (lambda: run_attack("probe", flips=0.1), "only `collective` flips"),
+    "flips": (lambda: run_attack("collective", flips=0.6), r"`flips` must lie in \[0, 0.5\]"),
+    "flips of another": (lambda: run_attack("probe", flips=0.1), "option, but `probe` has none"),
     "pulses": (lambda: run_attack("photon-number-splitting", -1), r"must lie in \[0, infinity\)"),
     "bright": (lambda: run_attack("double-blinding", 1.9), r"must lie in \[2, 2.82843\]"),
     "visibility": (lambda: run_attack("local", visibility=1.1), r"`visibility` must lie in \[0"),
     "rounds": (lambda: run_attack("local", rounds=0), "`rounds` must lie in"),
-    "mixture": (lambda: dishonest.mixture(2.1, settings=EKERT), r"`chsh` must lie in \[0, 2\]"),
+    "mixture": (lambda: mixture(2.1, EKERT), r"`chsh` must lie in \[0, 2\]"),
     "loophole": (
-        lambda: dishonest.detection_loophole(0.6, settings=EKERT), "`efficiency` must lie in"
+        lambda: detection_loophole(0.6, EKERT), "`efficiency` must lie in"
     ),
-    "leak": (lambda: dishonest.setting_leak(1.1, settings=EKERT), "`probability` must lie in"),
-    "transformation": (lambda: tapped_device(lambda s: s, settings=EKERT), "register `eve`"),
+    "leak": (lambda: run_attack("setting-leak", 1.1), r"`setting-leak` must lie in \[0, 1\]"),
+    "transformation": (lambda: tapped_device(lambda s: s, Conditions(1.0)), "register `eve`"),
 }  # fmt: skip
 
 
@@ -367,7 +368,7 @@ def test_report_names_the_assumption_that_an_attack_breaks():
 @pytest.mark.parametrize(
     ("name", "strength"),
     [("detection-loophole", s) for s in (2 / 3, 0.7, 0.75, 0.8, 0.8284)]
-    + [("gisin", s) for s in (0.2, 0.5, 0.7, dishonest.PLANAR_EFFICIENCY)]
+    + [("gisin", s) for s in (0.2, 0.5, 0.7, PLANAR_EFFICIENCY)]
     + [("local", 2.0)],
 )
 def test_local_model_gets_no_device_independent_key(name, strength, settings, theorem):
@@ -382,9 +383,9 @@ def test_local_model_gets_no_device_independent_key(name, strength, settings, th
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_every_instruction_obeys_bell_once_losses_count_as_outcomes(settings):
     generator = np.random.default_rng(3)
-    models = [dishonest.detection_loophole(e, settings=settings) for e in (2 / 3, 0.75, 0.9)]
-    models += [dishonest.planar(e, settings=settings) for e in (0.3, 0.77)]
-    for model in [*models, dishonest.mixture(2.0, settings=settings)]:
+    models = [detection_loophole(e, settings) for e in (2 / 3, 0.75, 0.9)]
+    models += [planar(e, settings) for e in (0.3, 0.77)]
+    for model in [*models, mixture(2.0, settings)]:
         alice, bob = (1 - 2 * (table == 1).astype(int) for table in model(generator, 5_000))
         chsh = sum(s * alice[:, x] * bob[:, y] for (x, y), s in settings.chsh_pairs)
         assert np.abs(chsh).max() <= 2

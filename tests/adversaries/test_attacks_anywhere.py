@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from e91.adversaries import ATTACKS, Conditions, stage
-from e91.adversaries.conditions import BASES
+from e91.adversaries.interception import BASES
 from e91.distillation.authentication import AUTHENTICATION_BITS
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS
@@ -49,7 +49,7 @@ def test_closed_form_is_exact_at_any_strength_settings_and_visibility(
     options = {"basis": basis} if name == "intercept-resend" else {}
     options |= {"flips": flips} if name == "collective" else {}
     conditions = Conditions(
-        scaled(attack, share), settings=chosen, visibility=visibility, **options
+        scaled(attack, share), settings=chosen, visibility=visibility, options=options
     )
     staged = stage(name, conditions)
     table, expected = staged.device.reading().table, staged.expected

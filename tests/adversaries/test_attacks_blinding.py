@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from e91.adversaries import Conditions, run_attack, stage
-from e91.adversaries.blinding import double_blinding, pulse_answers
+from e91.adversaries.double_blinding import double_blinding, pulse_answers
 from e91.model.bits import NO_CLICK
 from e91.model.errors import Abort
 from e91.model.policy import Policy, SecurityModel, Theorem
@@ -41,7 +41,7 @@ def test_every_instruction_is_one_that_a_pulse_can_give(settings, chsh):
         }
         for angles in (settings.alice_angles, settings.bob_angles)
     ]
-    model = double_blinding(chsh, settings=settings)
+    model = double_blinding(chsh, settings)
     for table, known in zip(model(np.random.default_rng(1), 2_000), possible, strict=True):
         assert {tuple(row) for row in table.tolist()} <= known
 
@@ -69,7 +69,7 @@ def test_efficiency_is_larssons_limit_for_the_coincidences_of_a_single(settings)
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize("chsh", STRENGTHS)
 def test_every_instruction_obeys_bell_once_losses_count_as_outcomes(settings, chsh):
-    tables = double_blinding(chsh, settings=settings)(np.random.default_rng(3), 5_000)
+    tables = double_blinding(chsh, settings)(np.random.default_rng(3), 5_000)
     alice, bob = (1 - 2 * (table == 1).astype(int) for table in tables)
     total = sum(s * alice[:, x] * bob[:, y] for (x, y), s in settings.chsh_pairs)
     assert np.abs(total).max() <= 2
@@ -95,12 +95,12 @@ def test_session_that_keeps_lost_photons_makes_none(chsh, theorem):
 
 
 def test_impossible_blinding_is_one_sentence():
-    with pytest.raises(ValueError, match=r"`chsh` must lie in \[2, 2 sqrt 2\], but is 1.9"):
-        double_blinding(1.9, settings=EKERT)
+    with pytest.raises(ValueError, match=r"`chsh` must lie in \[2, 2.82843\], but is 1.9"):
+        double_blinding(1.9, EKERT)
     with pytest.raises(ValueError, match=r"`level` must lie in \[0, 1\), but is 1"):
         pulse_answers((0.0,), direction=0.0, level=1)
     # No pulse can leave one of two opposite settings mute and fire at the other.
     opposite = replace(EKERT, name="opposite", key_pairs=((1, 0),),
                        alice_angles=(0.0, math.pi / 4, math.pi))  # fmt: skip
     with pytest.raises(ValueError, match="`settings` must let bright pulses agree"):
-        double_blinding(2.5, settings=opposite)
+        double_blinding(2.5, opposite)

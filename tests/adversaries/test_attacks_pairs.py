@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from e91.adversaries import Conditions, run_attack, stage
-from e91.adversaries.closed_forms import _purifier_guesses, _purifier_knows
+from e91.adversaries.photon_number_splitting import purifier_guess_rate, purifier_information
 from e91.model.errors import Abort
 
 MEAN_PAIRS = (0.0, 1e-6, 0.01, 0.05, 0.1, 0.3, 1.0, 3.0, 30.0)
@@ -78,9 +78,9 @@ def test_a_photon_of_either_side_of_n_pairs_is_a_werner_state(n):
 def test_what_eve_keeps_of_n_pairs_tells_what_the_closed_form_says(n, angle):
     states = memory_of(n, angle)
     guess = (1 + np.abs(np.linalg.eigvalsh(states[0] - states[1])).sum()) / 2
-    assert guess == pytest.approx(_purifier_guesses(pair_visibility(n)), abs=1e-9)
+    assert guess == pytest.approx(purifier_guess_rate(pair_visibility(n)), abs=1e-9)
     holevo = entropy(states.sum(axis=0)[None]) + 1 - entropy(states)
-    assert holevo == pytest.approx(_purifier_knows(pair_visibility(n)), abs=1e-9)
+    assert holevo == pytest.approx(purifier_information(pair_visibility(n)), abs=1e-9)
 
 
 @pytest.mark.parametrize("mean_pairs", MEAN_PAIRS[1:7])
@@ -138,7 +138,7 @@ def test_eve_who_blocks_pulses_by_their_number_of_pairs_is_covered_too(weights):
     shares = np.array(weights) / sum(weights)
     visibilities = np.array([pair_visibility(n) for n in range(1, 8)])
     errors = float(shares @ (1 - visibilities) / 2)
-    known = float(shares @ [_purifier_knows(v) for v in visibilities])
+    known = float(shares @ [purifier_information(v) for v in visibilities])
     assert known <= h(errors) + 1e-9
 
 
@@ -152,7 +152,7 @@ def test_every_tagged_pulse_makes_errors_that_no_key_survives():
 @pytest.mark.parametrize("mean_pairs", [0.01, 0.1, 0.5])
 def test_even_eve_who_keeps_the_superposition_of_numbers_is_covered(mean_pairs):
     counted = memory_information(measured_pair(split_photons(bell_pair(), mean_pairs), 0.0, 0.0))
-    whole = _purifier_knows(thermal_visibility(mean_pairs))
+    whole = purifier_information(thermal_visibility(mean_pairs))
     assert counted < whole < h((1 - thermal_visibility(mean_pairs)) / 2)
 
 

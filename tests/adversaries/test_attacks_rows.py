@@ -7,17 +7,19 @@ strengths or more: exactly where there is a table of probabilities, and within e
 
 import ast
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import test_attacks
 import test_attacks_blinding
+from e91_circuits import collective_angle, entangle_probe
 
 from e91.adversaries import Conditions, run_attack, stage
-from e91.adversaries.circuit_attacks import circuit_attack, collective_analyser, tapped_device
-from e91.adversaries.conditions import BASES
-from e91.adversaries.local_models import PLANAR_EFFICIENCY
+from e91.adversaries.detection_loophole import PLANAR_EFFICIENCY
+from e91.adversaries.eve_in_circuits import tapped_device
+from e91.adversaries.interception import BASES
 from e91.bell import chsh
 from e91.devices.exact import exact_device
 from e91.model.errors import Abort
@@ -126,7 +128,9 @@ def chsh_of(device):
 
 @pytest.mark.parametrize("fraction", FIVE)
 def test_only_s_shows_eve_along_the_only_basis_of_the_key(fraction):
-    device = stage("intercept-resend", Conditions(fraction, basis="z", settings=ASYMMETRIC)).device
+    device = stage(
+        "intercept-resend", Conditions(fraction, settings=ASYMMETRIC, options={"basis": "z"})
+    ).device
     assert products(device)[0, 0] == pytest.approx(1, abs=1e-12)
     assert chsh_of(device) == pytest.approx(TSIRELSON * (1 - fraction / 2), abs=1e-9)
 
@@ -134,7 +138,9 @@ def test_only_s_shows_eve_along_the_only_basis_of_the_key(fraction):
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize("fraction", FIVE)
 def test_eve_along_y_has_the_row_of_the_table(fraction, settings):
-    device = stage("intercept-resend", Conditions(fraction, basis="y", settings=settings)).device
+    device = stage(
+        "intercept-resend", Conditions(fraction, settings=settings, options={"basis": "y"})
+    ).device
     assert chsh_of(device) == pytest.approx(TSIRELSON * (1 - fraction), abs=1e-9)
     for pair in settings.key_pairs:
         assert (1 - products(device)[pair]) / 2 == pytest.approx(fraction / 2, abs=1e-12)
@@ -146,8 +152,11 @@ def test_probe_with_analysers_turned_for_it_violates_at_every_overlap(overlap):
     fixed = stage("probe", Conditions(overlap, settings=ASYMMETRIC)).device
     assert chsh_of(fixed) == pytest.approx(math.sqrt(2) * (1 + overlap), abs=1e-9)
     best = 2 * math.sqrt(1 + overlap**2)
-    turned = tapped_device(circuit_attack("probe", overlap=overlap), settings=ASYMMETRIC,
-                           turned=collective_analyser(best))  # fmt: skip
+    turned = tapped_device(
+        partial(entangle_probe, overlap=overlap),
+        Conditions(overlap),
+        turned=partial(collective_angle, chsh=best),
+    )
     assert chsh_of(turned) == pytest.approx(best, abs=1e-9)
     assert best > 2
 

@@ -44,14 +44,14 @@ def test_parties_see_a_device_of_the_class_without_eve(name):
     assert (type(device.photons), type(shots.photons)) == (ExactDevice, AerDevice)
     for row in shots.photons.circuits:
         assert {circuit.num_qubits for circuit in row} == {2}
-    assert not device.pages
+    assert not device.blocks
 
 
 @pytest.mark.parametrize("name", CHANNELS)
 def test_outcomes_have_the_table_of_outcomes_and_notes_with_the_notes_summed(name):
     """With noise of others, and the collective attack's coin: all that a circuit can hold."""
     conditions = {"visibility": 0.9, "dephasing": 0.05, "readout_error": 0.02, "misalignment": 0.1}
-    conditions["flips"] = 0.1 if name == "collective" else 0.0
+    conditions["options"] = {"flips": 0.1} if name == "collective" else {}
     device, shots = tapped(name, **conditions), tapped(name, simulator="aer", **conditions)
     for found in (device, shots):
         wanted = found.reading().table.sum(axis=4)
@@ -126,16 +126,16 @@ def test_notes_of_two_calls_and_of_two_seeds_are_independent(simulator):
     )
     for device in (one, one, other):
         device(x, y)
-    looked = [page.notes.kind > 0 for page in (*one.pages, *other.pages)]
+    looked = [block.notes.kind > 0 for block in (*one.blocks, *other.blocks)]
     for first, second in ((0, 1), (0, 2), (1, 2)):
         equal = int(np.sum(looked[first] == looked[second]))
         assert_binomial(equal, len(x), 0.5, must_detect=0.52)
-    drawn = [page.alice for page in (*one.pages, *other.pages)]
+    drawn = [block.alice for block in (*one.blocks, *other.blocks)]
     for first, second in ((0, 1), (0, 2), (1, 2)):
         equal = int(np.sum(drawn[first] == drawn[second]))
         assert_binomial(equal, len(x), 0.5, must_detect=0.52)
-    for page in (*one.pages, *other.pages):  # whether she looks is no matter of the outcome
-        equal = int(np.sum((page.notes.kind > 0) == page.alice))
+    for block in (*one.blocks, *other.blocks):  # whether she looks is no matter of the outcome
+        equal = int(np.sum((block.notes.kind > 0) == block.alice))
         assert_binomial(equal, len(x), 0.5, must_detect=0.52)
 
 
@@ -167,11 +167,11 @@ def test_stream_under_attack_shows_what_the_session_shows(name):
     expected = ATTACKS[name].expected(Conditions(ATTACKS[name].default, settings=settings))
     found = summary_of(blocks)
     assert abs(found.chsh.value - expected.chsh) < 7 * found.chsh.standard_error
-    assert not device.pages
+    assert not device.blocks
 
 
 def test_basis_reaches_the_blocks():
-    device = tapped("intercept-resend", basis="z", settings=ASYMMETRIC)
+    device = tapped("intercept-resend", settings=ASYMMETRIC, options={"basis": "z"})
     blocks = list(stream(device, rounds=300_000, block_rounds=300_000, seed=1))
     assert blocks[0].evidence.sample_errors == 0  # key along Z, Eve along Z: only S shows her
     assert blocks[0].chsh.value < 1.5

@@ -54,8 +54,10 @@ def test_session_under_attack_is_that_of_the_attack_command():
     )  # fmt: skip
     from e91.adversaries import Conditions, stage
 
-    staged = stage("intercept-resend", Conditions(0.2, settings=EKERT, rounds=ROUNDS, basis="z",
-                                             seed=seeds.physics))  # fmt: skip
+    conditions = Conditions(
+        0.2, settings=EKERT, rounds=ROUNDS, seed=seeds.physics, options={"basis": "z"}
+    )
+    staged = stage("intercept-resend", conditions)
     expected = run(staged.device, rounds=ROUNDS, seed=seeds.protocol)
     assert found.evidence == expected.evidence
     assert found.eve == (staged.device.knowledge.guess_rate, staged.device.knowledge.information)

@@ -73,13 +73,14 @@ def test_every_parameter_has_an_effect_on_a_session():
         "policy.revealed_fraction": 0.3, "policy.tolerated_error": 0.05,
         "policy.flip_probability": 0.01, "policy.reconciler": "ldpc",
         "adversary.name": "cloner", "adversary.strength": 0.2, "adversary.basis": "z",
-        "adversary.authenticated": False,
+        "adversary.flips": 0.1, "adversary.authenticated": False,
     }  # fmt: skip
     needs = {
         "policy.tolerated_error": {"policy.theorem": "tlgr-2012", "settings.name": "bbm92"},
         "policy.flip_probability": {"policy.theorem": "ho-2020", "settings.name": "bbm92"},
         "adversary.strength": {"adversary.name": "cloner"},
         "adversary.basis": {"adversary.name": "intercept-resend"},
+        "adversary.flips": {"adversary.name": "collective", "settings.name": "asymmetric"},
         "adversary.authenticated": {"adversary.name": "man-in-the-middle"},
     }
     tolerated = {"policy.tolerated_error": {"policy.tolerated_error": 0.1}}
@@ -116,7 +117,7 @@ BAD_FILES = {
     "[policy]\ntolerated_error = 0.1": "`tolerated_error` must not be given with",
     "[adversary]\nstrength = 0.5": "must come with an attack that has one, but comes with `none`.",
     "[adversary]\nname = 'cloner'\nstrength = 0.7": "`strength` of `cloner` must lie in [0, 0.5]",
-    "[adversary]\nname = 'cloner'\nbasis = 'z'": "must come with `intercept-resend`, but comes",
+    "[adversary]\nname = 'cloner'\nbasis = 'z'": "`basis` must come with an attack that has",
     "[adversary]\nauthenticated = 1": "`adversary.authenticated` must be true or false",
     "[adversary]\nname = 'local'\n[device]\ndephasing = 0.1": "`dephasing` must be 0 with `local`",
     "rounds = 1e8\n[adversary]\nname = 'cloner'": "`rounds` must be at most 50,000,000 under an",

@@ -6,7 +6,6 @@ her qubits with the parties', and is the second opinion on `e91.adversaries.chan
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -21,10 +20,9 @@ from e91.devices.aer import SHOTS_PER_RUN
 from e91.devices.circuits import CircuitTable
 from e91.model.bits import Bits
 from e91.model.device import DeviceInfo
-from e91.model.settings import Settings
 
 
-class Shots(NamedTuple):
+class JointOutcomes(NamedTuple):
     """Both outcomes and Eve's symbol of each round; uint8, shape (n,) each."""
 
     alice: Bits
@@ -33,29 +31,26 @@ class Shots(NamedTuple):
 
 
 def shot_by_shot(
-    circuits: CircuitTable,
-    *,
-    settings: Settings,
-    description: str,
-    memory_information: float | None = None,
-    seed: int | None = None,
+    circuits: CircuitTable, info: DeviceInfo, *, memory_information: float | None, seed: int | None
 ) -> TappedDevice:
     """Return a device whose every round is a shot of both photons and of Eve's register.
 
     Args:
         circuits: Measured circuits with classical registers `alice`, `bob` and `eve`.
-        settings: The angles of both parties.
-        description: One sentence for the report.
+        info: What the device says of itself.
         memory_information: Holevo's bound, in bits per key bit, if Eve has a quantum memory.
         seed: Root of the physical randomness; None takes it from the operating system.
     """
     table, root = joint_table(circuits), np.random.SeedSequence(seed)
     # Eve knows her symbol and, after the announcement, both settings.
     best = table.sum(axis=3).argmax(axis=2).astype(np.uint8)
-    answer = partial(_answer, circuits, best, root)
-    return TappedDevice(
-        DeviceInfo(settings, description, reproducible=seed is not None), answer, memory_information
-    )
+
+    def answer(x: Bits, y: Bits) -> Answers:
+        """Measure every round's circuit once, and let Eve guess from her register."""
+        alice, bob, kind = _measured(circuits, root, x, y)
+        return Answers(alice, bob, best[x, y, kind], kind)
+
+    return TappedDevice(info, answer, memory_information)
 
 
 def joint_table(circuits: CircuitTable) -> NDArray[np.float64]:
@@ -96,16 +91,11 @@ def _note_bits(circuit: QuantumCircuit) -> list[Clbit]:
     return [bit for register in circuit.cregs if register.name == "eve" for bit in register]
 
 
-def _answer(
-    circuits: CircuitTable, best: Bits, root: np.random.SeedSequence, x: Bits, y: Bits
-) -> Answers:
-    alice, bob, kind = _shots(circuits, root, x, y)
-    return Answers(alice, bob, best[x, y, kind], kind)
-
-
-def _shots(circuits: CircuitTable, root: np.random.SeedSequence, x: Bits, y: Bits) -> Shots:
+def _measured(
+    circuits: CircuitTable, root: np.random.SeedSequence, x: Bits, y: Bits
+) -> JointOutcomes:
     """Make every round a shot of Aer, with a fresh seed for every run (see `AerDevice`)."""
-    found = Shots(*(np.empty(len(x), np.uint8) for _ in range(3)))
+    found = JointOutcomes(*(np.empty(len(x), np.uint8) for _ in range(3)))
     for i, j in np.ndindex(len(circuits), len(circuits[0])):
         chosen = np.flatnonzero((x == i) & (y == j))
         for start in range(0, len(chosen), SHOTS_PER_RUN):
@@ -116,12 +106,12 @@ def _shots(circuits: CircuitTable, root: np.random.SeedSequence, x: Bits, y: Bit
             memory = job.result().data(0)["memory"]
             # Both outcomes and Eve's five bits at most: two bytes hold them.
             words = np.fromiter((int(word, 16) for word in memory), np.uint16, len(rounds))
-            for column, part in zip(found, _parts(circuits[i][j], words), strict=True):
+            for column, part in zip(found, _registers(circuits[i][j], words), strict=True):
                 column[rounds] = part
     return found
 
 
-def _parts(circuit: QuantumCircuit, words: NDArray[np.uint16]) -> Shots:
+def _registers(circuit: QuantumCircuit, words: NDArray[np.uint16]) -> JointOutcomes:
     """Take each shot's word apart; Aer counts classical bits from the least one."""
 
     def bit(clbit: Clbit) -> Bits:
@@ -132,4 +122,4 @@ def _parts(circuit: QuantumCircuit, words: NDArray[np.uint16]) -> Shots:
     for place, clbit in enumerate(_note_bits(circuit)):
         symbol |= bit(clbit) << np.uint8(place)
     alice, bob = (bit(outcome_bit(circuit, party)) for party in ("alice", "bob"))
-    return Shots(alice, bob, symbol)
+    return JointOutcomes(alice, bob, symbol)

@@ -15,13 +15,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.adversaries.local_models import Instructions, LocalModel
+from e91.adversaries.adversary import WITHOUT_PHOTONS, Attack, Expected
+from e91.adversaries.assumptions import Assumption
+from e91.adversaries.conditions import Conditions
+from e91.adversaries.local_models import Instructions, LocalModel, following
 from e91.model.bits import NO_CLICK, Bits
-from e91.model.numbers import TSIRELSON
+from e91.model.numbers import TSIRELSON, check_within
 from e91.model.settings import Settings
 
 _CLOSE = 1e-9  # radians; angles nearer than this are the same
@@ -52,7 +56,13 @@ def pulse_answers(angles: tuple[float, ...], *, direction: float, level: float) 
     return answers
 
 
-def double_blinding(chsh: float, *, settings: Settings) -> LocalModel:
+def _expected(conditions: Conditions) -> Expected:
+    """Of S = 2 / (1 - 2m), m the probability that a setting is mute."""
+    mute = (1 - 2 / conditions.strength) / 2
+    return Expected(conditions.strength, 0.0, 1.0, 1.0, (1 - mute, 1 - mute), 1 - 2 * mute)
+
+
+def double_blinding(chsh: float, settings: Settings) -> LocalModel:
     """Return the local model of two blinded parties that shows this S, and no errors in the key.
 
     Every pair of pulses wins three terms of the CHSH sum and loses one, or leaves one setting of
@@ -74,8 +84,7 @@ def double_blinding(chsh: float, *, settings: Settings) -> LocalModel:
         was read, gives the efficiencies 100 % (a key without a Bell test) and 85.3 % (Ekert's
         protocol).  The pulses are found here by search, and their efficiency is derived above.
     """
-    if not 2 <= chsh <= TSIRELSON + 1e-12:
-        raise ValueError(f"`chsh` must lie in [2, 2 sqrt 2], but is {chsh}.")
+    check_within(2, TSIRELSON + 1e-12, chsh=chsh)
     mute = (1 - 2 / chsh) / 2
     slots = [(0, x) for x in range(len(settings.alice_angles))]
     slots += [(1, y) for y in range(len(settings.bob_angles))]
@@ -85,11 +94,11 @@ def double_blinding(chsh: float, *, settings: Settings) -> LocalModel:
         [np.full(len(part[0]), w / len(part[0])) for part, w in zip(parts, weights, strict=True)]
     )
     alice, bob = (np.concatenate([part[party] for part in parts]) for party in (0, 1))
-    edges = chances.cumsum()[:-1]
+    limits = chances.cumsum()[:-1]
 
     def model(generator: np.random.Generator, rounds: int) -> Instructions:
         """Draw the instructions that both pulses of a round give."""
-        row = np.searchsorted(edges, generator.random(rounds), side="right")
+        row = np.searchsorted(limits, generator.random(rounds), side="right")
         return alice[row], bob[row]
 
     return model
@@ -114,13 +123,12 @@ def _pulse_pairs(settings: Settings, *, mute_slot: tuple[int, int] | None) -> In
 
 def _possible_answers(angles: tuple[float, ...], silent: int | None) -> Iterator[tuple[int, ...]]:
     """Yield the answers to every kind of pulse that leaves one setting, or none, mute."""
-    edges = sorted({(t + turn) % (2 * math.pi) for t in angles for turn in _QUARTERS})
+    flips = sorted({(t + turn) % (2 * math.pi) for t in angles for turn in _QUARTERS})
     if silent is None:
         # Between two directions at which an answer flips, all answers are the same.
-        middles = [(a + b) / 2 for a, b in zip(edges, [*edges[1:], edges[0] + 2 * math.pi],
-                                               strict=True) if b - a > _CLOSE]  # fmt: skip
-        for direction in middles:
-            yield tuple(pulse_answers(angles, direction=direction, level=0.0).tolist())
+        for a, b in pairwise([*flips, flips[0] + 2 * math.pi]):
+            if b - a > _CLOSE:
+                yield tuple(pulse_answers(angles, direction=(a + b) / 2, level=0.0).tolist())
         return
     for turn in _QUARTERS:
         direction = angles[silent] + turn
@@ -143,3 +151,19 @@ def _is_useful(alice: Bits, bob: Bits, settings: Settings) -> bool:
         not errors
         and sum(sign * signs[0][x] * signs[1][y] for (x, y), sign in settings.chsh_pairs) == 2
     )
+
+
+ATTACKS = (
+    Attack(
+        name="double-blinding",
+        summary="Eve blinds all detectors and fires those of both parties at will.",
+        meaning="S, with efficiency 1/2 + 1/S",
+        low=2,
+        high=TSIRELSON,
+        default=TSIRELSON,
+        simulators=WITHOUT_PHOTONS,
+        breaks=(Assumption.ANALYSERS, Assumption.FAIR_SAMPLING),
+        expected=_expected,
+        build=following(double_blinding, "Bright pulses at blinded detectors, S = {:.4g}."),
+    ),
+)

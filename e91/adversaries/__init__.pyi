@@ -1,0 +1,15 @@
+from .adversary import Attack as Attack
+from .adversary import ClassicalLine as ClassicalLine
+from .adversary import Expected as Expected
+from .assumptions import Assumption as Assumption
+from .assumptions import assumed_by as assumed_by
+from .attacked_session import AttackReport as AttackReport
+from .attacked_session import Staged as Staged
+from .attacked_session import conditions_of as conditions_of
+from .attacked_session import run_attack as run_attack
+from .attacked_session import stage as stage
+from .catalogue import ATTACKS as ATTACKS
+from .catalogue import attack_named as attack_named
+from .conditions import Conditions as Conditions
+from .conditions import Simulator as Simulator
+from .notes import Knowledge as Knowledge

@@ -1,0 +1,208 @@
+"""What an adversary is: one entry with its device, its closed form and all that users choose.
+
+The entries stand beside their devices: `e91.adversaries.interception` and the other families each
+end with a tuple ``ATTACKS``.  To add an adversary, add its entry to one of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from e91.adversaries.assumptions import Assumption
+from e91.adversaries.choices import Option
+from e91.adversaries.conditions import Conditions, Simulator
+from e91.model.messages import Transmission, honest_transmission
+from e91.model.numbers import check_whole
+
+if TYPE_CHECKING:
+    from e91.adversaries.channel import ChannelTap
+    from e91.adversaries.notes import TappedDevice
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an attack shows and what it earns, in expectation.
+
+    All closed forms are for phi+ pairs without noise of their own; `seen_with` adds white noise.
+    S is the same for every named choice of settings, because each has ``sum s_j A(a_j) x A(b_j) =
+    sqrt(2) (ZZ + XX)`` (checked by `e91.bell.phase_errors.check_identity`).  Error rate and
+    knowledge depend on the key's angles and are averaged over the key pairs.
+
+    Attributes:
+        chsh: S among the coincidences.
+        qber: Error rate of the key.
+        guess_rate: Probability that Eve guesses one of Alice's key bits, settings announced.
+        information: Bits that she has of each; Holevo's bound if she has a quantum memory.
+            None where noise of others makes it no simple expression.
+        efficiencies: Probability of a click at Alice and at Bob.
+        coincidence: Probability that both click; None for the product of the efficiencies.
+    """
+
+    chsh: float
+    qber: float
+    guess_rate: float
+    information: float | None
+    efficiencies: tuple[float, float] = (1.0, 1.0)
+    coincidence: float | None = None
+
+    @property
+    def coincidences(self) -> float:
+        """Probability that both click."""
+        return math.prod(self.efficiencies) if self.coincidence is None else self.coincidence
+
+    def seen_with(self, visibility: float) -> Expected:
+        """Return the same with white noise that Eve does not see, in every round alike."""
+        if visibility == 1:
+            return self
+        random_half = (1 - visibility) / 2
+        return replace(
+            self,
+            chsh=visibility * self.chsh,
+            qber=visibility * self.qber + random_half,
+            guess_rate=visibility * self.guess_rate + random_half,
+            information=None,
+        )
+
+
+@dataclass(frozen=True)
+class ClassicalLine:
+    """What an attack does to the classical messages of a session.
+
+    Attributes:
+        transmission: What arrives of each message.
+        authentication_key: The key of the session's tags if everybody knows it, else None.
+    """
+
+    transmission: Transmission = field(default=honest_transmission, repr=False)
+    authentication_key: bytes | None = field(default=None, repr=False)
+
+
+def untouched_line(conditions: Conditions) -> ClassicalLine:
+    """Return a line on which Eve only listens."""
+    del conditions  # the same under all
+    return ClassicalLine()
+
+
+Build: TypeAlias = Callable[[Conditions], "ChannelTap | TappedDevice"]
+"""From the conditions to a device with Eve in it."""
+
+WITHOUT_PHOTONS: tuple[Simulator, ...] = ("exact",)
+"""Where an attack runs that needs no photons; noise other than visibility has nothing to act on."""
+
+ON_PHOTONS: tuple[Simulator, ...] = ("exact", "aer")
+"""Where an attack runs that is made with honest pairs."""
+
+AS_CHANNEL: tuple[Simulator, ...] = ("exact", "aer", "aer-with-eve")
+"""Where an attack runs in which Eve is a channel on the photons, with qubits of her own.
+
+With "exact" its rounds come at the speed of a device without her, by the session and by the block.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack:
+    """One adversary.
+
+    Attributes:
+        name: What users call it.
+        summary: What Eve does, in a sentence.
+        meaning: What its strength is; empty if it has none.
+        low: Smallest strength.
+        high: Largest strength; may be infinite, which is then excluded.
+        default: Strength if none is given.
+        options: What else users can choose.
+        settings: Names of the settings under which it exists; empty for all.
+        simulators: Where it can run.
+        breaks: Assumptions of theorems that are false under it.
+        expected: S, QBER and Eve's knowledge in closed form, without noise.
+        build: How to make the device.
+        line: What it does to the classical messages.
+    """
+
+    name: str
+    summary: str
+    meaning: str = ""
+    low: float = 0.0
+    high: float = 1.0
+    default: float = 1.0
+    options: tuple[Option, ...] = ()
+    settings: tuple[str, ...] = ()
+    simulators: tuple[Simulator, ...] = ON_PHOTONS
+    breaks: tuple[Assumption, ...] = ()
+    expected: Callable[[Conditions], Expected]
+    build: Build
+    line: Callable[[Conditions], ClassicalLine] = untouched_line
+
+    @property
+    def has_photons(self) -> bool:
+        """Whether noise other than visibility has something to act on."""
+        return self.simulators != WITHOUT_PHOTONS
+
+    @property
+    def is_channel(self) -> bool:
+        """Whether Eve is a channel on the photons: then it also runs by the block."""
+        return self.simulators == AS_CHANNEL
+
+    def check(self, conditions: Conditions) -> None:
+        """Check that the attack can be staged under these conditions, without its device.
+
+        Raises:
+            ValueError: It cannot be this strong, or does not exist for these settings, this
+                simulator or this noise, or an option is none of its own or impossible.
+        """
+        self.check_strength(conditions.strength)
+        if self.settings and conditions.settings.name not in self.settings:
+            raise ValueError(
+                f"`{self.name}` must be run with the settings {' or '.join(self.settings)}, for "
+                f"which it is defined, but they are {conditions.settings.name}."
+            )
+        self._check_simulator(conditions.simulator)
+        self._check_options(conditions)
+        if conditions.seed is not None:
+            check_whole(seed=conditions.seed)
+        for name, value in conditions.arm_noise.items():
+            if value and not self.has_photons:
+                raise ValueError(
+                    f"`{name}` must be 0 with `{self.name}`, which sends no photons, but is "
+                    f"{value}."
+                )
+
+    def check_strength(self, strength: float) -> None:
+        """Check that the attack can be this strong.
+
+        Raises:
+            ValueError: It cannot.
+        """
+        if not (self.low <= strength <= self.high and math.isfinite(strength)):
+            high = "infinity)" if math.isinf(self.high) else f"{self.high:.6g}]"
+            raise ValueError(
+                f"`strength` of `{self.name}` must lie in [{self.low:.6g}, {high} "
+                f"({self.meaning}), but is {strength:g}."
+            )
+
+    def _check_simulator(self, simulator: str) -> None:
+        if simulator not in AS_CHANNEL:
+            raise ValueError(
+                f"`{self.name}` must come with the device exact or aer, as no other lets Eve hold "
+                f"the photons, but the device is {simulator}."
+            )
+        # Under "aer" an attack that needs no photons runs just as under "exact".
+        if simulator == "aer-with-eve" and not self.is_channel:
+            raise ValueError(
+                f"The device aer-with-eve must come with an attack in which Eve has qubits of her "
+                f"own, but `{self.name}` has none."
+            )
+
+    def _check_options(self, conditions: Conditions) -> None:
+        known = ", ".join(option.name for option in self.options) or "none"
+        for name in conditions.options:
+            if name not in known.split(", "):
+                raise ValueError(
+                    f"`{name}` must come with an attack that has this option, but `{self.name}` "
+                    f"has {known}."
+                )
+        for option in self.options:
+            option.chosen(conditions)

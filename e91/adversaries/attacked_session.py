@@ -1,0 +1,185 @@
+"""Stage an attack, run a session under it, and compare it with the closed form."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from e91.adversaries.adversary import Attack, ClassicalLine, Expected
+from e91.adversaries.assumptions import Assumption, assumed_by
+from e91.adversaries.catalogue import attack_named
+from e91.adversaries.conditions import Conditions
+from e91.model.messages import Transmission
+from e91.model.policy import Policy, Theorem
+from e91.session.report import SessionReport
+
+if TYPE_CHECKING:
+    from e91.adversaries.channel import ChannelTap
+    from e91.adversaries.notes import Knowledge, TappedDevice
+
+
+@dataclass(frozen=True, eq=False)
+class Staged:
+    """An attack ready for one session.
+
+    Attributes:
+        attack: Which one.
+        conditions: Under which conditions.
+        device: The device with Eve in it.
+        line: What she does to the classical messages.
+    """
+
+    attack: Attack
+    conditions: Conditions
+    device: ChannelTap | TappedDevice
+    line: ClassicalLine
+
+    @property
+    def transmission(self) -> Transmission:
+        """What arrives of each classical message."""
+        return self.line.transmission
+
+    @property
+    def authentication_key(self) -> bytes | None:
+        """The key of the session's tags if everybody knows it, else None."""
+        return self.line.authentication_key
+
+    @property
+    def expected(self) -> Expected:
+        """The closed form, with the conditions' visibility."""
+        return self.attack.expected(self.conditions).seen_with(self.conditions.visibility)
+
+    def broken(self, theorem: Theorem) -> tuple[Assumption, ...]:
+        """Return the theorem's assumptions that are false under this attack."""
+        assumed = assumed_by(theorem)
+        if self.authentication_key is None:
+            assumed -= {Assumption.AUTHENTICATION}
+        return tuple(found for found in self.attack.breaks if found in assumed)
+
+
+@dataclass(frozen=True, eq=False)
+class AttackReport:
+    """A session under attack beside what it should have shown.
+
+    Attributes:
+        staged: The attack.
+        session: What Alice and Bob report.
+    """
+
+    staged: Staged
+    session: SessionReport
+
+    @property
+    def expected(self) -> Expected:
+        """What theory says."""
+        return self.staged.expected
+
+    @property
+    def eve(self) -> Knowledge:
+        """What Eve knows of the sifted key, from her notes or her quantum memory."""
+        return self.staged.device.knowledge
+
+    @property
+    def broken(self) -> tuple[Assumption, ...]:
+        """Assumptions of the session's theorem that the attack makes false."""
+        return self.staged.broken(self.session.policy.proof)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the session's public contents with ``attack``, ``expected`` and ``eve``."""
+        attack = self.staged.attack
+        strength = self.staged.conditions.strength if attack.meaning else None
+        return self.session.to_dict() | {
+            "attack": {"name": attack.name, "strength": strength},
+            "broken_assumptions": [broken.value for broken in self.broken],
+            "expected": asdict(self.expected),
+            "eve": asdict(self.eve),
+        }
+
+
+def conditions_of(name: str, strength: float | None = None, **given: Any) -> Conditions:
+    """Return the conditions of an attack, with its default strength if none is given.
+
+    Args:
+        name: Its name in `ATTACKS`.
+        strength: How strong it is.
+        given: Fields of `Conditions`, and options of the attack.
+
+    Raises:
+        ValueError: There is no such attack, or it has no strength to choose.
+
+    Examples:
+        >>> conditions_of("intercept-resend", basis="z", seed=1).options
+        {'basis': 'z'}
+    """
+    attack = attack_named(name)
+    if strength is not None and not attack.meaning:
+        raise ValueError(f"`strength` must not be given with `{name}`, but is {strength:g}.")
+    own = {field.name for field in fields(Conditions)}
+    options = {option: value for option, value in given.items() if option not in own}
+    known = {field: value for field, value in given.items() if field in own}
+    chosen = attack.default if strength is None else float(strength)
+    return Conditions(chosen, options=options, **known)
+
+
+def stage(name: str, conditions: Conditions) -> Staged:
+    """Return an attack made ready for one session.
+
+    Args:
+        name: Its name in `ATTACKS`.
+        conditions: Strength, settings, noise, simulator, seed and options.
+
+    Raises:
+        ValueError: There is no such attack, it cannot be this strong, or does not exist for
+            these settings, this noise or these options.
+
+    Examples:
+        >>> stage("gisin", Conditions(strength=0.7)).device.description
+        'Planar local model, efficiency 0.7.'
+    """
+    attack = attack_named(name)
+    attack.check(conditions)
+    return Staged(attack, conditions, attack.build(conditions), attack.line(conditions))
+
+
+def run_attack(
+    name: str,
+    strength: float | None = None,
+    *,
+    rounds: int = 1_000_000,
+    policy: Policy | None = None,
+    seed: int | None = None,
+    **conditions: Any,
+) -> AttackReport:
+    """Run one session under attack.
+
+    Args:
+        name: Which attack; see `ATTACKS`.
+        strength: How strong; the entry's default if not given.
+        rounds: Photon pairs, or rounds of a device that has none.
+        policy: What a released key must promise; the defaults of `Policy`.
+        seed: Replaces the operating system's entropy, for tests only.
+        conditions: Further fields of `Conditions`, as settings, visibility or simulator, and
+            options of the attack: basis of intercept-resend, flips of collective, authenticated
+            of man-in-the-middle.
+
+    Raises:
+        ValueError: As for `stage` and `e91.session.session.run`.
+
+    Examples:
+        >>> found = run_attack("local", 2, rounds=20_000, seed=1)
+        >>> found.session.abort.name, found.eve.guess_rate
+        ('NO_VIOLATION', 1.0)
+    """
+    from e91.session.session import check_rounds, run
+
+    check_rounds(rounds)
+    staged = stage(name, conditions_of(name, strength, rounds=rounds, seed=seed, **conditions))
+    report = run(
+        staged.device,
+        rounds=rounds,
+        policy=policy,
+        seed=seed,
+        authentication_key=staged.authentication_key,
+        transmission=staged.transmission,
+    )
+    return AttackReport(staged, report)

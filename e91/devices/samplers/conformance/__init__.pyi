@@ -1,2 +1,0 @@
-from .suite import conformance as conformance
-from .suite import conforms as conforms
