@@ -1,7 +1,7 @@
-"""How soon the alarm rings and what it names: ``python benchmarks/alarm.py [streams] [folder]``.
+"""How soon the alarm rings and what it names: ``python -m benchmarks.alarm [streams] [folder]``.
 
-``python benchmarks/alarm.py late [streams]`` prints delays after a long honest life alone, and
-``python benchmarks/alarm.py blocks`` runs links by the block instead and prints which round within
+``python -m benchmarks.alarm late [streams]`` prints delays after a long honest life alone, and
+``python -m benchmarks.alarm blocks`` runs links by the block instead and prints which round within
 a block the alarm names.
 
 Prints Markdown tables: delays against the information-theoretic optimum and against a test that
@@ -22,6 +22,16 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from benchmarks.alarm_figures import delay_figure, power_figure
+from benchmarks.batch_power import (
+    PowerCurves,
+    declared_test_power,
+    lower_bound_power,
+    p_value_power,
+    power_curves,
+    simulated_power,
+)
+from benchmarks.simulated_links import NEVER, Delays, detection_delays, watch_streams
 from e91.adversaries import Conditions, stage
 from e91.alarm import Replay, watch_blocks
 from e91.alarm.bets import Cause, place_bets
@@ -34,23 +44,13 @@ from e91.alarm.link import (
     with_higher_qber,
     with_lower_chsh,
 )
-from e91.alarm.power import (
-    PowerCurves,
-    declared_test_power,
-    lower_bound_power,
-    p_value_power,
-    power_curves,
-    simulated_power,
-)
 from e91.alarm.promise import Promise
-from e91.alarm.simulated_links import NEVER, Delays, detection_delays, watch_streams
 from e91.devices.exact import exact_device
 from e91.model.bits import Bits
 from e91.model.device import DeviceInfo
 from e91.model.evidence import Evidence, KeySample, outcomes_of
 from e91.model.policy import Policy
 from e91.model.settings import EKERT, Settings
-from e91.plots.power_figures import delay_figure, power_figure
 from e91.session.streaming import BLOCK_ROUNDS, PART_ROUNDS, stream
 from e91.session.verdict import verdict_of
 

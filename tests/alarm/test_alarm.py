@@ -15,6 +15,7 @@ from scipy.optimize import minimize
 from scipy.stats import binom, poisson
 from statistical import FALSE_ALARM
 
+from benchmarks.simulated_links import NEVER, detection_delays, watch_streams
 from e91.alarm import wealth as alarm
 from e91.alarm.bets import (
     STRENGTHS,
@@ -34,7 +35,6 @@ from e91.alarm.link import (
     with_higher_qber,
     with_lower_chsh,
 )
-from e91.alarm.simulated_links import NEVER, detection_delays, watch_streams
 from e91.alarm.wealth import Watch, finding, start, update, update_all
 from e91.model.evidence import Evidence, KeySample
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, Settings

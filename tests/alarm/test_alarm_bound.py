@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from statistical import acceptance
 
+from benchmarks.simulated_links import watch_streams
 from e91.alarm.bets import place_bets
 from e91.alarm.link import intercepted, relative_entropy
-from e91.alarm.simulated_links import watch_streams
 
 PROGRAM = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "alarm.py"))
 LINK, BETS, least_delay = (PROGRAM[name] for name in ("LINK", "BETS", "least_delay"))

@@ -4,7 +4,7 @@ Three batch tests, all on a number of rounds that is fixed beforehand.  `declare
 whether the link is as good as declared, `lower_bound_power` and `p_value_power` ask what a
 session asks, whether its Bell test fails.  All three are finite sums of binomial probabilities,
 not approximations; `simulated_power` covers what has no such sum, any yes-or-no test at all.
-How soon the sequential alarm rings is measured in `e91.alarm.simulated_links`.
+How soon the sequential alarm rings is measured in `benchmarks.simulated_links`.
 """
 
 from __future__ import annotations

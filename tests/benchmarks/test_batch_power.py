@@ -11,9 +11,8 @@ from matplotlib.container import ErrorbarContainer
 from scipy.stats import binom
 from statistical import assert_binomial
 
-from e91.alarm.bets import place_bets
-from e91.alarm.link import Link, Tally, intercepted, relative_entropy, werner_link
-from e91.alarm.power import (
+from benchmarks.alarm_figures import delay_figure, power_figure
+from benchmarks.batch_power import (
     PowerCurves,
     declared_test_power,
     declared_thresholds,
@@ -22,13 +21,14 @@ from e91.alarm.power import (
     power_curves,
     simulated_power,
 )
-from e91.alarm.simulated_links import Delays, detection_delays
+from benchmarks.simulated_links import Delays, detection_delays
+from e91.alarm.bets import place_bets
+from e91.alarm.link import Link, Tally, intercepted, relative_entropy, werner_link
 from e91.bell.chsh import estimate
 from e91.model.errors import Abort
 from e91.model.evidence import Evidence, KeySample, outcomes_of
 from e91.model.policy import Policy
 from e91.model.settings import EKERT
-from e91.plots.power_figures import delay_figure, power_figure
 from e91.session.verdict import verdict_of
 
 matplotlib.use("Agg")

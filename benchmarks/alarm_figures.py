@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 
-from e91.alarm.power import PowerCurves
-from e91.alarm.simulated_links import Delays
+from benchmarks.batch_power import PowerCurves
+from benchmarks.simulated_links import Delays
 
 
 def power_figure(curves: PowerCurves) -> Axes:
@@ -17,7 +17,7 @@ def power_figure(curves: PowerCurves) -> Axes:
     values none.
 
     Args:
-        curves: From `e91.alarm.power.power_curves`.
+        curves: From `benchmarks.batch_power.power_curves`.
 
     Returns:
         The Matplotlib axes.
@@ -47,7 +47,7 @@ def delay_figure(delays: Delays) -> Axes:
     """Draw how soon the alarm rings, beside the information-theoretic optimum.
 
     Args:
-        delays: From `e91.alarm.simulated_links.detection_delays`.
+        delays: From `benchmarks.simulated_links.detection_delays`.
 
     Returns:
         The Matplotlib axes, both logarithmic.
