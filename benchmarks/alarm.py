@@ -33,11 +33,11 @@ from benchmarks.batch_power import (
 )
 from benchmarks.simulated_links import NEVER, Delays, detection_delays, watch_streams
 from e91.adversaries import Conditions, stage
-from e91.alarm import Replay, watch_blocks
+from e91.alarm import ReplayableDevice, watch_blocks
 from e91.alarm.bets import Cause, place_bets
 from e91.alarm.link import (
-    Link,
-    Tally,
+    LinkBehaviour,
+    OutcomeCounts,
     intercepted,
     relative_entropy,
     werner_link,
@@ -141,12 +141,12 @@ def print_late_delays(*, streams: int, rng: np.random.Generator) -> None:
                       f"| {slow / optimum:.2f} | {least:.2f} |", flush=True)  # fmt: skip
 
 
-def ramp(rounds: int, to: float) -> list[tuple[int, Link]]:
+def ramp(rounds: int, to: float) -> list[tuple[int, LinkBehaviour]]:
     """Return noise that grows evenly, as much as intercept-resend of the fraction ``to``."""
     return [(rounds // 1000, intercepted(LINK, to * (step + 1) / 1000)) for step in range(1000)]
 
 
-def cases() -> dict[str, tuple[list[tuple[int, Link]], Cause]]:
+def cases() -> dict[str, tuple[list[tuple[int, LinkBehaviour]], Cause]]:
     """Return what is simulated, and its right name."""
     found = {}
     for fraction in (1.0, 0.5, 0.2, 0.1):
@@ -180,11 +180,11 @@ def print_names(*, streams: int, rng: np.random.Generator) -> None:
               f"{np.quantile(when, 0.5, method='inverted_cdf'):,.0f} |", flush=True)  # fmt: skip
 
 
-def verdict_refuses(tally: Tally) -> bool:
-    """Whether a session with this tally, and no leak yet, is refused a key."""
-    tests = outcomes_of(tally.wins, tally.losses, signs=EKERT.signs)
-    hidden = round(tally.sample * (1 - REVEALED) / REVEALED)
-    samples = (KeySample(hidden, tally.sample, tally.errors), KeySample(0, 0, 0))
+def verdict_refuses(counts: OutcomeCounts) -> bool:
+    """Whether a session with these counts, and no leak yet, is refused a key."""
+    tests = outcomes_of(counts.wins, counts.losses, signs=EKERT.signs)
+    hidden = round(counts.sample * (1 - REVEALED) / REVEALED)
+    samples = (KeySample(hidden, counts.sample, counts.errors), KeySample(0, 0, 0))
     evidence = Evidence(tests, samples, ((1,),), EKERT.signs)
     found = verdict_of(evidence, settings=EKERT, policy=Policy())
     return found.abort is not None
@@ -273,7 +273,9 @@ def print_block_delays(*, runs: int = 12) -> None:
             honest = exact_device(visibility=0.97, seed=seed)
             conditions = Conditions(fraction, settings=EKERT, visibility=0.97, seed=1_000 + seed)
             tapped = stage("intercept-resend", conditions).device
-            device = Replay(Joined(honest, tapped, part=begin // PART_ROUNDS), BLOCK_ROUNDS)
+            device = ReplayableDevice(
+                Joined(honest, tapped, part=begin // PART_ROUNDS), BLOCK_ROUNDS
+            )
             rounds = 2 * BLOCK_ROUNDS
             blocks = stream(device, rounds=rounds, seed=seed)
             watched = watch_blocks(blocks, Promise(0.97), planned_pairs=rounds, replay=device)

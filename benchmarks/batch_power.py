@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from e91.alarm.link import Link, Tally, intercepted
+from e91.alarm.link import LinkBehaviour, OutcomeCounts, intercepted
 from e91.bell.betting import chsh_lower_bound
 from e91.bell.p_values import p_value
 
@@ -43,7 +43,9 @@ class PowerCurves:
     standard_errors: Floats
 
 
-def declared_thresholds(declared: Link, *, rounds: int, false_alarm: float) -> tuple[int, int]:
+def declared_thresholds(
+    declared: LinkBehaviour, *, rounds: int, false_alarm: float
+) -> tuple[int, int]:
     """Return the fewest losses, and errors, that refute the declared link in a batch.
 
     Each limit is exceeded with at most half of ``false_alarm`` by a link that keeps the promise:
@@ -60,7 +62,8 @@ def declared_thresholds(declared: Link, *, rounds: int, false_alarm: float) -> t
         ValueError: An argument leaves its range, or the pairs are not equally likely.
 
     Examples:
-        >>> declared_thresholds(Link((0.7,) * 4, 0.01, (0.2,) * 4), rounds=1000, false_alarm=1e-3)
+        >>> link = LinkBehaviour((0.7,) * 4, 0.01, (0.2,) * 4)
+        >>> declared_thresholds(link, rounds=1000, false_alarm=1e-3)
         (156, 9)
     """
     _check(declared, rounds=rounds, false_alarm=false_alarm)
@@ -70,7 +73,9 @@ def declared_thresholds(declared: Link, *, rounds: int, false_alarm: float) -> t
     return first, second
 
 
-def declared_test_power(actual: Link, *, declared: Link, rounds: int, false_alarm: float) -> float:
+def declared_test_power(
+    actual: LinkBehaviour, *, declared: LinkBehaviour, rounds: int, false_alarm: float
+) -> float:
     """Return the probability that a batch of tallied rounds refutes the declared link.
 
     The test refuses if losses or errors reach `declared_thresholds`.  Of n independent rounds,
@@ -87,7 +92,7 @@ def declared_test_power(actual: Link, *, declared: Link, rounds: int, false_alar
         false_alarm: Of the test, in (0, 1).
 
     Examples:
-        >>> link = Link((0.7,) * 4, 0.01, (0.2,) * 4)
+        >>> link = LinkBehaviour((0.7,) * 4, 0.01, (0.2,) * 4)
         >>> found = declared_test_power(intercepted(link, 0.2), declared=link, rounds=1000,
         ...                             false_alarm=1e-3)
         >>> round(found, 3)
@@ -101,7 +106,7 @@ def declared_test_power(actual: Link, *, declared: Link, rounds: int, false_alar
     return min(1.0, max(0.0, 1 - unseen))
 
 
-def lower_bound_power(actual: Link, *, rounds: int, epsilon: float) -> float:
+def lower_bound_power(actual: LinkBehaviour, *, rounds: int, epsilon: float) -> float:
     """Return the probability that a session's lower bound on S does not exceed 2.
 
     Exact for equally likely CHSH pairs, where the bound grows with the number of wins alone.
@@ -112,7 +117,7 @@ def lower_bound_power(actual: Link, *, rounds: int, epsilon: float) -> float:
         epsilon: Of `e91.bell.betting.chsh_lower_bound`, in (0, 1).
 
     Examples:
-        >>> round(lower_bound_power(Link((0.6,) * 4, 0.06, (0.2,) * 4), rounds=500,
+        >>> round(lower_bound_power(LinkBehaviour((0.6,) * 4, 0.06, (0.2,) * 4), rounds=500,
         ...                         epsilon=1e-2), 3)
         0.649
     """
@@ -128,7 +133,7 @@ def lower_bound_power(actual: Link, *, rounds: int, epsilon: float) -> float:
     return _failure(passes, actual, rounds)
 
 
-def p_value_power(actual: Link, *, rounds: int, significance: float) -> float:
+def p_value_power(actual: LinkBehaviour, *, rounds: int, significance: float) -> float:
     """Return the probability that a session's Bell test does not refute local models.
 
     Exact for equally likely CHSH pairs, where the p-value is a function of the number of wins.
@@ -139,7 +144,7 @@ def p_value_power(actual: Link, *, rounds: int, significance: float) -> float:
         significance: Largest p-value that refutes, in (0, 1).
 
     Examples:
-        >>> round(p_value_power(Link((0.6,) * 4, 0.06, (0.2,) * 4), rounds=500,
+        >>> round(p_value_power(LinkBehaviour((0.6,) * 4, 0.06, (0.2,) * 4), rounds=500,
         ...                     significance=1e-2), 3)
         0.386
     """
@@ -147,7 +152,7 @@ def p_value_power(actual: Link, *, rounds: int, significance: float) -> float:
     return _failure(lambda wins: p_value(wins, rounds, bound=0.75) <= significance, actual, rounds)
 
 
-def _failure(passes: Callable[[int], bool], actual: Link, rounds: int) -> float:
+def _failure(passes: Callable[[int], bool], actual: LinkBehaviour, rounds: int) -> float:
     """Return the probability of fewer wins than the fewest that pass, by bisection."""
     low, high = 0, rounds + 1  # `high` passes, or is more than there can be
     while low < high:
@@ -160,14 +165,14 @@ def _failure(passes: Callable[[int], bool], actual: Link, rounds: int) -> float:
 
 
 def simulated_power(
-    detects: Callable[[Tally], bool],
-    actual: Link,
+    detects: Callable[[OutcomeCounts], bool],
+    actual: LinkBehaviour,
     *,
     rounds: int,
     sessions: int,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """Estimate by Monte Carlo how often any test of a tally sees an attack.
+    """Estimate by Monte Carlo how often any test of the counts sees an attack.
 
     Args:
         detects: The test.
@@ -181,29 +186,23 @@ def simulated_power(
         n is not reported as certain).
 
     Examples:
-        >>> link = Link((0.6,) * 4, 0.06, (0.2,) * 4)
-        >>> simulated_power(lambda tally: tally.errors >= 0, link, rounds=10, sessions=98,
+        >>> link = LinkBehaviour((0.6,) * 4, 0.06, (0.2,) * 4)
+        >>> simulated_power(lambda found: found.errors >= 0, link, rounds=10, sessions=98,
         ...                 rng=np.random.default_rng(1))
         (1.0, 0.0099...)
     """
     for name, value in (("rounds", rounds), ("sessions", sessions)):
         if value < 1:
             raise ValueError(f"`{name}` must be at least 1, but is {value}.")
-    counts = rng.multinomial(rounds, actual.probabilities, size=sessions).tolist()
-    seen = sum(bool(detects(_tally(row))) for row in counts)
+    counts = rng.multinomial(rounds, actual.probabilities, size=sessions)
+    seen = sum(bool(detects(OutcomeCounts.from_array(row))) for row in counts)
     careful = (seen + 1) / (sessions + 2)
     return seen / sessions, math.sqrt(careful * (1 - careful) / (sessions + 2))
 
 
-def _tally(counts: Sequence[int]) -> Tally:
-    return Tally(
-        tuple(counts[:4]), tuple(counts[4:8]), sample=counts[8] + counts[9], errors=counts[9]
-    )
-
-
 def power_curves(
-    power: Callable[[Link, int], float | tuple[float, float]],
-    declared: Link,
+    power: Callable[[LinkBehaviour, int], float | tuple[float, float]],
+    declared: LinkBehaviour,
     *,
     test: str,
     fractions: Sequence[float],
@@ -220,7 +219,7 @@ def power_curves(
         rounds: Numbers of rounds.
 
     Examples:
-        >>> link = Link((0.7,) * 4, 0.01, (0.2,) * 4)
+        >>> link = LinkBehaviour((0.7,) * 4, 0.01, (0.2,) * 4)
         >>> curves = power_curves(
         ...     lambda actual, n: p_value_power(actual, rounds=n, significance=1e-3),
         ...     link, test="S > 2", fractions=[0.0, 1.0], rounds=[1000])
@@ -243,13 +242,13 @@ def _with_error(found: float | tuple[float, float]) -> tuple[float, float]:
     return found if isinstance(found, tuple) else (found, 0.0)
 
 
-def _loss_and_error(link: Link) -> tuple[float, float]:
+def _loss_and_error(link: LinkBehaviour) -> tuple[float, float]:
     """Return the chances that a tallied round is a lost Bell test, and a wrong key bit."""
     chances = link.probabilities
     return float(chances[4:8].sum()), float(chances[9])
 
 
-def _check(link: Link, *, rounds: int, false_alarm: float) -> None:
+def _check(link: LinkBehaviour, *, rounds: int, false_alarm: float) -> None:
     if max(link.test_shares) - min(link.test_shares) > 1e-12:
         raise ValueError(
             f"`test_shares` must be equal for an exact power, but are {link.test_shares}."

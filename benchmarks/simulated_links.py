@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from e91.alarm import wealth as alarm
 from e91.alarm.bets import Bets, Floats
-from e91.alarm.link import Link, intercepted, relative_entropy
+from e91.alarm.link import LinkBehaviour, intercepted, relative_entropy
 
 NEVER = -1
 """Stands for a round that did not come."""
@@ -53,13 +53,13 @@ class Delays:
 
 def watch_streams(
     bets: Bets,
-    blocks: Iterable[tuple[int, Link]],
+    blocks: Iterable[tuple[int, LinkBehaviour]],
     *,
     streams: int,
     rng: np.random.Generator,
     until_named: bool = False,
 ) -> Streams:
-    """Watch many independent links that behave alike, block by block.
+    """Wealth many independent links that behave alike, block by block.
 
     The counts of a block are multinomial, which is exact for a link whose rounds are independent.
 
@@ -77,13 +77,13 @@ def watch_streams(
         raise ValueError(f"`streams` must be at least 1, but is {streams}.")
     found = Streams(*(np.full(streams, NEVER, np.int64) for _ in range(3)))
     active, before = np.arange(streams), 0
-    wealth = np.repeat(alarm.start(bets).log_wealth[None], streams, axis=0)
+    wealth = np.repeat(alarm.initial_wealth(bets).log_wealth[None], streams, axis=0)
     for size, link in blocks:
         counts = rng.multinomial(size, link.probabilities, size=len(active))
         after = before + size
-        wealth = alarm.grown(wealth, counts, bets=bets)
+        wealth = alarm.after_payoffs(wealth, counts, bets=bets)
         _note(found, wealth, active=active, before=before, after=after, bets=bets)
-        wealth = alarm.moved(wealth, before=before, after=after, bets=bets)
+        wealth = alarm.after_new_stakes(wealth, before=before, after=after, bets=bets)
         finished = (found.causes if until_named else found.alarm_rounds)[active] != NEVER
         if finished.any():
             active, wealth = active[~finished], wealth[~finished]

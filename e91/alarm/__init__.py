@@ -1,22 +1,9 @@
-"""The alarm in the session: a sequential Bell test over its rounds, and over the blocks of a run.
+"""The alarm: a sequential Bell test over the rounds of a session, and over the blocks of a run.
 
-All that the alarm needs is public.  In a session it listens to what the parties announce, in the
-order of the rounds; over many sessions, or the blocks of a run, it takes the counts of each.
+Its null hypothesis is that the link keeps its promise, and all that it needs is public: what the
+parties announce, in the order of the rounds, or the counts of each session or block.
 """
 
-from e91.alarm.intervals import SHORTEST_STRETCH, course_of, stretch_ends
-from e91.alarm.replay import Replay
-from e91.alarm.watched_runs import replayed, watch_blocks
-from e91.alarm.watched_sessions import Ear, run_watched, told
+import lazy_loader
 
-__all__ = [
-    "SHORTEST_STRETCH",
-    "Ear",
-    "Replay",
-    "course_of",
-    "replayed",
-    "run_watched",
-    "stretch_ends",
-    "told",
-    "watch_blocks",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from e91.alarm.link import Link, intercepted, with_higher_qber, with_lower_chsh
+from e91.alarm.link import LinkBehaviour, intercepted, with_higher_qber, with_lower_chsh
 
 Floats = NDArray[np.float64]
 
@@ -65,7 +65,7 @@ class _Family:
     """
 
     cause: Cause
-    turn: Callable[[Link, float], Link]
+    turn: Callable[[LinkBehaviour, float], LinkBehaviour]
     climb: float
     share: float
 
@@ -97,7 +97,7 @@ class Bets:
         planned: Periods of the planned life; 0 for none.
     """
 
-    declared: Link
+    declared: LinkBehaviour
     false_alarm: float
     period: int
     causes: tuple[Cause, ...]
@@ -118,7 +118,7 @@ class Bets:
 
 
 def place_bets(
-    declared: Link, *, false_alarm: float = 1e-3, period: int = 32, planned_rounds: int = 0
+    declared: LinkBehaviour, *, false_alarm: float = 1e-3, period: int = 32, planned_rounds: int = 0
 ) -> Bets:
     """Return the bets of an alarm against a declared link.
 
@@ -137,7 +137,7 @@ def place_bets(
             declared S or QBER leaves no room for worse.
 
     Examples:
-        >>> place_bets(Link((0.7,) * 4, 0.01, (0.2,) * 4))
+        >>> place_bets(LinkBehaviour((0.7,) * 4, 0.01, (0.2,) * 4))
         Bets(112 alternatives, false alarm 0.001)
     """
     if not 0 < false_alarm < 1:
@@ -182,7 +182,7 @@ def _frozen(values: Floats) -> Floats:
     return values
 
 
-def growth_optimal_payoff(alternative: Link, *, declared: Link) -> Floats:
+def growth_optimal_payoff(alternative: LinkBehaviour, *, declared: LinkBehaviour) -> Floats:
     """Return the payoffs of the ten outcomes that grow fastest if ``alternative`` is true.
 
     The null is every link with these shares, S >= S0 and QBER <= Q0.  Of its members, the one
@@ -203,7 +203,7 @@ def growth_optimal_payoff(alternative: Link, *, declared: Link) -> Floats:
         ValueError: The shares differ.
 
     Examples:
-        >>> link = Link((0.7,) * 4, 0.01, (0.2,) * 4)
+        >>> link = LinkBehaviour((0.7,) * 4, 0.01, (0.2,) * 4)
         >>> growth_optimal_payoff(intercepted(link, 1.0), declared=link)[[0, 4, 8, 9]].round(3)
         array([ 0.794,  2.167,  0.753, 25.5  ])
     """

@@ -1,4 +1,4 @@
-"""What an alarm watches: a link's declared quality, and the tallies that come in.
+"""What the alarm tests: how a link behaves in one round, and the outcomes that are counted.
 
 A *tallied round* is a Bell-test round or a revealed key round; the other rounds say nothing in
 public.  Its ten outcomes are, in this order: four wins (one per pair of the CHSH sum: the outcomes
@@ -19,8 +19,8 @@ from e91.model.settings import Settings
 
 
 @dataclass(frozen=True)
-class Tally:
-    """The tallied rounds of one block.
+class OutcomeCounts:
+    """How often each of the ten outcomes occurred in a block of tallied rounds.
 
     Attributes:
         wins: Bell-test rounds with the wanted sign, one count per CHSH pair.
@@ -32,7 +32,7 @@ class Tally:
         ValueError: A count is negative, there are not four pairs, or errors exceed the sample.
 
     Examples:
-        >>> Tally((40, 41, 42, 43), (10, 9, 8, 7), sample=20, errors=1).rounds
+        >>> OutcomeCounts((40, 41, 42, 43), (10, 9, 8, 7), sample=20, errors=1).rounds
         220
     """
 
@@ -48,7 +48,7 @@ class Tally:
                     f"`{name}` must have 4 entries, but has {len(getattr(self, name))}."
                 )
         if min(*self.wins, *self.losses, self.sample, self.errors) < 0:
-            raise ValueError("Every count of a tally must be at least 0, but one is negative.")
+            raise ValueError("Every count must be at least 0, but one is negative.")
         if self.errors > self.sample:
             raise ValueError(
                 f"`errors` must not exceed the sample, {self.sample}, but is {self.errors}."
@@ -60,23 +60,30 @@ class Tally:
         return sum(self.wins) + sum(self.losses) + self.sample
 
     @property
-    def counts(self) -> NDArray[np.int64]:
+    def array(self) -> NDArray[np.int64]:
         """The ten outcomes' counts, in the order of this module; int64, shape (10,)."""
         right = self.sample - self.errors
         return np.array((*self.wins, *self.losses, right, self.errors), np.int64)
 
+    @classmethod
+    def from_array(cls, counts: NDArray[np.int64]) -> OutcomeCounts:
+        """Return the counts of which `array` is ``counts``; integers, shape (10,)."""
+        wins, losses, (right, wrong) = np.split(counts, [4, 8])
+        sample = int(right + wrong)
+        return cls(tuple(wins.tolist()), tuple(losses.tolist()), sample=sample, errors=int(wrong))
 
-def tally_of(evidence: Evidence) -> Tally:
-    """Return the tally of a session's public counts.
+
+def outcome_counts(evidence: Evidence) -> OutcomeCounts:
+    """Return how often each of the ten outcomes occurred in a session.
 
     Examples:
         >>> from e91.model.evidence import KeySample
         >>> from e91.model.settings import EKERT
         >>> tests = ((40, 5, 5, 40), (8, 42, 42, 8), (40, 5, 5, 40), (40, 5, 5, 40))
-        >>> tally_of(Evidence(tests, (KeySample(90, 10, 1),), (), signs=EKERT.signs))
-        Tally(wins=(80, 84, 80, 80), losses=(10, 16, 10, 10), sample=10, errors=1)
+        >>> outcome_counts(Evidence(tests, (KeySample(90, 10, 1),), (), signs=EKERT.signs))
+        OutcomeCounts(wins=(80, 84, 80, 80), losses=(10, 16, 10, 10), sample=10, errors=1)
     """
-    return Tally(
+    return OutcomeCounts(
         wins=evidence.wins,
         losses=evidence.losses,
         sample=evidence.sample_size,
@@ -85,7 +92,7 @@ def tally_of(evidence: Evidence) -> Tally:
 
 
 @dataclass(frozen=True)
-class Link:
+class LinkBehaviour:
     """How a link behaves in one tallied round.
 
     Attributes:
@@ -99,7 +106,7 @@ class Link:
             2 sqrt 2, or no share is left for the key.
 
     Examples:
-        >>> link = Link((0.7, 0.7, 0.7, 0.7), 0.01, (0.225, 0.225, 0.225, 0.225))
+        >>> link = LinkBehaviour((0.7, 0.7, 0.7, 0.7), 0.01, (0.225, 0.225, 0.225, 0.225))
         >>> round(link.chsh, 3), round(link.key_share, 3)
         (2.8, 0.1)
     """
@@ -146,7 +153,9 @@ class Link:
         return np.concatenate([shares * (1 + values) / 2, shares * (1 - values) / 2, key])
 
 
-def werner_link(settings: Settings, *, visibility: float, revealed_fraction: float) -> Link:
+def werner_link(
+    settings: Settings, *, visibility: float, revealed_fraction: float
+) -> LinkBehaviour:
     """Return the link of a Werner state, ``S = 2 sqrt 2 V`` and ``QBER = (1 - V) / 2``.
 
     Args:
@@ -173,15 +182,15 @@ def werner_link(settings: Settings, *, visibility: float, revealed_fraction: flo
     revealed = settings.key_probability * revealed_fraction
     tallied = settings.chsh_probability + revealed
     shares = tuple(settings.pair_probability(pair) / tallied for pair, _ in settings.chsh_pairs)
-    return Link((visibility / math.sqrt(2),) * 4, (1 - visibility) / 2, shares)
+    return LinkBehaviour((visibility / math.sqrt(2),) * 4, (1 - visibility) / 2, shares)
 
 
-def intercepted(link: Link, fraction: float) -> Link:
+def intercepted(link: LinkBehaviour, fraction: float) -> LinkBehaviour:
     """Return the link with Eve on it, who intercepts and resends this fraction of the photons.
 
     With a basis that is Z or X at random, ``S' = S (1 - f / 2)`` and ``Q' = Q + (f / 2)
     (1/2 - Q)``.  White noise that lowers the visibility by the factor ``1 - f / 2`` gives the
-    same ten probabilities: no tally can tell the two apart.
+    same ten probabilities: no counts can tell the two apart.
 
     Args:
         link: The honest link.
@@ -191,14 +200,14 @@ def intercepted(link: Link, fraction: float) -> Link:
         ValueError: ``fraction`` is not in [0, 1].
 
     Examples:
-        >>> eve = intercepted(Link((0.7,) * 4, 0.01, (0.2,) * 4), 0.2)
+        >>> eve = intercepted(LinkBehaviour((0.7,) * 4, 0.01, (0.2,) * 4), 0.2)
         >>> round(eve.chsh, 3), round(eve.qber, 3)
         (2.52, 0.059)
     """
     return with_higher_qber(with_lower_chsh(link, fraction), fraction)
 
 
-def with_lower_chsh(link: Link, fraction: float) -> Link:
+def with_lower_chsh(link: LinkBehaviour, fraction: float) -> LinkBehaviour:
     """Return the link with every correlator times ``1 - fraction / 2``, the QBER unchanged."""
     if not 0 <= fraction <= 1:
         raise ValueError(f"`fraction` must lie in [0, 1], but is {fraction}.")
@@ -206,14 +215,14 @@ def with_lower_chsh(link: Link, fraction: float) -> Link:
     return replace(link, correlators=lower)
 
 
-def with_higher_qber(link: Link, fraction: float) -> Link:
+def with_higher_qber(link: LinkBehaviour, fraction: float) -> LinkBehaviour:
     """Return the link with QBER ``Q + (fraction / 2) (1/2 - Q)``, the correlators unchanged."""
     if not 0 <= fraction <= 1:
         raise ValueError(f"`fraction` must lie in [0, 1], but is {fraction}.")
     return replace(link, qber=link.qber + fraction / 2 * (0.5 - link.qber))
 
 
-def relative_entropy(actual: Link, declared: Link) -> float:
+def relative_entropy(actual: LinkBehaviour, declared: LinkBehaviour) -> float:
     """Return how fast evidence against ``declared`` can grow, nats per tallied round.
 
     The relative entropy D(actual || declared) of the ten outcomes: ``log(1 / alpha) / D`` rounds
@@ -221,7 +230,7 @@ def relative_entropy(actual: Link, declared: Link) -> float:
     which it began (Wald, Ann. Math. Stat. 16, 117 (1945)).
 
     Examples:
-        >>> link = Link((0.7,) * 4, 0.01, (0.2,) * 4)
+        >>> link = LinkBehaviour((0.7,) * 4, 0.01, (0.2,) * 4)
         >>> round(relative_entropy(intercepted(link, 0.2), link), 4)
         0.015
     """

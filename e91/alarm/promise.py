@@ -1,7 +1,7 @@
-"""What a link promises for life, and what the alarm that watches the promise has seen.
+"""What a link promises for life, and the sequential test of that promise.
 
-The values around `e91.alarm.wealth`: a `Promise` is declared once, a `Watched` is the state that
-goes from session to session or from block to block, an `Alarm` is what rang.
+The null hypothesis is that a `Promise`, declared once, is kept.  A `SequentialTest` of it is
+carried from session to session or from block to block; an `Alarm` is its rejection.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from e91.model.policy import Policy
 from e91.model.settings import Settings
 
 if TYPE_CHECKING:
-    from e91.alarm.link import Tally
-    from e91.alarm.wealth import Finding, Watch
+    from e91.alarm.link import OutcomeCounts
+    from e91.alarm.wealth import Finding, Wealth
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,10 @@ class Promise:
                     f"`{name}` of a promise must lie in (0, 1), but is {getattr(self, name):g}."
                 )
 
-    def watched(self, *, settings: Settings, policy: Policy, planned_pairs: int = 0) -> Watched:
-        """Return the watch over a link before its first round.
+    def sequential_test(
+        self, *, settings: Settings, policy: Policy, planned_pairs: int = 0
+    ) -> SequentialTest:
+        """Return the sequential test of this promise, before the link's first round.
 
         Args:
             settings: With which pairs are measured; their probabilities are part of the promise.
@@ -60,7 +62,7 @@ class Promise:
             ValueError: The settings have no Bell test or no key.
         """
         from e91.alarm.link import werner_link
-        from e91.alarm.wealth import place_bets, start
+        from e91.alarm.wealth import initial_wealth, place_bets
 
         link = werner_link(
             settings, visibility=self.visibility, revealed_fraction=policy.revealed_fraction
@@ -70,16 +72,16 @@ class Promise:
         bets = place_bets(
             link, false_alarm=self.false_alarm, planned_rounds=round(planned_pairs * tallied)
         )
-        return Watched(self, start(bets))
+        return SequentialTest(self, initial_wealth(bets))
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """The alarm rang.
+    """The alarm rang: the sequential test rejects the promise.
 
     Attributes:
         round: Pairs that had been sent when the evidence sufficed, over the life of the link;
-            found out at the end of a stretch or block, at which the alarm rings.
+            found out at the end of an interval or block, at which the alarm rings.
         finding: What it has seen up to now; rounds after the alarm sharpen the name.
     """
 
@@ -106,18 +108,18 @@ class Alarm:
 
 
 @dataclass(frozen=True, eq=False)
-class Watched:
-    """A link under watch.  A value: `after` returns a new one.
+class SequentialTest:
+    """A sequential test of a promise.  A value: `after` returns a new one.
 
     Attributes:
-        promise: What is watched.
-        state: The alarm's wealth; some hundred numbers, however long the link lives.
+        promise: The null hypothesis.
+        wealth: The test martingale: some hundred numbers, however long the link lives.
         sent: Pairs sent so far.
         rang: Pairs that had been sent when the alarm rang first; None if it has not.
     """
 
     promise: Promise
-    state: Watch = field(repr=False)
+    wealth: Wealth = field(repr=False)
     sent: int = 0
     rang: int | None = None
 
@@ -128,28 +130,28 @@ class Watched:
             return None
         from e91.alarm.wealth import finding
 
-        return Alarm(self.rang, finding(self.state))
+        return Alarm(self.rang, finding(self.wealth))
 
-    def after(self, tally: Tally, *, pairs: int) -> Watched:
-        """Return the watch after one more stretch of the link's life.
+    def after(self, counts: OutcomeCounts, *, pairs: int) -> SequentialTest:
+        """Return the test after one more interval of the link's life.
 
         Args:
-            tally: Counts of the stretch.
+            counts: Outcomes of its tallied rounds.
             pairs: Pairs that were sent in it, at least the tallied rounds.
 
         Raises:
-            ValueError: ``pairs`` is less than the rounds of the tally.
+            ValueError: ``pairs`` is less than the tallied rounds.
         """
-        if pairs < tally.rounds:
-            raise ValueError(f"`pairs` must be at least {tally.rounds}, but is {pairs}.")
+        if pairs < counts.rounds:
+            raise ValueError(f"`pairs` must be at least {counts.rounds}, but is {pairs}.")
         from e91.alarm.wealth import update
 
-        state, sent = update(self.state, tally), self.sent + pairs
-        rings = self.rang is None and state.alarm_round is not None
-        return replace(self, state=state, sent=sent, rang=sent if rings else self.rang)
+        wealth, sent = update(self.wealth, counts), self.sent + pairs
+        rings = self.rang is None and wealth.alarm_round is not None
+        return replace(self, wealth=wealth, sent=sent, rang=sent if rings else self.rang)
 
     def __str__(self) -> str:
-        seen = f"silent over {self.state.rounds:,} rounds that were tallied"
+        seen = f"silent over {self.wealth.rounds:,} rounds that were tallied"
         if (alarm := self.alarm) is not None:
             seen = f"rang after {alarm.round:,} pairs: {alarm.named or 'no cause yet'}"
         return (
@@ -158,10 +160,10 @@ class Watched:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the watch as plain values, ready for JSON; the alarm stands beside it."""
+        """Return promise and evidence as plain values, ready for JSON, without the alarm."""
         return {
             "visibility": self.promise.visibility,
             "false_alarm": self.promise.false_alarm,
-            "tallied_rounds": self.state.rounds,
-            "log_evidence": self.state.log_evidence,
+            "tallied_rounds": self.wealth.rounds,
+            "log_evidence": self.wealth.log_evidence,
         }

@@ -1,4 +1,4 @@
-"""The rounds of a block once more: a run keeps counts, and its device can draw the rest again."""
+"""The rounds of a block drawn again, as a run keeps only their counts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from e91.session.streaming import PART_ROUNDS, BlockSource, source_of
 
 
 @dataclass(frozen=True, eq=False)
-class Replay:
-    """A device of blocks that can draw a block of its run again.
+class ReplayableDevice:
+    """A device that draws by the block and can draw a block of its run again.
 
-    To the run it is its `device`, at its speed.
+    For the run it behaves as `device` does, as fast.
 
     Attributes:
         device: One that `e91.stream` takes.
@@ -48,10 +48,10 @@ class Replay:
         self.sources.append(source)
         return source
 
-    def told(
+    def announced(
         self, block: int, *, rounds: int, book: CodeTable, fraction: float
     ) -> tuple[Bits, NDArray[np.int64]]:
-        """Return the codes of the rounds of a block whose outcomes were told, and their numbers.
+        """Return the codes of the announced rounds of a block, and their indices.
 
         Those are the Bell tests and the revealed key rounds, in the order of time.
 
@@ -62,13 +62,13 @@ class Replay:
             fraction: Probability that a key round is revealed.
 
         Returns:
-            Codes, uint8, and the numbers of their rounds in the block, int64; shape (n,) each.
+            Codes, uint8, and indices of their rounds in the block, int64; shape (n,) each.
 
         Raises:
             ValueError: No run has asked for this device.
         """
         if not self.sources:
-            raise ValueError("A replay must be the device of a run, but none has asked for it.")
+            raise ValueError("A replayable device must have been run, but has not.")
         starts = range(0, rounds, PART_ROUNDS)
         first = block * -(-self.block_rounds // PART_ROUNDS)
         parts = [
@@ -91,7 +91,7 @@ class Replay:
 
 
 def _is_test(book: CodeTable) -> NDArray[np.bool_]:
-    """Return of each code whether it is a Bell test that counts; shape (256,)."""
+    """Return whether each code is a Bell test that counts; bool, shape (256,)."""
     found, tests = np.zeros(256, np.bool_), {pair for pair, _ in book.settings.chsh_pairs}
     for code, (x, y, a, b) in enumerate(np.ndindex(*book.shape)):
         found[code] = (x, y) in tests and (book.assign_lost or NO_CLICK not in (a, b))

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.alarm.intervals import kinds_of, watch_rounds
-from e91.alarm.link import tally_of
-from e91.alarm.promise import Promise, Watched
-from e91.alarm.replay import Replay
+from e91.alarm.link import outcome_counts
+from e91.alarm.promise import Promise, SequentialTest
+from e91.alarm.replay import ReplayableDevice
 from e91.distillation.sifting.by_block import code_table
 from e91.model.bits import NO_CLICK
 from e91.model.policy import SecurityModel
@@ -24,12 +24,12 @@ def watch_blocks(
     promise: Promise,
     *,
     planned_pairs: int = 0,
-    replay: Replay | None = None,
+    replay: ReplayableDevice | None = None,
 ) -> Iterator[SessionReport]:
-    """Watch a link over its sessions, or over the blocks of a run; yield each report with it.
+    """Wealth a link over its sessions, or over the blocks of a run; yield each report with it.
 
-    The watch is carried from report to report, so the false-alarm probability is that of the
-    whole life.  Whether it rings is decided at the end of a block.  With a replay the alarm names
+    The test is carried from report to report, so the false-alarm probability is that of the
+    whole life.  Whether it rings is decided at the end of a block.  With ``replay`` the alarm names
     the round within the block at which the same bets, looked at more often, had won enough.
 
     Args:
@@ -41,25 +41,25 @@ def watch_blocks(
 
     Raises:
         ValueError: A report has other settings, the settings have no Bell test or no key, or the
-            replay is not the device of this run.
+            replayable device is not that of this run.
 
     Examples:
         >>> from e91.devices.exact import exact_device
         >>> from e91.session.streaming import stream
-        >>> device = Replay(exact_device(visibility=0.93, seed=1), block_rounds=100_000)
+        >>> device = ReplayableDevice(exact_device(visibility=0.93, seed=1), block_rounds=100_000)
         >>> blocks = stream(device, rounds=400_000, block_rounds=100_000, seed=1)
         >>> found = watch_blocks(blocks, Promise(0.95), replay=device)
         >>> [report.alarm and report.alarm.round for report in found]
         [None, 114975, 114975, 114975]
     """
-    watch: Watched | None = None
+    test: SequentialTest | None = None
     known: tuple[Settings, float] | None = None
     for report in reports:
         declared = report.settings, report.policy.revealed_fraction
-        if watch is None:
-            known, watch = (
+        if test is None:
+            known, test = (
                 declared,
-                promise.watched(
+                promise.sequential_test(
                     settings=report.settings, policy=report.policy, planned_pairs=planned_pairs
                 ),
             )
@@ -67,26 +67,28 @@ def watch_blocks(
             raise ValueError(
                 "A watched link must keep its settings and revealed fraction, but changed them."
             )
-        before, tally = watch, tally_of(report.evidence)
-        watch = watch.after(tally, pairs=report.rounds)
-        if replay is not None and before.rang is None and watch.rang is not None:
-            again = watch_rounds(*replayed(report, replay), before)
-            watch = replace(watch, rang=again.rang or watch.rang)
-        yield replace(report, watch=watch)
+        before, counts = test, outcome_counts(report.evidence)
+        test = test.after(counts, pairs=report.rounds)
+        if replay is not None and before.rang is None and test.rang is not None:
+            again = watch_rounds(*replayed_rounds(report, replay), before)
+            test = replace(test, rang=again.rang or test.rang)
+        yield replace(report, watch=test)
 
 
-def replayed(report: SessionReport, replay: Replay) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the kinds of the tallied rounds of a block, and their numbers in it.
+def replayed_rounds(
+    report: SessionReport, replay: ReplayableDevice
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the kinds of the tallied rounds of a block, and their indices in it.
 
     Args:
         report: Of the block.
         replay: The device of the run.
 
     Returns:
-        As `e91.alarm.intervals.course_of` takes them.
+        As `e91.alarm.intervals.counts_by_interval` takes them.
 
     Raises:
-        ValueError: The replay is not the device of this block.
+        ValueError: The replayable device did not draw this block.
     """
     book = code_table(
         report.settings,
@@ -94,10 +96,12 @@ def replayed(report: SessionReport, replay: Replay) -> tuple[NDArray[np.int64], 
         assign_lost=report.policy.security is SecurityModel.DEVICE_INDEPENDENT,
     )
     fraction = report.policy.revealed_fraction
-    codes, rounds = replay.told(report.block, rounds=report.rounds, book=book, fraction=fraction)
-    x, y, a, b = np.unravel_index(codes, book.shape)  # what is not told lost counts as 0
+    codes, rounds = replay.announced(
+        report.block, rounds=report.rounds, book=book, fraction=fraction
+    )
+    x, y, a, b = np.unravel_index(codes, book.shape)  # a loss counts as 0
     kinds = kinds_of(report.settings)[x, y, a % NO_CLICK ^ b % NO_CLICK]
-    counts = tally_of(report.evidence).counts
+    counts = outcome_counts(report.evidence).array
     if not np.array_equal(np.bincount(kinds, minlength=10), counts):
-        raise ValueError("A replay must give the counts of its block's report, but gives others.")
+        raise ValueError("A replayable device must repeat its block's counts, but gives others.")
     return kinds, rounds

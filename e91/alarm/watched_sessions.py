@@ -1,4 +1,4 @@
-"""The alarm in a session: it listens to what the parties announce, in the order of the rounds."""
+"""The alarm in a session: a test of what the parties announce, in the order of the rounds."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from e91.session.session import run
 
 
 @dataclass(frozen=True, eq=False)
-class Ear:
-    """A transmission that hears what sifting announces, as Alice sees it.
+class AnnouncementRecorder:
+    """A transmission that records what sifting announces, as Alice sees it.
 
     Attributes:
         transmission: What happens to the messages.
-        heard: The announcements, by sender and subject.
+        announcements: Their bodies, by sender and subject.
     """
 
     transmission: Transmission
-    heard: dict[tuple[Party, str], bytes] = field(default_factory=dict, repr=False)
+    announcements: dict[tuple[Party, str], bytes] = field(default_factory=dict, repr=False)
 
     def __call__(self, message: Message) -> Message | None:
-        """Pass ``message`` on and remember Alice's side of it."""
+        """Pass ``message`` on and record it as Alice sent or received it."""
         received = self.transmission(message)
         seen = message if message.sender is Party.ALICE else received
         if seen is not None and message.subject in _SUBJECTS:
-            self.heard.setdefault((message.sender, message.subject), seen.body)
+            self.announcements.setdefault((message.sender, message.subject), seen.body)
         return received
 
 
@@ -63,7 +63,7 @@ def run_watched(
         arguments: Further arguments of `e91.session.session.run`.
 
     Returns:
-        The report, with the `watch` over the session; its `alarm` is None if nothing rang.
+        The report, with the test after the session as `watch`; its `alarm` is None if nothing rang.
 
     Raises:
         ValueError: As for `e91.session.session.run`, or the settings have no Bell test or no key.
@@ -75,40 +75,41 @@ def run_watched(
         >>> found.alarm.round, found.alarm.named
         (711, 'EAVESDROPPER')
     """
-    ear = Ear(transmission)
-    report = run(device, transmission=ear, **arguments)
+    recorder = AnnouncementRecorder(transmission)
+    report = run(device, transmission=recorder, **arguments)
     # How many rounds a session has is decided before the first: a plan, not an outcome.
-    watch = promise.watched(
+    test = promise.sequential_test(
         settings=report.settings, policy=report.policy, planned_pairs=report.rounds
     )
     # If what was announced makes no sense, the session has ended for that.
     with suppress(AuthenticationFailed, KeyError):
-        watch = watch_rounds(*told(ear.heard, settings=report.settings), watch)
-    return replace(report, watch=replace(watch, sent=report.rounds))
+        rounds = announced_rounds(recorder.announcements, settings=report.settings)
+        test = watch_rounds(*rounds, test)
+    return replace(report, watch=replace(test, sent=report.rounds))
 
 
-def told(
-    heard: dict[tuple[Party, str], bytes], *, settings: Settings
+def announced_rounds(
+    announcements: dict[tuple[Party, str], bytes], *, settings: Settings
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the kinds of the tallied rounds that sifting announced, and their numbers.
+    """Return the kinds of the tallied rounds that sifting announced, and their indices.
 
     Args:
-        heard: Bodies of the announcements, by sender and subject, of `sifting.two_party`.
+        announcements: Bodies by sender and subject, of `sifting.two_party`.
         settings: Roles of the setting pairs.
 
     Returns:
-        As `e91.alarm.intervals.course_of` takes them.
+        As `e91.alarm.intervals.counts_by_interval` takes them.
 
     Raises:
         AuthenticationFailed: An announcement is not one that an honest peer makes.
         KeyError: One is missing.
     """
-    alice, bob = (np.frombuffer(heard[party, "settings"], np.uint8) for party in Party)
+    alice, bob = (np.frombuffer(announcements[party, "settings"], np.uint8) for party in Party)
     bob = sifting.read_settings(bob.tobytes(), rounds=len(alice), choices=len(settings.bob_angles))
     roles = sifting.assign_roles(alice, bob, settings=settings)
-    roles = sifting.mark_sample(roles, heard[Party.ALICE, "sample"])
+    roles = sifting.mark_sample(roles, announcements[Party.ALICE, "sample"])
     rounds = np.flatnonzero(roles >= sifting.Role.REVEALED)
     first, second = (
-        sifting.read_bits(heard[party, "revealed outcomes"], len(rounds)) for party in Party
+        sifting.read_bits(announcements[party, "revealed outcomes"], len(rounds)) for party in Party
     )
     return kinds_of(settings)[alice[rounds], bob[rounds], first ^ second], rounds

@@ -1,4 +1,4 @@
-"""The alarm: a sequential Bell test that watches a link for life.
+"""The alarm: a sequential Bell test of a link, over its whole life, by a test martingale.
 
 It plays a fair game against the promise "S >= S0 and QBER <= Q0": in every round, whatever
 happened before, the expected payoff of each bet is at most 1 while the promise is kept.  The stake
@@ -14,19 +14,19 @@ times are carried together, since a product over the rounds since the start obey
 ``(wealth + new stake) * payoff`` (Shiryaev's recursion).  Proof, delays, limits: ``docs/alarm.md``.
 
 Examples:
-    >>> from e91.alarm.link import Tally, werner_link
+    >>> from e91.alarm.link import OutcomeCounts, werner_link
     >>> from e91.model.settings import EKERT
     >>> link = werner_link(EKERT, visibility=0.97, revealed_fraction=0.1)
-    >>> watch = start(place_bets(link, false_alarm=1e-3))
-    >>> honest = Tally((200, 200, 200, 200), (37, 37, 37, 37), sample=47, errors=1)
-    >>> watch = update(watch, honest)
-    >>> watch.alarm_round is None
+    >>> wealth = initial_wealth(place_bets(link, false_alarm=1e-3))
+    >>> honest = OutcomeCounts((200, 200, 200, 200), (37, 37, 37, 37), sample=47, errors=1)
+    >>> wealth = update(wealth, honest)
+    >>> wealth.alarm_round is None
     True
-    >>> eve = Tally((187, 187, 187, 187), (50, 50, 50, 50), sample=47, errors=4)
-    >>> watch = update_all(watch, [eve] * 4)
-    >>> watch.alarm_round
+    >>> eve = OutcomeCounts((187, 187, 187, 187), (50, 50, 50, 50), sample=47, errors=4)
+    >>> wealth = update_all(wealth, [eve] * 4)
+    >>> wealth.alarm_round
     1990
-    >>> finding(watch).cause.name
+    >>> finding(wealth).cause.name
     'EAVESDROPPER'
 """
 
@@ -41,17 +41,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.alarm.bets import Bets, Cause, Floats, newly_placed, place_bets, stake_left
-from e91.alarm.link import Tally
+from e91.alarm.link import OutcomeCounts
 
-__all__ = ["Finding", "Watch", "finding", "place_bets", "start", "update", "update_all"]
+__all__ = ["Finding", "Wealth", "finding", "initial_wealth", "place_bets", "update", "update_all"]
 
 NAMING_ODDS = 300
 """A cause is named when the rounds make it this many times as likely as all others together."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Watch:
-    """What the alarm knows.  A value: `update` returns a new one.
+class Wealth:
+    """What the bets are worth: the test martingale.  A value: `update` returns a new one.
 
     Attributes:
         bets: The bets, fixed at the start.
@@ -69,7 +69,7 @@ class Watch:
     alarm_round: int | None
 
     def __repr__(self) -> str:
-        return f"Watch({self.rounds} rounds, alarm_round={self.alarm_round})"
+        return f"Wealth({self.rounds} rounds, alarm_round={self.alarm_round})"
 
     @property
     def log_evidence(self) -> float:
@@ -108,44 +108,44 @@ class Finding:
         )
 
 
-def start(bets: Bets) -> Watch:
-    """Return a watch before the first round: most of the stake is bet, no evidence."""
-    wealth = bets.log_shares + math.log1p(-stake_left(0))
-    return Watch(bets, 0, _frozen(wealth), _frozen(np.zeros(wealth.shape)), None)
+def initial_wealth(bets: Bets) -> Wealth:
+    """Return the wealth before the first round: it is 1, and most of it is bet."""
+    staked = bets.log_shares + math.log1p(-stake_left(0))
+    return Wealth(bets, 0, _frozen(staked), _frozen(np.zeros(staked.shape)), None)
 
 
-def update(watch: Watch, tally: Tally) -> Watch:
-    """Return the watch after one more block of rounds.
+def update(wealth: Wealth, counts: OutcomeCounts) -> Wealth:
+    """Return the wealth after one more block of rounds.
 
     Args:
-        watch: Before the block.
-        tally: The block's counts.  The order of its rounds does not matter.
+        wealth: Before the block.
+        counts: Outcomes of the block.  The order of its rounds does not matter.
 
     Returns:
-        The watch after it; ``alarm_round`` is set if the alarm rang at the end of this block.
+        The wealth after it; ``alarm_round`` is set if the alarm rang at the end of this block.
 
     Not promised: the end of a block is the only moment at which the alarm can ring, so long
     blocks ring late.
     """
-    bets, after = watch.bets, watch.rounds + tally.rounds
-    wealth = grown(watch.log_wealth, tally.counts, bets=bets)
-    rings = float(log_total(wealth, rounds=watch.rounds, bets=bets)) >= bets.threshold
-    onsets = _moved_onsets(watch, wealth, after)
+    bets, after = wealth.bets, wealth.rounds + counts.rounds
+    paid = after_payoffs(wealth.log_wealth, counts.array, bets=bets)
+    rings = float(log_total(paid, rounds=wealth.rounds, bets=bets)) >= bets.threshold
+    onsets = _onsets_after_new_stakes(wealth, paid, after)
     return replace(
-        watch,
+        wealth,
         rounds=after,
-        log_wealth=_frozen(moved(wealth, before=watch.rounds, after=after, bets=bets)),
+        log_wealth=_frozen(after_new_stakes(paid, before=wealth.rounds, after=after, bets=bets)),
         onsets=_frozen(onsets),
-        alarm_round=after if watch.alarm_round is None and rings else watch.alarm_round,
+        alarm_round=after if wealth.alarm_round is None and rings else wealth.alarm_round,
     )
 
 
-def update_all(watch: Watch, tallies: Iterable[Tally]) -> Watch:
-    """Return the watch after these blocks, in their order."""
-    return reduce(update, tallies, watch)
+def update_all(wealth: Wealth, blocks: Iterable[OutcomeCounts]) -> Wealth:
+    """Return the wealth after these blocks, in their order."""
+    return reduce(update, blocks, wealth)
 
 
-def grown(log_wealth: Floats, counts: NDArray[np.int64], *, bets: Bets) -> Floats:
+def after_payoffs(log_wealth: Floats, counts: NDArray[np.int64], *, bets: Bets) -> Floats:
     """Return the wealth after a block's payoffs.
 
     Args:
@@ -159,7 +159,7 @@ def grown(log_wealth: Floats, counts: NDArray[np.int64], *, bets: Bets) -> Float
     return after
 
 
-def moved(log_wealth: Floats, *, before: int, after: int, bets: Bets) -> Floats:
+def after_new_stakes(log_wealth: Floats, *, before: int, after: int, bets: Bets) -> Floats:
     """Return the wealth after bets on growing noise moved up and new stakes were placed.
 
     Both happen once per period, at the end of the first block that reaches it, by a plan that
@@ -216,19 +216,19 @@ def _climbing(bets: Bets, periods: int) -> Floats:
     return np.maximum(flows, 0.0)
 
 
-def _moved_onsets(watch: Watch, log_wealth: Floats, after: int) -> Floats:
-    """Return the mean start of each bet's wealth after `moved`."""
-    bets, first = watch.bets, watch.rounds // watch.bets.period
+def _onsets_after_new_stakes(wealth: Wealth, log_wealth: Floats, after: int) -> Floats:
+    """Return the mean start of each bet's wealth after `after_new_stakes`."""
+    bets, first = wealth.bets, wealth.rounds // wealth.bets.period
     last = after // bets.period
     if first == last:
-        return watch.onsets
+        return wealth.onsets
     top = log_wealth.max()
     old = np.exp(log_wealth - top)[:, None, :]
     flows = _climbing(bets, last - first)
     placed = newly_placed(first, last, planned=bets.planned)
     new = np.exp(np.minimum(bets.log_shares + math.log(placed) - top, 700.0))
     climbed = (old @ flows)[:, 0]
-    weighted = ((old * watch.onsets[:, None, :]) @ flows)[:, 0]
+    weighted = ((old * wealth.onsets[:, None, :]) @ flows)[:, 0]
     total = climbed + new
     safe = np.where(total > 0, total, 1.0)
     return np.where(total > 0, weighted / safe + after * (new / safe), float(after))
@@ -260,35 +260,35 @@ def cause_shares(log_wealth: Floats, *, bets: Bets) -> Floats:
     return shares
 
 
-def finding(watch: Watch) -> Finding:
-    """Return what the watch saw so far.
+def finding(wealth: Wealth) -> Finding:
+    """Return the likeliest cause of what was seen so far, and how sure it is.
 
     The name is an opinion, the alarm a theorem: the false-alarm probability does not depend on
     it.  More rounds sharpen it, so keep counting after the alarm.
 
     Args:
-        watch: At any time, before or after the alarm.
+        wealth: At any time, before or after the alarm.
 
     Not promised: that Eve is named.  An Eve who imitates growing noise or another fault is
     called by the name of what she imitates, and intercept-resend with random bases has exactly
-    the tallies of white noise; see `Cause`.
+    the counts of white noise; see `Cause`.
     """
-    bets = watch.bets
-    shares = cause_shares(watch.log_wealth, bets=bets)
+    bets = wealth.bets
+    shares = cause_shares(wealth.log_wealth, bets=bets)
     best = int(np.argmax(shares))
     cause = list(Cause)[best]
     others = float(np.delete(shares, best).sum())
     odds = float(shares[best]) / others if others > 0 else math.inf
     belongs = np.array([found is cause for found in bets.causes])
-    parts = weights(watch.log_wealth) * belongs[:, None]
+    parts = weights(wealth.log_wealth) * belongs[:, None]
     parts = parts / parts.sum()
-    named = watch.alarm_round is not None and odds >= NAMING_ODDS
+    named = wealth.alarm_round is not None and odds >= NAMING_ODDS
     return Finding(
         cause=cause if named else None,
         odds=odds,
-        log_evidence=watch.log_evidence,
-        rounds=watch.rounds,
-        onset=float(np.sum(parts * watch.onsets)),
+        log_evidence=wealth.log_evidence,
+        rounds=wealth.rounds,
+        onset=float(np.sum(parts * wealth.onsets)),
         chsh=float(np.sum(parts * bets.chsh)),
         qber=float(np.sum(parts * bets.qber)),
     )

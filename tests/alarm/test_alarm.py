@@ -26,47 +26,47 @@ from e91.alarm.bets import (
     stake_left,
 )
 from e91.alarm.link import (
-    Link,
-    Tally,
+    LinkBehaviour,
+    OutcomeCounts,
     intercepted,
+    outcome_counts,
     relative_entropy,
-    tally_of,
     werner_link,
     with_higher_qber,
     with_lower_chsh,
 )
-from e91.alarm.wealth import Watch, finding, start, update, update_all
+from e91.alarm.wealth import Wealth, finding, initial_wealth, update, update_all
 from e91.model.evidence import Evidence, KeySample
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, Settings
 
 LINK = werner_link(EKERT, visibility=0.97, revealed_fraction=0.1)
-UNEQUAL = Link((0.7, 0.66, 0.69, 0.6), 0.02, (0.1, 0.2, 0.25, 0.4))
+UNEQUAL = LinkBehaviour((0.7, 0.66, 0.69, 0.6), 0.02, (0.1, 0.2, 0.25, 0.4))
 BETS = place_bets(LINK)
 
 
-def one(outcome: int) -> Tally:
+def one(outcome: int) -> OutcomeCounts:
     """The tally of one round with this outcome."""
     counts = [int(index == outcome) for index in range(10)]
-    return Tally(tuple(counts[:4]), tuple(counts[4:8]), counts[8] + counts[9], counts[9])
+    return OutcomeCounts(tuple(counts[:4]), tuple(counts[4:8]), counts[8] + counts[9], counts[9])
 
 
-def tally(counts) -> Tally:
+def tally(counts) -> OutcomeCounts:
     counts = [int(count) for count in counts]
-    return Tally(tuple(counts[:4]), tuple(counts[4:8]), counts[8] + counts[9], counts[9])
+    return OutcomeCounts(tuple(counts[:4]), tuple(counts[4:8]), counts[8] + counts[9], counts[9])
 
 
-def wealth(watch: Watch) -> float:
+def wealth(watch: Wealth) -> float:
     return math.exp(watch.log_evidence)
 
 
 def chances(correlators, qber, shares):
-    """Probabilities of the ten outcomes, without the limits that `Link` sets."""
+    """Probabilities of the ten outcomes, without the limits that `LinkBehaviour` sets."""
     values, shares = np.array(correlators, float), np.array(shares)
     key = (1 - shares.sum()) * np.array([1 - qber, qber])
     return np.concatenate([shares * (1 + values) / 2, shares * (1 - values) / 2, key])
 
 
-def extreme_links(declared: Link):
+def extreme_links(declared: LinkBehaviour):
     """The corners of the null: of a linear function, no other link has a larger expectation."""
     corners = {c for c in product((-1.0, 1.0), repeat=4) if sum(c) >= declared.chsh}
     for three in product((-1.0, 1.0), repeat=3):
@@ -76,7 +76,7 @@ def extreme_links(declared: Link):
     return [(c, qber) for c in corners for qber in (0.0, declared.qber)]
 
 
-def alternatives(declared: Link):
+def alternatives(declared: LinkBehaviour):
     for turn in (intercepted, with_lower_chsh, with_higher_qber):
         yield from (turn(declared, strength) for strength in STRENGTHS)
 
@@ -134,7 +134,7 @@ def test_payoff_of_a_uniform_link_is_the_likelihood_ratio(fraction):
 
 
 def test_nothing_is_bet_on_a_link_that_is_better_than_declared():
-    better = Link((0.7,) * 4, 0.01, LINK.test_shares)
+    better = LinkBehaviour((0.7,) * 4, 0.01, LINK.test_shares)
     assert growth_optimal_payoff(better, declared=LINK) == pytest.approx(np.ones(10), abs=0)
 
 
@@ -146,7 +146,7 @@ def test_nothing_is_bet_on_a_link_that_is_better_than_declared():
 @pytest.mark.parametrize("history", [[], [3, 3, 8, 5, 0, 9, 9, 1], [9] * 6, [0, 1, 2, 3, 8] * 8])
 def test_wealth_is_a_supermartingale_from_any_history(declared, history, planned):
     bets = place_bets(declared, period=3, planned_rounds=planned)
-    watch = update_all(start(bets), map(one, history))
+    watch = update_all(initial_wealth(bets), map(one, history))
     after = np.array([wealth(update(watch, one(outcome))) for outcome in range(10)])
     for correlators, qber in extreme_links(declared):
         mean = after @ chances(correlators, qber, declared.test_shares)
@@ -159,10 +159,10 @@ def test_wealth_is_a_supermartingale_from_any_history(declared, history, planned
 @pytest.mark.parametrize("planned", [0, 1, 3_000, 10**7])
 def test_stake_is_one_and_is_never_lost_or_made_by_moving_it(planned):
     bets = place_bets(LINK, planned_rounds=planned)
-    assert wealth(start(bets)) == pytest.approx(1, abs=1e-12)
-    before = start(bets).log_wealth
+    assert wealth(initial_wealth(bets)) == pytest.approx(1, abs=1e-12)
+    before = initial_wealth(bets).log_wealth
     for after in (31, 32, 3_200, 10**9):
-        moved = alarm.moved(before, before=0, after=after, bets=bets)
+        moved = alarm.after_new_stakes(before, before=0, after=after, bets=bets)
         assert alarm.log_total(moved, rounds=after, bets=bets) == pytest.approx(0, abs=1e-12)
 
 
@@ -222,7 +222,7 @@ def test_recursion_is_the_sum_over_all_starts_strengths_and_climbs(outcomes, pla
     bets = place_bets(UNEQUAL, period=1, planned_rounds=planned)
     climbing = dataclasses.replace(bets, climbs=bets.climbs * 1e4)  # else too rare to be seen
     for played in (bets, climbing):
-        watch = update_all(start(played), map(one, outcomes))
+        watch = update_all(initial_wealth(played), map(one, outcomes))
         assert wealth(watch) == pytest.approx(wealth_from_the_definition(played, outcomes))
 
 
@@ -234,7 +234,7 @@ def honest_tallies(count, *, size, link=LINK, seed=1):
     return [tally(row) for row in rng.multinomial(size, link.probabilities, size=count)]
 
 
-def same(first: Watch, second: Watch) -> bool:
+def same(first: Wealth, second: Wealth) -> bool:
     return (
         first.rounds == second.rounds
         and first.alarm_round == second.alarm_round
@@ -245,32 +245,32 @@ def same(first: Watch, second: Watch) -> bool:
 
 def test_watching_in_one_go_or_block_by_block_agrees():
     tallies = honest_tallies(40, size=50)
-    whole = update_all(start(BETS), tallies)
-    halves = update_all(update_all(start(BETS), tallies[:17]), tallies[17:])
+    whole = update_all(initial_wealth(BETS), tallies)
+    halves = update_all(update_all(initial_wealth(BETS), tallies[:17]), tallies[17:])
     assert same(whole, halves)
 
 
 def test_blocks_within_one_period_may_be_merged_or_exchanged():
     bets = place_bets(LINK, period=1000)
     tallies = honest_tallies(10, size=100)
-    merged = [tally(sum(t.counts for t in tallies))]
-    begin = update(start(bets), tally(np.full(10, 5)))  # not at a boundary of periods
+    merged = [tally(sum(t.array for t in tallies))]
+    begin = update(initial_wealth(bets), tally(np.full(10, 5)))  # not at a boundary of periods
     parts = update_all(begin, tallies[:9])
-    assert same(parts, update(begin, tally(sum(t.counts for t in tallies[:9]))))
+    assert same(parts, update(begin, tally(sum(t.array for t in tallies[:9]))))
     assert same(parts, update_all(begin, reversed(tallies[:9])))
     # From boundary to boundary the payoffs agree as well.
-    one_go, in_parts = (update_all(start(bets), blocks) for blocks in (merged, tallies))
+    one_go, in_parts = (update_all(initial_wealth(bets), blocks) for blocks in (merged, tallies))
     assert same(one_go, in_parts)
     # Across a boundary the order matters, since stakes are placed in between.
     first, second = honest_tallies(1, size=1000)[0], tally([0] * 9 + [1000])
     onwards, backwards = (
-        update_all(start(bets), blocks) for blocks in ((first, second), (second, first))
+        update_all(initial_wealth(bets), blocks) for blocks in ((first, second), (second, first))
     )
     assert not same(onwards, backwards)
 
 
 def test_update_leaves_the_old_watch_and_its_size_alone():
-    watch = start(BETS)
+    watch = initial_wealth(BETS)
     copy = watch.log_wealth.copy()
     later = update_all(watch, honest_tallies(300, size=50))
     assert (watch.log_wealth == copy).all()
@@ -283,12 +283,14 @@ def test_update_leaves_the_old_watch_and_its_size_alone():
 
 
 def test_empty_block_changes_nothing():
-    watch = update_all(start(BETS), honest_tallies(3, size=50))
+    watch = update_all(initial_wealth(BETS), honest_tallies(3, size=50))
     assert same(watch, update(watch, tally([0] * 10)))
 
 
 def test_alarm_is_never_unset():
-    rung = update_all(start(BETS), honest_tallies(10, size=100, link=intercepted(LINK, 1.0)))
+    rung = update_all(
+        initial_wealth(BETS), honest_tallies(10, size=100, link=intercepted(LINK, 1.0))
+    )
     at = rung.alarm_round
     assert at is not None
     assert update_all(rung, honest_tallies(300, size=1000)).alarm_round == at
@@ -297,7 +299,7 @@ def test_alarm_is_never_unset():
 def test_watch_survives_blocks_of_any_size():
     for size in (1, 10**9, 10**15):
         counts = np.floor(LINK.probabilities * size)
-        watch = update_all(start(BETS), [tally(counts)] * 3)
+        watch = update_all(initial_wealth(BETS), [tally(counts)] * 3)
         assert watch.alarm_round is None
         assert math.isfinite(watch.log_evidence)
     attacked = np.floor(intercepted(LINK, 0.5).probabilities * 10**12)
@@ -314,7 +316,7 @@ def test_simulated_links_are_watched_like_a_real_one():
         found = watch_streams(
             BETS, blocks, streams=1, rng=np.random.default_rng(seed), until_named=True
         )
-        rng, watch, named = np.random.default_rng(seed), start(BETS), None
+        rng, watch, named = np.random.default_rng(seed), initial_wealth(BETS), None
         for size, at in blocks:
             watch = update(watch, tally(rng.multinomial(size, at.probabilities)))
             if finding(watch).cause is not None:
@@ -346,8 +348,8 @@ def honest_blocks(*links):
 
 
 UNEVEN = (
-    Link((0.98, 0.6, 0.58, LINK.chsh - 2.16), LINK.qber, LINK.test_shares),
-    Link((0.5, LINK.chsh - 2.0, 0.7, 0.8), LINK.qber, LINK.test_shares),
+    LinkBehaviour((0.98, 0.6, 0.58, LINK.chsh - 2.16), LINK.qber, LINK.test_shares),
+    LinkBehaviour((0.5, LINK.chsh - 2.0, 0.7, 0.8), LINK.qber, LINK.test_shares),
 )
 
 
@@ -455,7 +457,7 @@ def test_cause_is_named_rightly_in_99_of_100_cases(case):
 
 
 def test_no_cause_is_named_before_the_alarm():
-    watch = update_all(start(BETS), honest_tallies(20, size=500))
+    watch = update_all(initial_wealth(BETS), honest_tallies(20, size=500))
     assert watch.alarm_round is None
     assert finding(watch).cause is None
     assert "No cause" in str(finding(watch))
@@ -466,7 +468,7 @@ def test_no_cause_is_named_before_the_alarm():
 def test_finding_says_when_and_how_much(begin, fraction):
     eve = intercepted(LINK, fraction)
     tallies = honest_tallies(begin // 320, size=320) + honest_tallies(200, size=160, link=eve)
-    found = finding(update_all(start(BETS), tallies))
+    found = finding(update_all(initial_wealth(BETS), tallies))
     assert found.cause is Cause.EAVESDROPPER
     assert found.rounds == begin + 32_000
     assert found.onset == pytest.approx(begin, abs=600)
@@ -519,10 +521,10 @@ def test_shares_are_those_of_the_settings(settings):
 def test_tally_of_a_session_counts_wins_by_the_sign_of_the_pair():
     tests = ((5, 1, 2, 6), (1, 7, 8, 2), (9, 0, 0, 9), (3, 1, 1, 3))
     samples = (KeySample(50, 6, 1), KeySample(40, 4, 2))
-    found = tally_of(Evidence(tests, samples, (), signs=EKERT.signs))
-    assert found == Tally((11, 15, 18, 6), (3, 3, 0, 2), sample=10, errors=3)
-    assert found.counts.tolist() == [11, 15, 18, 6, 3, 3, 0, 2, 7, 3]
-    assert found.rounds == found.counts.sum() == 68
+    found = outcome_counts(Evidence(tests, samples, (), signs=EKERT.signs))
+    assert found == OutcomeCounts((11, 15, 18, 6), (3, 3, 0, 2), sample=10, errors=3)
+    assert found.array.tolist() == [11, 15, 18, 6, 3, 3, 0, 2, 7, 3]
+    assert found.rounds == found.array.sum() == 68
 
 
 def test_relative_entropy_is_zero_only_for_equal_links():
@@ -545,7 +547,7 @@ def test_relative_entropy_is_zero_only_for_equal_links():
 )
 def test_impossible_tally_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        Tally(*arguments)
+        OutcomeCounts(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -564,7 +566,7 @@ def test_impossible_tally_is_refused(arguments, message):
 )
 def test_impossible_link_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        Link(*arguments)
+        LinkBehaviour(*arguments)
 
 
 def test_settings_and_numbers_that_make_no_link_are_refused():
@@ -610,4 +612,4 @@ def test_impossible_simulations_are_refused():
 
 def test_representations_are_short():
     assert repr(BETS) == "Bets(112 alternatives, false alarm 0.001)"
-    assert repr(start(BETS)) == "Watch(0 rounds, alarm_round=None)"
+    assert repr(initial_wealth(BETS)) == "Wealth(0 rounds, alarm_round=None)"

@@ -8,19 +8,13 @@ import pytest
 from scipy.stats import binom
 
 from e91.adversaries import Conditions, stage
-from e91.alarm import (
-    Ear,
-    Replay,
-    course_of,
-    replayed,
-    run_watched,
-    stretch_ends,
-    told,
-    watch_blocks,
-)
+from e91.alarm import ReplayableDevice, run_watched, watch_blocks
 from e91.alarm import wealth as alarm
-from e91.alarm.link import Tally, tally_of
+from e91.alarm.intervals import counts_by_interval, interval_ends
+from e91.alarm.link import OutcomeCounts, outcome_counts
 from e91.alarm.promise import Promise
+from e91.alarm.watched_runs import replayed_rounds
+from e91.alarm.watched_sessions import AnnouncementRecorder, announced_rounds
 from e91.devices.exact import ExactDevice, exact_device
 from e91.distillation.sifting.by_block import code_table
 from e91.model.device import DeviceInfo
@@ -42,21 +36,21 @@ def honest(visibility=0.97, seed=1, **options):
 
 
 def heard_in(device, rounds=20_000, **arguments):
-    ear = Ear(lambda message: message)
-    report = run(device, rounds=rounds, seed=3, transmission=ear, **arguments)
-    return ear.heard, report
+    recorder = AnnouncementRecorder(lambda message: message)
+    report = run(device, rounds=rounds, seed=3, transmission=recorder, **arguments)
+    return recorder.announcements, report
 
 
 def tallies(heard, *, settings):
-    kinds, rounds = told(heard, settings=settings)
-    return course_of(kinds, rounds, ends=stretch_ends(len(rounds)))
+    kinds, rounds = announced_rounds(heard, settings=settings)
+    return counts_by_interval(kinds, rounds, ends=interval_ends(len(rounds)))
 
 
 def total(course):
-    counts = np.sum([tally.counts for _, tally in course], axis=0)
+    counts = np.sum([tally.array for _, tally in course], axis=0)
     wins, losses = counts[:4].tolist(), counts[4:8].tolist()
     right, wrong = counts[8:].tolist()
-    return Tally(tuple(wins), tuple(losses), sample=right + wrong, errors=wrong)
+    return OutcomeCounts(tuple(wins), tuple(losses), sample=right + wrong, errors=wrong)
 
 
 # What it hears --------------------------------------------------------------------------------
@@ -65,18 +59,18 @@ def total(course):
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize("model", SecurityModel)
 @pytest.mark.parametrize("attack", [None, "gisin", "intercept-resend"])
-def test_stretches_add_up_to_the_public_counts(settings, model, attack):
+def test_intervals_add_up_to_the_public_counts(settings, model, attack):
     device = honest(settings=settings)
     if attack is not None:
         device = stage(attack, Conditions(0.7, settings=settings, seed=2)).device
     heard, report = heard_in(device, policy=Policy(model))
     course = tallies(heard, settings=settings)
-    assert total(course) == tally_of(report.evidence)
+    assert total(course) == outcome_counts(report.evidence)
     assert 0 < sum(pairs for pairs, _ in course) <= report.rounds
     assert all(pairs >= tally.rounds for pairs, tally in course)
 
 
-def test_stretches_hold_the_rounds_in_the_order_of_time():
+def test_intervals_hold_the_rounds_in_the_order_of_time():
     """A second implementation, round by round, from the announcements."""
     heard, _ = heard_in(stage("turning-bad", Conditions(0.5, settings=EKERT, rounds=6_000)).device,
                         rounds=6_000)  # fmt: skip
@@ -96,15 +90,15 @@ def test_stretches_hold_the_rounds_in_the_order_of_time():
     start, before = 0, 0
     for pairs, tally in tallies(heard, settings=EKERT):
         here = seen[start : start + tally.rounds]
-        assert tally.counts.tolist() == [sum(kind == k for _, kind in here) for k in range(10)]
+        assert tally.array.tolist() == [sum(kind == k for _, kind in here) for k in range(10)]
         assert before + pairs == here[-1][0]
         start, before = start + tally.rounds, before + pairs
     assert start == len(seen)
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 31, 32, 33, 5_000, 1_000_000])
-def test_stretches_end_where_the_rounds_do(rounds):
-    ends = stretch_ends(rounds)
+def test_intervals_end_where_the_rounds_do(rounds):
+    ends = interval_ends(rounds)
     assert (ends[-1] if rounds else 0) == rounds
     steps = np.diff(ends, prepend=0)
     assert len(ends) == 0 or steps[:-1].min(initial=32) >= 32
@@ -116,11 +110,11 @@ def test_stretches_end_where_the_rounds_do(rounds):
 # When it rings --------------------------------------------------------------------------------
 
 
-def test_alarm_of_a_session_is_that_of_its_stretches():
+def test_alarm_of_a_session_is_that_of_its_intervals():
     device = honest(0.85)
     report = run_watched(device, PROMISE, rounds=20_000, seed=3)
     heard, _ = heard_in(honest(0.85))
-    watch = alarm.start(report.watch.state.bets)
+    watch = alarm.initial_wealth(report.watch.wealth.bets)
     sent, rang = 0, None
     for pairs, tally in tallies(heard, settings=EKERT):
         watch, before = alarm.update(watch, tally), sent
@@ -128,20 +122,20 @@ def test_alarm_of_a_session_is_that_of_its_stretches():
         if rang is None and watch.alarm_round is not None:
             rang = before, sent
     assert rang[0] < report.alarm.round <= rang[1]
-    assert report.watch.state.log_evidence == watch.log_evidence
+    assert report.watch.wealth.log_evidence == watch.log_evidence
     assert report.watch.sent == report.rounds == 20_000
 
 
-def test_session_names_the_round_within_the_stretch():
-    """Full interception late in a long session, whose stretches there are 600 rounds long."""
+def test_session_names_the_round_within_the_interval():
+    """Full interception late in a long session, whose intervals there are 600 rounds long."""
     device = TurningSession(200_000)
     report = run_watched(device, PROMISE, rounds=600_000, seed=3)
-    coarse = PROMISE.watched(settings=EKERT, policy=Policy(), planned_pairs=600_000)
+    coarse = PROMISE.sequential_test(settings=EKERT, policy=Policy(), planned_pairs=600_000)
     heard, _ = heard_in(TurningSession(200_000), rounds=600_000)
     for pairs, tally in tallies(heard, settings=EKERT):
         coarse = coarse.after(tally, pairs=pairs)
     assert 200_000 < report.alarm.round < coarse.rang
-    assert report.watch.state.log_evidence == coarse.state.log_evidence
+    assert report.watch.wealth.log_evidence == coarse.wealth.log_evidence
 
 
 class TurningSession:
@@ -234,12 +228,14 @@ def blocks_of(device, blocks=4, **options):
 
 def test_watch_is_carried_from_block_to_block():
     found = list(watch_blocks(blocks_of(honest(0.945)), PROMISE))
-    watch = alarm.start(found[0].watch.state.bets)
+    watch = alarm.initial_wealth(found[0].watch.wealth.bets)
     for report in found:
-        watch = alarm.update(watch, tally_of(report.evidence))
-        assert report.watch.state.log_evidence == watch.log_evidence
+        watch = alarm.update(watch, outcome_counts(report.evidence))
+        assert report.watch.wealth.log_evidence == watch.log_evidence
     assert found[-1].watch.sent == 200_000
-    assert found[-1].watch.state.rounds == sum(tally_of(report.evidence).rounds for report in found)
+    assert found[-1].watch.wealth.rounds == sum(
+        outcome_counts(report.evidence).rounds for report in found
+    )
 
 
 def test_attack_that_begins_late_rings_then_and_stays():
@@ -277,7 +273,7 @@ def lossy(settings):
 
 
 def replays(device, *, block_rounds, settings=None, rounds=None, **options):
-    replay = Replay(device, block_rounds)
+    replay = ReplayableDevice(device, block_rounds)
     rounds = 2 * block_rounds + 30_000 if rounds is None else rounds
     blocks = stream(replay, rounds=rounds, block_rounds=block_rounds, seed=2, **options)
     return replay, blocks
@@ -291,9 +287,9 @@ def test_replay_of_a_block_adds_up_to_its_public_counts(settings, model, make):
     device = make(settings=settings)
     replay, blocks = replays(device, block_rounds=300_000, policy=Policy(model))
     for report in blocks:
-        kinds, rounds = replayed(report, replay)
-        declared = tally_of(report.evidence)
-        assert np.bincount(kinds, minlength=10).tolist() == declared.counts.tolist()
+        kinds, rounds = replayed_rounds(report, replay)
+        declared = outcome_counts(report.evidence)
+        assert np.bincount(kinds, minlength=10).tolist() == declared.array.tolist()
         assert rounds[0] >= 0
         assert rounds[-1] < report.rounds
         assert np.all(np.diff(rounds) > 0)
@@ -305,7 +301,7 @@ def test_replayed_tests_are_those_of_the_record(tmp_path):
     (report,) = blocks
     kept = load_block(next(tmp_path.glob("*.npz")))
     book = code_table(EKERT)
-    codes, rounds = replay.told(0, rounds=300_000, book=book, fraction=0.1)
+    codes, rounds = replay.announced(0, rounds=300_000, book=book, fraction=0.1)
     x, y, a, b = np.unravel_index(codes, book.shape)
     for mine, theirs in ((x, kept.alice.setting), (y, kept.bob.setting),
                          (a, kept.alice.outcome), (b, kept.bob.outcome)):  # fmt: skip
@@ -362,7 +358,7 @@ def test_replay_changes_neither_whether_it_rings_nor_the_evidence():
             strict=True,
         ):  # fmt: skip
             assert (one.alarm is None) == (two.alarm is None)
-            assert one.watch.state.log_evidence == two.watch.state.log_evidence
+            assert one.watch.wealth.log_evidence == two.watch.wealth.log_evidence
             assert one.alarm is None or two.alarm.round <= one.alarm.round
 
 
@@ -370,18 +366,18 @@ def test_replay_of_another_run_is_refused():
     _, blocks = replays(honest(), block_rounds=50_000)
     other, more = replays(honest(seed=8), block_rounds=50_000)
     next(more)
-    with pytest.raises(ValueError, match="must give the counts of its block's report"):
-        replayed(next(blocks), other)
-    with pytest.raises(ValueError, match="must be the device of a run, but none has asked for it"):
-        replayed(next(blocks), Replay(honest(), 50_000))
+    with pytest.raises(ValueError, match="must repeat its block's counts"):
+        replayed_rounds(next(blocks), other)
+    with pytest.raises(ValueError, match="must have been run, but has not"):
+        replayed_rounds(next(blocks), ReplayableDevice(honest(), 50_000))
 
 
 def test_replay_stands_for_its_device_in_every_sentence():
     device = honest()
-    replay = Replay(device, 50_000)
+    replay = ReplayableDevice(device, 50_000)
     assert replay.info is device.info
     with pytest.raises(ValueError, match="must draw blocks of rounds to be streamed"):
-        Replay(lambda x, y: (x, y), 50_000).sampler(EKERT, protocol_key=bytes(32))
+        ReplayableDevice(lambda x, y: (x, y), 50_000).sampler(EKERT, protocol_key=bytes(32))
 
 
 # Guards and the command line --------------------------------------------------------------------
@@ -401,12 +397,12 @@ def test_impossible_promise_is_one_sentence(value):
         Promise(0.95, false_alarm=value)
 
 
-def test_stretch_of_fewer_pairs_than_tallied_rounds_is_refused():
-    watch = PROMISE.watched(settings=EKERT, policy=Policy())
+def test_interval_of_fewer_pairs_than_tallied_rounds_is_refused():
+    watch = PROMISE.sequential_test(settings=EKERT, policy=Policy())
     with pytest.raises(ValueError, match="`pairs` must be at least 40, but is 39"):
-        watch.after(Tally((10,) * 4, (0,) * 4, sample=0, errors=0), pairs=39)
+        watch.after(OutcomeCounts((10,) * 4, (0,) * 4, sample=0, errors=0), pairs=39)
     assert replace(watch, sent=5).after(
-        Tally((10,) * 4, (0,) * 4, sample=0, errors=0), pairs=50
+        OutcomeCounts((10,) * 4, (0,) * 4, sample=0, errors=0), pairs=50
     ).sent == 55  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from benchmarks.batch_power import (
 )
 from benchmarks.simulated_links import Delays, detection_delays
 from e91.alarm.bets import place_bets
-from e91.alarm.link import Link, Tally, intercepted, relative_entropy, werner_link
+from e91.alarm.link import LinkBehaviour, OutcomeCounts, intercepted, relative_entropy, werner_link
 from e91.bell.chsh import estimate
 from e91.model.errors import Abort
 from e91.model.evidence import Evidence, KeySample, outcomes_of
@@ -128,7 +128,7 @@ def test_power_of_the_bell_test_is_the_sum_over_all_wins(rounds, fraction):
     assert lower_bound_power(actual, rounds=rounds, epsilon=epsilon) == pytest.approx(unproved)
 
 
-def evidence_of(tally: Tally, *, key_size: int) -> Evidence:
+def evidence_of(tally: OutcomeCounts, *, key_size: int) -> Evidence:
     tests = outcomes_of(tally.wins, tally.losses, signs=EKERT.signs)
     sample = KeySample(key_size, tally.sample, tally.errors)
     return Evidence(tests, (sample, KeySample(0, 0, 0)), ((1,),), EKERT.signs)
@@ -207,7 +207,7 @@ def test_delay_figure_shows_median_percentile_and_optimum():
 
 
 def test_impossible_arguments_are_refused():
-    uneven = Link((0.7,) * 4, 0.02, (0.1, 0.2, 0.2, 0.2))
+    uneven = LinkBehaviour((0.7,) * 4, 0.02, (0.1, 0.2, 0.2, 0.2))
     with pytest.raises(ValueError, match="`test_shares` must be equal"):
         declared_thresholds(uneven, rounds=10, false_alarm=0.1)
     with pytest.raises(ValueError, match="`rounds` must be at least 1"):

@@ -1,0 +1,10 @@
+from .bets import Cause as Cause
+from .link import OutcomeCounts as OutcomeCounts
+from .link import outcome_counts as outcome_counts
+from .promise import Alarm as Alarm
+from .promise import Promise as Promise
+from .promise import SequentialTest as SequentialTest
+from .replay import ReplayableDevice as ReplayableDevice
+from .watched_runs import watch_blocks as watch_blocks
+from .watched_sessions import run_watched as run_watched
+from .wealth import Finding as Finding
