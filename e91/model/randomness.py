@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.bits import Bits
+from e91.model.settings import Settings
 
 Entropy = Callable[[int], bytes]
 
@@ -84,3 +85,9 @@ def random_choice(entropy: Entropy, probabilities: tuple[float, ...], count: int
     for threshold in np.cumsum(probabilities)[:-1]:
         index += draws >= np.uint64(min(int(threshold * 2**64), 2**64 - 1))
     return index
+
+
+def random_settings(entropy: Entropy, settings: Settings, rounds: int) -> tuple[Bits, Bits]:
+    """Draw both parties' setting index (x, y) of every round; uint8, shape (rounds,) each."""
+    x = random_choice(entropy, settings.alice_probabilities, rounds)
+    return x, random_choice(entropy, settings.bob_probabilities, rounds)

@@ -10,7 +10,7 @@ from e91.distillation import authentication
 from e91.model.device import Device, DeviceInfo, info_of
 from e91.model.messages import Channel, Party, Transmission, honest_transmission
 from e91.model.policy import Policy
-from e91.model.randomness import Entropy, operating_system_entropy, random_choice, seeded_entropy
+from e91.model.randomness import Entropy, operating_system_entropy, random_settings, seeded_entropy
 from e91.model.records import DetectionRecord, Leak, PartyRecord, SecretKey
 from e91.model.settings import EKERT, Settings
 from e91.session import theorems
@@ -227,8 +227,7 @@ def measure(
     Raises:
         ValueError: The device does not answer with one outcome a round and party.
     """
-    x = random_choice(entropy, settings.alice_probabilities, rounds)
-    y = random_choice(entropy, settings.bob_probabilities, rounds)
+    x, y = random_settings(entropy, settings, rounds)
     match device(x, y):
         case (a, b):
             return DetectionRecord(PartyRecord(x, a), PartyRecord(y, b))

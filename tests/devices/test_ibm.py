@@ -5,6 +5,7 @@ import json
 import stat
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,15 +27,18 @@ from qiskit_ibm_runtime.exceptions import (
 from requests.exceptions import ConnectionError as NoConnection
 
 import e91
-from e91.cli import ibm as command
+from e91.cli import ibm
 from e91.cli.machines import link_of
-from e91.devices.ibm import jobs as ibm_jobs
-from e91.devices.ibm import machine as ibm
+from e91.devices.ibm import job_files, jobs, machine
 from e91.devices.ibm.job_files import PlannedSession, jobs_folder, load_planned, save_planned
+from e91.devices.ibm.left_jobs import find_session, plan_session, submit_session
 from e91.devices.ibm.service_errors import one_sentence
 from e91.devices.samplers.snapshots import snapshot_backend, snapshot_device
 from e91.model.policy import Policy
+from e91.model.prepared import PreparedSession
+from e91.model.randomness import random_settings, seeded_entropy
 from e91.model.settings import ASYMMETRIC, EKERT
+from e91.session.measured_later import conclude_session, prepare_session
 
 SECRET = "a-token-that-nobody-may-see-" + "x" * 16
 ROUNDS = ["--device", "ibm:fake_manila", "--rounds", 60_000, "--yes"]
@@ -80,7 +84,7 @@ class Service:
 def service(monkeypatch):
     """The double of the service; submitted jobs are those of IBM's own sampler, run locally."""
     found = Service()
-    original = ibm.submit
+    original = machine.submit
 
     def submit(plan, backend, *, tag):
         job = original(plan, backend, tag=tag)
@@ -88,9 +92,13 @@ def service(monkeypatch):
         found.tags[job.job_id()] = tag
         return job
 
-    monkeypatch.setattr(ibm, "open_service", lambda: found)
-    monkeypatch.setattr(ibm, "submit", submit)
+    monkeypatch.setattr(machine, "open_service", lambda: found)
+    monkeypatch.setattr(machine, "submit", submit)
     return found
+
+
+def choices(rounds, *, settings=EKERT, seed):
+    return random_settings(seeded_entropy(seed), settings, rounds)
 
 
 def left_job(status, *more):
@@ -140,9 +148,9 @@ def test_declined_job_is_not_submitted(status, service, monkeypatch):
 
     def declined(text, *, abort, err):
         asked.append(text)
-        raise command.click.Abort
+        raise ibm.click.Abort
 
-    monkeypatch.setattr(command.click, "confirm", declined)
+    monkeypatch.setattr(ibm.click, "confirm", declined)
     assert status("run", "--device", "ibm:fake_manila", "--rounds", 60_000)[0] == 1
     assert asked == ["Submit it?"]
     assert not service.known
@@ -208,13 +216,13 @@ def test_choices_are_on_the_disk_for_their_owner_before_the_job_is_submitted(
     status, service, monkeypatch
 ):
     seen = []
-    original = ibm.submit
+    original = machine.submit
 
     def watched(plan, backend, *, tag):
         seen.extend(jobs_folder().iterdir())
         return original(plan, backend, tag=tag)
 
-    monkeypatch.setattr(ibm, "submit", watched)
+    monkeypatch.setattr(machine, "submit", watched)
     monkeypatch.setenv("QISKIT_IBM_TOKEN", SECRET)
     job = left_job(status, *FEW)
     assert [path.name for path in seen] == [f"{job['session']}.json"]
@@ -228,23 +236,24 @@ def test_choices_are_on_the_disk_for_their_owner_before_the_job_is_submitted(
 def test_session_is_the_one_that_run_would_have_made_of_the_same_outcomes():
     # Second route: e91.run itself, on a device that replays the job's outcomes.
     rounds, seed = 60_000, 5
-    x, y = command._choices(rounds, settings=EKERT, seed=seed)
-    a, b = snapshot_device("boston", seed=2)(x, y)
+    prepared = prepare_session(rounds, seed=seed)
+    device = snapshot_device("boston", seed=2)
+    a, b = device(prepared.x, prepared.y)
 
     def replay(asked_x, asked_y):
-        np.testing.assert_array_equal(asked_x, x)
-        np.testing.assert_array_equal(asked_y, y)
+        np.testing.assert_array_equal(asked_x, prepared.x)
+        np.testing.assert_array_equal(asked_y, prepared.y)
         return a, b
 
-    planned = PlannedSession("0" * 32, "m", "d", EKERT, Policy(), seed, x, y)
-    left, direct = command.conclude(planned, a, b), e91.run(replay, rounds=rounds, seed=seed)
+    left = conclude_session(prepared, a, b, device=device.info)
+    direct = e91.run(replay, rounds=rounds, seed=seed)
     assert left.evidence == direct.evidence
     assert left.secret_bits == direct.secret_bits > 0
     np.testing.assert_array_equal(left.key.packed, direct.key.packed)
 
 
 def test_sampler_takes_raw_shots_in_job_mode_under_its_tag():
-    sampler = ibm.runtime_sampler(snapshot_backend("manila"), tag="e91-tag")
+    sampler = machine.runtime_sampler(snapshot_backend("manila"), tag="e91-tag")
     options = sampler.finalize_options()
     assert options.environment.job_tags == ["e91-tag"]
     assert not options.twirling.enable_gates
@@ -256,13 +265,13 @@ def test_sampler_takes_raw_shots_in_job_mode_under_its_tag():
 
 def test_older_sampler_takes_over_where_the_new_one_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "qiskit_ibm_runtime.executor_sampler", None)
-    x, y = command._choices(900, settings=EKERT, seed=1)
+    x, y = choices(900, settings=EKERT, seed=1)
     backend = snapshot_backend("manila")
-    plan = ibm.plan_job(backend, x, y)
+    plan = machine.plan_job(backend, x, y)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is deprecated, and that options are idle locally
-        job = ibm.submit(plan, backend, tag="t")
-        a, b = ibm_jobs.job_outcomes(job, x, y, settings=EKERT)
+        job = machine.submit(plan, backend, tag="t")
+        a, b = jobs.job_outcomes(job, x, y, settings=EKERT)
     assert "executor" not in type(ibm_sampler_of(job)).__module__
     key = (x == 1) & (y == 0)
     assert np.mean(a[key] == b[key]) > 0.8
@@ -272,39 +281,73 @@ def ibm_sampler_of(job):
     return getattr(job, "_function", None).__self__
 
 
+def test_notebook_leaves_a_job_and_comes_back_for_it(service):
+    prepared = prepare_session(60_000, seed=5)
+    planned = plan_session("fake_manila", prepared, service=service)
+    assert not jobs_folder().exists()
+    job_id = submit_session(planned).id
+    found = find_session(job_id, service=service)
+    assert found.id == find_session(found.session.session, service=service).id == job_id
+    report = conclude_session(found.prepared, *found.outcomes(), device=found.info)
+    assert (report.rounds, report.abort) == (60_000, None)
+    assert "Two qubits of one chip" in report.assumptions or "one chip" in report.device
+    found.mark_concluded(Path("keys"))
+    with pytest.raises(ValueError, match="must be concluded once"):
+        find_session(job_id, service=service)
+    assert len(service.known) == 1
+
+
+def test_policy_that_no_session_can_meet_is_refused_before_a_job_is_planned():
+    with pytest.raises(ValueError, match="must"):
+        prepare_session(0)
+    with pytest.raises(ValueError, match="must"):
+        prepare_session(60_000, policy=Policy(theorem="exact-sampling"))
+
+
+def test_id_that_cannot_be_written_down_is_in_the_error(service, monkeypatch):
+    def full_disk(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(job_files, "save_job_id", full_disk)
+    planned = plan_session("fake_manila", prepare_session(900), service=service)
+    with pytest.raises(OSError, match="was submitted: `e91 run --resume"):
+        submit_session(planned)
+    assert len(service.known) == 1
+
+
 # What a job takes.
 
 
 def test_plan_counts_what_the_most_frequent_pair_needs():
     settings = EKERT.biased((0.2, 0.6, 0.2), (0.6, 0.2, 0.2))
-    x, y = command._choices(10_000, settings=settings, seed=1)
-    plan = ibm.plan_job(snapshot_backend("manila"), x, y, settings=settings)
+    x, y = choices(10_000, settings=settings, seed=1)
+    plan = machine.plan_job(snapshot_backend("manila"), x, y, settings=settings)
     most = max(np.count_nonzero((x == i) & (y == j)) for i in range(3) for j in range(3))
     assert (plan.rounds, plan.shots, plan.executions) == (10_000, most, 9 * most)
     assert plan.seconds == pytest.approx(9 * most * 250e-6, rel=0.05)  # the delay prevails
 
 
 def test_promised_table_is_that_of_the_snapshot():
-    x, y = command._choices(900, settings=EKERT, seed=1)
-    plan = ibm.plan_job(snapshot_backend("marrakesh"), x, y)
+    x, y = choices(900, settings=EKERT, seed=1)
+    plan = machine.plan_job(snapshot_backend("marrakesh"), x, y)
     assert plan.qubits == (29, 38)
     np.testing.assert_allclose(plan.table, snapshot_device("marrakesh").table, atol=1e-12)
 
 
 def test_rounds_that_do_not_fit_in_one_job_are_refused_before_it_is_submitted(monkeypatch):
-    monkeypatch.setattr(ibm, "MAXIMUM_EXECUTIONS", 1000)
+    monkeypatch.setattr(machine, "MAXIMUM_EXECUTIONS", 1000)
     x, y = np.uint8([0] * 200 + [1] * 100), np.uint8([0] * 200 + [2] * 100)
     with pytest.raises(ValueError, match=r"300 rounds take 1,800 .* at most about 166"):
-        ibm.plan_job(snapshot_backend("manila"), x, y)
+        machine.plan_job(snapshot_backend("manila"), x, y)
 
 
 def test_limit_is_ten_million_executions():
-    assert ibm.MAXIMUM_EXECUTIONS == 10_000_000
+    assert machine.MAXIMUM_EXECUTIONS == 10_000_000
 
 
 def test_other_settings_take_their_own_pairs():
-    x, y = command._choices(600, settings=ASYMMETRIC, seed=1)
-    plan = ibm.plan_job(snapshot_backend("manila"), x, y, settings=ASYMMETRIC)
+    x, y = choices(600, settings=ASYMMETRIC, seed=1)
+    plan = machine.plan_job(snapshot_backend("manila"), x, y, settings=ASYMMETRIC)
     assert plan.pairs == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
     assert plan.table.shape == (3, 2, 2, 2)
 
@@ -370,7 +413,7 @@ def test_account_file_that_exists_is_handed_to_ibms_own_tools(tmp_path, monkeypa
 
     monkeypatch.setattr(qiskit_ibm_runtime, "QiskitRuntimeService", service)
     with pytest.raises(ValueError, match="account must be saved"):
-        ibm.open_service()
+        machine.open_service()
     assert seen == [((), {})]  # no token, no channel: found as IBM's own tools find it
 
 
@@ -418,7 +461,7 @@ def test_leaving_a_job_of_local_testing_mode_is_refused_before_it_runs(status, m
 def test_connection_that_breaks_at_submission_submits_nothing_twice(
     status, service, monkeypatch, arrived
 ):
-    real = ibm.submit
+    real = machine.submit
 
     def broken(plan, backend, *, tag):
         if arrived:
@@ -426,7 +469,7 @@ def test_connection_that_breaks_at_submission_submits_nothing_twice(
         with one_sentence():
             raise NoConnection("reset by peer")
 
-    monkeypatch.setattr(ibm, "submit", broken)
+    monkeypatch.setattr(machine, "submit", broken)
     code, _, err = status("run", *ROUNDS, *FEW)
     assert code == 2
     assert "must be reachable, but is not" in err
@@ -542,11 +585,9 @@ def test_options_that_do_not_fit_are_one_sentence(status, arguments, sentence):
 
 def planned(**changes):
     settings = EKERT.biased((0.2, 0.5, 0.3), (0.25, 0.5, 0.25))
-    x, y = command._choices(500, settings=settings, seed=3)
     policy = Policy(theorem="exact-sampling", tolerated_error=0.03, reconciler="ldpc")
-    given = {"session": "ab" * 16, "machine": "m", "description": "d", "settings": settings,
-             "policy": policy, "seed": None, "x": x, "y": y}  # fmt: skip
-    return PlannedSession(**(given | changes))
+    prepared = PreparedSession(settings, policy, None, *choices(500, settings=settings, seed=3))
+    return replace(PlannedSession("ab" * 16, "m", "d", prepared), **changes)
 
 
 def test_planned_session_comes_back_as_it_was(tmp_path):
@@ -554,10 +595,12 @@ def test_planned_session_comes_back_as_it_was(tmp_path):
     save_planned(before, tmp_path)
     after, job_id = load_planned(before.session, tmp_path)
     assert job_id is None
-    for name in ("session", "machine", "description", "settings", "policy", "seed"):
-        assert getattr(after, name) == getattr(before, name)
-    np.testing.assert_array_equal(after.x, before.x)
-    np.testing.assert_array_equal(after.y, before.y)
+    assert (after.session, after.machine) == (before.session, before.machine)
+    assert after.description == before.description
+    made, was = after.prepared, before.prepared
+    assert (made.settings, made.policy, made.seed) == (was.settings, was.policy, was.seed)
+    np.testing.assert_array_equal(made.x, was.x)
+    np.testing.assert_array_equal(made.y, was.y)
 
 
 def test_plan_is_never_overwritten(tmp_path):

@@ -11,15 +11,16 @@ import base64
 import json
 import os
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from e91.model.bits import Bits
 from e91.model.policy import Policy, SecurityModel
-from e91.model.settings import SETTINGS, Settings
+from e91.model.prepared import PreparedSession
+from e91.model.settings import SETTINGS
 from e91.system.durable import PRIVATE, new_file, read_file
 
 VERSION = 1
@@ -33,21 +34,13 @@ class PlannedSession:
         session: 32 hexadecimal digits: its name, and the tag of its job.
         machine: Name of the backend.
         description: One sentence for the report.
-        settings: Angles, probabilities and roles.
-        policy: What the session promises.
-        seed: Of the protocol's randomness, for tests, or None.
-        x: Alice's setting index in each round; uint8, shape (n,).
-        y: Bob's.
+        prepared: Its settings, policy, seed, and the choices of every round.
     """
 
     session: str
     machine: str
     description: str
-    settings: Settings
-    policy: Policy
-    seed: int | None
-    x: Bits = field(repr=False)
-    y: Bits = field(repr=False)
+    prepared: PreparedSession
 
     @property
     def tag(self) -> str:
@@ -74,17 +67,18 @@ def save_planned(planned: PlannedSession, folder: Path) -> Path:
         raise ValueError(
             f"`{folder}` must be a folder that can be made, but: {error.strerror}."
         ) from None
-    codes = planned.x.astype(np.uint8) * np.uint8(len(planned.settings.bob_angles)) + planned.y
+    made = planned.prepared
+    codes = made.x.astype(np.uint8) * np.uint8(len(made.settings.bob_angles)) + made.y
     content = {
         "version": VERSION,
         "session": planned.session,
         "machine": planned.machine,
         "description": planned.description,
-        "settings": planned.settings.name,
-        "alice_probabilities": planned.settings.alice_probabilities,
-        "bob_probabilities": planned.settings.bob_probabilities,
-        "policy": _policy_values(planned.policy),
-        "seed": planned.seed,
+        "settings": made.settings.name,
+        "alice_probabilities": made.settings.alice_probabilities,
+        "bob_probabilities": made.settings.bob_probabilities,
+        "policy": _policy_values(made.policy),
+        "seed": made.seed,
         "choices": base64.b64encode(zlib.compress(codes.tobytes())).decode(),
     }
     return _write(folder / f"{planned.session}.json", content)
@@ -161,20 +155,15 @@ def _planned(content: dict[str, Any]) -> PlannedSession:
     )
     codes = np.frombuffer(zlib.decompress(base64.b64decode(content["choices"])), np.uint8)
     x, y = np.divmod(codes, np.uint8(len(settings.bob_angles)))
-    return PlannedSession(
-        session=content["session"],
-        machine=content["machine"],
-        description=content["description"],
-        settings=settings,
-        policy=_policy_of(content["policy"]),
-        seed=content["seed"],
-        x=x,
-        y=y,
-    )
+    prepared = PreparedSession(settings, _policy_of(content["policy"]), content["seed"], x, y)
+    return PlannedSession(content["session"], content["machine"], content["description"], prepared)
 
 
 def _policy_values(policy: Policy) -> dict[str, Any]:
-    return {name: getattr(value, "value", value) for name, value in asdict(policy).items()}
+    return {
+        name: value.value if isinstance(value, Enum) else value
+        for name, value in asdict(policy).items()
+    }
 
 
 def _policy_of(values: dict[str, Any]) -> Policy:

@@ -1,1 +1,5 @@
 """Any Qiskit sampler as a device, on any backend, checked for its promises."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

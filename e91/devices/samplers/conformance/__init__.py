@@ -1,1 +1,5 @@
 """A conformance suite for samplers: named checks with exact statistics."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

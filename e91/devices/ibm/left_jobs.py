@@ -1,0 +1,176 @@
+"""A session at IBM's that can be left: plan it, submit its job, find it again, read its outcomes.
+
+The settings of every round are on the disk before the job is submitted, and the job's id right
+afterwards.  So whatever happens in between, the job is found again, and none is submitted twice.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qiskit.providers import BackendV2
+
+from e91.devices.ibm import job_files, jobs, machine
+from e91.devices.ibm.job_files import PlannedSession
+from e91.devices.ibm.machine import ASSUMPTION, JobPlan
+from e91.model.bits import Bits
+from e91.model.device import DeviceInfo
+from e91.model.prepared import PreparedSession
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedJob:
+    """A session with the job that would measure it; nothing is submitted or written yet.
+
+    Attributes:
+        session: The session.
+        plan: What its job takes and what the machine's calibration promises.
+        backend: The machine.
+    """
+
+    session: PlannedSession
+    plan: JobPlan
+    backend: BackendV2 = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class LeftJob:
+    """A submitted job with the session whose rounds it measures.
+
+    Attributes:
+        session: The session.
+        id: The job's id, by which `find_session` finds it again.
+        job: The runtime package's job.
+        folder: Where the session's files are.
+    """
+
+    session: PlannedSession
+    id: str
+    job: Any = field(repr=False)
+    folder: Path
+
+    @property
+    def prepared(self) -> PreparedSession:
+        """What `e91.session.measured_later.conclude_session` wants, besides the outcomes."""
+        return self.session.prepared
+
+    @property
+    def info(self) -> DeviceInfo:
+        """What measures the rounds."""
+        return DeviceInfo(self.prepared.settings, self.session.description, ASSUMPTION)
+
+    def status(self) -> str:
+        """Return INITIALIZING, QUEUED, RUNNING, DONE, CANCELLED or ERROR, without waiting.
+
+        Raises:
+            ValueError: IBM cannot be asked.
+        """
+        return jobs.job_status(self.job)
+
+    def outcomes(self) -> tuple[Bits, Bits]:
+        """Wait for the job and return both parties' outcomes (a, b); uint8, shape (n,) each.
+
+        Raises:
+            ValueError: As for `e91.devices.ibm.jobs.job_outcomes`.
+        """
+        made = self.prepared
+        return jobs.job_outcomes(self.job, made.x, made.y, settings=made.settings)
+
+    def mark_concluded(self, out: str | Path) -> None:
+        """Write down that the session's keys are in ``out``: it is not found again.
+
+        Raises:
+            ValueError: It was written down before.
+        """
+        job_files.save_concluded(self.session, Path(out), self.folder)
+
+
+def plan_session(
+    name: str, prepared: PreparedSession, *, service: Any = None, to_leave: bool = True
+) -> PlannedJob:
+    """Return a session with the job that would measure it, without submitting anything.
+
+    Args:
+        name: The machine, such as ``ibm_marrakesh``.
+        prepared: What `e91.session.measured_later.prepare_session` returned.
+        service: A `QiskitRuntimeService`; by default the one that IBM's own tools find.
+        to_leave: Whether the job shall outlive this process, which local testing mode refuses.
+
+    Raises:
+        ValueError: There is no account or no such machine, it is down or too small, the rounds do
+            not fit in one job, or it cannot be left.
+    """
+    service = machine.open_service() if service is None else service
+    if to_leave:
+        jobs.check_keeps_jobs(service)
+    backend = machine.machine_of(service, name)
+    plan = machine.plan_job(backend, prepared.x, prepared.y, settings=prepared.settings)
+    session = PlannedSession(uuid.uuid4().hex, name, plan.description, prepared)
+    return PlannedJob(session, plan, backend)
+
+
+def submit_session(planned: PlannedJob, *, folder: Path | None = None) -> LeftJob:
+    """Write the session down, submit its job, write the job's id down, and return it.
+
+    Args:
+        planned: What `plan_session` returned.
+        folder: For the session's files; by default `e91.devices.ibm.job_files.jobs_folder`.
+
+    Raises:
+        ValueError: A file cannot be written, or IBM does not take the job.  It may have arrived all
+            the same if the connection broke: `find_session` with the session's name, which the
+            error says, finds it.
+        OSError: The disk is full or fails.
+    """
+    folder = folder or job_files.jobs_folder()
+    session = planned.session
+    job_files.save_planned(session, folder)
+    try:
+        job = machine.submit(planned.plan, planned.backend, tag=session.tag)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} If the job arrived all the same, `e91 run --resume {session.session}` finds "
+            "it and submits nothing again."
+        ) from None
+    left = LeftJob(session, str(job.job_id()), job, folder)
+    try:
+        job_files.save_job_id(session, left.id, folder)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{error.strerror} (job {left.id} was submitted: `e91 run --resume {session.session}` "
+            "finds it)",
+        ) from None
+    return left
+
+
+def find_session(name: str, *, service: Any = None, folder: Path | None = None) -> LeftJob:
+    """Return a job that was left, by its own id or by its session's name; submit nothing.
+
+    Args:
+        name: The job's id, or the session's name.
+        service: As for `plan_session`.
+        folder: As for `submit_session`.
+
+    Raises:
+        ValueError: There is none, its keys were saved, its files are damaged, IBM cannot be
+            reached, or never took the job.
+    """
+    folder = folder or job_files.jobs_folder()
+    session, job_id = job_files.load_planned(name, folder)
+    job_files.check_not_concluded(session, folder)
+    service = machine.open_service() if service is None else service
+    if job_id is not None:
+        return LeftJob(session, job_id, jobs.find_job(service, job_id), folder)
+    job = jobs.tagged_job(service, session.tag)
+    if job is None:
+        raise ValueError(
+            "A session must have a job to go on, but IBM never took this one: nothing was "
+            "submitted; start again with `e91 run`."
+        )
+    left = LeftJob(session, str(job.job_id()), job, folder)
+    job_files.save_job_id(session, left.id, folder)
+    return left

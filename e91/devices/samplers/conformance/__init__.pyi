@@ -1,0 +1,2 @@
+from .suite import conformance as conformance
+from .suite import conforms as conforms
