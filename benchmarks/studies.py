@@ -24,7 +24,7 @@ from benchmarks.machine import headed, machine
 from e91.devices.exact import exact_device
 from e91.studies import connected, plan_study, stream_on, study
 from e91.studies.executors import in_processes, on_cluster
-from e91.studies.work import compile_kernels
+from e91.studies.warm_up import warm_up
 
 ROUNDS = 10**6
 EMPTY_ORDERS = 2000
@@ -93,7 +93,7 @@ def warm_cluster(workers: int) -> Iterator[Any]:
         ) as cluster,
         connected(cluster.scheduler_address) as client,
     ):
-        client.run(compile_kernels)
+        client.run(warm_up)
         warm = plan_study({"rounds": ROUNDS}, sweep=[{"device.visibility": [0.98, 0.99]}])
         client.run(_run_here, warm)
         yield client
@@ -114,7 +114,7 @@ def sweep(points: int) -> None:
     """Time the sweep on processes and on workers."""
     spread = {"from": 0.75, "to": 1.0, "points": points}
     plan = plan_study({"rounds": ROUNDS}, sweep=[{"device.visibility": spread}])
-    compile_kernels()
+    warm_up()
     print(f"\n{points:,} sessions of {ROUNDS:,} pairs")
     print(f"{'':<24}{'wall, s':>8}{'processor':>11}{'ms a session':>14}")
     results = []

@@ -12,7 +12,7 @@ from e91.distillation import authentication, preprocessing, verification
 from e91.distillation.amplification import hashing as amplification
 from e91.distillation.cascade import reconciler as cascade
 from e91.distillation.ldpc import decoder as ldpc
-from e91.distillation.portions import partition as dealing
+from e91.distillation.portions import partition
 from e91.distillation.sifting import two_party as sifting
 from e91.model.bits import Bits
 from e91.model.errors import Abort, AuthenticationFailed
@@ -31,6 +31,7 @@ from e91.model.records import (
 )
 from e91.model.settings import Settings
 from e91.session.verdict import Verdict, judge, verdict_of
+from e91.system.workspace import Workspace
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -58,6 +59,7 @@ def distil(
     entropy: Entropy,
     channel: Channel,
     secret: bytes,
+    workspace: Workspace,
 ) -> Distilled:
     """Sift two records by messages, then `conclude`.
 
@@ -68,6 +70,7 @@ def distil(
         entropy: The protocol's randomness.
         channel: The public classical channel.
         secret: 64 pre-shared bytes for the two tags; used up.
+        workspace: Arrays that the run uses again, and whether compiled code runs.
     """
     if policy.security is SecurityModel.DEVICE_INDEPENDENT:
         record = DetectionRecord(*map(sifting.assign_lost_photons, (record.alice, record.bob)))
@@ -83,7 +86,13 @@ def distil(
         )
 
     return conclude(
-        sift, settings=settings, policy=policy, entropy=entropy, channel=channel, secret=secret
+        sift,
+        settings=settings,
+        policy=policy,
+        entropy=entropy,
+        channel=channel,
+        secret=secret,
+        workspace=workspace,
     )
 
 
@@ -95,6 +104,7 @@ def conclude(
     entropy: Entropy,
     channel: Channel,
     secret: bytes,
+    workspace: Workspace,
 ) -> Distilled:
     """Sift, test, reconcile, verify, amplify and authenticate: the protocol on one screen.
 
@@ -105,6 +115,7 @@ def conclude(
         entropy: The protocol's randomness.
         channel: The public classical channel.
         secret: 64 pre-shared bytes for the two tags; used up.
+        workspace: Arrays that the run uses again, and whether compiled code runs.
     """
     session_id, secrets, tagged = entropy(16), None, False
     verdict = judge(Evidence.empty(settings), settings=settings, policy=policy)
@@ -114,12 +125,24 @@ def conclude(
         evidence = alice.evidence
         verdict = judge(evidence, settings=settings, policy=policy)
         if verdict.abort is None:
-            hands = deal(alice, bob, policy=policy, entropy=entropy, channel=channel)
-            del alice, bob  # long keys: what is dealt need not be kept
-            verified, told = correct(
-                hands, evidence=evidence, policy=policy, entropy=entropy, channel=channel
+            portions = divide(
+                alice,
+                bob,
+                policy=policy,
+                entropy=entropy,
+                channel=channel,
+                workspace=workspace,
             )
-            leak = leaked(channel, told)
+            del alice, bob  # long keys: what is divided need not be kept
+            verified, alice_bits = correct(
+                portions,
+                evidence=evidence,
+                policy=policy,
+                entropy=entropy,
+                channel=channel,
+                workspace=workspace,
+            )
+            leak = leaked(channel, alice_bits)
             verdict = verdict_of(evidence, settings=settings, policy=policy, leak=leak)
             if None in verified:
                 verdict = replace(verdict, abort=Abort.KEYS_DIFFER)
@@ -129,6 +152,7 @@ def conclude(
                     verdict=verdict,
                     entropy=entropy,
                     channel=channel,
+                    workspace=workspace,
                 )
                 tagged = True
                 authentication.exchange_tags(channel, secret)
@@ -138,43 +162,55 @@ def conclude(
     return Distilled(verdict, secrets, session_id, tagged)
 
 
-def deal(
+def divide(
     alice: sifting.Sifted,
     bob: sifting.Sifted,
     *,
     policy: Policy,
     entropy: Entropy,
     channel: Channel,
+    workspace: Workspace,
 ) -> list[tuple[SiftedKey, SiftedKey]]:
-    """Let Alice preprocess her key, and both cut theirs into the policy's portions alike."""
+    """Let Alice preprocess her key, and both divide theirs into the policy's portions alike."""
     key = preprocessing.flip(alice.key, probability=policy.flip_probability, entropy=entropy)
     if policy.portions == 1:
         return [(key, bob.key)]
     body = entropy(portion_size(len(key), portions=policy.portions))
-    heard = channel.send(Message(Party.ALICE, "deal", body)).body
+    heard = channel.send(Message(Party.ALICE, "portions", body)).body
     if len(heard) != len(body):
         raise AuthenticationFailed("An announcement was altered.")
-    hands = (
-        dealing.deal(each, portions=policy.portions, turns=np.frombuffer(turns, np.uint8))
+    portions = (
+        partition.divide(
+            each,
+            portions=policy.portions,
+            turns=np.frombuffer(turns, np.uint8),
+            workspace=workspace,
+        )
         for each, turns in ((key, body), (bob.key, heard))
     )
-    return list(zip(*hands, strict=True))
+    return list(zip(*portions, strict=True))
 
 
 def correct(
-    hands: Sequence[tuple[SiftedKey, SiftedKey]],
+    portions: Sequence[tuple[SiftedKey, SiftedKey]],
     *,
     evidence: Evidence,
     policy: Policy,
     entropy: Entropy,
     channel: Channel,
+    workspace: Workspace,
 ) -> tuple[list[tuple[VerifiedKey, VerifiedKey] | None], tuple[int, ...]]:
-    """Let the parties correct and verify each portion; return them, and Alice's bits about each."""
+    """Let the parties correct and verify each portion.
+
+    Returns:
+        Both parties' keys of each portion, or None where they differ, and how many bits Alice has
+        disclosed about each.
+    """
     error_rate = _expected_error_rate(evidence, flip=policy.flip_probability)
     # One public shuffle serves all portions: no claim but efficiency rests on it.
     seed = entropy(ldpc.SEED_BYTES if policy.reconciler is Reconciler.LDPC else cascade.SEED_BYTES)
-    verified, told = [], [channel.disclosed_by(Party.ALICE)]
-    for alice, bob in hands:
+    verified, disclosed = [], [channel.disclosed_by(Party.ALICE)]
+    for alice, bob in portions:
         keys = reconcile(
             alice,
             bob,
@@ -183,10 +219,11 @@ def correct(
             policy=policy,
             entropy=entropy,
             channel=channel,
+            workspace=workspace,
         )
         verified.append(verify(*keys, entropy=entropy, channel=channel))
-        told.append(channel.disclosed_by(Party.ALICE))
-    return verified, tuple(after - before for before, after in pairwise(told))
+        disclosed.append(channel.disclosed_by(Party.ALICE))
+    return verified, tuple(after - before for before, after in pairwise(disclosed))
 
 
 def reconcile(
@@ -198,6 +235,7 @@ def reconcile(
     policy: Policy,
     entropy: Entropy,
     channel: Channel,
+    workspace: Workspace,
 ) -> tuple[ReconciledKey, ReconciledKey]:
     """Let the parties correct errors as the policy says."""
     if policy.reconciler is Reconciler.LDPC:
@@ -210,7 +248,12 @@ def reconcile(
             entropy=entropy,
         )
     return cascade.reconcile(
-        alice, bob, error_rate=error_rate, permutation_seed=permutation_seed, channel=channel
+        alice,
+        bob,
+        error_rate=error_rate,
+        permutation_seed=permutation_seed,
+        channel=channel,
+        workspace=workspace,
     )
 
 
@@ -230,6 +273,7 @@ def amplify(
     verdict: Verdict,
     entropy: Entropy,
     channel: Channel,
+    workspace: Workspace,
 ) -> tuple[Bits, Bits]:
     """Let Alice announce a hash seed and both parties hash their portions with it, all packed.
 
@@ -248,7 +292,9 @@ def amplify(
     ]
     alice, bob = (
         [
-            amplification.amplify(pair[party], release, np.frombuffer(seed, np.uint8))
+            amplification.amplify(
+                pair[party], release, np.frombuffer(seed, np.uint8), workspace=workspace
+            )
             for pair, release in kept
         ]
         for party, seed in enumerate((body, heard))
@@ -256,10 +302,10 @@ def amplify(
     return np.concatenate(alice), np.concatenate(bob)
 
 
-def leaked(channel: Channel, told: tuple[int, ...]) -> Leak:
-    """Return what was disclosed; ``told`` are Alice's bits about each portion."""
+def leaked(channel: Channel, alice_bits: tuple[int, ...]) -> Leak:
+    """Return what was disclosed; ``alice_bits`` are hers about each portion."""
     alice, bob = map(channel.disclosed_by, Party)
-    return Leak(alice, bob, told if len(told) > 1 else ())
+    return Leak(alice, bob, alice_bits if len(alice_bits) > 1 else ())
 
 
 def _expected_error_rate(evidence: Evidence, *, flip: float) -> float:

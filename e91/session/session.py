@@ -17,6 +17,8 @@ from e91.session import theorems
 from e91.session.protocol import Distilled, distil
 from e91.session.report import Keys, SessionReport
 from e91.session.verdict import check_policy
+from e91.system.compiled import compiled_code_pays
+from e91.system.workspace import Workspace
 
 MAXIMUM_ROUNDS = 50_000_000
 """A session keeps every round in memory, about 60 bytes each."""
@@ -31,6 +33,7 @@ def run(
     seed: int | None = None,
     authentication_key: bytes | None = None,
     transmission: Transmission = honest_transmission,
+    workspace: Workspace | None = None,
 ) -> SessionReport:
     """Run one session of E91 on ``device`` and report it.
 
@@ -43,6 +46,8 @@ def run(
             say that the key is reproducible and not secret.
         authentication_key: 64 pre-shared secret bytes; drawn for the simulation by default.
         transmission: What happens to classical messages on their way; honest by default.
+        workspace: Arrays that several sessions use one after the other, and whether compiled code
+            runs; by default one of its own, with compiled code if that pays for one session.
 
     Returns:
         The report.  An abort is a value of it, not an error; reading its key then raises.
@@ -74,6 +79,7 @@ def run(
         entropy=entropy,
         authentication_key=authentication_key,
         transmission=transmission,
+        workspace=workspace,
         started=started,
     )
 
@@ -148,6 +154,7 @@ def conclude_record(
     entropy: Entropy,
     authentication_key: bytes | None = None,
     transmission: Transmission = honest_transmission,
+    workspace: Workspace | None = None,
     started: float,
 ) -> SessionReport:
     """Return the report of a session whose rounds are recorded; arguments as `run`'s.
@@ -157,7 +164,13 @@ def conclude_record(
     channel = Channel(transmission)
     secret = authentication_key or entropy(authentication.AUTHENTICATION_BITS // 8)
     made = distil(
-        record, settings=settings, policy=policy, entropy=entropy, channel=channel, secret=secret
+        record,
+        settings=settings,
+        policy=policy,
+        entropy=entropy,
+        channel=channel,
+        secret=secret,
+        workspace=workspace or _workspace_for(len(record), settings),
     )
     return report_of(
         made,
@@ -169,6 +182,10 @@ def conclude_record(
         seed=seed,
         seconds=time.perf_counter() - started,
     )
+
+
+def _workspace_for(rounds: int, settings: Settings) -> Workspace:
+    return Workspace(compiled=compiled_code_pays(round(rounds * settings.key_probability)))
 
 
 def _check_settings(record: DetectionRecord, settings: Settings) -> None:

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from e91.distillation import authentication
-from e91.distillation.amplification import hashing as amplification
 from e91.distillation.sifting import by_block as packed_sifting
 from e91.distillation.sifting.by_block import CodeTable, code_table
 from e91.model.bits import Bits
@@ -40,7 +40,9 @@ from e91.session.protocol import conclude
 from e91.session.report import SessionReport
 from e91.session.session import report_of, settings_of
 from e91.session.verdict import check_policy
+from e91.system.compiled import compiled_code_may_run
 from e91.system.processes import checked_cores, in_order
+from e91.system.workspace import Workspace
 
 PART_ROUNDS = 2**18
 """Rounds drawn and sifted at once: they stay in a core's cache."""
@@ -168,10 +170,11 @@ def stream(
         seed=seed,
     )
     _check_memory(block_rounds, threads)
-    make = partial(session_of_block, run, keep=keep)
     if executor is None:
         pool = ThreadPoolExecutor(threads, thread_name_prefix="e91-block")
-        return _in_own(pool, in_order(pool, make, range(run.blocks), ahead=threads))
+        made = partial(_in_free_workspace, _workspaces(threads), run, keep=keep)
+        return _in_own(pool, in_order(pool, made, range(run.blocks), ahead=threads))
+    make = partial(session_of_block, run, keep=keep)
     return in_order(executor, make, range(run.blocks), ahead=threads)
 
 
@@ -215,13 +218,17 @@ def source_of(device: object, settings: Settings, *, protocol_key: bytes) -> Blo
     return device.sampler(settings, protocol_key=protocol_key)
 
 
-def session_of_block(run: Run, number: int, *, keep: Path | None = None) -> SessionReport:
+def session_of_block(
+    run: Run, number: int, *, keep: Path | None = None, workspace: Workspace | None = None
+) -> SessionReport:
     """Make one block of a run: the same whenever and wherever it is made.
 
     Args:
         run: The run.
         number: Number of the block, from 0.
         keep: Folder for its raw record, or None.
+        workspace: Arrays that blocks use one after the other, and whether compiled code runs; by
+            default one for this block, with compiled code wherever it may run.
 
     Raises:
         ValueError: The run has no such block.
@@ -230,7 +237,6 @@ def session_of_block(run: Run, number: int, *, keep: Path | None = None) -> Sess
     if not 0 <= number < run.blocks:
         raise ValueError(f"`number` must lie in [0, {run.blocks - 1}], but is {number}.")
     started = time.perf_counter()
-    amplification.load_kernels()  # short portions alone would not ask for it, but a run has many
     rounds = min(run.block_rounds, run.rounds - number * run.block_rounds)
     entropy = block_entropy(run.root, block=number)
     secret = entropy(authentication.AUTHENTICATION_BITS // 8)
@@ -252,6 +258,7 @@ def session_of_block(run: Run, number: int, *, keep: Path | None = None) -> Sess
         entropy=entropy,
         channel=channel,
         secret=secret,
+        workspace=workspace or Workspace(compiled=compiled_code_may_run()),
     )
     if keep is not None:
         save_block(keep, number, codes=np.concatenate(kept), shape=run.source.shape)
@@ -266,6 +273,24 @@ def session_of_block(run: Run, number: int, *, keep: Path | None = None) -> Sess
         seconds=time.perf_counter() - started,
         block=number,
     )
+
+
+def _workspaces(count: int) -> SimpleQueue[Workspace]:
+    free: SimpleQueue[Workspace] = SimpleQueue()
+    for _ in range(count):
+        free.put(Workspace(compiled=compiled_code_may_run()))
+    return free
+
+
+def _in_free_workspace(
+    free: SimpleQueue[Workspace], run: Run, number: int, *, keep: Path | None
+) -> SessionReport:
+    """Make a block in a workspace that no other thread is using."""
+    workspace = free.get()
+    try:
+        return session_of_block(run, number, keep=keep, workspace=workspace)
+    finally:
+        free.put(workspace)
 
 
 def _drawn(

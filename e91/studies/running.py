@@ -16,7 +16,8 @@ from e91.studies.plan import Study
 from e91.studies.seeds import new_root
 from e91.studies.sessions import tally_of_blocks
 from e91.studies.tallies import Tally, joined, tally_from
-from e91.studies.work import Numbers, Order, compile_kernels, fulfil, order_of
+from e91.studies.warm_up import warm_up
+from e91.studies.work import Numbers, Order, fulfil, order_of
 from e91.system.processes import checked_cores
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _results(
     if client is not None:
         return executors.on_cluster(fulfil, orders, client=client)
     if compiled:
-        compile_kernels()  # once, before several processes would
+        warm_up()  # once, before several processes would
     if processes == 1:
         return executors.here(fulfil, orders)
     return executors.in_processes(fulfil, orders, processes=processes)

@@ -14,6 +14,7 @@ from e91.session.streaming import Run, plan_run, session_of_block
 from e91.studies.points import Point
 from e91.studies.seeds import seeds_of
 from e91.studies.tallies import Tally, joined, tally_of
+from e91.system.workspace import Workspace
 
 if TYPE_CHECKING:
     from e91.devices.exact import ExactDevice
@@ -22,7 +23,13 @@ _TABLES_KEPT = 4096  # of a kilobyte each: neighbouring points often share their
 
 
 def tally_of_blocks(
-    point: Point, *, root: int, session: int, first: int = 0, blocks: int | None = None
+    point: Point,
+    *,
+    root: int,
+    session: int,
+    first: int = 0,
+    blocks: int | None = None,
+    workspace: Workspace | None = None,
 ) -> Tally:
     """Make some blocks of a session and return their tally.
 
@@ -35,6 +42,7 @@ def tally_of_blocks(
         session: Number of the session, which fixes its randomness.
         first: First block.
         blocks: How many; all by default.
+        workspace: As for `e91.session.streaming.session_of_block`.
 
     Raises:
         ValueError: The device or the protocol refuses the point.
@@ -48,11 +56,11 @@ def tally_of_blocks(
         True
     """
     if not point.streams:
-        return _tally_of_session(point, root=root, session=session)
+        return _tally_of_session(point, root=root, session=session, workspace=workspace)
     planned = _planned(point, root=root, session=session)
     last = planned.blocks if blocks is None else first + blocks
     return joined(
-        tally_of(session_of_block(planned, number), session=session)
+        tally_of(session_of_block(planned, number, workspace=workspace), session=session)
         for number in range(first, last)
     )
 
@@ -84,13 +92,21 @@ def _honest(settings: str, noise: tuple[tuple[str, Any], ...]) -> ExactDevice:
     return exact_device(settings=SETTINGS[settings], seed=0, **dict(noise))
 
 
-def _tally_of_session(point: Point, *, root: int, session: int) -> Tally:
+def _tally_of_session(
+    point: Point, *, root: int, session: int, workspace: Workspace | None
+) -> Tally:
     seeds = seeds_of(root, session)
     if point["adversary.name"] is None:
         from e91.devices.aer import aer_device
 
         device = aer_device(settings=point.settings, seed=seeds.physics, **point.noise)
-        report = run(device, rounds=point.rounds, policy=point.policy, seed=seeds.protocol)
+        report = run(
+            device,
+            rounds=point.rounds,
+            policy=point.policy,
+            seed=seeds.protocol,
+            workspace=workspace,
+        )
         return tally_of(report, session=session)
     from e91.adversaries.attacked_session import stage
 
@@ -102,6 +118,7 @@ def _tally_of_session(point: Point, *, root: int, session: int) -> Tally:
         seed=seeds.protocol,
         authentication_key=staged.authentication_key,
         transmission=staged.transmission,
+        workspace=workspace,
     )
     known = staged.device.knowledge
     return tally_of(report, session=session, eve=(known.guess_rate, known.information))

@@ -10,12 +10,12 @@ from typing import Any
 
 from e91.session.streaming import Run, session_of_block
 from e91.studies.chunks import Chunk, Job
-from e91.studies.points import point_of
 from e91.studies.sessions import tally_of_blocks
 from e91.studies.tallies import joined, tally_of, to_numbers
+from e91.system.compiled import compiled_code_may_run
 from e91.system.refusals import refusals_named
+from e91.system.workspace import Workspace
 
-_ENOUGH_FOR_A_KEY = 200_000  # rounds of perfect pairs
 _PACKAGES = ("e91", "numpy", "numba", "scipy", "qiskit", "qiskit-aer")
 
 Numbers = dict[str, Any]
@@ -31,7 +31,7 @@ class Order:
         jobs: What is to be done.
         root: Root of the study: a worker can make every key of it.
         versions: What results must be made with.
-        compiled: Whether the study is long enough for kernels to be compiled first.
+        compiled: Whether the study is long enough for compiled code to pay.
     """
 
     number: int
@@ -53,15 +53,19 @@ def fulfil(order: Order) -> list[Numbers]:
         ValueError: Other versions are installed here, or a session refuses its point.
     """
     check_versions(order.versions)
-    if order.compiled:
-        compile_kernels()
-    return [_done(job, root=order.root) for job in order.jobs]
+    workspace = Workspace(compiled=order.compiled and compiled_code_may_run())
+    return [_done(job, root=order.root, workspace=workspace) for job in order.jobs]
 
 
-def _done(job: Job, *, root: int) -> Numbers:
+def _done(job: Job, *, root: int, workspace: Workspace) -> Numbers:
     with refusals_named(f"In session {job.session}: "):
         found = tally_of_blocks(
-            job.point, root=root, session=job.session, first=job.first, blocks=job.blocks
+            job.point,
+            root=root,
+            session=job.session,
+            first=job.first,
+            blocks=job.blocks,
+            workspace=workspace,
         )
     return to_numbers(found)
 
@@ -73,7 +77,9 @@ def tally_run(run: Run, numbers: Sequence[int], needed: tuple[tuple[str, str], .
         ValueError: Other versions are installed here than are ``needed``.
     """
     check_versions(needed)
-    return to_numbers(joined(tally_of(session_of_block(run, number)) for number in numbers))
+    workspace = Workspace(compiled=compiled_code_may_run())
+    reports = (session_of_block(run, number, workspace=workspace) for number in numbers)
+    return to_numbers(joined(map(tally_of, reports)))
 
 
 @cache
@@ -101,19 +107,3 @@ def check_versions(needed: tuple[tuple[str, str], ...]) -> None:
                 f"Every worker of a study must have {name} {wanted}, with which it was begun, but "
                 f"one has {found}."
             )
-
-
-@cache
-def compile_kernels() -> None:
-    """Load and compile all kernels, for which a single short key is not worth the wait.
-
-    NumPy gives the same bits, three to ten times more slowly.  Compiling takes some seconds once a
-    machine; the result is kept on disk.
-    """
-    from e91.distillation.amplification.hashing import load_kernels
-    from e91.distillation.cascade.kernels import fastest_route
-
-    fastest_route()
-    load_kernels()
-    # A session that makes a key takes every step there is.
-    tally_of_blocks(point_of({"rounds": _ENOUGH_FOR_A_KEY}), root=0, session=0)

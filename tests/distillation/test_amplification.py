@@ -165,9 +165,11 @@ import sys
 {before}
 import numpy as np
 from e91.distillation.amplification import hashing as amplification
+from e91.system.compiled import compiled_code_may_run
 bits = np.random.default_rng(1).integers(0, 2, 5000, np.uint8)
 seed = np.random.default_rng(2).integers(0, 2, 5999, np.uint8)
-print(amplification._route().__name__, *np.packbits(amplification.toeplitz_hash(bits, 1000, seed)))
+route = amplification._route(compiled=compiled_code_may_run())
+print(route.__name__, *route(np.packbits(bits), 5000, length=1000, seed=np.packbits(seed)))
 if "e91.system.numba_internals" in sys.modules:
     print(sys.modules["e91.system.numba_internals"].WIDTHS)
 """
@@ -353,14 +355,12 @@ def test_nothing_packed_hashes_to_nothing():
     assert toeplitz_hash_packed(nothing, 0, length=0, seed=nothing).shape == (0,)
 
 
-def test_loaded_kernels_hash_short_keys_and_give_the_same_bits():
+@needs_instruction
+def test_compiled_code_gives_the_bits_that_fourier_transforms_give():
     rng = np.random.default_rng(3)
     key, seed = (rng.integers(0, 256, size, np.uint8) for size in (1000, 1250))
-    amplification._route.cache_clear()
-    assert amplification._route_for(10_000) is amplification._by_fourier
-    by_fourier = amplification.toeplitz_hash_packed(key, 8000, length=2001, seed=seed)
-    amplification.load_kernels()
-    assert amplification._route_for(10_000) is amplification._route()
-    assert np.array_equal(
-        amplification.toeplitz_hash_packed(key, 8000, length=2001, seed=seed), by_fourier
+    first, second = (
+        amplification.toeplitz_hash_packed(key, 8000, length=2001, seed=seed, compiled=compiled)
+        for compiled in (True, False)
     )
+    assert np.array_equal(first, second)

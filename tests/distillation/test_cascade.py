@@ -15,10 +15,9 @@ from scipy.stats import binom
 from statistical import FALSE_ALARM, assert_binomial
 
 from e91.distillation.cascade import block_states as cascade_book
-from e91.distillation.cascade import kernels as cascade_route
 from e91.distillation.cascade import parties as cascade_parties
 from e91.distillation.cascade import schedule as cascade_plan
-from e91.distillation.cascade.kernels import compiled_route, fastest_route, numpy_route
+from e91.distillation.cascade.kernels import compiled_route, numpy_route
 from e91.distillation.cascade.reconciler import correct, reconcile, reconcile_packed, respond
 from e91.distillation.cascade.schedule import CHECK_BITS, MOST_PASSES, make_plan, shuffle
 from e91.distillation.cascade.wire_format import write_opening
@@ -627,10 +626,9 @@ def with_route(alice, bob, rate, route, channel=None):
 
 
 def test_with_the_compiler_off_numpy_is_the_route():
-    assert cascade_route.fastest_route.__wrapped__() == compiled_route()
     code = (
-        "from e91.distillation.cascade.kernels import *; assert fastest_route() == numpy_route();"
-        "import sys; assert 'e91.distillation.cascade.parity_kernels' not in sys.modules"
+        "import sys, e91; d = e91.exact_device(seed=1); list(e91.stream(d, rounds=10**5, seed=1));"
+        "assert 'e91.distillation.cascade.parity_kernels' not in sys.modules"
     )
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
@@ -643,11 +641,11 @@ def test_importing_cascade_does_not_import_numba():
 
 def test_threads_do_not_meet():
     alice, bob = keys(140_000, 0.03)
-    expected = with_route(alice, bob, 0.03, fastest_route())[1]
+    expected = with_route(alice, bob, 0.03, compiled_route())[1]
     found = [None] * 3
 
     def work(i):
-        found[i] = with_route(alice, bob, 0.03, fastest_route())[1]
+        found[i] = with_route(alice, bob, 0.03, compiled_route())[1]
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(3)]
     for thread in threads:
@@ -871,30 +869,3 @@ def test_packed_key_of_wrong_shape_is_refused(party):
             permutation_seed=SEED,
             channel=Channel(),
         )
-
-
-@pytest.fixture
-def new_process(tmp_path, monkeypatch):
-    """Let the routes be as in a process that has corrected nothing; return where kernels lie."""
-    monkeypatch.setattr(cascade_route, "__file__", str(tmp_path / "cascade_route.py"))
-    monkeypatch.setattr(cascade_route, "_SHORT_KEYS", cascade_route._Tally())
-    fastest_route.cache_clear()
-    (tmp_path / "__pycache__").mkdir()
-    return tmp_path / "__pycache__"
-
-
-def test_short_keys_compile_nothing_where_nothing_is_compiled_yet(new_process):
-    assert [cascade_route.route_for(200_000) for _ in range(5)] == 5 * [numpy_route()]
-    assert cascade_route.route_for(10**6) == fastest_route()
-
-
-def test_short_keys_load_the_kernels_once_they_have_added_up(new_process):
-    (new_process / "cascade_search_kernels.x.nbi").touch()
-    assert [cascade_route.route_for(150_000) for _ in range(2)] == 2 * [numpy_route()]
-    assert cascade_route.route_for(150_000) == fastest_route()
-    assert cascade_route.route_for(10) == fastest_route()
-
-
-def test_short_key_takes_the_kernels_that_are_loaded_wherever_numba_keeps_them(new_process):
-    loaded = fastest_route()
-    assert cascade_route.route_for(10) is loaded

@@ -12,7 +12,7 @@ from statistical import assert_binomial
 
 from e91.devices.exact import exact_device
 from e91.distillation.amplification.hashing import modified_toeplitz_hash
-from e91.distillation.portions.partition import deal
+from e91.distillation.portions.partition import divide
 from e91.model.errors import Abort
 from e91.model.messages import Message
 from e91.model.policy import Policy, SecurityModel
@@ -23,6 +23,7 @@ from e91.security.portion_lengths import in_whole_bytes, lengths, merged, share_
 from e91.session.planning import Link, best_plan
 from e91.session.session import run
 from e91.session.streaming import stream
+from e91.system.workspace import Workspace
 
 SEVERAL = PORTIONS[1:]
 
@@ -30,37 +31,38 @@ SEVERAL = PORTIONS[1:]
 def dealt_by_hand(bits, portions, turns):
     """The definition, bit by bit: row by row, in the order (group, row of a word, word)."""
     rows = bits[: len(turns) * portions].reshape(-1, portions)
-    hands = [[] for _ in range(portions)]
+    found = [[] for _ in range(portions)]
     a_word, a_group = 64 // portions, GROUP // portions
     for group, row, word in product(range(len(turns) // a_group), range(a_word), range(64)):
-        turn = int(turns[len(hands[0])])
+        turn = int(turns[len(found[0])])
         place = group * a_group + word * a_word + row
         for portion in range(portions):
-            hands[portion].append(rows[place, (portion + turn) % portions])
-    return np.array(hands, np.uint8)
+            found[portion].append(rows[place, (portion + turn) % portions])
+    return np.array(found, np.uint8)
 
 
 @pytest.mark.parametrize("portions", SEVERAL)
 @pytest.mark.parametrize("compiled", [True, False])
-def test_deal_is_its_definition(portions, compiled, monkeypatch):
-    if not compiled:
-        monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+def test_division_is_its_definition(portions, compiled):
     generator = np.random.default_rng(portions)
     bits = generator.integers(0, 2, 2 * GROUP + 77, np.uint8)
     turns = generator.integers(0, 256, portion_size(len(bits), portions=portions), np.uint8)
-    hands = deal(SiftedKey(bits), portions=portions, turns=turns)
-    assert np.array_equal([hand.bits for hand in hands], dealt_by_hand(bits, portions, turns))
+    workspace = Workspace(compiled=compiled)
+    found = divide(SiftedKey(bits), portions=portions, turns=turns, workspace=workspace)
+    assert np.array_equal([portion.bits for portion in found], dealt_by_hand(bits, portions, turns))
 
 
 @pytest.mark.parametrize("portions", SEVERAL)
 @pytest.mark.parametrize("groups", [0, 1, 130])
-def test_numpy_deals_any_number_of_groups_as_compiled_code_does(portions, groups, monkeypatch):
+def test_numpy_divides_any_number_of_groups_as_compiled_code_does(portions, groups):
     generator = np.random.default_rng(1)
     key = SiftedKey(generator.integers(0, 2, groups * GROUP + 1, np.uint8))
     turns = generator.integers(0, 256, groups * GROUP // portions, np.uint8)
-    compiled = deal(key, portions=portions, turns=turns)
-    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
-    for one, other in zip(compiled, deal(key, portions=portions, turns=turns), strict=True):
+    found = (
+        divide(key, portions=portions, turns=turns, workspace=Workspace(compiled=compiled))
+        for compiled in (True, False)
+    )
+    for one, other in zip(*found, strict=True):
         assert np.array_equal(one.packed, other.packed)
 
 
@@ -74,21 +76,22 @@ def test_every_portion_gets_every_bit_of_a_row_at_one_turn(portions):
     visits = np.zeros(portions, int)
     for turn in range(256):
         turns[place] = turn
-        counts = [int(p.bits.sum()) for p in deal(SiftedKey(bits), portions=portions, turns=turns)]
+        found = divide(SiftedKey(bits), portions=portions, turns=turns)
+        counts = [int(portion.bits.sum()) for portion in found]
         assert sum(counts) == 1
         visits += counts
     assert (visits == 256 // portions).all()
 
 
-def test_a_deal_checks_its_arguments():
+def test_division_checks_its_arguments():
     key = SiftedKey(np.zeros(GROUP, np.uint8))
     with pytest.raises(ValueError, match=r"`turns` must have shape \(512,\), but has \(511,\)"):
-        deal(key, portions=8, turns=np.zeros(511, np.uint8))
+        divide(key, portions=8, turns=np.zeros(511, np.uint8))
     with pytest.raises(ValueError, match="`portions` must be at least 2"):
-        deal(key, portions=1, turns=np.zeros(GROUP, np.uint8))
+        divide(key, portions=1, turns=np.zeros(GROUP, np.uint8))
     for portions in (0, 3, 128):
         with pytest.raises(ValueError, match="`portions` must be one of"):
-            deal(key, portions=portions, turns=np.zeros(0, np.uint8))
+            divide(key, portions=portions, turns=np.zeros(0, np.uint8))
     with pytest.raises(ValueError, match="`bits` must not be negative"):
         portion_size(-1, portions=2)
 
@@ -147,15 +150,15 @@ def test_share_checks_its_arguments(wrong):
         )
 
 
-def test_errors_in_one_stretch_are_dealt_out_evenly():
-    """Eve puts all errors into every other row; the shares stay coins of the same mean."""
+def test_errors_that_stand_together_are_dealt_out_evenly():
+    """Eve puts all errors into every other row; the shares stay fair draws of the same mean."""
     portions, groups = 8, 200
     rows = groups * GROUP // portions
     pattern = np.zeros((rows, portions), np.uint8)
     pattern[::2, :4] = 1  # so an errorless portion exists before the deal, and a bad one
     turns = np.random.default_rng(5).integers(0, 256, rows, np.uint8)
-    for hand in deal(SiftedKey(pattern.ravel()), portions=portions, turns=turns):
-        assert_binomial(int(hand.bits.sum()), rows // 2, 0.5, must_detect=0.53)
+    for portion in divide(SiftedKey(pattern.ravel()), portions=portions, turns=turns):
+        assert_binomial(int(portion.bits.sum()), rows // 2, 0.5, must_detect=0.53)
 
 
 # Two portions of three bits each, hashed to one bit each with one seed: everything, exactly.
@@ -271,12 +274,13 @@ def test_key_bits_of_all_portions_look_random(report):
 
 def test_altered_deal_is_noticed():
     def altering(message):
-        if message.subject != "deal":
+        if message.subject != "portions":
             return message
-        return Message(message.sender, "deal", bytes([message.body[0] ^ 1]) + message.body[1:])
+        return Message(message.sender, "portions", bytes([message.body[0] ^ 1]) + message.body[1:])
 
     def shortening(message):
-        return Message(message.sender, "deal", b"") if message.subject == "deal" else message
+        heard = b"" if message.subject == "portions" else message.body
+        return Message(message.sender, message.subject, heard, message.disclosed_bits)
 
     device, policy = exact_device(visibility=0.98, seed=1), Policy(portions=2, epsilon=1e-6)
     for transmission in (altering, shortening):

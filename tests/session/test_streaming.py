@@ -19,7 +19,6 @@ from e91.cli import main
 from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
 from e91.devices.rounds.round_sampler import round_sampler
-from e91.distillation.amplification import hashing as amplification
 from e91.distillation.sifting import by_block as packed_sifting
 from e91.distillation.sifting import two_party as sifting
 from e91.distillation.sifting.by_block import code_table
@@ -322,12 +321,6 @@ def test_without_compilation_the_blocks_are_the_same():
         env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
     )
     assert done.stdout.strip() == session_of_block(run_of(1), 0).key.packed.tobytes().hex()
-
-
-def test_block_of_short_portions_is_hashed_by_the_compiled_route():
-    amplification._route.cache_clear()
-    session_of_block(plan_run(device(), rounds=1000, seed=1), 0)
-    assert amplification._route_for(1000) is amplification._route()
 
 
 def test_processes_make_the_blocks_that_threads_make():

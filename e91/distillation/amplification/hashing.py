@@ -1,27 +1,26 @@
 """Privacy amplification: hash a verified key to secret bits with a random Toeplitz matrix.
 
-Two routes give the same bits.  Where the processor multiplies without carries, packed words are
-multiplied (`e91.distillation.amplification.carryless`); elsewhere Fourier transforms do it, rounded
-exactly (`e91.distillation.amplification.fourier`).
+Two routes give the same bits.  Where the processor multiplies without carries and compiled code
+runs, packed words are multiplied (`e91.distillation.amplification.carryless`); elsewhere Fourier
+transforms do it, rounded exactly (`e91.distillation.amplification.fourier`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 
-from e91.distillation.amplification import fourier as toeplitz_fourier
+from e91.distillation.amplification import fourier
 from e91.model.bits import Bits
 from e91.model.records import Release, VerifiedKey
-from e91.system.compiled import compiled_code_may_run
-
-# Below so many bits of key and output a Fourier transform takes less time than loading numba.
-_WORTH_LOADING = 400_000
+from e91.system.compiled import compiled_code_pays
+from e91.system.workspace import Workspace
 
 
-def amplify(key: VerifiedKey, release: Release, seed: Bits) -> Bits:
+def amplify(
+    key: VerifiedKey, release: Release, seed: Bits, *, workspace: Workspace | None = None
+) -> Bits:
     """Hash a verified and released key to its secret bits, all packed.
 
     Args:
@@ -30,6 +29,7 @@ def amplify(key: VerifiedKey, release: Release, seed: Bits) -> Bits:
         seed: Public, uniformly random bits that fix the matrix, drawn after the quantum phase;
             n - 1 packed bits, uint8, shape (ceil((n - 1) / 8),).  Never re-use a seed for a
             second key.
+        workspace: Says whether compiled code runs; where it pays for one key, by default.
 
     Returns:
         `modified_toeplitz_hash` of the key, packed; uint8, shape (ceil(length / 8),).
@@ -52,7 +52,11 @@ def amplify(key: VerifiedKey, release: Release, seed: Bits) -> Bits:
         array([0, 1], dtype=uint8)
     """
     return modified_toeplitz_hash_packed(
-        key.packed, len(key), length=release.length.bits, seed=seed
+        key.packed,
+        len(key),
+        length=release.length.bits,
+        seed=seed,
+        compiled=None if workspace is None else workspace.compiled,
     )
 
 
@@ -90,7 +94,9 @@ def modified_toeplitz_hash(bits: Bits, length: int, seed: Bits) -> Bits:
     return np.unpackbits(packed, count=length)
 
 
-def modified_toeplitz_hash_packed(key: Bits, count: int, *, length: int, seed: Bits) -> Bits:
+def modified_toeplitz_hash_packed(
+    key: Bits, count: int, *, length: int, seed: Bits, compiled: bool | None = None
+) -> Bits:
     """Return `modified_toeplitz_hash` of bits that are packed as `numpy.packbits` packs them.
 
     Args:
@@ -98,6 +104,8 @@ def modified_toeplitz_hash_packed(key: Bits, count: int, *, length: int, seed: B
         count: n.
         length: Bits to return, from 0 to n.
         seed: n - 1 bits; uint8 bytes.
+        compiled: Whether compiled code runs, if the processor has the instruction for it; where it
+            pays for one key, by default.
 
     Returns:
         ``length`` bits, uint8 bytes, shape (ceil(length / 8),), padded with zeros.
@@ -117,7 +125,9 @@ def modified_toeplitz_hash_packed(key: Bits, count: int, *, length: int, seed: B
     first = key[: -(-length // 8)].copy()
     if 0 < length < count:
         rest = _without_first(key, length)[: -(-(count - length) // 8)]
-        first ^= toeplitz_hash_packed(rest, count - length, length=length, seed=seed)
+        first ^= toeplitz_hash_packed(
+            rest, count - length, length=length, seed=seed, compiled=compiled
+        )
     if length % 8:
         first[-1] &= 0xFF << -length % 8 & 0xFF
     return first
@@ -161,7 +171,9 @@ def toeplitz_hash(bits: Bits, length: int, seed: Bits) -> Bits:
     return np.unpackbits(packed, count=length)
 
 
-def toeplitz_hash_packed(key: Bits, count: int, *, length: int, seed: Bits) -> Bits:
+def toeplitz_hash_packed(
+    key: Bits, count: int, *, length: int, seed: Bits, compiled: bool | None = None
+) -> Bits:
     """Return `toeplitz_hash` of bits that are packed as `numpy.packbits` packs them.
 
     Other Python threads run meanwhile, so that two hashes on two threads take the time of one.
@@ -172,6 +184,8 @@ def toeplitz_hash_packed(key: Bits, count: int, *, length: int, seed: Bits) -> B
         count: How many bits the key has, n.
         length: Bits to return, from 0.
         seed: n + length - 1 bits; uint8 bytes, or none if n is 0.
+        compiled: Whether compiled code runs, if the processor has the instruction for it; where it
+            pays for one key, by default.
 
     Returns:
         ``length`` bits, uint8 bytes, shape (ceil(length / 8),), padded with zeros.
@@ -189,7 +203,8 @@ def toeplitz_hash_packed(key: Bits, count: int, *, length: int, seed: Bits) -> B
     _check_packed("seed", seed, max(count + length - 1, 0))
     if length == 0 or count == 0:
         return np.zeros(-(-length // 8), np.uint8)
-    hashed = _route_for(count + length)(key, count, length=length, seed=seed)
+    pays = compiled_code_pays(count) if compiled is None else compiled
+    hashed = _route(compiled=pays)(key, count, length=length, seed=seed)
     hashed[-1] &= 0xFF << -length % 8 & 0xFF
     return hashed
 
@@ -204,36 +219,15 @@ def _check_length(length: int) -> None:
         raise ValueError(f"`length` must not be negative, but is {length}.")
 
 
-def load_kernels() -> None:
-    """Load the compiled route, so that from now on short keys take it as well.
+def _route(*, compiled: bool) -> Callable[..., Bits]:
+    if compiled:
+        from e91.distillation.amplification import carryless
 
-    It gives the same bits, sooner; loading takes longer than hashing one short key.
-
-    Examples:
-        >>> load_kernels()
-    """
-    _route()
-
-
-def _route_for(bits: int) -> Callable[..., Bits]:
-    """Return the route that hashes ``bits`` of key and output together soonest."""
-    loaded = _route.cache_info().currsize > 0
-    return _route() if loaded or bits >= _WORTH_LOADING else _by_fourier
-
-
-@cache
-def _route() -> Callable[..., Bits]:
-    """Return the faster of the two routes that can be taken here.
-
-    Imported late: numba takes a tenth of a second, and may be missing.
-    """
-    if not compiled_code_may_run():
-        return _by_fourier
-    from e91.distillation.amplification import carryless as toeplitz_carryless
-
-    return toeplitz_carryless.toeplitz_hash if toeplitz_carryless.is_available() else _by_fourier
+        if carryless.is_available():
+            return carryless.toeplitz_hash
+    return _by_fourier
 
 
 def _by_fourier(key: Bits, count: int, *, length: int, seed: Bits) -> Bits:
     bits, seed_bits = np.unpackbits(key, count=count), np.unpackbits(seed, count=count + length - 1)
-    return np.packbits(toeplitz_fourier.toeplitz_hash(bits, length, seed_bits))
+    return np.packbits(fourier.toeplitz_hash(bits, length, seed_bits))

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 from e91.distillation.cascade.block_states import Book, Log
 from e91.distillation.cascade.schedule import Edges, Places, Questions, Words, rank
-from e91.system.compiled import compiled_code_may_run
-
-_WORTH_COMPILING = 500_000  # bits of a key, which NumPy corrects in half a second
-_WORTH_LOADING = 400_000  # bits of several keys, which take NumPy as long as loading takes
+from e91.system.compiled import compiled_code_pays
+from e91.system.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -61,45 +57,10 @@ class Route:
     ferry: Ferry | None
 
 
-@cache
-def fastest_route() -> Route:
-    """Return the compiled route if numba is there and may compile, else the one in NumPy.
-
-    Compiling takes a few seconds once; the result is kept on disk.
-    """
-    return compiled_route() if compiled_code_may_run() else numpy_route()
-
-
-def route_for(bits: int) -> Route:
-    """Return the route that corrects a key soonest, waiting for the compiled one included.
-
-    Where the kernels have not been compiled yet, that takes longer than a key of a small session by
-    NumPy, and so does loading them.  But short keys add up: as soon as loading would have been
-    worth it for those of this process, the next one loads.
-
-    Args:
-        bits: Length of the key.
-    """
-    if fastest_route.cache_info().currsize or bits >= _WORTH_COMPILING:
-        return fastest_route()
-    if _SHORT_KEYS.bits + bits >= _WORTH_LOADING and _compiled():
-        return fastest_route()
-    _SHORT_KEYS.bits += bits
-    return numpy_route()
-
-
-class _Tally:
-    """Counts the bits of the keys that NumPy corrected; a lost count does no harm."""
-
-    bits = 0
-
-
-_SHORT_KEYS = _Tally()
-
-
-def _compiled() -> bool:
-    """Return whether the kernels lie beside their source; numba may keep them elsewhere."""
-    return any((Path(__file__).parent / "__pycache__").glob("cascade_search_kernels*.nbi"))
+def route_for(bits: int, workspace: Workspace | None = None) -> Route:
+    """Return the route that a workspace names; without one, what pays for a key of ``bits``."""
+    compiled = compiled_code_pays(bits) if workspace is None else workspace.compiled
+    return compiled_route() if compiled else numpy_route()
 
 
 def numpy_route() -> Route:

@@ -13,7 +13,7 @@ import numpy as np
 
 from e91.distillation.cascade import wire_format as wire
 from e91.distillation.cascade.block_states import Book, open_book, open_table
-from e91.distillation.cascade.kernels import Route, fastest_route
+from e91.distillation.cascade.kernels import Route, route_for
 from e91.distillation.cascade.schedule import (
     CHECK_BITS,
     MOST_PASSES,
@@ -80,7 +80,7 @@ def respond(
         words: Alice's packed key, as for `reconcile_packed`.
         opening: Bob's first message as it arrived: seed and error rate.
         bits: Length of the key.
-        route: Implementation of the inner loops; the fastest by default.
+        route: Implementation of the inner loops; what pays for one key by default.
         stretches: Whether to offer `AliceReady` where only questions and answers follow; else
             every answer is yielded as a message.
 
@@ -90,7 +90,7 @@ def respond(
     """
     seed, error_rate = wire.read_opening(opening)
     _check_words(words, bits)
-    desk = _Desk(make_plan(bits, error_rate), seed, route or fastest_route())
+    desk = _Desk(make_plan(bits, error_rate), seed, route or route_for(bits))
     lanes = to_lanes(words, desk.plan)
     for number, batch in enumerate(desk.plan.batches):
         yield from _answer_batch(desk, lanes[batch], number, stretches=stretches)
@@ -123,7 +123,7 @@ def correct(
             f"`permutation_seed` must have {SEED_BYTES} bytes, but has {len(permutation_seed)}."
         )
     _check_words(words, bits)
-    desk = _Desk(make_plan(bits, error_rate), permutation_seed, route or fastest_route())
+    desk = _Desk(make_plan(bits, error_rate), permutation_seed, route or route_for(bits))
     lanes = to_lanes(words, desk.plan)
     said = wire.write_opening(permutation_seed, error_rate)
     for number, batch in enumerate(desk.plan.batches):

@@ -45,6 +45,7 @@ from e91.distillation.cascade.wire_format import SEED_BYTES
 from e91.model.bits import Bits
 from e91.model.messages import Channel, Message, honest_transmission
 from e91.model.records import ReconciledKey, SiftedKey
+from e91.system.workspace import Workspace
 
 __all__ = ["SEED_BYTES", "correct", "reconcile", "reconcile_packed", "respond"]
 
@@ -56,6 +57,7 @@ def reconcile(
     error_rate: float,
     permutation_seed: bytes,
     channel: Channel,
+    workspace: Workspace | None = None,
 ) -> tuple[ReconciledKey, ReconciledKey]:
     """Correct Bob's key: let `respond` and `correct` talk until both have finished.
 
@@ -65,6 +67,7 @@ def reconcile(
         error_rate: The estimated QBER, in [0, 0.5]; sets the block sizes.  A wrong one costs bits.
         permutation_seed: 32 uniform bytes, drawn after the quantum phase; they become public.
         channel: Carries and records each message with the key bits it discloses.
+        workspace: Says whether compiled code runs; where it pays for one key, by default.
 
     Returns:
         Both reconciled keys.  Errors may be left (``benchmarks/cascade.py``); verification tells.
@@ -82,7 +85,7 @@ def reconcile(
     """
     if len(alice_key) != len(bob_key):
         raise ValueError(f"`bob_key` must have {len(alice_key)} bits, but has {len(bob_key)}.")
-    route = route_for(len(bob_key))
+    route = route_for(len(bob_key), workspace)
     corrected = reconcile_packed(
         _words(alice_key, route),
         _words(bob_key, route),
@@ -118,7 +121,7 @@ def reconcile_packed(
         error_rate: As for `reconcile`.
         permutation_seed: As for `reconcile`.
         channel: As for `reconcile`.
-        route: Implementation of the inner loops; `route_for` the key by default.
+        route: Implementation of the inner loops; what pays for one key by default.
 
     Returns:
         Bob's key after correction, in the same form.

@@ -1,4 +1,4 @@
-"""Compiled dealing; reached through `e91.distillation.portions.partition` alone."""
+"""Compiled division into portions; called by `e91.distillation.portions.partition` alone."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _WORD = np.uint64(64)
 
 
 @kernel
-def deal(octets: Bits, turns: Bits, dealt: Words) -> None:
+def divide(octets: Bits, turns: Bits, portions: Words) -> None:
     """Write the words of every portion, on a machine that has the lowest byte first.
 
     Args:
         octets: The key, the first bit of a byte highest; shape (512 groups,).
         turns: Places by which each row of k bits is turned: of each group the first rows of its
             words, then the second ones; shape (4,096 groups / k,).
-        dealt: Receives the portions, the first bit of a word highest; shape (k, 64 groups / k).
+        portions: Receives the portions, the first bit of a word highest; shape (k, 64 groups / k).
     """
-    portions = dealt.shape[0]
-    rows = 64 // portions
+    count = portions.shape[0]
+    rows = 64 // count
     tile, spare = np.empty(64, np.uint64), np.empty(64, np.uint64)
     words, part = octets.view(np.uint64), np.empty(64, np.uint64)
     for group in range(words.size // 64):
@@ -35,12 +35,12 @@ def deal(octets: Bits, turns: Bits, dealt: Words) -> None:
         tile[:] = np.uint64(0)
         for row in range(rows):
             first = 64 * (rows * group + row)
-            _turn(part, turns[first : first + 64], row, portions, tile)
+            _turn(part, turns[first : first + 64], row, count, tile)
         _transpose(tile, spare)
-        for portion in range(portions):
+        for portion in range(count):
             for row in range(rows):
                 # Numbered from the last in, so that bits and words both stand first one highest.
-                dealt[portion, rows * group + row] = tile[63 - row * portions - portion]
+                portions[portion, rows * group + row] = tile[63 - row * count - portion]
 
 
 @part
