@@ -14,9 +14,8 @@ from e91.devices.circuits import (
     Analyser,
     Attack,
     CircuitTable,
+    Noise,
     checked_choices,
-    misreading_analyser,
-    noisy_pair,
     pair_circuits,
 )
 from e91.model.bits import Bits
@@ -95,13 +94,9 @@ def _outcome(circuit: QuantumCircuit, party: Party, *, words: NDArray[np.int64])
 def aer_device(
     *,
     settings: Settings = EKERT,
-    visibility: float = 1.0,
-    dephasing: float = 0.0,
-    misalignment: float = 0.0,
-    amplitude_damping: float = 0.0,
-    readout_error: float = 0.0,
     attack: Attack | None = None,
     seed: int | None = None,
+    **noise: float,
 ) -> AerDevice:
     """Return a simulated E91 apparatus in which every round is an Aer shot.
 
@@ -112,17 +107,17 @@ def aer_device(
 
     Args:
         settings: The angles of both parties.
-        visibility: V of the emitted pair, in [0, 1].
-        dephasing: Probability of a phase flip on Bob's arm, in [0, 1].
-        misalignment: Turn of Bob's photon, radians on the Bloch sphere.
-        amplitude_damping: Decay probability on Bob's arm, in [0, 1].
-        readout_error: Probability that an outcome bit is misread, at either party, in [0, 1].
         attack: Eve, as a transformation of the source: for example
             ``partial(intercept_resend, fraction=0.2, basis="random")``.
         seed: Root of the physical randomness, not negative; None takes it from the operating
             system.
+        noise: ``visibility`` of the emitted pair, ``misalignment`` of Bob's photon in radians on
+            the Bloch sphere, and the probabilities ``dephasing``, ``amplitude_damping`` (Bob's
+            arm) and ``readout_error`` (each outcome bit): the fields of
+            `e91.devices.circuits.Noise`.
 
     Raises:
+        TypeError: There is no noise of that name.
         ValueError: A number leaves its range.
 
     Examples:
@@ -133,14 +128,7 @@ def aer_device(
         >>> bool(0.75 < np.mean(a == b) < 0.95)    # theory: (1 + 0.97 cos 45 deg) / 2 = 0.843
         True
     """
-    source = noisy_pair(
-        visibility=visibility,
-        dephasing=dephasing,
-        misalignment=misalignment,
-        amplitude_damping=amplitude_damping,
-        attack=attack,
-    )
-    analyser = misreading_analyser(readout_error)
+    source, analyser = Noise(**noise).apparatus(attack)
     return aer_device_of(source, settings=settings, analyser=analyser, seed=seed)
 
 

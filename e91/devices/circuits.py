@@ -7,6 +7,7 @@ come to disagree about the physics.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import TypeAlias
 
@@ -34,6 +35,40 @@ Analyser: TypeAlias = Callable[[QuantumCircuit, float, float], QuantumCircuit]
 
 CircuitTable: TypeAlias = tuple[tuple[QuantumCircuit, ...], ...]
 """One measured circuit for each setting pair: ``table[x][y]``."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What spoils a simulated apparatus, in the order in which the photons meet it.
+
+    Attributes:
+        visibility: V of the emitted pair, in [0, 1]; 1 - V is white noise.
+        misalignment: Turn of Bob's photon, radians on the Bloch sphere.
+        dephasing: Probability of a phase flip on Bob's arm, in [0, 1].
+        amplitude_damping: Decay probability on Bob's arm, in [0, 1].
+        readout_error: Probability that an outcome bit is misread, at either party, in [0, 1].
+    """
+
+    visibility: float = 1.0
+    misalignment: float = 0.0
+    dephasing: float = 0.0
+    amplitude_damping: float = 0.0
+    readout_error: float = 0.0
+
+    def apparatus(self, attack: Attack | None) -> tuple[QuantumCircuit, Analyser]:
+        """Return the source, attacked and sent through this noise, and the parties' analyser.
+
+        Raises:
+            ValueError: A number leaves its range.
+        """
+        source = noisy_pair(
+            visibility=self.visibility,
+            dephasing=self.dephasing,
+            misalignment=self.misalignment,
+            amplitude_damping=self.amplitude_damping,
+            attack=attack,
+        )
+        return source, misreading_analyser(self.readout_error)
 
 
 def noisy_pair(

@@ -15,9 +15,8 @@ from e91.devices.circuits import (
     Analyser,
     Attack,
     CircuitTable,
+    Noise,
     checked_choices,
-    misreading_analyser,
-    noisy_pair,
     pair_circuits,
 )
 from e91.devices.rounds.keystreams import KEY_BYTES
@@ -127,33 +126,23 @@ class ExactDevice(Apparatus):
 def exact_device(
     *,
     settings: Settings = EKERT,
-    visibility: float = 1.0,
-    dephasing: float = 0.0,
-    misalignment: float = 0.0,
-    amplitude_damping: float = 0.0,
-    readout_error: float = 0.0,
     attack: Attack | None = None,
     seed: int | None = None,
+    **noise: float,
 ) -> ExactDevice:
     """Return a simulated E91 apparatus that draws rounds from exact probabilities.
 
-    Takes the same arguments, in the same meaning and the same physical order, as
-    `e91.devices.aer.aer_device`: a phi+ source, Eve (between source and Bob), white noise on the
-    pair, misalignment, dephasing and amplitude damping on *Bob's* arm only, the analysers, and
-    read-out errors of both parties.
+    The arguments, their meaning and the order of the physics are those of
+    `e91.devices.aer.aer_device`.
 
     Args:
         settings: The angles of both parties.
-        visibility: V of the emitted pair, in [0, 1].
-        dephasing: Probability of a phase flip on Bob's arm, in [0, 1].
-        misalignment: Turn of Bob's photon, radians on the Bloch sphere.
-        amplitude_damping: Decay probability on Bob's arm, in [0, 1].
-        readout_error: Probability that an outcome bit is misread, at either party, in [0, 1].
         attack: Eve, as a transformation of the source, or None.
-        seed: Root of the physical randomness, not negative; None takes it from the operating
-            system.
+        seed: Root of the physical randomness.
+        noise: visibility, misalignment, dephasing, amplitude_damping and readout_error.
 
     Raises:
+        TypeError: There is no noise of that name.
         ValueError: A number leaves its range.
 
     Examples:
@@ -164,14 +153,7 @@ def exact_device(
         >>> bool(0.01 < np.mean(a != b) < 0.12)
         True
     """
-    source = noisy_pair(
-        visibility=visibility,
-        dephasing=dephasing,
-        misalignment=misalignment,
-        amplitude_damping=amplitude_damping,
-        attack=attack,
-    )
-    analyser = misreading_analyser(readout_error)
+    source, analyser = Noise(**noise).apparatus(attack)
     return exact_device_of(source, settings=settings, analyser=analyser, seed=seed)
 
 

@@ -123,3 +123,9 @@ def test_table_that_holds_no_probabilities_is_refused(table, message):
 def test_importing_the_package_loads_no_qiskit():
     program = "import sys, e91, e91.devices; sys.exit('qiskit' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("make", FACTORIES)
+def test_noise_that_does_not_exist_is_refused(make):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'visibilty'"):
+        make(visibilty=0.97)
