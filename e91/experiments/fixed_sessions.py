@@ -2,7 +2,7 @@
 
 Nadlinger et al., Nature 607, 682 (2022), arXiv:2109.14600, supplement: Proposition 2 with
 equations (61) to (73), the thresholds of (23) to (25).  `e91.security` has a newer and better
-bound; this one is here because it is theirs.
+bound; this one retraces the published key.
 """
 
 from __future__ import annotations

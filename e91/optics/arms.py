@@ -6,13 +6,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from e91.model.numbers import check_fractions, check_not_negative
+from e91.model.numbers import Floats, check_finite, check_fractions, check_not_negative
 from e91.optics.detectors import BasisChoice, Detector, Receiver
 from e91.optics.links import Fibre, FreeSpace, transmission_of
-
-Rates = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -52,10 +49,7 @@ class Arm:
             background_photons_at_receiver_per_second=self.background_photons_at_receiver_per_second,
         )
         check_fractions(visibility=self.visibility)
-        if not math.isfinite(self.dispersion_ps_per_nm):
-            raise ValueError(
-                f"`dispersion_ps_per_nm` must be finite, but is {self.dispersion_ps_per_nm}."
-            )
+        check_finite(dispersion_ps_per_nm=self.dispersion_ps_per_nm)
         object.__setattr__(
             self, "setting_probabilities", tuple(map(float, self.setting_probabilities))
         )
@@ -78,13 +72,13 @@ class Arm:
             )
 
     @property
-    def shares(self) -> Rates:
+    def shares(self) -> Floats:
         """Part of the light that each row of detectors gets, shape (settings, 1)."""
         count = len(self.receiver.detectors) // 2
         return np.array(self.setting_probabilities or (1 / count,) * count)[:, None]
 
     @property
-    def efficiencies(self) -> Rates:
+    def efficiencies(self) -> Floats:
         """Probability that a photon which leaves the source polarised for a detector clicks there.
 
         float64, shape (settings, 2): one row for an active receiver, whose detectors serve all
@@ -94,7 +88,7 @@ class Arm:
         return through * self.shares * self.per_detector("efficiency")
 
     @property
-    def noise_per_second(self) -> Rates:
+    def noise_per_second(self) -> Floats:
         """Dark counts and detected stray light of each detector, shape (settings, 2)."""
         half = self.background_photons_at_receiver_per_second * self.receiver.transmission / 2
         stray = half * self.shares * self.per_detector("efficiency")
@@ -105,7 +99,7 @@ class Arm:
         """Of the receiver."""
         return self.receiver.readout_error
 
-    def per_detector(self, attribute: str) -> Rates:
+    def per_detector(self, attribute: str) -> Floats:
         """Return one attribute of every `Detector`; float64, shape (settings, 2)."""
         values = [getattr(detector, attribute) for detector in self.receiver.detectors]
         return np.array(values, np.float64).reshape(-1, 2)
@@ -155,3 +149,27 @@ def simple_arm(loss_db: float, noise_per_second: float = 0.0, *, dead_time_s: fl
     """
     detector = Detector(1.0, noise_per_second / 2, dead_time_s=dead_time_s)
     return Arm(loss_db, Receiver((detector, detector)))
+
+
+def misread(table: Floats, *, alice: float, bob: float) -> Floats:
+    """Return outcomes after read-out errors, the chances that a bit is turned.
+
+    Args:
+        table: Chances or rates of the outcomes, ``[..., a, b]``, with or without no click.
+        alice: Alice's read-out error.
+        bob: Bob's.
+
+    Examples:
+        >>> slot = np.diag([0.5, 0.5, 0.0])
+        >>> misread(slot, alice=0.1, bob=0.0).round(3).tolist()
+        [[0.45, 0.05, 0.0], [0.05, 0.45, 0.0], [0.0, 0.0, 0.0]]
+    """
+    outcomes = table.shape[-1]
+    turned: Floats = _turning(alice, outcomes) @ table @ _turning(bob, outcomes)
+    return turned
+
+
+def _turning(error: float, outcomes: int) -> Floats:
+    matrix = np.eye(outcomes)
+    matrix[:2, :2] = [[1 - error, error], [error, 1 - error]]
+    return matrix

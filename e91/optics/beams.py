@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import constants
+from numpy.typing import ArrayLike
 
-from e91.model.numbers import check_not_negative, check_positive
+from e91.model.numbers import Floats, check_not_negative, check_positive
+
+_PLANCK_J_S = 6.62607015e-34  # exact by the definition of the SI's units, as is the next
+_LIGHT_M_PER_S = 299_792_458
 
 
-def collected_fraction(
-    beam_radius_m: ArrayLike, *, receiver_diameter_m: float
-) -> NDArray[np.float64]:
+def collected_fraction(beam_radius_m: ArrayLike, *, receiver_diameter_m: float) -> Floats:
     """Return the fraction of a centred Gaussian beam that a round telescope collects.
 
     Args:
@@ -30,7 +30,7 @@ def collected_fraction(
         15.4685
     """
     ratio = receiver_diameter_m / np.asarray(beam_radius_m, np.float64)
-    fraction: NDArray[np.float64] = -np.expm1(-(ratio**2) / 2)
+    fraction: Floats = -np.expm1(-(ratio**2) / 2)
     return fraction
 
 
@@ -40,7 +40,7 @@ def beam_radius_m(
     divergence_half_angle_rad: float,
     beam_waist_m: float = 0.0,
     pointing_jitter_rad: float = 0.0,
-) -> NDArray[np.float64]:
+) -> Floats:
     """Return the 1/e^2 radius of the mean intensity of a Gaussian beam that shakes.
 
     A Gaussian intensity of radius w has the variance w^2 / 4 along each axis; the shaking adds
@@ -61,11 +61,11 @@ def beam_radius_m(
     """
     distance_m = np.asarray(distance_km, np.float64) * 1e3
     spread = divergence_half_angle_rad**2 + 4 * pointing_jitter_rad**2
-    radius: NDArray[np.float64] = np.sqrt(beam_waist_m**2 + spread * distance_m**2)
+    radius: Floats = np.sqrt(beam_waist_m**2 + spread * distance_m**2)
     return radius
 
 
-def air_mass(elevation_rad: ArrayLike) -> NDArray[np.float64]:
+def air_mass(elevation_rad: ArrayLike) -> Floats:
     """Return how much more air lies on a slanted path than straight up.
 
     Args:
@@ -86,7 +86,7 @@ def air_mass(elevation_rad: ArrayLike) -> NDArray[np.float64]:
     """
     angle = np.maximum(np.asarray(elevation_rad, np.float64), 0)
     correction = 0.50572 * (np.degrees(angle) + 6.07995) ** -1.6364
-    mass: NDArray[np.float64] = 1 / (np.sin(angle) + correction)
+    mass: Floats = 1 / (np.sin(angle) + correction)
     return mass
 
 
@@ -129,7 +129,7 @@ def sky_photons_per_second(
         receiver_diameter_m=receiver_diameter_m,
         filter_width_nm=filter_width_nm,
     )
-    photon_j = constants.Planck * constants.speed_of_light / (wavelength_nm * 1e-9)
+    photon_j = _PLANCK_J_S * _LIGHT_M_PER_S / (wavelength_nm * 1e-9)
     area_m2 = np.pi * receiver_diameter_m**2 / 4
     power_w = radiance_w_per_m2_sr_nm * field_of_view_sr * area_m2 * filter_width_nm
     return float(power_w / photon_j)

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from e91.model.numbers import Floats, check_fractions, check_not_negative
-from e91.optics.arms import Arm
+from e91.optics.arms import Arm, misread
 from e91.optics.rates import continuous_rates, singles_per_second
-from e91.optics.readout import misread
 from e91.optics.slots import pulsed_slots
 from e91.optics.sources import ContinuousSource, HeraldedMemories, PulsedSource, QuantumDot
 

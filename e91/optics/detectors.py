@@ -82,8 +82,6 @@ class Receiver:
 
     Examples:
         >>> receiver = Receiver((Detector(0.6), Detector(0.5)), BasisChoice.ACTIVE)
-        >>> receiver.detectors_of(1)[1].efficiency
-        0.5
         >>> Receiver(receiver.detectors, optics_loss_db=20.0).transmission
         0.01
     """
@@ -110,17 +108,3 @@ class Receiver:
     def transmission(self) -> float:
         """Fraction of the light that the optics pass to the detectors."""
         return float(10 ** (-self.optics_loss_db / 10))
-
-    def detectors_of(self, setting: int) -> tuple[Detector, Detector]:
-        """Return the detectors that tell outcome 0 and outcome 1 of a setting.
-
-        Raises:
-            ValueError: A passive receiver has no such setting.
-        """
-        if self.basis_choice is BasisChoice.ACTIVE:
-            return self.detectors[0], self.detectors[1]
-        if not 0 <= setting < len(self.detectors) // 2:
-            raise ValueError(
-                f"`setting` must lie in [0, {len(self.detectors) // 2 - 1}], but is {setting}."
-            )
-        return self.detectors[2 * setting], self.detectors[2 * setting + 1]

@@ -1,6 +1,6 @@
 """Light that comes and goes: averages over a shaking beam and over turbulent air.
 
-What is averaged must be what is counted: coincidences, or the key that a stretch of time gives.
+What is averaged must be what is counted: coincidences, or the key that an interval of time gives.
 The key of the mean loss, or of the mean error rate, is another number, and may be larger.
 """
 

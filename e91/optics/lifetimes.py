@@ -135,24 +135,25 @@ class CascadeGates:
     def _integral(self, gate: int, *, sigma_a_s: float | None, sigma_b_s: float) -> float:
         """Integrate over T, which both photons share; without ``sigma_a_s`` over Bob's alone."""
         lifetime = self.first_lifetime_s
-        hers = self._edges(gate, lifetime)
-        his = self._edges(gate, lifetime + self.second_lifetime_s)
+        alice_edges = self._edges(gate, lifetime)
+        bob_edges = self._edges(gate, lifetime + self.second_lifetime_s)
 
         def seen(time: Floats) -> Floats:
             low, high = (
                 delayed_before(edge - time, lifetime_s=self.second_lifetime_s, sigma_s=sigma_b_s)
-                for edge in his
+                for edge in bob_edges
             )
             if sigma_a_s is None:
                 return high - low
-            within: Floats = _before(hers[1] - time, sigma_a_s) - _before(hers[0] - time, sigma_a_s)
+            begin, end = (_before(edge - time, sigma_a_s) for edge in alice_edges)
+            within: Floats = end - begin
             return within * (high - low)
 
         if not lifetime:
             return float(seen(np.zeros(1))[0])
-        borders = [lifetime * _LIFETIMES, *(edge + sigma_b_s * _SIGMAS for edge in his)]
+        borders = [lifetime * _LIFETIMES, *(edge + sigma_b_s * _SIGMAS for edge in bob_edges)]
         if sigma_a_s is not None:
-            borders += [edge + sigma_a_s * _SIGMAS for edge in hers]
+            borders += [edge + sigma_a_s * _SIGMAS for edge in alice_edges]
         return _expected(seen, borders=np.concatenate(borders), lifetime=lifetime)
 
 

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from e91.model.numbers import check_not_negative, check_positive
+from e91.model.numbers import Floats, check_finite, check_not_negative, check_positive
 from e91.optics.beams import air_mass, beam_radius_m, collected_fraction
 
 
@@ -63,10 +63,7 @@ class Fibre:
             polarisation_drift_rad_per_root_s=self.polarisation_drift_rad_per_root_s,
             realignment_interval_s=self.realignment_interval_s,
         )
-        if not math.isfinite(self.dispersion_ps_per_nm_km):
-            raise ValueError(
-                f"`dispersion_ps_per_nm_km` must be finite, but is {self.dispersion_ps_per_nm_km}."
-            )
+        check_finite(dispersion_ps_per_nm_km=self.dispersion_ps_per_nm_km)
 
     @property
     def loss_db(self) -> float:
@@ -170,7 +167,7 @@ class Downlink:
         check_not_negative(zenith_loss_db=self.zenith_loss_db)
         _check_beam(self)
 
-    def loss_db(self, elevation_rad: ArrayLike, range_km: ArrayLike) -> NDArray[np.float64]:
+    def loss_db(self, elevation_rad: ArrayLike, range_km: ArrayLike) -> Floats:
         """Return the mean loss towards a satellite seen at an elevation and a distance.
 
         Args:
@@ -198,7 +195,7 @@ def _check_beam(link: FreeSpace | Downlink) -> None:
     )
 
 
-def _spreading_loss_db(link: FreeSpace | Downlink, distance_km: ArrayLike) -> NDArray[np.float64]:
+def _spreading_loss_db(link: FreeSpace | Downlink, distance_km: ArrayLike) -> Floats:
     """Return what misses the receiving telescope; float64, the shape of ``distance_km``."""
     width = beam_radius_m(
         distance_km,
@@ -207,5 +204,5 @@ def _spreading_loss_db(link: FreeSpace | Downlink, distance_km: ArrayLike) -> ND
         pointing_jitter_rad=link.pointing_jitter_rad,
     )
     fraction = collected_fraction(width, receiver_diameter_m=link.receiver_diameter_m)
-    loss: NDArray[np.float64] = -10 * np.log10(fraction)
+    loss: Floats = -10 * np.log10(fraction)
     return loss

@@ -15,12 +15,11 @@ from numpy.typing import ArrayLike
 from scipy.special import erf
 
 from e91.model.numbers import Floats, check_positive
-from e91.optics.arms import Arm
+from e91.optics.arms import Arm, misread
 from e91.optics.clicks import Hits, poissonian_slot, pulse
 from e91.optics.detectors import FWHM_PER_SIGMA
 from e91.optics.lifetimes import CascadeGates
 from e91.optics.rates import counting, shared_dead_time, timing_spread_fwhm_s, within_window
-from e91.optics.readout import misread
 from e91.optics.saturation import (
     blocked_pulses,
     both_live_gain,
@@ -122,10 +121,12 @@ def _caught_in(gates: CascadeGates, gate: int, sigma_a: Floats, sigma_b: Floats)
         lambda b: gates.bob(gate, sigma_s=b),
         lambda a, b: gates.both(gate, sigma_a_s=a, sigma_b_s=b),
     ))  # fmt: skip
-    hers, his = alice(sigma_a), bob(sigma_b)
-    apart = np.multiply(*outer(hers, his))
+    alice_caught, bob_caught = alice(sigma_a), bob(sigma_b)
+    apart = np.multiply(*outer(alice_caught, bob_caught))
     joint = both(*outer(sigma_a, sigma_b))
-    return _Caught(hers, his, np.divide(joint, apart, out=np.ones_like(joint), where=apart > 0))
+    return _Caught(
+        alice_caught, bob_caught, np.divide(joint, apart, out=np.ones_like(joint), where=apart > 0)
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
-from e91.model.numbers import check_fractions, check_not_negative, check_positive
+from e91.model.numbers import check_fractions, check_not_negative, check_positive, check_within
 
 
 class PairStatistics(Enum):
@@ -234,9 +234,7 @@ class HeraldedMemories:
     def __post_init__(self) -> None:
         check_positive(attempts_per_second=self.attempts_per_second)
         check_fractions(herald_probability=self.herald_probability)
-        for name in ("bit_error", "phase_error"):
-            if not 0 <= getattr(self, name) <= 0.5:
-                raise ValueError(f"`{name}` must lie in [0, 1/2], but is {getattr(self, name)}.")
+        check_within(0, 0.5, bit_error=self.bit_error, phase_error=self.phase_error)
 
     @property
     def pairs_per_second(self) -> float:

@@ -192,7 +192,7 @@ def _of(file: Path, table: Mapping[str, Any]) -> Any:
 
 
 class _Sink(io.RawIOBase):
-    """A stream that hands what is written to a function."""
+    """A stream that passes what is written to a function."""
 
     def __init__(self, append: Callable[[bytes], None]) -> None:
         super().__init__()

@@ -30,7 +30,7 @@ MOVED = {
     "e91.encryption.key_files": "e91.keys.files",
     "e91.encryption.keystore": "e91.keys.store",
     "e91.expectation": "e91.session.expectation",
-    "e91.optics.autocorrelation": "e91.optics.tags.autocorrelation",
+    "e91.optics.autocorrelation": "e91.optics.tags.photon_statistics",
     "e91.optics.clock_finder": "e91.optics.tags.clocks.finder",
     "e91.optics.correlation": "e91.optics.tags.correlation",
     "e91.optics.laboratories": "e91.optics.tags.laboratories",

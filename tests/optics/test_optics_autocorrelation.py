@@ -7,7 +7,7 @@ from test_time_tags import active, recorded
 
 from e91.optics.detectors import Detector
 from e91.optics.sources import PairStatistics, PulsedSource, quantum_dot_of
-from e91.optics.tags.autocorrelation import Autocorrelation, autocorrelation
+from e91.optics.tags.photon_statistics import Autocorrelation, autocorrelation
 from e91.optics.tags.time_tags import TimeTags
 
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from e91.optics.arms import misread
 from e91.optics.clicks import (
     Hits,
     few_pairs_slot,
@@ -21,7 +22,6 @@ from e91.optics.clicks import (
     pulse,
     thermal_slot,
 )
-from e91.optics.readout import misread
 from e91.optics.sources import PairStatistics, PulsedSource, QuantumDot
 
 PAIRS = ((0.46, 0.04), (0.07, 0.43))

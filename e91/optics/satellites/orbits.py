@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from e91.model.numbers import Floats, check_positive
+from e91.model.numbers import Floats, check_finite, check_positive, check_within
 
 EQUATORIAL_RADIUS_KM = 6378.137
 """WGS84."""
@@ -47,14 +47,9 @@ class Station:
     altitude_m: float = 0.0
 
     def __post_init__(self) -> None:
-        if not -90 <= self.latitude_deg <= 90:
-            raise ValueError(f"`latitude_deg` must lie in [-90, 90], but is {self.latitude_deg}.")
-        if not -180 <= self.longitude_deg <= 180:
-            raise ValueError(
-                f"`longitude_deg` must lie in [-180, 180], but is {self.longitude_deg}."
-            )
-        if not math.isfinite(self.altitude_m):
-            raise ValueError(f"`altitude_m` must be finite, but is {self.altitude_m}.")
+        check_within(-90, 90, latitude_deg=self.latitude_deg)
+        check_within(-180, 180, longitude_deg=self.longitude_deg)
+        check_finite(altitude_m=self.altitude_m)
 
     @property
     def up(self) -> Floats:
@@ -111,13 +106,8 @@ class CircularOrbit:
 
     def __post_init__(self) -> None:
         check_positive(altitude_km=self.altitude_km)
-        if not 0 <= self.inclination_deg <= 180:
-            raise ValueError(
-                f"`inclination_deg` must lie in [0, 180], but is {self.inclination_deg}."
-            )
-        for name in ("node_longitude_deg", "phase_deg"):
-            if not math.isfinite(getattr(self, name)):
-                raise ValueError(f"`{name}` must be finite, but is {getattr(self, name)}.")
+        check_within(0, 180, inclination_deg=self.inclination_deg)
+        check_finite(node_longitude_deg=self.node_longitude_deg, phase_deg=self.phase_deg)
 
     @property
     def radius_km(self) -> float:

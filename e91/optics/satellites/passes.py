@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from e91.model.numbers import Floats, check_positive
+from e91.model.numbers import Floats, check_positive, check_within
 from e91.optics.arms import Arm
 from e91.optics.coincidences import Coincidences, Source, coincidences
 from e91.optics.detectors import Receiver
@@ -79,10 +79,7 @@ def pass_over(
         (311.0, 1543.0)
     """
     check_positive(search_s=search_s, step_s=step_s)
-    if not 0 <= lowest_elevation_deg <= 90:
-        raise ValueError(
-            f"`lowest_elevation_deg` must lie in [0, 90], but is {lowest_elevation_deg}."
-        )
+    check_within(0, 90, lowest_elevation_deg=lowest_elevation_deg)
     half = math.floor(search_s / step_s)
     time: Floats = np.arange(-half, half + 1, dtype=np.float64) * step_s
     views = [elevation_and_range(orbit, station, time_s=time) for station in stations]
@@ -139,9 +136,6 @@ class Harvest:
         error_rate: Fraction of them that are wrong: errors are counted, not averaged.
         phase_error_rate: The same along X.
         value: The objective, summed over the slices: for instance key bits.
-        value_of_means: The objective of one slice as long as the pass with the mean counts: what
-            the parties get if they throw all slices together.  Never more for a key rate, which
-            is convex in the counts.
     """
 
     duration_s: float
@@ -149,7 +143,6 @@ class Harvest:
     error_rate: float
     phase_error_rate: float
     value: float
-    value_of_means: float
 
 
 def harvest(
@@ -172,41 +165,23 @@ def harvest(
         >>> good, bad = (Coincidences(10.0, 0.0, 0, 0, error, error) for error in (0.0, 0.2))
         >>> found = harvest((good, bad), step_s=1.0, objective=lambda counted: (
         ...     counted.per_second * max(0.0, 1 - 8 * counted.error_rate)))
-        >>> found.error_rate, found.value, round(found.value_of_means, 9)
-        (0.1, 10.0, 4.0)
+        >>> found.coincidences, found.error_rate, found.value
+        (20.0, 0.1, 10.0)
     """
     check_positive(step_s=step_s)
     if not slices:
         raise ValueError("`slices` must hold the slices of a pass, but is empty.")
-    mean = _mean(slices)
-    duration = step_s * len(slices)
+    weights = [part.per_second for part in slices]
+    total = math.fsum(weights)
+
+    def rate(errors: list[float]) -> float:
+        weighted = math.fsum(w * error for w, error in zip(weights, errors, strict=True))
+        return weighted / total if total > 0 else 0.5
+
     return Harvest(
-        duration,
-        duration * mean.per_second,
-        mean.error_rate,
-        mean.phase_error_rate,
+        step_s * len(slices),
+        step_s * total,
+        rate([part.error_rate for part in slices]),
+        rate([part.phase_error_rate for part in slices]),
         step_s * math.fsum(map(objective, slices)),
-        duration * objective(mean),
-    )
-
-
-def _mean(slices: tuple[Coincidences, ...]) -> Coincidences:
-    """Return the mean counts of a second; error rates weigh with the coincidences."""
-
-    def mean(name: str) -> float:
-        return math.fsum(getattr(part, name) for part in slices) / len(slices)
-
-    total = mean("per_second")
-
-    def rate(name: str) -> float:
-        errors = math.fsum(part.per_second * getattr(part, name) for part in slices) / len(slices)
-        return errors / total if total > 0 else 0.5
-
-    return Coincidences(
-        mean("true_per_second"),
-        mean("accidental_per_second"),
-        mean("singles_alice_per_second"),
-        mean("singles_bob_per_second"),
-        rate("error_rate"),
-        rate("phase_error_rate"),
     )

@@ -19,7 +19,7 @@ _CLICKS_AT_ONCE = 2**18
 
 @dataclass(eq=False)
 class ClickState:
-    """What a receiver's detectors remember between two stretches of time; it is overwritten.
+    """What a receiver's detectors remember between two intervals of time; it is overwritten.
 
     Attributes:
         laboratory: The laboratory.

@@ -21,8 +21,8 @@ class CoincidenceStatistics:
         alice_double_clicks: Coincidences with several tags of Alice.
         bob_double_clicks: The same of Bob.
         offset_s: Bob's clock less Alice's, at his first tag.
-        frequency_error_ppm: How much faster his runs, in the middle of the measurement.
-        lost_stretches: Stretches in which the clocks could not be followed.
+        frequency_error_ppm: How much faster Bob's runs, in the middle of the measurement.
+        lost_stretches: Intervals in which the clocks could not be followed.
 
     Examples:
         >>> found = CoincidenceStatistics(1e-9, 10.0, 1000, 80, (5000,), (6000,), 1, 2, 0.1, 3.0, 0)

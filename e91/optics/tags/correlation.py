@@ -70,7 +70,7 @@ def correlate(
         bob: Bob's.
         window_s: Full width of the coincidence window.
         clock: Bob's lead if it is known; else it is searched and followed.
-        maximum_offset_s: How far his clock may be off hers.
+        maximum_offset_s: How far Bob's clock may be off Alice's.
         maximum_frequency_error_ppm: How much faster or slower it may run.
         tracking_step_s: Longest time between two looks at the clocks.
         side_delay_s: Where accidentals are counted, on both sides of the peak; 20 windows by
@@ -98,17 +98,17 @@ def correlate(
         )
     check_not_negative(maximum_frequency_error_ppm=maximum_frequency_error_ppm)
     check_positive(tracking_step_s=tracking_step_s)
-    hers, his = side_of(alice), side_of(bob)
+    alice_side, bob_side = side_of(alice), side_of(bob)
     if clock is None:
         line = find_clock(
-            hers,
-            his,
+            alice_side,
+            bob_side,
             window_s=window_s,
             maximum_offset_s=maximum_offset_s,
             maximum_frequency_error_ppm=maximum_frequency_error_ppm,
         )
-        clock = track_clock(hers, his, line, window_s=window_s, step_s=tracking_step_s)
-    task = Task(hers, his, clock, window_s, side_delay_s, entropy(32))
+        clock = track_clock(alice_side, bob_side, line, window_s=window_s, step_s=tracking_step_s)
+    task = Task(alice_side, bob_side, clock, window_s, side_delay_s, entropy(32))
     threads = threads or cores()
     with ThreadPoolExecutor(threads, thread_name_prefix="e91-tags") as pool:
         found = list(in_order(pool, partial(match_piece, task=task), pieces(task), ahead=threads))
@@ -144,7 +144,7 @@ def known_clock(
     Args:
         alice: Alice's tags.
         bob: Bob's.
-        offset_s: His reading less hers, at his first tag.
+        offset_s: Bob's reading less Alice's, at Bob's first tag.
         frequency_error_ppm: How much faster his runs, in parts of his own time.
 
     Examples:

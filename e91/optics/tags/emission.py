@@ -1,4 +1,4 @@
-"""When a source emits the pairs of which something arrives, and which of their photons arrive."""
+"""Emission times of the pairs that keep at least one photon, and which photons they keep."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Emission:
     Attributes:
         alice_s: When Alice's photon leaves the source, or would.
         bob_s: The same for Bob's.
-        alice_has: Whether hers survives.
-        bob_has: Whether his does.
+        alice_has: Whether Alice's photon survives.
+        bob_has: Whether Bob's does.
     """
 
     alice_s: Times
@@ -44,7 +44,7 @@ class Emission:
 def surviving_fractions(
     alice: Laboratory, bob: Laboratory, *, extraction_efficiency: float = 1.0
 ) -> tuple[float, float, float]:
-    """Return the fractions of pairs of which both photons, Alice's alone and Bob's alone survive.
+    """Return the fractions of pairs that keep both photons, Alice's alone and Bob's alone.
 
     The best detector's efficiency is included: the others' photons are thinned later.
 
@@ -68,13 +68,13 @@ def emitted(
     end_s: float,
     generator: np.random.Generator,
 ) -> Emission:
-    """Return the pairs emitted in a stretch of time of which something survives.
+    """Return the pairs emitted in an interval of time that keep at least one photon.
 
     Args:
         source: Of any kind.
         alice: Alice's laboratory.
         bob: Bob's.
-        begin_s: Begin of the stretch; pulses of this very instant belong to it.
+        begin_s: Begin of the interval; pulses of this very instant belong to it.
         end_s: Its end, whose pulses do not.  A quantum dot's photons may come later.
         generator: Physical randomness.
     """
@@ -106,7 +106,7 @@ def emission_times(
     end_s: float,
     generator: np.random.Generator,
 ) -> Times:
-    """Return when pairs are made of which something survives, ascending.
+    """Return the sorted emission times of pairs that keep at least one photon.
 
     Exact: a fraction of a Poisson process is one, and a fraction of a thermal mode of mean L is a
     thermal mode of mean ``surviving`` L.  A mode gives n >= 1 survivors with probability
@@ -136,7 +136,7 @@ def emission_times(
     check_fractions(surviving=surviving)
     if isinstance(source, ContinuousSource):
         count = generator.poisson(source.pairs_per_second * surviving * (end_s - begin_s))
-        # Gaps of a Poisson process, scaled to the stretch, are uniform times already sorted.
+        # Gaps of a Poisson process, scaled to the interval, are uniform times already sorted.
         gaps = generator.standard_exponential(count + 1)
         times: Times = begin_s + (end_s - begin_s) * np.cumsum(gaps[:-1]) / gaps.sum()
         return times

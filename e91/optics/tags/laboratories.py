@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from e91.model.numbers import check_not_negative, check_positive
+from e91.model.numbers import check_finite, check_not_negative, check_positive, check_within
 from e91.optics.detectors import BasisChoice, Detector, Receiver
 from e91.optics.links import transmission_of
 
@@ -43,15 +43,14 @@ class Clock:
     resolution_s: float = PICOSECOND_S
 
     def __post_init__(self) -> None:
-        for name in ("offset_s", "frequency_error_ppm", "drift_ppm_per_second"):
-            if not math.isfinite(getattr(self, name)):
-                raise ValueError(f"`{name}` must be finite, but is {getattr(self, name)}.")
+        check_finite(
+            offset_s=self.offset_s,
+            frequency_error_ppm=self.frequency_error_ppm,
+            drift_ppm_per_second=self.drift_ppm_per_second,
+        )
         check_positive(resolution_s=self.resolution_s)
-        if abs(self.frequency_error_ppm) > _MAXIMUM_ERROR_PPM:
-            raise ValueError(
-                f"`frequency_error_ppm` must lie in [-1000, 1000], but is "
-                f"{self.frequency_error_ppm}."
-            )
+        limit = _MAXIMUM_ERROR_PPM
+        check_within(-limit, limit, frequency_error_ppm=self.frequency_error_ppm)
 
     def reading_s(self, time_s: float) -> float:
         """Return what the clock shows at a true time; seconds."""

@@ -21,7 +21,7 @@ class Matches:
         alice_first: Alice's first tag in each; int64, shape (k,).
         alice_count: How many of her tags are in it, from 1.
         bob_first: Bob's first tag.
-        bob_count: How many of his.
+        bob_count: How many of Bob's.
     """
 
     alice_first: Places

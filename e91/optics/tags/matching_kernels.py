@@ -61,7 +61,7 @@ def match(
         bob: Bob's; shape (n,).
         reach: Half the window.
         alice_first: Receives the first tag of Alice in each; shape (min(m, n),).
-        alice_count: Receives how many tags of hers are in it.
+        alice_count: Receives how many of Alice's tags are in it.
         bob_first: The same of Bob.
         bob_count: The same of Bob.
     """

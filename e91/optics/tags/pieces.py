@@ -24,7 +24,7 @@ _CHANNELS = 256
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Some tags of both sides between which and all others no coincidence can be.
+    """Tags of both sides that can coincide with no tags but one another.
 
     Attributes:
         number: Its number.
@@ -125,12 +125,12 @@ def _bobs_count(task: Task, alices: int) -> int:
 
 def match_piece(piece: Piece, task: Task) -> Found:
     """Match a piece."""
-    hers, his = _seconds(piece, task)
+    alice_times, bob_times = _seconds(piece, task)
     if np.any(piece.bob[0][1:] < piece.bob[0][:-1]):
         raise ValueError("Time tags must be sorted, but Bob's are not.")
-    matches = match_times(hers, his, window_s=task.window_s)
+    matches = match_times(alice_times, bob_times, window_s=task.window_s)
     displaced = sum(
-        count_pairs(hers, his, delay_s=delay, window_s=task.window_s)
+        count_pairs(alice_times, bob_times, delay_s=delay, window_s=task.window_s)
         for delay in (-task.side_delay_s, task.side_delay_s)
     )
     entropy = block_entropy(task.root, block=piece.number)
@@ -147,15 +147,15 @@ def match_piece(piece: Piece, task: Task) -> Found:
 def _seconds(piece: Piece, task: Task) -> tuple[Seconds, Seconds]:
     """Return both sides' times in Alice's clock, seconds from the piece's base."""
     alice, bob = task.alice, task.bob
-    hers = (piece.alice[0] - piece.base) * np.float64(alice.tags.resolution_s)
+    alice_times = (piece.alice[0] - piece.base) * np.float64(alice.tags.resolution_s)
     if not len(piece.bob[0]):
-        return hers, np.empty(0)
+        return alice_times, np.empty(0)
     base = int(piece.bob[0][0])
     # Exact: the difference of two long times must keep its picoseconds.
     since = (base - bob.first) * Fraction(bob.tags.resolution_s)
     ahead = since - (piece.base - alice.first) * Fraction(alice.tags.resolution_s)
     clock = task.clock
-    his = align(
+    bob_times = align(
         piece.bob[0],
         base=base,
         resolution_s=bob.tags.resolution_s,
@@ -163,7 +163,7 @@ def _seconds(piece: Piece, task: Task) -> tuple[Seconds, Seconds]:
         ahead_s=float(ahead),
         clock=(clock.knots_s, clock.lead_s, clock.slope),
     )
-    return hers, his
+    return alice_times, bob_times
 
 
 def _chosen(

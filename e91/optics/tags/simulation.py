@@ -28,7 +28,7 @@ from e91.optics.tags.laboratories import Laboratory
 from e91.optics.tags.time_tags import TimeTags
 
 TAGS_AT_ONCE = 2**19
-"""Expected arrivals at both sides in one stretch of the simulation: it bounds the memory."""
+"""Expected arrivals at both sides in one interval of the simulation: it bounds the memory."""
 
 _REACH_SIGMAS = 10.0  # a jitter beyond it (probability 1.5e-23) is cut off
 _MIXERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
@@ -44,7 +44,7 @@ def simulate_time_tags(
     duration_s: float,
     seed: int,
 ) -> Iterator[tuple[TimeTags, TimeTags]]:
-    """Yield both sides' tags in stretches of time, in bounded memory.
+    """Yield both sides' tags in intervals of time, in bounded memory.
 
     Pairs whose photons are both lost are never drawn (thinning, which is exact for the sources that
     are taken), so a link of 70 dB costs what its clicks cost.  What a photon shows comes from
@@ -83,8 +83,8 @@ def simulate_time_tags(
             for laboratory in (alice, bob)
         )
     )
-    stretch = _stretch_s(source, alice, bob, sum(fractions))
-    count = max(1, math.ceil(duration_s / stretch))
+    interval = _interval_s(source, alice, bob, sum(fractions))
+    count = max(1, math.ceil(duration_s / interval))
     for number in range(count):
         generator = np.random.Generator(np.random.Philox(root.spawn(1)[0]))
         begin, end = duration_s * number / count, duration_s * (number + 1) / count
@@ -150,7 +150,7 @@ def _check_clock(laboratory: Laboratory, duration_s: float) -> None:
         )
 
 
-def _stretch_s(source: PairSource, alice: Laboratory, bob: Laboratory, surviving: float) -> float:
+def _interval_s(source: PairSource, alice: Laboratory, bob: Laboratory, surviving: float) -> float:
     rate = source.pairs_per_second * surviving
     for laboratory in (alice, bob):
         rate += laboratory.stray_per_second
@@ -205,7 +205,7 @@ def _side(
     key: np.uint64,
     generator: np.random.Generator,
 ) -> TimeTags:
-    """Return one side's tags of a stretch: photons of pairs, stray light, dark counts."""
+    """Return one side's tags of an interval: photons of pairs, stray light, dark counts."""
     laboratory, (begin, end, until) = state.laboratory, span
     stray = begin + (end - begin) * generator.random(
         generator.poisson(laboratory.stray_per_second * (end - begin))

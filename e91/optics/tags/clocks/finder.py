@@ -22,13 +22,13 @@ def find_clock(
 ) -> ClockLine:
     """Return Bob's lead over Alice somewhere in the measurement.
 
-    Stretches of growing length are searched, so that bright links are quick, faint ones found, and
-    clocks that drift still straight: over a stretch of T seconds a drift bends the lead by
+    Intervals of growing length are searched, so that bright links are quick, faint ones found, and
+    clocks that drift still straight: over an interval of T seconds a drift bends the lead by
     drift T^2 / 8, which must stay below half a window.  A pulsed source has many peaks: then the
-    stretches grow until one exceeds all others.
+    intervals grow until one exceeds all others.
 
     Raises:
-        ValueError: No stretch has a peak that stands out, or it has several.
+        ValueError: No interval has a peak that stands out, or it has several.
     """
     gap = beginnings_gap_s(alice, bob)
     slope = maximum_frequency_error_ppm * 1e-6
@@ -39,10 +39,10 @@ def find_clock(
     while True:
         start = alice.place(min(max(0.0, -span.lowest_s), alice.duration_s / 2))
         start = min(start, max(0, len(alice.tags) - wanted))
-        hers, his = _stretch(alice, bob, start, wanted, span=span)
-        line = search_line(hers, his, span=span, window_s=window_s)
+        alice_times, bob_times = _interval(alice, bob, start, wanted, span=span)
+        line = search_line(alice_times, bob_times, span=span, window_s=window_s)
         if line is not None:
-            rival = rival_delay_s(hers, his, line, span=span, window_s=window_s)
+            rival = rival_delay_s(alice_times, bob_times, line, span=span, window_s=window_s)
             if rival is None:
                 return _lengthened(alice, bob, line, start=start, tags=wanted, window_s=window_s)
         if wanted == min(len(alice.tags), _MOST_TAGS):
@@ -69,33 +69,33 @@ def _many_peaks(rival_s: float) -> str:
     )
 
 
-def _stretch(
+def _interval(
     alice: Side, bob: Side, start: int, tags: int, *, span: SearchRange
 ) -> tuple[Seconds, Seconds]:
     """Return some of Alice's tags, and all of Bob's that may be their partners."""
-    hers = alice.seconds(start, start + tags)
-    first = bob.place(float(hers[0]) + span.lowest_s)
-    return hers, bob.seconds(first, bob.place(float(hers[-1]) + span.highest_s))
+    alice_times = alice.seconds(start, start + tags)
+    first = bob.place(float(alice_times[0]) + span.lowest_s)
+    return alice_times, bob.seconds(first, bob.place(float(alice_times[-1]) + span.highest_s))
 
 
 def _lengthened(
     alice: Side, bob: Side, line: ClockLine, *, start: int, tags: int, window_s: float
 ) -> ClockLine:
-    """Fit the line to ever longer stretches until it rests on enough pairs, or bends."""
+    """Fit the line to ever longer intervals until it rests on enough pairs, or bends."""
     while line.pairs < _PAIRS_PER_LINE and tags < len(alice.tags):
         growth = min(2.0, len(alice.tags) / tags)
         tags = min(2 * tags, len(alice.tags))
         start = min(start, len(alice.tags) - tags)
-        # The slope is known to a fraction of a window over the shorter stretch.
+        # The slope is known to a fraction of a window over the shorter interval.
         around = 2 * window_s + 2 * abs(line.slope) * alice.duration_s
         near = SearchRange(line.lead_s - around, line.lead_s + around, abs(line.slope))
-        hers, his = _stretch(alice, bob, start, tags, span=near)
+        alice_times, bob_times = _interval(alice, bob, start, tags, span=near)
         longer = refine_line(
-            hers,
-            his,
+            alice_times,
+            bob_times,
             replace(line, uncertainty_s=window_s),
             window_s=window_s,
-            maximum_slope=abs(line.slope) + 4 * window_s / float(hers[-1] - hers[0]),
+            maximum_slope=abs(line.slope) + 4 * window_s / float(alice_times[-1] - alice_times[0]),
         )
         # A straight line has as many more pairs as tags; a bent one leaves its peak.
         if longer is None or longer.pairs < line.pairs * (1 + growth) / 2:

@@ -33,8 +33,8 @@ class ClockLine:
 
     Attributes:
         time_s: Bob's time, at which the lead is stated.
-        lead_s: His reading less hers, at the same instant.
-        slope: How the lead grows with his time, dimensionless.
+        lead_s: Bob's reading less Alice's, at the same instant.
+        slope: How the lead grows with Bob's time, dimensionless.
         uncertainty_s: Half the width of the bins in which it was found.
         pairs: How many pairs of tags lie within a window of the line.
     """
@@ -69,7 +69,7 @@ class SearchRange:
 def differences(
     alice: Seconds, bob: Seconds, *, lowest_s: float, highest_s: float
 ) -> tuple[NDArray[np.int64], Seconds]:
-    """Return Bob's place, and his time less Alice's, of all pairs within limits.
+    """Return the indices of Bob's tags, and their times less Alice's, of all pairs within limits.
 
     Examples:
         >>> differences(np.array([1.0]), np.array([1.5, 9.0]), lowest_s=0.0, highest_s=1.0)
@@ -109,7 +109,7 @@ def search_line(
     """Return the line of leads with most pairs of tags, or None if none stands out.
 
     Args:
-        alice: Alice's times, ascending, seconds from her first tag; a stretch of her tags.
+        alice: Alice's times, ascending, seconds from her first tag; an interval of her tags.
         bob: Bob's, from his first tag; all that may be partners of hers.
         span: Where to look.
         window_s: Width of the coincidence window: finer bins are not needed.
@@ -203,16 +203,18 @@ def _transformed(
 ) -> list[tuple[float, float, float]]:
     """Cross-correlate by Fourier transform; return as `_direct`."""
     begin = float(alice[0])
-    hers = np.floor((alice - begin) / width).astype(np.int64)
+    alice_bins = np.floor((alice - begin) / width).astype(np.int64)
     lags = math.ceil(span.width_s / width) + 2
-    size = 1 << (int(hers[-1]) + lags + 1).bit_length()
-    transform = np.conj(np.fft.rfft(np.bincount(hers, minlength=size)))
+    size = 1 << (int(alice_bins[-1]) + lags + 1).bit_length()
+    transform = np.conj(np.fft.rfft(np.bincount(alice_bins, minlength=size)))
     found = []
     for slope in slopes:
         shifted = bob - slope * (bob - middle)
-        his = np.floor((shifted - begin - span.lowest_s) / width).astype(np.int64)
-        his = his[(his >= 0) & (his < size)]
-        correlation = np.fft.irfft(transform * np.fft.rfft(np.bincount(his, minlength=size)), size)
+        bob_bins = np.floor((shifted - begin - span.lowest_s) / width).astype(np.int64)
+        bob_bins = bob_bins[(bob_bins >= 0) & (bob_bins < size)]
+        correlation = np.fft.irfft(
+            transform * np.fft.rfft(np.bincount(bob_bins, minlength=size)), size
+        )
         pairs = correlation[: lags - 1] + correlation[1:lags]
         top = int(np.argmax(pairs))
         # Times within a bin spread a difference over the bin of its lag and the one before.

@@ -31,7 +31,7 @@ class ClockTrack:
         knots_s: Bob's times, ascending; float64, shape (k,), read-only.
         lead_s: His lead at each; float64, shape (k,), read-only.
         end_slope: How the lead grows beyond the last knot.
-        lost: How many stretches showed no peak: there the line is carried on.
+        lost: How many intervals showed no peak: there the line is carried on.
 
     Examples:
         >>> ClockTrack(np.array([0.0, 1.0]), np.array([0.0, 1e-6])).slope.tolist()
@@ -73,18 +73,18 @@ def track_clock(
 ) -> ClockTrack:
     """Return Bob's lead through the whole measurement, from a line that holds somewhere.
 
-    From there the tags are followed both ways.  In each stretch the lead is predicted from the one
+    From there the tags are followed both ways.  In each interval the lead is predicted from the one
     before, found within four windows around, and averaged over some 400 pairs, or up to ten times
-    as many where the steps are long; the slope follows slowly.  The step to the next stretch
+    as many where the steps are long; the slope follows slowly.  The step to the next interval
     doubles while predictions are good to an eighth of a window, and halves when they are not to a
-    third.  A stretch without a peak carries the prediction on and is counted.
+    third.  An interval without a peak carries the prediction on and is counted.
 
     Args:
         alice: Alice's tags.
         bob: Bob's.
         line: Where to begin.
         window_s: Full width of the coincidence window.
-        step_s: Largest time between stretches, but not less than 400 pairs take.
+        step_s: Largest time between intervals, but not less than 400 pairs take.
     """
     begin = alice.place(line.time_s - line.lead_s)
     per_tag = _pairs_per_tag(alice, bob, line, begin, window_s=window_s)
@@ -120,15 +120,15 @@ def _followed(
     steps: tuple[int, int],
     window_s: float,
 ) -> list[tuple[bool, ClockLine]]:
-    """Return, for each stretch from ``first`` to an end, whether it has a peak, and the line."""
+    """Return, for each interval from ``first`` to an end, whether it has a peak, and the line."""
     block, longest = steps
     last = max(0, len(alice.tags) - block)
     place, step, passed = min(max(first, 0), last), block, []
     while True:
         # A clock that keeps its pace may be averaged for longer.
         tags = min(step, _LONGER_BLOCK * block)
-        hers = alice.seconds(place, place + tags)
-        found, now = _next_line(hers, bob, line, window_s=window_s)
+        alice_times = alice.seconds(place, place + tags)
+        found, now = _next_line(alice_times, bob, line, window_s=window_s)
         passed.append((found, now))
         missed = abs(now.lead_s - line.lead_s - line.slope * (now.time_s - line.time_s))
         if not found:
@@ -150,37 +150,41 @@ def _pairs_per_tag(
     begin = max(0, min(begin, len(alice.tags) - _SMALLEST_BLOCK))
     size = _SMALLEST_BLOCK
     while True:
-        hers = alice.seconds(begin, begin + size)
-        leads = _leads(hers, bob, line, reach=_REACH_WINDOWS * window_s)[1]
+        alice_times = alice.seconds(begin, begin + size)
+        leads = _leads(alice_times, bob, line, reach=_REACH_WINDOWS * window_s)[1]
         inside = int(np.count_nonzero(np.abs(leads) <= window_s / 2))
         outside = (len(leads) - inside) / (2 * _REACH_WINDOWS - 1)
         if inside - outside >= 50 or size >= min(_LARGEST_BLOCK, len(alice.tags)):
-            return max(inside - outside, 1.0) / len(hers)
+            return max(inside - outside, 1.0) / len(alice_times)
         size *= 2
 
 
-def _leads(hers: Seconds, bob: Side, line: ClockLine, *, reach: float) -> tuple[Seconds, Seconds]:
+def _leads(
+    alice_times: Seconds, bob: Side, line: ClockLine, *, reach: float
+) -> tuple[Seconds, Seconds]:
     """Return Bob's times, and by how much their leads exceed the line, near the line."""
-    around = reach + abs(line.slope) * (abs(hers - line.time_s + line.lead_s).max() + reach)
+    around = reach + abs(line.slope) * (abs(alice_times - line.time_s + line.lead_s).max() + reach)
     lowest, highest = line.lead_s - around, line.lead_s + around
-    his = bob.seconds(bob.place(float(hers[0]) + lowest), bob.place(float(hers[-1]) + highest))
-    place, lead = differences(hers, his, lowest_s=lowest, highest_s=highest)
-    time = his[place]
+    bob_times = bob.seconds(
+        bob.place(float(alice_times[0]) + lowest), bob.place(float(alice_times[-1]) + highest)
+    )
+    place, lead = differences(alice_times, bob_times, lowest_s=lowest, highest_s=highest)
+    time = bob_times[place]
     excess = lead - line.lead_s - line.slope * (time - line.time_s)
     near = np.abs(excess) <= reach
     return time[near], excess[near]
 
 
 def _next_line(
-    hers: Seconds, bob: Side, line: ClockLine, *, window_s: float
+    alice_times: Seconds, bob: Side, line: ClockLine, *, window_s: float
 ) -> tuple[bool, ClockLine]:
-    """Return whether a stretch has a peak, and the line at its middle."""
+    """Return whether an interval has a peak, and the line at its middle."""
     reach = _REACH_WINDOWS * window_s
     lead = line.lead_s
-    middle = float(hers[0] + hers[-1]) / 2 + lead
+    middle = float(alice_times[0] + alice_times[-1]) / 2 + lead
     predicted = lead + line.slope * (middle - line.time_s)
     carried = ClockLine(middle, predicted, line.slope, line.uncertainty_s)
-    excess = _leads(hers, bob, carried, reach=reach)[1]
+    excess = _leads(alice_times, bob, carried, reach=reach)[1]
     count, _ = np.histogram(excess, bins=8 * _REACH_WINDOWS, range=(-reach, reach))
     four = np.convolve(count, np.ones(4), mode="valid")  # a window's worth of bins
     top = _nearest_peak(four, pairs=len(excess))

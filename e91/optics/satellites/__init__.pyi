@@ -1,0 +1,11 @@
+from .orbits import DELINGHA as DELINGHA
+from .orbits import NANSHAN as NANSHAN
+from .orbits import CircularOrbit as CircularOrbit
+from .orbits import Station as Station
+from .orbits import elevation_and_range as elevation_and_range
+from .orbits import orbit_over as orbit_over
+from .passes import Harvest as Harvest
+from .passes import Pass as Pass
+from .passes import coincidences_along as coincidences_along
+from .passes import harvest as harvest
+from .passes import pass_over as pass_over

@@ -1,0 +1,11 @@
+from .coincidence_statistics import CoincidenceStatistics as CoincidenceStatistics
+from .correlation import Correlated as Correlated
+from .correlation import correlate as correlate
+from .correlation import known_clock as known_clock
+from .laboratories import Clock as Clock
+from .laboratories import Laboratory as Laboratory
+from .photon_statistics import Autocorrelation as Autocorrelation
+from .photon_statistics import autocorrelation as autocorrelation
+from .simulation import record_time_tags as record_time_tags
+from .simulation import simulate_time_tags as simulate_time_tags
+from .time_tags import TimeTags as TimeTags
