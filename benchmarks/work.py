@@ -19,11 +19,10 @@ from e91.distillation.cascade.wire_format import SEED_BYTES
 from e91.distillation.sifting.packing import append_key, key_roles, tally
 from e91.distillation.sifting.samples import draw_coins
 from e91.model.messages import Channel
-from e91.model.policy import Policy
-from e91.model.portions import PORTIONS
+from e91.model.policy import PORTIONS, Policy
 from e91.model.records import SiftedKey
 from e91.model.settings import EKERT, Settings
-from e91.session.planning import Link, Plan, best_plan
+from e91.session.planning import Link, SessionPlan, best_plan
 from e91.session.streaming import stream
 
 ERROR_RATE = 0.02  # of every key here: a Werner visibility of 0.96
@@ -110,7 +109,7 @@ def reconciled_share(number: int, *, bits: int, times: int) -> int:
     return sum(reconciled(*keys, number * times + turn) for turn in range(times))
 
 
-def best_settings(rounds: int, *, threads: int = 2) -> Plan:
+def best_settings(rounds: int, *, threads: int = 2) -> SessionPlan:
     """Return the plan of the fastest key of a run at QBER 2 %, with Ekert's angles.
 
     Sessions are long, for the sake of what is known of S, but as many for every thread; their keys

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from e91.model.policy import SecurityModel, Theorem
+from e91.model.policy import Attacks, SecurityModel, Theorem
 
 
 class Assumption(Enum):
@@ -26,7 +26,7 @@ _ALWAYS = frozenset({Assumption.SETTINGS, Assumption.AUTHENTICATION})
 
 
 def assumed_by(theorem: Theorem) -> frozenset[Assumption]:
-    """Return what a theorem assumes; in words it stands in `e91.session.theorems.STATEMENTS`.
+    """Return what a theorem assumes; its `statement` says it in words.
 
     Examples:
         >>> Assumption.FAIR_SAMPLING in assumed_by(Theorem.PHASE_ERRORS)
@@ -36,6 +36,6 @@ def assumed_by(theorem: Theorem) -> frozenset[Assumption]:
     """
     if theorem.security is SecurityModel.TRUSTED_ANALYSERS:
         return _ALWAYS | {Assumption.ANALYSERS, Assumption.FAIR_SAMPLING}
-    if theorem is Theorem.ENTROPY_ACCUMULATION:
+    if theorem.facts.attacks is Attacks.COHERENT:
         return _ALWAYS
     return _ALWAYS | {Assumption.INDEPENDENT_ROUNDS}

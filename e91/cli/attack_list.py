@@ -21,9 +21,7 @@ _LABEL = 18  # columns of the labels
 
 def legend() -> str:
     """Return what stands above the list, in lines of at most `WIDTH` columns."""
-    from e91.session.theorems import STATEMENTS
-
-    limits = [theorem.value for theorem in Theorem if "asymptotic" in STATEMENTS[theorem]]
+    limits = [theorem.value for theorem in Theorem if not theorem.facts.finite]
     return textwrap.fill(
         "Eavesdroppers and dishonest devices, for `e91 attack run NAME` and `e91 run --attack "
         "NAME`. What an attack shows is for its default strength, the settings asymmetric and no "

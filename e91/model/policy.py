@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Self
 
-from e91.model.portions import PORTIONS
+from e91.model.numbers import check_between_zero_and_one
+
+GROUP = 64 * 64
+"""Bits that are divided at a time; what a key has beyond whole groups is dropped."""
+
+PORTIONS = (1, 2, 4, 8, 16, 32, 64)
+"""Into how many portions a key may be divided: one is the key as it is."""
 
 
 class SecurityModel(Enum):
@@ -15,34 +22,168 @@ class SecurityModel(Enum):
     DEVICE_INDEPENDENT = "device-independent"
 
 
+class Attacks(Enum):
+    """Which attacks a theorem covers; the value is how a user reads it."""
+
+    COHERENT = "coherent attacks"
+    COLLECTIVE = "collective attacks"
+
+
+@dataclass(frozen=True)
+class TheoremFacts:
+    """What a theorem states and asks; the key length that it gives is in `e91.session.theorems`.
+
+    Attributes:
+        name: What users call it.
+        security: The security model under which it is stated.
+        attacks: Which attacks it covers.
+        secret: First words of its statement: how far a key is secret.
+        finite: Whether it holds for finitely many rounds; else it is an asymptotic formula.
+        fixes_errors_beforehand: Whether it wants ``tolerated_error``, declared before the run.
+        takes_flips: Whether Alice may flip key bits before error correction.
+        takes_portions: Whether it is proved for a key that is corrected in portions.
+        is_default: Whether it is the one of its security model unless another is named.
+    """
+
+    name: str
+    security: SecurityModel
+    attacks: Attacks
+    secret: str
+    finite: bool = True
+    fixes_errors_beforehand: bool = False
+    takes_flips: bool = False
+    takes_portions: bool = False
+    is_default: bool = False
+
+
+_MODELS = {
+    SecurityModel.TRUSTED_ANALYSERS: (
+        "if both analysers measure one qubit each at the declared angles, lose photons "
+        "independently of the setting (fair sampling), choose settings at random and leak nothing"
+    ),
+    SecurityModel.DEVICE_INDEPENDENT: (
+        "if quantum theory holds, the settings are random and nothing leaks; lost photons are "
+        "kept as outcomes"
+    ),
+}
+_ON_SOURCE = "Secret against coherent attacks on source and channel, "
+_WHATEVER = "Secret against collective attacks whatever the devices are, "
+
+
 class Theorem(Enum):
     """The theorem that gives a session its key length; the value is its name.
 
-    What each assumes and covers stands in `e91.session.theorems` and ``docs/key_rates.md``.
+    What each formula is and does not cover stands in ``docs/key_rates.md``.
     """
 
-    PHASE_ERRORS = "phase-errors"
-    EXACT_SAMPLING = "exact-sampling"
-    TOMAMICHEL_LEVERRIER = "tomamichel-leverrier-2017"
-    TLGR = "tlgr-2012"
-    SHOR_PRESKILL = "shor-preskill-2000"
-    COLLECTIVE = "collective-attacks"
-    ENTROPY_ACCUMULATION = "entropy-accumulation"
-    ACIN = "acin-2007"
-    NOISY_PREPROCESSING = "ho-2020"
-    RANDOM_BASIS = "schwonnek-2021"
+    _value_: str
+    facts: TheoremFacts
+
+    def __new__(cls, facts: TheoremFacts) -> Self:
+        """Make a member whose value is its name."""
+        member = object.__new__(cls)
+        member._value_ = facts.name
+        member.facts = facts
+        return member
+
+    PHASE_ERRORS = TheoremFacts(
+        name="phase-errors",
+        security=SecurityModel.TRUSTED_ANALYSERS,
+        attacks=Attacks.COHERENT,
+        secret=_ON_SOURCE,
+        takes_portions=True,
+        is_default=True,
+    )
+    EXACT_SAMPLING = TheoremFacts(
+        name="exact-sampling",
+        security=SecurityModel.TRUSTED_ANALYSERS,
+        attacks=Attacks.COHERENT,
+        secret=_ON_SOURCE,
+        fixes_errors_beforehand=True,
+    )
+    TOMAMICHEL_LEVERRIER = TheoremFacts(
+        name="tomamichel-leverrier-2017",
+        security=SecurityModel.TRUSTED_ANALYSERS,
+        attacks=Attacks.COHERENT,
+        secret=_ON_SOURCE,
+        fixes_errors_beforehand=True,
+    )
+    TLGR = TheoremFacts(
+        name="tlgr-2012",
+        security=SecurityModel.TRUSTED_ANALYSERS,
+        attacks=Attacks.COHERENT,
+        secret=_ON_SOURCE,
+        fixes_errors_beforehand=True,
+    )
+    SHOR_PRESKILL = TheoremFacts(
+        name="shor-preskill-2000",
+        security=SecurityModel.TRUSTED_ANALYSERS,
+        attacks=Attacks.COHERENT,
+        secret="Secret in the limit of long keys, ",
+        finite=False,
+    )
+    COLLECTIVE = TheoremFacts(
+        name="collective-attacks",
+        security=SecurityModel.DEVICE_INDEPENDENT,
+        attacks=Attacks.COLLECTIVE,
+        secret="Secret for finitely many rounds whatever the devices are, if the rounds are "
+        "independent and alike (collective attacks), and ",
+        is_default=True,
+    )
+    ENTROPY_ACCUMULATION = TheoremFacts(
+        name="entropy-accumulation",
+        security=SecurityModel.DEVICE_INDEPENDENT,
+        attacks=Attacks.COHERENT,
+        secret="Secret against coherent attacks whatever the devices are and remember, ",
+    )
+    ACIN = TheoremFacts(
+        name="acin-2007",
+        security=SecurityModel.DEVICE_INDEPENDENT,
+        attacks=Attacks.COLLECTIVE,
+        secret=_WHATEVER,
+        finite=False,
+    )
+    NOISY_PREPROCESSING = TheoremFacts(
+        name="ho-2020",
+        security=SecurityModel.DEVICE_INDEPENDENT,
+        attacks=Attacks.COLLECTIVE,
+        secret=_WHATEVER,
+        finite=False,
+        takes_flips=True,
+    )
+    RANDOM_BASIS = TheoremFacts(
+        name="schwonnek-2021",
+        security=SecurityModel.DEVICE_INDEPENDENT,
+        attacks=Attacks.COLLECTIVE,
+        secret=_WHATEVER,
+        finite=False,
+    )
 
     @property
     def security(self) -> SecurityModel:
         """The security model under which the theorem is stated."""
-        if self in _TRUSTED:
-            return SecurityModel.TRUSTED_ANALYSERS
-        return SecurityModel.DEVICE_INDEPENDENT
+        return self.facts.security
 
     @property
     def fixes_errors_beforehand(self) -> bool:
         """Whether the theorem wants ``tolerated_error``, declared before the run."""
-        return self in (Theorem.EXACT_SAMPLING, Theorem.TOMAMICHEL_LEVERRIER, Theorem.TLGR)
+        return self.facts.fixes_errors_beforehand
+
+    @property
+    def statement(self) -> str:
+        """What the theorem assumes and covers, in the sentence that every report prints."""
+        parts = [self.facts.secret + _MODELS[self.security]]
+        if self.fixes_errors_beforehand:
+            parts.append("the tolerated error was declared beforehand")
+        if not self.facts.finite:
+            parts.append("asymptotic formula, not a finite-key theorem")
+        return "; ".join(parts) + "."
+
+    @classmethod
+    def default(cls, security: SecurityModel) -> Theorem:
+        """Return the theorem of a security model that is used unless another is named."""
+        (found,) = (it for it in cls if it.facts.is_default and it.security is security)
+        return found
 
 
 class Reconciler(Enum):
@@ -54,20 +195,6 @@ class Reconciler(Enum):
 
     CASCADE = "cascade"
     LDPC = "ldpc"
-
-
-_TRUSTED = (
-    Theorem.PHASE_ERRORS,
-    Theorem.EXACT_SAMPLING,
-    Theorem.TOMAMICHEL_LEVERRIER,
-    Theorem.TLGR,
-    Theorem.SHOR_PRESKILL,
-)
-
-_DEFAULT = {
-    SecurityModel.TRUSTED_ANALYSERS: Theorem.PHASE_ERRORS,
-    SecurityModel.DEVICE_INDEPENDENT: Theorem.COLLECTIVE,
-}
 
 
 @dataclass(frozen=True)
@@ -89,9 +216,9 @@ class Policy:
         flip_probability: Probability with which Alice flips each of her key bits before error
             correction, 0 to 1/2; for ``ho-2020`` only.
         reconciler: A `Reconciler` or its name.  Cascade, as it leaves more key.
-        portions: Into how many portions a session's key is dealt, which are corrected and hashed
-            one by one: less work a bit, for a little key; a power of two up to 64.  Only with
-            ``phase-errors`` and Cascade, for which it is proved.
+        portions: Into how many portions a session's key is divided, which are corrected and
+            hashed one by one: less work per bit, for a little key; a power of two up to 64.  Only
+            with ``phase-errors`` and Cascade, for which it is proved.
 
     Raises:
         ValueError: A number leaves its range, a name is unknown, the theorem is stated under the
@@ -113,12 +240,9 @@ class Policy:
     portions: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epsilon", "revealed_fraction"):
-            value = getattr(self, name)
-            if not 0 < value < 1:
-                raise ValueError(f"`{name}` must lie strictly between 0 and 1, but is {value}.")
-        for name, kind in (("security", SecurityModel), ("theorem", Theorem),
-                           ("reconciler", Reconciler)):  # fmt: skip
+        check_between_zero_and_one(epsilon=self.epsilon, revealed_fraction=self.revealed_fraction)
+        kinds = {"security": SecurityModel, "theorem": Theorem, "reconciler": Reconciler}
+        for name, kind in kinds.items():
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _named(kind, getattr(self, name), name))
         if self.proof.security is not self.security:
@@ -130,9 +254,8 @@ class Policy:
         self._check_portions()
 
     def _check_portions(self) -> None:
-        if self.portions not in PORTIONS:
-            raise ValueError(f"`portions` must be one of {PORTIONS}, but is {self.portions}.")
-        proved = self.proof is Theorem.PHASE_ERRORS and self.reconciler is Reconciler.CASCADE
+        _check_portions(self.portions)
+        proved = self.proof.facts.takes_portions and self.reconciler is Reconciler.CASCADE
         if self.portions > 1 and not proved:
             raise ValueError(
                 f"`portions` must be 1 but for `phase-errors` with `cascade`, but is "
@@ -148,7 +271,7 @@ class Policy:
                 f"`tolerated_error` must {'not ' * (tolerated is not None)}be given with "
                 f"`{self.proof.value}`, but is {tolerated}."
             )
-        if not 0 <= flip <= 0.5 or (flip and self.proof is not Theorem.NOISY_PREPROCESSING):
+        if not 0 <= flip <= 0.5 or (flip and not self.proof.facts.takes_flips):
             raise ValueError(
                 f"`flip_probability` must lie in [0, 1/2] with `ho-2020`, and be 0 with any "
                 f"other theorem, but is {flip} with `{self.proof.value}`."
@@ -157,7 +280,10 @@ class Policy:
     @property
     def proof(self) -> Theorem:
         """The theorem that is used: the one named, or the default of the security model."""
-        return _DEFAULT[self.security] if self.theorem is None else Theorem(self.theorem)
+        if self.theorem is None:
+            return Theorem.default(self.security)
+        assert isinstance(self.theorem, Theorem)  # a name became its member at the start
+        return self.theorem
 
 
 def _named(kind: type[Enum], name: Enum | str, argument: str) -> Enum:
@@ -166,3 +292,28 @@ def _named(kind: type[Enum], name: Enum | str, argument: str) -> Enum:
     except ValueError:
         known = ", ".join(member.value for member in kind)
         raise ValueError(f"`{argument}` must be one of {known}, but is `{name}`.") from None
+
+
+def portion_size(bits: int, *, portions: int) -> int:
+    """Return the length of each portion of a key: a multiple of 64, if there are several.
+
+    Args:
+        bits: Length of the key.
+        portions: How many, one of `PORTIONS`.
+
+    Raises:
+        ValueError: An argument leaves its range.
+
+    Examples:
+        >>> portion_size(1_000_000, portions=8), portion_size(1_000_000, portions=1)
+        (124928, 1000000)
+    """
+    _check_portions(portions)
+    if bits < 0:
+        raise ValueError(f"`bits` must not be negative, but is {bits}.")
+    return bits if portions == 1 else bits // GROUP * GROUP // portions
+
+
+def _check_portions(portions: int) -> None:
+    if portions not in PORTIONS:
+        raise ValueError(f"`portions` must be one of {PORTIONS}, but is {portions}.")

@@ -22,14 +22,7 @@ from e91.session.planning import Link, asymptotic_rate, best_plan
 
 _TOLERANCE = 1.2  # the error rate that a plan declares beforehand, relative to the link's QBER
 
-FINITE_THEOREMS = (
-    Theorem.PHASE_ERRORS,
-    Theorem.EXACT_SAMPLING,
-    Theorem.TOMAMICHEL_LEVERRIER,
-    Theorem.TLGR,
-    Theorem.COLLECTIVE,
-    Theorem.ENTROPY_ACCUMULATION,
-)
+FINITE_THEOREMS = tuple(theorem for theorem in Theorem if theorem.facts.finite)
 """The theorems that hold for a finite number of rounds."""
 
 

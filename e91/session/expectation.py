@@ -10,7 +10,7 @@ import numpy as np
 from e91.bell import chsh
 from e91.distillation.verification import HASH_BITS
 from e91.model.evidence import Evidence, KeySample, outcomes_of
-from e91.model.numbers import TSIRELSON
+from e91.model.numbers import TSIRELSON, check_fractions, check_within
 from e91.model.policy import Policy, SecurityModel
 from e91.model.records import Leak, QberEstimate
 from e91.model.settings import Settings
@@ -37,11 +37,8 @@ class Link:
     efficiency: float = 1.1
 
     def __post_init__(self) -> None:
-        for name, top in (("chsh_value", 4.0), ("qber", 1.0)):
-            if not 0 <= getattr(self, name) <= top:
-                raise ValueError(
-                    f"`{name}` must lie in [0, {top:g}], but is {getattr(self, name)}."
-                )
+        check_within(0, 4, chsh_value=self.chsh_value)
+        check_fractions(qber=self.qber)
         if not 1 <= self.efficiency < math.inf:
             raise ValueError(
                 f"`efficiency` must be finite and at least 1, but is {self.efficiency}."
@@ -69,10 +66,9 @@ def quantum_limit(qber: float, *, trusted: bool) -> float:
 
 
 def expected_case(link: Link, rounds: int, settings: Settings, policy: Policy) -> theorems.Case:
-    """Return what a session of so many rounds is expected to know when its key length is due.
+    """Return what a session of this length is expected to know when its key length is due.
 
-    An S beyond quantum theory counts as the largest within it (`quantum_limit`): no session is to
-    expect it.
+    An S beyond quantum theory counts as the largest within it (`quantum_limit`).
 
     Args:
         link: What the link delivers.

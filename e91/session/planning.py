@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.model.numbers import TSIRELSON
+from e91.model.numbers import TSIRELSON, check_whole
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.records import SecretLength
 from e91.model.settings import Settings
@@ -19,20 +19,25 @@ from e91.session import theorems
 from e91.session.expectation import Link, expected_case
 from e91.session.verdict import check_policy
 
-__all__ = ["AsymptoticRate", "Link", "Plan", "asymptotic_rate", "best_plan", "expected_length"]
+__all__ = [
+    "AsymptoticRate",
+    "Link",
+    "SessionPlan",
+    "asymptotic_rate",
+    "best_plan",
+    "expected_length",
+]
 
 _Point = NDArray[np.float64]
 
 _RAREST = 1e-7  # of a probability that is tried
 _STEP = 1.0  # of the first simplex, in logits
 _SAMPLE = 1_000  # revealed bits, from which error correction takes its block sizes
-_MARGIN = (
-    2.05  # what the lower bound on S is to exceed on average, so that half do not fall below 2
-)
+_MARGIN = 2.05  # mean lower bound on S that is wanted: at 2, half of all sessions fall below
 
 
 @dataclass(frozen=True)
-class Plan:
+class SessionPlan:
     """How to run a link, and what to expect of it.
 
     Attributes:
@@ -140,7 +145,7 @@ def expected_length(link: Link, rounds: int, *, settings: Settings, policy: Poli
         >>> 0.5 < found.bits / 200_000 < 0.7
         True
     """
-    if isinstance(rounds, bool) or not (float(rounds).is_integer() and rounds >= 1):
+    if not float(rounds).is_integer() or isinstance(rounds, bool) or rounds < 1:
         raise ValueError(f"`rounds` must be a whole number from 1, but is {rounds}.")
     check_policy(1, settings=settings, policy=policy)
     return theorems.secret_bits(expected_case(link, rounds, settings, policy))
@@ -153,7 +158,7 @@ def best_plan(
     settings: Settings,
     policy: Policy,
     largest_block: int = 1_000_000_000,
-) -> Plan:
+) -> SessionPlan:
     """Return the choice probabilities, revealed fraction and blocks of the longest expected key.
 
     The run is cut into as few blocks as ``largest_block`` allows, for every theorem here gains with
@@ -179,8 +184,7 @@ def best_plan(
         (1, True)
     """
     expected_length(link, rounds, settings=settings, policy=policy)
-    if largest_block < 1:
-        raise ValueError(f"`largest_block` must be at least 1, but is {largest_block}.")
+    check_whole(least=1, largest_block=largest_block)
     blocks = -(-rounds // largest_block)
     block_rounds = -(-rounds // blocks)
     block_policy = replace(policy, epsilon=policy.epsilon / blocks)
@@ -206,7 +210,7 @@ def best_plan(
     tried.append(_search(loss, _best(tried), evaluations=250))
     chosen, chosen_policy = choices(_best(tried))
     length = theorems.secret_bits(expected_case(link, block_rounds, chosen, chosen_policy))
-    return Plan(chosen, chosen_policy, blocks, block_rounds, length)
+    return SessionPlan(chosen, chosen_policy, blocks, block_rounds, length)
 
 
 def _search(

@@ -18,8 +18,7 @@ from e91.model.bits import Bits
 from e91.model.errors import Abort, AuthenticationFailed
 from e91.model.evidence import Evidence
 from e91.model.messages import Channel, Message, Party
-from e91.model.policy import Policy, Reconciler, SecurityModel
-from e91.model.portions import portion_size
+from e91.model.policy import Policy, Reconciler, SecurityModel, portion_size
 from e91.model.randomness import Entropy
 from e91.model.records import (
     DetectionRecord,

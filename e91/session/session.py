@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 import uuid
-from numbers import Integral
 
 from e91.distillation import authentication
 from e91.model.device import Device, DeviceInfo, info_of
 from e91.model.messages import Channel, Party, Transmission, honest_transmission
+from e91.model.numbers import check_whole
 from e91.model.policy import Policy
 from e91.model.randomness import Entropy, operating_system_entropy, random_settings, seeded_entropy
 from e91.model.records import DetectionRecord, Leak, PartyRecord, SecretKey
 from e91.model.settings import EKERT, Settings
-from e91.session import theorems
 from e91.session.protocol import Distilled, distil
 from e91.session.report import Keys, SessionReport
 from e91.session.verdict import check_policy
@@ -227,7 +226,7 @@ def report_of(
         leak=Leak(channel.disclosed_by(Party.ALICE), channel.disclosed_by(Party.BOB)),
         authentication_bits=authentication.AUTHENTICATION_BITS if made.tagged else 0,
         length=verdict.length,
-        assumptions=" ".join(filter(None, (theorems.STATEMENTS[policy.proof], device.assumption))),
+        assumptions=" ".join(filter(None, (policy.proof.statement, device.assumption))),
         abort=verdict.abort,
         seconds=seconds,
         block=block,
@@ -304,7 +303,4 @@ def check_rounds(rounds: int) -> None:
     Raises:
         ValueError: ``rounds`` is not a whole number from 1 to `MAXIMUM_ROUNDS`.
     """
-    if isinstance(rounds, bool) or not isinstance(rounds, Integral):
-        raise ValueError(f"`rounds` must be a whole number, but is {rounds!r}.")
-    if not 1 <= rounds <= MAXIMUM_ROUNDS:
-        raise ValueError(f"`rounds` must lie in [1, {MAXIMUM_ROUNDS}], but is {rounds}.")
+    check_whole(least=1, most=MAXIMUM_ROUNDS, rounds=rounds)

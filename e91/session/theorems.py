@@ -14,42 +14,10 @@ from e91.model.policy import Policy, Reconciler, SecurityModel, Theorem
 from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretLength
 from e91.model.settings import Settings
 from e91.security import device_dependent, device_independent, key_pairs, secret_length
-from e91.security.device_dependent import Block
+from e91.security.device_dependent import Block, FiniteKey
 from e91.security.entropy_accumulation import Counts
 from e91.security.portion_lengths import lengths, merged
 from e91.security.shannon import binary_entropy, capped
-
-_TRUST = (
-    "if both analysers measure one qubit each at the declared angles, lose photons independently "
-    "of the setting (fair sampling), choose settings at random and leak nothing"
-)
-_NO_TRUST = (
-    "if quantum theory holds, the settings are random and nothing leaks; lost photons are kept as "
-    "outcomes"
-)
-_ASYMPTOTIC = "asymptotic formula, not a finite-key theorem"
-
-STATEMENTS = {
-    Theorem.PHASE_ERRORS: f"Secret against coherent attacks on source and channel, {_TRUST}.",
-    Theorem.EXACT_SAMPLING: f"Secret against coherent attacks on source and channel, {_TRUST}; "
-    "the tolerated error was declared beforehand.",
-    Theorem.TOMAMICHEL_LEVERRIER: "Secret against coherent attacks on source and channel, "
-    f"{_TRUST}; the tolerated error was declared beforehand.",
-    Theorem.TLGR: f"Secret against coherent attacks on source and channel, {_TRUST}; the tolerated "
-    "error was declared beforehand.",
-    Theorem.SHOR_PRESKILL: f"Secret in the limit of long keys, {_TRUST}; {_ASYMPTOTIC}.",
-    Theorem.COLLECTIVE: "Secret for finitely many rounds whatever the devices are, if the rounds "
-    f"are independent and alike (collective attacks), and {_NO_TRUST}.",
-    Theorem.ENTROPY_ACCUMULATION: "Secret against coherent attacks whatever the devices are and "
-    f"remember, {_NO_TRUST}.",
-    Theorem.ACIN: f"Secret against collective attacks whatever the devices are, {_NO_TRUST}; "
-    f"{_ASYMPTOTIC}.",
-    Theorem.NOISY_PREPROCESSING: "Secret against collective attacks whatever the devices are, "
-    f"{_NO_TRUST}; {_ASYMPTOTIC}.",
-    Theorem.RANDOM_BASIS: "Secret against collective attacks whatever the devices are, "
-    f"{_NO_TRUST}; {_ASYMPTOTIC}.",
-}
-"""What each theorem assumes and covers, in the sentence that every report prints."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +43,7 @@ class Case:
 
 def secret_bits(case: Case) -> SecretLength:
     """Return the key length that the policy's theorem gives, with its terms."""
-    return _LENGTHS[case.policy.proof](case)
+    return RULES[case.policy.proof].length(case)
 
 
 def portion_lengths(case: Case) -> tuple[SecretLength, ...]:
@@ -98,33 +66,54 @@ def check_settings(settings: Settings, policy: Policy) -> None:
     Raises:
         ValueError: The angles or key pairs are not those that the theorem wants.
     """
-    proof = policy.proof
-    alice = {x for (x, _), _ in settings.chsh_pairs}
-    keys = [x for x, _ in settings.key_pairs]
+    keys = {x for x, _ in settings.key_pairs}
     if policy.security is SecurityModel.TRUSTED_ANALYSERS:
         phase_errors.check_identity(settings)
     else:
         key_pairs.check_reference(settings)
-        if policy.reconciler is Reconciler.LDPC and not alice.issuperset(keys):
+        if policy.reconciler is Reconciler.LDPC and keys - _alice_settings(settings):
             raise ValueError(
                 "Without trust in the devices `ldpc` must have Alice's outcomes as reference, but "
                 f"with `{settings.name}` some key pair has Bob's."
             )
-    if proof.fixes_errors_beforehand:
-        key_pairs.check_unbiased(settings, proof)
-    if proof is Theorem.NOISY_PREPROCESSING and not alice.issuperset(keys):
+    RULES[policy.proof].check(settings)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a theorem is applied.
+
+    Attributes:
+        length: Gives the key length of a case.
+        check: Raises a ValueError for settings that the theorem does not cover, beyond what its
+            security model asks of them.
+    """
+
+    length: Callable[[Case], SecretLength]
+    check: Callable[[Settings], None] = lambda _: None
+
+
+def _check_flips(settings: Settings) -> None:
+    if not _alice_settings(settings).issuperset(x for x, _ in settings.key_pairs):
         raise ValueError(
             "With `ho-2020` Alice's setting of every key pair must belong to the Bell test, but "
             f"with `{settings.name}` it does not."
         )
+
+
+def _check_random_basis(settings: Settings) -> None:
+    keys = sorted(x for x, _ in settings.key_pairs)
     pairs = {settings.pair_probability(pair) for pair in settings.key_pairs}
-    if proof is Theorem.RANDOM_BASIS and not (
-        sorted(keys) == sorted(alice) and math.isclose(min(pairs), max(pairs))
-    ):
+    if keys != sorted(_alice_settings(settings)) or not math.isclose(min(pairs), max(pairs)):
         raise ValueError(
             "With `schwonnek-2021` both of Alice's CHSH settings must make key, equally often, but "
             f"with `{settings.name}` they do not."
         )
+
+
+def _alice_settings(settings: Settings) -> set[int]:
+    """Return the settings of Alice that belong to the Bell test."""
+    return {x for (x, _), _ in settings.chsh_pairs}
 
 
 def _phase_errors(case: Case) -> SecretLength:
@@ -149,9 +138,13 @@ def _phase_error_bound(case: Case, epsilon: float) -> float:
     )
 
 
-def _blocks(case: Case) -> SecretLength:
+_BlockLength = Callable[[Block, secret_length.EpsilonBudget], tuple[FiniteKey, float]]
+"""A block's entropy and what privacy amplification costs; the hash is in the leak."""
+
+
+def _two_bases(case: Case, block_length: _BlockLength) -> SecretLength:
     """Return the key of two bases, each with the other's revealed rounds as its test."""
-    proof, tolerated = case.policy.proof, case.policy.tolerated_error or 0.0
+    tolerated = case.policy.tolerated_error or 0.0
     first, second = case.evidence.samples
     budget = secret_length.split(case.policy.epsilon / 2)
     entropy, cost, worst = 0.0, 0.0, 0.0
@@ -162,7 +155,7 @@ def _blocks(case: Case) -> SecretLength:
             worst = 0.5
             continue
         block = Block(own.key_size, other.revealed, tolerated, 0.0)
-        found, price = _theorem_of_block(proof, block, budget)
+        found, price = block_length(block, budget)
         entropy += max(0.0, found.min_entropy)
         cost += price
         worst = max(worst, found.phase_error)
@@ -178,27 +171,29 @@ def _blocks(case: Case) -> SecretLength:
     return SecretLength(terms, min(worst, 1.0))
 
 
-def _theorem_of_block(
-    proof: Theorem, block: Block, budget: secret_length.EpsilonBudget
-) -> tuple[device_dependent.FiniteKey, float]:
-    """Return the block's entropy and what privacy amplification costs; the hash is in the leak."""
-    if proof is Theorem.TLGR:
+def _tlgr(case: Case) -> SecretLength:
+    def of_block(block: Block, budget: secret_length.EpsilonBudget) -> tuple[FiniteKey, float]:
+        """Apply the theorem of 2012, whose epsilon of correctness is charged as a hash."""
         found = device_dependent.tlgr_length(
             block, epsilon_secrecy=budget.secrecy, epsilon_correctness=0.5
         )
         return found, 1 - 2 * math.log2(budget.secrecy)
-    length = (
-        device_dependent.exact_sampling_length
-        if proof is Theorem.EXACT_SAMPLING
-        else device_dependent.tl17_length
-    )
-    found = length(
-        block,
-        hash_bits=1,
-        epsilon_estimation=2 * budget.estimation,
-        epsilon_amplification=budget.amplification,
-    )
-    return found, -2 * math.log2(2 * budget.amplification)
+
+    return _two_bases(case, of_block)
+
+
+def _sampled(length: Callable[..., FiniteKey]) -> Callable[[Case], SecretLength]:
+    def of_block(block: Block, budget: secret_length.EpsilonBudget) -> tuple[FiniteKey, float]:
+        """Apply a theorem that splits epsilon into estimation and amplification."""
+        found = length(
+            block,
+            hash_bits=1,
+            epsilon_estimation=2 * budget.estimation,
+            epsilon_amplification=budget.amplification,
+        )
+        return found, -2 * math.log2(2 * budget.amplification)
+
+    return partial(_two_bases, block_length=of_block)
 
 
 def _shor_preskill(case: Case) -> SecretLength:
@@ -284,15 +279,26 @@ def _phase_error(case: Case) -> float:
     return min(0.5, max(0.0, error))
 
 
-_LENGTHS: dict[Theorem, Callable[[Case], SecretLength]] = {
-    Theorem.PHASE_ERRORS: _phase_errors,
-    Theorem.EXACT_SAMPLING: _blocks,
-    Theorem.TOMAMICHEL_LEVERRIER: _blocks,
-    Theorem.TLGR: _blocks,
-    Theorem.SHOR_PRESKILL: _shor_preskill,
-    Theorem.COLLECTIVE: _collective,
-    Theorem.ENTROPY_ACCUMULATION: _accumulated,
-    Theorem.ACIN: _asymptotic(lambda _, bound: device_independent.acin_entropy(bound)),
-    Theorem.NOISY_PREPROCESSING: _asymptotic(_preprocessed),
-    Theorem.RANDOM_BASIS: _asymptotic(lambda _, s: device_independent.random_basis_entropy(s)),
+def _unbiased(proof: Theorem) -> Callable[[Settings], None]:
+    return partial(key_pairs.check_unbiased, proof=proof)
+
+
+RULES = {
+    Theorem.PHASE_ERRORS: Rule(_phase_errors),
+    Theorem.EXACT_SAMPLING: Rule(
+        _sampled(device_dependent.exact_sampling_length), _unbiased(Theorem.EXACT_SAMPLING)
+    ),
+    Theorem.TOMAMICHEL_LEVERRIER: Rule(
+        _sampled(device_dependent.tl17_length), _unbiased(Theorem.TOMAMICHEL_LEVERRIER)
+    ),
+    Theorem.TLGR: Rule(_tlgr, _unbiased(Theorem.TLGR)),
+    Theorem.SHOR_PRESKILL: Rule(_shor_preskill),
+    Theorem.COLLECTIVE: Rule(_collective),
+    Theorem.ENTROPY_ACCUMULATION: Rule(_accumulated),
+    Theorem.ACIN: Rule(_asymptotic(lambda _, s: device_independent.acin_entropy(s))),
+    Theorem.NOISY_PREPROCESSING: Rule(_asymptotic(_preprocessed), _check_flips),
+    Theorem.RANDOM_BASIS: Rule(
+        _asymptotic(lambda _, s: device_independent.random_basis_entropy(s)), _check_random_basis
+    ),
 }
+"""How each theorem of `e91.model.policy` is applied."""

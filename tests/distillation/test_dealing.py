@@ -15,8 +15,7 @@ from e91.distillation.amplification.hashing import modified_toeplitz_hash
 from e91.distillation.portions.partition import divide
 from e91.model.errors import Abort
 from e91.model.messages import Message
-from e91.model.policy import Policy, SecurityModel
-from e91.model.portions import GROUP, PORTIONS, portion_size
+from e91.model.policy import GROUP, PORTIONS, Policy, SecurityModel, portion_size
 from e91.model.records import Leak, SecretLength, SiftedKey
 from e91.model.settings import EKERT
 from e91.security.portion_lengths import in_whole_bytes, lengths, merged, share_bound

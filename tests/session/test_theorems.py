@@ -1,6 +1,7 @@
 """The theorems that a policy can name, applied to whole sessions."""
 
 import math
+import pickle
 from functools import cache
 
 import numpy as np
@@ -8,11 +9,12 @@ import pytest
 
 from e91.devices.exact import exact_device
 from e91.model.errors import Abort
-from e91.model.policy import Policy, SecurityModel, Theorem
+from e91.model.policy import Attacks, Policy, SecurityModel, Theorem, TheoremFacts
+from e91.model.records import SecretLength
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
 from e91.security.shannon import binary_entropy
 from e91.session.session import run
-from e91.session.theorems import STATEMENTS
+from e91.session.theorems import RULES, Rule
 
 FEW_TESTS = ASYMMETRIC.biased((0.9, 0.05, 0.05), (0.9, 0.1))
 DECLARED = {
@@ -49,7 +51,7 @@ def test_every_theorem_makes_equal_keys_that_name_it(theorem):
     assert report.secret_bits == report.length.bits - 512
     assert report.to_dict()["theorem"] == theorem.value
     assert theorem.value in str(report)
-    assert " ".join(STATEMENTS[theorem].split()) in " ".join(str(report).split())
+    assert " ".join(theorem.statement.split()) in " ".join(str(report).split())
 
 
 @pytest.mark.parametrize("theorem", Theorem)
@@ -189,7 +191,7 @@ def test_defaults_are_finite_key_theorems():
     assert Policy().proof is Theorem.PHASE_ERRORS
     assert Policy(SecurityModel.DEVICE_INDEPENDENT).proof is Theorem.COLLECTIVE
     for model in SecurityModel:
-        assert "asymptotic" not in STATEMENTS[Policy(model).proof]
+        assert Policy(model).proof.facts.finite
 
 
 def test_lost_photons_are_outcomes_and_the_threshold_of_efficiency_comes_out():
@@ -226,3 +228,34 @@ def test_lost_photons_are_outcomes_and_the_threshold_of_efficiency_comes_out():
 
 def test_policy_takes_its_security_model_by_name():
     assert Policy("device-independent") == Policy(SecurityModel.DEVICE_INDEPENDENT)
+
+
+def test_every_theorem_has_its_rule():
+    assert RULES.keys() == set(Theorem)
+
+
+def test_a_new_theorem_is_an_entry_and_its_rule(monkeypatch):
+    half = Theorem._new_member_(
+        Theorem,
+        TheoremFacts(
+            name="half-2030",
+            security=SecurityModel.TRUSTED_ANALYSERS,
+            attacks=Attacks.COLLECTIVE,
+            secret="Secret to the half, ",
+            finite=False,
+        ),
+    )
+    half._name_ = "HALF"
+
+    def length(case):
+        return SecretLength((("half the key", float(case.evidence.key_size // 2)),), None)
+
+    monkeypatch.setitem(RULES, half, Rule(length))
+    report = session(half, rounds=50_000)
+    assert report.secret_bits == report.evidence.key_size // 2 - 512
+    assert report.to_dict()["theorem"] == "half-2030"
+    assert "Secret to the half, if both analysers" in " ".join(str(report).split())
+
+
+def test_theorem_survives_the_way_to_another_process():
+    assert [pickle.loads(pickle.dumps(theorem)) for theorem in Theorem] == list(Theorem)
