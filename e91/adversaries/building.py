@@ -43,7 +43,7 @@ def acting_on_perfect_pairs(change: Change) -> Build:
 
     def build(conditions: Conditions) -> TappedDevice:
         device = change(_honest_pairs(conditions, visibility=1.0), conditions)
-        return with_white_noise(device, conditions.visibility, seed=conditions.seed)
+        return with_white_noise(device, conditions)
 
     return build
 

@@ -16,7 +16,7 @@ from e91.adversaries.assumptions import Assumption
 from e91.adversaries.building import acting_on_noisy_pairs, acting_on_perfect_pairs
 from e91.adversaries.conditions import Conditions
 from e91.adversaries.local_models import deterministic_strategies, mixture
-from e91.adversaries.notes import Answers, TappedDevice, random_stream
+from e91.adversaries.notes import Answers, TappedDevice
 from e91.model.bits import Bits
 from e91.model.device import Device
 from e91.model.numbers import TSIRELSON, Floats
@@ -43,7 +43,7 @@ def memory_attack(device: Device, conditions: Conditions) -> TappedDevice:
         Barrett, Collins, Hardy, Kent and Popescu, Phys. Rev. A 66, 042111 (2002).
     """
     settings, fraction = conditions.settings, conditions.strength
-    generator = random_stream("memory", conditions.seed)
+    generator = conditions.random_stream("memory")
     so_far = np.zeros(4, np.int64)
     rows = _losing_at(settings)
     alice, bob, _ = deterministic_strategies(settings)
@@ -116,7 +116,7 @@ def drifting(device: Device, conditions: Conditions) -> TappedDevice:
     session's length stay at the visibility of its end.
     """
     loss = conditions.strength
-    generator = random_stream("drift", conditions.seed)
+    generator = conditions.random_stream("drift")
     clock = _Clock(conditions.rounds)
 
     def answer(x: Bits, y: Bits) -> Answers:
@@ -139,7 +139,7 @@ def turning_bad(device: Device, conditions: Conditions) -> TappedDevice:
     Rounds after the session's length are the local model's.
     """
     fraction = conditions.strength
-    generator = random_stream("turning bad", conditions.seed)
+    generator = conditions.random_stream("turning bad")
     clock = _Clock(conditions.rounds)
     model = mixture(2.0, conditions.settings)
 
@@ -184,7 +184,7 @@ def replaying(device: Device, conditions: Conditions) -> TappedDevice:
     in either case.
     """
     settings, probability = conditions.settings, conditions.strength
-    generator = random_stream("replay", conditions.seed)
+    generator = conditions.random_stream("replay")
 
     def answer(x: Bits, y: Bits) -> Answers:
         """Play the tape where the settings were foreseen, or else a tape of others."""

@@ -46,21 +46,21 @@ class Reading:
         return best
 
     @cached_property
-    def edges(self) -> NDArray[np.float64]:
+    def limits(self) -> NDArray[np.float64]:
         """Cumulative probabilities of e given (x, y, a, b), one cell after the other.
 
-        Cell number i fills [i, i + 1); one that never occurs has all its edges at its end.
+        Cell number i fills [i, i + 1); one that never occurs has all its limits at its end.
         """
         cells = self.table.reshape(-1, self.table.shape[-1])
         total = cells.sum(axis=1, keepdims=True)
         shares = np.divide(cells, total, out=np.zeros_like(cells), where=total > 0)
-        edges: NDArray[np.float64] = shares.cumsum(axis=1) + np.arange(len(cells))[:, None]
-        return edges.ravel()
+        limits: NDArray[np.float64] = shares.cumsum(axis=1) + np.arange(len(cells))[:, None]
+        return limits.ravel()
 
     def symbols(self, cells: NDArray[np.int64], generator: np.random.Generator) -> Bits:
-        """Draw Eve's symbol for rounds of these cells, numbered as in `edges`."""
+        """Draw Eve's symbol for rounds of these cells, numbered as in `limits`."""
         size = self.table.shape[-1]
-        place = np.searchsorted(self.edges, cells + generator.random(len(cells)), side="right")
+        place = np.searchsorted(self.limits, cells + generator.random(len(cells)), side="right")
         # Rounding of the sums may carry a draw over the end of its cell: 1 in 10^15.
         symbols: Bits = np.clip(place - cells * size, 0, size - 1).astype(np.uint8)
         return symbols
@@ -146,7 +146,7 @@ class ChannelTap:
         return a, b
 
     def announcing(self, progress: Progress) -> Self:
-        """Return the same device, Eve's pages included, whose photons announce their progress."""
+        """Return the same device, Eve's notes included, whose photons announce their progress."""
         return replace(self, photons=self.photons.announcing(progress))
 
     def forget(self) -> None:
@@ -172,7 +172,7 @@ class ChannelTap:
 class BlockTap(ChannelTap):
     """A `ChannelTap` that also draws whole blocks of rounds, as its `photons` do.
 
-    Blocks are drawn without blocks: of a stream Eve's knowledge is not measured.
+    These are not remembered: of a stream Eve's knowledge is not measured.
     """
 
     photons: ExactDevice

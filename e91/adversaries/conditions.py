@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from e91.model.device import DeviceInfo
 from e91.model.settings import ASYMMETRIC, Settings
 
@@ -56,6 +58,17 @@ class Conditions:
     def info(self, description: str) -> DeviceInfo:
         """Return what a device under these conditions says of itself."""
         return DeviceInfo(self.settings, description, reproducible=self.seed is not None)
+
+    def stream_seed(self, part: str) -> np.random.SeedSequence:
+        """Return the root of the physical randomness of one part of a device.
+
+        Parts of different names get independent streams from one seed.
+        """
+        return np.random.SeedSequence(None if self.seed is None else (self.seed, *part.encode()))
+
+    def random_stream(self, part: str) -> np.random.Generator:
+        """Return the generator of one part, with the root `stream_seed`."""
+        return np.random.default_rng(self.stream_seed(part))
 
     @property
     def arm_noise(self) -> dict[str, float]:

@@ -14,7 +14,7 @@ from e91.adversaries.adversary import Attack, Expected
 from e91.adversaries.assumptions import Assumption
 from e91.adversaries.building import acting_on_noisy_pairs
 from e91.adversaries.conditions import Conditions
-from e91.adversaries.notes import Answers, TappedDevice, random_stream
+from e91.adversaries.notes import Answers, TappedDevice
 from e91.model.bits import NO_CLICK, Bits
 from e91.model.device import Device
 from e91.model.numbers import TSIRELSON
@@ -40,7 +40,7 @@ def time_shift(device: Device, conditions: Conditions) -> TappedDevice:
         Qi, Fung, Lo and Ma, Quantum Inf. Comput. 7, 73 (2007), section 2.
     """
     ratio = conditions.strength
-    generator = random_stream("time shift", conditions.seed)
+    generator = conditions.random_stream("time shift")
 
     def answer(x: Bits, y: Bits) -> Answers:
         """Lose photons of the outcome that the shift of Bob's detectors disfavours."""
@@ -74,7 +74,7 @@ def blinding(device: Device, conditions: Conditions) -> TappedDevice:
         Rev. Lett. 107, 170404 (2011).
     """
     fraction, choices = conditions.strength, len(conditions.settings.bob_angles)
-    generator = random_stream("blinding", conditions.seed)
+    generator = conditions.random_stream("blinding")
 
     def answer(x: Bits, y: Bits) -> Answers:
         """Let a blinded Bob click only at the setting at which Eve measured."""

@@ -24,7 +24,7 @@ from qiskit import QuantumCircuit
 from e91.adversaries.channel import BlockTap, ChannelTap, Reading
 from e91.adversaries.conditions import Conditions
 from e91.adversaries.joint_outcomes import joint_table, shot_by_shot
-from e91.adversaries.notes import TappedDevice, random_stream, stream_seed
+from e91.adversaries.notes import TappedDevice
 from e91.devices.aer import AerDevice
 from e91.devices.circuits import (
     Analyser,
@@ -50,7 +50,7 @@ def tapped_device(
         attack: Transformation of the source that leaves Eve's quantum register `eve`: measured
             into a classical register `eve` if she writes notes, unmeasured if she keeps a
             quantum memory.
-        conditions: Settings, simulator, seed and noise, which acts after Eve and is not hers.
+        conditions: Settings, simulator, seed and noise, which acts after Eve's part.
         turned: Where Alice's analyser really stands when it is set to an angle, if Eve built it.
         flipped_at: The angle at which it flips the outcome by the last qubit of `eve`, if at any.
 
@@ -76,12 +76,12 @@ def tapped_device(
         return shot_by_shot(read, info, memory_information=known, seed=seed)
     circuits = pair_circuits(source, settings=settings, analyser=plain)
     reading = cache(partial(_reading, source, plain, settings))
-    notes = stream_seed("notes", seed)
+    notes = conditions.stream_seed("notes")
     if conditions.simulator == "exact":
-        generator = random_stream("pairs", seed)
+        generator = conditions.random_stream("pairs")
         return BlockTap(ExactDevice(info, outcome_table(circuits), generator), reading, notes)
     alone = tuple(tuple(without_eve(circuit) for circuit in row) for row in circuits)
-    return ChannelTap(AerDevice(info, alone, stream_seed("pairs", seed)), reading, notes)
+    return ChannelTap(AerDevice(info, alone, conditions.stream_seed("pairs")), reading, notes)
 
 
 def _reading(source: QuantumCircuit, analyser: Analyser, settings: Settings) -> Reading:
@@ -95,7 +95,7 @@ def _turned(
     """Return Alice's analyser as Eve built it."""
 
     def measure(source: QuantumCircuit, alice: float, bob: float) -> QuantumCircuit:
-        """Measure in turned bases, with a flip by coin at one setting."""
+        """Measure in turned bases, with a random flip at one setting."""
         sent = flip_by_coin(source) if flipped_at == alice else source
         return analyser(sent, alice if turned is None else turned(alice), bob)
 

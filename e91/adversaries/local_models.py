@@ -25,7 +25,6 @@ from e91.adversaries.conditions import Conditions
 from e91.adversaries.notes import (
     Answers,
     TappedDevice,
-    random_stream,
     with_white_noise,
 )
 from e91.model.bits import NO_CLICK, Bits
@@ -53,14 +52,14 @@ def following(make: MakeModel, description: str) -> Build:
     def build(conditions: Conditions) -> TappedDevice:
         model = make(conditions.strength, conditions.settings)
         device = local_device(model, conditions, description.format(conditions.strength))
-        return with_white_noise(device, conditions.visibility, seed=conditions.seed)
+        return with_white_noise(device, conditions)
 
     return build
 
 
 def local_device(model: LocalModel, conditions: Conditions, description: str) -> TappedDevice:
     """Return a device that follows a local model, with Eve knowing every answer."""
-    generator = random_stream("hidden variable", conditions.seed)
+    generator = conditions.random_stream("hidden variable")
 
     def answer(x: Bits, y: Bits) -> Answers:
         """Let the model instruct both sides, who read the answers to their own settings."""
@@ -77,7 +76,7 @@ def deterministic_strategies(settings: Settings) -> tuple[Bits, Bits, NDArray[np
     """Return the deterministic strategies without errors in the key, and their CHSH values.
 
     Returns:
-        Alice's answers, shape (m, her settings), Bob's, shape (m, his settings), and S of each
+        Alice's answers, shape (m, settings), Bob's, shape (m, settings), and S of each
         strategy, +2 or -2, shape (m,).
 
     Examples:
@@ -149,7 +148,7 @@ def _leaking_device(conditions: Conditions) -> TappedDevice:
     in the marginals.
     """
     settings, probability = conditions.settings, conditions.strength
-    generator = random_stream("hidden variable", conditions.seed)
+    generator = conditions.random_stream("hidden variable")
     alice, bob = best_strategies(settings)
     demanded = np.zeros((alice.shape[1], bob.shape[1]), np.bool_)
     differ = np.zeros_like(demanded, np.uint8)
@@ -166,7 +165,7 @@ def _leaking_device(conditions: Conditions) -> TappedDevice:
 
     description = f"Local strategies; Bob's half learns Alice's setting in {probability:.4g}."
     device = TappedDevice(conditions.info(description), answer)
-    return with_white_noise(device, conditions.visibility, seed=conditions.seed)
+    return with_white_noise(device, conditions)
 
 
 ATTACKS = (

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from e91.adversaries.conditions import Conditions
 from e91.model.bits import NO_CLICK, Bits, frozen_array
 from e91.model.device import Apparatus
 from e91.model.numbers import check_fractions
@@ -102,8 +103,9 @@ class TappedDevice(Apparatus):
         first = frozen_array(x, top=len(self.settings.alice_angles) - 1, name="x")
         second = frozen_array(y, top=len(self.settings.bob_angles) - 1, name="y")
         if len(first) != len(second):
-            raise ValueError(f"`y` must have the length of `x`, {len(first)}, but has "
-                             f"{len(second)}.")  # fmt: skip
+            raise ValueError(
+                f"`y` must have the length of `x`, {len(first)}, but has {len(second)}."
+            )
         found = self.answer(first, second)
         self.blocks.append(Notes(found.alice, found.bob, found.guess, found.kind, first, second))
         return found.alice, found.bob
@@ -181,48 +183,29 @@ def _conditional_bits(table: NDArray[np.int64]) -> float:
     return max(0.0, math.fsum(bits.ravel()))
 
 
-def with_white_noise(device: TappedDevice, visibility: float, *, seed: int | None) -> TappedDevice:
-    """Return ``device`` with both outcomes replaced by coins in a fraction of the rounds.
+def with_white_noise(device: TappedDevice, conditions: Conditions) -> TappedDevice:
+    """Return ``device`` with both outcomes replaced by random bits in a fraction of the rounds.
 
-    That is what white noise on a pair does to its outcomes; losses stay losses.  Eve does not
-    see the coins.
-
-    Args:
-        device: Any dishonest device.
-        visibility: Probability that a round is left alone, in [0, 1].
-        seed: Root of the randomness of the coins; None takes it from the operating system.
+    That is what white noise on a pair does to its outcomes: a round is left alone with the
+    probability of the conditions' visibility, and losses stay losses.  Eve does not see the bits.
 
     Raises:
-        ValueError: ``visibility`` is not in [0, 1].
+        ValueError: The visibility is not in [0, 1].
     """
+    visibility = conditions.visibility
     check_fractions(visibility=visibility)
     if visibility == 1:
         return device
-    generator = random_stream("white noise", seed)
+    generator = conditions.random_stream("white noise")
 
     def answer(x: Bits, y: Bits) -> Answers:
-        """Replace the outcomes of some rounds by coins, of which Eve knows nothing."""
+        """Replace the outcomes of some rounds by bits that Eve does not know."""
         found = device.answer(x, y)
         spoiled = generator.random(len(x)) >= visibility
-        coins = generator.integers(2, size=(2, len(x)), dtype=np.uint8)
-        a = np.where(spoiled & (found.alice != NO_CLICK), coins[0], found.alice)
-        b = np.where(spoiled & (found.bob != NO_CLICK), coins[1], found.bob)
+        noise = generator.integers(2, size=(2, len(x)), dtype=np.uint8)
+        a = np.where(spoiled & (found.alice != NO_CLICK), noise[0], found.alice)
+        b = np.where(spoiled & (found.bob != NO_CLICK), noise[1], found.bob)
         return Answers(a, b, found.guess, found.kind)
 
     description = f"{device.description[:-1]}; visibility {visibility:g}."
     return replace(device, answer=answer, info=replace(device.info, description=description))
-
-
-def stream_seed(name: str, seed: int | None) -> np.random.SeedSequence:
-    """Return the root of the physical randomness of one part of a device.
-
-    Args:
-        name: Which part; parts of different names get independent streams from one seed.
-        seed: Not negative; None takes the root from the operating system.
-    """
-    return np.random.SeedSequence(None if seed is None else (seed, *name.encode()))
-
-
-def random_stream(name: str, seed: int | None) -> np.random.Generator:
-    """Return the generator with the root `stream_seed`; arguments as there."""
-    return np.random.default_rng(stream_seed(name, seed))

@@ -1,8 +1,10 @@
 """An adversary is one entry: with it alone the attack is staged, listed, run and swept."""
 
 import json
+import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +106,22 @@ def test_option_of_one_attack_is_refused_with_another(option):
 def test_strength_is_refused_where_there_is_none():
     with pytest.raises(ValueError, match="`strength` must not be given with `man-in-the-middle`"):
         conditions_of("man-in-the-middle", 0.5)
+
+
+def row_of(attack):
+    """The attack's row in the first table of docs/attacks.md."""
+    high = f"{attack.high:.6g}" if math.isfinite(attack.high) else "any"
+    span, default = f"{attack.low:.6g} to {high}", f"{attack.default:.6g}"
+    cells = (
+        f"`{attack.name}`",
+        attack.meaning,
+        *((span, default) if attack.meaning else ("", "")),
+        ", ".join(f"`--{option.flag}`" for option in attack.options),
+        ", ".join(broken.name.lower().replace("_", " ") for broken in attack.breaks),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def test_first_table_of_the_page_has_the_entries_in_their_order():
+    page = (Path(__file__).parents[2] / "docs" / "attacks.md").read_text()
+    assert "\n".join(map(row_of, ATTACKS.values())) in page

@@ -316,7 +316,7 @@ def test_tapped_device_refuses_choices_that_are_no_settings(x, y):
 
 def test_device_without_noise_is_left_alone():
     device = stage("local", Conditions(2.0, seed=1)).device
-    assert with_white_noise(device, 1.0, seed=1) is device
+    assert with_white_noise(device, Conditions(2.0)) is device
 
 
 @pytest.mark.parametrize("name", ATTACKS)
