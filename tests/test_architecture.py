@@ -97,7 +97,7 @@ QISKIT = ("qiskit", "qiskit_aer", "qiskit_ibm_runtime")
 SOCKETS = ("socket", "socketserver", "ssl", "http", "urllib", "asyncio", "aiohttp", "requests")
 DOORS = {
     **dict.fromkeys(QISKIT, ("devices", "e91_circuits", "adversaries")),
-    **dict.fromkeys(SOCKETS, ("cli", "studies")),
+    **dict.fromkeys(SOCKETS, ("cli",)),
     "numba": ("system",),
     "llvmlite": ("system",),
     "matplotlib": ("plots", "model"),

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import socket
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -46,8 +43,7 @@ def connected(address: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Iter
             the cluster has no workers.
     """
     dask = _dask()
-    _knock(address, timeout_seconds)
-    _shake_hands(dask, address, timeout_seconds)
+    _check_answers(dask, address, timeout_seconds)
     # Not the default client: that would change what a user's other calls of Dask do.
     with (
         _lost_scheduler_is_told_once(),
@@ -68,7 +64,8 @@ def _lost_scheduler_is_told_once() -> Iterator[None]:
 
     def says_more(record: logging.LogRecord) -> bool:
         """Return whether a record tells something else than that a search was broken off."""
-        return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+        # What breaks it off, asyncio's CancelledError, is no Exception.
+        return not record.exc_info or isinstance(record.exc_info[1], Exception)
 
     log.addFilter(says_more)
     try:
@@ -87,44 +84,28 @@ def _dask() -> Any:
     return distributed
 
 
-def _shake_hands(dask: Any, address: str, timeout_seconds: float) -> None:
-    """Refuse what listens but does not answer as Dask does, for which Dask waits for ever."""
+def _check_answers(dask: Any, address: str, timeout_seconds: float) -> None:
+    """Refuse an address at which no scheduler answers: a client would wait there for ever."""
+    from distributed.utils import LoopRunner, sync
 
     async def greet() -> None:
         """Open a connection as a client does, and close it."""
         options = dask.Security().get_connection_args("client")
-        comm = await asyncio.wait_for(dask.comm.connect(address, **options), timeout_seconds)
+        comm = await dask.comm.connect(address, timeout=timeout_seconds, **options)
         await comm.close()
 
-    # In a thread, as a notebook has a running event loop in this one.
-    with ThreadPoolExecutor(1) as pool:
-        try:
-            pool.submit(asyncio.run, greet()).result()
-        except Exception:  # noqa: BLE001 - what Dask makes of foreign bytes, e.g. no memory for them
-            raise ValueError(
-                f"`{address}` must be the address of a Dask scheduler, but what listens there does "
-                "not answer as one."
-            ) from None
-
-
-def _knock(address: str, timeout_seconds: float) -> None:
-    """Refuse an address at which nothing listens, before Dask tries for long."""
-    scheme, _, rest = address.rpartition("://")
-    host, _, port = rest.rpartition(":")
-    if scheme not in ("", "tcp", "tls"):
-        return
-    if not host or not port.isdigit():
-        raise ValueError(
-            f"The address of a scheduler must look like tcp://HOST:8786, but is `{address}`."
-        )
+    # A loop of its own, as a notebook has a running one in this thread.
+    runner = LoopRunner()
+    runner.start()  # type: ignore[no-untyped-call]
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout_seconds):
-            pass
-    except (OSError, OverflowError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or str(error) or "no answer"
+        sync(runner.loop, greet, callback_timeout=2 * timeout_seconds)
+    except Exception:  # noqa: BLE001 - what Dask makes of foreign bytes, e.g. no memory for them
         raise ValueError(
-            f"`{address}` must be the address of a running Dask scheduler, but: {why}."
+            f"`{address}` must be the address of a running Dask scheduler, like tcp://HOST:8786, "
+            "but none answers there."
         ) from None
+    finally:
+        runner.stop()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)

@@ -224,11 +224,12 @@ def test_asynchronous_client_is_refused(client):
 @pytest.mark.parametrize(
     "address", ["", "nonsense", "tcp://", "tcp://host:port", "127.0.0.1:9", "tcp://127.0.0.1:99999"]
 )
-def test_address_without_a_scheduler_is_a_sentence_at_once(address):
+def test_address_without_a_scheduler_is_a_sentence_in_time(address):
     started = time.monotonic()
-    with pytest.raises(ValueError, match="scheduler"), connected(address):
+    refused = pytest.raises(ValueError, match="must be the address of a running Dask scheduler")
+    with refused, connected(address, timeout_seconds=0.5):
         pass
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00" * 64])
@@ -246,7 +247,7 @@ def test_something_else_that_listens_is_no_scheduler(answer):
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         started = time.monotonic()
         with (
-            pytest.raises(ValueError, match="must be the address of a Dask scheduler"),
+            pytest.raises(ValueError, match="must be the address of a running Dask scheduler"),
             connected(address, timeout_seconds=0.5),
         ):
             pass
