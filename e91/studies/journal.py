@@ -30,7 +30,7 @@ from e91.system.durable import (
     writing,
 )
 
-_KIND = "e91 study journal 1"
+_KIND = "e91 study journal 2"
 _CUT = chunks.CHUNK_ROUNDS, chunks.CHUNK_JOBS
 _CHECK = 16  # hexadecimal digits; against torn lines, not against malice
 

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
+from typing import Any, cast
 
-from e91.model.evidence import Evidence, KeySample
+import msgspec
+
+from e91.model.evidence import Evidence
 from e91.model.policy import Policy
 from e91.model.settings import Settings
 from e91.session.report import SessionReport
 from e91.session.totals import RunSummary
-
-_SUMS = (
-    "blocks",
-    "rounds",
-    "leaked_by_alice",
-    "leaked_by_bob",
-    "authentication_bits",
-    "secret_bits",
-    "seconds",
-)
+from e91.system.documents import typed
 
 
 @dataclass(frozen=True)
@@ -43,6 +38,7 @@ class Tally:
             where nobody looked at her notes.
 
     Examples:
+        >>> from e91.model.evidence import KeySample
         >>> counts = Evidence(((3, 1, 0, 4),), (KeySample(2, 1, 0),), ((11,),), signs=(+1,))
         >>> whole = joined([Tally(0, 1, 11, counts), Tally(0, 1, 11, counts)])
         >>> whole.rounds, whole.evidence.tests, tally_from(to_numbers(whole)) == whole
@@ -60,6 +56,29 @@ class Tally:
     secret_bits: int = 0
     seconds: float = field(default=0.0, compare=False)
     eve: tuple[float | None, float | None] | None = None
+
+    def __add__(self, other: Tally) -> Tally:
+        """Return the tally of the blocks of both, which are of one session.
+
+        Raises:
+            ValueError: They are of several sessions.
+        """
+        if self.session != other.session:
+            raise ValueError("Tallies must be of one session to be added, but are not.")
+        aborts = Counter(dict(self.aborts)) + Counter(dict(other.aborts))
+        return Tally(
+            session=self.session,
+            blocks=self.blocks + other.blocks,
+            rounds=self.rounds + other.rounds,
+            evidence=self.evidence + other.evidence,
+            aborts=tuple(sorted(aborts.items())),
+            leaked_by_alice=self.leaked_by_alice + other.leaked_by_alice,
+            leaked_by_bob=self.leaked_by_bob + other.leaked_by_bob,
+            authentication_bits=self.authentication_bits + other.authentication_bits,
+            secret_bits=self.secret_bits + other.secret_bits,
+            seconds=self.seconds + other.seconds,
+            eve=self.eve,
+        )
 
     def summary(
         self, *, settings: Settings, policy: Policy, device: str, seed: int | None
@@ -105,54 +124,20 @@ def joined(tallies: Iterable[Tally]) -> Tally:
     """Return the tally of blocks of one session together.
 
     Raises:
-        ValueError: There is none, or they are of several sessions.
+        ValueError: They are of several sessions.
     """
-    parts = list(tallies)
-    if len({part.session for part in parts}) != 1:
-        raise ValueError("Tallies must be of one session to be added, but are not.")
-    first, *rest = parts
-    aborts = sum((Counter(dict(part.aborts)) for part in parts), Counter[str]())
-    return replace(
-        first,
-        evidence=sum((part.evidence for part in rest), first.evidence),
-        aborts=tuple(sorted(aborts.items())),
-        **{name: sum(getattr(part, name) for part in parts) for name in _SUMS},
-    )
+    return reduce(add, tallies)
 
 
 def to_numbers(tally: Tally) -> dict[str, Any]:
-    """Return a tally as numbers, names of abort reasons and lists of these, ready for JSON."""
-    evidence = tally.evidence
-    counts = {
-        "tests": list(map(list, evidence.tests)),
-        "samples": [list(vars(sample).values()) for sample in evidence.samples],
-        "pair_counts": list(map(list, evidence.pair_counts)),
-        "signs": list(evidence.signs),
-    }
-    sums = {name: getattr(tally, name) for name in _SUMS}
-    eve = None if tally.eve is None else list(tally.eve)
-    return {"session": tally.session, "aborts": dict(tally.aborts), "eve": eve} | counts | sums
+    """Return a tally as tables and lists of numbers and names, ready for JSON."""
+    return cast(dict[str, Any], msgspec.to_builtins(tally))
 
 
 def tally_from(numbers: Mapping[str, Any]) -> Tally:
-    """Return the tally of which `to_numbers` made the numbers.
+    """Return the tally that `to_numbers` made the numbers from.
 
     Raises:
         ValueError: They are of something else.
     """
-    try:
-        evidence = Evidence(
-            tests=tuple(map(tuple, numbers["tests"])),
-            samples=tuple(KeySample(*row) for row in numbers["samples"]),
-            pair_counts=tuple(map(tuple, numbers["pair_counts"])),
-            signs=tuple(numbers["signs"]),
-        )
-        return Tally(
-            session=int(numbers["session"]),
-            evidence=evidence,
-            aborts=tuple(sorted(numbers["aborts"].items())),
-            eve=None if numbers["eve"] is None else tuple(numbers["eve"]),
-            **{name: numbers[name] for name in _SUMS},
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError("A tally must have the numbers of one, but has others.") from error
+    return typed(numbers, Tally, key="tally")
