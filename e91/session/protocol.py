@@ -118,86 +118,73 @@ def conclude(
     """
     session_id, secrets, tagged = entropy(16), None, False
     verdict = judge(Evidence.empty(settings), settings=settings, policy=policy)
+    means = Means(policy, entropy, channel, workspace)
     try:
         channel.send(Message(Party.ALICE, "session", session_id))
         alice, bob = sift()
         evidence = alice.evidence
         verdict = judge(evidence, settings=settings, policy=policy)
         if verdict.abort is None:
-            portions = divide(
-                alice,
-                bob,
-                policy=policy,
-                entropy=entropy,
-                channel=channel,
-                workspace=workspace,
-            )
+            portions = divide(alice, bob, means=means)
             del alice, bob  # long keys: what is divided need not be kept
-            verified, alice_bits = correct(
-                portions,
-                evidence=evidence,
-                policy=policy,
-                entropy=entropy,
-                channel=channel,
-                workspace=workspace,
-            )
-            leak = leaked(channel, alice_bits)
+            verified, bits_disclosed_per_portion = reconcile(portions, evidence, means=means)
+            leak = leak_of(channel, bits_disclosed_per_portion)
             verdict = verdict_of(evidence, settings=settings, policy=policy, leak=leak)
             if None in verified:
                 verdict = replace(verdict, abort=Abort.KEYS_DIFFER)
             elif verdict.abort is None:
-                made = amplify(
-                    [pair for pair in verified if pair is not None],
-                    verdict=verdict,
-                    entropy=entropy,
-                    channel=channel,
-                    workspace=workspace,
-                )
+                amplified = amplify([pair for pair in verified if pair], verdict, means=means)
                 tagged = True
                 authentication.exchange_tags(channel, secret)
-                secrets = made
+                secrets = amplified
     except AuthenticationFailed:
         verdict = replace(verdict, abort=Abort.NOT_AUTHENTIC)
     return Distilled(verdict, secrets, session_id, tagged)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Means:
+    """What both parties work with after the photons.
+
+    Attributes:
+        policy: What a released key must promise.
+        entropy: The protocol's randomness.
+        channel: The public classical channel.
+        workspace: Arrays that the run uses again, and whether compiled code runs.
+    """
+
+    policy: Policy
+    entropy: Entropy
+    channel: Channel
+    workspace: Workspace
+
+
 def divide(
-    alice: sifting.Sifted,
-    bob: sifting.Sifted,
-    *,
-    policy: Policy,
-    entropy: Entropy,
-    channel: Channel,
-    workspace: Workspace,
+    alice: sifting.Sifted, bob: sifting.Sifted, *, means: Means
 ) -> list[tuple[SiftedKey, SiftedKey]]:
     """Let Alice preprocess her key, and both divide theirs into the policy's portions alike."""
-    key = preprocessing.flip(alice.key, probability=policy.flip_probability, entropy=entropy)
+    policy = means.policy
+    key = preprocessing.flip(alice.key, probability=policy.flip_probability, entropy=means.entropy)
     if policy.portions == 1:
         return [(key, bob.key)]
-    body = entropy(portion_size(len(key), portions=policy.portions))
-    heard = channel.send(Message(Party.ALICE, "portions", body)).body
-    if len(heard) != len(body):
+    announced = means.entropy(portion_size(len(key), portions=policy.portions))
+    received = means.channel.send(Message(Party.ALICE, "portions", announced)).body
+    if len(received) != len(announced):
         raise AuthenticationFailed("An announcement was altered.")
     portions = (
         partition.divide(
             each,
             portions=policy.portions,
             turns=np.frombuffer(turns, np.uint8),
-            workspace=workspace,
+            workspace=means.workspace,
         )
-        for each, turns in ((key, body), (bob.key, heard))
+        for each, turns in ((key, announced), (bob.key, received))
     )
     return list(zip(*portions, strict=True))
 
 
-def correct(
-    portions: Sequence[tuple[SiftedKey, SiftedKey]],
-    *,
-    evidence: Evidence,
-    policy: Policy,
-    entropy: Entropy,
-    channel: Channel,
-    workspace: Workspace,
+def reconcile(
+    portions: Sequence[tuple[SiftedKey, SiftedKey]], evidence: Evidence, *, means: Means
 ) -> tuple[list[tuple[VerifiedKey, VerifiedKey] | None], tuple[int, ...]]:
     """Let the parties correct and verify each portion.
 
@@ -205,106 +192,88 @@ def correct(
         Both parties' keys of each portion, or None where they differ, and how many bits Alice has
         disclosed about each.
     """
-    error_rate = _expected_error_rate(evidence, flip=policy.flip_probability)
+    error_rate = _expected_error_rate(evidence, flip=means.policy.flip_probability)
     # One public shuffle serves all portions: no claim but efficiency rests on it.
-    seed = entropy(ldpc.SEED_BYTES if policy.reconciler is Reconciler.LDPC else cascade.SEED_BYTES)
-    verified, disclosed = [], [channel.disclosed_by(Party.ALICE)]
+    uses_ldpc = means.policy.reconciler is Reconciler.LDPC
+    shuffle = means.entropy(ldpc.SEED_BYTES if uses_ldpc else cascade.SEED_BYTES)
+    verified, disclosed = [], [means.channel.disclosed_by(Party.ALICE)]
     for alice, bob in portions:
-        keys = reconcile(
-            alice,
-            bob,
-            error_rate=error_rate,
-            permutation_seed=seed,
-            policy=policy,
-            entropy=entropy,
-            channel=channel,
-            workspace=workspace,
-        )
-        verified.append(verify(*keys, entropy=entropy, channel=channel))
-        disclosed.append(channel.disclosed_by(Party.ALICE))
+        keys = _correct(alice, bob, error_rate=error_rate, shuffle=shuffle, means=means)
+        verified.append(verify(*keys, means=means))
+        disclosed.append(means.channel.disclosed_by(Party.ALICE))
     return verified, tuple(after - before for before, after in pairwise(disclosed))
 
 
-def reconcile(
-    alice: SiftedKey,
-    bob: SiftedKey,
-    *,
-    error_rate: float,
-    permutation_seed: bytes,
-    policy: Policy,
-    entropy: Entropy,
-    channel: Channel,
-    workspace: Workspace,
+def _correct(
+    alice: SiftedKey, bob: SiftedKey, *, error_rate: float, shuffle: bytes, means: Means
 ) -> tuple[ReconciledKey, ReconciledKey]:
-    """Let the parties correct errors as the policy says."""
-    if policy.reconciler is Reconciler.LDPC:
+    if means.policy.reconciler is Reconciler.LDPC:
         return ldpc.reconcile(
             alice,
             bob,
             error_rate=error_rate,
-            permutation_seed=permutation_seed,
-            channel=channel,
-            entropy=entropy,
+            permutation_seed=shuffle,
+            channel=means.channel,
+            entropy=means.entropy,
         )
     return cascade.reconcile(
         alice,
         bob,
         error_rate=error_rate,
-        permutation_seed=permutation_seed,
-        channel=channel,
-        workspace=workspace,
+        permutation_seed=shuffle,
+        channel=means.channel,
+        workspace=means.workspace,
     )
 
 
 def verify(
-    alice: ReconciledKey, bob: ReconciledKey, *, entropy: Entropy, channel: Channel
+    alice: ReconciledKey, bob: ReconciledKey, *, means: Means
 ) -> tuple[VerifiedKey, VerifiedKey] | None:
     """Let the parties compare hashes of their keys; None if they differ."""
-    announcement = verification.announce(alice, entropy(verification.HASH_KEY_BYTES))
+    channel = means.channel
+    announcement = verification.announce(alice, means.entropy(verification.HASH_KEY_BYTES))
     checked = verification.check(bob, channel.send(announcement))
     confirmed = verification.confirm(alice, channel.send(verification.answer(checked)))
     return None if checked is None or confirmed is None else (confirmed, checked)
 
 
 def amplify(
-    keys: Sequence[tuple[VerifiedKey, VerifiedKey]],
-    *,
-    verdict: Verdict,
-    entropy: Entropy,
-    channel: Channel,
-    workspace: Workspace,
+    keys: Sequence[tuple[VerifiedKey, VerifiedKey]], verdict: Verdict, *, means: Means
 ) -> tuple[Bits, Bits]:
     """Let Alice announce a hash seed and both parties hash their portions with it, all packed.
 
     One seed serves all portions of a session: ``docs/security.md``, section 5.
     """
     size = -(-(len(keys[0][0]) - 1) // 8)
-    body = entropy(size)
-    heard = channel.send(Message(Party.ALICE, "hash seed", body)).body
-    if len(heard) != size:
+    announced = means.entropy(size)
+    received = means.channel.send(Message(Party.ALICE, "hash seed", announced)).body
+    if len(received) != size:
         raise AuthenticationFailed("An announcement was altered.")
-    # A portion that an unlikely leak has used up leaves nothing, and the others their own.
+    # A portion about which unusually much leaked may leave nothing; the others leave their own.
     kept = [
         (pair, Release(verdict.chsh, length))
         for pair, length in zip(keys, verdict.portions, strict=True)
         if length.bits
     ]
-    alice, bob = (
-        [
-            amplification.amplify(
-                pair[party], release, np.frombuffer(seed, np.uint8), workspace=workspace
-            )
-            for pair, release in kept
-        ]
-        for party, seed in enumerate((body, heard))
-    )
-    return np.concatenate(alice), np.concatenate(bob)
+
+    def hashed(party: int, seed: bytes) -> Bits:
+        """Return one party's portions, hashed and joined."""
+        bits = np.frombuffer(seed, np.uint8)
+        return np.concatenate(
+            [
+                amplification.amplify(pair[party], release, bits, workspace=means.workspace)
+                for pair, release in kept
+            ]
+        )
+
+    return hashed(0, announced), hashed(1, received)
 
 
-def leaked(channel: Channel, alice_bits: tuple[int, ...]) -> Leak:
-    """Return what was disclosed; ``alice_bits`` are hers about each portion."""
+def leak_of(channel: Channel, bits_disclosed_per_portion: tuple[int, ...]) -> Leak:
+    """Return what the messages so far disclosed, in all and by Alice about each portion."""
     alice, bob = map(channel.disclosed_by, Party)
-    return Leak(alice, bob, alice_bits if len(alice_bits) > 1 else ())
+    several = len(bits_disclosed_per_portion) > 1
+    return Leak(alice, bob, bits_disclosed_per_portion if several else ())
 
 
 def _expected_error_rate(evidence: Evidence, *, flip: float) -> float:
