@@ -1,1 +1,5 @@
 """One session, from settings to key: the protocol, its verdict, its report, runs of blocks."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
