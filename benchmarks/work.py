@@ -14,7 +14,7 @@ from benchmarks.aer_alone import SETTINGS
 from e91.devices.exact import exact_device
 from e91.devices.rounds.keystreams import Stream, keystream
 from e91.devices.rounds.round_sampler import BLOCK_ROUNDS, RoundSampler
-from e91.distillation.cascade import reconciler as cascade
+from e91.distillation.cascade.reconciler import reconcile
 from e91.distillation.cascade.wire_format import SEED_BYTES
 from e91.distillation.sifting.packing import append_key, key_roles, tally
 from e91.distillation.sifting.samples import draw_coins
@@ -24,6 +24,8 @@ from e91.model.records import SiftedKey
 from e91.model.settings import EKERT, Settings
 from e91.session.planning import Link, SessionPlan, best_plan
 from e91.session.streaming import stream
+from e91.system.compiled import compiled_code_may_run
+from e91.system.workspace import Workspace
 
 ERROR_RATE = 0.02  # of every key here: a Werner visibility of 0.96
 VISIBILITY = 1 - 2 * ERROR_RATE
@@ -81,23 +83,24 @@ def noisy_keys(bits: int, *, seed: int) -> tuple[SiftedKey, SiftedKey]:
     return SiftedKey(alice), SiftedKey(alice ^ errors)
 
 
-def reconciled(alice: SiftedKey, bob: SiftedKey, seed: int) -> int:
+def reconciled(alice: SiftedKey, bob: SiftedKey, seed: int, workspace: Workspace) -> int:
     """Run Cascade between the parties; return the number of bits of a key.
 
     Messages are written, sent and counted, but not kept: in a long run they go to running tags.
     """
-    cascade.reconcile(
+    reconcile(
         alice,
         bob,
         error_rate=ERROR_RATE,
         permutation_seed=np.random.default_rng(seed).bytes(SEED_BYTES),
         channel=Channel(listener=lambda _party, _message: None),
+        workspace=workspace,
     )
     return len(alice)
 
 
 def reconciled_share(number: int, *, bits: int, times: int) -> int:
-    """Reconcile the ``number``-th pair of keys so many times; return the bits of all.
+    """Reconcile the ``number``-th pair of keys ``times`` times; return the bits of all.
 
     The keys are made at the first call.
 
@@ -105,8 +108,8 @@ def reconciled_share(number: int, *, bits: int, times: int) -> int:
         >>> reconciled_share(1, bits=10_000, times=2)
         20000
     """
-    keys = noisy_keys(bits, seed=number)
-    return sum(reconciled(*keys, number * times + turn) for turn in range(times))
+    keys, workspace = noisy_keys(bits, seed=number), Workspace(compiled=compiled_code_may_run())
+    return sum(reconciled(*keys, number * times + turn, workspace) for turn in range(times))
 
 
 def best_settings(rounds: int, *, threads: int = 2) -> SessionPlan:

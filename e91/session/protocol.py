@@ -11,6 +11,7 @@ import numpy as np
 from e91.distillation import authentication, preprocessing, verification
 from e91.distillation.amplification import hashing as amplification
 from e91.distillation.cascade import reconciler as cascade
+from e91.distillation.cascade.wire_format import SEED_BYTES
 from e91.distillation.ldpc import decoder as ldpc
 from e91.distillation.portions import partition
 from e91.distillation.sifting import two_party as sifting
@@ -195,7 +196,7 @@ def reconcile(
     error_rate = _expected_error_rate(evidence, flip=means.policy.flip_probability)
     # One public shuffle serves all portions: no claim but efficiency rests on it.
     uses_ldpc = means.policy.reconciler is Reconciler.LDPC
-    shuffle = means.entropy(ldpc.SEED_BYTES if uses_ldpc else cascade.SEED_BYTES)
+    shuffle = means.entropy(ldpc.SEED_BYTES if uses_ldpc else SEED_BYTES)
     verified, disclosed = [], [means.channel.disclosed_by(Party.ALICE)]
     for alice, bob in portions:
         keys = _correct(alice, bob, error_rate=error_rate, shuffle=shuffle, means=means)

@@ -29,6 +29,7 @@ from benchmarks.work import best_settings, draw_and_pack, noisy_keys
 from e91.devices.exact import outcome_table
 from e91.model.messages import Channel, Party
 from e91.model.records import SiftedKey
+from e91.system.workspace import Workspace
 
 TINY = Effort(2, 900, 3, 10_000, 2_000, 1_000, 2, 2**18, 2**20, 100_000, 1)
 CONTRACT = {"stage", "size", "seconds", "rate", "unit", "peer", "ratio"}
@@ -201,6 +202,6 @@ def test_timed_cascade_counts_its_messages_and_keeps_none(monkeypatch):
     monkeypatch.setattr(
         work, "Channel", lambda **given: channels.append(Channel(**given)) or channels[0]
     )
-    assert work.reconciled(*work.noisy_keys(10_000, seed=1), 1) == 10_000
+    assert work.reconciled(*work.noisy_keys(10_000, seed=1), 1, Workspace(compiled=False)) == 10_000
     assert channels[0].disclosed_bits > 1_000
     assert channels[0].seen == {Party.ALICE: [], Party.BOB: []}

@@ -1,7 +1,6 @@
 """Cascade: errors go, every parity is disclosed once and counted, and lies end in an abort."""
 
 import math
-import os
 import struct
 import subprocess
 import sys
@@ -14,19 +13,25 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from statistical import FALSE_ALARM, assert_binomial
 
-from e91.distillation.cascade import block_states as cascade_book
-from e91.distillation.cascade import parties as cascade_parties
-from e91.distillation.cascade import schedule as cascade_plan
-from e91.distillation.cascade.kernels import compiled_route, numpy_route
-from e91.distillation.cascade.reconciler import correct, reconcile, reconcile_packed, respond
-from e91.distillation.cascade.schedule import CHECK_BITS, MOST_PASSES, make_plan, shuffle
+from e91.distillation.cascade import parties, schedule, transcript
+from e91.distillation.cascade.kernels import compiled_kernels, numpy_kernels
+from e91.distillation.cascade.parties import Alice, Bob
+from e91.distillation.cascade.reconciler import reconcile, reconcile_packed
+from e91.distillation.cascade.schedule import (
+    CHECK_BITS,
+    MOST_ITERATIONS,
+    Step,
+    make_schedule,
+    shuffle,
+)
 from e91.distillation.cascade.wire_format import write_opening
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Channel, Message, Party
 from e91.model.records import SiftedKey
+from e91.system.workspace import Workspace
 
 SEED = bytes(range(32))
-ROUTES = {"compiled": compiled_route, "numpy": numpy_route}
+KERNELS = {"compiled": compiled_kernels, "numpy": numpy_kernels}
 
 
 def keys(count, qber, seed=1):
@@ -38,8 +43,28 @@ def keys(count, qber, seed=1):
 
 def run(alice, bob, rate, channel=None, seed=SEED):
     return reconcile(
-        alice, bob, error_rate=rate, permutation_seed=seed, channel=channel or Channel()
+        alice,
+        bob,
+        error_rate=rate,
+        permutation_seed=seed,
+        channel=channel or Channel(),
+        workspace=Workspace(compiled=True),
     )
+
+
+def workspace_of(kind):
+    return Workspace(compiled=kind == "compiled")
+
+
+def alice_of(bits, *, rate=0.1, workspace=None):
+    """Alice, and her first message."""
+    alice = Alice(packed(bits), bits=len(bits), workspace=workspace)
+    return alice, alice.answer(write_opening(SEED, rate))
+
+
+def bob_of(bits, *, rate=0.1):
+    bob = Bob(packed(bits), bits=len(bits), error_rate=rate, permutation_seed=SEED)
+    return bob, bob.start()
 
 
 def packed(bits):
@@ -65,7 +90,7 @@ def binary_entropy(p):
 @pytest.fixture
 def tiny_frames(monkeypatch):
     """Frames of at most 64 bits, so that a short key has many lanes, groups and batches."""
-    monkeypatch.setattr(cascade_plan, "LONGEST", 64)
+    monkeypatch.setattr(schedule, "LONGEST", 64)
     shuffle.cache_clear()
     yield
     shuffle.cache_clear()
@@ -86,8 +111,8 @@ def test_keys_are_equal_afterwards_and_alices_is_unchanged(count, qber):
 @pytest.mark.parametrize("count", [4096, 4097, 4100, 12_345])
 def test_keys_of_many_lanes_groups_and_batches_are_equal_afterwards(count, tiny_frames):
     alice, bob = keys(count, 0.05)
-    plan = make_plan(count, 0.05)
-    assert (plan.lanes, len(plan.batches) > 1) == (64, count > 8192)
+    cut = make_schedule(count, 0.05)
+    assert (cut.lanes, len(cut.batches) > 1) == (64, count > 8192)
     assert np.array_equal(run(alice, bob, 0.05)[1].bits, alice.bits)
 
 
@@ -119,19 +144,19 @@ def test_packed_keys_give_what_unpacked_keys_give():
 class PlainCascade:
     """Cascade on the errors of one batch, by lists and counting: slow, but plain.
 
-    ``errors[f][i]`` says whether place i of frame f is wrong.  The rules are those of `Book`.
+    ``errors[f][i]`` says whether place i of frame f is wrong.  The rules: `BlockStates`.
     """
 
-    def __init__(self, errors, plan):
-        self.errors, self.plan = errors, plan
+    def __init__(self, errors, cut):
+        self.errors, self.schedule = errors, cut
         self.orders, self.edges, self.searches, self.asked = [], [], [], []
         self.cursors, self.opened = {}, []
 
-    def open_pass(self, seed):
+    def begin_iteration(self, seed):
         number = len(self.orders)
-        self.orders.append(shuffle(seed, number, self.plan.places)[0].tolist())
+        self.orders.append(shuffle(seed, number, self.schedule.places)[0].tolist())
         self.opened.append([frame[:] for frame in self.errors])
-        edges = self.plan.edges(number).tolist()
+        edges = self.schedule.edges(number).tolist()
         self.edges.append([set(edges) for _ in self.errors])
 
     def odd(self, block):
@@ -175,7 +200,7 @@ class PlainCascade:
                     continue
                 cursor = self.cursors.get((number, frame), 0)
                 waiting.sort(key=lambda b: (b[2] < cursor, b[2]))
-                room = len(waiting) if number == 0 else self.plan.side_by_side - len(busy)
+                room = len(waiting) if number == 0 else self.schedule.searches_at_once - len(busy)
                 chosen = waiting[: max(0, room)]
                 if chosen:
                     self.cursors[number, frame] = chosen[-1][2]
@@ -185,23 +210,25 @@ class PlainCascade:
     def walk(self, seed):
         """Run until the errors are gone; the check is replaced by looking at them."""
         while True:
-            passes, count = len(self.orders), len(self.searches)
-            checking = self.plan.checks(passes, questions=count)
-            if checking and not any(map(any, self.errors)):
+            iterations, count = len(self.orders), len(self.searches)
+            step = self.schedule.next_step(iterations, questions=count)
+            if step is Step.CHECK and not any(map(any, self.errors)):
                 return self.asked
-            if checking or self.plan.opens(passes, questions=count):
-                self.open_pass(seed)
+            if step is not Step.SEARCH:
+                self.begin_iteration(seed)
             self.round()
 
 
-def asked_questions(channel, plan, frames):
+def asked_questions(channel, cut, frames):
     """Decode the questions of each of Bob's messages, behind as many bytes as Alice had said."""
     rounds = []
     for ours, theirs in dialogue(channel):
         if not is_check(ours, theirs):
             words = struct.iter_unpack("<I", theirs.body[len(ours.body) :])
             rounds.append([(q >> 27, (q >> 16) & 2047, q & 65535) for (q,) in words])
-            assert all(n < MOST_PASSES and f < frames and t < plan.places for n, f, t in rounds[-1])
+            assert all(
+                n < MOST_ITERATIONS and f < frames and t < cut.places for n, f, t in rounds[-1]
+            )
     return rounds
 
 
@@ -221,23 +248,23 @@ def test_questions_of_many_frames_are_those_of_a_plain_cascade(qber, tiny_frames
 
 
 def check_against_plain(alice, bob, count, qber):
-    channel, plan = Channel(), make_plan(count, qber)
+    channel, cut = Channel(), make_schedule(count, qber)
     _, corrected = run(alice, bob, qber, channel)
     assert np.array_equal(corrected.bits, alice.bits)
-    plain = plain_cascade(alice, bob, plan)
-    found = [[], *asked_questions(channel, plan, len(plain.errors))]
+    plain = plain_cascade(alice, bob, cut)
+    found = [[], *asked_questions(channel, cut, len(plain.errors))]
     assert [asked for asked in found if asked] == [asked for asked in plain.asked if asked]
     assert sum(map(len, plain.asked)) > 0
 
 
-def plain_cascade(alice, bob, plan):
+def plain_cascade(alice, bob, cut):
     """Run the plain Cascade on the errors of a key of one batch."""
-    assert len(plan.batches) == 1
-    whole = np.zeros(plan.groups * plan.places * plan.lanes, int)
-    whole[: plan.bits] = alice.bits ^ bob.bits
+    assert len(cut.batches) == 1
+    whole = np.zeros(cut.groups * cut.places * cut.lanes, int)
+    whole[: cut.bits] = alice.bits ^ bob.bits
     # Bit j of word i is place i of frame j.
-    errors = whole.reshape(plan.groups, plan.places, plan.lanes).transpose(0, 2, 1)
-    plain = PlainCascade(errors.reshape(-1, plan.places).tolist(), plan)
+    errors = whole.reshape(cut.groups, cut.places, cut.lanes).transpose(0, 2, 1)
+    plain = PlainCascade(errors.reshape(-1, cut.places).tolist(), cut)
     plain.walk(SEED)
     return plain
 
@@ -250,7 +277,7 @@ def test_single_error_costs_the_blocks_and_one_bisection():
     bob[37] ^= 1
     channel = Channel()
     run(SiftedKey(alice), SiftedKey(bob), 0.1, channel)
-    rounds = asked_questions(channel, make_plan(64, 0.1), 1)
+    rounds = asked_questions(channel, make_schedule(64, 0.1), 1)
     assert [q for q in rounds if q] == [[(0, 0, 36)], [(0, 0, 38)], [(0, 0, 37)]]
     assert disclosed(channel, Party.ALICE) == 8 + 3 + 9 + CHECK_BITS
     assert disclosed(channel, Party.BOB) == 8 + 3 + 9 + 1
@@ -263,11 +290,11 @@ def test_single_error_costs_the_blocks_and_one_bisection():
 @given(st.integers(2, 400), st.floats(0, 0.4), st.integers(0, 2**32))
 def test_no_parity_is_asked_twice(count, qber, seed):
     alice, bob = keys(count, qber, seed=seed)
-    channel, plan = Channel(), make_plan(count, qber)
+    channel, cut = Channel(), make_schedule(count, qber)
     run(alice, bob, qber, channel)
-    questions = [q for asked in asked_questions(channel, plan, 1) for q in asked]
+    questions = [q for asked in asked_questions(channel, cut, 1) for q in asked]
     assert len(set(questions)) == len(questions)
-    assert not [q for q in questions if q[2] in plan.edges(q[0])]
+    assert not [q for q in questions if q[2] in cut.edges(q[0])]
 
 
 def is_check(ours, theirs):
@@ -283,11 +310,11 @@ def dialogue(channel):
 def test_messages_hold_just_the_parities_and_each_counts_its_bits():
     count, rate, passes = 1200, 0.04, 0
     alice, bob = keys(count, rate)
-    channel, plan = Channel(), make_plan(count, rate)
+    channel, cut = Channel(), make_schedule(count, rate)
     run(alice, bob, rate, channel)
-    rounds = iter([[], *asked_questions(channel, plan, 1)])
+    rounds = iter([[], *asked_questions(channel, cut, 1)])
     # Bob compares with his key as it was when a pass began: what differs are the errors then left.
-    errors = [frames[0] for frames in plain_cascade(alice, bob, plan).opened]
+    errors = [frames[0] for frames in plain_cascade(alice, bob, cut).opened]
 
     def parity(bits, number, place):
         return int(np.array(bits)[shuffle(SEED, number, count)[0][:place]].sum() % 2)
@@ -298,7 +325,7 @@ def test_messages_hold_just_the_parities_and_each_counts_its_bits():
         questions, edges = [(number, place) for number, _, place in next(rounds)], []
         if len(ours.body) > -(-len(questions) // 8):
             last = None if passes == 0 else -1
-            edges = [(passes, place) for place in plan.edges(passes)[1:last]]
+            edges = [(passes, place) for place in cut.edges(passes)[1:last]]
             passes += 1
         for message, bits in ((ours, [alice.bits] * passes), (theirs, errors)):
             told = [parity(bits[number], number, place) for number, place in questions]
@@ -306,7 +333,7 @@ def test_messages_hold_just_the_parities_and_each_counts_its_bits():
             expected += bytes(parity(bits[number], number, place) for number, place in edges)
             assert message.body[: len(ours.body)] == expected
             assert message.disclosed_bits == len(questions) + len(edges)
-    assert passes == len(plan.sizes)
+    assert passes == len(cut.block_sizes)
 
 
 def test_transcript_alone_fixes_every_corrected_position(monkeypatch):
@@ -315,25 +342,22 @@ def test_transcript_alone_fixes_every_corrected_position(monkeypatch):
     alice, bob = keys(3000, 0.04)
     channel = Channel()
     _, corrected = run(alice, bob, 0.04, channel)
-    listener = correct(packed(np.zeros(3000)), bits=3000, error_rate=0.04, permutation_seed=SEED)
-    next(listener)
-    tell = cascade_parties._Desk.tell
+    parities = parties.Common.parities
 
-    def tell_nothing(desk, corrections, number, table):
-        told = tell(desk, corrections, number, table)
-        told[:, :-1], table[number] = 0, 0  # but how many corrections there were, she knows
-        return told
+    def own_parities(common, corrections, iteration, edges, table):
+        before = parities(common, corrections, iteration, edges, table)
+        before[:, :-1], table[iteration] = 0, 0  # but how many corrections there were, she knows
+        return before
 
-    monkeypatch.setattr(cascade_parties._Desk, "tell", tell_nothing)
-    monkeypatch.setattr(cascade_parties._Desk, "check", lambda *_, **__: 0)
+    monkeypatch.setattr(parties.Common, "parities", own_parities)
+    monkeypatch.setattr(parties.Common, "check", lambda *_, **__: 0)
+    listener, _ = bob_of(np.zeros(3000), rate=0.04)
     for ours, theirs in dialogue(channel):
         body = theirs.body[: len(ours.body)]
         body = (body + bytes(3))[:3] if is_check(ours, theirs) else body
-        said = listener.send(Message(Party.ALICE, "cascade-parities", body))
+        said = listener.answer(Message(Party.ALICE, "cascade-parities", body))
         assert said.body == theirs.body
-    with pytest.raises(StopIteration) as end:
-        listener.send(None)
-    assert np.array_equal(end.value.value, packed(bob.bits ^ corrected.bits))
+    assert np.array_equal(listener.finish(), packed(bob.bits ^ corrected.bits))
 
 
 @pytest.mark.parametrize("count", [500, 140_000])
@@ -359,11 +383,11 @@ def test_each_party_says_the_same_when_the_others_key_does_not_exist():
     transcript = channel.seen[Party.BOB]
     ours = [m for m in transcript if m.sender is Party.ALICE]
     theirs = [m for m in transcript if m.sender is Party.BOB]
-    talk = respond(packed(alice.bits), theirs[0], bits=count)  # Bob's key is out of reach
-    said = [next(talk)] + [talk.send(message) for message in theirs[1:-1]]
+    talk, first = alice_of(alice.bits, rate=rate)  # Bob's key is out of reach
+    said = [first] + [talk.answer(message) for message in theirs[1:-1]]
     assert [m.body for m in said] == [m.body for m in ours]
-    talk = correct(packed(bob.bits), bits=count, error_rate=rate, permutation_seed=SEED)
-    said = [next(talk)] + [talk.send(message) for message in ours]
+    talk, first = bob_of(bob.bits, rate=rate)
+    said = [first] + [talk.answer(message) for message in ours]
     assert [m.body for m in said] == [m.body for m in theirs]
 
 
@@ -412,11 +436,11 @@ def test_short_frame_costs_at_most_forty_bits_more_than_its_entropy(qber):
 
 def hidden_pair(count, rate, seed=SEED):
     """Two places of a one-frame key in one block of every planned pass: no parity betrays them."""
-    plan = make_plan(count, rate)
+    cut = make_schedule(count, rate)
     blocks = np.stack(
         [
-            np.searchsorted(plan.edges(n), shuffle(seed, n, count)[1], "right")
-            for n in range(len(plan.sizes))
+            np.searchsorted(cut.edges(n), shuffle(seed, n, count)[1], "right")
+            for n in range(len(cut.block_sizes))
         ]
     )
     _, first, same = np.unique(blocks, axis=1, return_index=True, return_inverse=True)
@@ -428,19 +452,19 @@ def test_error_pair_that_no_planned_pass_sees_is_found_by_the_check_and_mended()
     alice, _ = keys(2000, 0)
     bob = alice.bits.copy()
     bob[hidden_pair(2000, 0.02)] ^= 1
-    channel, plan = Channel(), make_plan(2000, 0.02)
+    channel, cut = Channel(), make_schedule(2000, 0.02)
     _, corrected = run(alice, SiftedKey(bob), 0.02, channel)
     assert np.array_equal(corrected.bits, alice.bits)
     verdicts = [theirs.body for ours, theirs in dialogue(channel) if is_check(ours, theirs)]
     assert len(verdicts) > 1
     assert verdicts == [b"\x01"] * (len(verdicts) - 1) + [b"\x00"]
-    questions = [q for asked in asked_questions(channel, plan, 1) for q in asked]
-    assert questions[0][0] >= len(plan.sizes)
+    questions = [q for asked in asked_questions(channel, cut, 1) for q in asked]
+    assert questions[0][0] >= len(cut.block_sizes)
 
 
 def test_batch_that_never_agrees_is_given_up_and_left_to_verification(monkeypatch):
-    plan = make_plan(2000, 0.02)
-    monkeypatch.setattr(cascade_parties, "MOST_PASSES", len(plan.sizes))
+    cut = make_schedule(2000, 0.02)
+    monkeypatch.setattr(parties, "MOST_ITERATIONS", len(cut.block_sizes))
     alice, _ = keys(2000, 0)
     bob = alice.bits.copy()
     bob[hidden_pair(2000, 0.02)] ^= 1
@@ -469,10 +493,10 @@ def test_every_frame_of_a_hundred_batches_is_corrected():
         assert np.array_equal(corrected.bits, alice.bits)
 
 
-@pytest.mark.parametrize("route", ROUTES)
-def test_unequal_words_agree_in_three_subset_parities_one_time_in_eight(route):
+@pytest.mark.parametrize("kind", KERNELS)
+def test_unequal_words_agree_in_three_subset_parities_one_time_in_eight(kind):
     # The family is universal: for any difference, here of one bit, of two and of many.
-    random, parities = np.random.default_rng(5), ROUTES[route]().subset_parities
+    random, parities = np.random.default_rng(5), KERNELS[kind]().subset_parities
     for difference in ([1, 0, 0], [1, 0, 1 << 63], random.integers(0, 2**64, 3, np.uint64)):
         words = np.array(difference, np.uint64)
         masks = random.integers(0, 2**64, (4000, 5), np.uint64)
@@ -487,8 +511,8 @@ def test_subset_parities_are_those_of_the_definition():
     for i in range(CHECK_BITS):
         chosen = [int(w) & int(m) for w, m in zip(words, masks[i:], strict=False)]
         expected |= (sum(c.bit_count() for c in chosen) % 2) << i
-    assert compiled_route().subset_parities(words, masks, CHECK_BITS) == expected
-    assert numpy_route().subset_parities(words, masks, CHECK_BITS) == expected
+    assert compiled_kernels().subset_parities(words, masks, CHECK_BITS) == expected
+    assert numpy_kernels().subset_parities(words, masks, CHECK_BITS) == expected
 
 
 # Orders and lanes -------------------------------------------------------------------------------
@@ -518,14 +542,14 @@ def test_shuffle_brings_each_bit_to_each_place_equally_often():
 def test_lanes_hold_the_key_and_give_it_back(count, longest, seed):
     bits = np.random.default_rng(seed).integers(0, 2, count, np.uint8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cascade_plan, "LONGEST", longest)
-        plan = make_plan(count, 0.02)
-        lanes = cascade_plan.to_lanes(packed(bits), plan)
-    assert plan.places <= max(2, longest)
-    words = cascade_plan.from_lanes(lanes, plan)
+        patch.setattr(schedule, "LONGEST", longest)
+        cut = make_schedule(count, 0.02)
+        lanes = schedule.to_lanes(packed(bits), cut)
+    assert cut.places <= max(2, longest)
+    words = schedule.from_lanes(lanes, cut)
     assert np.array_equal(words[: -(-count // 64)], packed(bits))
     assert not words[-(-count // 64) :].any()
-    one = lanes.reshape(-1, 1) >> np.arange(plan.lanes, dtype=np.uint64) & np.uint64(1)
+    one = lanes.reshape(-1, 1) >> np.arange(cut.lanes, dtype=np.uint64) & np.uint64(1)
     assert np.array_equal(one.ravel()[:count], bits)
 
 
@@ -538,45 +562,45 @@ def test_lanes_hold_the_key_and_give_it_back(count, longest, seed):
 )
 def test_numpy_says_and_finds_what_the_compiled_route_does(count, qber, estimate):
     alice, bob = keys(count, qber)
-    results = [with_route(alice, bob, estimate, route()) for route in ROUTES.values()]
+    results = [talk_with(alice, bob, estimate, kind) for kind in KERNELS]
     assert np.array_equal(results[0][0], results[1][0])
     assert results[0][1] == results[1][1]
 
 
 def test_numpy_and_compiled_route_agree_on_many_groups(tiny_frames):
     alice, bob = keys(10_000, 0.05)
-    results = [with_route(alice, bob, 0.05, route()) for route in ROUTES.values()]
+    results = [talk_with(alice, bob, 0.05, kind) for kind in KERNELS]
     assert results[0][1] == results[1][1]
 
 
 @pytest.mark.parametrize(("count", "rate"), [(1000, 0.11), (140_000, 0.02), (5000, 0.5)])
-def test_messages_carried_in_a_stretch_are_those_sent_one_by_one(count, rate):
+def test_messages_of_a_search_run_at_once_are_those_sent_one_by_one(count, rate):
     alice, bob = keys(count, rate)
-    stretches = with_route(alice, bob, rate, compiled_route())
-    one_by_one = with_route(alice, bob, rate, compiled_route(), Channel(lambda message: message))
-    assert stretches[1] == one_by_one[1]
-    assert np.array_equal(stretches[0], one_by_one[0])
+    at_once = talk_with(alice, bob, rate, "compiled")
+    one_by_one = talk_with(alice, bob, rate, "compiled", Channel(lambda message: message))
+    assert at_once[1] == one_by_one[1]
+    assert np.array_equal(at_once[0], one_by_one[0])
 
 
-def test_stretch_that_fills_its_log_goes_on_in_a_larger_one(monkeypatch, tiny_frames):
-    monkeypatch.setattr(cascade_book, "_LOGGED_QUESTIONS", 1)
+def test_search_that_fills_its_transcript_goes_on_in_a_larger_one(monkeypatch, tiny_frames):
+    monkeypatch.setattr(transcript, "_QUESTIONS", 1)
     alice, bob = keys(4000, 0.05)
-    stretches = with_route(alice, bob, 0.05, compiled_route())
-    one_by_one = with_route(alice, bob, 0.05, compiled_route(), Channel(lambda message: message))
-    assert stretches[1] == one_by_one[1]
+    at_once = talk_with(alice, bob, 0.05, "compiled")
+    one_by_one = talk_with(alice, bob, 0.05, "compiled", Channel(lambda message: message))
+    assert at_once[1] == one_by_one[1]
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("kind", KERNELS)
 @pytest.mark.parametrize("lanes", [1, 2, 4, 8, 16, 32, 64])
 @pytest.mark.parametrize("places", [2, 63, 64, 65, 1000, 4095])
-def test_prefix_parities_are_those_of_the_definition(route, lanes, places):
+def test_prefix_parities_are_those_of_the_definition(kind, lanes, places):
     random, edges = np.random.default_rng(places), np.unique([0, 1, places // 2, places])
     bits = random.integers(0, 2, (2, places, lanes))
     words = (bits.astype(np.uint64) << np.arange(lanes, dtype=np.uint64)).sum(2, dtype=np.uint64)
     order = random.permutation(places).astype(np.uint16)
     told = np.empty((2, len(edges)), np.uint64)
     table = np.empty((2 * lanes, places // 64 + 1), np.uint64)
-    ROUTES[route]().prefix_parities(words, order, edges, told, table)
+    KERNELS[kind]().prefix_parities(words, order, edges, told, table)
     before = np.zeros((2, places + 1, lanes), np.uint64)
     before[:, 1:] = bits[:, order].cumsum(axis=1) % 2
     rows = before.transpose(0, 2, 1).reshape(2 * lanes, -1)
@@ -586,21 +610,21 @@ def test_prefix_parities_are_those_of_the_definition(route, lanes, places):
     assert np.array_equal(told, shifted.sum(2, dtype=np.uint64))
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("kind", KERNELS)
 @pytest.mark.parametrize("keys_of", [1, 3, 2**16])
-def test_rank_sorts_and_leaves_equal_keys_as_they_come(route, keys_of):
+def test_rank_sorts_and_leaves_equal_keys_as_they_come(kind, keys_of):
     keys = np.random.default_rng(keys_of).integers(0, keys_of, 5000).astype(np.uint16)
     order, place = np.empty(5000, np.uint16), np.empty(5000, np.uint16)
-    ROUTES[route]().rank(keys, order, place)
+    KERNELS[kind]().rank(keys, order, place)
     assert order.tolist() == sorted(range(5000), key=lambda i: (keys[i], i))
     assert np.array_equal(order[place], np.arange(5000))
 
 
-def test_listener_hears_of_each_stretch_the_same_bits_frame_by_frame():
+def test_listener_hears_of_each_search_the_same_bits_frame_by_frame():
     alice, bob = keys(140_000, 0.03)
     heard, kept = [], Channel()
     quiet = Channel(listener=lambda party, message: heard.append((party, message)))
-    found = [with_route(alice, bob, 0.03, compiled_route(), channel) for channel in (quiet, kept)]
+    found = [talk_with(alice, bob, 0.03, "compiled", channel) for channel in (quiet, kept)]
     assert np.array_equal(found[0][0], found[1][0])
     assert quiet.disclosed_by(Party.BOB) == disclosed(kept, Party.BOB)
     told = [m for party, m in heard if party is m.sender is Party.ALICE]
@@ -611,7 +635,7 @@ def test_listener_hears_of_each_stretch_the_same_bits_frame_by_frame():
     assert ones[0] == ones[1] > 0
 
 
-def with_route(alice, bob, rate, route, channel=None):
+def talk_with(alice, bob, rate, kind, channel=None, workspace=None):
     channel = channel or Channel()
     words = reconcile_packed(
         packed(alice.bits),
@@ -620,18 +644,9 @@ def with_route(alice, bob, rate, route, channel=None):
         error_rate=rate,
         permutation_seed=SEED,
         channel=channel,
-        route=route,
+        workspace=workspace or workspace_of(kind),
     )
     return words, [(m.sender, m.subject, m.body, m.disclosed_bits) for m in channel.seen[Party.BOB]]
-
-
-def test_with_the_compiler_off_numpy_is_the_route():
-    code = (
-        "import sys, e91; d = e91.exact_device(seed=1); list(e91.stream(d, rounds=10**5, seed=1));"
-        "assert 'e91.distillation.cascade.parity_kernels' not in sys.modules"
-    )
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 def test_importing_cascade_does_not_import_numba():
@@ -639,13 +654,13 @@ def test_importing_cascade_does_not_import_numba():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_threads_do_not_meet():
+def test_threads_with_a_workspace_each_do_not_meet():
     alice, bob = keys(140_000, 0.03)
-    expected = with_route(alice, bob, 0.03, compiled_route())[1]
+    expected = talk_with(alice, bob, 0.03, "compiled")[1]
     found = [None] * 3
 
     def work(i):
-        found[i] = with_route(alice, bob, 0.03, compiled_route())[1]
+        found[i] = talk_with(alice, bob, 0.03, "compiled")[1]
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(3)]
     for thread in threads:
@@ -655,17 +670,26 @@ def test_threads_do_not_meet():
     assert found == [expected] * 3
 
 
+def test_keys_of_many_lengths_in_one_workspace_are_corrected_as_in_one_of_their_own():
+    workspace = Workspace(compiled=True)
+    for count in (140_000, 700, 3, 140_001, 300_000, 0, 140_000):
+        alice, bob = keys(count, 0.03, seed=count)
+        alone = talk_with(alice, bob, 0.03, "compiled")
+        shared = talk_with(alice, bob, 0.03, "compiled", workspace=workspace)
+        assert np.array_equal(shared[0], packed(alice.bits))
+        assert shared[1] == alone[1]
+
+
 def test_conversations_that_take_turns_do_not_meet():
-    opening, halves = write_opening(SEED, 0.03), [packed(k.bits) for k in keys(140_000, 0.03)]
-    alone = [next(respond(words, opening, bits=140_000)) for words in halves]
-    talks = [respond(words, opening, bits=140_000) for words in halves]
-    # Both have begun before either goes on: each asks for one place of the first pass.
-    assert [next(talk) for talk in talks] == alone
-    question, lanes = struct.pack("<I", 77), make_plan(140_000, 0.03).lanes
-    for talk, words, message in zip(talks, halves, alone, strict=True):
-        heard = talk.send(Message(Party.BOB, "cascade-comparison", message.body + question))
-        frame = np.unpackbits(words.view(np.uint8), bitorder="little")[: 77 * lanes : lanes]
-        assert heard.body[0] == frame.sum() % 2
+    halves = [key.bits for key in keys(140_000, 0.03)]
+    alone = [alice_of(bits, rate=0.03)[1] for bits in halves]
+    talks = [alice_of(bits, rate=0.03) for bits in halves]
+    # Both have begun before either goes on: each asks for one place of the first iteration.
+    assert [first for _, first in talks] == alone
+    question, lanes = struct.pack("<I", 77), make_schedule(140_000, 0.03).lanes
+    for (talk, _), bits, message in zip(talks, halves, alone, strict=True):
+        heard = talk.answer(Message(Party.BOB, "cascade-comparison", message.body + question))
+        assert heard.body[0] == bits[: 77 * lanes : lanes].sum() % 2
 
 
 PEAK = """if True:
@@ -721,61 +745,57 @@ def test_lost_or_malformed_message_ends_in_an_abort(sender, position, fault):
 @pytest.mark.parametrize("body", [b"", b"\x02", b"\x00\x00"])
 def test_malformed_verdict_on_the_check_is_an_abort(body):
     # An empty key of errors: one message for each pass, then the check.
-    alice = respond(packed(np.zeros(64)), write_opening(SEED, 0.1), bits=64)
-    message = next(alice)
+    alice, message = alice_of(np.zeros(64))
     while message.disclosed_bits != CHECK_BITS:
-        message = alice.send(Message(Party.BOB, "cascade-comparison", message.body))
+        message = alice.answer(Message(Party.BOB, "cascade-comparison", message.body))
     with pytest.raises(AuthenticationFailed):
-        alice.send(Message(Party.BOB, "cascade-comparison", body))
+        alice.answer(Message(Party.BOB, "cascade-comparison", body))
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("kind", KERNELS)
 @pytest.mark.parametrize(
     "question",
     [(0, 0, 0), (0, 0, 64), (0, 0, 65_535), (0, 1, 8), (0, 2047, 8), (1, 0, 8), (31, 0, 8)],
 )
-def test_question_about_what_does_not_exist_is_an_abort(route, question):
+def test_question_about_what_does_not_exist_is_an_abort(kind, question):
     number, frame, place = question
-    alice = respond(packed(np.zeros(64)), write_opening(SEED, 0.1), bits=64, route=ROUTES[route]())
-    told = next(alice).body
+    alice, first = alice_of(np.zeros(64), workspace=workspace_of(kind))
     asked = struct.pack("<I", (number << 27) | (frame << 16) | place)
     with pytest.raises(AuthenticationFailed):
-        alice.send(Message(Party.BOB, "cascade-comparison", told + asked))
+        alice.answer(Message(Party.BOB, "cascade-comparison", first.body + asked))
 
 
 def test_alice_answers_no_more_questions_than_there_are_places():
-    alice = respond(packed(np.zeros(64)), write_opening(SEED, 0.1), bits=64)
-    body = next(alice).body
+    alice, first = alice_of(np.zeros(64))
+    body = first.body
     asked = struct.pack("<I", 5) * 16
     for _ in range(64 // 16):
-        body = alice.send(Message(Party.BOB, "cascade-comparison", body + asked)).body
+        body = alice.answer(Message(Party.BOB, "cascade-comparison", body + asked)).body
     with pytest.raises(AuthenticationFailed):
-        alice.send(Message(Party.BOB, "cascade-comparison", body + asked))
+        alice.answer(Message(Party.BOB, "cascade-comparison", body + asked))
 
 
 def test_parity_of_a_frame_that_does_not_exist_is_an_abort():
-    bob = correct(packed(np.zeros(64)), bits=64, error_rate=0.1, permutation_seed=SEED)
-    next(bob)
+    bob, _ = bob_of(np.zeros(64))
     with pytest.raises(AuthenticationFailed):
-        bob.send(Message(Party.ALICE, "cascade-parities", b"\x02" + bytes(7)))
+        bob.answer(Message(Party.ALICE, "cascade-parities", b"\x02" + bytes(7)))
 
 
 @pytest.mark.parametrize("rate", [math.nan, -0.1, 0.51, math.inf])
 def test_impossible_error_rate_in_the_opening_is_an_abort(rate):
     opening = Message(Party.BOB, "cascade-open", SEED + struct.pack("<d", rate))
     with pytest.raises(AuthenticationFailed):
-        next(respond(packed(np.zeros(10)), opening, bits=10))
+        Alice(packed(np.zeros(10)), bits=10).answer(opening)
 
 
 def test_message_after_the_end_is_an_abort():
-    bob = correct(packed(np.zeros(0)), bits=0, error_rate=0.1, permutation_seed=SEED)
-    next(bob)
+    bob, _ = bob_of(np.zeros(0))
     with pytest.raises(AuthenticationFailed, match="had ended"):
-        bob.send(Message(Party.ALICE, "cascade-parities", b""))
+        bob.answer(Message(Party.ALICE, "cascade-parities", b""))
 
 
-@pytest.mark.parametrize("route", ROUTES)
-def test_bob_ends_on_any_answers_and_contradictions_are_an_abort(route):
+@pytest.mark.parametrize("kind", KERNELS)
+def test_bob_ends_on_any_answers_and_contradictions_are_an_abort(kind):
     contradictions = 0
     for seed in range(60):
         random = np.random.default_rng(seed)
@@ -795,7 +815,7 @@ def test_bob_ends_on_any_answers_and_contradictions_are_an_abort(route):
                 error_rate=0.1,
                 permutation_seed=SEED,
                 channel=Channel(transmission=lie),
-                route=ROUTES[route](),
+                workspace=workspace_of(kind),
             )
         except AuthenticationFailed:
             contradictions += 1
@@ -804,7 +824,7 @@ def test_bob_ends_on_any_answers_and_contradictions_are_an_abort(route):
 
 @pytest.mark.parametrize("position", range(0, 40, 3))
 def test_altered_parity_ends_in_an_abort_or_in_unequal_keys(position):
-    # Bob ends with all told parities obeyed.  Equal keys would disobey the false one.
+    # Bob ends with all announced parities obeyed.  Equal keys would disobey the false one.
     said = []
 
     def meddle(message):
@@ -827,9 +847,9 @@ def test_altered_parity_ends_in_an_abort_or_in_unequal_keys(position):
 
 def test_correction_beyond_the_end_of_the_key_is_an_abort():
     with pytest.raises(AuthenticationFailed):
-        cascade_parties._without_padding(np.array([1 << 10], np.uint64), 10)
+        parties._without_padding(np.array([1 << 10], np.uint64), 10)
     with pytest.raises(AuthenticationFailed):
-        cascade_parties._without_padding(np.array([0, 1], np.uint64), 64)
+        parties._without_padding(np.array([0, 1], np.uint64), 64)
 
 
 @pytest.mark.parametrize("rate", [-0.01, 0.51, math.nan])
@@ -848,11 +868,11 @@ def test_keys_of_unequal_length_are_refused():
         run(keys(10, 0)[0], keys(9, 0)[1], 0.1)
 
 
-@pytest.mark.parametrize("route", ROUTES)
-def test_bytes_are_turned_as_numpy_packs_them_the_other_way(route):
+@pytest.mark.parametrize("kind", KERNELS)
+def test_bytes_are_turned_as_numpy_packs_them_the_other_way(kind):
     bits = np.random.default_rng(3).integers(0, 2, 64 * 77, np.uint8)
     words = np.packbits(bits).view(np.uint64)
-    ROUTES[route]().turn_bytes(words)
+    KERNELS[kind]().turn_bytes(words)
     assert np.array_equal(words, np.packbits(bits, bitorder="little").view(np.uint64))
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from e91.devices.exact import exact_device
 from e91.distillation import authentication, verification
-from e91.distillation.cascade.reconciler import respond
-from e91.distillation.cascade.schedule import CHECK_BITS, MOST_PASSES
+from e91.distillation.cascade.parties import Alice
+from e91.distillation.cascade.schedule import CHECK_BITS, MOST_ITERATIONS
 from e91.distillation.cascade.wire_format import write_opening
 from e91.distillation.sifting import two_party as sifting
 from e91.distillation.sifting.by_block import code_table
@@ -109,27 +109,26 @@ def test_a_turn_is_drawn_for_every_row_of_a_deal():
 def longest_conversation(bits):
     """Bytes of the longest transcript that a forger of Bob's messages gets out of Alice.
 
-    He puts as many questions as she answers in every pass, each in a message of its own, and never
-    agrees, so that she goes through all passes that there are.
+    He puts as many questions as she answers in every iteration, each in a message of its own, and
+    never agrees, so that she goes through all iterations that there are.
     """
     words = np.zeros(-(-bits // 64), np.uint64)
-    alice = respond(words, write_opening(bytes(32), 0.1), bits=bits)
-    heard, asked, passes, total = next(alice), 0, 0, 0
-    try:
-        while True:
-            checking = heard.disclosed_bits == CHECK_BITS
-            opened = not checking and heard.disclosed_bits != 1
-            passes += opened
-            body = b"\x01" if checking else heard.body
-            if not checking and asked < passes * bits:
-                body += struct.pack("<I", 1 + asked % (bits - 1))
-                asked += 1
-            answer = Message(Party.BOB, "cascade-comparison", body)
-            total += sum(len(said.head) + len(said.body) for said in (heard, answer))
-            heard = alice.send(answer)
-    except StopIteration:
-        assert (asked, passes) == (MOST_PASSES * bits, MOST_PASSES)
-        return total
+    alice = Alice(words, bits=bits)
+    heard = alice.answer(write_opening(bytes(32), 0.1))
+    asked, iterations, total = 0, 0, 0
+    while heard is not None:
+        checking = heard.disclosed_bits == CHECK_BITS
+        began = not checking and heard.disclosed_bits != 1
+        iterations += began
+        body = b"\x01" if checking else heard.body
+        if not checking and asked < iterations * bits:
+            body += struct.pack("<I", 1 + asked % (bits - 1))
+            asked += 1
+        answer = Message(Party.BOB, "cascade-comparison", body)
+        total += sum(len(said.head) + len(said.body) for said in (heard, answer))
+        heard = alice.answer(answer)
+    assert (asked, iterations) == (MOST_ITERATIONS * bits, MOST_ITERATIONS)
+    return total
 
 
 @pytest.mark.parametrize("bits", [64, 500])

@@ -1,96 +1,102 @@
-"""Carry the messages of Cascade between its parties, one by one or a stretch at a time."""
+"""Let both parties of Cascade talk on one machine, message by message or a search at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TypeVar, cast
+
+import numpy as np
 
 from e91.distillation.cascade import wire_format as wire
-from e91.distillation.cascade.block_states import Log, open_log
-from e91.distillation.cascade.kernels import Ferry
-from e91.distillation.cascade.parties import AliceReady, BobReady, Resumed, Said, Talk
-from e91.model.messages import Channel, Message
-
-_T = TypeVar("_T")
-_U = TypeVar("_U")
+from e91.distillation.cascade.parties import Alice, Bob
+from e91.distillation.cascade.schedule import Words
+from e91.distillation.cascade.transcript import Transcript, begin_transcript
+from e91.model.messages import Channel, Message, honest_transmission
+from e91.system.workspace import Workspace
 
 
-def converse(alice: Talk[_T], bob: Talk[_U], channel: Channel, ferry: Ferry | None) -> _U:
-    """Ferry messages between the two halves until both have finished; return Bob's result.
+def run_locally(alice: Alice, bob: Bob, channel: Channel, workspace: Workspace) -> Words:
+    """Carry messages between both parties until Alice has no more to say; return Bob's key.
 
-    Every message goes through ``channel``.  Where a party says that only questions and answers
-    follow, and there is a ``ferry`` for them, they are carried in one go and recorded after.
+    Every message goes through ``channel``.  Where compiled code may run and nobody alters messages,
+    a binary search runs to its end in one go, and its messages are recorded after it: they are the
+    same.
 
     Raises:
         AuthenticationFailed: A message arrived that no honest party would have sent.
     """
-    answer = resume(alice, None)
-    while isinstance(answer, Message | AliceReady):
-        if isinstance(answer, AliceReady):
-            assert ferry is not None  # else Alice had not offered it
-            answer = resume(alice, _carry_stretch(answer, bob, channel, ferry))
-        else:
-            comparison = cast(Message, bob.send(channel.send(answer)))
-            answer = resume(alice, channel.send(comparison))
-    return cast(_U, resume(bob, None))
+    # Who alters messages must see one before the next is written.
+    at_once = workspace.compiled and channel.transmission is honest_transmission
+    message = bob.start()
+    while True:
+        alice.hear(channel.send(message))
+        if at_once and alice.questions.size:
+            _search(alice, bob, channel, workspace)
+        parities = alice.say()
+        if parities is None:
+            return bob.finish()
+        message = bob.answer(channel.send(parities))
 
 
-def resume(talk: Talk[_T], heard: Message | AliceReady | Resumed | None) -> Said | _T:
-    """Return what the party says next, or its result if it has finished."""
-    try:
-        return talk.send(heard)
-    except StopIteration as stop:
-        return cast(_T, stop.value)
+def _search(alice: Alice, bob: Bob, channel: Channel, workspace: Workspace) -> None:
+    """Run a binary search to its end, and send what was said in it."""
+    from e91.distillation.cascade import conversation_kernels as kernels
+
+    schedule, states = bob.common.schedule, bob.states
+    transcript = begin_transcript(len(states.searched), workspace)
+    room = workspace.array("cascade round", (states.searches.shape[1] // 64 + 1,), np.uint64)
+    while not (
+        done := kernels.search(
+            alice.parities,
+            schedule.places,
+            states,
+            bob.iterations,
+            schedule.searches_at_once,
+            transcript,
+            room,
+        )
+    ):
+        transcript = transcript.doubled()
+    if done < 0:
+        raise wire.malformed()
+    if channel.listener:
+        said = _by_frames(transcript)
+    else:
+        merged = transcript.merged()
+        kernels.merge_rounds(transcript, merged)
+        said = _by_rounds(merged)
+    for parities, comparison in said:
+        channel.send(parities)
+        channel.send(comparison)
+    alice.all_answered()
+    bob.all_answered()
 
 
-def _carry_stretch(alice: AliceReady, bob: Talk[_U], channel: Channel, ferry: Ferry) -> Resumed:
-    ready = bob.send(alice)
-    assert isinstance(ready, BobReady)
-    with open_log(ready.book) as log:
-        while not (done := _go_on(alice, ready, ferry, log)):
-            log = log.doubled()
-        if done < 0:
-            raise wire.malformed()
-        told = _by_frames(log) if channel.listener else _by_rounds(log, ferry)
-        for ours, theirs in told:
-            channel.send(ours)
-            last = channel.send(theirs)
-    bob.send(Resumed(last))
-    return Resumed(last)
-
-
-def _go_on(alice: AliceReady, bob: BobReady, ferry: Ferry, log: Log) -> int:
-    return ferry.carry(alice.table, alice.places, bob.book, bob.passes, bob.limit, log)
-
-
-def _by_frames(log: Log) -> Iterator[tuple[Message, Message]]:
-    """Write a stretch as one message of each party: each frame's rounds, one behind the other.
+def _by_frames(transcript: Transcript) -> Iterator[tuple[Message, Message]]:
+    """Write a search as one message of each party: each frame's rounds, one behind the other.
 
     For channels whose listener takes messages away: the bits are the same, and how they divide
-    into rounds follows from them.  The questions open before are said again.
+    into rounds follows from them.  The questions that were open before are repeated.
     """
-    asked = int(log.ends[2])
-    wide = (asked + 7) >> 3
-    comparison = log.comparison.view("u1").data[:wide]
-    questions = log.questions[:asked].view("u1").data
-    answers = log.answers.view("u1").data[:wide]
-    yield wire.from_log(bytes(answers), b"".join((comparison, questions)), asked)
+    asked = int(transcript.used[2])
+    size = (asked + 7) >> 3
+    answers = transcript.answers.view("u1").data[:size]
+    comparison = transcript.comparison.view("u1").data[:size]
+    questions = transcript.questions[:asked].view("u1").data
+    yield wire.from_transcript(bytes(answers), b"".join((comparison, questions)), asked)
 
 
-def _by_rounds(log: Log, ferry: Ferry) -> Iterator[tuple[Message, Message]]:
-    """Write the messages of a stretch as if each round of all frames had been waited for."""
-    merged = log.merged()
-    ferry.by_rounds(log, merged)
-    counts = merged.counts[: merged.ends[1]].tolist()
+def _by_rounds(merged: Transcript) -> Iterator[tuple[Message, Message]]:
+    """Write the messages of a search as if each round of all frames had been waited for."""
+    counts = merged.counts[: merged.used[1]].tolist()
     answers, comparison = merged.answers.view("u1").data, merged.comparison.view("u1").data
     questions = merged.questions.view("u1").data
     start, asked = 0, 4 * counts[0]
-    for number, following in pairwise(counts):
-        end, after = start + ((number + 7) >> 3), asked + 4 * following
-        yield wire.from_log(
+    for count, following in pairwise(counts):
+        end, after = start + ((count + 7) >> 3), asked + 4 * following
+        yield wire.from_transcript(
             bytes(answers[start:end]),
             bytes(comparison[start:end]) + bytes(questions[asked:after]),
-            number,
+            count,
         )
-        start, asked = start + 8 * ((number + 63) >> 6), after
+        start, asked = start + 8 * ((count + 63) >> 6), after

@@ -55,7 +55,7 @@ def _transpose(tile: Words, spare: Words) -> None:
 
 
 @kernel
-def prefix_parities(words: Words, order: Places, edges: Edges, told: Words, table: Words) -> None:
+def prefix_parities(words: Words, order: Places, edges: Edges, before: Words, table: Words) -> None:
     """Write the parities before the edges, and before every place of every frame.
 
     With fewer lanes than a word has bits, each lane is walked in so many parts at once that the
@@ -66,22 +66,22 @@ def prefix_parities(words: Words, order: Places, edges: Edges, told: Words, tabl
     columns = (row + parts - 1) // parts
     tile, spare = np.empty(64, np.uint64), np.empty(64, np.uint64)
     totals = np.empty(64, np.uint64)
-    told_of = np.empty(64, np.int64)
+    edge_of = np.empty(64, np.int64)
     for group in range(words.shape[0]):
         totals[:], edge = uint64(0), 0
         for k in range(parts):
             while edge < edges.size and edges[edge] < 64 * k * columns:
                 edge += 1
-            told_of[k] = edge
+            edge_of[k] = edge
         for column in range(columns):
             tile[:] = uint64(0)
             for k in range(parts):
-                first, shift, edge = 64 * (k * columns + column), uint64(k * lanes), told_of[k]
+                first, shift, edge = 64 * (k * columns + column), uint64(k * lanes), edge_of[k]
                 totals[k] = _walk(words[group], order, first, totals[k], shift, tile)
                 while edge < edges.size and edges[edge] < first + 64:
-                    told[group, edge] = tile[edges[edge] - first] >> shift
+                    before[group, edge] = tile[edges[edge] - first] >> shift
                     edge += 1
-                told_of[k] = edge
+                edge_of[k] = edge
             _transpose(tile, spare)
             for k in range(parts):
                 if k * columns + column < row:
@@ -89,7 +89,7 @@ def prefix_parities(words: Words, order: Places, edges: Edges, told: Words, tabl
                         value = tile[k * lanes + lane]
                         table[group * lanes + lane, k * columns + column] = value
         if parts > 1:
-            _join(edges, told[group], table[group * lanes : (group + 1) * lanes], totals, columns)
+            _join(edges, before[group], table[group * lanes : (group + 1) * lanes], totals, columns)
 
 
 @part
@@ -107,32 +107,34 @@ def _walk(
 
 
 @part
-def _join(edges: Edges, told: Words, table: Words, totals: Words, columns: int) -> None:
-    """Add to each part of the lanes the parity of all that is before it."""
+def _join(edges: Edges, before: Words, table: Words, totals: Words, columns: int) -> None:
+    """Add to each part of the lanes the parity of all that stands before the part."""
     lanes, row = table.shape
-    mask, before, edge = ALL >> uint64(64 - lanes), uint64(0), 0
+    mask, total, edge = ALL >> uint64(64 - lanes), uint64(0), 0
     for k in range(64 // lanes):
         while edge < edges.size and edges[edge] < 64 * (k + 1) * columns:
-            told[edge] = (told[edge] ^ before) & mask
+            before[edge] = (before[edge] ^ total) & mask
             edge += 1
         for lane in range(lanes):
-            flip = uint64(0) - ((before >> uint64(lane)) & ONE)
+            flip = uint64(0) - ((total >> uint64(lane)) & ONE)
             for column in range(k * columns, min((k + 1) * columns, row)):
                 table[lane, column] ^= flip
-        before ^= totals[k]
+        total ^= totals[k]
 
 
 @kernel
-def look_up(table: Words, passes: int, places: int, questions: Questions, answers: Words) -> bool:
+def look_up(
+    table: Words, iterations: int, places: int, questions: Questions, answers: Words
+) -> bool:
     """Write the parity that each question asks for, 64 to a word; False for a senseless one."""
     for first in range(0, questions.size, 64):
         word = uint64(0)
         for i in range(first, min(first + 64, questions.size)):
             question = integer(questions[i])
-            number, frame, place = question >> 27, (question >> 16) & 2047, question & 65535
-            if number >= passes or frame >= table.shape[1] or not 0 < place < places:
+            iteration, frame, place = question >> 27, (question >> 16) & 2047, question & 65535
+            if iteration >= iterations or frame >= table.shape[1] or not 0 < place < places:
                 return False
-            bit = (table[number, frame, place >> 6] >> uint64(place & 63)) & ONE
+            bit = (table[iteration, frame, place >> 6] >> uint64(place & 63)) & ONE
             word |= bit << uint64(i - first)
         answers[first >> 6] = word
     return True

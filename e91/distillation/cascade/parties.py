@@ -1,250 +1,329 @@
 """The two parties of Cascade: Alice answers, Bob asks and corrects; neither sees the other's key.
 
-`e91.distillation.cascade.reconciler` says what they do and what a listener learns from it.
+`e91.distillation.cascade.reconciler` says what they do and what a listener learns from it.  Each is
+a machine that takes one message and returns one:
+
+    opening = bob.start()
+    parities = alice.answer(opening)
+    comparison = bob.answer(parities)
+    ...                                 until alice.answer(...) is None
+    key = bob.finish()
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass
 
 import numpy as np
 
 from e91.distillation.cascade import wire_format as wire
-from e91.distillation.cascade.block_states import Book, open_book, open_table
-from e91.distillation.cascade.kernels import Route, route_for
+from e91.distillation.cascade.block_states import BlockStates, begin_states
+from e91.distillation.cascade.kernels import Kernels, kernels_of
 from e91.distillation.cascade.schedule import (
     CHECK_BITS,
-    MOST_PASSES,
+    MOST_ITERATIONS,
+    Edges,
     Places,
-    Plan,
     Questions,
+    Schedule,
+    Step,
     Words,
     check_masks,
     from_lanes,
-    make_plan,
+    make_schedule,
     shuffle,
     to_lanes,
 )
 from e91.distillation.cascade.wire_format import SEED_BYTES
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Message, Party
+from e91.model.numbers import check_within
+from e91.system.compiled import compiled_code_pays
+from e91.system.workspace import Workspace
 
-_T = TypeVar("_T")
-_NO_QUESTIONS: Questions = np.empty(0, np.uint32)
-
-
-@dataclass(frozen=True, eq=False)
-class AliceReady:
-    """Alice offers to answer a stretch of questions at one go: her own parities."""
-
-    table: Words = field(repr=False)
-    places: int
-
-
-@dataclass(frozen=True, eq=False)
-class BobReady:
-    """Bob's book, whose questions may be answered until none is left."""
-
-    book: Book = field(repr=False)
-    passes: int
-    limit: int
+NO_QUESTIONS: Questions = np.empty(0, np.uint32)
 
 
 @dataclass(frozen=True)
-class Resumed:
-    """All questions were answered; the last message of it, which Bob need not say again."""
+class Common:
+    """What either party computes alike from public values, the same for all batches."""
 
-    message: Message
+    schedule: Schedule
+    seed: bytes
+    kernels: Kernels
+
+    def check(self, words: Words, *, batch: int, iterations: int) -> int:
+        """Return the parities of random subsets of a batch."""
+        key = from_lanes(words, self.schedule)
+        masks = check_masks(self.seed, batch=batch, iterations=iterations, words=key.size)
+        return self.kernels.subset_parities(key, masks, CHECK_BITS)
+
+    def shuffle(self, iteration: int) -> tuple[Places, Places]:
+        """Return the order of an iteration and its inverse."""
+        return shuffle(self.seed, iteration, self.schedule.places, rank=self.kernels.rank)
+
+    def parities(self, words: Words, iteration: int, edges: Edges, table: Words) -> Words:
+        """Return the parities before the edges; enter those before every place in a table."""
+        before = np.empty((len(words), len(edges)), np.uint64)
+        order, _ = self.shuffle(iteration)
+        self.kernels.prefix_parities(words, order, edges, before, table[iteration])
+        return before
 
 
-Said = Message | AliceReady | BobReady
-Heard = Message | AliceReady | Resumed | None
-
-# One party's half: yields what it says, is sent what it hears (None: nothing more comes).
-Talk = Generator[Said, Heard, _T]
-
-
-def respond(
-    words: Words,
-    opening: Message,
-    *,
-    bits: int,
-    route: Route | None = None,
-    stretches: bool = False,
-) -> Talk[None]:
-    """Play Alice: yield parities of her key, be sent Bob's comparison bits and questions.
+class Alice:
+    """Alice, who has the reference key: she announces parities and answers Bob's questions.
 
     Args:
-        words: Alice's packed key, as for `reconcile_packed`.
-        opening: Bob's first message as it arrived: seed and error rate.
-        bits: Length of the key.
-        route: Implementation of the inner loops; what pays for one key by default.
-        stretches: Whether to offer `AliceReady` where only questions and answers follow; else
-            every answer is yielded as a message.
+        words: Her packed key, as for `e91.distillation.cascade.reconciler.reconcile_packed`.
+        bits: Its length.
+        workspace: Lends memory, to one Alice at a time; one of her own by default.
+
+    Attributes:
+        common: What she and Bob compute alike, from his opening message on.
+        iterations: How many iterations of the present batch have begun.
+        parities: Parities of her key before every place, in each iteration, as bitmaps of each
+            frame; uint64, (iterations, frames, words).
+        questions: Bob's open questions.
 
     Raises:
-        ValueError: The key does not have the words that so many bits need.
-        AuthenticationFailed: A message of Bob is missing or malformed.
+        ValueError: The key does not have the words that its length needs.
     """
-    seed, error_rate = wire.read_opening(opening)
-    _check_words(words, bits)
-    desk = _Desk(make_plan(bits, error_rate), seed, route or route_for(bits))
-    lanes = to_lanes(words, desk.plan)
-    for number, batch in enumerate(desk.plan.batches):
-        yield from _answer_batch(desk, lanes[batch], number, stretches=stretches)
+
+    common: Common
+    parities: Words
+
+    def __init__(self, words: Words, *, bits: int, workspace: Workspace | None = None) -> None:
+        _check_words(words, bits)
+        self._words, self._bits = words, bits
+        self._workspace = workspace or Workspace(compiled=compiled_code_pays(bits))
+        self.questions, self.iterations = NO_QUESTIONS, 0
+        self._opened = self._ended = False
+
+    def answer(self, message: Message) -> Message | None:
+        """Return her answer to a message of Bob, or None if it was his last.
+
+        Raises:
+            AuthenticationFailed: The message is malformed, as a lost one is, or one too many.
+        """
+        self.hear(message)
+        return self.say()
+
+    def hear(self, message: Message) -> None:
+        """Take a message of Bob: his opening, his verdict on a check, or questions."""
+        if self._ended:
+            raise AuthenticationFailed("Cascade had ended, but another message came.")
+        if not self._opened:
+            self._open(message)
+        elif self._step is Step.CHECK:
+            self._hear_verdict(differs=wire.read_verdict(message))
+        else:
+            self._hear_questions(wire.read_questions(message, self._announced_bytes))
+
+    def say(self) -> Message | None:
+        """Return what she says next, or None if every batch is done."""
+        if self._ended:
+            return None
+        if self._step is Step.CHECK:
+            check = self.common.check(self._frames, batch=self._batch, iterations=self.iterations)
+            return wire.write_check(check)
+        said = self._begin_iteration() if self._step is Step.SHUFFLE else self._answers()
+        self._announced_bytes = len(said.body)
+        return said
+
+    def all_answered(self) -> None:
+        """Go on after a binary search that `run_locally` has brought to its end."""
+        self.questions = NO_QUESTIONS
+        self._step = self.common.schedule.next_step(self.iterations, questions=0)
+
+    def _open(self, message: Message) -> None:
+        seed, error_rate = wire.read_opening(message)
+        schedule = make_schedule(self._bits, error_rate)
+        self.common = Common(schedule, seed, kernels_of(self._workspace))
+        self._lanes = to_lanes(self._words, schedule)
+        self._opened = True
+        self._begin_batch(0)
+
+    def _begin_batch(self, batch: int) -> None:
+        schedule = self.common.schedule
+        self._batch, self._ended = batch, batch == len(schedule.batches)
+        self.iterations, self._asked, self.questions = 0, 0, NO_QUESTIONS
+        self._step = schedule.next_step(0, questions=0)
+        if self._ended:
+            return
+        self._frames = self._lanes[schedule.batches[batch]]
+        self.parities = self._workspace.array(
+            "cascade Alice's parities",
+            (MOST_ITERATIONS, len(self._frames) * schedule.lanes, schedule.row),
+            np.uint64,
+        )
+
+    def _begin_iteration(self) -> Message:
+        edges = self.common.schedule.announced_edges(self.iterations)
+        before = self.common.parities(self._frames, self.iterations, edges, self.parities)
+        self.iterations += 1
+        return wire.write_block_parities(Party.ALICE, before, schedule=self.common.schedule)
+
+    def _answers(self) -> Message:
+        count, common = len(self.questions), self.common
+        answers = np.empty((count + 63) >> 6, np.uint64)
+        if not common.kernels.look_up(
+            self.parities, self.iterations, common.schedule.places, self.questions, answers
+        ):
+            raise wire.malformed()
+        return wire.write_answers(Party.ALICE, answers, count)
+
+    def _hear_questions(self, questions: Questions) -> None:
+        self.questions = questions
+        self._asked += len(questions)
+        if self._asked > self.iterations * self._frames.size * self.common.schedule.lanes:
+            raise wire.malformed()  # more questions than there are places
+        self._step = self.common.schedule.next_step(self.iterations, questions=len(questions))
+
+    def _hear_verdict(self, *, differs: bool) -> None:
+        if differs and self.iterations < MOST_ITERATIONS:
+            self._step = Step.SHUFFLE
+        else:
+            self._begin_batch(self._batch + 1)
 
 
-def correct(
-    words: Words,
-    *,
-    bits: int,
-    error_rate: float,
-    permutation_seed: bytes,
-    route: Route | None = None,
-) -> Talk[Words]:
-    """Play Bob: yield seed and error rate, then comparison bits (1: differs) and questions.
+class Bob:
+    """Bob, who corrects his key: he compares Alice's parities with his own and asks for more.
 
-    He is sent Alice's parities, and None after the last.  For the arguments see `reconcile_packed`.
+    Args:
+        words: His packed key, as for `e91.distillation.cascade.reconciler.reconcile_packed`.
+        bits: Its length.
+        error_rate: Expected share of errors, in [0, 0.5].
+        permutation_seed: 32 public bytes.
+        workspace: Lends memory, to one Bob at a time; one of his own by default.
 
-    Returns:
-        His key after correction, packed.
+    Attributes:
+        common: What he and Alice compute alike.
+        iterations: How many iterations of the present batch have begun.
+        states: His blocks in the present batch.
 
     Raises:
         ValueError: An argument leaves its range.
-        AuthenticationFailed: A message of Alice is missing, malformed or one too many, or her
-            parities contradict each other.
     """
-    if not 0 <= error_rate <= 0.5:
-        raise ValueError(f"`error_rate` must lie in [0, 0.5], but is {error_rate}.")
-    if len(permutation_seed) != SEED_BYTES:
-        raise ValueError(
-            f"`permutation_seed` must have {SEED_BYTES} bytes, but has {len(permutation_seed)}."
+
+    states: BlockStates
+
+    def __init__(
+        self,
+        words: Words,
+        *,
+        bits: int,
+        error_rate: float,
+        permutation_seed: bytes,
+        workspace: Workspace | None = None,
+    ) -> None:
+        check_within(0, 0.5, error_rate=error_rate)
+        if len(permutation_seed) != SEED_BYTES:
+            raise ValueError(
+                f"`permutation_seed` must have {SEED_BYTES} bytes, but has {len(permutation_seed)}."
+            )
+        _check_words(words, bits)
+        self._bits, self._error_rate = bits, error_rate
+        self._workspace = workspace or Workspace(compiled=compiled_code_pays(bits))
+        schedule = make_schedule(bits, error_rate)
+        self.common = Common(schedule, permutation_seed, kernels_of(self._workspace))
+        self._lanes = to_lanes(words, schedule)
+
+    def start(self) -> Message:
+        """Return his first message, seed and error rate, and begin the first batch."""
+        self._begin_batch(0)
+        return wire.write_opening(self.common.seed, self._error_rate)
+
+    def answer(self, message: Message) -> Message:
+        """Return his comparison (1: differs) of the parities that Alice announced, and questions.
+
+        Raises:
+            AuthenticationFailed: The message is malformed, as a lost one is, or one too many, or
+                Alice's parities contradict each other.
+        """
+        if self._ended:
+            raise AuthenticationFailed("Cascade had ended, but another message came.")
+        if self._step is Step.CHECK:
+            return self._check(wire.read_check(message))
+        if self._step is Step.SHUFFLE:
+            edges = len(self.common.schedule.announced_edges(self.iterations))
+            shape = (len(self.states.key), edges)
+            return self._begin_iteration(
+                wire.read_block_parities(message, shape, schedule=self.common.schedule)
+            )
+        return self._search(wire.read_answers(message, self._asked))
+
+    def finish(self) -> Words:
+        """Return his packed key after correction.
+
+        Raises:
+            AuthenticationFailed: The conversation has not come to its end, or he would have
+                corrected bits beyond the end of his key.
+        """
+        if not self._ended:
+            raise wire.malformed()
+        return _without_padding(from_lanes(self._lanes, self.common.schedule), self._bits)
+
+    def all_answered(self) -> None:
+        """Go on after a binary search that `run_locally` has brought to its end."""
+        self._asked = 0
+        self._step = self.common.schedule.next_step(self.iterations, questions=0)
+
+    def _begin_batch(self, batch: int) -> None:
+        schedule = self.common.schedule
+        self._batch, self._ended = batch, batch == len(schedule.batches)
+        self.iterations, self._asked = 0, 0
+        self._step = schedule.next_step(0, questions=0)
+        if not self._ended:
+            frames = self._lanes[schedule.batches[batch]]
+            self.states = begin_states(frames, schedule, self._workspace)
+
+    def _begin_iteration(self, announced: Words) -> Message:
+        """Compare the parities of all blocks, and begin to search the odd ones."""
+        common, states, iteration = self.common, self.states, self.iterations
+        edges = common.schedule.edges(iteration)
+        states.orders[iteration], states.places[iteration] = common.shuffle(iteration)
+        own = common.parities(states.key, iteration, edges[1:], states.parities)
+        # Alice announced the parity of whole frames once, in the first iteration.
+        if iteration == 0:
+            self._alice_total = announced[:, -1:]
+            differs = own ^ announced
+        else:
+            differs = own ^ np.hstack([announced, self._alice_total])
+        before = np.hstack([np.zeros_like(self._alice_total), differs])
+        common.kernels.begin_iteration(states, iteration, edges, before)
+        self.iterations += 1
+        comparison = wire.write_block_parities(
+            Party.BOB, differs[:, : announced.shape[1]], schedule=common.schedule
         )
-    _check_words(words, bits)
-    desk = _Desk(make_plan(bits, error_rate), permutation_seed, route or route_for(bits))
-    lanes = to_lanes(words, desk.plan)
-    said = wire.write_opening(permutation_seed, error_rate)
-    for number, batch in enumerate(desk.plan.batches):
-        with open_book(lanes[batch], desk.plan) as book:
-            said = yield from _mend_batch(desk, book, number, said)
-            lanes[batch] = book.words
-    if (yield said) is not None:
-        raise AuthenticationFailed("Cascade had ended, but another message came.")
-    return _without_padding(from_lanes(lanes, desk.plan), bits)
+        asked = common.kernels.begin_searches(
+            states, self.iterations, common.schedule.searches_at_once
+        )
+        return self._ask(comparison, asked)
 
+    def _search(self, bits: Words) -> Message:
+        """Halve the blocks under search, correct the errors found, and begin the next searches."""
+        common, answered = self.common, self._asked
+        asked = common.kernels.use_answers(
+            self.states, self.iterations, common.schedule.searches_at_once, bits
+        )
+        return self._ask(wire.write_answers(Party.BOB, bits, answered), asked)
 
-@dataclass(frozen=True)
-class _Desk:
-    """What either party works with: public, and the same for all batches."""
-
-    plan: Plan
-    seed: bytes
-    route: Route
-
-    def check(self, words: Words, *, batch: int, passes: int) -> int:
-        """Return the parities of random subsets of a batch."""
-        key = from_lanes(words, self.plan)
-        masks = check_masks(self.seed, batch=batch, passes=passes, words=key.size)
-        return self.route.subset_parities(key, masks, CHECK_BITS)
-
-    def shuffle(self, number: int) -> tuple[Places, Places]:
-        """Return the order of a pass and its inverse."""
-        return shuffle(self.seed, number, self.plan.places, rank=self.route.rank)
-
-    def tell(self, words: Words, number: int, table: Words) -> Words:
-        """Enter the parities of a pass in a table; return those before its inner edges and end."""
-        edges = self.plan.edges(number)[1:]
-        told = np.empty((len(words), len(edges)), np.uint64)
-        order, _ = self.shuffle(number)
-        self.route.prefix_parities(words, order, edges, told, table[number])
-        return told
-
-
-def _answer_batch(desk: _Desk, words: Words, batch: int, *, stretches: bool) -> Talk[None]:
-    """Tell the parities that the plan and Bob ask for; uint64 words, (groups, places)."""
-    plan, groups = desk.plan, len(words)
-    passes, asked, questions = 0, 0, _NO_QUESTIONS
-    with open_table(groups, plan) as table:
-        while True:
-            count, told = len(questions), _nothing(groups)
-            checking = plan.checks(passes, questions=count)
-            if checking:
-                heard = yield wire.write_check(desk.check(words, batch=batch, passes=passes))
-                if not wire.read_verdict(_message(heard)) or passes == MOST_PASSES:
-                    return
-            opening = checking or plan.opens(passes, questions=count)
-            if stretches and not opening:
-                heard = yield AliceReady(table, plan.places)
-                assert isinstance(heard, Resumed)
-                questions = _NO_QUESTIONS
-                continue
-            answers = np.empty((count + 63) >> 6, np.uint64)
-            if not desk.route.look_up(table, passes, plan.places, questions, answers):
-                raise wire.malformed()
-            if opening:
-                told = plan.untold(passes, desk.tell(words, passes, table))
-                passes += 1
-            heard = yield wire.write_parities(Party.ALICE, answers, count, told, plan=plan)
-            skip = wire.parities_size(count, told.shape[1], plan=plan, groups=groups)
-            questions = wire.read_questions(_message(heard), skip)
-            asked += len(questions)
-            if asked > passes * words.size * plan.lanes:
-                raise wire.malformed()  # more questions than there are places
-
-
-def _mend_batch(desk: _Desk, book: Book, batch: int, said: Message) -> Talk[Message]:
-    """Correct the frames of a book; say ``said`` first, and return what is to be said last."""
-    plan, groups = desk.plan, len(book.words)
-    passes, count, alice_total = 0, 0, _nothing(groups)
-    while True:
-        checking = plan.checks(passes, questions=count)
-        if checking:
-            alice = wire.read_check(_message((yield said)))
-            differs = alice != desk.check(book.words, batch=batch, passes=passes)
-            said = wire.write_verdict(differs=differs)
-            if not differs or passes == MOST_PASSES:
-                return said
-        opening = checking or plan.opens(passes, questions=count)
-        edges = plan.told(passes) if opening else 0
-        heard = yield said
-        if isinstance(heard, AliceReady):
-            after = yield BobReady(book, passes, plan.side_by_side)
-            assert isinstance(after, Resumed)
-            said, count = after.message, 0
-            continue
-        bits, told = wire.read_parities(_message(heard), count, edges, plan=plan, groups=groups)
-        if opening:
-            alice_total = told[:, -1:] if passes == 0 else alice_total
-            told = _open_pass(desk, book, passes, told, alice_total)
-            passes += 1
-        told_count, count = count, desk.route.advance(book, passes, plan.side_by_side, bits)
-        if count < 0:
+    def _ask(self, comparison: Message, asked: int) -> Message:
+        if asked < 0:
             raise AuthenticationFailed("The parities of Cascade contradict each other.")
-        said = wire.write_parities(Party.BOB, bits, told_count, told, plan=plan)
-        said = wire.add_questions(said, book.questions[:count])
+        self._asked = asked
+        self._step = self.common.schedule.next_step(self.iterations, questions=asked)
+        return wire.add_questions(comparison, self.states.questions[:asked])
 
-
-def _open_pass(desk: _Desk, book: Book, number: int, told: Words, alice_total: Words) -> Words:
-    """Begin a pass with Alice's parities before its edges; return the comparison bits."""
-    plan = desk.plan
-    book.orders[number], book.places[number] = desk.shuffle(number)
-    own = desk.tell(book.words, number, book.table)
-    # Alice told the parity of her whole key once, in the first pass.
-    differs = own ^ (told if number == 0 else np.hstack([told, alice_total]))
-    before = np.hstack([np.zeros_like(alice_total), differs])
-    desk.route.open_pass(book, number, plan.edges(number), before)
-    return plan.untold(number, differs)
-
-
-def _message(heard: Heard) -> Message | None:
-    assert heard is None or isinstance(heard, Message)
-    return heard
-
-
-def _nothing(groups: int) -> Words:
-    return np.empty((groups, 0), np.uint64)
+    def _check(self, alice_check: int) -> Message:
+        key, batch = self.states.key, self._batch
+        own = self.common.check(key, batch=batch, iterations=self.iterations)
+        if own != alice_check and self.iterations < MOST_ITERATIONS:
+            self._step = Step.SHUFFLE
+        else:
+            self._lanes[self.common.schedule.batches[batch]] = key
+            self._begin_batch(batch + 1)
+        return wire.write_verdict(differs=own != alice_check)
 
 
 def _check_words(words: Words, bits: int) -> None:

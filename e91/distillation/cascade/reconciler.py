@@ -1,22 +1,23 @@
 """Cascade: correct Bob's key with parities of blocks, each disclosed once.
 
-The key is cut into frames of up to 65,536 bits (`cascade.schedule`).  Each pass takes
-the bits of a frame in another public order, cuts them into blocks and compares their parities.  An
-odd block (with an odd number of errors) is bisected down to one error, whose correction makes a
-block of each other pass odd or even again; odd ones are bisected too, those of earlier passes
-first, until none is left.  A parity once compared cuts its block for good, so later bisections
-start from the piece and what follows is inferred.  All frames go on side by side, so that a
-message holds the parities of thousands of blocks, and end a pass before any begins the next.  At
-the end random subsets are compared; as long as they differ, all frames go through one more pass.
+The key is cut into frames of up to 65,536 bits (`cascade.schedule`).  Each iteration (a *pass* in
+the papers) takes the bits of a frame in another public order, cuts them into blocks and compares
+their parities.  An odd block (with an odd number of errors) is bisected down to one error, whose
+correction makes a block of each other iteration odd or even again; odd ones are bisected too, those
+of earlier iterations first, until none is left.  A parity once compared cuts its block for good, so
+later bisections start from the piece and what follows is inferred.  All frames go on side by side,
+so that a message holds the parities of thousands of blocks, and end an iteration before any begins
+the next.  At the end random subsets are compared; as long as they differ, all frames go through one
+more iteration.
 
-Two parties, two functions: `respond` has Alice's key only and answers questions, `correct` has
-Bob's key only and asks them.
+Two parties, two objects (`cascade.parties`): `Alice` has her key only and answers questions, `Bob`
+has his key only and asks them.
 
 Disclosure: each message counts its bits.  Alice's are parities.  Bob says for each whether his
-differs (a *comparison bit*), as his key was when the pass began, and which places he asks about
-next.  Comparison bits are parities of errors: with the public seed they decide all that follows,
-which places are asked and corrected and when it ends.  So the positions depend on the error
-pattern, Alice's key XOR Bob's, only, and Bob's messages are a function of it: adding the same
+differs (a *comparison bit*), as his key was when the iteration began, and which places he asks
+about next.  Comparison bits are parities of errors: with the public seed they decide all that
+follows, which places are asked and corrected and when it ends.  So the positions depend on the
+error pattern, Alice's key XOR Bob's, only, and Bob's messages are a function of it: adding the same
 string to both keys changes none of them.
 Length, error rate and seed do not depend on the keys; given these, all that is said follows from a
 string of Alice's and Bob's bits, whose beginning fixes what is asked next and when it ends.  Such
@@ -33,21 +34,17 @@ Martinez-Mateo et al., arXiv 1407.3257.
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 
-from e91.distillation.cascade.conversation import converse
-from e91.distillation.cascade.kernels import Route, route_for
-from e91.distillation.cascade.parties import correct, respond
+from e91.distillation.cascade.conversation import run_locally
+from e91.distillation.cascade.kernels import Kernels, kernels_of
+from e91.distillation.cascade.parties import Alice, Bob
 from e91.distillation.cascade.schedule import Words
-from e91.distillation.cascade.wire_format import SEED_BYTES
 from e91.model.bits import Bits
-from e91.model.messages import Channel, Message, honest_transmission
+from e91.model.messages import Channel
 from e91.model.records import ReconciledKey, SiftedKey
+from e91.system.compiled import compiled_code_pays
 from e91.system.workspace import Workspace
-
-__all__ = ["SEED_BYTES", "correct", "reconcile", "reconcile_packed", "respond"]
 
 
 def reconcile(
@@ -59,7 +56,7 @@ def reconcile(
     channel: Channel,
     workspace: Workspace | None = None,
 ) -> tuple[ReconciledKey, ReconciledKey]:
-    """Correct Bob's key: let `respond` and `correct` talk until both have finished.
+    """Correct Bob's key: let `Alice` and `Bob` talk until both have finished.
 
     Args:
         alice_key: The reference, unchanged by Cascade; n bits.
@@ -67,7 +64,8 @@ def reconcile(
         error_rate: The estimated QBER, in [0, 0.5]; sets the block sizes.  A wrong one costs bits.
         permutation_seed: 32 uniform bytes, drawn after the quantum phase; they become public.
         channel: Carries and records each message with the key bits it discloses.
-        workspace: Says whether compiled code runs; where it pays for one key, by default.
+        workspace: Lends memory, and says whether the loops are compiled; by default one of this
+            call alone, compiled where that pays for a key of n bits.
 
     Returns:
         Both reconciled keys.  Errors may be left (``benchmarks/cascade.py``); verification tells.
@@ -85,19 +83,20 @@ def reconcile(
     """
     if len(alice_key) != len(bob_key):
         raise ValueError(f"`bob_key` must have {len(alice_key)} bits, but has {len(bob_key)}.")
-    route = route_for(len(bob_key), workspace)
+    workspace = workspace or Workspace(compiled=compiled_code_pays(len(bob_key)))
+    kernels = kernels_of(workspace)
     corrected = reconcile_packed(
-        _words(alice_key, route),
-        _words(bob_key, route),
+        _words(alice_key, kernels),
+        _words(bob_key, kernels),
         bits=len(bob_key),
         error_rate=error_rate,
         permutation_seed=permutation_seed,
         channel=channel,
-        route=route,
+        workspace=workspace,
     )
     return (
         ReconciledKey.from_packed(alice_key.packed, len(alice_key)),
-        ReconciledKey.from_packed(_octets(corrected, len(bob_key), route), len(bob_key)),
+        ReconciledKey.from_packed(_octets(corrected, len(bob_key), kernels), len(bob_key)),
     )
 
 
@@ -109,7 +108,7 @@ def reconcile_packed(
     error_rate: float,
     permutation_seed: bytes,
     channel: Channel,
-    route: Route | None = None,
+    workspace: Workspace | None = None,
 ) -> Words:
     """Correct Bob's packed key, as `reconcile` does.
 
@@ -121,7 +120,7 @@ def reconcile_packed(
         error_rate: As for `reconcile`.
         permutation_seed: As for `reconcile`.
         channel: As for `reconcile`.
-        route: Implementation of the inner loops; what pays for one key by default.
+        workspace: As for `reconcile`.
 
     Returns:
         Bob's key after correction, in the same form.
@@ -136,30 +135,29 @@ def reconcile_packed(
         ...                  channel=Channel())
         array([6], dtype=uint64)
     """
-    chosen = route or route_for(bits)
-    bob = correct(
-        bob_words, bits=bits, error_rate=error_rate, permutation_seed=permutation_seed, route=chosen
+    workspace = workspace or Workspace(compiled=compiled_code_pays(bits))
+    bob = Bob(
+        bob_words,
+        bits=bits,
+        error_rate=error_rate,
+        permutation_seed=permutation_seed,
+        workspace=workspace,
     )
-    opening = cast(Message, next(bob))
-    # Who alters messages must see one before the next is written.
-    stretches = chosen.ferry is not None and channel.transmission is honest_transmission
-    alice = respond(
-        alice_words, channel.send(opening), bits=bits, route=chosen, stretches=stretches
-    )
-    return converse(alice, bob, channel, chosen.ferry)
+    alice = Alice(alice_words, bits=bits, workspace=workspace)
+    return run_locally(alice, bob, channel, workspace)
 
 
-def _words(key: SiftedKey, route: Route) -> Words:
+def _words(key: SiftedKey, kernels: Kernels) -> Words:
     """Return a key, packed first bit highest, as words, first bit lowest."""
     whole = np.zeros(-(-len(key) // 64) * 8, np.uint8)
     whole[: len(key.packed)] = key.packed
     words = whole.view("<u8").astype(np.uint64, copy=False)
-    route.turn_bytes(words)
+    kernels.turn_bytes(words)
     return words
 
 
-def _octets(words: Words, bits: int, route: Route) -> Bits:
+def _octets(words: Words, bits: int, kernels: Kernels) -> Bits:
     turned = words.copy()
-    route.turn_bytes(turned)
+    kernels.turn_bytes(turned)
     octets: Bits = turned.astype("<u8", copy=False).view(np.uint8)[: -(-bits // 8)]
     return octets

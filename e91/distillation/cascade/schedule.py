@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -31,10 +32,10 @@ LONGEST = 2**16
 """Places of a frame, at most: a place fits 16 bits, and the words of all places a cache."""
 
 CHECK_BITS = 20
-"""Parities of random subsets that Alice discloses to learn whether a batch needs another pass."""
+"""Parities of random subsets that Alice discloses, to see whether a batch needs more iterations."""
 
-MOST_PASSES = 32
-"""After this many passes a batch is given up; verification then tells."""
+MOST_ITERATIONS = 32
+"""After this many iterations a batch is given up; verification then finds the errors left."""
 
 # A long key has lanes enough for frames of half the length: fuller words save more time than
 # shorter frames cost (f grows by 0.0005).
@@ -45,18 +46,27 @@ _GROUPS = 2  # groups of 64 frames in one batch: more share a round trip, fewer 
 # below a thousand round trips.
 _ERRORS_PER_BLOCK = 0.8
 _SECOND, _LATER = 8, 16
-_CLOSING = 4  # blocks of a closing pass, which separates the errors that every pass before missed
-_LEAST_PASSES = 4  # with fewer, a short frame would too often need another check
+_CLOSING = 4  # blocks of a closing iteration: it separates errors that all others missed
+_LEAST_ITERATIONS = 4  # with fewer, a short frame would too often need another check
 _LEAST_RATE = 1e-3  # an estimate below this rests on a handful of errors: trust it no further
-# Of the blocks of the second pass, a frame bisects one in so many side by side (of the first, all).
+# Of the blocks of the second iteration, a frame bisects one in this many at a time (of the first,
+# all).
 # Their errors are found independently, although one would often have betrayed the next at a lower
 # price: fewer searches make f smaller and round trips more.
 _BLOCKS_PER_SEARCH = 32
 _LEAST_SEARCHES = 4  # short frames would need a thousand round trips, to make f smaller by 0.001
 
 
+class Step(Enum):
+    """What both parties do next with a batch of frames."""
+
+    SHUFFLE = "begin an iteration: compare the parities of all its blocks"
+    SEARCH = "binary search: compare the parities of halves of odd blocks"
+    CHECK = "compare the parities of random subsets"
+
+
 @dataclass(frozen=True)
-class Plan:
+class Schedule:
     """How a key is cut into frames, and these into blocks.
 
     Attributes:
@@ -64,14 +74,14 @@ class Plan:
         lanes: Frames in one group; a power of two, at most 64.
         places: Places of each frame, at most 65,536; the last bits of some may be padding.
         groups: Groups of frames in the key.
-        sizes: Block size of each pass that all frames go through.
+        block_sizes: Block size of each iteration that all frames go through.
     """
 
     bits: int
     lanes: int
     places: int
     groups: int
-    sizes: tuple[int, ...]
+    block_sizes: tuple[int, ...]
 
     @property
     def batches(self) -> list[slice]:
@@ -92,51 +102,46 @@ class Plan:
         return self.places // 64 + 1
 
     @cached_property
-    def side_by_side(self) -> int:
-        """Blocks of one pass, but for the first, that a frame bisects at a time."""
-        return max(_LEAST_SEARCHES, self.places // (self.size(1) * _BLOCKS_PER_SEARCH))
+    def searches_at_once(self) -> int:
+        """Blocks of one iteration, but for the first, that a frame bisects at a time."""
+        return max(_LEAST_SEARCHES, self.places // (self.block_size(1) * _BLOCKS_PER_SEARCH))
 
-    def size(self, number: int) -> int:
-        """Return the block size of pass ``number``, also of one beyond `sizes`."""
-        return self.sizes[number] if number < len(self.sizes) else self.sizes[-1]
+    def block_size(self, iteration: int) -> int:
+        """Return the block size of an iteration, also of one beyond `block_sizes`."""
+        sizes = self.block_sizes
+        return sizes[iteration] if iteration < len(sizes) else sizes[-1]
 
-    def edges(self, number: int) -> Edges:
-        """Return the places that bound the blocks of pass ``number``, 0 and the end included."""
-        return _edges(self.places, self.size(number))
+    def edges(self, iteration: int) -> Edges:
+        """Return the places that bound the blocks of an iteration, 0 and the end included."""
+        return _edges(self.places, self.block_size(iteration))
 
-    def told(self, number: int) -> int:
-        """Return before how many places Alice tells the parity when pass ``number`` begins."""
-        return len(self.edges(number)) - (1 if number == 0 else 2)
+    def announced_edges(self, iteration: int) -> Edges:
+        """Return the edges before which Alice announces the parity when an iteration begins.
 
-    def untold(self, number: int, parities: Words) -> Words:
-        """Return the parities that are news: that before the end is told in the first pass only.
-
-        ``parities`` are those before every edge but the first; uint64, (groups, edges - 1).
+        That before the end, the parity of the whole frame, is known after the first iteration.
         """
-        return parities if number == 0 else parities[:, :-1]
+        return self.edges(iteration)[1:] if iteration == 0 else self.edges(iteration)[1:-1]
 
-    def checks(self, passes: int, *, questions: int) -> bool:
-        """Whether Alice now discloses `CHECK_BITS` parities of random subsets."""
-        return passes >= len(self.sizes) and questions == 0
+    def next_step(self, iterations: int, *, questions: int) -> Step:
+        """Return what follows when ``iterations`` have begun and Bob has asked ``questions``.
 
-    def opens(self, passes: int, *, questions: int) -> bool:
-        """Whether Alice's next answer opens the next pass.
-
-        All frames end a pass before any begins the next: until then none waits for another.
+        All frames end an iteration before any begins the next: until then none waits for another.
         """
-        return passes < len(self.sizes) and questions == 0
+        if questions:
+            return Step.SEARCH
+        return Step.SHUFFLE if iterations < len(self.block_sizes) else Step.CHECK
 
 
-def make_plan(bits: int, error_rate: float) -> Plan:
-    """Return the plan for a key.
+def make_schedule(bits: int, error_rate: float) -> Schedule:
+    """Return the schedule for a key.
 
     Args:
         bits: Length of the key, n >= 0.
         error_rate: Expected share of errors, in [0, 0.5].
 
     Examples:
-        >>> make_plan(2**22, 0.02)
-        Plan(bits=4194304, lanes=64, places=65536, groups=1, sizes=(32, 256, 4096, 16384))
+        >>> make_schedule(2**22, 0.02)
+        Schedule(bits=4194304, lanes=64, places=65536, groups=1, block_sizes=(32, 256, 4096, 16384))
     """
     lanes = 1
     longest = LONGEST // 2 if bits >= _LONG_KEY else LONGEST
@@ -145,7 +150,7 @@ def make_plan(bits: int, error_rate: float) -> Plan:
     words = -(-bits // lanes)
     groups = -(-words // LONGEST)
     places = max(2, -(-words // max(groups, 1)))  # a frame of one place could not be bisected
-    return Plan(bits, lanes, places, groups, _block_sizes(places, error_rate))
+    return Schedule(bits, lanes, places, groups, _block_sizes(places, error_rate))
 
 
 @lru_cache(maxsize=64)
@@ -163,7 +168,7 @@ def _block_sizes(places: int, error_rate: float) -> tuple[int, ...]:
     while size < closing:
         sizes.append(size)
         size, factor = size * factor, _LATER
-    return (*sizes, *[closing] * max(1, _LEAST_PASSES - len(sizes)))
+    return (*sizes, *[closing] * max(1, _LEAST_ITERATIONS - len(sizes)))
 
 
 def rank(keys: Places, order: Places, place: Places) -> None:
@@ -175,84 +180,85 @@ def rank(keys: Places, order: Places, place: Places) -> None:
 @lru_cache(maxsize=32)
 def shuffle(
     seed: bytes,
-    number: int,
+    iteration: int,
     places: int,
     *,
     rank: Callable[[Places, Places, Places], None] = rank,
 ) -> tuple[Places, Places]:
-    """Return the order of pass ``number`` and its inverse; the first pass has none.
+    """Return the order of the bits in an iteration and its inverse; the first keeps the frame's.
 
     Args:
         seed: 32 public bytes.
-        number: Which pass.
+        iteration: Which one, from 0.
         places: Places of a frame, at most 65,536.
         rank: Sorts as `rank` does, perhaps faster.
 
     Returns:
-        ``order[t]`` is the place of the key at place t of the pass, ``place`` its inverse; uint16,
-        shape (places,) each, read-only.  All frames share them.  They are not quite uniform: places
-        that draw the same of 65,536 keys, one neighbour each on average, keep their order.  No
-        block of two places or more notices, and no claim but efficiency rests on it.
+        ``order[t]`` is the place in the frame of the bit at place t of the iteration, ``place`` the
+        inverse; uint16, shape (places,) each, read-only.  All frames share them.  They are not
+        quite uniform: places that draw the same of 65,536 keys, one neighbour each on average, keep
+        their order.  No block of two places or more notices, and no claim but efficiency rests on
+        it.
     """
     order, place = np.arange(places, dtype=np.uint16), np.arange(places, dtype=np.uint16)
-    if number:
+    if iteration:
         # Sorted keys give the same order on every machine and with every version of NumPy, which
         # its own generators do not promise.
-        rank(_stream(seed, number, -(-places // 4)).view(np.uint16)[:places], order, place)
+        rank(_stream(seed, iteration, -(-places // 4)).view(np.uint16)[:places], order, place)
     return _frozen(order), _frozen(place)
 
 
 @lru_cache(maxsize=4)
-def check_masks(seed: bytes, *, batch: int, passes: int, words: int) -> Words:
+def check_masks(seed: bytes, *, batch: int, iterations: int, words: int) -> Words:
     """Return the public random words that choose the subsets of a check.
 
     Subset i of a batch consists of the bits of ``masks[i : i + words]``: a Toeplitz matrix for
     each bit of a word, so that unequal keys agree in all `CHECK_BITS` parities with probability
     2**-CHECK_BITS (Krawczyk, CRYPTO '94, LNCS 839, 129).  Read-only, as both parties share them.
     """
-    masks = _stream(seed, 2**63 + (batch << 8) + passes, words + CHECK_BITS - 1)
+    masks = _stream(seed, 2**63 + (batch << 8) + iterations, words + CHECK_BITS - 1)
     masks.flags.writeable = False
     return masks
 
 
-def to_lanes(key: Words, plan: Plan) -> Words:
+def to_lanes(key: Words, schedule: Schedule) -> Words:
     """Cut a packed key into frames.
 
     Args:
         key: Bit i of the key is bit i % 64 of word i // 64; uint64, shape (ceil(n / 64),).
-        plan: The plan for n bits.
+        schedule: The schedule for n bits.
 
     Returns:
         Bit j of ``[g, i]`` is place i of frame j of group g; uint64, shape (groups, places), a
         copy.  Padding is zero.
     """
-    total = plan.groups * plan.places
-    octets, mask = key.astype("<u8", copy=False).view(np.uint8), 2**plan.lanes - 1
+    total = schedule.groups * schedule.places
+    octets, mask = key.astype("<u8", copy=False).view(np.uint8), 2**schedule.lanes - 1
     lanes = np.zeros(total, np.uint64)
-    if plan.lanes >= 8:
-        narrow = octets.view(f"<u{plan.lanes // 8}")[:total]
+    if schedule.lanes >= 8:
+        narrow = octets.view(f"<u{schedule.lanes // 8}")[:total]
         lanes[: len(narrow)] = narrow
     else:
-        for first, shift in enumerate(range(0, 8, plan.lanes)):
-            part = lanes[first :: 8 // plan.lanes][: len(octets)]
+        for first, shift in enumerate(range(0, 8, schedule.lanes)):
+            part = lanes[first :: 8 // schedule.lanes][: len(octets)]
             part[:] = (octets[: len(part)] >> shift) & mask
-    return lanes.reshape(plan.groups, plan.places)
+    return lanes.reshape(schedule.groups, schedule.places)
 
 
-def from_lanes(lanes: Words, plan: Plan) -> Words:
+def from_lanes(lanes: Words, schedule: Schedule) -> Words:
     """Return the packed key of frames, with its padding: the inverse of `to_lanes`.
 
     Returns:
         uint64, shape (ceil(n / 64) or more,): bits beyond n are as the padding of ``lanes``.
     """
     flat = lanes.ravel()
-    if plan.lanes >= 8:
-        packed = flat.astype(f"<u{plan.lanes // 8}").view(np.uint8)
+    if schedule.lanes >= 8:
+        packed = flat.astype(f"<u{schedule.lanes // 8}").view(np.uint8)
     else:
         narrow = flat.astype(np.uint8)
-        packed = np.zeros(-(-len(flat) * plan.lanes // 8), np.uint8)
-        for first, shift in enumerate(range(0, 8, plan.lanes)):
-            part = narrow[first :: 8 // plan.lanes]
+        packed = np.zeros(-(-len(flat) * schedule.lanes // 8), np.uint8)
+        for first, shift in enumerate(range(0, 8, schedule.lanes)):
+            part = narrow[first :: 8 // schedule.lanes]
             packed[: len(part)] |= part << shift
     whole = np.zeros(-(-len(packed) // 8) * 8, np.uint8)
     whole[: len(packed)] = packed

@@ -2,16 +2,17 @@
 
 Bits stand first bit lowest, numbers lowest byte first (the machine's own order on all that NumPy
 supports and numba compiles for; a big-endian machine is refused).  A word of parities, one bit per
-frame, takes a whole number of bytes.  A question is pass, frame and place in 32 bits.
+frame, takes a whole number of bytes.  A question is iteration, frame and place in 32 bits.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 
 import numpy as np
 
-from e91.distillation.cascade.schedule import CHECK_BITS, Plan, Questions, Words
+from e91.distillation.cascade.schedule import CHECK_BITS, Questions, Schedule, Words
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Message, Party
 
@@ -20,6 +21,7 @@ SEED_BYTES = 32
 
 _CHECK_BYTES = -(-CHECK_BITS // 8)
 _EQUAL, _DIFFERENT = b"\x00", b"\x01"
+_SUBJECTS = {Party.ALICE: "cascade-parities", Party.BOB: "cascade-comparison"}
 
 
 def malformed() -> AuthenticationFailed:
@@ -44,48 +46,48 @@ def read_opening(message: Message) -> tuple[bytes, float]:
     return seed, error_rate
 
 
-def write_parities(
-    sender: Party, answers: Words, count: int, told: Words, *, plan: Plan
-) -> Message:
-    """Return parities (of Alice) or comparison bits (of Bob) with their number as disclosed bits.
+def write_block_parities(sender: Party, parities: Words, *, schedule: Schedule) -> Message:
+    """Return the parities with which an iteration begins, or Bob's comparison of them.
 
     Args:
         sender: Who says it.
-        answers: Bits, 64 to a word.
-        count: How many.
-        told: Words of parities, one bit per frame; uint64, (groups, edges).
-        plan: The plan of the key.
+        parities: One bit for each frame in a word; uint64, (groups, edges).
+        schedule: The schedule of the key.
     """
-    body, disclosed = answers.tobytes()[: (count + 7) >> 3], count
-    if told.size:
-        body += told.astype(plan.lane_type).tobytes()
-        disclosed += told.size * plan.lanes
-    subject = "cascade-parities" if sender is Party.ALICE else "cascade-comparison"
-    return Message(sender, subject, body, disclosed)
+    body = parities.astype(schedule.lane_type).tobytes()
+    return Message(sender, _SUBJECTS[sender], body, parities.size * schedule.lanes)
 
 
-def parities_size(count: int, edges: int, *, plan: Plan, groups: int) -> int:
-    """Return the bytes that `write_parities` takes for ``count`` answers and words at edges."""
-    return ((count + 7) >> 3) + groups * edges * plan.lane_type.itemsize
-
-
-def read_parities(
-    message: Message | None, count: int, edges: int, *, plan: Plan, groups: int
-) -> tuple[Words, Words]:
-    """Return answers and words of parities, as `write_parities` took them.
+def read_block_parities(message: Message, shape: tuple[int, int], *, schedule: Schedule) -> Words:
+    """Return parities as `write_block_parities` took them; ``shape`` is (groups, edges).
 
     Raises:
-        AuthenticationFailed: The message is missing or has another size, or speaks of a frame that
-            does not exist.
+        AuthenticationFailed: The message has another size, or speaks of a frame that does not
+            exist.
     """
-    body, middle = b"" if message is None else message.body, (count + 7) >> 3
-    if len(body) != parities_size(count, edges, plan=plan, groups=groups):
+    if len(message.body) != math.prod(shape) * schedule.lane_type.itemsize:
         raise malformed()
-    answers = np.frombuffer(bytearray(body[:middle] + bytes(-middle % 8)), np.uint64)
-    told = np.frombuffer(body[middle:], plan.lane_type).astype(np.uint64)
-    if plan.lanes < 8 and (told >> np.uint64(plan.lanes)).any():
+    parities = np.frombuffer(message.body, schedule.lane_type).astype(np.uint64)
+    if schedule.lanes < 8 and (parities >> np.uint64(schedule.lanes)).any():
         raise malformed()
-    return answers, told.reshape(groups, edges)
+    return parities.reshape(shape)
+
+
+def write_answers(sender: Party, answers: Words, count: int) -> Message:
+    """Return Alice's answers to ``count`` questions, or Bob's comparison, 64 bits to a word."""
+    return Message(sender, _SUBJECTS[sender], answers.tobytes()[: (count + 7) >> 3], count)
+
+
+def read_answers(message: Message, count: int) -> Words:
+    """Return answers as `write_answers` took them.
+
+    Raises:
+        AuthenticationFailed: The message has another size.
+    """
+    if len(message.body) != (count + 7) >> 3:
+        raise malformed()
+    # A bytearray can be written to: kernels are compiled for such arrays.
+    return np.frombuffer(bytearray(message.body + bytes(-len(message.body) % 8)), np.uint64)
 
 
 def add_questions(comparison: Message, questions: Questions) -> Message:
@@ -98,57 +100,56 @@ def add_questions(comparison: Message, questions: Questions) -> Message:
     return Message(comparison.sender, comparison.subject, body, comparison.disclosed_bits)
 
 
-def from_log(answers: bytes, comparison: bytes, count: int) -> tuple[Message, Message]:
-    """Return Alice's answers, and Bob's comparison bits with what he asks next, of one round."""
-    return (
-        Message(Party.ALICE, "cascade-parities", answers, count),
-        Message(Party.BOB, "cascade-comparison", comparison, count),
-    )
-
-
-def read_questions(message: Message | None, skip: int) -> Questions:
+def read_questions(message: Message, skip: int) -> Questions:
     """Return Bob's questions, which follow ``skip`` bytes of comparison bits.
 
     Whether they make sense is seen when they are answered.
 
     Raises:
-        AuthenticationFailed: The message is missing or too short, or questions are cut off.
+        AuthenticationFailed: The message is too short, or questions are cut off.
     """
-    body = b"" if message is None else message.body
+    body = message.body
     if len(body) < skip or (len(body) - skip) % 4:
         raise malformed()
-    # A bytearray can be written to: kernels are compiled for such arrays.
     return np.frombuffer(bytearray(body[skip:]), np.uint32)
+
+
+def from_transcript(answers: bytes, comparison: bytes, count: int) -> tuple[Message, Message]:
+    """Return Alice's answers to ``count`` questions, and Bob's comparison with his next ones."""
+    return (
+        Message(Party.ALICE, _SUBJECTS[Party.ALICE], answers, count),
+        Message(Party.BOB, _SUBJECTS[Party.BOB], comparison, count),
+    )
 
 
 def write_check(parities: int) -> Message:
     """Return Alice's parities of random subsets."""
     body = parities.to_bytes(_CHECK_BYTES, "little")
-    return Message(Party.ALICE, "cascade-parities", body, CHECK_BITS)
+    return Message(Party.ALICE, _SUBJECTS[Party.ALICE], body, CHECK_BITS)
 
 
-def read_check(message: Message | None) -> int:
+def read_check(message: Message) -> int:
     """Return Alice's parities of random subsets.
 
     Raises:
-        AuthenticationFailed: The message is missing or malformed.
+        AuthenticationFailed: The message is malformed; a lost one is empty.
     """
-    if message is None or len(message.body) != _CHECK_BYTES:
+    if len(message.body) != _CHECK_BYTES:
         raise malformed()
     return int.from_bytes(message.body, "little")
 
 
 def write_verdict(*, differs: bool) -> Message:
-    """Return Bob's word on the check: one comparison bit."""
-    return Message(Party.BOB, "cascade-comparison", _DIFFERENT if differs else _EQUAL, 1)
+    """Return Bob's verdict on the check: one comparison bit."""
+    return Message(Party.BOB, _SUBJECTS[Party.BOB], _DIFFERENT if differs else _EQUAL, 1)
 
 
-def read_verdict(message: Message | None) -> bool:
+def read_verdict(message: Message) -> bool:
     """Return whether the check differed.
 
     Raises:
-        AuthenticationFailed: The message is missing or malformed.
+        AuthenticationFailed: The message is malformed; a lost one is empty.
     """
-    if message is None or message.body not in (_EQUAL, _DIFFERENT):
+    if message.body not in (_EQUAL, _DIFFERENT):
         raise malformed()
     return message.body == _DIFFERENT
