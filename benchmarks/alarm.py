@@ -33,7 +33,7 @@ from benchmarks.batch_power import (
 )
 from benchmarks.simulated_links import NEVER, Delays, detection_delays, watch_streams
 from e91.adversaries import Conditions, stage
-from e91.alarm import ReplayableDevice, watch_blocks
+from e91.alarm import Replay, watch_blocks
 from e91.alarm.bets import Cause, place_bets
 from e91.alarm.link import (
     LinkBehaviour,
@@ -273,7 +273,7 @@ def print_block_delays(*, runs: int = 12) -> None:
             honest = exact_device(visibility=0.97, seed=seed)
             conditions = Conditions(fraction, settings=EKERT, visibility=0.97, seed=1_000 + seed)
             tapped = stage("intercept-resend", conditions).device
-            device = ReplayableDevice(
+            device = Replay(
                 Joined(honest, tapped, part=begin // PART_ROUNDS), BLOCK_ROUNDS
             )
             rounds = 2 * BLOCK_ROUNDS

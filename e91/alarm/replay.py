@@ -18,7 +18,7 @@ from e91.session.streaming import PART_ROUNDS, BlockSource, source_of
 
 
 @dataclass(frozen=True, eq=False)
-class ReplayableDevice:
+class Replay:
     """A device that draws by the block and can draw a block of its run again.
 
     For the run it behaves as `device` does, as fast.
@@ -68,7 +68,7 @@ class ReplayableDevice:
             ValueError: No run has asked for this device.
         """
         if not self.sources:
-            raise ValueError("A replayable device must have been run, but has not.")
+            raise ValueError("A replay must have been run, but has not.")
         starts = range(0, rounds, PART_ROUNDS)
         first = block * -(-self.block_rounds // PART_ROUNDS)
         parts = [

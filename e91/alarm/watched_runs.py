@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from e91.alarm.intervals import kinds_of, watch_rounds
 from e91.alarm.link import outcome_counts
 from e91.alarm.promise import Promise, SequentialTest
-from e91.alarm.replay import ReplayableDevice
+from e91.alarm.replay import Replay
 from e91.distillation.sifting.by_block import code_table
 from e91.model.bits import NO_CLICK
 from e91.model.policy import SecurityModel
@@ -24,7 +24,7 @@ def watch_blocks(
     promise: Promise,
     *,
     planned_pairs: int = 0,
-    replay: ReplayableDevice | None = None,
+    replay: Replay | None = None,
 ) -> Iterator[SessionReport]:
     """Wealth a link over its sessions, or over the blocks of a run; yield each report with it.
 
@@ -41,12 +41,12 @@ def watch_blocks(
 
     Raises:
         ValueError: A report has other settings, the settings have no Bell test or no key, or the
-            replayable device is not that of this run.
+            replay is not that of this run.
 
     Examples:
         >>> from e91.devices.exact import exact_device
         >>> from e91.session.streaming import stream
-        >>> device = ReplayableDevice(exact_device(visibility=0.93, seed=1), block_rounds=100_000)
+        >>> device = Replay(exact_device(visibility=0.93, seed=1), block_rounds=100_000)
         >>> blocks = stream(device, rounds=400_000, block_rounds=100_000, seed=1)
         >>> found = watch_blocks(blocks, Promise(0.95), replay=device)
         >>> [report.alarm and report.alarm.round for report in found]
@@ -76,7 +76,7 @@ def watch_blocks(
 
 
 def replayed_rounds(
-    report: SessionReport, replay: ReplayableDevice
+    report: SessionReport, replay: Replay
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the kinds of the tallied rounds of a block, and their indices in it.
 
@@ -88,7 +88,7 @@ def replayed_rounds(
         As `e91.alarm.intervals.counts_by_interval` takes them.
 
     Raises:
-        ValueError: The replayable device did not draw this block.
+        ValueError: The replay did not draw this block.
     """
     book = code_table(
         report.settings,
@@ -103,5 +103,5 @@ def replayed_rounds(
     kinds = kinds_of(report.settings)[x, y, a % NO_CLICK ^ b % NO_CLICK]
     counts = outcome_counts(report.evidence).array
     if not np.array_equal(np.bincount(kinds, minlength=10), counts):
-        raise ValueError("A replayable device must repeat its block's counts, but gives others.")
+        raise ValueError("A replay must repeat its block's counts, but gives others.")
     return kinds, rounds

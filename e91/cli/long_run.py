@@ -15,7 +15,7 @@ from e91.model.errors import Abort, ProtocolAborted
 from e91.system.durable import reason
 
 if TYPE_CHECKING:
-    from e91.alarm import ReplayableDevice
+    from e91.alarm import Replay
     from e91.cli.run_options import Blocks, Request
     from e91.session.report import SessionReport
     from e91.session.totals import RunSummary
@@ -38,11 +38,11 @@ def run_blocks(
     from e91.session.streaming import stream
     from e91.system.processes import worker_processes
 
-    replay: ReplayableDevice | None = None
+    replay: Replay | None = None
     if request.promise is not None:
-        from e91.alarm import ReplayableDevice, watch_blocks
+        from e91.alarm import Replay, watch_blocks
 
-        device = replay = ReplayableDevice(device, blocks.block_rounds)
+        device = replay = Replay(device, blocks.block_rounds)
     pool = worker_processes(blocks.threads) if blocks.processes else None
     reports = stream(
         device,

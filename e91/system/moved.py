@@ -40,7 +40,6 @@ MOVED = {
     "e91.optics.time_tags": "e91.optics.tags.time_tags",
     "e91.planning": "e91.session.planning",
     "e91.plots.experiments": "e91.plots.experiment_figures",
-    "e91.power": "e91.alarm.power",
     "e91.progress": "e91.system.progress",
     "e91.recorded.files": "e91.recorded.record_files",
     "e91.recorded.sample": "e91.recorded.examples",

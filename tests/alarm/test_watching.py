@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binom
 
 from e91.adversaries import Conditions, stage
-from e91.alarm import ReplayableDevice, run_watched, watch_blocks
+from e91.alarm import Replay, run_watched, watch_blocks
 from e91.alarm import wealth as alarm
 from e91.alarm.intervals import counts_by_interval, interval_ends
 from e91.alarm.link import OutcomeCounts, outcome_counts
@@ -273,7 +273,7 @@ def lossy(settings):
 
 
 def replays(device, *, block_rounds, settings=None, rounds=None, **options):
-    replay = ReplayableDevice(device, block_rounds)
+    replay = Replay(device, block_rounds)
     rounds = 2 * block_rounds + 30_000 if rounds is None else rounds
     blocks = stream(replay, rounds=rounds, block_rounds=block_rounds, seed=2, **options)
     return replay, blocks
@@ -369,15 +369,15 @@ def test_replay_of_another_run_is_refused():
     with pytest.raises(ValueError, match="must repeat its block's counts"):
         replayed_rounds(next(blocks), other)
     with pytest.raises(ValueError, match="must have been run, but has not"):
-        replayed_rounds(next(blocks), ReplayableDevice(honest(), 50_000))
+        replayed_rounds(next(blocks), Replay(honest(), 50_000))
 
 
 def test_replay_stands_for_its_device_in_every_sentence():
     device = honest()
-    replay = ReplayableDevice(device, 50_000)
+    replay = Replay(device, 50_000)
     assert replay.info is device.info
     with pytest.raises(ValueError, match="must draw blocks of rounds to be streamed"):
-        ReplayableDevice(lambda x, y: (x, y), 50_000).sampler(EKERT, protocol_key=bytes(32))
+        Replay(lambda x, y: (x, y), 50_000).sampler(EKERT, protocol_key=bytes(32))
 
 
 # Guards and the command line --------------------------------------------------------------------

@@ -29,7 +29,6 @@ SHOWN = {
     "e91.optics.tag_simulation": ["record_time_tags"],
     "e91.planning": ["Link", "best_plan", "expected_length"],
     "e91.plots.experiments": ["deviations", "deviations_figure"],
-    "e91.power": [],
     "e91.recorded.files": ["save_detections"],
     "e91.recorded.tags": ["load_time_tags"],
     "e91.theorems": [],
