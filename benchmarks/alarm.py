@@ -273,9 +273,7 @@ def print_block_delays(*, runs: int = 12) -> None:
             honest = exact_device(visibility=0.97, seed=seed)
             conditions = Conditions(fraction, settings=EKERT, visibility=0.97, seed=1_000 + seed)
             tapped = stage("intercept-resend", conditions).device
-            device = Replay(
-                Joined(honest, tapped, part=begin // PART_ROUNDS), BLOCK_ROUNDS
-            )
+            device = Replay(Joined(honest, tapped, part=begin // PART_ROUNDS), BLOCK_ROUNDS)
             rounds = 2 * BLOCK_ROUNDS
             blocks = stream(device, rounds=rounds, seed=seed)
             watched = watch_blocks(blocks, Promise(0.97), planned_pairs=rounds, replay=device)

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.alarm import wealth as alarm
-from e91.alarm.bets import Bets, Floats
+from e91.alarm.bets import Bets
 from e91.alarm.link import LinkBehaviour, intercepted, relative_entropy
+from e91.model.numbers import Floats
 
 NEVER = -1
 """Stands for a round that did not come."""

@@ -14,7 +14,7 @@ from e91_circuits import bell_pair, intercept_resend, intercept_resend_along
 from scipy.optimize import brentq, minimize
 
 from e91.adversaries import Conditions, attack_named
-from e91.bell.correlators import chsh
+from e91.bell.correlators import chsh_point
 from e91.bell.p_values import hoeffding_p_value, local_bound, p_value
 from e91.devices.exact import ExactDevice, exact_device, exact_device_of
 from e91.model.settings import BBM92, EKERT, Settings
@@ -110,7 +110,7 @@ def s_of_probe(overlap: float) -> float:
 def standard_error(rounds: int, correlation: float) -> float:
     agree = round(rounds * (1 + correlation) / 2)
     same, different = (agree, agree, agree, rounds - agree), (rounds - agree,) * 3 + (agree,)
-    return chsh(same, different, signs=(1, 1, 1, -1)).standard_error
+    return chsh_point(same, different, signs=(1, 1, 1, -1)).standard_error
 
 
 def p_value_of_run(rounds: int, wins: int, predictability: float) -> float:

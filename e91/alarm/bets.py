@@ -15,12 +15,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from e91.alarm.link import LinkBehaviour, intercepted, with_higher_qber, with_lower_chsh
-
-Floats = NDArray[np.float64]
+from e91.model.numbers import Floats, check_between_zero_and_one, check_whole
 
 STRENGTHS = tuple(2.0 ** (-step / 2) for step in range(15, -1, -1))
 """Alternatives: 0.55 % to 100 % of the photons intercepted, in steps of sqrt 2.
@@ -140,12 +138,9 @@ def place_bets(
         >>> place_bets(LinkBehaviour((0.7,) * 4, 0.01, (0.2,) * 4))
         Bets(112 alternatives, false alarm 0.001)
     """
-    if not 0 < false_alarm < 1:
-        raise ValueError(f"`false_alarm` must lie in (0, 1), but is {false_alarm}.")
-    if period < 1:
-        raise ValueError(f"`period` must be at least 1, but is {period}.")
-    if planned_rounds < 0:
-        raise ValueError(f"`planned_rounds` must be at least 0, but is {planned_rounds}.")
+    check_between_zero_and_one(false_alarm=false_alarm)
+    check_whole(least=1, period=period)
+    check_whole(planned_rounds=planned_rounds)
     if not (declared.chsh > 0 and declared.qber < 0.5):
         raise ValueError("`declared` must have S > 0 and a QBER below 1/2, but has not.")
     links = [[family.turn(declared, strength) for strength in STRENGTHS] for family in _FAMILIES]
@@ -155,11 +150,11 @@ def place_bets(
         false_alarm=false_alarm,
         period=period,
         causes=tuple(family.cause for family in _FAMILIES),
-        log_payoffs=_frozen(np.log(payoffs).T),
-        log_shares=_frozen(np.array([_log_shares(family) for family in _FAMILIES])),
-        climbs=_frozen(np.array([family.climb * period for family in _FAMILIES])),
-        chsh=_frozen(np.array([[link.chsh for link in row] for row in links])),
-        qber=_frozen(np.array([[link.qber for link in row] for row in links])),
+        log_payoffs=frozen(np.log(payoffs).T),
+        log_shares=frozen(np.array([_log_shares(family) for family in _FAMILIES])),
+        climbs=frozen(np.array([family.climb * period for family in _FAMILIES])),
+        chsh=frozen(np.array([[link.chsh for link in row] for row in links])),
+        qber=frozen(np.array([[link.qber for link in row] for row in links])),
         planned=-(-planned_rounds // period),
     )
 
@@ -176,7 +171,8 @@ def _log_shares(family: _Family) -> Floats:
     return shares
 
 
-def _frozen(values: Floats) -> Floats:
+def frozen(values: Floats) -> Floats:
+    """Return ``values`` as a read-only array."""
     values = np.ascontiguousarray(values)
     values.flags.writeable = False
     return values

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.evidence import Evidence
-from e91.model.numbers import TSIRELSON
+from e91.model.numbers import TSIRELSON, check_between_zero_and_one, check_fractions
 from e91.model.settings import Settings
 
 
@@ -42,11 +42,7 @@ class OutcomeCounts:
     errors: int
 
     def __post_init__(self) -> None:
-        for name in ("wins", "losses"):
-            if len(getattr(self, name)) != 4:
-                raise ValueError(
-                    f"`{name}` must have 4 entries, but has {len(getattr(self, name))}."
-                )
+        _check_four(wins=self.wins, losses=self.losses)
         if min(*self.wins, *self.losses, self.sample, self.errors) < 0:
             raise ValueError("Every count must be at least 0, but one is negative.")
         if self.errors > self.sample:
@@ -116,11 +112,7 @@ class LinkBehaviour:
     test_shares: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        for name in ("correlators", "test_shares"):
-            if len(getattr(self, name)) != 4:
-                raise ValueError(
-                    f"`{name}` must have 4 entries, but has {len(getattr(self, name))}."
-                )
+        _check_four(correlators=self.correlators, test_shares=self.test_shares)
         if not all(-1 < value < 1 for value in self.correlators):
             raise ValueError(f"`correlators` must lie in (-1, 1), but are {self.correlators}.")
         if not abs(self.chsh) <= TSIRELSON + 1e-9:
@@ -175,8 +167,7 @@ def werner_link(
     """
     if not (settings.chsh_pairs and settings.key_pairs):
         raise ValueError(f"`settings` must have key and CHSH pairs, but {settings.name!r} has not.")
-    if not 0 < visibility < 1:
-        raise ValueError(f"`visibility` must lie in (0, 1), but is {visibility}.")
+    check_between_zero_and_one(visibility=visibility)
     if not 0 < revealed_fraction <= 1:
         raise ValueError(f"`revealed_fraction` must lie in (0, 1], but is {revealed_fraction}.")
     revealed = settings.key_probability * revealed_fraction
@@ -209,16 +200,14 @@ def intercepted(link: LinkBehaviour, fraction: float) -> LinkBehaviour:
 
 def with_lower_chsh(link: LinkBehaviour, fraction: float) -> LinkBehaviour:
     """Return the link with every correlator times ``1 - fraction / 2``, the QBER unchanged."""
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"`fraction` must lie in [0, 1], but is {fraction}.")
+    check_fractions(fraction=fraction)
     lower = tuple(value * (1 - fraction / 2) for value in link.correlators)
     return replace(link, correlators=lower)
 
 
 def with_higher_qber(link: LinkBehaviour, fraction: float) -> LinkBehaviour:
     """Return the link with QBER ``Q + (fraction / 2) (1/2 - Q)``, the correlators unchanged."""
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"`fraction` must lie in [0, 1], but is {fraction}.")
+    check_fractions(fraction=fraction)
     return replace(link, qber=link.qber + fraction / 2 * (0.5 - link.qber))
 
 
@@ -237,3 +226,9 @@ def relative_entropy(actual: LinkBehaviour, declared: LinkBehaviour) -> float:
     p, q = actual.probabilities, declared.probabilities
     seen = p > 0
     return float(np.sum(p[seen] * np.log(p[seen] / q[seen])))
+
+
+def _check_four(**values: tuple[float, ...]) -> None:
+    for name, four in values.items():
+        if len(four) != 4:
+            raise ValueError(f"`{name}` must have 4 entries, but has {len(four)}.")

@@ -41,11 +41,9 @@ class Promise:
     false_alarm: float = 1e-3
 
     def __post_init__(self) -> None:
-        for name in ("visibility", "false_alarm"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(
-                    f"`{name}` of a promise must lie in (0, 1), but is {getattr(self, name):g}."
-                )
+        for name, value in (("visibility", self.visibility), ("false_alarm", self.false_alarm)):
+            if not 0 < value < 1:
+                raise ValueError(f"`{name}` of a promise must lie in (0, 1), but is {value:g}.")
 
     def sequential_test(
         self, *, settings: Settings, policy: Policy, planned_pairs: int = 0

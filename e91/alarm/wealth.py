@@ -40,8 +40,9 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.alarm.bets import Bets, Cause, Floats, newly_placed, place_bets, stake_left
+from e91.alarm.bets import Bets, Cause, frozen, newly_placed, place_bets, stake_left
 from e91.alarm.link import OutcomeCounts
+from e91.model.numbers import Floats
 
 __all__ = ["Finding", "Wealth", "finding", "initial_wealth", "place_bets", "update", "update_all"]
 
@@ -111,7 +112,7 @@ class Finding:
 def initial_wealth(bets: Bets) -> Wealth:
     """Return the wealth before the first round: it is 1, and most of it is bet."""
     staked = bets.log_shares + math.log1p(-stake_left(0))
-    return Wealth(bets, 0, _frozen(staked), _frozen(np.zeros(staked.shape)), None)
+    return Wealth(bets, 0, frozen(staked), frozen(np.zeros(staked.shape)), None)
 
 
 def update(wealth: Wealth, counts: OutcomeCounts) -> Wealth:
@@ -134,8 +135,8 @@ def update(wealth: Wealth, counts: OutcomeCounts) -> Wealth:
     return replace(
         wealth,
         rounds=after,
-        log_wealth=_frozen(after_new_stakes(paid, before=wealth.rounds, after=after, bets=bets)),
-        onsets=_frozen(onsets),
+        log_wealth=frozen(after_new_stakes(paid, before=wealth.rounds, after=after, bets=bets)),
+        onsets=frozen(onsets),
         alarm_round=after if wealth.alarm_round is None and rings else wealth.alarm_round,
     )
 
@@ -292,9 +293,3 @@ def finding(wealth: Wealth) -> Finding:
         chsh=float(np.sum(parts * bets.chsh)),
         qber=float(np.sum(parts * bets.qber)),
     )
-
-
-def _frozen(values: Floats) -> Floats:
-    values = np.ascontiguousarray(values)
-    values.flags.writeable = False
-    return values

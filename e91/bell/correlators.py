@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc, betaincc, betainccinv, betaincinv, chdtrc
+from scipy.special import betainc, betaincc, betainccinv, betaincinv
 
 from e91.bell.fisher import signalling_p_values
+from e91.model.numbers import Floats, check_between_zero_and_one
 
 _MOST_ROUNDS = 10**15  # to here, whole numbers are exact as floats and the tails were checked
 _PLACES = 4  # last places by which the inverse tails may be off
@@ -79,7 +80,7 @@ def correlator(same: int, different: int, *, epsilon: float = 1e-6) -> Correlato
         >>> found.value, round(found.lower, 6), found.upper
         (1.0, 0.261915, 1.0)
     """
-    _check_epsilon(epsilon)
+    check_between_zero_and_one(epsilon=epsilon)
     same, different = (int(n) for n in _counts("same and different", [same, different], ndim=1))
     rounds = same + different
     if rounds == 0:
@@ -93,7 +94,7 @@ def correlator(same: int, different: int, *, epsilon: float = 1e-6) -> Correlato
     return Correlator((same - different) / rounds, lower, upper, rounds)
 
 
-def chsh(
+def chsh_point(
     same: Sequence[int], different: Sequence[int], *, signs: Sequence[int], epsilon: float = 1e-6
 ) -> ChshPoint:
     """Estimate S from the counts of the four setting pairs.
@@ -118,11 +119,11 @@ def chsh(
         Clauser, Horne, Shimony and Holt, Phys. Rev. Lett. 23, 880 (1969).
 
     Examples:
-        >>> found = chsh((850, 850, 850, 150), (150, 150, 150, 850), signs=(1, 1, 1, -1))
+        >>> found = chsh_point((850, 850, 850, 150), (150, 150, 150, 850), signs=(1, 1, 1, -1))
         >>> round(found.value, 9), round(found.standard_error, 9)
         (2.8, 0.045166359)
     """
-    _check_epsilon(epsilon)
+    check_between_zero_and_one(epsilon=epsilon)
     for name, four in (("same", same), ("different", different), ("signs", signs)):
         if len(four) != 4:
             raise ValueError(f"`{name}` must have four entries, but has {len(four)}.")
@@ -193,7 +194,7 @@ def settings_p_value(counts: ArrayLike, *, probabilities: ArrayLike) -> float:
 
     Each count is compared with its binomial distribution (two-sided by doubling the smaller
     tail); the smallest p-value times the number of counts is returned, so the result is valid
-    at every number of rounds.  For a deviation spread over many cells use `settings_g_test`.
+    at every number of rounds.
 
     Args:
         counts: How often each setting, or setting pair, was chosen; any shape.
@@ -225,39 +226,6 @@ def settings_p_value(counts: ArrayLike, *, probabilities: ArrayLike) -> float:
     return float(min(1.0, 2 * seen.size * np.minimum(lower, upper).min()))
 
 
-def settings_g_test(counts: ArrayLike, *, probabilities: ArrayLike) -> float:
-    """Return the likelihood-ratio p-value for "the settings were chosen with these probabilities".
-
-    Sees small deviations spread over many cells.  Asymptotic: it needs an expected count of at
-    least 5 in every cell, and its p-values far in the tail are approximate.
-
-    Args:
-        counts: How often each setting, or setting pair, was chosen; any shape.
-        probabilities: Declared probabilities, the same shape, positive, summing to 1.
-
-    Returns:
-        P(chi-square with cells - 1 degrees of freedom >= G), G = 2 sum n log(n / expected).
-
-    Raises:
-        ValueError: As for `settings_p_value`, or an expected count is below 5.
-
-    Source:
-        Wilks, Ann. Math. Stat. 9, 60 (1938).
-
-    Examples:
-        >>> round(settings_g_test([40, 60], probabilities=[0.5, 0.5]), 4)
-        0.0448
-    """
-    seen, declared = _declared(counts, probabilities)
-    expected = declared * seen.sum()
-    if expected.min() < 5:
-        raise ValueError(
-            f"Every expected count must be at least 5, but one is {expected.min():.3g}."
-        )
-    terms = seen[seen > 0] * np.log(seen[seen > 0] / expected[seen > 0])
-    return float(chdtrc(seen.size - 1, max(0.0, 2 * float(terms.sum()))))
-
-
 def _counts(name: str, counts: ArrayLike, *, ndim: int | None = None) -> NDArray[np.int64]:
     table = np.asarray(counts)
     if ndim is not None and table.ndim != ndim:
@@ -270,9 +238,7 @@ def _counts(name: str, counts: ArrayLike, *, ndim: int | None = None) -> NDArray
     return table.astype(np.int64)
 
 
-def _declared(
-    counts: ArrayLike, probabilities: ArrayLike
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _declared(counts: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
     seen, declared = _counts("counts", counts), np.asarray(probabilities, float)
     if seen.shape != declared.shape:
         raise ValueError(
@@ -286,8 +252,3 @@ def _declared(
     if seen.sum() == 0:
         raise ValueError("`counts` must hold at least one round, but holds none.")
     return seen.ravel(), declared.ravel()
-
-
-def _check_epsilon(epsilon: float) -> None:
-    if not 0 < epsilon < 1:
-        raise ValueError(f"`epsilon` must lie strictly between 0 and 1, but is {epsilon}.")

@@ -15,12 +15,10 @@ arXiv:1312.2999; Elkouss and Wehner, npj Quantum Inf. 2, 16026 (2016), arXiv:151
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from scipy.special import betainc
 
-QUANTUM_BOUND = (2 + math.sqrt(2)) / 4
-"""Largest winning probability that quantum theory allows (Tsirelson), 0.853553."""
+from e91.model.numbers import check_fractions, check_within
 
 _SMALLEST_DIRECT = 1e-280  # below this, scipy's incomplete beta function nears underflow
 _MOST_ROUNDS = 10**15  # to here, whole numbers are exact as floats and the tail was checked
@@ -39,8 +37,7 @@ def winning_probability(chsh_value: float) -> float:
         >>> winning_probability(2.0)
         0.75
     """
-    if not -4 <= chsh_value <= 4:
-        raise ValueError(f"`chsh_value` must lie in [-4, 4], but is {chsh_value}.")
+    check_within(-4, 4, chsh_value=chsh_value)
     return 0.5 + chsh_value / 8
 
 
@@ -57,8 +54,7 @@ def chsh_value(winning_probability: float) -> float:
         >>> chsh_value(0.75)
         2.0
     """
-    if not 0 <= winning_probability <= 1:
-        raise ValueError(f"`winning_probability` must lie in [0, 1], but is {winning_probability}.")
+    check_fractions(winning_probability=winning_probability)
     return 8 * winning_probability - 4
 
 
@@ -84,7 +80,8 @@ def local_bound_independent_settings(predictability: float) -> float:
         >>> local_bound_independent_settings(0.0)
         0.75
     """
-    return 1 - (0.5 - _predictability(predictability)) ** 2
+    check_within(0, 0.5, predictability=predictability)
+    return 1 - (0.5 - predictability) ** 2
 
 
 def local_bound(predictability: float) -> float:
@@ -110,39 +107,8 @@ def local_bound(predictability: float) -> float:
         >>> local_bound(0.1) > local_bound_independent_settings(0.1)
         True
     """
-    return min(1.0, 3 * (0.5 + _predictability(predictability)) ** 2)
-
-
-def local_bound_of_pairs(pair_probabilities: Sequence[float]) -> float:
-    """Return how often local models win if the four setting pairs have known probabilities.
-
-    Args:
-        pair_probabilities: Probabilities of the four CHSH pairs, given that the round belongs to
-            the Bell test; four numbers that sum to 1.
-
-    Returns:
-        1 - min(pair_probabilities): the best local strategy gives up the rarest pair.
-
-    Raises:
-        ValueError: There are not four numbers in [0, 1] that sum to 1.
-
-    Not promised:
-        The probabilities must hold in every round, whatever happened before.  The test is valid,
-        but for very unequal pairs another statistic (prediction-based ratios) rejects sooner.
-
-    Examples:
-        >>> local_bound_of_pairs((0.25, 0.25, 0.25, 0.25))
-        0.75
-    """
-    if len(pair_probabilities) != 4 or not all(0 <= p <= 1 for p in pair_probabilities):
-        raise ValueError(
-            f"`pair_probabilities` must be four numbers in [0, 1], but is {pair_probabilities}."
-        )
-    if not math.isclose(math.fsum(pair_probabilities), 1, abs_tol=1e-9):
-        raise ValueError(
-            f"`pair_probabilities` must sum to 1, but sums to {math.fsum(pair_probabilities)}."
-        )
-    return 1 - min(pair_probabilities)
+    check_within(0, 0.5, predictability=predictability)
+    return min(1.0, 3 * (0.5 + predictability) ** 2)
 
 
 def p_value(wins: int, rounds: int, *, bound: float = 0.75) -> float:
@@ -152,7 +118,7 @@ def p_value(wins: int, rounds: int, *, bound: float = 0.75) -> float:
         wins: Rounds won.
         rounds: Rounds played, at most 10^15; fixed before the first one (or event-ready).  A run
             that stops when it looks good has no p-value of this kind.
-        bound: Local bound on the winning probability; see the three functions above.
+        bound: Local bound on the winning probability; see the two functions above.
 
     Returns:
         sum over j >= wins of C(rounds, j) bound^j (1 - bound)^(rounds - j).  Relative error 1e-9
@@ -279,12 +245,6 @@ def _continued_fraction(a: int, b: int, x: float) -> float:
     raise ArithmeticError("The continued fraction must converge far from the mean, but did not.")
 
 
-def _predictability(tau: float) -> float:
-    if not 0 <= tau <= 0.5:
-        raise ValueError(f"`predictability` must lie in [0, 1/2], but is {tau}.")
-    return tau
-
-
 def _checked(wins: int, rounds: int, bound: float) -> tuple[int, int]:
     for name, value in (("wins", wins), ("rounds", rounds)):
         if not (float(value).is_integer() and value >= 0):
@@ -293,6 +253,5 @@ def _checked(wins: int, rounds: int, bound: float) -> tuple[int, int]:
         raise ValueError(f"`rounds` must lie in [1, 10^15], but is {rounds}.")
     if wins > rounds:
         raise ValueError(f"`wins` must be at most `rounds`, {rounds}, but is {wins}.")
-    if not 0 <= bound <= 1:
-        raise ValueError(f"`bound` must lie in [0, 1], but is {bound}.")
+    check_fractions(bound=bound)
     return int(wins), int(rounds)

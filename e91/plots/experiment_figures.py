@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib import pyplot
 from matplotlib.axes import Axes
 
 from e91.experiments.comparison import status
 from e91.experiments.results import ExperimentReport
+from e91.plots.style import COLOURS, axes_for
 
-_COLOURS = {"reproduced": "#009E73", "agrees": "#0072B2", "differs": "#D55E00"}
+_COLOURS = dict(zip(("agrees", "differs", "reproduced"), COLOURS, strict=False))
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def deviations_figure(
     if not found:
         raise ValueError("`found` must hold at least one outcome, but is empty.")
     size = (7.2, 1.4 + 0.24 * len(found))
-    axes: Axes = ax or pyplot.subplots(figsize=size, layout="constrained")[1]
+    axes = axes_for(ax, size=size)
     axes.axvspan(-2, 2, color="0.92", lw=0)
     axes.axvline(0, color="0.5", lw=0.8)
     for place, row in enumerate(found):
@@ -102,6 +102,6 @@ def deviations_figure(
         title="Outcomes to which nothing was fitted",
     )
     axes.tick_params(axis="y", labelsize="small")
-    axes.legend(fontsize="small", frameon=False, ncols=4, loc="upper center",
-                bbox_to_anchor=(0.3, -0.75 / size[1]))  # fmt: skip
+    below = (0.3, -0.75 / size[1])
+    axes.legend(fontsize="small", frameon=False, ncols=4, loc="upper center", bbox_to_anchor=below)
     return axes

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from e91.model.numbers import Floats
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC, BBM92
-from e91.plots.rate_curves import Floats, RateCurve, frozen, increasing
+from e91.plots.rate_curves import RateCurve, frozen, increasing
 from e91.security.device_independent import (
     acin_rate,
     noisy_preprocessing_rate,
@@ -110,7 +111,7 @@ def _finite_curve(theorem: Theorem, rounds: Sequence[int], link: Link, epsilon: 
     settings = BBM92 if declares else ASYMMETRIC
 
     def rate(count: int) -> float:
-        """Return the best rate of a session of so many rounds."""
+        """Return the best rate of a session of ``count`` rounds."""
         plan = best_plan(link, count, settings=settings, policy=policy, largest_block=count)
         return plan.secret_bits / count
 

@@ -8,10 +8,15 @@ from matplotlib.axes import Axes
 from e91.optics.coincidences import Coincidences
 from e91.optics.links import Downlink
 from e91.optics.satellites.passes import Pass
+from e91.plots.style import BESIDE
 
 
 def pass_figure(
-    seen: Pass, slices: tuple[Coincidences, ...], *, links: tuple[Downlink, Downlink]
+    seen: Pass,
+    slices: tuple[Coincidences, ...],
+    *,
+    links: tuple[Downlink, Downlink],
+    ax: tuple[Axes, Axes] | None = None,
 ) -> tuple[Axes, Axes]:
     """Draw loss and coincidences of a pass against time.
 
@@ -19,6 +24,7 @@ def pass_figure(
         seen: From `e91.optics.satellites.passes.pass_over`.
         slices: From `e91.optics.satellites.passes.coincidences_along`, of the same pass.
         links: To Alice and to Bob.
+        ax: Two axes to draw into; a new figure by default.
 
     Returns:
         The Matplotlib axes: losses in dB (detectors not included), and coincidences and
@@ -32,7 +38,7 @@ def pass_figure(
             f"`slices` must be one for each of the pass's {len(seen.time_s)} times, but are "
             f"{len(slices)}."
         )
-    figure, (upper, lower) = pyplot.subplots(2, figsize=(7, 5.6), sharex=True)
+    upper, lower = ax or pyplot.subplots(2, figsize=(7, 5.6), sharex=True, layout="constrained")[1]
     losses = seen.loss_db(links)
     for name, style, loss in zip(("Alice", "Bob"), ("--", ":"), losses, strict=True):
         upper.plot(seen.time_s, loss, style, label=f"to {name}")
@@ -45,8 +51,7 @@ def pass_figure(
     lower.plot(seen.time_s, accidental, "--", label="of these accidental")
     lower.set(yscale="log", xlabel="time (s)", ylabel="per second")
     errors = lower.twinx()
-    errors.plot(seen.time_s, [100 * part.error_rate for part in slices], ":", color="0.4")
+    errors.plot(seen.time_s, [100 * part.error_rate for part in slices], ":", color=BESIDE)
     errors.set(ylabel="error rate (%, dotted)", ylim=(0, None))
     lower.legend(frameon=False)
-    figure.tight_layout()
     return upper, lower

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from e91.model.numbers import Floats
 from e91.model.policy import SecurityModel
 from e91.security import thresholds
 from e91.security.device_dependent import bbm92_rate
@@ -21,9 +21,6 @@ from e91.security.device_independent import (
     random_basis_rate,
     werner_chsh,
 )
-
-Floats = NDArray[np.float64]
-"""An axis, or the rates along it; read-only."""
 
 
 @dataclass(frozen=True, eq=False)

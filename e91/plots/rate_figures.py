@@ -5,21 +5,19 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.ticker import MultipleLocator, PercentFormatter
-from numpy.typing import NDArray
 
+from e91.model.numbers import Floats
 from e91.model.policy import SecurityModel
 from e91.plots.finite_rate_curves import RoundsRates
 from e91.plots.rate_curves import EfficiencyRates, QberRates, RateCurve
+from e91.plots.style import COLOURS, axes_for
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _PER_KEY_ROUND = "secret-key rate (bits per key round)"
 
 
-def qber_figure(rates: QberRates) -> Axes:
+def qber_figure(rates: QberRates, *, ax: Axes | None = None) -> Axes:
     """Draw the asymptotic rates against QBER, with each theorem's threshold and its source.
 
     The inset enlarges the region in which only noisy preprocessing or a random key basis leave a
@@ -27,12 +25,13 @@ def qber_figure(rates: QberRates) -> Axes:
 
     Args:
         rates: From `rates_by_qber`.
+        ax: Axes to draw into; a new figure by default.
 
     Returns:
         The Matplotlib axes.
     """
-    axes: Axes = pyplot.subplots(figsize=(7.2, 4.8), layout="constrained")[1]
-    for curve, colour in zip(rates.curves, _COLOURS, strict=False):
+    axes = axes_for(ax, size=(7.2, 4.8))
+    for curve, colour in zip(rates.curves, COLOURS, strict=False):
         axes.plot(
             rates.qber, _without_tail(curve.rates), color=colour, label=_with_threshold(curve)
         )
@@ -52,17 +51,18 @@ def qber_figure(rates: QberRates) -> Axes:
     return axes
 
 
-def rounds_figure(rates: RoundsRates) -> Axes:
+def rounds_figure(rates: RoundsRates, *, ax: Axes | None = None) -> Axes:
     """Draw the finite-size rates against the number of rounds, and their limits as lines.
 
     Args:
         rates: From `rates_by_rounds`.
+        ax: Axes to draw into; a new figure by default.
 
     Returns:
         The Matplotlib axes.
     """
-    axes: Axes = pyplot.subplots(figsize=(7.2, 5.6), layout="constrained")[1]
-    for place, (curve, colour) in enumerate(zip(rates.curves, _COLOURS, strict=False)):
+    axes = axes_for(ax, size=(7.2, 5.6))
+    for place, (curve, colour) in enumerate(zip(rates.curves, COLOURS, strict=False)):
         axes.semilogx(
             rates.rounds,
             _without_tail(curve.rates),
@@ -83,12 +83,13 @@ def rounds_figure(rates: RoundsRates) -> Axes:
         ylim=(0, 1.08 * max(0.01, *(limit.rate for limit in rates.limits))),
     )
     axes.grid(color="0.93")
-    axes.legend(frameon=False, fontsize="small", loc="upper center", ncols=2,
-                bbox_to_anchor=(0.5, -0.12))  # fmt: skip
+    axes.legend(
+        frameon=False, fontsize="small", ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12)
+    )
     return axes
 
 
-def efficiency_figure(rates: EfficiencyRates) -> Axes:
+def efficiency_figure(rates: EfficiencyRates, *, ax: Axes | None = None) -> Axes:
     """Draw the device-independent rates against detection efficiency, no-clicks kept.
 
     Grey: no violation of S = 2.  Light grey: a violation, and yet no key without preprocessing.
@@ -96,15 +97,16 @@ def efficiency_figure(rates: EfficiencyRates) -> Axes:
 
     Args:
         rates: From `rates_by_efficiency`.
+        ax: Axes to draw into; a new figure by default.
 
     Returns:
         The Matplotlib axes.
     """
-    axes: Axes = pyplot.subplots(figsize=(7.2, 4.8), layout="constrained")[1]
+    axes = axes_for(ax, size=(7.2, 4.8))
     left, right = float(rates.efficiency[0]), float(rates.efficiency[-1])
     axes.axvspan(min(left, rates.bell_threshold), rates.bell_threshold, color="0.8", lw=0)
     _mark(axes, rates.bell_threshold, "S = 2: Garg & Mermin 1987")
-    for curve, colour in zip(rates.curves, _COLOURS[1:], strict=False):
+    for curve, colour in zip(rates.curves, COLOURS[1:], strict=False):
         axes.plot(rates.efficiency, _without_tail(curve.rates), color=colour, label=curve.name)
         if curve.threshold is not None:
             axes.axvspan(rates.bell_threshold, curve.threshold, color="0.93", lw=0)
@@ -132,7 +134,7 @@ def efficiency_figure(rates: EfficiencyRates) -> Axes:
 def _threshold_inset(axes: Axes, rates: QberRates) -> None:
     untrusted = [c for c in rates.curves if c.security is SecurityModel.DEVICE_INDEPENDENT]
     inset = axes.inset_axes((0.61, 0.36, 0.36, 0.3))
-    for curve, colour in zip(rates.curves, _COLOURS, strict=False):
+    for curve, colour in zip(rates.curves, COLOURS, strict=False):
         if curve in untrusted and curve.threshold is not None:
             inset.plot(rates.qber, _without_tail(curve.rates), color=colour)
             inset.axvline(curve.threshold, color=colour, ls=":", lw=1)
@@ -165,9 +167,7 @@ def _mark(axes: Axes, where: float, text: str) -> None:
     )
 
 
-def _chsh_axis(
-    axes: Axes, positions: NDArray[np.float64], values: NDArray[np.float64], label: str
-) -> None:
+def _chsh_axis(axes: Axes, positions: Floats, values: Floats, label: str) -> None:
     """Put ticks of S on the upper axis; ``values`` is monotone along ``positions``."""
     order = np.argsort(values)
     lowest, highest = float(values.min()), float(values.max())
@@ -200,7 +200,7 @@ def _draw_limits(axes: Axes, rates: RoundsRates) -> None:
         )
 
 
-def _without_tail(rates: NDArray[np.float64]) -> NDArray[np.float64]:
+def _without_tail(rates: Floats) -> Floats:
     """Return ``rates`` with nan for zeros that have no positive neighbour."""
     positive = rates > 0
     kept = positive.copy()

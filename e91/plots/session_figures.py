@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib import pyplot
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
 from e91.model.device import Device
-from e91.model.numbers import TSIRELSON
+from e91.model.numbers import TSIRELSON, Floats, check_whole
 from e91.model.settings import Settings
+from e91.plots.style import BESIDE, axes_for
 from e91.session.report import SessionReport
 
 
@@ -27,9 +26,9 @@ class CorrelationScan:
         errors: One standard deviation of each, binomial; float64, shape (n,).
     """
 
-    angles: NDArray[np.float64]
-    correlators: NDArray[np.float64]
-    errors: NDArray[np.float64]
+    angles: Floats
+    correlators: Floats
+    errors: Floats
 
 
 def scan_settings(angles: Sequence[float]) -> Settings:
@@ -48,8 +47,7 @@ def scan(device: Device, settings: Settings, *, rounds_per_angle: int) -> Correl
     Raises:
         ValueError: ``rounds_per_angle`` is below 1.
     """
-    if rounds_per_angle < 1:
-        raise ValueError(f"`rounds_per_angle` must be at least 1, but is {rounds_per_angle}.")
+    check_whole(least=1, rounds_per_angle=rounds_per_angle)
     count = len(settings.bob_angles)
     y = np.repeat(np.arange(count, dtype=np.uint8), rounds_per_angle)
     a, b = device(np.zeros_like(y), y)
@@ -59,7 +57,9 @@ def scan(device: Device, settings: Settings, *, rounds_per_angle: int) -> Correl
     return CorrelationScan(np.array(settings.bob_angles), correlators, errors)
 
 
-def correlation_curve(scan: CorrelationScan, *, visibility: float = 1.0) -> Axes:
+def correlation_curve(
+    scan: CorrelationScan, *, visibility: float = 1.0, ax: Axes | None = None
+) -> Axes:
     """Draw measured correlators beside quantum theory and the classical bound.
 
     For settings at 0, t, 2t and 3t the CHSH inequality reads ``|3 E(t) - E(3t)| <= 2``.  The
@@ -70,22 +70,25 @@ def correlation_curve(scan: CorrelationScan, *, visibility: float = 1.0) -> Axes
     Args:
         scan: Measured correlators.
         visibility: Of the theory line ``V cos(angle)``.
+        ax: Axes to draw into; a new figure by default.
 
     Returns:
         The Matplotlib axes.
     """
-    axes: Axes = pyplot.subplots(figsize=(7, 4.2))[1]
+    axes = axes_for(ax, size=(7, 4.2))
     fine = np.linspace(0, math.pi, 361)
-    axes.plot(
-        np.degrees(fine), visibility * np.cos(fine), label=f"quantum theory, V = {visibility:g}"
-    )
-    axes.plot(
-        np.degrees(fine), 1 - 2 * fine / math.pi, "--", color="0.4", label="classical bound (local)"
-    )
+    theory, bound = visibility * np.cos(fine), 1 - 2 * fine / math.pi
+    axes.plot(np.degrees(fine), theory, label=f"quantum theory, V = {visibility:g}")
+    axes.plot(np.degrees(fine), bound, "--", color=BESIDE, label="classical bound (local)")
     axes.errorbar(
-        np.degrees(scan.angles), scan.correlators, 3 * scan.errors, fmt="o", ms=4, capsize=2,
+        np.degrees(scan.angles),
+        scan.correlators,
+        3 * scan.errors,
+        fmt="o",
+        ms=4,
+        capsize=2,
         label="measured, 3 standard errors",
-    )  # fmt: skip
+    )
     axes.set(
         xlabel="angle between the analysers on the Bloch sphere (degrees)",
         ylabel="correlator E",
@@ -111,11 +114,11 @@ def chsh_scale(report: SessionReport, *, ax: Axes | None = None) -> Axes:
     found = report.chsh
     if found.value is None or found.standard_error is None:
         raise ValueError("A session must have a value of S to be drawn, but some pair is missing.")
-    axes: Axes = ax or pyplot.subplots(figsize=(7, 2.1), layout="tight")[1]
+    axes = axes_for(ax, size=(7, 2.1))
     axes.axvspan(0, 2, color="0.85", label="local models")
-    axes.axvline(TSIRELSON, color="0.4", ls="--", label="quantum limit")
-    axes.errorbar([found.value], [1.5], xerr=[3 * found.standard_error], fmt="o", capsize=3,
-                  label="S, 3 standard errors")  # fmt: skip
+    axes.axvline(TSIRELSON, color=BESIDE, ls="--", label="quantum limit")
+    error, label = [3 * found.standard_error], "S, 3 standard errors"
+    axes.errorbar([found.value], [1.5], xerr=error, fmt="o", capsize=3, label=label)
     axes.plot([found.lower_bound], [1.5], "|", ms=14, label="lower bound")
     left = min(1.8, found.value - 0.3, found.lower_bound - 0.1)
     axes.set(xlabel="CHSH value S", yticks=[], xlim=(left, 3.0), ylim=(0, 2))

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from e91.model.numbers import check_between_zero_and_one
 from e91.security.sampling import (
     check_count,
-    check_epsilon,
     hypergeometric_upper_bound,
     serfling_deviation,
 )
@@ -294,7 +294,7 @@ def _check_efficiency(efficiency: float) -> None:
 
 
 def _check_epsilons(**epsilons: float) -> None:
+    check_between_zero_and_one(**epsilons)
     for name, epsilon in epsilons.items():
-        check_epsilon(name, epsilon)
         if epsilon < 1e-150:  # its square would be rounded
             raise ValueError(f"`{name}` must be at least 1e-150, but is {epsilon}.")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from e91.model.numbers import TSIRELSON
+from e91.model.numbers import TSIRELSON, check_fractions, check_within
 from e91.security.shannon import binary_entropy, capped
 
 RANDOM_BASIS_THRESHOLD = 0.082
@@ -129,8 +129,7 @@ def noisy_preprocessing_entropy(chsh_value: float, *, flip: float) -> float:
         >>> noisy_preprocessing_entropy(2.0, flip=0.5)
         1.0
     """
-    if not 0 <= flip <= 0.5:
-        raise ValueError(f"`flip` must lie in [0, 1/2], but is {flip}.")
+    check_within(0, 0.5, flip=flip)
     violation = _violation(chsh_value)
     # Below S = 2 Eve knows the bit; what is left is the noise itself, h(flip).
     inside = max(0.0, 1 - 4 * flip * (1 - flip) * (1 - violation))
@@ -245,21 +244,18 @@ def werner_chsh(qber: float) -> float:
         >>> round(werner_chsh(0.02), 4)
         2.7153
     """
-    if not 0 <= qber <= 1:
-        raise ValueError(f"`qber` must lie in [0, 1], but is {qber}.")
+    check_fractions(qber=qber)
     return TSIRELSON * (1 - 2 * qber)
 
 
 def _violation(chsh_value: float) -> float:
     """Return S^2 / 4 - 1 in [0, 1]: 0 for local values of S, 1 from 2 sqrt(2) on."""
-    if not -4 <= chsh_value <= 4:
-        raise ValueError(f"`chsh_value` must lie in [-4, 4], but is {chsh_value}.")
+    check_within(-4, 4, chsh_value=chsh_value)
     return min(1.0, max(2.0, chsh_value) ** 2 / 4 - 1)
 
 
 def _leak(qber: float, efficiency: float) -> float:
-    if not 0 <= qber <= 1:
-        raise ValueError(f"`qber` must lie in [0, 1], but is {qber}.")
+    check_fractions(qber=qber)
     if not 1 <= efficiency < math.inf:
         raise ValueError(f"`efficiency` must be finite and at least 1, but is {efficiency}.")
     return efficiency * capped(qber)

@@ -24,6 +24,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from e91.model.numbers import check_within
 from e91.security.shannon import binary_entropy
 
 DESIGN_CHSH = 2.6
@@ -101,8 +102,7 @@ def renyi_entropy(chsh_value: float, *, order: float) -> float:
         >>> renyi_entropy(2.7, order=1.5) < acin_entropy(2.7)
         True
     """
-    if not -4 <= chsh_value <= 4:
-        raise ValueError(f"`chsh_value` must lie in [-4, 4], but is {chsh_value}.")
+    check_within(-4, 4, chsh_value=chsh_value)
     if not 1 < order <= 2:
         raise ValueError(f"`order` must lie in (1, 2], but is {order}.")
     if chsh_value <= 2:

@@ -43,9 +43,11 @@ def lengths(
     Raises:
         ValueError: ``leak`` speaks of another number of portions.
     """
-    told = leak.portions or (math.ceil(leak.alice / portions),) * portions
-    if len(told) != portions:
-        raise ValueError(f"`leak` must speak of {portions} portions, but speaks of {len(told)}.")
+    disclosed = leak.portions or (math.ceil(leak.alice / portions),) * portions
+    if len(disclosed) != portions:
+        raise ValueError(
+            f"`leak` must speak of {portions} portions, but speaks of {len(disclosed)}."
+        )
     size, share = portion_size(key_size, portions=portions), epsilon / portions
     failure = secret_length.split(share).estimation ** 2 / 2
     errors = 0.0
@@ -62,7 +64,7 @@ def lengths(
                 epsilon=share,
             )
         )
-        for alice in told
+        for alice in disclosed
     )
 
 

@@ -26,6 +26,7 @@ import numpy as np
 from scipy.special import betainccinv
 
 from e91.model.hypergeometric import log_tail, relative_entropy_exponent
+from e91.model.numbers import check_between_zero_and_one
 
 _MOST_BITS = 10**18
 
@@ -93,17 +94,7 @@ def relative_entropy_upper_bound(
     Valid like `hypergeometric_upper_bound`, and never below it: that one is the smaller always.
     For comparison with papers, and for blocks where only a formula convinces.
 
-    Args:
-        errors: Errors among the revealed bits.
-        revealed: Size of the random sample.
-        hidden: Number of bits that were not revealed.
-        epsilon: Probability that the bound may be wrong, strictly between 0 and 1.
-
-    Returns:
-        An error rate in [0, 1], a multiple of 1 / hidden.
-
-    Raises:
-        ValueError: As for `hypergeometric_upper_bound`.
+    Arguments, value returned, errors raised: as for `hypergeometric_upper_bound`.
 
     Source:
         Hoeffding, J. Am. Stat. Assoc. 58, 13 (1963), Theorem 1, for samples without replacement
@@ -150,14 +141,7 @@ def serfling_upper_bound(errors: int, *, revealed: int, hidden: int, epsilon: fl
     Valid for any errors and a sample without replacement, like `hypergeometric_upper_bound`,
     which is never above it.  It ignores that rare errors fluctuate less: small blocks pay for it.
 
-    Args:
-        errors: Errors among the revealed bits.
-        revealed: Size of the random sample.
-        hidden: Number of bits that were not revealed.
-        epsilon: Probability that the bound may be wrong, strictly between 0 and 1.
-
-    Raises:
-        ValueError: As for `hypergeometric_upper_bound`, but for blocks of any size.
+    Arguments, errors raised: as for `hypergeometric_upper_bound`.
 
     Source:
         `serfling_deviation`.
@@ -213,19 +197,6 @@ def check_count(name: str, value: float, *, least: int = 1) -> None:
         raise ValueError(f"`{name}` must be a whole number from {least}, but is {value}.")
     if value > _MOST_BITS:
         raise ValueError(f"`{name}` must be at most 10^18, but is {value}.")
-
-
-def check_epsilon(name: str, value: float) -> None:
-    """Refuse a failure probability that does not lie strictly between 0 and 1.
-
-    Raises:
-        ValueError: It does not, or it is a truth value.
-
-    Examples:
-        >>> check_epsilon("epsilon", 1e-30)
-    """
-    if isinstance(value, bool | np.bool_) or not 0 < value < 1:
-        raise ValueError(f"`{name}` must lie strictly between 0 and 1, but is {value}.")
 
 
 def _relative_entropy_total(errors: int, revealed: int, hidden: int, epsilon: float) -> int:
@@ -289,5 +260,5 @@ def _checked(
         raise ValueError(
             f"`errors` must be at most `{revealed_name}`, {revealed}, but is {errors}."
         )
-    check_epsilon("epsilon", epsilon)
+    check_between_zero_and_one(epsilon=epsilon)
     return int(errors), int(revealed), int(hidden)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from e91.model.numbers import check_fractions
+
 
 def binary_entropy(probability: float) -> float:
     """Return the entropy h of a biased coin, in bits.
@@ -26,8 +28,7 @@ def binary_entropy(probability: float) -> float:
         >>> round(binary_entropy(0.11), 6)
         0.499916
     """
-    if not 0 <= probability <= 1:
-        raise ValueError(f"`probability` must lie in [0, 1], but is {probability}.")
+    check_fractions(probability=probability)
     if probability in (0, 1):
         return 0.0
     # log1p keeps all digits of the second term for a tiny probability.
@@ -75,8 +76,7 @@ def inverse_binary_entropy(entropy: float) -> float:
         >>> round(inverse_binary_entropy(0.5), 9)
         0.110027864
     """
-    if not 0 <= entropy <= 1:
-        raise ValueError(f"`entropy` must lie in [0, 1], but is {entropy}.")
+    check_fractions(entropy=entropy)
     if entropy in (0, 1):
         return entropy / 2
     from scipy.optimize import brentq  # late: its import takes longer than most sessions' verdicts

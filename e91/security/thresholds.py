@@ -9,7 +9,7 @@ import math
 
 from scipy.optimize import brentq
 
-from e91.model.numbers import TSIRELSON
+from e91.model.numbers import TSIRELSON, check_fractions
 from e91.security.device_independent import acin_entropy, werner_chsh
 from e91.security.shannon import binary_entropy, inverse_binary_entropy
 
@@ -80,9 +80,7 @@ def binned_statistics(efficiency: float, *, visibility: float = 1.0) -> tuple[fl
         >>> binned_statistics(1.0) == (TSIRELSON, 0.0)
         True
     """
-    for name, value in (("efficiency", efficiency), ("visibility", visibility)):
-        if not 0 <= value <= 1:
-            raise ValueError(f"`{name}` must lie in [0, 1], but is {value}.")
+    check_fractions(efficiency=efficiency, visibility=visibility)
     lost = 1 - efficiency
     chsh_value = TSIRELSON * visibility * efficiency**2 + 2 * lost**2
     return chsh_value, efficiency**2 * (1 - visibility) / 2 + efficiency * lost

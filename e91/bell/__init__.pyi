@@ -1,0 +1,17 @@
+from .betting import chsh_lower_bound as chsh_lower_bound
+from .betting import local_p_value as local_p_value
+from .chsh import estimate as estimate
+from .correlators import ChshPoint as ChshPoint
+from .correlators import Correlator as Correlator
+from .correlators import chsh_point as chsh_point
+from .correlators import correlator as correlator
+from .correlators import no_signalling_p_value as no_signalling_p_value
+from .correlators import settings_p_value as settings_p_value
+from .p_values import chsh_value as chsh_value
+from .p_values import hoeffding_p_value as hoeffding_p_value
+from .p_values import local_bound as local_bound
+from .p_values import local_bound_independent_settings as local_bound_independent_settings
+from .p_values import log_p_value as log_p_value
+from .p_values import p_value as p_value
+from .p_values import winning_probability as winning_probability
+from .phase_errors import phase_error_bound as phase_error_bound
