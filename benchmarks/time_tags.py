@@ -35,8 +35,7 @@ from e91.optics.tags.correlation import correlate
 from e91.optics.tags.laboratories import Clock, Laboratory
 from e91.optics.tags.simulation import simulate_time_tags
 from e91.optics.tags.time_tags import TimeTags
-from e91.recorded.record_files import save_time_tags
-from e91.recorded.tag_files import load_time_tags
+from e91.recorded import load_time_tags, save_time_tags
 
 REPEATS = 3
 WINDOW_S = 1e-9

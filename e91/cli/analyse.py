@@ -128,7 +128,7 @@ def _check_no_search(search: dict[str, Any]) -> None:
 
 
 def _detections(file: Path) -> Loaded:
-    from e91.recorded.record_files import load_detections
+    from e91.recorded import load_detections
 
     loaded = load_detections(file)
     return (
@@ -151,8 +151,8 @@ def _correlated(
     dead_time_ps: float | None = None,
 ) -> Loaded:
     from e91.model.randomness import operating_system_entropy, seeded_entropy
-    from e91.optics.tags.correlation import correlate
-    from e91.recorded.tag_files import check_one_run, load_time_tags
+    from e91.optics.tags import correlate
+    from e91.recorded import check_one_run, load_time_tags
 
     if policy.security is SecurityModel.DEVICE_INDEPENDENT:
         raise ValueError(
@@ -174,9 +174,9 @@ def _correlated(
     if not len(found.record):
         raise ValueError("The two files must have coincidences, but have none.")
     known = dict(alice.metadata)
-    told = _origin(f"time tags in {file.name} and {second.name}",
-                   {file.name: alice, second.name: bob})  # fmt: skip
-    return found.record, known, told | {"coincidence_search": found.statistics.to_dict()}
+    what = f"time tags in {file.name} and {second.name}"
+    origin = _origin(what, {file.name: alice, second.name: bob})
+    return found.record, known, origin | {"coincidence_search": found.statistics.to_dict()}
 
 
 def _origin(what: str, files: dict[str, Any]) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def _conclude(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Distil a key of the record, save it, and tell what was found.
+    """Distil a key of the record, save it, and print what was found.
 
     Raises:
         ProtocolAborted: There is none.
@@ -263,7 +263,7 @@ def _make_sample(
         raise click.UsageError("`--sample DIR` must come without FILE, but there is one.")
     from e91.devices.exact import exact_device
     from e91.model.randomness import operating_system_entropy, seeded_entropy
-    from e91.recorded.examples import save_sample
+    from e91.recorded import save_sample
     from e91.session.folder import new_folder
 
     settings = SETTINGS[settings_name]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from e91.experiments.vocabulary import WIGNER
+from e91.model.numbers import Floats, check_fractions, check_within
 from e91.model.settings import BBM92, Settings
 
 _SAME = np.array([[1.0, -1.0], [-1.0, 1.0]])
@@ -58,9 +58,8 @@ def correlations(
         >>> round(found.qber, 6), round(found.chsh, 6), round(found.fidelity, 6)
         (0.05, 2.545584, 0.925)
     """
-    _check(accidental_fraction, top=1.0, name="accidental_fraction")
-    _check(bit_error, top=0.5, name="bit_error")
-    _check(phase_error, top=0.5, name="phase_error")
+    check_fractions(accidental_fraction=accidental_fraction)
+    check_within(0, 0.5, bit_error=bit_error, phase_error=phase_error)
     turn = math.pi / 2 if bit_error > phase_error else 0.0
     fewer, more = sorted((bit_error, phase_error))
     visibility = 1 - 2 * fewer
@@ -80,11 +79,6 @@ def correlations(
     )
 
 
-def _check(value: float, *, top: float, name: str) -> None:
-    if not 0 <= value <= top:  # also refuses nan
-        raise ValueError(f"`{name}` must lie in [0, {top:g}], but is {value}.")
-
-
 def _turned(settings: Settings, angle: float) -> Settings:
     return replace(
         settings,
@@ -94,25 +88,25 @@ def _turned(settings: Settings, angle: float) -> Settings:
 
 
 @lru_cache(maxsize=512)
-def _pair_table(settings: Settings, visibility: float, dephasing: float) -> NDArray[np.float64]:
+def _pair_table(settings: Settings, visibility: float, dephasing: float) -> Floats:
     from e91.devices.exact import exact_device
 
     return exact_device(settings=settings, visibility=visibility, dephasing=dephasing, seed=0).table
 
 
-def _products(table: NDArray[np.float64]) -> NDArray[np.float64]:
+def _products(table: Floats) -> Floats:
     """Return the mean product of the outcomes of every setting pair."""
-    means: NDArray[np.float64] = np.einsum("xyab,ab->xy", table, _SAME)
+    means: Floats = np.einsum("xyab,ab->xy", table, _SAME)
     return means
 
 
-def _qber(products: NDArray[np.float64], settings: Settings) -> float:
+def _qber(products: Floats, settings: Settings) -> float:
     weights = [settings.pair_probability(pair) for pair in settings.key_pairs]
     errors = [(1 - float(products[pair])) / 2 for pair in settings.key_pairs]
     return math.fsum(w * e for w, e in zip(weights, errors, strict=True)) / math.fsum(weights)
 
 
-def _wigner(table: NDArray[np.float64]) -> float:
+def _wigner(table: Floats) -> float:
     """Return W = p(-30, 0) + p(0, 30) - p(-30, 30), p of equal outcomes "+" of a singlet.
 
     The singlet's "+, +" is "+, -" of the phi+ pair that is simulated.

@@ -8,11 +8,11 @@ bound; this one retraces the published key.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy.optimize import minimize
 
 from e91.model.numbers import Floats
 from e91.security.device_independent import acin_entropy
@@ -96,55 +96,20 @@ class Choice:
 def session_bits(session: FixedSession) -> float:
     """Return the length of the key that a session is laid out for; negative if it has none.
 
-    What Proposition 2 leaves free is chosen for the longest key, one after another.
+    What Proposition 2 leaves free is chosen for the longest key, by Powell's method.
 
     Examples:
         >>> print(f"{session_bits(FixedSession(1.5e6, 13 / 256, 2.64, 0.018, 1e-10)):.0f}")
         95886
     """
     scale = math.sqrt(session.rounds)
-    place = [-0.5, math.log(0.75 / scale), math.log(4.5 / scale), -5.0, 1.5, 3.0]
-    return _climbed(lambda place: length_with(session, _choice(session, place)), place)
+    start = np.array([-0.5, math.log(0.75 / scale), math.log(4.5 / scale), -5.0, 1.5, 3.0])
 
+    def loss(place: Floats) -> float:
+        return -length_with(session, _choice(session, place))
 
-def _climbed(score: Callable[[Sequence[float]], float], place: list[float]) -> float:
-    """Return the greatest score that is found by one number after another.
-
-    A golden section for each of the numbers within a width about it, which shrinks from 2 to 0.01
-    in 16 rounds; the score is taken to have one summit.
-    """
-    best, width = score(place), 2.0
-    for _ in range(16):
-        for axis in range(len(place)):
-            around = list(place)
-
-            def along(value: float, axis: int = axis, around: list[float] = around) -> float:
-                around[axis] = value
-                return score(around)
-
-            value = _golden(along, place[axis] - width, place[axis] + width)
-            found = along(value)
-            if found > best:
-                best, place = found, [*place[:axis], value, *place[axis + 1 :]]
-        width *= 0.7
-    return best
-
-
-def _golden(score: Callable[[float], float], low: float, high: float) -> float:
-    """Return where a score with one summit is greatest, to a fiftieth of the interval."""
-    ratio = (math.sqrt(5) - 1) / 2
-    inner = [high - ratio * (high - low), low + ratio * (high - low)]
-    scores = [score(value) for value in inner]
-    for _ in range(8):
-        if scores[0] > scores[1]:
-            high, inner[1], scores[1] = inner[1], inner[0], scores[0]
-            inner[0] = high - ratio * (high - low)
-            scores[0] = score(inner[0])
-        else:
-            low, inner[0], scores[0] = inner[0], inner[1], scores[1]
-            inner[1] = low + ratio * (high - low)
-            scores[1] = score(inner[1])
-    return inner[scores[1] > scores[0]]
+    found = minimize(loss, start, method="Powell", options={"ftol": 1e-12})
+    return -float(found.fun)
 
 
 def length_with(session: FixedSession, choice: Choice) -> float:
@@ -184,7 +149,7 @@ def extracted(bits: float) -> float:
     return key
 
 
-def _choice(session: FixedSession, place: Sequence[float]) -> Choice:
+def _choice(session: FixedSession, place: Floats) -> Choice:
     """Return a choice for any six numbers."""
     middle = (session.least_winning_probability - 0.75) / (_MOST_WIN - 0.75)
     height = _share(place[0] + math.log(max(middle, 1e-3) / max(1 - middle, 1e-3)))

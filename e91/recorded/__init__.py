@@ -1,1 +1,5 @@
 """Recorded detections and time tags as files: `.npz`, CSV and Parquet, of any laboratory."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from e91.system.documents import parse_json
+
 Column = NDArray[np.integer[Any]]
 
 DETECTION_COLUMNS = ("alice_setting", "alice_outcome", "bob_setting", "bob_outcome")
@@ -146,15 +148,9 @@ def parsed_metadata(text: str | bytes, file: Path) -> dict[str, Any]:
     """Return the metadata of a file.
 
     Raises:
-        ValueError: It is no JSON object.
+        ValueError: It is no JSON object, or is nested too deeply.
     """
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise ValueError(f"The metadata of `{file}` must be a JSON object, but is not.")
-    return found
+    return parse_json(text, dict[str, Any], where=f"metadata of {file}")
 
 
 def check_hash(stored: object, computed: str, file: Path) -> None:

@@ -1,0 +1,10 @@
+from .examples import save_sample as save_sample
+from .raw_blocks import load_block as load_block
+from .record_files import Recorded as Recorded
+from .record_files import load_detections as load_detections
+from .record_files import save_detections as save_detections
+from .record_files import save_time_tags as save_time_tags
+from .tables import content_hash as content_hash
+from .tag_files import RecordedTags as RecordedTags
+from .tag_files import check_one_run as check_one_run
+from .tag_files import load_time_tags as load_time_tags
