@@ -259,7 +259,7 @@ class Joined:
         def fill(codes: Bits, *, block: int) -> None:
             (before if block < self.part else after).fill(codes, block=block)
 
-        return SimpleNamespace(shape=before.shape, coins=before.coins, fill=fill)
+        return SimpleNamespace(shape=before.shape, sample_entropy=before.sample_entropy, fill=fill)
 
 
 def print_block_delays(*, runs: int = 12) -> None:

@@ -72,7 +72,7 @@ def steps(sampler: RoundSampler) -> dict[str, Callable[[], object]]:
     room = np.zeros(BLOCK_ROUNDS // 8, np.uint8), np.zeros(BLOCK_ROUNDS // 8, np.uint8)
 
     def tossed() -> Bits:
-        entropy = keystream(PROTOCOL, stream=Stream.COINS, block=0)
+        entropy = keystream(PROTOCOL, stream=Stream.SAMPLE, block=0)
         return draw_coins(entropy, fraction=FRACTION, rounds=BLOCK_ROUNDS)
 
     coins = tossed()

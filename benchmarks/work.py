@@ -51,7 +51,7 @@ def draw_and_pack(sampler: RoundSampler, *, first: int, blocks: int) -> int:
     for block in range(first, first + blocks):
         sampler.fill(codes, block=block)
         counts += tally(codes, cells=cells)
-        entropy = keystream(sampler.protocol_key, stream=Stream.COINS, block=block)
+        entropy = keystream(sampler.protocol_key, stream=Stream.SAMPLE, block=block)
         coins = draw_coins(entropy, fraction=FRACTION, rounds=BLOCK_ROUNDS)
         append_key(codes, roles=roles, coins=coins, alice=alice, bob=bob, position=0)
     return int(counts.sum())

@@ -84,7 +84,7 @@ class Replay:
     ) -> tuple[Bits, NDArray[np.intp]]:
         source, codes = self.sources[-1], np.empty(size, np.uint8)
         source.fill(codes, block=number)
-        coins = draw_coins(source.coins(number), fraction=fraction, rounds=size)
+        coins = draw_coins(source.sample_entropy(number), fraction=fraction, rounds=size)
         shown = np.unpackbits(coins, count=size).view(np.bool_)
         rounds = np.flatnonzero(_is_test(book)[codes] | shown & (book.roles[codes] != DISCARD))
         return codes[rounds], rounds

@@ -93,7 +93,7 @@ def _expected(plan: JobPlan, policy: Policy) -> dict[str, Any]:
 
 
 def _confirm(expected: dict[str, Any], *, confirmed: bool) -> None:
-    """Tell what the job costs and promises, and ask, unless that was answered beforehand."""
+    """Say what the job costs and promises, and ask, unless that was answered beforehand."""
     alice, bob = expected["qubits"]
     link = expected["expected"]
     click.echo(

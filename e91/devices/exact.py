@@ -20,7 +20,7 @@ from e91.devices.circuits import (
     pair_circuits,
 )
 from e91.devices.rounds.keystreams import KEY_BYTES
-from e91.devices.rounds.round_sampler import RoundSampler, round_sampler
+from e91.devices.rounds.round_sampler import RoundSampler, checked_table, round_sampler
 from e91.model.bits import Bits
 from e91.model.device import Apparatus, DeviceInfo
 from e91.model.settings import EKERT, Settings
@@ -55,21 +55,7 @@ class ExactDevice(Apparatus):
     generator: np.random.Generator = field(repr=False)
 
     def __post_init__(self) -> None:
-        table = np.array(self.table, np.float64)
-        pairs = (len(self.settings.alice_angles), len(self.settings.bob_angles))
-        if table.shape not in [(*pairs, 2, 2), (*pairs, 3, 3)]:
-            raise ValueError(
-                f"`table` must have shape {(*pairs, 2, 2)} or {(*pairs, 3, 3)}, but has shape "
-                f"{table.shape}."
-            )
-        sums = table.sum(axis=(2, 3))
-        if not (table.min() >= 0 and np.allclose(sums, 1, rtol=0, atol=1e-9)):
-            raise ValueError(
-                "`table` must hold probabilities that sum to 1 at each setting pair, but its "
-                f"entries start at {table.min():.3g} and its sums span "
-                f"[{sums.min():.9g}, {sums.max():.9g}]."
-            )
-        table.flags.writeable = False
+        table = checked_table(self.table, settings=self.settings)
         object.__setattr__(self, "table", table)
 
     def __call__(self, x: Bits, y: Bits) -> tuple[Bits, Bits]:

@@ -66,8 +66,8 @@ class BlockSource(Protocol):
     def fill(self, codes: Bits, *, block: int) -> None:
         """Overwrite ``codes`` with the first rounds of a block."""
 
-    def coins(self, block: int) -> Entropy:
-        """Return the bytes from which the coins of a block are drawn."""
+    def sample_entropy(self, block: int) -> Entropy:
+        """Return the bytes that choose which key rounds of a block are revealed."""
 
 
 @runtime_checkable
@@ -249,7 +249,7 @@ def session_of_block(
             _drawn(run.source, rounds, numbers, kept=None if keep is None else kept),
             meaning=run.meaning,
             fraction=run.policy.revealed_fraction,
-            entropies=map(run.source.coins, numbers),
+            entropies=map(run.source.sample_entropy, numbers),
             channel=channel,
             rounds=rounds,
         ),

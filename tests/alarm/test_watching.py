@@ -327,7 +327,7 @@ class TurningAt:
         part = self.part
 
         class Source:
-            shape, coins = before.shape, staticmethod(before.coins)
+            shape, sample_entropy = before.shape, staticmethod(before.sample_entropy)
 
             def fill(self, codes, *, block):
                 (before if block < part else after).fill(codes, block=block)

@@ -126,7 +126,7 @@ def test_local_testing_mode_rehearses_a_whole_session(status, monkeypatch):
     assert abs(found["chsh"]["value"] - s) < 6.5 * found["chsh"]["standard_error"]
 
 
-def test_what_a_job_takes_is_told_before_it_is_submitted(status, service):
+def test_what_a_job_takes_is_said_before_it_is_submitted(status, service):
     code, _, err = status("run", "--device", "ibm:fake_manila", "--rounds", 60_000)
     assert code == 2
     assert "One job on fake_manila, qubits 4 (alice) and 3 (bob): 60,000 pairs" in err
@@ -136,10 +136,10 @@ def test_what_a_job_takes_is_told_before_it_is_submitted(status, service):
     assert not jobs_folder().exists()
 
 
-def test_documented_plan_is_what_the_command_tells(status, service):
+def test_documented_plan_is_what_the_command_says(status, service):
     _, _, err = status("run", "--device", "ibm:fake_manila", "--rounds", 60_000, "--seed", 1)
-    told = "\n".join(err.splitlines()[:2])
-    assert told in (Path(__file__).parents[2] / "docs" / "backends.md").read_text()
+    announced = "\n".join(err.splitlines()[:2])
+    assert announced in (Path(__file__).parents[2] / "docs" / "backends.md").read_text()
 
 
 def test_declined_job_is_not_submitted(status, service, monkeypatch):
@@ -205,7 +205,7 @@ def test_keys_that_cannot_be_saved_leave_the_session_open(status, service, tmp_p
     assert status("run", "--resume", job["job_id"], "--out", tmp_path / "keys")[0] == 0
 
 
-def test_state_of_a_left_job_is_told_without_waiting(status, service):
+def test_state_of_a_left_job_is_said_without_waiting(status, service):
     job = left_job(status, *FEW)
     code, out, _ = status("run", "--resume", job["job_id"], "--leave", "--json")
     assert (code, json.loads(out)["status"]) in {(0, "DONE"), (0, "RUNNING"), (0, "QUEUED")}

@@ -350,9 +350,9 @@ def test_no_keystream_block_occurs_twice():
     """A nonce used twice, or an extension out of a stream of draws, would repeat 16 bytes."""
     blocks = []
     for key, stream, block in np.ndindex(2, 3, 3):
-        name = (Stream.SETTINGS, Stream.OUTCOMES, Stream.COINS)[stream]
-        stretch = keystream((PHYSICS, PROTOCOL)[key], stream=name, block=block)(16 * 500)
-        blocks += [stretch[i : i + 8] for i in range(0, len(stretch), 16)]
+        name = (Stream.SETTINGS, Stream.OUTCOMES, Stream.SAMPLE)[stream]
+        portion = keystream((PHYSICS, PROTOCOL)[key], stream=name, block=block)(16 * 500)
+        blocks += [portion[i : i + 8] for i in range(0, len(portion), 16)]
         for extension in (Stream.SETTING_EXTENSIONS, Stream.OUTCOME_EXTENSIONS):
             if stream == 0:
                 numbers = words_at(
@@ -364,15 +364,15 @@ def test_no_keystream_block_occurs_twice():
 
 def test_keystream_is_aes_256_in_counter_mode():
     for block in (0, 1, 2**64 - 1):
-        stretch = keystream(PROTOCOL, stream=Stream.COINS, block=block)(100)
-        assert stretch == counter_mode(
-            PROTOCOL, stream=Stream.COINS, block=block, counter=2, size=100
+        portion = keystream(PROTOCOL, stream=Stream.SAMPLE, block=block)(100)
+        assert portion == counter_mode(
+            PROTOCOL, stream=Stream.SAMPLE, block=block, counter=2, size=100
         )
 
 
 def test_keystream_longer_than_its_kept_zeros_goes_on():
-    draw = keystream(PROTOCOL, stream=Stream.COINS, block=0)
-    again = keystream(PROTOCOL, stream=Stream.COINS, block=0)
+    draw = keystream(PROTOCOL, stream=Stream.SAMPLE, block=0)
+    again = keystream(PROTOCOL, stream=Stream.SAMPLE, block=0)
     pieces = [again(2**18) for _ in range(4)]
     assert draw(2**20) == b"".join(pieces)
 
@@ -525,9 +525,9 @@ def test_block_number_out_of_range_is_refused(block):
 
 def test_wrong_stream_arguments_are_refused():
     with pytest.raises(ValueError, match="`key` must have 32 bytes"):
-        keystream(b"short", stream=Stream.COINS, block=0)
+        keystream(b"short", stream=Stream.SAMPLE, block=0)
     with pytest.raises(ValueError, match="`key` must have 32 bytes"):
-        words_at(b"short", np.arange(2), stream=Stream.COINS, block=0)
+        words_at(b"short", np.arange(2), stream=Stream.SAMPLE, block=0)
     with pytest.raises(ValueError, match="`seed` must not be negative, but is -1"):
         seeded_key(-1, purpose="physics")
 

@@ -79,7 +79,7 @@ def test_packed_sifting_gives_what_sifting_by_messages_gives(lost):
         [codes[:30_000].copy(), codes[30_000:].copy()],
         meaning=meaning,
         fraction=0.1,
-        entropies=map(sampler.coins, range(2)),
+        entropies=map(sampler.sample_entropy, range(2)),
         channel=channel,
         rounds=len(codes),
     )
@@ -116,7 +116,7 @@ def test_announcements_tell_no_outcome_of_a_key_round_that_is_kept():
     )
     codes = np.empty(20_000, np.uint8)
     sampler.fill(codes, block=0)
-    meaning, coins = code_table(EKERT), sampler.coins(0)
+    meaning, coins = code_table(EKERT), sampler.sample_entropy(0)
     shown = np.unpackbits(packed_sifting.draw_coins(coins, fraction=0.1, rounds=len(codes)))
     kept = (meaning.roles[codes] >= 4) & (shown[: len(codes)] == 0)
     flipped = np.where(kept, codes ^ 3, codes).astype(np.uint8)
@@ -128,7 +128,7 @@ def test_announcements_tell_no_outcome_of_a_key_round_that_is_kept():
             [rounds],
             meaning=meaning,
             fraction=0.1,
-            entropies=[sampler.coins(0)],
+            entropies=[sampler.sample_entropy(0)],
             channel=channel,
             rounds=len(rounds),
         )

@@ -2,7 +2,7 @@
 
 The bytes are the keystream of AES-256-GCM, that is counter mode, which `cryptography` makes faster
 than any generator of NumPy makes its bits.  Nothing is encrypted with it.  Physics and protocol
-have a key each, so that no number of the one can be told from the other's.
+have a key each, so that the numbers of one say nothing of the other's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KEY_BYTES = 32
 """Length of a key: AES-256."""
 
 _AES_BLOCK = 16
-_KEPT_ZEROS = 2**19  # a block of 2**18 rounds takes so many bytes of each stream of draws
+_KEPT_ZEROS = 2**19  # bytes that a block of 2**18 rounds takes of each stream of draws
 
 
 class Stream(IntEnum):
@@ -36,7 +36,7 @@ class Stream(IntEnum):
     SETTING_EXTENSIONS = 2
     OUTCOMES = 3
     OUTCOME_EXTENSIONS = 4
-    COINS = 5
+    SAMPLE = 5
 
 
 def seeded_key(seed: int | None, *, purpose: str) -> bytes:
@@ -86,8 +86,8 @@ def keystream(key: bytes, *, stream: Stream, block: int) -> Entropy:
         ValueError: The key has another length, or the block number leaves its range.
 
     Examples:
-        >>> draw = keystream(bytes(32), stream=Stream.COINS, block=0)
-        >>> again = keystream(bytes(32), stream=Stream.COINS, block=0)
+        >>> draw = keystream(bytes(32), stream=Stream.SAMPLE, block=0)
+        >>> again = keystream(bytes(32), stream=Stream.SAMPLE, block=0)
         >>> draw(3) + draw(5) == again(8)
         True
     """
@@ -104,8 +104,8 @@ def draws(key: bytes, count: int, *, stream: Stream, block: int) -> NDArray[np.u
         ValueError: As for `keystream`.
 
     Examples:
-        >>> numbers = draws(bytes(32), 4, stream=Stream.COINS, block=0)
-        >>> numbers.tobytes() == keystream(bytes(32), stream=Stream.COINS, block=0)(8)
+        >>> numbers = draws(bytes(32), 4, stream=Stream.SAMPLE, block=0)
+        >>> numbers.tobytes() == keystream(bytes(32), stream=Stream.SAMPLE, block=0)(8)
         True
     """
     # `update_into` asks for room for one more block of the cipher, which it does not fill.
@@ -133,8 +133,8 @@ def words_at(
         ValueError: As for `keystream`.
 
     Examples:
-        >>> numbers = words_at(bytes(32), np.arange(9), stream=Stream.COINS, block=0)
-        >>> again = words_at(bytes(32), np.array([7]), stream=Stream.COINS, block=0)
+        >>> numbers = words_at(bytes(32), np.arange(9), stream=Stream.SAMPLE, block=0)
+        >>> again = words_at(bytes(32), np.array([7]), stream=Stream.SAMPLE, block=0)
         >>> bool(numbers[7] == again[0])
         True
     """

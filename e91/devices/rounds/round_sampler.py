@@ -47,7 +47,7 @@ class RoundSampler:
         pair_table: Where in ``cell_table`` the pair begins that the upper 12 bits of a settings
             draw give; uint32, shape (2**12,).
         cell_table: Code that the upper 11 bits of an outcomes draw give, 255 where they do not
-            decide, one stretch of 2**11 for each pair and one of 255 for draws that do not decide
+            decide: 2**11 entries for each pair, then as many of 255 for draws that do not decide
             the pair; uint8.
     """
 
@@ -84,9 +84,9 @@ class RoundSampler:
         if not fits:
             codes[:] = whole[: len(codes)]
 
-    def coins(self, block: int) -> Entropy:
-        """Return the protocol's bytes from which the coins of block number ``block`` are drawn."""
-        return keystream(self.protocol_key, stream=Stream.COINS, block=block)
+    def sample_entropy(self, block: int) -> Entropy:
+        """Return the protocol's bytes that choose the sample of block number ``block``."""
+        return keystream(self.protocol_key, stream=Stream.SAMPLE, block=block)
 
     def _look_up(
         self, settings: NDArray[np.uint16], outcomes: NDArray[np.uint16], codes: Bits
@@ -168,7 +168,9 @@ def round_sampler(
         >>> bool(11_000 < np.count_nonzero(codes // 4 == 3) < 14_000)  # pair (0, 3), one in eight
         True
     """
-    checked = _checked_table(table, settings=settings)
+    checked = checked_table(table, settings=settings)
+    if checked.size > OPEN:
+        raise ValueError(f"`table` must have at most {OPEN} entries, but has {checked.size}.")
     _check_keys(physics_key=physics_key, protocol_key=protocol_key)
     probabilities = (settings.alice_probabilities, settings.bob_probabilities)
     alice, bob = ([Fraction(p) for p in party] for party in probabilities)
@@ -220,21 +222,24 @@ def _check_buffer(codes: Bits) -> None:
         raise ValueError("`codes` must be contiguous and writeable, but is not.")
 
 
-def _checked_table(table: ArrayLike, *, settings: Settings) -> NDArray[np.float64]:
-    """Return ``table`` as float64 if it holds probabilities for these settings."""
-    checked = np.asarray(table, np.float64)
+def checked_table(table: ArrayLike, *, settings: Settings) -> NDArray[np.float64]:
+    """Return a read-only copy of ``table`` if it holds probabilities for these settings.
+
+    Raises:
+        ValueError: It has another shape, a negative entry, or a pair whose sum is not 1.
+    """
+    checked = np.array(table, np.float64)
     pairs = (len(settings.alice_angles), len(settings.bob_angles))
     if checked.shape not in [(*pairs, 2, 2), (*pairs, 3, 3)]:
         raise ValueError(
             f"`table` must have shape {(*pairs, 2, 2)} or {(*pairs, 3, 3)}, but has shape "
             f"{checked.shape}."
         )
-    if checked.size > OPEN:
-        raise ValueError(f"`table` must have at most {OPEN} entries, but has {checked.size}.")
     sums = checked.sum(axis=(2, 3))
     if not (checked.min() >= 0 and np.allclose(sums, 1, rtol=0, atol=1e-9)):
         raise ValueError(
             "`table` must hold probabilities that sum to 1 at each setting pair, but its entries "
             f"start at {checked.min():.3g} and its sums span [{sums.min():.9g}, {sums.max():.9g}]."
         )
+    checked.flags.writeable = False
     return checked

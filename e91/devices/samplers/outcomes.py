@@ -1,4 +1,4 @@
-"""What a sampler hands back, checked: a bit a party, setting pair and shot, new every time."""
+"""The outcome bits in a sampler's result, checked: complete, and not those of the run before."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class RepeatGuard:
         if same and np.minimum(ones, common - ones).max(initial=0) >= _TELLING:
             raise ValueError(
                 "A sampler must give new outcomes at every run, but gave those of the last run "
-                "again: it re-uses its seed.  Hand over a function from a seed to a sampler, such "
+                "again: it re-uses its seed.  Give a function from a seed to a sampler, such "
                 "as `lambda seed: SamplerV2(seed=seed)`, or a sampler without a seed."
             )
 

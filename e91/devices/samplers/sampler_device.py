@@ -51,8 +51,8 @@ class SamplerDevice(Apparatus):
     order.  That is exact for a memoryless source and only for that.
 
     With ``grouping="one-pub"`` the pairs are bindings of one circuit in one PUB, and so take
-    equally many shots (IBM's jobs ask for that): as many as the most frequent pair needs, of which
-    every pair uses its first ones.  With ``"pair-by-pair"`` each pair is a run of its own with its
+    equally many shots (IBM's jobs ask for that): as many as the most frequent pair needs.  Every
+    pair uses its first ones.  With ``"pair-by-pair"`` each pair is a run of its own with its
     own seed, exactly its own shots, and a circuit without parameters.
 
     Randomness continues from call to call.  A device must not be shared between threads.

@@ -84,8 +84,8 @@ def marginals(sample: Sample, table: NDArray[np.float64]) -> Check:
     """Compare how often each party sees a 1, at each setting pair, with the exact table."""
     ones = [party.sum(axis=(0, 3), dtype=np.int64) for party in (sample.alice, sample.bob)]
     expected = [table[:, :, 1].sum(axis=2), table[..., 1].sum(axis=2)]
-    return _counts("marginals", np.stack(ones), np.stack(expected), shots=sample.shots, scale=1.0,
-                   what="P(1)")  # fmt: skip
+    found, exact = np.stack(ones), np.stack(expected)
+    return _counts("marginals", found, exact, shots=sample.shots, scale=1.0, what="P(1)")
 
 
 def _counts(
@@ -98,17 +98,16 @@ def _counts(
     what: str,
 ) -> Check:
     alpha = FALSE_ALARM / found.size
-    tails = np.array([
-        tail(int(k), shots, float(np.clip(p, 0, 1)))
-        for k, p in zip(found.ravel(), expected.ravel(), strict=True)
-    ])  # fmt: skip
+    chances = np.clip(expected.ravel(), 0, 1).tolist()
+    counts = found.ravel().tolist()
+    tails = [tail(k, shots, p) for k, p in zip(counts, chances, strict=True)]
     worst = int(np.argmin(tails))
     place = tuple(map(int, np.unravel_index(worst, found.shape)))
     off = scale * (found.ravel()[worst] / shots - expected.ravel()[worst])
     least = scale * max(detectable(shots, float(p), alpha=alpha) for p in expected.ravel())
     return Check(
         name,
-        bool(tails.min() >= alpha),
+        bool(min(tails) >= alpha),
         f"{what} off by at most {off:+.4f}, at {place}",
         f"{what} off by {least:.3f}",
         FALSE_ALARM,
@@ -193,7 +192,7 @@ def _unrelated(name: str, compared: list[tuple[Bits, Bits]]) -> Check:
     least = detectable(n, 0.5, alpha=alpha)
     return Check(
         name,
-        bool(tails.min() >= alpha),
+        bool(min(tails) >= alpha),
         f"the likest two agree in {agree[worst]:.2%} of {n:,} shots",
         f"fair bits that agree in {0.5 + least:.2%}",
         FALSE_ALARM,
