@@ -38,7 +38,7 @@ def row(name: str, *, rounds: int) -> str:
         (eve.guess_rate, expected.guess_rate),
         (eve.information, expected.information),
     ]
-    cells = [f"{number(seen)} / {number(told)}" for seen, told in pairs]
+    cells = [f"{number(seen)} / {number(theory)}" for seen, theory in pairs]
     return " | ".join(["| `" + name + "`", strength, *cells, *map(verdict, reports)]) + " |"
 
 

@@ -9,7 +9,6 @@ from e91.adversaries.adversary import Attack, ClassicalLine, Expected
 from e91.adversaries.assumptions import Assumption, assumed_by
 from e91.adversaries.catalogue import attack_named
 from e91.adversaries.conditions import Conditions
-from e91.model.messages import Transmission
 from e91.model.policy import Policy, Theorem
 from e91.session.report import SessionReport
 
@@ -35,16 +34,6 @@ class Staged:
     line: ClassicalLine
 
     @property
-    def transmission(self) -> Transmission:
-        """What arrives of each classical message."""
-        return self.line.transmission
-
-    @property
-    def authentication_key(self) -> bytes | None:
-        """The key of the session's tags if everybody knows it, else None."""
-        return self.line.authentication_key
-
-    @property
     def expected(self) -> Expected:
         """The closed form, with the conditions' visibility."""
         return self.attack.expected(self.conditions).seen_with(self.conditions.visibility)
@@ -52,7 +41,7 @@ class Staged:
     def broken(self, theorem: Theorem) -> tuple[Assumption, ...]:
         """Return the theorem's assumptions that are false under this attack."""
         assumed = assumed_by(theorem)
-        if self.authentication_key is None:
+        if self.line.authentication_key is None:
             assumed -= {Assumption.AUTHENTICATION}
         return tuple(found for found in self.attack.breaks if found in assumed)
 
@@ -179,7 +168,7 @@ def run_attack(
         rounds=rounds,
         policy=policy,
         seed=seed,
-        authentication_key=staged.authentication_key,
-        transmission=staged.transmission,
+        authentication_key=staged.line.authentication_key,
+        transmission=staged.line.transmission,
     )
     return AttackReport(staged, report)

@@ -161,11 +161,8 @@ class ChannelTap:
     @property
     def knowledge(self) -> Knowledge:
         """What Eve knows of the key rounds so far."""
-        known = knowledge(self.notes, settings=self.settings)
-        information = self.reading().memory_information
-        if information is None or known.rounds == 0:
-            return known
-        return replace(known, information=information)
+        memory = self.reading().memory_information
+        return knowledge(self.notes, settings=self.settings, memory=memory)
 
 
 @dataclass(frozen=True, eq=False)

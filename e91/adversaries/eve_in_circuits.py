@@ -29,8 +29,7 @@ from e91.devices.aer import AerDevice
 from e91.devices.circuits import (
     Analyser,
     Attack,
-    misreading_analyser,
-    noisy_pair,
+    Noise,
     pair_circuits,
 )
 from e91.devices.exact import ExactDevice, outcome_table
@@ -65,9 +64,9 @@ def tapped_device(
         (True, 0.469)
     """
     settings, seed = conditions.settings, conditions.seed
-    noise = conditions.arm_noise
-    plain = _turned(misreading_analyser(noise.pop("readout_error")), turned, flipped_at)
-    source = noisy_pair(attack=attack, visibility=conditions.visibility, **noise)
+    noise = Noise(visibility=conditions.visibility, **conditions.arm_noise)
+    source, honest = noise.apparatus(attack)
+    plain = _turned(honest, turned, flipped_at)
     eve_qubits(source)  # a source without her would be a device that knows nothing
     info = conditions.info(f"Eve in the circuits ({conditions.simulator}); {source.name}.")
     if conditions.simulator == "aer-with-eve":

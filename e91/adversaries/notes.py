@@ -122,10 +122,7 @@ class TappedDevice(Apparatus):
     @property
     def knowledge(self) -> Knowledge:
         """What Eve knows of the key rounds so far."""
-        known = knowledge(self.notes, settings=self.settings)
-        if self.memory_information is None or known.rounds == 0:
-            return known
-        return replace(known, information=self.memory_information)
+        return knowledge(self.notes, settings=self.settings, memory=self.memory_information)
 
 
 def joined(blocks: Sequence[Notes]) -> Notes:
@@ -142,7 +139,7 @@ def joined(blocks: Sequence[Notes]) -> Notes:
     )
 
 
-def knowledge(notes: Notes, *, settings: Settings) -> Knowledge:
+def knowledge(notes: Notes, *, settings: Settings, memory: float | None = None) -> Knowledge:
     """Return how much of the sifted key Eve's notes hold.
 
     The information is that of the observed frequencies: entropy of Alice's bits at each key pair
@@ -152,6 +149,7 @@ def knowledge(notes: Notes, *, settings: Settings) -> Knowledge:
     Args:
         notes: Outcomes, settings, and Eve's guesses.
         settings: Which pairs make the key.
+        memory: Holevo's bound per key bit, which takes the information's place, if any.
 
     Examples:
         >>> from e91.model.settings import ASYMMETRIC
@@ -169,8 +167,9 @@ def knowledge(notes: Notes, *, settings: Settings) -> Knowledge:
     cell = (pair[rounds] * 256 + notes.kind[rounds]) * 2 + guess
     counts = np.bincount(cell * 2 + truth, minlength=2 * 2 * 256 * (max(wanted) + 1))
     table = counts.reshape(-1, 512, 2)
-    uncertain = _conditional_bits(table.sum(axis=1)) - _conditional_bits(table.reshape(-1, 2))
-    return Knowledge(float(np.mean(guess == truth)), uncertain / len(rounds), len(rounds))
+    learned = _conditional_bits(table.sum(axis=1)) - _conditional_bits(table.reshape(-1, 2))
+    information = learned / len(rounds) if memory is None else memory
+    return Knowledge(float(np.mean(guess == truth)), information, len(rounds))
 
 
 def _conditional_bits(table: NDArray[np.int64]) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from e91.adversaries.adversary import AS_CHANNEL
 from e91.adversaries.catalogue import all_options
 from e91.adversaries.choices import Option, Switch, Word
 from e91.cli.attack_list import WIDTH, attack_row, attack_text, legend
@@ -44,7 +45,7 @@ def choices_of_attacks() -> list[Decorator]:
 
 
 def given_choices(**choices: Any) -> dict[str, Any]:
-    """Return the options of attacks that were given."""
+    """Return the choices of an attack that were given."""
     return {name: value for name, value in choices.items() if value is not None}
 
 
@@ -67,8 +68,12 @@ def list_attacks(*, as_json: bool) -> None:
 
 @attack.command("run")
 @click.argument("name")
-@click.option("--strength", type=float, help="See `e91 attack list`.")
-@as_one("choices", given_choices, *choices_of_attacks())
+@as_one(
+    "asked",
+    given_choices,
+    click.option("--strength", type=float, help="See `e91 attack list`."),
+    *choices_of_attacks(),
+)
 @click.option("--rounds", type=int, default=200_000, show_default=True, help="Rounds to run.")
 @seed_option("Reproducible run, for tests: its key is not secret.")
 @settings_option(
@@ -76,17 +81,26 @@ def list_attacks(*, as_json: bool) -> None:
 )
 @security_option("What Alice and Bob assume of their equipment.")
 @EPSILON
-@click.option("--device", type=click.Choice(["exact", "aer", "aer-with-eve"]), default="exact",
-              show_default=True,
-              help="How photons are simulated, where there are any; aer-with-eve also makes Eve's "
-              "qubits part of every shot.")  # fmt: skip
-@click.option("--visibility", type=float, default=1.0, show_default=True,
-              help="White noise that is not Eve's, 0 to 1.")  # fmt: skip
+@click.option(
+    "--device",
+    type=click.Choice(AS_CHANNEL),
+    default="exact",
+    show_default=True,
+    help="How photons are simulated, where there are any; aer-with-eve also makes Eve's qubits "
+    "part of every shot.",
+)
+@click.option(
+    "--visibility",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="White noise that is not Eve's, 0 to 1.",
+)
 @JSON
 def run_named(
     name: str,
     *,
-    strength: float | None,
+    asked: dict[str, Any],
     rounds: int,
     seed: int | None,
     settings_name: str,
@@ -94,7 +108,6 @@ def run_named(
     epsilon: float,
     device: str,
     visibility: float,
-    choices: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Run one session under the attack NAME and compare it with what theory expects.
@@ -115,13 +128,12 @@ def run_named(
         )
     conditions = conditions_of(
         name,
-        strength,
         settings=SETTINGS[settings_name],
         rounds=rounds,
         visibility=visibility,
         simulator=device,
         seed=seed,
-        **choices,
+        **asked,
     )
     staged = stage(name, conditions)
     with rounds_bar(rounds) as bar:
@@ -134,8 +146,8 @@ def run_named(
 def channel_of(staged: Staged) -> dict[str, Any]:
     """Return the arguments of `e91.session.session.run` that are the attack's."""
     return {
-        "transmission": staged.transmission,
-        "authentication_key": staged.authentication_key,
+        "transmission": staged.line.transmission,
+        "authentication_key": staged.line.authentication_key,
     }
 
 
@@ -158,7 +170,7 @@ def _text(report: AttackReport) -> str:
         lines.append("  Expected are the values of coincidences; this session keeps lost photons.")
     lines += ["", *(f"  Not true here: {broken.value}." for broken in report.broken)]
     if report.broken and session.abort is None:
-        lines.append("  The key above is not secret: it rests on what is not true.")
+        lines.append("  The key above is not secret: it rests on an assumption that is violated.")
     return "\n".join(lines).rstrip()
 
 

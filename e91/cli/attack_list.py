@@ -26,7 +26,8 @@ def legend() -> str:
         "Eavesdroppers and dishonest devices, for `e91 attack run NAME` and `e91 run --attack "
         "NAME`. What an attack shows is for its default strength, the settings asymmetric and no "
         "noise. With a safe theorem a session makes no key, or one that Eve does not know. An "
-        "unsafe one assumes what the attack makes untrue, and may release a key that she knows. "
+        "unsafe one makes an assumption that the attack violates, and may release a key that "
+        "she knows. "
         f"For the formulas {', '.join(limits)} safe means: in the limit of endless keys.",
         WIDTH,
         break_on_hyphens=False,
@@ -72,10 +73,10 @@ def attack_text(attack: Attack) -> str:
     rows.append(("devices", _where(attack)))
     groups: dict[str, list[Theorem]] = {}
     for theorem in Theorem:
-        groups.setdefault("; ".join(_broken(attack, theorem)), []).append(theorem)
+        groups.setdefault("; that ".join(_broken(attack, theorem)), []).append(theorem)
     for why, theorems in sorted(groups.items()):
-        safety = ("unsafe with", f"{_named(theorems)}: not true is that {why}")
-        rows.append(safety if why else ("safe with", _named(theorems)))
+        violated = f"{_named(theorems)}: this attack violates its assumption that {why}"
+        rows.append(("unsafe with", violated) if why else ("safe with", _named(theorems)))
     lines = textwrap.wrap(f"{attack.name}: {attack.summary}", WIDTH, break_on_hyphens=False)
     for label, text in rows:
         first, later = f"  {label:<{_LABEL}}", " " * (_LABEL + 2)
@@ -86,7 +87,7 @@ def attack_text(attack: Attack) -> str:
 
 
 def _broken(attack: Attack, theorem: Theorem) -> list[str]:
-    """Return what the theorem assumes and the attack makes untrue; its tags are in use."""
+    """Return the theorem's assumptions that the attack violates; its tags are in use."""
     from e91.adversaries.assumptions import Assumption, assumed_by
 
     assumed = assumed_by(theorem) - {Assumption.AUTHENTICATION}

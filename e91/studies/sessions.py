@@ -116,8 +116,8 @@ def _tally_of_session(
         rounds=point.rounds,
         policy=point.policy,
         seed=seeds.protocol,
-        authentication_key=staged.authentication_key,
-        transmission=staged.transmission,
+        authentication_key=staged.line.authentication_key,
+        transmission=staged.line.transmission,
         workspace=workspace,
     )
     known = staged.device.knowledge

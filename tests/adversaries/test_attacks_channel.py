@@ -75,8 +75,8 @@ def test_table_runs_both_kinds():
 
 def test_other_attacks_leave_the_messages_alone():
     staged = stage("cloner", Conditions(0.1, seed=1))
-    assert staged.authentication_key is None
-    assert staged.transmission.__name__ == "honest_transmission"
+    assert staged.line.authentication_key is None
+    assert staged.line.transmission.__name__ == "honest_transmission"
 
 
 def test_key_of_wrong_length_is_refused():
@@ -133,8 +133,8 @@ def dropped(past, message):
 
 def replayed(past, message):
     """The latest earlier message that the same party sent, under the new one's subject."""
-    mine = [old for old in past if old.sender is message.sender]
-    return replace(message, body=mine[-1].body) if mine else None
+    earlier = [old for old in past if old.sender is message.sender]
+    return replace(message, body=earlier[-1].body) if earlier else None
 
 
 def reordered(place):
@@ -157,8 +157,8 @@ def kinds():
 
 
 def changed_nothing(place, deliver):
-    told = deliver(MESSAGES[:place], MESSAGES[place])
-    return told is not None and told.body == MESSAGES[place].body
+    heard = deliver(MESSAGES[:place], MESSAGES[place])
+    return heard is not None and heard.body == MESSAGES[place].body
 
 
 MEDDLING = {
