@@ -30,7 +30,7 @@ from benchmarks.work import FRACTION, draw_and_pack, numpy_only
 from e91.devices.rounds.keystreams import Stream, draws, keystream, seeded_key
 from e91.devices.rounds.round_sampler import BLOCK_ROUNDS, RoundSampler
 from e91.distillation.sifting.packing import append_key, key_roles, tally
-from e91.distillation.sifting.samples import draw_coins
+from e91.distillation.sifting.samples import draw_sample
 from e91.model.bits import Bits
 
 REPEATS = 7
@@ -73,7 +73,7 @@ def steps(sampler: RoundSampler) -> dict[str, Callable[[], object]]:
 
     def tossed() -> Bits:
         entropy = keystream(PROTOCOL, stream=Stream.SAMPLE, block=0)
-        return draw_coins(entropy, fraction=FRACTION, rounds=BLOCK_ROUNDS)
+        return draw_sample(entropy, fraction=FRACTION, rounds=BLOCK_ROUNDS)
 
     coins = tossed()
     return {
@@ -84,7 +84,7 @@ def steps(sampler: RoundSampler) -> dict[str, Callable[[], object]]:
         "tally": lambda: tally(codes, cells=36),
         "coins": tossed,
         "pack": lambda: append_key(
-            codes, roles=ROLES, coins=coins, alice=room[0], bob=room[1], position=0
+            codes, roles=ROLES, sample=coins, alice=room[0], bob=room[1], position=0
         ),
     }
 

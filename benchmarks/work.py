@@ -17,7 +17,7 @@ from e91.devices.rounds.round_sampler import BLOCK_ROUNDS, RoundSampler
 from e91.distillation.cascade.reconciler import reconcile
 from e91.distillation.cascade.wire_format import SEED_BYTES
 from e91.distillation.sifting.packing import append_key, key_roles, tally
-from e91.distillation.sifting.samples import draw_coins
+from e91.distillation.sifting.samples import draw_sample
 from e91.model.messages import Channel
 from e91.model.policy import PORTIONS, Policy
 from e91.model.records import SiftedKey
@@ -52,8 +52,8 @@ def draw_and_pack(sampler: RoundSampler, *, first: int, blocks: int) -> int:
         sampler.fill(codes, block=block)
         counts += tally(codes, cells=cells)
         entropy = keystream(sampler.protocol_key, stream=Stream.SAMPLE, block=block)
-        coins = draw_coins(entropy, fraction=FRACTION, rounds=BLOCK_ROUNDS)
-        append_key(codes, roles=roles, coins=coins, alice=alice, bob=bob, position=0)
+        sample = draw_sample(entropy, fraction=FRACTION, rounds=BLOCK_ROUNDS)
+        append_key(codes, roles=roles, sample=sample, alice=alice, bob=bob, position=0)
     return int(counts.sum())
 
 

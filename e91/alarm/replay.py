@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from e91.distillation.sifting.by_block import CodeTable
 from e91.distillation.sifting.packing import DISCARD
-from e91.distillation.sifting.samples import draw_coins
+from e91.distillation.sifting.samples import draw_sample
 from e91.model.bits import NO_CLICK, Bits
 from e91.model.device import DeviceInfo, info_of
 from e91.model.settings import Settings
@@ -84,8 +84,8 @@ class Replay:
     ) -> tuple[Bits, NDArray[np.intp]]:
         source, codes = self.sources[-1], np.empty(size, np.uint8)
         source.fill(codes, block=number)
-        coins = draw_coins(source.sample_entropy(number), fraction=fraction, rounds=size)
-        shown = np.unpackbits(coins, count=size).view(np.bool_)
+        sample = draw_sample(source.sample_entropy(number), fraction=fraction, rounds=size)
+        shown = np.unpackbits(sample, count=size).view(np.bool_)
         rounds = np.flatnonzero(_is_test(book)[codes] | shown & (book.roles[codes] != DISCARD))
         return codes[rounds], rounds
 

@@ -101,7 +101,7 @@ def test_any_cut_of_the_carryless_product_gives_the_matrix_product(lanes, count,
     length = data.draw(st.integers(1, count))
     bits, seed = random_bits(count, 1), random_bits(count + length - 1, 2)
     size = base << up
-    cut = carryless.Plan(base, size, -(-count // (64 * size)), -(-length // (64 * size)))
+    cut = carryless.BlockCut(base, size, -(-count // (64 * size)), -(-length // (64 * size)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(carryless, "plan", lambda *_: cut)
         hashed = carryless_hash(bits, length, seed, lanes)
@@ -128,12 +128,12 @@ def test_ten_million_bits_hash_to_the_rows_of_the_matrix():
 @given(st.integers(1, 10**8), st.data())
 def test_plan_covers_key_and_output_and_is_the_cheapest_of_its_base(count, data):
     length = data.draw(st.integers(1, count))
-    cut = carryless.plan(count, length)
+    cut = carryless.cheapest_cut(count, length)
     assert 64 * cut.size * (cut.columns - 1) < count <= 64 * cut.size * cut.columns
     assert 64 * cut.size * (cut.rows - 1) < length <= 64 * cut.size * cut.rows
     words, out_words, size = -(-count // 64), -(-length // 64), cut.base
     while size < words:
-        other = carryless.Plan(cut.base, size, -(-words // size), -(-out_words // size))
+        other = carryless.BlockCut(cut.base, size, -(-words // size), -(-out_words // size))
         assert cut.cost() <= other.cost()
         size *= 2
 

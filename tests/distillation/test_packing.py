@@ -1,4 +1,4 @@
-"""Tally, coins and packed keys, against their definitions written out round by round."""
+"""Tally, sample and packed keys, against their definitions written out round by round."""
 
 import os
 from collections import Counter
@@ -15,7 +15,7 @@ from statistical import assert_binomial
 
 from e91.distillation.sifting import two_party as sifting
 from e91.distillation.sifting.packing import KEY, append_key, key_roles, tally
-from e91.distillation.sifting.samples import draw_coins
+from e91.distillation.sifting.samples import draw_sample
 from e91.model.bits import NO_CLICK, pack
 from e91.model.randomness import seeded_entropy
 from e91.model.records import PartyRecord
@@ -47,16 +47,16 @@ def number_of_codes(settings, outcomes):
     return len(settings.alice_angles) * len(settings.bob_angles) * outcomes**2
 
 
-def slow_append(codes, *, settings, outcomes, assign_lost, coins):
+def slow_append(codes, *, settings, outcomes, assign_lost, sample):
     """Both keys and the revealed codes, one round at a time."""
     alice, bob, revealed = [], [], Counter()
-    for code, coin in zip(codes, coins, strict=True):
+    for code, chosen in zip(codes, sample, strict=True):
         x, y, a, b = split(code, settings=settings, outcomes=outcomes)
         if (x, y) not in settings.key_pairs:
             continue
         if NO_CLICK in (a, b) and not assign_lost:
             continue
-        if coin:
+        if chosen:
             revealed[code] += 1
             continue
         alice.append(0 if a == NO_CLICK else a)
@@ -94,13 +94,13 @@ def test_keys_are_those_of_the_definition(
     name, outcomes, assign_lost, size, position, fraction, seed
 ):
     settings = SETTINGS[name]
-    codes, coins = random_rounds(settings, outcomes, size=size, seed=seed, fraction=fraction)
+    codes, sample = random_rounds(settings, outcomes, size=size, seed=seed, fraction=fraction)
     alice, bob, revealed = slow_append(
         codes.tolist(),
         settings=settings,
         outcomes=outcomes,
         assign_lost=assign_lost,
-        coins=np.unpackbits(coins, count=size).tolist(),
+        sample=np.unpackbits(sample, count=size).tolist(),
     )
     roles = key_roles(settings, outcomes=outcomes, assign_lost=assign_lost)
     for way in ROUTES:
@@ -108,7 +108,7 @@ def test_keys_are_those_of_the_definition(
         before = bits_of(mine)
         with route(way):
             done = append_key(
-                codes, roles=roles, coins=coins, alice=mine, bob=his, position=position
+                codes, roles=roles, sample=sample, alice=mine, bob=his, position=position
             )
         end = position + len(alice)
         word_end = -(-end // 64) * 64 if size else position
@@ -124,19 +124,19 @@ def test_keys_are_those_of_the_definition(
 @pytest.mark.parametrize("way", ROUTES)
 @pytest.mark.parametrize("sizes", [(1,) * 70, (63, 1, 64, 65, 0, 200), (4096, 4097, 4095, 100_000)])
 def test_key_of_many_blocks_is_the_key_of_one(sizes, way):
-    codes, coins = random_rounds(EKERT, 2, size=sum(sizes))
-    tosses = np.unpackbits(coins, count=len(codes))
+    codes, sample = random_rounds(EKERT, 2, size=sum(sizes))
+    flags = np.unpackbits(sample, count=len(codes))
     roles = key_roles(EKERT)
     one, many = buffers(sum(sizes)), buffers(sum(sizes))
     with route(way):
-        whole = append_key(codes, roles=roles, coins=coins, alice=one[0], bob=one[1], position=0)
+        whole = append_key(codes, roles=roles, sample=sample, alice=one[0], bob=one[1], position=0)
         start, position, revealed = 0, 0, np.zeros(256, int)
         for size in sizes:
             stop = start + size
             done = append_key(
                 codes[start:stop],
                 roles=roles,
-                coins=np.packbits(tosses[start:stop]),
+                sample=np.packbits(flags[start:stop]),
                 alice=many[0],
                 bob=many[1],
                 position=position,
@@ -156,11 +156,11 @@ def test_both_routes_pack_the_same_keys_however_many_key_rounds_there_are(
     generator = np.random.default_rng(8)
     codes = np.where(generator.random(2**16) < share, 12, 0).astype(np.uint8)
     codes += generator.integers(0, 4, 2**16, np.uint8)
-    coins = np.packbits(generator.random(2**16) < fraction)
+    sample = np.packbits(generator.random(2**16) < fraction)
     results = []
     for way in ROUTES:
         alice, bob = buffers(2**16 + 5)
-        arrays = {"roles": key_roles(EKERT), "coins": coins, "alice": alice, "bob": bob}
+        arrays = {"roles": key_roles(EKERT), "sample": sample, "alice": alice, "bob": bob}
         with route(way):
             done = append_key(codes, **arrays, position=position)
         results.append([alice, bob, done.revealed, np.array(done.position)])
@@ -171,21 +171,21 @@ def test_both_routes_pack_the_same_keys_however_many_key_rounds_there_are(
 @pytest.mark.parametrize("assign_lost", [False, True])
 def test_packed_keys_are_those_of_the_sifting_by_messages(assign_lost, way):
     """The public protocol of `sifting.two_party`, party by party, gives the same bits."""
-    codes, coins = random_rounds(EKERT, 3, size=5000)
+    codes, sample = random_rounds(EKERT, 3, size=5000)
     x, y, a, b = np.array([split(c, settings=EKERT, outcomes=3) for c in codes.tolist()]).T
     halves = PartyRecord(x, a), PartyRecord(y, b)
     if assign_lost:
         halves = tuple(map(sifting.assign_lost_photons, halves))
     views = [np.frombuffer(sifting.announce_settings(half), np.uint8) for half in halves]
     roles = sifting.assign_roles(*views, settings=EKERT)
-    chosen = np.unpackbits(coins, count=len(codes))[roles == sifting.Role.KEY]
+    chosen = np.unpackbits(sample, count=len(codes))[roles == sifting.Role.KEY]
     marked = sifting.mark_sample(roles, pack(chosen))
     alice, bob = buffers(len(codes))
     with route(way):
         done = append_key(
             codes,
             roles=key_roles(EKERT, outcomes=3, assign_lost=assign_lost),
-            coins=coins,
+            sample=sample,
             alice=alice,
             bob=bob,
             position=0,
@@ -212,12 +212,12 @@ def test_roles_of_every_code_follow_the_settings():
 
 
 def test_swapping_the_bits_in_the_roles_swaps_the_keys():
-    codes, coins = random_rounds(BBM92, 2, size=1000)
+    codes, sample = random_rounds(BBM92, 2, size=1000)
     roles = key_roles(BBM92)
     swapped = np.where(roles >= KEY, KEY + (roles & 1) * 2 + (roles >> 1 & 1), 0).astype(np.uint8)
     one, two = buffers(1000), buffers(1000)
-    append_key(codes, roles=roles, coins=coins, alice=one[0], bob=one[1], position=0)
-    append_key(codes, roles=swapped, coins=coins, alice=two[0], bob=two[1], position=0)
+    append_key(codes, roles=roles, sample=sample, alice=one[0], bob=one[1], position=0)
+    append_key(codes, roles=swapped, sample=sample, alice=two[0], bob=two[1], position=0)
     assert np.array_equal(one, two[::-1])
     assert not np.array_equal(one[0], one[1])
 
@@ -247,7 +247,7 @@ def test_code_that_does_not_exist_is_refused(way):
         tally(np.array([0, 36, 35], np.uint8), cells=36)
 
 
-# --- coins ----------------------------------------------------------------------------------------
+# --- samples -------------------------------------------------------------------------------------
 
 
 def recorded(entropy):
@@ -266,15 +266,15 @@ def recorded(entropy):
 def test_coins_are_those_of_the_definition(fraction, way):
     entropy, given_out = recorded(seeded_entropy(5))
     with route(way):
-        coins = np.unpackbits(draw_coins(entropy, fraction=fraction, rounds=20_001), count=20_001)
+        sample = np.unpackbits(draw_sample(entropy, fraction=fraction, rounds=20_001), count=20_001)
     edge = int(Fraction(fraction) * 2**64)
     first, further = given_out
     more = iter(further[i : i + 8] for i in range(0, len(further), 8))
-    for coin, draw in zip(coins.tolist(), first, strict=True):
+    for chosen, draw in zip(sample.tolist(), first, strict=True):
         number = draw * 2**56
         if draw == edge >> 56:
             number += int.from_bytes(next(more), "little") >> 8
-        assert coin == (number < edge)
+        assert chosen == (number < edge)
     assert next(more, None) is None
 
 
@@ -285,8 +285,8 @@ def test_a_coin_has_its_exact_probability(fraction, way):
 
     def shows(draw, extension):
         pieces = iter([bytes([draw]), (extension << 8).to_bytes(8, "little")])
-        coins = draw_coins(lambda size: next(pieces)[:size], fraction=fraction, rounds=1)
-        return coins[0] == 128
+        sample = draw_sample(lambda size: next(pieces)[:size], fraction=fraction, rounds=1)
+        return sample[0] == 128
 
     def revealing(draw):
         """How many of the 2^56 extensions reveal: those below the first that does not."""
@@ -316,22 +316,22 @@ def test_both_routes_toss_the_same_coins(body, upper):
         entropy = iter([body, seeded_entropy(2)(1000)])
         fraction = (upper + 0.5) / 256
         with route(way):
-            coins = draw_coins(partial(taken, entropy), fraction=fraction, rounds=len(body))
-        results.append(coins.tolist())
+            sample = draw_sample(partial(taken, entropy), fraction=fraction, rounds=len(body))
+        results.append(sample.tolist())
     assert results[0] == results[1]
 
 
 def test_revealed_share_is_the_fraction():
     size = 2**20
-    coins = draw_coins(seeded_entropy(1), fraction=0.1, rounds=size)
-    shown = int(np.unpackbits(coins, count=size).sum())
+    sample = draw_sample(seeded_entropy(1), fraction=0.1, rounds=size)
+    shown = int(np.unpackbits(sample, count=size).sum())
     assert_binomial(shown, size, 0.1, must_detect=0.103)
 
 
 def test_coins_are_padded_with_zeros():
-    ones = draw_coins(bytes, fraction=0.5, rounds=11)
+    ones = draw_sample(bytes, fraction=0.5, rounds=11)
     assert ones.tolist() == [0b11111111, 0b11100000]
-    assert draw_coins(bytes, fraction=0.5, rounds=0).tolist() == []
+    assert draw_sample(bytes, fraction=0.5, rounds=0).tolist() == []
 
 
 # --- routes and guards ----------------------------------------------------------------------------
@@ -346,8 +346,8 @@ WRONG = [
     ({"roles": np.full(256, 3, np.uint8)}, "`roles` must hold 0 or 4 to 7"),
     ({"roles": np.full(256, 8, np.uint8)}, "`roles` must hold 0 or 4 to 7"),
     ({"roles": np.full(256, 4, np.uint8)}, "`roles` must discard the code 255"),
-    ({"coins": np.zeros(2, np.uint8)}, "`coins` must be contiguous uint8 of shape"),
-    ({"coins": np.zeros(1, np.int8)}, "`coins` must be contiguous uint8 of shape"),
+    ({"sample": np.zeros(2, np.uint8)}, "`sample` must be contiguous uint8 of shape"),
+    ({"sample": np.zeros(1, np.int8)}, "`sample` must be contiguous uint8 of shape"),
     ({"alice": np.zeros(12, np.uint8)}, "`alice` must be uint8 in whole words"),
     ({"bob": np.zeros(2, np.uint64)}, "`bob` must be uint8 in whole words"),
     ({"bob": np.zeros(32, np.uint8)[::2]}, "`bob` must be contiguous, aligned and writeable"),
@@ -364,7 +364,7 @@ def test_wrong_argument_is_refused(wrong, message):
     right = {
         "codes": np.zeros(8, np.uint8),
         "roles": key_roles(EKERT),
-        "coins": np.zeros(1, np.uint8),
+        "sample": np.zeros(1, np.uint8),
         "alice": np.zeros(16, np.uint8),
         "bob": np.zeros(16, np.uint8),
         "position": 0,
@@ -377,12 +377,12 @@ def test_wrong_argument_is_refused(wrong, message):
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, float("nan")])
 def test_coin_without_two_sides_is_refused(fraction):
     with pytest.raises(ValueError, match="`fraction` must lie strictly between 0 and 1"):
-        draw_coins(seeded_entropy(1), fraction=fraction, rounds=8)
+        draw_sample(seeded_entropy(1), fraction=fraction, rounds=8)
 
 
 def test_negative_number_of_coins_is_refused():
     with pytest.raises(ValueError, match="`rounds` must not be negative, but is -1"):
-        draw_coins(seeded_entropy(1), fraction=0.5, rounds=-1)
+        draw_sample(seeded_entropy(1), fraction=0.5, rounds=-1)
 
 
 def test_roles_of_impossible_outcomes_are_refused():

@@ -117,7 +117,7 @@ def test_announcements_tell_no_outcome_of_a_key_round_that_is_kept():
     codes = np.empty(20_000, np.uint8)
     sampler.fill(codes, block=0)
     meaning, coins = code_table(EKERT), sampler.sample_entropy(0)
-    shown = np.unpackbits(packed_sifting.draw_coins(coins, fraction=0.1, rounds=len(codes)))
+    shown = np.unpackbits(packed_sifting.draw_sample(coins, fraction=0.1, rounds=len(codes)))
     kept = (meaning.roles[codes] >= 4) & (shown[: len(codes)] == 0)
     flipped = np.where(kept, codes ^ 3, codes).astype(np.uint8)
     assert kept.sum() > 1_000

@@ -20,8 +20,8 @@ from e91.system.numba_internals import LANES, WIDTHS
 
 _Words = NDArray[np.uint64]
 
-# Words of the smallest block, of the largest, and by how many they differ: what `toeplitz_kernels`
-# gathers at once on any processor.
+# Words of the smallest block, of the largest, and by how many they differ: what the kernels
+# gather at once on any processor.
 _LEAST, _MOST, _STEP = 16, 56, 8
 # Cost of a word of a halved block in word products, and of an output word beside its products:
 # fitted to blocks of 16 to 6144 words on an AMD EPYC of 2024 with vectors of 8 words.
@@ -29,7 +29,7 @@ _HALVING = 2.5
 _GATHERING = 3
 
 
-class Plan(NamedTuple):
+class BlockCut(NamedTuple):
     """How a product is cut.
 
     Attributes:
@@ -53,21 +53,21 @@ class Plan(NamedTuple):
 
 
 @lru_cache(maxsize=256)  # both parties hash the same, and portions are alike
-def plan(count: int, length: int) -> Plan:
+def cheapest_cut(count: int, length: int) -> BlockCut:
     """Return the cheapest cut for a key of ``count`` bits and an output of ``length``, both > 0.
 
     Examples:
-        >>> plan(10**6, 250_000).columns
+        >>> cheapest_cut(10**6, 250_000).columns
         4
     """
     key_words, out_words = -(-count // 64), -(-length // 64)
-    plans: list[Plan] = []
+    cuts: list[BlockCut] = []
     for base in range(_LEAST, _MOST + 1, _STEP):
         size = base
-        while not plans or size < 2 * key_words:
-            plans.append(Plan(base, size, -(-key_words // size), -(-out_words // size)))
+        while not cuts or size < 2 * key_words:
+            cuts.append(BlockCut(base, size, -(-key_words // size), -(-out_words // size)))
             size *= 2
-    return min(plans, key=Plan.cost)
+    return min(cuts, key=BlockCut.cost)
 
 
 def is_available() -> bool:
@@ -100,7 +100,7 @@ def toeplitz_hash(key: Bits, count: int, *, length: int, seed: Bits, lanes: int 
     """
     if lanes not in WIDTHS:
         raise ValueError(f"`lanes` must be one of {WIDTHS}, but is {lanes}.")
-    cut = plan(count, length)
+    cut = cheapest_cut(count, length)
     key_bits, out_bits = 64 * cut.size * cut.columns, 64 * cut.size * cut.rows
     key_words = _numbers(key, bits=key_bits)
     # Bits behind the key's last would enter the hash; those behind the seed's meet no output.
@@ -110,7 +110,7 @@ def toeplitz_hash(key: Bits, count: int, *, length: int, seed: Bits, lanes: int 
     return out[::-1].astype(">u8").view(np.uint8)[: -(-length // 8)]
 
 
-def _multiply_blocks(seed: _Words, key: _Words, cut: Plan, *, lanes: int) -> _Words:
+def _multiply_blocks(seed: _Words, key: _Words, cut: BlockCut, *, lanes: int) -> _Words:
     """Return the product, lowest word first, of a seed that begins so and a key that ends so."""
     work = np.empty(9 * cut.size, np.uint64)
     out = np.empty(cut.size * cut.rows, np.uint64)

@@ -1,8 +1,16 @@
-"""Sifting of rounds that are one byte each: the talk of `sifting.two_party`, by the block.
+"""Sifting of rounds that are one byte each: the exchange of `sifting.two_party`, by the block.
 
-The announcements are those of `sifting`, written down a block at a time: each party's setting and,
-where the pair is a Bell test, its outcome; Alice's coins; both outcomes of the revealed key
-rounds.  They pass the same `Channel`, so the same tags cover them.  What a party keeps is packed.
+The announcements are those of `sifting.two_party`, written down a block at a time: each party's
+setting and, where the pair is a Bell test, its outcome; Alice's sample; both outcomes of the
+revealed key rounds.  They pass the same `Channel`, so the same tags cover them.  What a party keeps
+is packed.
+
+Here one function runs both parties.  It holds the code of a round, which is both parties' settings
+and outcomes, so it is not the shape of the program that keeps Bob from seeing Alice's key, as it is
+in `sifting.two_party`.  What holds the separation instead is tests: from the same rounds and the
+same sample both ways give the same evidence and the same two keys, and no announcement of a block
+depends on a key bit that is kept (`test_packed_sifting_gives_what_sifting_by_messages_gives`,
+`test_announcement_of_a_key_round_is_the_same_whatever_its_bits_are`).
 """
 
 from __future__ import annotations
@@ -16,7 +24,7 @@ from numpy.typing import NDArray
 from e91.distillation.sifting import packing
 from e91.distillation.sifting.announcements import PairTable, announcements, pair_table
 from e91.distillation.sifting.packing import Counts
-from e91.distillation.sifting.samples import draw_coins
+from e91.distillation.sifting.samples import draw_sample
 from e91.distillation.sifting.two_party import Sifted
 from e91.model.bits import NO_CLICK, Bits
 from e91.model.evidence import Evidence, JointCounts, KeySample
@@ -112,7 +120,7 @@ def sift(
             next block.
         meaning: What the codes mean.
         fraction: Probability that a key round is revealed.
-        entropies: The protocol's randomness for the coins, one source a block.
+        entropies: The protocol's randomness for the sample, one source a block.
         channel: Records what is announced.
         rounds: Rounds in all blocks together, at most.
 
@@ -124,15 +132,15 @@ def sift(
     counts, revealed = np.zeros(256, np.int64), np.zeros(256, np.int64)
     position = 0
     for codes, entropy in zip(blocks, entropies, strict=False):
-        coins = draw_coins(entropy, fraction=fraction, rounds=len(codes))
+        sample = draw_sample(entropy, fraction=fraction, rounds=len(codes))
         done = packing.append_key(
-            codes, roles=meaning.roles, coins=coins, alice=keys[0], bob=keys[1], position=position
+            codes, roles=meaning.roles, sample=sample, alice=keys[0], bob=keys[1], position=position
         )
         cells = int(np.prod(meaning.shape))
         counts[:cells] += packing.tally(codes, cells=cells)
         revealed += done.revealed
         position = done.position
-        _announce(codes, coins=coins, shown=done.shown, meaning=meaning, channel=channel)
+        _announce(codes, sample=sample, shown=done.shown, meaning=meaning, channel=channel)
     evidence = _evidence(counts, revealed, meaning)
     whole = -(-position // 8)
     alice, bob = (SiftedKey.from_packed(key[:whole], position) for key in keys)
@@ -140,13 +148,13 @@ def sift(
 
 
 def _announce(
-    codes: Bits, *, coins: Bits, shown: Bits, meaning: CodeTable, channel: Channel
+    codes: Bits, *, sample: Bits, shown: Bits, meaning: CodeTable, channel: Channel
 ) -> None:
     """Send what both parties say about a block; nothing of it tells of a key bit that is kept."""
     said = announcements(codes, says=meaning.says, pairs=meaning.pairs)
     for party, body in zip(Party, said, strict=True):
         channel.send(Message(party, "settings and tests", body.tobytes()))
-    channel.send(Message(Party.ALICE, "sample", coins.tobytes()))
+    channel.send(Message(Party.ALICE, "sample", sample.tobytes()))
     outcomes = (meaning.roles[shown] & 2) > 0, (meaning.roles[shown] & 1) > 0
     for party, bits in zip(Party, outcomes, strict=True):
         channel.send(Message(party, "revealed outcomes", np.packbits(bits).tobytes()))

@@ -34,7 +34,7 @@ _IS_ROLE = np.isin(np.arange(_CODES), [DISCARD, *range(KEY, 2 * KEY)])
 
 
 @dataclass(frozen=True, eq=False)
-class Appended:
+class AppendedKey:
     """What `append_key` did.
 
     Attributes:
@@ -118,8 +118,8 @@ def tally(codes: Bits, *, cells: int) -> Counts:
 
 
 def append_key(
-    codes: Bits, *, roles: Bits, coins: Bits, alice: Bits, bob: Bits, position: int
-) -> Appended:
+    codes: Bits, *, roles: Bits, sample: Bits, alice: Bits, bob: Bits, position: int
+) -> AppendedKey:
     """Append the key bits of the rounds that are not revealed to each party's packed key.
 
     A key fills from any number of calls, each going on where the last one ended, within a byte
@@ -129,7 +129,7 @@ def append_key(
     Args:
         codes: Contiguous uint8, shape (n,).
         roles: What each code is for, from `key_roles`; uint8, shape (256,).
-        coins: One packed bit a round, from `sifting.samples`; 1 for "reveal if key".
+        sample: One packed bit a round, from `sifting.samples`; 1 for "reveal if key".
         alice: Receives Alice's bits; contiguous, writeable uint8, in whole 64-bit words.
         bob: Receives Bob's, likewise.
         position: Number of bits that the buffers hold already.
@@ -146,31 +146,31 @@ def append_key(
         >>> codes = np.array([0, 3, 9, 1, 3], np.uint8)            # 9 is of pair (0, 2): no key
         >>> reveal_last = np.array([0b00001000], np.uint8)
         >>> done = append_key(
-        ...     codes, roles=key_roles(BBM92), coins=reveal_last, alice=alice, bob=bob, position=0
+        ...     codes, roles=key_roles(BBM92), sample=reveal_last, alice=alice, bob=bob, position=0
         ... )
         >>> done.position, f"{alice[0]:08b}", f"{bob[0]:08b}", int(done.revealed[3])
         (3, '01000000', '01100000', 1)
     """
     _check_codes(codes)
     _check_roles(roles)
-    _check_coins(coins, rounds=len(codes))
+    _check_sample(sample, rounds=len(codes))
     for name, buffer in (("alice", alice), ("bob", bob)):
         _check_key_buffer(name, buffer, position=position, rounds=len(codes))
     if not len(codes):
-        return Appended(position, np.zeros(0, np.uint8))
+        return AppendedKey(position, np.zeros(0, np.uint8))
     if not compiled_code_may_run():
-        arrays = {"roles": roles, "coins": coins, "alice": alice, "bob": bob}
+        arrays = {"roles": roles, "sample": sample, "alice": alice, "bob": bob}
         return _append_by_numpy(codes, **arrays, position=position)
     from e91.distillation.sifting import packing_kernels
 
-    whole, tosses = codes, coins
+    whole, flags = codes, sample
     if missing := -len(codes) % _WORD:
         whole = np.pad(codes, (0, missing), constant_values=_UNUSED)
-        tosses = np.pad(coins, (0, len(whole) // 8 - len(coins)))
+        flags = np.pad(sample, (0, len(whole) // 8 - len(sample)))
     shown = np.empty(len(whole), np.uint8)
     words = (alice.view(np.uint64), bob.view(np.uint64))
-    filled, revealed = packing_kernels.pack(whole, roles, tosses, *words, position, shown)
-    return Appended(filled, shown[:revealed].copy())
+    filled, revealed = packing_kernels.pack(whole, roles, flags, *words, position, shown)
+    return AppendedKey(filled, shown[:revealed].copy())
 
 
 def _compiled_tally(codes: Bits) -> Counts:
@@ -201,15 +201,15 @@ def _whole_words(codes: Bits) -> tuple[NDArray[np.uint64], Bits]:
 
 
 def _append_by_numpy(
-    codes: Bits, *, roles: Bits, coins: Bits, alice: Bits, bob: Bits, position: int
-) -> Appended:
+    codes: Bits, *, roles: Bits, sample: Bits, alice: Bits, bob: Bits, position: int
+) -> AppendedKey:
     role = np.take(roles, codes, mode="clip")
     key = role >= KEY
-    tossed = np.unpackbits(coins, count=len(codes)).view(np.bool_)
-    kept = np.compress(key & ~tossed, role)
+    chosen = np.unpackbits(sample, count=len(codes)).view(np.bool_)
+    kept = np.compress(key & ~chosen, role)
     for buffer, one in ((alice, _ALICE_ONE), (bob, _BOB_ONE)):
         _append_bits(buffer, (kept & one) > 0, position=position)
-    return Appended(position + len(kept), np.compress(key & tossed, codes))
+    return AppendedKey(position + len(kept), np.compress(key & chosen, codes))
 
 
 def _append_bits(buffer: Bits, bits: NDArray[np.bool_], *, position: int) -> None:
@@ -245,12 +245,12 @@ def _check_roles(roles: Bits) -> None:
         raise ValueError(f"`roles` must discard the code {_UNUSED}, but gives it a key bit.")
 
 
-def _check_coins(coins: Bits, *, rounds: int) -> None:
+def _check_sample(sample: Bits, *, rounds: int) -> None:
     shape = (-(-rounds // 8),)
-    if coins.dtype != np.uint8 or coins.shape != shape or not coins.flags.c_contiguous:
+    if sample.dtype != np.uint8 or sample.shape != shape or not sample.flags.c_contiguous:
         raise ValueError(
-            f"`coins` must be contiguous uint8 of shape {shape}, but is {coins.dtype} of shape "
-            f"{coins.shape}."
+            f"`sample` must be contiguous uint8 of shape {shape}, but is {sample.dtype} of shape "
+            f"{sample.shape}."
         )
 
 

@@ -64,18 +64,18 @@ def announce(
 
 
 @kernel
-def toss(draws: Words, upper: int, rounds: int, coins: Bits, places: NDArray[np.int32]) -> int:
-    """Write a coin for each byte of ``draws``; return how many of the bytes are ``upper``.
+def choose(draws: Words, upper: int, rounds: int, sample: Bits, places: NDArray[np.int32]) -> int:
+    """Choose a round for each byte below ``upper``; return how many bytes are ``upper`` itself.
 
     Args:
-        draws: One byte a coin, eight a word; shape (m,).
-        upper: A coin is 1 where its byte lies below; in [0, 255].
-        rounds: Number of coins that count; the bytes behind them only fill the last word.
-        coins: Receives eight coins a byte, the first in the highest place; shape (m,).
-        places: Receives the places of the coins on the edge; shape (rounds,).
+        draws: One byte a round, eight a word; shape (m,).
+        upper: A round is in the sample where its byte lies below; in [0, 255].
+        rounds: Number of rounds; the bytes behind them only fill the last word.
+        sample: Receives eight rounds a byte, the first in the highest place; shape (m,).
+        places: Receives the rounds whose byte is ``upper``; shape (rounds,).
     """
     edge = np.uint64(upper) * _BYTES
-    _compare(draws, edge, coins)
+    _compare(draws, edge, sample)
     hits = np.empty(draws.size, np.int32)
     words = 0
     for place in range(draws.size):
@@ -93,7 +93,7 @@ def toss(draws: Words, upper: int, rounds: int, coins: Bits, places: NDArray[np.
 
 
 @part
-def _compare(draws: Words, edge: np.uint64, coins: Bits) -> None:
+def _compare(draws: Words, edge: np.uint64, sample: Bits) -> None:
     """Write one bit for each byte of a draw, 1 where it lies below that of ``edge``.
 
     Source:
@@ -105,22 +105,22 @@ def _compare(draws: Words, edge: np.uint64, coins: Bits) -> None:
         difference = (draw | _HIGH) - (edge & _LOW)
         below = ((~draw & edge) | (~(draw ^ edge) & ~difference)) & _HIGH
         # The factor brings the bit of byte i to place 63 - i; no two products meet.
-        coins[place] = ((below >> np.uint64(7)) * np.uint64(0x8040201008040201)) >> np.uint64(56)
+        sample[place] = ((below >> np.uint64(7)) * np.uint64(0x8040201008040201)) >> np.uint64(56)
 
 
 @kernel
-def settle_coins(coins: Bits, places: NDArray[np.int32], further: Words, lower: np.uint64) -> None:
-    """Set the coins at ``places`` whose 56 further bits lie below ``lower``."""
+def settle(sample: Bits, places: NDArray[np.int32], further: Words, lower: np.uint64) -> None:
+    """Choose those of the rounds ``places`` whose 56 further bits lie below ``lower``."""
     for index in range(places.size):
         if further[index] >> np.uint64(8) < lower:
-            coins[places[index] >> 3] |= np.uint8(0x80 >> (places[index] & 7))
+            sample[places[index] >> 3] |= np.uint8(0x80 >> (places[index] & 7))
 
 
 @kernel
 def pack(
     codes: Bits,
     roles: Bits,
-    coins: Bits,
+    sample: Bits,
     alice: Words,
     bob: Words,
     position: int,
@@ -134,7 +134,7 @@ def pack(
         codes: Shape (64 m,).
         roles: For each code 4 for a key round, plus 2 for Alice's bit, plus 1 for Bob's;
             shape (256,).
-        coins: One bit a round, the first in the highest place, 1 for a round to reveal;
+        sample: One bit a round, the first in the highest place, 1 for a round to reveal;
             shape (8 m,).
         alice: Her words, first byte and first bit first, filled up to ``position``.
         bob: His.
@@ -149,8 +149,8 @@ def pack(
         size = min(_CHUNK, total - start)
         some = codes[64 * start : 64 * (start + size)]
         _gather(some, flags, keep, first, second)
-        coin = coins[8 * start : 8 * (start + size)]
-        revealed += _take_revealed(some, coin, keep, shown[revealed:])
+        chosen = sample[8 * start : 8 * (start + size)]
+        revealed += _take_revealed(some, chosen, keep, shown[revealed:])
         _squeeze(keep[:size], first, second)
         _append(keep[:size], first, alice, filled)
         filled = _append(keep[:size], second, bob, filled)
@@ -184,17 +184,17 @@ def _gather(codes: Bits, flags: Words, key: Words, first: Words, second: Words) 
 
 
 @part
-def _take_revealed(codes: Bits, coins: Bits, key: Words, shown: Bits) -> int:
+def _take_revealed(codes: Bits, sample: Bits, key: Words, shown: Bits) -> int:
     """List the codes of the revealed key rounds, strike these rounds from ``key``; count them."""
     places = np.empty(codes.size + _USUAL, np.int32)
     found = 0
     # From the last round to the first, as the lowest one of a word is its last round.
     for place in range(codes.size // 64 - 1, -1, -1):
-        coin = np.uint64(0)
+        chosen = np.uint64(0)
         for byte in range(8):
-            coin = (coin << np.uint64(8)) | np.uint64(coins[8 * place + byte])
-        struck = key[place] & coin
-        key[place] &= ~coin
+            chosen = (chosen << np.uint64(8)) | np.uint64(sample[8 * place + byte])
+        struck = key[place] & chosen
+        key[place] &= ~chosen
         # A loop that ends after a number of steps that nobody can predict costs more than a few
         # steps too many; what those write is overwritten.
         end = found + int(_population(struck))

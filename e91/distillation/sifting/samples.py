@@ -1,4 +1,4 @@
-"""Coins: which key rounds are revealed, one packed bit for every round."""
+"""Samples: which key rounds are revealed, one packed bit for every round."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from e91.model.randomness import Entropy
 from e91.system.compiled import compiled_code_may_run
 
 
-def draw_coins(entropy: Entropy, *, fraction: float, rounds: int) -> Bits:
-    """Toss a coin for every round; return one packed bit each, 1 for "reveal it".
+def draw_sample(entropy: Entropy, *, fraction: float, rounds: int) -> Bits:
+    """Choose rounds at random; return one packed bit a round, 1 for "reveal it if it is key".
 
     One byte decides unless it lies on the edge, where 56 more bits are drawn: the probability is
     met to 2**-64.
@@ -18,7 +18,7 @@ def draw_coins(entropy: Entropy, *, fraction: float, rounds: int) -> Bits:
     Args:
         entropy: The protocol's; one byte a round, then eight for each round on the edge.
         fraction: Probability of a 1, strictly between 0 and 1.
-        rounds: Number of coins.
+        rounds: Number of rounds.
 
     Returns:
         uint8, shape (ceil(rounds / 8),), padded with zeros.
@@ -27,7 +27,7 @@ def draw_coins(entropy: Entropy, *, fraction: float, rounds: int) -> Bits:
         ValueError: The fraction leaves its range, or the number of rounds is negative.
 
     Examples:
-        >>> draw_coins(lambda size: bytes(size), fraction=0.1, rounds=9).tolist()
+        >>> draw_sample(lambda size: bytes(size), fraction=0.1, rounds=9).tolist()
         [255, 128]
     """
     if not 0 < fraction < 1:
@@ -47,8 +47,8 @@ def draw_coins(entropy: Entropy, *, fraction: float, rounds: int) -> Bits:
 
     # The bytes that fill the last word are never below the edge, and not looked at on it.
     words = np.frombuffer(body if rounds % 8 == 0 else body + b"\xff" * (-rounds % 8), np.uint64)
-    coins, places = np.empty(len(words), np.uint8), np.empty(rounds, np.int32)
-    places = places[: packing_kernels.toss(words, upper, rounds, coins, places)]
+    sample, places = np.empty(len(words), np.uint8), np.empty(rounds, np.int32)
+    places = places[: packing_kernels.choose(words, upper, rounds, sample, places)]
     further = np.frombuffer(entropy(8 * len(places)), np.uint64)
-    packing_kernels.settle_coins(coins, places, further, np.uint64(lower))
-    return coins
+    packing_kernels.settle(sample, places, further, np.uint64(lower))
+    return sample

@@ -2,7 +2,7 @@
 
 Alice and Bob announce their settings (and which rounds they lost), Alice announces which key
 rounds she reveals, and both reveal their outcomes in those and in the Bell-test rounds.  Each
-function here is one party's; `exchange` only ferries their messages.
+function here is one party's; `exchange` only carries their messages.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ def assign_roles(alice: Bits, bob: Bits, *, settings: Settings) -> Bits:
 
 
 def choose_sample(roles: Bits, *, fraction: float, entropy: Entropy) -> bytes:
-    """Toss a coin for every key round; return one packed bit each, 1 for "reveal it"."""
-    coins = random_choice(entropy, (1 - fraction, fraction), int(np.sum(roles == Role.KEY)))
-    return pack(coins)
+    """Choose key rounds at random; return one packed bit each, 1 for "reveal it"."""
+    chosen = random_choice(entropy, (1 - fraction, fraction), int(np.sum(roles == Role.KEY)))
+    return pack(chosen)
 
 
 def mark_sample(roles: Bits, sample: bytes) -> Bits:
