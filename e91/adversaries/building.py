@@ -53,10 +53,11 @@ def _honest_pairs(conditions: Conditions, visibility: float) -> Device:
     from e91.devices.exact import exact_device
 
     make = aer_device if conditions.simulator == "aer" else exact_device
-    return make(
+    device = make(
         attack=None,
         settings=conditions.settings,
         visibility=visibility,
         seed=conditions.seed,
         **conditions.arm_noise,
     )
+    return device.announcing(conditions.progress)

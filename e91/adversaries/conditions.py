@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from e91.model.device import DeviceInfo
+from e91.model.device import DeviceInfo, Progress, no_progress
 from e91.model.settings import ASYMMETRIC, Settings
 
 Simulator = Literal["exact", "aer", "aer-with-eve"]
@@ -32,6 +32,7 @@ class Conditions:
         simulator: Of honest photons.
         seed: Root of all physical randomness; None takes it from the operating system.
         options: What else the attack's entry lets users choose, by name; see `Attack.options`.
+        progress: Is called with the rounds of every step of the photons' simulation.
 
     Examples:
         >>> Conditions(0.5, options={"basis": "z"}).options["basis"]
@@ -49,6 +50,7 @@ class Conditions:
     simulator: Simulator = "exact"
     seed: int | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+    progress: Progress = field(default=no_progress, repr=False, compare=False)
 
     @property
     def key_angles(self) -> tuple[float, ...]:

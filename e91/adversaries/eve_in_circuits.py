@@ -72,15 +72,19 @@ def tapped_device(
     if conditions.simulator == "aer-with-eve":
         read = pair_circuits(source, settings=settings, analyser=partial(_read, plain))
         known = _memory_information(source, plain, settings)
-        return shot_by_shot(read, info, memory_information=known, seed=seed)
+        return shot_by_shot(
+            read, info, memory_information=known, seed=seed, progress=conditions.progress
+        )
     circuits = pair_circuits(source, settings=settings, analyser=plain)
     reading = cache(partial(_reading, source, plain, settings))
     notes = conditions.stream_seed("notes")
     if conditions.simulator == "exact":
         generator = conditions.random_stream("pairs")
-        return BlockTap(ExactDevice(info, outcome_table(circuits), generator), reading, notes)
+        drawn = ExactDevice(info, outcome_table(circuits), generator)
+        return BlockTap(drawn.announcing(conditions.progress), reading, notes)
     alone = tuple(tuple(without_eve(circuit) for circuit in row) for row in circuits)
-    return ChannelTap(AerDevice(info, alone, conditions.stream_seed("pairs")), reading, notes)
+    shots = AerDevice(info, alone, conditions.stream_seed("pairs"))
+    return ChannelTap(shots.announcing(conditions.progress), reading, notes)
 
 
 def _reading(source: QuantumCircuit, analyser: Analyser, settings: Settings) -> Reading:

@@ -19,7 +19,7 @@ from e91.adversaries.notes import Answers, TappedDevice
 from e91.devices.aer import SHOTS_PER_RUN
 from e91.devices.circuits import CircuitTable
 from e91.model.bits import Bits
-from e91.model.device import DeviceInfo
+from e91.model.device import DeviceInfo, Progress, no_progress
 
 
 class JointOutcomes(NamedTuple):
@@ -31,7 +31,12 @@ class JointOutcomes(NamedTuple):
 
 
 def shot_by_shot(
-    circuits: CircuitTable, info: DeviceInfo, *, memory_information: float | None, seed: int | None
+    circuits: CircuitTable,
+    info: DeviceInfo,
+    *,
+    memory_information: float | None,
+    seed: int | None,
+    progress: Progress = no_progress,
 ) -> TappedDevice:
     """Return a device whose every round is a shot of both photons and of Eve's register.
 
@@ -40,6 +45,7 @@ def shot_by_shot(
         info: What the device says of itself.
         memory_information: Holevo's bound, in bits per key bit, if Eve has a quantum memory.
         seed: Root of the physical randomness; None takes it from the operating system.
+        progress: Is called with the rounds of every run of Aer.
     """
     table, root = joint_table(circuits), np.random.SeedSequence(seed)
     # Eve knows her symbol and, after the announcement, both settings.
@@ -47,7 +53,7 @@ def shot_by_shot(
 
     def answer(x: Bits, y: Bits) -> Answers:
         """Measure every round's circuit once, and let Eve guess from her register."""
-        alice, bob, kind = _measured(circuits, root, x, y)
+        alice, bob, kind = _measured(circuits, root, x, y, progress)
         return Answers(alice, bob, best[x, y, kind], kind)
 
     return TappedDevice(info, answer, memory_information)
@@ -92,7 +98,7 @@ def _note_bits(circuit: QuantumCircuit) -> list[Clbit]:
 
 
 def _measured(
-    circuits: CircuitTable, root: np.random.SeedSequence, x: Bits, y: Bits
+    circuits: CircuitTable, root: np.random.SeedSequence, x: Bits, y: Bits, progress: Progress
 ) -> JointOutcomes:
     """Make every round a shot of Aer, with a fresh seed for every run (see `AerDevice`)."""
     found = JointOutcomes(*(np.empty(len(x), np.uint8) for _ in range(3)))
@@ -108,6 +114,7 @@ def _measured(
             words = np.fromiter((int(word, 16) for word in memory), np.uint16, len(rounds))
             for column, part in zip(found, _registers(circuits[i][j], words), strict=True):
                 column[rounds] = part
+            progress(len(rounds))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -135,10 +136,9 @@ def run_named(
         seed=seed,
         **asked,
     )
-    staged = stage(name, conditions)
     with rounds_bar(rounds) as bar:
-        apparatus = staged.device.announcing(bar.update)
-        session = run(apparatus, rounds=rounds, policy=policy, seed=seed, **channel_of(staged))
+        staged = stage(name, replace(conditions, progress=bar.update))
+        session = run(staged.device, rounds=rounds, policy=policy, seed=seed, **channel_of(staged))
     report = AttackReport(staged, session)
     click.echo(json.dumps(report.to_dict()) if as_json else _text(report))
 

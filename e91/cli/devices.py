@@ -9,6 +9,7 @@ import click
 
 from e91.adversaries.catalogue import all_options
 from e91.cli.attack import channel_of, given_choices
+from e91.model.device import Progress, no_progress
 from e91.model.settings import Settings
 
 DEVICES = "{aer,exact,fake:NAME,ibm:NAME}"
@@ -85,6 +86,7 @@ def session_device(
     rounds: int,
     attack: str | None,
     strength: float | None,
+    progress: Progress = no_progress,
     **photons: Any,
 ) -> tuple[Any, dict[str, Any]]:
     """Return the device, and what an attack does to the classical channel.
@@ -96,6 +98,7 @@ def session_device(
         rounds: Length of the session.
         attack: Name of an attack, or None.
         strength: Its strength, or None for its default.
+        progress: Is called with the rounds of every step of a measurement.
         photons: Noise of the pairs, and options of the attack or None.
 
     Raises:
@@ -116,6 +119,7 @@ def session_device(
             rounds=rounds,
             simulator=device,
             seed=seed,
+            progress=progress,
             **noise,
             **choices,
         )
@@ -125,7 +129,8 @@ def session_device(
         raise ValueError(
             f"`--{_ELSEWHERE[name]}` must come with `--attack NAME`, but there is none."
         )
-    return _honest_device(device, settings=settings, seed=seed, **noise), {}
+    honest = _honest_device(device, settings=settings, seed=seed, **noise)
+    return honest.announcing(progress), {}
 
 
 def _check_probabilities(noise: dict[str, float]) -> None:

@@ -121,15 +121,15 @@ def _run_session(source: dict[str, Any], request: Request) -> None:
 
     rounds, promise = request.rounds, request.promise
     check_rounds(rounds)
-    device, channel = session_device(rounds=rounds, **source)
-    arguments = {"rounds": rounds, "policy": request.policy, "seed": request.seed, **channel}
     with rounds_bar(rounds) as bar:
+        device, channel = session_device(rounds=rounds, progress=bar.update, **source)
+        arguments = {"rounds": rounds, "policy": request.policy, "seed": request.seed, **channel}
         if promise is None:
-            report = run_session(device.announcing(bar.update), **arguments)
+            report = run_session(device, **arguments)
         else:
             from e91.alarm import run_watched
 
-            report = run_watched(device.announcing(bar.update), promise, **arguments)
+            report = run_watched(device, promise, **arguments)
     if report.alarm is not None:
         click.echo(f"e91: {report.alarm}", err=True)
     show_and_save(report, request.files, as_json=request.as_json)

@@ -1,14 +1,17 @@
 """Progress is announced and changes nothing: one seed gives one key, with a bar or without."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import e91
+import e91.adversaries.joint_outcomes
 import e91.devices.aer
 import e91.devices.exact
 from e91.adversaries import run_attack
+from e91.adversaries.attacked_session import conditions_of, stage
 from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
 from e91.devices.samplers.sampler_device import sampler_device
@@ -88,3 +91,23 @@ def test_command_runs_the_same_session_under_attack(status):
         "memory", 0.1, settings=e91.EKERT, visibility=0.97, rounds=1_300_000, seed=1
     )
     assert_same_session(found, report.session)
+
+
+@pytest.mark.parametrize(
+    ("name", "simulator"),
+    [
+        ("blinding", "aer"),
+        ("intercept-resend", "aer-with-eve"),
+        ("cloner", "aer"),
+        ("cloner", "exact"),
+    ],
+)
+def test_device_under_attack_announces_every_round_once(name, simulator, monkeypatch):
+    small_steps(monkeypatch)
+    monkeypatch.setattr(e91.adversaries.joint_outcomes, "SHOTS_PER_RUN", 500)
+    steps = []
+    conditions = conditions_of(name, settings=e91.EKERT, simulator=simulator, seed=1)
+    announced = stage(name, replace(conditions, progress=steps.append)).device(*choices(10_000))
+    np.testing.assert_array_equal(announced, stage(name, conditions).device(*choices(10_000)))
+    assert len(steps) > 10
+    assert sum(steps) == 10_000
