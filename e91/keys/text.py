@@ -22,55 +22,57 @@ from __future__ import annotations
 
 import base64
 import json
-from enum import Enum
-from typing import TypeVar, cast
+from dataclasses import fields
+from typing import Annotated, Literal
+
+from msgspec import Meta, structs, to_builtins
 
 from e91.keys.state import Interval, KeyLabel, KeyState
 from e91.model.messages import Party
 from e91.model.policy import SecurityModel
+from e91.system.documents import Document, parse_json
 
 SIMULATED = "SIMULATED: made by a simulator; secret only within the simulation"
 REPRODUCIBLE = "; whoever knows the seed can make it again"
 
-_FORMAT = "e91-key"
-_VERSION = 1
-_LARGEST = 2**32  # bytes; a bound, so that a damaged file cannot ask for all memory
-_TYPES: dict[str, type] = {
-    "format": str,
-    "version": int,
-    "warning": str,
-    "key_id": str,
-    "owner": str,
-    "security": str,
-    "epsilon": float,
-    "reproducible": bool,
-    "size": int,
-    "alice_share": int,
-    "spent": list,
-    "remaining": str,
-}
+_MOST_BYTES = 2**32 - 1  # so that a damaged file cannot ask for all memory
 
-Named = TypeVar("Named", bound=Enum)
+
+class _KeyFile(Document, frozen=True):
+    """The object of a key file; its fields are described above."""
+
+    format: Literal["e91-key"]
+    version: Literal[1]
+    warning: str
+    key_id: str
+    owner: Party
+    security: SecurityModel
+    epsilon: float
+    reproducible: bool
+    size: Annotated[int, Meta(ge=1, le=_MOST_BYTES)]
+    alice_share: int
+    spent: tuple[Interval, ...]
+    remaining: str
 
 
 def encode_key(state: KeyState) -> bytes:
     """Return the content of a key file.  It holds the key."""
     label = state.label
-    document = {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "warning": SIMULATED + (REPRODUCIBLE if label.reproducible else ""),
-        "key_id": label.key_id,
-        "owner": label.owner.value,
-        "security": label.security.value,
-        "epsilon": float(label.epsilon),
-        "reproducible": label.reproducible,
-        "size": label.size,
-        "alice_share": label.alice_share,
-        "spent": state.spent,
-        "remaining": base64.b64encode(state.remaining).decode("ascii"),
-    }
-    return json.dumps(document, indent=1).encode() + b"\n"
+    document = _KeyFile(
+        format="e91-key",
+        version=1,
+        warning=SIMULATED + (REPRODUCIBLE if label.reproducible else ""),
+        key_id=label.key_id,
+        owner=label.owner,
+        security=label.security,
+        epsilon=float(label.epsilon),
+        reproducible=label.reproducible,
+        size=label.size,
+        alice_share=label.alice_share,
+        spent=state.spent,
+        remaining=base64.b64encode(state.remaining).decode("ascii"),
+    )
+    return json.dumps(to_builtins(document), indent=1).encode() + b"\n"
 
 
 def decode_key(content: bytes) -> KeyState:
@@ -80,55 +82,14 @@ def decode_key(content: bytes) -> KeyState:
         ValueError: It is not of this format.  The sentence repeats no text of the content, and
             the exception leads to none.
     """
-    document = _parsed(content)
-    if not isinstance(document, dict) or document.keys() != _TYPES.keys():
-        raise ValueError("It must hold one JSON object with the fields of one, but does not.")
-    for name, kind in _TYPES.items():
-        if type(document[name]) is not kind:  # `isinstance` would take True for a number
-            raise ValueError(f"`{name}` must be of type {kind.__name__}, but is not.")
-    if (document["format"], document["version"]) != (_FORMAT, _VERSION):
-        raise ValueError(f"`format` and `version` must be {_FORMAT} and {_VERSION}, but are not.")
-    if not 0 < document["size"] < _LARGEST:
-        raise ValueError(f"`size` must lie in [1, {_LARGEST}), but does not.")
-    label = KeyLabel(
-        key_id=document["key_id"],
-        owner=_member(Party, "owner", document["owner"]),
-        security=_member(SecurityModel, "security", document["security"]),
-        epsilon=document["epsilon"],
-        reproducible=document["reproducible"],
-        size=document["size"],
-        alice_share=document["alice_share"],
-    )
-    return KeyState(label, _intervals(document["spent"]), _unarmoured(document["remaining"]))
+    document = parse_json(content, _KeyFile, where="", secret=True)
+    known = structs.asdict(document)
+    label = KeyLabel(**{field.name: known[field.name] for field in fields(KeyLabel)})
+    return KeyState(label, document.spent, _unarmoured(document.remaining))
 
 
-# Nothing below raises inside `except`: the exceptions of the parsers carry the text that they could
-# not read, and that text may be key.
-def _parsed(content: bytes) -> object:
-    try:
-        return cast(object, json.loads(content))
-    except (ValueError, RecursionError):
-        return None
-
-
-def _member(kind: type[Named], name: str, value: str) -> Named:
-    members = {member.value: member for member in kind}
-    if value not in members:
-        raise ValueError(f"`{name}` must be one of {', '.join(members)}, but is not.")
-    return members[value]
-
-
-def _intervals(pairs: list[object]) -> tuple[Interval, ...]:
-    intervals = []
-    for pair in pairs:
-        match pair:
-            case [int(start), int(stop)]:
-                intervals.append((start, stop))
-            case _:
-                raise ValueError("`spent` must hold pairs of whole numbers, but does not.")
-    return tuple(intervals)
-
-
+# It does not raise inside `except`: the exception of the parser carries the text that it could not
+# read, and that text may be key.
 def _unarmoured(text: str) -> bytes:
     try:
         content = base64.b64decode(text, validate=True)

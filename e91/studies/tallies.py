@@ -16,7 +16,6 @@ from e91.model.policy import Policy
 from e91.model.settings import Settings
 from e91.session.report import SessionReport
 from e91.session.totals import RunSummary
-from e91.system.documents import typed
 
 
 @dataclass(frozen=True)
@@ -140,4 +139,7 @@ def tally_from(numbers: Mapping[str, Any]) -> Tally:
     Raises:
         ValueError: They are of something else.
     """
-    return typed(numbers, Tally, key="tally")
+    try:
+        return msgspec.convert(numbers, Tally)
+    except msgspec.ValidationError as error:
+        raise ValueError("A tally must have the numbers of one, but has others.") from error
