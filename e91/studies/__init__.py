@@ -6,8 +6,7 @@ result; `stream_on` spreads one long run over a cluster.  Statistics travel, key
 
 from e91.studies.cluster import connected, stream_on
 from e91.studies.dataset import load_study, save_study
-from e91.studies.plan import Axis, Study, plan_study
-from e91.studies.plan_file import read_study
+from e91.studies.plan import Axis, Study, plan_study, read_study
 from e91.studies.running import session_again, study
 from e91.studies.tallies import Tally
 

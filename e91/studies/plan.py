@@ -8,11 +8,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from e91.model.numbers import check_whole
 from e91.studies.parameters import NONE, PARAMETERS, Value, checked
 from e91.studies.points import Point, point_of
+from e91.system.documents import read_toml, typed
 from e91.system.refusals import refusals_named
 
 MAXIMUM_SESSIONS = 1_000_000
@@ -156,8 +160,7 @@ def plan_study(
     }
     axes = tuple(_axis(table, path=f"sweep[{place}]") for place, table in enumerate(sweep))
     _check_names([*chosen, *(name for axis in axes for name in axis.parameters)])
-    if type(repeats) is not int or repeats < 1:
-        raise ValueError(f"`repeats` must be a whole number from 1, but is {repeats!r}.")
+    check_whole(repeats=repeats, least=1)
     if type(title) is not str:
         raise ValueError(f"`title` must be a text, but is {title!r}.")
     study = Study(title, tuple(chosen.items()), axes, repeats)
@@ -167,6 +170,31 @@ def plan_study(
         )
     _check_points(study)
     return study
+
+
+def read_study(file: Path) -> Study:
+    r"""Return the study of a TOML file; ``docs/studies.md`` has the format.
+
+    Raises:
+        ValueError: The file cannot be read, is no TOML, or plans something that `plan_study`
+            refuses; the sentence names the place in the file.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder, "study.toml")
+        ...     _ = file.write_text("rounds = 1e5\n[[sweep]]\ndevice.visibility = [0.9, 1.0]")
+        ...     read_study(file).shape
+        (2, 1)
+    """
+    content = read_toml(file, dict[str, Any])
+    own = {name: content.pop(name) for name in ("title", "repeats", "sweep") if name in content}
+    with refusals_named(f"In `{file}`: "):
+        sweep = own.setdefault("sweep", [])
+        if not isinstance(sweep, list):
+            raise ValueError("`sweep` must be tables that begin with [[sweep]], but is a value.")
+        typed(sweep, list[dict[str, Any]], key="sweep")
+        return plan_study(content, **own)
 
 
 def _flat(table: Mapping[str, object], *, path: str) -> dict[str, object]:

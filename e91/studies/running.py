@@ -13,8 +13,7 @@ from e91.studies import executors
 from e91.studies.chunks import chunks_of
 from e91.studies.journal import open_journal
 from e91.studies.plan import Study
-from e91.studies.seeds import new_root
-from e91.studies.sessions import tally_of_blocks
+from e91.studies.sessions import new_root, tally_of_blocks
 from e91.studies.tallies import Tally, joined, tally_from
 from e91.studies.warm_up import warm_up
 from e91.studies.work import Numbers, Order, fulfil, order_of

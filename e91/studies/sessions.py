@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,6 @@ from e91.model.settings import SETTINGS
 from e91.session.session import run
 from e91.session.streaming import Run, plan_run, session_of_block
 from e91.studies.points import Point
-from e91.studies.seeds import seeds_of
 from e91.studies.tallies import Tally, joined, tally_of
 from e91.system.workspace import Workspace
 
@@ -20,6 +19,51 @@ if TYPE_CHECKING:
     from e91.devices.exact import ExactDevice
 
 _TABLES_KEPT = 4096  # of a kilobyte each: neighbouring points often share their physics
+
+
+@dataclass(frozen=True)
+class SessionSeeds:
+    """The seeds of one session.
+
+    Attributes:
+        physics: For the device.
+        protocol: For settings, samples and hash seeds.
+    """
+
+    physics: int
+    protocol: int
+
+
+def new_root() -> int:
+    """Return a root from the operating system's entropy, 128 bits."""
+    entropy = np.random.SeedSequence().entropy
+    assert isinstance(entropy, int)
+    return entropy
+
+
+def seeds_of(root: int, session: int) -> SessionSeeds:
+    """Return the seeds of a session: the spawn keys (session, 0) and (session, 1) of the root.
+
+    Physics and protocol have a branch each.  Whoever knows the root knows both, so keys made with
+    them are for statistics only.
+
+    Args:
+        root: Entropy of the study, not negative.
+        session: Number of the session, from 0.
+
+    Examples:
+        >>> seeds_of(1, 0) == seeds_of(1, 0), seeds_of(1, 0) == seeds_of(1, 1)
+        (True, False)
+    """
+
+    def drawn(branch: int) -> int:
+        """Return 128 bits of a branch of the tree of seeds."""
+        words = np.random.SeedSequence(root, spawn_key=(session, branch)).generate_state(
+            2, np.uint64
+        )
+        return int(words[0]) << 64 | int(words[1])
+
+    return SessionSeeds(drawn(0), drawn(1))
 
 
 def tally_of_blocks(

@@ -25,7 +25,7 @@ BUGS = {
         "ValueError: The truth value",
     ),
     "NumPy refuses what a kernel does": (
-        "e91.session.protocol.deal",
+        "e91.session.verdict.chsh.estimate",
         "return np.zeros(2) + np.zeros(3)",
         "ValueError: operands could not be",
     ),
@@ -74,7 +74,7 @@ def test_bug_shows_a_traceback_and_how_to_report_it(status, monkeypatch, name):
 def test_key_missing_in_a_reader_is_a_bug(status, monkeypatch, tmp_path):
     file = tmp_path / "study.toml"
     file.write_text("rounds = 1000\n")
-    monkeypatch.setattr("e91.studies.plan_file.plan_study", planted("return {}['rounds']"))
+    monkeypatch.setattr("e91.studies.plan.plan_study", planted("return {}['rounds']"))
     code, _, complaint = status("study", file)
     shows_a_bug(code, complaint, "KeyError: 'rounds'")
 

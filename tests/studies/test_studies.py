@@ -28,8 +28,7 @@ from e91.studies import (
 )
 from e91.studies.chunks import chunks_of
 from e91.studies.points import point_of
-from e91.studies.seeds import seeds_of
-from e91.studies.sessions import tally_of_blocks
+from e91.studies.sessions import seeds_of, tally_of_blocks
 from e91.studies.tallies import joined, tally_from, tally_of, to_numbers
 from e91.studies.work import fulfil, order_of, tally_run, versions
 
