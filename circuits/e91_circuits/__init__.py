@@ -43,7 +43,6 @@ from e91_circuits.eavesdropper_pairs import (
     coincidence_shares,
     pair_visibility,
     split_photons,
-    tagged_share,
     thermal_visibility,
 )
 from e91_circuits.noise import (
@@ -84,7 +83,6 @@ __all__ = [
     "pair_visibility",
     "party_qubit",
     "split_photons",
-    "tagged_share",
     "thermal_visibility",
     "with_amplitude_damping",
     "with_best_reading",

@@ -155,8 +155,8 @@ def without_eve(measured: QuantumCircuit) -> QuantumCircuit:
     """Return a circuit of the two photons alone, with the outcomes that ``measured`` gives them.
 
     What Eve does to the photons, and all noise, is in the state that the new circuit begins with:
-    theirs just before the measurements, her register traced out.  For Aer, whose shots take longer
-    with every qubit that it must carry.
+    the photons' state just before the measurements, Eve's register traced out.  It is for Aer,
+    whose shots take longer with every qubit.
 
     Args:
         measured: Any measured source, with a register `eve` or without, nothing measured before
@@ -179,7 +179,7 @@ def without_eve(measured: QuantumCircuit) -> QuantumCircuit:
         raise ValueError("A circuit must measure at its end only, but measures before it.")
     place = {party: bare.find_bit(measured_qubit(measured, party)).index for party in _PARTIES}
     others = sorted(set(range(bare.num_qubits)) - set(place.values()))
-    # What the trace leaves keeps its order, and Aer sets a state on all qubits in theirs.
+    # The trace keeps the order of the qubits that it leaves, and Aer sets a state in that order.
     halves = [QuantumRegister(1, party) for party in sorted(_PARTIES, key=place.__getitem__)]
     result = QuantumCircuit(*halves, name=measured.name)
     pair = partial_trace(DensityMatrix(bare), others)
@@ -216,7 +216,7 @@ def memory_states(measured: QuantumCircuit) -> NDArray[np.complex128]:
     joint = partial_trace(DensityMatrix(bare), sorted(set(range(bare.num_qubits)) - eve - {alice}))
     place = sum(index < alice for index in eve)
     size = 2 ** len(eve)
-    # One axis for what is above Alice's qubit, hers, and what is below, on either side.
+    # On either side one axis for the qubits above Alice's, one for it, one for those below.
     split = (size >> place, 2, 1 << place)
     blocks = joint.data.reshape(*split, *split)
     states = [blocks[:, a, :, :, a, :].reshape(size, size) for a in (0, 1)]

@@ -108,22 +108,6 @@ def coincidence_shares(mean_pairs: float) -> list[tuple[float, float]]:
     return [*found, (rest, min(1.0, max(1 / 3, above)))]
 
 
-def tagged_share(mean_pairs: float) -> float:
-    """Return the share of coincidences that come from pulses with two pairs or more.
-
-    Args:
-        mean_pairs: mu, as for `thermal_visibility`.
-
-    Raises:
-        ValueError: ``mean_pairs`` leaves its range.
-
-    Examples:
-        >>> round(tagged_share(0.1), 4)
-        0.2488
-    """
-    return 1 - coincidence_shares(mean_pairs)[0][0]
-
-
 def split_photons(source: QuantumCircuit, mean_pairs: float) -> QuantumCircuit:
     """Let Eve count the pairs of each pulse and keep all photons but one of each side.
 

@@ -199,14 +199,14 @@ def memory_pair(source: HeraldedMemories) -> QuantumCircuit:
 
 
 def steered_lengths(pair: QuantumCircuit, *, settings: Settings) -> Floats:
-    """Return to what length on the Bloch sphere Bob's outcome steers Alice's photon.
+    """Return the length of the Bloch vector to which each setting of Bob steers Alice's photon.
 
     Args:
         pair: Circuit with one-qubit registers `alice` and `bob`, unmeasured.
         settings: Bob's angles.
 
     Returns:
-        The length of (<X B>, <Y B>, <Z B>) for each observable B of Bob's; shape (his settings,).
+        The length of (<X B>, <Y B>, <Z B>) for each observable B of Bob's; shape (Bob's settings,).
 
     Examples:
         >>> steered_lengths(with_visibility(bell_pair(), 0.9), settings=EKERT).round(9).tolist()

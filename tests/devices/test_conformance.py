@@ -198,10 +198,12 @@ def test_pubs_of_unequal_shots_are_noted_and_not_required():
     notes = {
         "aer": conformance(aer, shots=2000)[-1],
         "executor": conformance(
-            case("IBM's executor over a pair").make, marrakesh(), noise_is_unknown=True,
+            case("IBM's executor over a pair").make,
+            marrakesh(),
+            noise_is_unknown=True,
             shots=2000,
         )[-1],
-    }  # fmt: skip
+    }
     assert [note.name for note in notes.values()] == ["unequal PUBs"] * 2
     assert not any(note.required for note in notes.values())
     assert notes["aer"].found.startswith("outcomes of two agree in 100.0%")  # the known trap
@@ -211,10 +213,13 @@ def test_pubs_of_unequal_shots_are_noted_and_not_required():
 def exact_sample(rng, *, shots, table=None):
     """Two runs drawn from a table by NumPy, without any sampler."""
     table = exact_device(visibility=0.9).table if table is None else table
-    cells = np.stack([
-        [rng.choice(4, size=shots, p=table[x, y].ravel()) for y in range(3)]
-        for _ in range(2) for x in range(3)
-    ]).reshape(2, 3, 3, shots)  # fmt: skip
+    cells = np.stack(
+        [
+            [rng.choice(4, size=shots, p=table[x, y].ravel()) for y in range(3)]
+            for _ in range(2)
+            for x in range(3)
+        ]
+    ).reshape(2, 3, 3, shots)
     return Sample(EKERT, (cells >> 1).astype(np.uint8), (cells & 1).astype(np.uint8))
 
 
@@ -296,8 +301,9 @@ def own_module(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["my_samplers:good", "my_samplers:unseeded",
-                                  "qiskit_aer.primitives:SamplerV2"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name", ["my_samplers:good", "my_samplers:unseeded", "qiskit_aer.primitives:SamplerV2"]
+)
 def test_one_command_passes_a_sound_sampler(own_module, status, name):
     code, out, err = status("conformance", name, "--shots", 2000)
     assert (code, err) == (0, "")

@@ -101,7 +101,7 @@ def test_ideal_device_reaches_tsirelson_without_an_error():
         ({"attack": partial(intercept_resend, fraction=1.0, basis="z")}, np.sqrt(2), [0.25, 0.5]),
         ({"attack": partial(intercept_with_record, angle=np.pi / 2)}, np.sqrt(2), [0.25, 0.0]),
     ],
-)  # fmt: skip
+)
 def test_each_argument_has_its_closed_form_s_and_qber(arguments, s, q):
     table = exact_device(**arguments).table
     assert chsh(table) == pytest.approx(s, abs=1e-12)

@@ -163,8 +163,10 @@ def test_left_job_is_resumed_by_its_id_and_submitted_once(status, service, tmp_p
     found = json.loads(out)
     assert (code, err, found["rounds"], found["abort"]) == (0, "", 60_000, None)
     assert {path.name for path in (tmp_path / "keys").iterdir()} == {
-        "alice.key", "bob.key", "report.json",
-    }  # fmt: skip
+        "alice.key",
+        "bob.key",
+        "report.json",
+    }
     assert list(service.known) == [job["job_id"]]
 
 

@@ -91,8 +91,9 @@ def test_settings_of_a_run_are_one_pub_of_equal_shots():
     class Noting(SamplerV2):
         def run(self, pubs, *, shots=None):
             pubs = list(pubs)
-            seen.append([(pub[0].num_parameters, next(iter(pub[1].values())).shape, pub[2])
-                         for pub in pubs])  # fmt: skip
+            seen.append(
+                [(pub[0].num_parameters, next(iter(pub[1].values())).shape, pub[2]) for pub in pubs]
+            )
             return super().run(pubs, shots=shots)
 
     sampler_device(lambda seed: Noting(seed=seed))(*unequal_choices())

@@ -156,8 +156,9 @@ def test_table_is_what_density_matrices_say_with_the_errors_written_into_the_cir
                 state = state.evolve(SuperOp(error), list(places))
     cells = state.probabilities([where["alice"], where["bob"]]).reshape(2, 2).T
     read = [readout_confusion(backend.noise_model, where[party]) for party in ("alice", "bob")]
-    np.testing.assert_allclose(snapshot_device(name).table[x, y], read[0].T @ cells @ read[1],
-                               atol=1e-9)  # fmt: skip
+    np.testing.assert_allclose(
+        snapshot_device(name).table[x, y], read[0].T @ cells @ read[1], atol=1e-9
+    )
 
 
 def chsh_wins(device, shots):
@@ -245,8 +246,9 @@ def test_session_on_a_snapshot_makes_a_key_and_a_bad_one_does_not():
 
 
 def test_snapshot_streams_blocks():
-    blocks = e91.stream(snapshot_device("boston", seed=1), rounds=200_000, block_rounds=100_000,
-                        seed=1)  # fmt: skip
+    blocks = e91.stream(
+        snapshot_device("boston", seed=1), rounds=200_000, block_rounds=100_000, seed=1
+    )
     assert [report.abort for report in blocks] == [None, None]
 
 

@@ -44,7 +44,7 @@ class PlannedSession:
 
     @property
     def tag(self) -> str:
-        """By which the job can be found at IBM's."""
+        """The tag by which the job is found at IBM's."""
         return f"e91-{self.session}"
 
 

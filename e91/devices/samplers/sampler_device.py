@@ -259,7 +259,7 @@ def bound_pub(
 def rounds_by_pair(
     x: Bits, y: Bits, *, settings: Settings
 ) -> dict[tuple[int, int], NDArray[np.intp]]:
-    """Return which rounds have each setting pair, in their order.
+    """Return the indices of the rounds of each setting pair, ascending.
 
     Examples:
         >>> rounds = rounds_by_pair(np.uint8([0, 1, 0]), np.uint8([2, 0, 2]), settings=EKERT)
