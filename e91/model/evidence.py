@@ -102,6 +102,28 @@ class Evidence:
             signs=settings.signs,
         )
 
+    @classmethod
+    def of_wins(
+        cls,
+        settings: Settings,
+        wins: Sequence[int],
+        losses: Sequence[int],
+        *,
+        samples: tuple[KeySample, ...],
+        pair_counts: tuple[tuple[int, ...], ...],
+    ) -> Evidence:
+        """Return evidence with these wins and losses, one count per CHSH pair.
+
+        Args:
+            settings: Their signs say which outcomes win.
+            wins: Bell-test rounds with the sign that the CHSH sum wants.
+            losses: Bell-test rounds with the other sign.
+            samples: As the attribute.
+            pair_counts: As the attribute.
+        """
+        tests = outcomes_of(wins, losses, signs=settings.signs)
+        return cls(tests, samples, pair_counts, settings.signs)
+
     def __add__(self, other: Evidence) -> Evidence:
         """Return the counts of both together.
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _POINTS_PER_WIDTH = 32  # a tail is cut at this many points per local standard deviation,
-_WIDTHS = 10  # so many of them deep; what lies below is bounded by a geometric series
+_WIDTHS = 10  # this many of them deep; what lies below is bounded by a geometric series
 
 
 def log_tail(a: int, b: int, c: int, d: int) -> float:

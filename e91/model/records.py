@@ -239,7 +239,7 @@ class Leak:
     Attributes:
         alice: Bits that Alice sent about her key.
         bob: Bits that Bob sent about his.
-        portions: Alice's bits about each portion of a key that was dealt; empty if it was not.
+        portions: Alice's bits about each portion of a divided key; empty if it is whole.
     """
 
     alice: int = 0

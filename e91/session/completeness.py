@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from math import sqrt
 
 from scipy.special import betainc, betaincc
 
-from e91.model.evidence import Evidence, KeySample, outcomes_of
+from e91.model.evidence import Evidence, KeySample
 from e91.model.numbers import TSIRELSON, check_fractions, check_whole
 from e91.model.policy import Policy
 from e91.model.records import ChshEstimate, Leak, QberEstimate
 from e91.model.settings import Settings
 from e91.security.shannon import binary_entropy
+from e91.session.expectation import Link
 from e91.session.verdict import FALSE_ALARM, verdict_of
 
 # Measured, not proved (``python benchmarks/cascade.py 30000 --length 1000 --rate 0.03``), and to
@@ -94,45 +94,50 @@ def refusal_bound(
         raise ValueError(
             f"`policy` must name a theorem that looks at totals, but names `{policy.proof.value}`."
         )
+    link = Link.werner(visibility)
     accepted = [
         level
         for level in _LEVELS
-        if _accepts_worst(settings, rounds, visibility, policy, delta=level / 13)
+        if _accepts_worst(settings, rounds, link, policy, delta=level / 13)
     ]
     return min(accepted) + _FRAME_FAILURE + 2 * FALSE_ALARM if accepted else 1.0
 
 
 def _accepts_worst(
-    settings: Settings, rounds: int, visibility: float, policy: Policy, *, delta: float
+    settings: Settings, rounds: int, link: Link, policy: Policy, *, delta: float
 ) -> bool:
-    def few(trials: int, probability: float) -> int:
-        """Return a count that so many trials fall short of with probability ``delta``."""
-        return _low_quantile(delta, trials, probability)
-
-    tests = [few(rounds, settings.pair_probability(pair)) for pair, _ in settings.chsh_pairs]
-    wins = [few(n, (1 + visibility / sqrt(2)) / 2) for n in tests]
-    key_rounds = few(rounds, settings.key_probability)
-    sample = _high_quantile(delta, key_rounds, policy.revealed_fraction)
-    size = key_rounds - sample
-    error_rate = (1 - visibility) / 2
-    losses = [n - won for n, won in zip(tests, wins, strict=True)]
-    evidence = Evidence(
-        tests=outcomes_of(wins, losses, signs=settings.signs),
-        samples=_divided(settings, size=size, sample=sample, errors=few(sample, error_rate)),
-        pair_counts=((rounds,),),
-        signs=settings.signs,
-    )
-    errors = _high_quantile(delta, size, error_rate) if size else 0
+    """Return whether a session is accepted whose every count is at its bad quantile."""
+    evidence = _worst_evidence(settings, rounds, link, policy.revealed_fraction, delta=delta)
+    size = evidence.key_size
+    errors = _high_quantile(delta, size, link.qber) if size else 0
     entropy = binary_entropy(min(0.5, errors / size)) if size else 1.0
     leaked = int(_EFFICIENCY * size * entropy) + _CLOSING_BITS
     leak = Leak(leaked, leaked)
     return verdict_of(evidence, settings=settings, policy=policy, leak=leak).abort is None
 
 
-def _divided(settings: Settings, *, size: int, sample: int, errors: int) -> tuple[KeySample, ...]:
-    """Spread the totals over the key pairs; the theorems that are covered see only totals."""
+def _worst_evidence(
+    settings: Settings, rounds: int, link: Link, revealed_fraction: float, *, delta: float
+) -> Evidence:
+    """Return counts that a session falls short of, each with probability ``delta``."""
+    chances = [settings.pair_probability(pair) for pair, _ in settings.chsh_pairs]
+    tests = [_low_quantile(delta, rounds, chance) for chance in chances]
+    wins = [_low_quantile(delta, n, link.winning_probability) for n in tests]
+    key_rounds = _low_quantile(delta, rounds, settings.key_probability)
+    revealed = _high_quantile(delta, key_rounds, revealed_fraction)
+    errors = _low_quantile(delta, revealed, link.qber)
+    # The theorems that are covered see only totals, so one pair has them all.
     empty = KeySample(0, 0, 0)
-    return KeySample(size, sample, errors), *(empty for _ in settings.key_pairs[1:])
+    return Evidence.of_wins(
+        settings,
+        wins,
+        [n - won for n, won in zip(tests, wins, strict=True)],
+        samples=(
+            KeySample(key_rounds - revealed, revealed, errors),
+            *(empty for _ in settings.key_pairs[1:]),
+        ),
+        pair_counts=((rounds,),),
+    )
 
 
 def _low_quantile(level: float, trials: int, probability: float) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from e91.bell import chsh
 from e91.distillation.verification import HASH_BITS
-from e91.model.evidence import Evidence, KeySample, outcomes_of
+from e91.model.evidence import Evidence, KeySample
 from e91.model.numbers import TSIRELSON, check_fractions, check_within
 from e91.model.policy import Policy, SecurityModel
 from e91.model.records import Leak, QberEstimate
@@ -43,6 +43,20 @@ class Link:
             raise ValueError(
                 f"`efficiency` must be finite and at least 1, but is {self.efficiency}."
             )
+
+    @classmethod
+    def werner(cls, visibility: float) -> Link:
+        """Return the link of Werner pairs, which has S = 2 sqrt 2 V and QBER = (1 - V) / 2.
+
+        Args:
+            visibility: V, in [0, 1].
+        """
+        return cls(TSIRELSON * visibility, (1 - visibility) / 2)
+
+    @property
+    def winning_probability(self) -> float:
+        """Probability that a Bell-test round has the sign that the CHSH sum wants."""
+        return 0.5 + self.chsh_value / 8
 
 
 def quantum_limit(qber: float, *, trusted: bool) -> float:
@@ -103,13 +117,14 @@ def _expected_evidence(
 
     pairs = np.outer(settings.alice_probabilities, settings.bob_probabilities) * rounds
     tests = [rounds * settings.pair_probability(pair) for pair, _ in settings.chsh_pairs]
-    winning = 0.5 + link.chsh_value / 8
+    winning = link.winning_probability
     # Both outcomes of a win are equally frequent, so wins and losses are even.
     wins = [2 * round(n * winning / 2) for n in tests]
     losses = [2 * round((n - n * winning) / 2) for n in tests]
-    return Evidence(
-        tests=outcomes_of(wins, losses, signs=settings.signs),
+    return Evidence.of_wins(
+        settings,
+        wins,
+        losses,
         samples=tuple(sample(settings.pair_probability(pair)) for pair in settings.key_pairs),
         pair_counts=tuple(tuple(round(n) for n in row) for row in pairs.tolist()),
-        signs=settings.signs,
     )

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from numbers import Integral
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Protocol, runtime_checkable
@@ -27,6 +26,7 @@ from e91.distillation.sifting.by_block import CodeTable, code_table
 from e91.model.bits import Bits
 from e91.model.device import info_of
 from e91.model.messages import Channel
+from e91.model.numbers import check_whole
 from e91.model.policy import Policy, SecurityModel
 from e91.model.randomness import (
     Entropy,
@@ -192,11 +192,8 @@ def plan_run(
     Raises:
         ValueError: As for `stream`.
     """
-    for name, value in (("rounds", rounds), ("block_rounds", block_rounds)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise ValueError(f"`{name}` must be a whole number from 1, but is {value!r}.")
-    if rounds > MAXIMUM_ROUNDS:
-        raise ValueError(f"`rounds` must be at most {MAXIMUM_ROUNDS:,}, but is {rounds:,}.")
+    check_whole(least=1, most=MAXIMUM_ROUNDS, rounds=rounds)
+    check_whole(least=1, block_rounds=block_rounds)
     settings, policy = settings_of(device, settings), policy or Policy()
     check_policy(min(rounds, block_rounds), settings=settings, policy=policy)
     entropy = operating_system_entropy if seed is None else seeded_entropy(seed)

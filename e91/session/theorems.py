@@ -47,7 +47,7 @@ def secret_bits(case: Case) -> SecretLength:
 
 
 def portion_lengths(case: Case) -> tuple[SecretLength, ...]:
-    """Return the length of each portion of a dealt key, or of a whole one."""
+    """Return the length of each portion of a divided key, or of a whole one."""
     if case.policy.portions == 1:
         return (secret_bits(case),)
     return lengths(

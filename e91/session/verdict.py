@@ -38,7 +38,7 @@ class Verdict:
         qber: The error estimate.
         length: How long the key may be; None if the evidence has too few rounds for a length.
         abort: Why no key may be released, or None.
-        portions: How long each portion of the key may be, if the policy has it dealt, else the
+        portions: How long each portion of the key may be, if the policy divides it, else the
             same length; empty without a length.
     """
 

@@ -1,4 +1,4 @@
-"""No stretch of a run is another one again: a repeated block would be a repeated key."""
+"""No interval of a run is another one again: a repeated block would be a repeated key."""
 
 from itertools import combinations
 

@@ -22,6 +22,7 @@ from e91.security import secret_length
 from e91.session.protocol import distil
 from e91.session.session import measure
 from e91.session.verdict import check_policy, least_epsilon
+from e91.system.workspace import Workspace
 
 # Order --------------------------------------------------------------------------------------------
 
@@ -48,6 +49,7 @@ def story_of(policy, *, settings=EKERT, rounds=60_000):
         entropy=entropy,
         channel=Channel(transmission),
         secret=bytes(64),
+        workspace=Workspace(compiled=False),
     )
     return story, made
 
@@ -72,15 +74,15 @@ def test_what_eve_must_not_know_is_drawn_when_she_can_no_longer_act_on_it(policy
     def last(subject):
         return len(subjects) - 1 - subjects[::-1].index(subject)
 
-    # The coins of the sample: after both parties' settings, before any outcome.
+    # Alice's choice of the sample: after both parties' settings, before any outcome.
     sample = subjects.index("sample")
     assert last("settings") < drawn_before(sample) < sample < subjects.index("revealed outcomes")
-    # The deal: after all that fixes where the errors are, and independent of it.
+    # The division: after all that fixes where the errors are, and independent of it.
     if policy.portions > 1:
-        dealt = subjects.index("deal")
-        assert last("revealed outcomes") < drawn_before(dealt) < dealt
-        assert dealt < subjects.index("cascade-open")
-        assert subjects.count("deal") == 1
+        divided = subjects.index("portions")
+        assert last("revealed outcomes") < drawn_before(divided) < divided
+        assert divided < subjects.index("cascade-open")
+        assert subjects.count("portions") == 1
     # A hash key for every portion, when both keys are fixed.
     hashes = [i for i, subject in enumerate(subjects) if subject == "verification"]
     assert len(hashes) == policy.portions
@@ -94,12 +96,12 @@ def test_what_eve_must_not_know_is_drawn_when_she_can_no_longer_act_on_it(policy
     assert set(subjects[seed + 1 :]) == {"tag"}
 
 
-def test_a_turn_is_drawn_for_every_row_of_a_deal():
+def test_a_turn_is_drawn_for_every_row_of_a_divided_key():
     story, made = story_of(POLICIES["portions"])
-    dealt = next(body for subject, body in story if subject == "deal")
+    turns = next(body for subject, body in story if subject == "portions")
     size = made.verdict.evidence.key_size // 4096 * 4096 // 4
-    assert len(dealt) == size
-    values = np.bincount(np.frombuffer(dealt, np.uint8) % 4, minlength=4)
+    assert len(turns) == size
+    values = np.bincount(np.frombuffer(turns, np.uint8) % 4, minlength=4)
     assert values.min() > 0.8 * size / 4  # 8 standard deviations: no constant turn
 
 
@@ -213,8 +215,8 @@ def test_messages_of_a_device_independent_sifting_say_no_bit_of_the_key():
     key_pair = np.zeros((3, 3), bool)
     key_pair[tuple(zip(*EKERT.key_pairs, strict=True))] = True
     kept = key_pair[record.alice.setting, record.bob.setting]
-    coins = np.unpackbits(np.frombuffer(words[2], np.uint8), count=int(kept.sum()))
-    hidden = np.flatnonzero(kept)[coins == 0]
+    chosen = np.unpackbits(np.frombuffer(words[2], np.uint8), count=int(kept.sum()))
+    hidden = np.flatnonzero(kept)[chosen == 0]
     flipped = record.alice.outcome.copy()
     flipped[hidden] = np.where(flipped[hidden] == 1, NO_CLICK, 1)
     other = DetectionRecord(PartyRecord(record.alice.setting, flipped), record.bob)
