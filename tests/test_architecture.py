@@ -87,6 +87,19 @@ NEIGHBOURS = {
     ("system", "model"),
     ("studies", "adversaries"),
     ("cli", "plots"),
+    *(
+        ("distillation", stage)
+        for stage in (
+            "amplification",
+            "authentication",
+            "cascade",
+            "ldpc",
+            "portions",
+            "preprocessing",
+            "sifting",
+            "verification",
+        )
+    ),
 }
 FORBIDDEN = {("session", "devices")}
 

@@ -9,6 +9,7 @@ from e91.studies.dataset import load_study, save_study
 from e91.studies.plan import Axis, Study, plan_study, read_study
 from e91.studies.running import session_again, study
 from e91.studies.tallies import Tally
+from e91.studies.warming_up import warm_up
 
 __all__ = [
     "Axis",
@@ -22,4 +23,5 @@ __all__ = [
     "session_again",
     "stream_on",
     "study",
+    "warm_up",
 ]

@@ -15,7 +15,7 @@ from e91.studies.journal import open_journal
 from e91.studies.plan import Study
 from e91.studies.sessions import new_root, tally_of_blocks
 from e91.studies.tallies import Tally, joined, tally_from
-from e91.studies.warm_up import warm_up
+from e91.studies.warming_up import warm_up
 from e91.studies.work import Numbers, Order, fulfil, order_of
 from e91.system.processes import checked_cores
 

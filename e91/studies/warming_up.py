@@ -12,7 +12,7 @@ from e91.session.streaming import stream
 from e91.system.compiled import compiled_code_may_run
 from e91.system.workspace import Workspace
 
-_ENOUGH_FOR_A_KEY = 200_000  # rounds of perfect pairs
+_ENOUGH_FOR_A_KEY = 200_000  # rounds
 
 
 def warm_up() -> None:
@@ -29,8 +29,8 @@ def warm_up() -> None:
     """
     if not compiled_code_may_run():
         return
-    # Sessions that make a key take every step there is, by messages of rounds and of frames.
-    device = exact_device(seed=0)
+    # Sessions with errors that make a key take every step there is.
+    device = exact_device(visibility=0.97, seed=0)
     run(device, rounds=_ENOUGH_FOR_A_KEY, seed=0, workspace=Workspace(compiled=True))
     for portions in (1, 2):
         policy = Policy(portions=portions)

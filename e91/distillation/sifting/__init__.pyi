@@ -1,0 +1,15 @@
+from .by_block import CodeTable as CodeTable
+from .by_block import code_table as code_table
+from .by_block import sift as sift
+from .two_party import Role as Role
+from .two_party import Sifted as Sifted
+from .two_party import announce_settings as announce_settings
+from .two_party import assign_lost_photons as assign_lost_photons
+from .two_party import assign_roles as assign_roles
+from .two_party import choose_sample as choose_sample
+from .two_party import exchange as exchange
+from .two_party import key_of as key_of
+from .two_party import mark_sample as mark_sample
+from .two_party import read_settings as read_settings
+from .two_party import reveal as reveal
+from .two_party import tally as tally
