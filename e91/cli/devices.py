@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import click
-
 from e91.adversaries.catalogue import all_options
 from e91.cli.attack import channel_of, given_choices
+from e91.cli.options import refuse_given
 from e91.model.device import Progress, no_progress
 from e91.model.settings import Settings
 
 DEVICES = "{aer,exact,fake:NAME,ibm:NAME}"
 
 _PHOTONS = ("visibility", "dephasing", "misalignment", "amplitude_damping", "readout_error")
-_ELSEWHERE = {
-    **{name: name.replace("_", "-") for name in (*_PHOTONS, "attack", "strength")},
-    **{option.name: option.flag for option in all_options()},
-}  # argument: its option on the command line
+_ELSEWHERE = (*_PHOTONS, "attack", "strength", *(option.name for option in all_options()))
 
 
 def device_kind(device: str) -> tuple[str, str]:
@@ -41,7 +37,7 @@ def device_kind(device: str) -> tuple[str, str]:
     return kind, machine
 
 
-def ibm_machine(device: str, *, leave: bool, confirmed: bool) -> str | None:
+def ibm_machine(device: str) -> str | None:
     """Return the machine of an ``ibm:`` device, or None for any other device.
 
     Raises:
@@ -51,31 +47,20 @@ def ibm_machine(device: str, *, leave: bool, confirmed: bool) -> str | None:
     if kind == "ibm":
         _refuse_photons(device)
         return machine
-    for name, given in (("leave", leave), ("yes", confirmed)):
-        if given:
-            raise ValueError(
-                f"`--{name}` must come with `--device ibm:NAME`, but the device is `{device}`."
-            )
+    refuse_given(
+        ("leave", "confirmed"),
+        f"must come with `--device ibm:NAME`, but the device is `{device}`.",
+    )
     return None
 
 
 def _refuse_photons(device: str) -> None:
-    """Refuse options that describe photons, where a machine's own errors are in their place.
-
-    Raises:
-        ValueError: An attack or a noise was asked for on the command line.
-    """
-    context = click.get_current_context()
-    for name, option in _ELSEWHERE.items():
-        if context.get_parameter_source(name) is not _COMMANDLINE:
-            continue
-        raise ValueError(
-            f"`--{option}` must come with `--device aer` or `exact`, but the "
-            f"device is `{device}`, which has its own errors."
-        )
-
-
-_COMMANDLINE = click.core.ParameterSource.COMMANDLINE
+    """Refuse options that describe photons, where a machine's own errors are in their place."""
+    refuse_given(
+        _ELSEWHERE,
+        f"must come with `--device aer` or `exact`, but the device is `{device}`, which has its "
+        "own errors.",
+    )
 
 
 def session_device(
@@ -125,10 +110,10 @@ def session_device(
         )
         staged = stage(attack, conditions)
         return staged.device, channel_of(staged)
-    for name in given_choices(strength=strength, **choices):
-        raise ValueError(
-            f"`--{_ELSEWHERE[name]}` must come with `--attack NAME`, but there is none."
-        )
+    refuse_given(
+        ("strength", *(option.name for option in all_options())),
+        "must come with `--attack NAME`, but there is none.",
+    )
     honest = _honest_device(device, settings=settings, seed=seed, **noise)
     return honest.announcing(progress), {}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from e91.cli.options import refuse_given
 from e91.model.policy import Policy
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ def resume(name: str, *, leave: bool, files: Files, as_json: bool) -> None:
     """Go on with a session whose job was left; submit nothing."""
     from e91.devices.ibm.left_jobs import find_session
 
-    _refuse_other_options()
+    refuse_given(
+        click.get_current_context().params.keys() - set(_GO_ON),
+        "must not come with `--resume`, but does: the session has fixed it.",
+    )
     job = find_session(name)
     if leave:
         found = {"job_id": job.id, "session": job.session.session, "status": job.status()}
@@ -117,15 +121,3 @@ def _left(found: dict[str, Any], *, as_json: bool) -> None:
         return
     status = f" is {found['status']}" if "status" in found else " was left"
     click.echo(f"Job {found['job_id']}{status}; `e91 run --resume {found['job_id']}` goes on.")
-
-
-def _refuse_other_options() -> None:
-    """Refuse options that a session has fixed when its job was submitted."""
-    context = click.get_current_context()
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if source is click.core.ParameterSource.COMMANDLINE and name not in _GO_ON:
-            option = next(found.opts[0] for found in context.command.params if found.name == name)
-            raise ValueError(
-                f"`{option}` must not come with `--resume`, but does: the session has fixed it."
-            )

@@ -5,12 +5,13 @@ A command that names thirty options one by one cannot be read; `as_one` lets it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from e91.model.policy import SecurityModel
 from e91.model.settings import SETTINGS, Settings
@@ -97,13 +98,27 @@ def as_one(name: str, make: Callable[..., Any], *options: Decorator) -> Decorato
 
 def _names(options: tuple[Decorator, ...]) -> list[str]:
     """Return the arguments under which click passes the values of options."""
-
-    def nothing() -> None:
-        """Carry the options, so that their names can be read."""
-
+    carrier: Any = click.Command(None)
     for option in options:
-        option(nothing)
-    return [parameter.name for parameter in nothing.__click_params__]  # type: ignore[attr-defined]
+        option(carrier)
+    return [parameter.name for parameter in carrier.params]
+
+
+def refuse_given(names: Iterable[str], sentence: str) -> None:
+    """Refuse options that stand on the command line, whatever their values.
+
+    Args:
+        names: Their arguments.
+        sentence: What must be and what is, after the name of the option.
+
+    Raises:
+        ValueError: One of them was given.
+    """
+    context, refused = click.get_current_context(), set(names)
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if given and option.name in refused:
+            raise ValueError(f"`{option.opts[0]}` {sentence}")
 
 
 @dataclass(frozen=True)

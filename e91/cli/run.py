@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from e91.cli.devices import DEVICES, block_device, ibm_machine, session_device
-from e91.cli.options import JSON, Angles, seed_option
+from e91.cli.options import JSON, Angles, refuse_given, seed_option
 from e91.cli.outcome import Files, check_files, show_and_save
 from e91.cli.run_options import (
     ANGLES,
@@ -19,11 +19,10 @@ from e91.cli.run_options import (
     POLICY,
     WATCH,
     Blocks,
-    Job,
+    JobOptions,
     Request,
-    Watch,
+    WatchOptions,
     policy_of,
-    refuse_blocks,
 )
 
 
@@ -48,13 +47,13 @@ def run(
     rounds: int,
     seed: int | None,
     asked: dict[str, Any],
-    watch: Watch,
+    watch: WatchOptions,
     blocks: Blocks,
     files: Files,
     device: str,
     angles: Angles,
     photons: dict[str, Any],
-    job: Job,
+    job: JobOptions,
     as_json: bool,
 ) -> None:
     """Run one session, from entangled pairs to a key; exit with 3 if it must abort."""
@@ -68,16 +67,19 @@ def run(
     policy, promise, settings = policy_of(**asked), watch.promise(), angles.settings()
     check_files(files)
     request = Request(rounds, settings, policy, seed, promise, files, as_json)
-    machine = ibm_machine(device, leave=job.leave, confirmed=job.confirmed)
+    machine = ibm_machine(device)
     is_long = machine is None and _is_long(request, keep=blocks.keep)
     if not is_long:
-        refuse_blocks()
+        refuse_given(
+            ("block_rounds", "threads", "processes", "keep"),
+            "must come with a run of blocks (more than 50,000,000 pairs, or `--keep DIR`, of a "
+            "device that is simulated), but this is one session.",
+        )
     source = {"device": device, "settings": settings, "seed": seed, **photons}
     if machine is not None:
-        if promise is not None:
-            raise ValueError(
-                f"`--watch` must come with pairs of this machine, but the device is `{device}`."
-            )
+        refuse_given(
+            ["watch"], f"must come with pairs of this machine, but the device is `{device}`."
+        )
         from e91.cli.ibm import run_on_ibm
 
         run_on_ibm(machine, request, confirmed=job.confirmed, leave=job.leave)

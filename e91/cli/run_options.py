@@ -59,7 +59,7 @@ POLICY = as_one(
 
 
 @dataclass(frozen=True)
-class Watch:
+class WatchOptions:
     """Whether the link is watched.
 
     Attributes:
@@ -89,7 +89,7 @@ class Watch:
 
 WATCH = as_one(
     "watch",
-    Watch,
+    WatchOptions,
     click.option("--watch", type=float, metavar="V",
                  help="Sound the alarm if the link is worse than pairs of visibility V."),
     click.option("--false-alarm", type=float,
@@ -126,22 +126,6 @@ BLOCKS = as_one(
     click.option("--keep", type=click.Path(path_type=Path), metavar="DIR",
                  help="New folder for the raw records; makes any run one of blocks."),
 )  # fmt: skip
-
-
-def refuse_blocks() -> None:
-    """Refuse options of a run of blocks on the command line of a session, where they do nothing.
-
-    Raises:
-        ValueError: One of them was given.
-    """
-    context = click.get_current_context()
-    for name in ("block_rounds", "threads", "processes", "keep"):
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            raise ValueError(
-                f"`--{name.replace('_', '-')}` must come with a run of blocks (more than "
-                "50,000,000 pairs, or `--keep DIR`, of a device that is simulated), but this is "
-                "one session."
-            )
 
 
 FILES = as_one(
@@ -184,7 +168,7 @@ PHOTONS = as_one(
 
 
 @dataclass(frozen=True)
-class Job:
+class JobOptions:
     """How a job at IBM's is handled.
 
     Attributes:
@@ -200,7 +184,7 @@ class Job:
 
 JOB = as_one(
     "job",
-    Job,
+    JobOptions,
     click.option("--yes", "confirmed", is_flag=True,
                  help="With ibm: submit the job without asking."),
     click.option("--leave", is_flag=True,
