@@ -614,10 +614,13 @@ def test_plan_is_never_overwritten(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (lambda text: "no json", "must hold one JSON object"),
+        (lambda text: "no json", "must be a JSON file"),
         (lambda text: "[1]", "must hold one JSON object"),
-        (lambda text: text.replace('"version": 1', '"version": 9'), "must have version 1"),
-        (lambda text: text.replace('"machine"', '"mach"'), "is damaged"),
+        (
+            lambda text: text.replace('"version": 1', '"version": 9'),
+            "must be 1, but is 9",
+        ),
+        (lambda text: text.replace('"machine"', '"mach"'), "`mach` is not"),
         (lambda text: text.replace('"choices": "', '"choices": "AAAA'), "is damaged"),
         (lambda text: text.replace('"ekert"', '"eckert"'), "is damaged"),
     ],

@@ -14,16 +14,47 @@ import zlib
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from e91.model.policy import Policy, SecurityModel
 from e91.model.prepared import PreparedSession
 from e91.model.settings import SETTINGS
-from e91.system.durable import PRIVATE, new_file, read_file
+from e91.system.documents import Document, Text, read_json
+from e91.system.durable import PRIVATE, new_file
 
 VERSION = 1
+
+MOST_BYTES = 100_000_000
+"""Largest file of a session: the choices of all rounds that a job can take, and room."""
+
+
+class _SessionFile(Document, frozen=True):
+    """What `save_planned` writes."""
+
+    version: Literal[1]
+    session: Text
+    machine: Text
+    description: Text
+    settings: Text
+    alice_probabilities: tuple[float, ...]
+    bob_probabilities: tuple[float, ...]
+    policy: dict[str, Any]
+    seed: int | None
+    choices: Text
+
+
+class _JobFile(Document, frozen=True):
+    """What `save_job_id` writes."""
+
+    job_id: Text
+
+
+class _ConcludedFile(Document, frozen=True):
+    """What `save_concluded` writes."""
+
+    out: Text
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +141,8 @@ def check_not_concluded(planned: PlannedSession, folder: Path) -> None:
     if done.exists():
         raise ValueError(
             "A session must be concluded once, but the keys of this one are in "
-            f"`{_read(done)['out']}`: a second key from the same rounds would give away the first."
+            f"`{read_json(done, _ConcludedFile).out}`: a second key from the same rounds would give "
+            "away the first."
         )
 
 
@@ -124,8 +156,8 @@ def load_planned(name: str, folder: Path) -> tuple[PlannedSession, str | None]:
     job = folder / f"{session}.job"
     path = folder / f"{session}.json"
     try:
-        planned = _planned(_read(path))
-        return planned, str(_read(job)["job_id"]) if job.is_file() else None
+        planned = _planned(read_json(path, _SessionFile, most_bytes=MOST_BYTES))
+        return planned, read_json(job, _JobFile).job_id if job.is_file() else None
     except (KeyError, TypeError, zlib.error) as error:
         raise ValueError(
             f"`{path}` must be a session that `e91 run` left, but is damaged "
@@ -135,7 +167,7 @@ def load_planned(name: str, folder: Path) -> tuple[PlannedSession, str | None]:
 
 def _session_of(job_id: str, folder: Path) -> str:
     for job in sorted(folder.glob("*.job")):
-        if _read(job).get("job_id") == job_id:
+        if read_json(job, _JobFile).job_id == job_id:
             return job.stem
     known = sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
     there = f"are only: {', '.join(known)}" if known else "is none"
@@ -145,18 +177,14 @@ def _session_of(job_id: str, folder: Path) -> str:
     )
 
 
-def _planned(content: dict[str, Any]) -> PlannedSession:
-    if content["version"] != VERSION:
-        raise ValueError(
-            f"A session's file must have version {VERSION}, but has {content['version']}."
-        )
-    settings = SETTINGS[content["settings"]].biased(
-        tuple(content["alice_probabilities"]), tuple(content["bob_probabilities"])
+def _planned(content: _SessionFile) -> PlannedSession:
+    settings = SETTINGS[content.settings].biased(
+        content.alice_probabilities, content.bob_probabilities
     )
-    codes = np.frombuffer(zlib.decompress(base64.b64decode(content["choices"])), np.uint8)
+    codes = np.frombuffer(zlib.decompress(base64.b64decode(content.choices)), np.uint8)
     x, y = np.divmod(codes, np.uint8(len(settings.bob_angles)))
-    prepared = PreparedSession(settings, _policy_of(content["policy"]), content["seed"], x, y)
-    return PlannedSession(content["session"], content["machine"], content["description"], prepared)
+    prepared = PreparedSession(settings, _policy_of(content.policy), content.seed, x, y)
+    return PlannedSession(content.session, content.machine, content.description, prepared)
 
 
 def _policy_values(policy: Policy) -> dict[str, Any]:
@@ -174,13 +202,3 @@ def _write(path: Path, content: dict[str, Any]) -> Path:
     with new_file(path, mode=PRIVATE) as write:
         write(json.dumps(content).encode() + b"\n")
     return path
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(read_file(path))
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        content = None
-    if not isinstance(content, dict):
-        raise ValueError(f"`{path}` must hold one JSON object, but does not.")
-    return content
