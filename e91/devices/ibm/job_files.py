@@ -139,10 +139,10 @@ def check_not_concluded(planned: PlannedSession, folder: Path) -> None:
     """
     done = folder / f"{planned.session}.done"
     if done.exists():
+        out = read_json(done, _ConcludedFile).out
         raise ValueError(
-            "A session must be concluded once, but the keys of this one are in "
-            f"`{read_json(done, _ConcludedFile).out}`: a second key from the same rounds would give "
-            "away the first."
+            f"A session must be concluded once, but the keys of this one are in `{out}`: a second "
+            "key from the same rounds would give away the first."
         )
 
 
