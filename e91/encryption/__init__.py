@@ -1,4 +1,7 @@
-"""Using a key: once, for a one-time pad or for authenticated encryption."""
+"""Using a key: once, for a one-time pad or for authenticated encryption.
+
+Key stores and key files, which were here in version 0.1, are in `e91.keys`; their names stay here.
+"""
 
 from e91.encryption.cipher import Cipher, decrypt, encrypt, key_bytes_needed, preferred_cipher
 from e91.encryption.encrypted_files import KeyUse, decrypt_file, encrypt_file

@@ -1,0 +1,11 @@
+from .cluster import connected as connected
+from .cluster import stream_on as stream_on
+from .dataset import load_study as load_study
+from .dataset import save_study as save_study
+from .plan import Axis as Axis
+from .plan import Study as Study
+from .plan import plan_study as plan_study
+from .plan import read_study as read_study
+from .running import session_again as session_again
+from .running import study as study
+from .tallies import Tally as Tally
