@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import numpy as np
 from llvmlite import ir
 from numba import config
 from numba.core import cgutils, codegen, types
@@ -85,28 +84,6 @@ def keep_on_disk(
 def _stamp_of_all_kernels() -> str:
     files = [*sorted(_PACKAGE.rglob("*_kernels.py")), Path(__file__)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-
-
-def _bit_counter(name: str, *, zero_is_poison: bool) -> Callable[[np.uint64], np.uint64]:
-    """Return an intrinsic of LLVM that counts bits of a word."""
-
-    @intrinsic
-    def count(_context: _Value, _word: _Value) -> _Value:
-        def generate(_: _Value, builder: _Value, __: _Value, arguments: _Value) -> _Value:
-            word = ir.IntType(64)
-            extra = [ir.Constant(ir.IntType(1), 0)] if zero_is_poison else []
-            kind = ir.FunctionType(word, [word, *(value.type for value in extra)])
-            function = builder.module.declare_intrinsic(name, [word], kind)
-            return builder.call(function, [*arguments, *extra])
-
-        return types.uint64(types.uint64), generate
-
-    return cast(Callable[[np.uint64], np.uint64], count)
-
-
-ones = _bit_counter("llvm.ctpop", zero_is_poison=False)
-zeros_below = _bit_counter("llvm.cttz", zero_is_poison=True)
-zeros_above = _bit_counter("llvm.ctlz", zero_is_poison=True)
 
 
 @intrinsic

@@ -14,12 +14,15 @@ from e91.distillation.cascade.parity_kernels import (
     ALL,
     ONE,
     append_bits,
+    bit_length,
     extract_bits,
     integer,
+    ones,
+    zeros_below,
 )
 from e91.distillation.cascade.schedule import Counts, Edges, Questions, Words
 from e91.system.compiled import kernel, part
-from e91.system.numba_internals import borrowed, ones, zeros_above, zeros_below
+from e91.system.numba_internals import borrowed
 
 
 @part
@@ -45,7 +48,7 @@ def _edge_before(bitmaps: Words, iteration: int, frame: int, place: int) -> int:
     while word == 0:
         i -= 1
         word = bitmaps[iteration, frame, i, EDGE]
-    return (i << 6) + 63 - integer(zeros_above(word))
+    return (i << 6) + integer(bit_length(word)) - 1
 
 
 @part
