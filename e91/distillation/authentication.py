@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Channel, Message, Party
+from e91.model.numbers import check_not_negative
 
 KEY_BYTES = 32
 """Length of the one-time key of one tag."""
@@ -97,8 +98,7 @@ def forgery_probability(length: int) -> float:
         >>> forgery_probability(10**7) < 1e-25
         True
     """
-    if length < 0:
-        raise ValueError(f"`length` must not be negative, but is {length}.")
+    check_not_negative(length=length)
     return float(8 * -(-length // 16)) / 2.0**106
 
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Message, Party
+from e91.model.numbers import check_not_negative
 from e91.model.records import ReconciledKey, VerifiedKey
 
 HASH_KEY_BYTES = 32
@@ -116,8 +117,7 @@ def collision_probability(bits: int) -> float:
         >>> collision_probability(10**6) < 1e-27
         True
     """
-    if bits < 0:
-        raise ValueError(f"`bits` must not be negative, but is {bits}.")
+    check_not_negative(bits=bits)
     hashed = 8 + -(-bits // 8)
     return float(8 * -(-hashed // 16)) / 2.0**106
 

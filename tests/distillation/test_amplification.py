@@ -1,5 +1,6 @@
 """Toeplitz hashing: equal to the matrix on every route, exactly universal, exactly rounded."""
 
+import math
 import os
 import subprocess
 import sys
@@ -17,7 +18,6 @@ from statistical import assert_binomial
 import e91
 from e91.distillation.amplification import carryless, fourier
 from e91.distillation.amplification import hashing as amplification
-from e91.distillation.amplification.fourier import rounding_error_bound
 from e91.distillation.amplification.hashing import (
     amplify,
     modified_toeplitz_hash,
@@ -103,7 +103,7 @@ def test_any_cut_of_the_carryless_product_gives_the_matrix_product(lanes, count,
     size = base << up
     cut = carryless.BlockCut(base, size, -(-count // (64 * size)), -(-length // (64 * size)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(carryless, "plan", lambda *_: cut)
+        patch.setattr(carryless, "cheapest_cut", lambda *_: cut)
         hashed = carryless_hash(bits, length, seed, lanes)
     assert np.array_equal(hashed, product_by_rows(seed, length, bits))
 
@@ -277,6 +277,18 @@ def test_rows_of_a_million_bits_are_those_of_the_matrix():
     assert_binomial(int(hashed.sum()), length, 0.5, must_detect=0.51)
 
 
+def rounding_error_bound(count):
+    """A bound on the error of any entry before rounding, for a key of ``count`` bits.
+
+    For its derivation see the head of `e91.distillation.amplification.fourier`.
+    """
+    block = fourier._block(count)
+    points, blocks, unit = 2 * block, -(-count // block), 2.0**-53
+    transform = 7 * unit * math.log2(points)
+    per_block = 2 * transform + (3 + blocks) * unit + transform * math.sqrt(points)
+    return per_block * blocks * math.sqrt(points) * math.sqrt(block)
+
+
 def test_largest_possible_sums_round_exactly():
     # All ones make every entry as large as it gets: exactly n.
     count, length = 400_000, 100_000
@@ -316,7 +328,7 @@ def test_key_cannot_grow_or_have_negative_length(length):
 
 
 def test_negative_length_is_refused():
-    with pytest.raises(ValueError, match="`length` must not be negative, but is -1"):
+    with pytest.raises(ValueError, match="`length` must be at least 0, but is -1"):
         toeplitz_hash(random_bits(10, 1), -1, random_bits(8, 2))
 
 

@@ -106,5 +106,5 @@ def test_forgery_probability_is_bernsteins_bound(length, chunks):
 
 
 def test_negative_length_has_no_forgery_probability():
-    with pytest.raises(ValueError, match="`length` must not be negative"):
+    with pytest.raises(ValueError, match="`length` must be finite and not negative"):
         authentication.forgery_probability(-1)

@@ -381,7 +381,7 @@ def test_coin_without_two_sides_is_refused(fraction):
 
 
 def test_negative_number_of_coins_is_refused():
-    with pytest.raises(ValueError, match="`rounds` must not be negative, but is -1"):
+    with pytest.raises(ValueError, match="`rounds` must be at least 0, but is -1"):
         draw_sample(seeded_entropy(1), fraction=0.5, rounds=-1)
 
 

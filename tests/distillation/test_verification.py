@@ -140,5 +140,5 @@ def test_malformed_reply_is_not_authentic(body):
 
 
 def test_negative_length_has_no_collision_probability():
-    with pytest.raises(ValueError, match="`bits` must not be negative"):
+    with pytest.raises(ValueError, match="`bits` must be finite and not negative"):
         verification.collision_probability(-1)

@@ -12,13 +12,12 @@ Why the rounding is exact:
     and key part k the two forward transforms and the product put at most (2 e + 3 u) |s| |k| on
     any entry, the sum over m blocks m u times as much as it holds, and the inverse transform
     e sqrt(N) m |s| |k|.  With 0/1 entries, |s| <= sqrt(N) and |k| <= sqrt(N / 2).
-    `rounding_error_bound` adds these up; below 1/2 the nearest whole number is the true one.  That
-    holds up to 10**10 bits.
+    The tests add these up (``tests/distillation/test_amplification.py``): below 1/2 the nearest
+    whole number is the true one, and that holds up to 10**10 bits.
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
 
 import numpy as np
@@ -53,22 +52,6 @@ def toeplitz_hash(bits: Bits, length: int, seed: Bits) -> Bits:
     """
     counts = np.rint(_window(bits, length, seed, _block(len(bits))))
     return (counts.astype(np.int64) & 1).astype(np.uint8)
-
-
-def rounding_error_bound(count: int) -> float:
-    """Return a bound on the error of any entry before rounding, for a key of ``count`` bits.
-
-    For its derivation see the head of this module.
-
-    Examples:
-        >>> rounding_error_bound(10**6) < 1e-4, rounding_error_bound(10**10) < 0.5
-        (True, True)
-    """
-    block = _block(count)
-    points, blocks, unit = 2 * block, -(-count // block), 2.0**-53
-    transform = 7 * unit * math.log2(points)
-    per_block = 2 * transform + (3 + blocks) * unit + transform * math.sqrt(points)
-    return per_block * blocks * math.sqrt(points) * math.sqrt(block)
 
 
 def _block(count: int) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 
 from e91.distillation.amplification import fourier
 from e91.model.bits import Bits
+from e91.model.numbers import check_whole
 from e91.model.records import Release, VerifiedKey
 from e91.system.compiled import compiled_code_pays
 from e91.system.workspace import Workspace
@@ -118,8 +119,7 @@ def modified_toeplitz_hash_packed(
         >>> modified_toeplitz_hash_packed(key, 3, length=2, seed=seed) == 0b01_000000
         array([ True])
     """
-    if not 0 <= length <= count:
-        raise ValueError(f"`length` must lie in [0, {count}], but is {length}.")
+    check_whole(most=count, length=length)
     _check_packed("key", key, count)
     _check_packed("seed", seed, max(count - 1, 0))
     first = key[: -(-length // 8)].copy()
@@ -163,7 +163,7 @@ def toeplitz_hash(bits: Bits, length: int, seed: Bits) -> Bits:
         array([1, 0], dtype=uint8)
     """
     count = len(bits)
-    _check_length(length)
+    check_whole(length=length)
     shape = (max(count + length - 1, 0),)
     if seed.shape != shape:
         raise ValueError(f"`seed` must have shape {shape}, but has shape {seed.shape}.")
@@ -198,7 +198,7 @@ def toeplitz_hash_packed(
         >>> toeplitz_hash_packed(key, 3, length=2, seed=seed) == 0b10_000000
         array([ True])
     """
-    _check_length(length)
+    check_whole(length=length)
     _check_packed("key", key, count)
     _check_packed("seed", seed, max(count + length - 1, 0))
     if length == 0 or count == 0:
@@ -212,11 +212,6 @@ def toeplitz_hash_packed(
 def _check_packed(name: str, packed: Bits, bits: int) -> None:
     if packed.shape != (shape := (-(-bits // 8),)):
         raise ValueError(f"`{name}` must have shape {shape}, but has shape {packed.shape}.")
-
-
-def _check_length(length: int) -> None:
-    if length < 0:
-        raise ValueError(f"`length` must not be negative, but is {length}.")
 
 
 def _route(*, compiled: bool) -> Callable[..., Bits]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from e91.model.bits import Bits
+from e91.model.numbers import check_between_zero_and_one, check_whole
 from e91.model.randomness import Entropy
 from e91.system.compiled import compiled_code_may_run
 
@@ -30,10 +31,8 @@ def draw_sample(entropy: Entropy, *, fraction: float, rounds: int) -> Bits:
         >>> draw_sample(lambda size: bytes(size), fraction=0.1, rounds=9).tolist()
         [255, 128]
     """
-    if not 0 < fraction < 1:
-        raise ValueError(f"`fraction` must lie strictly between 0 and 1, but is {fraction}.")
-    if rounds < 0:
-        raise ValueError(f"`rounds` must not be negative, but is {rounds}.")
+    check_between_zero_and_one(fraction=fraction)
+    check_whole(rounds=rounds)
     # A float times a power of two is exact, so rounding down is the only step that rounds.
     upper, lower = divmod(int(fraction * 2**64), 2**56)
     body = entropy(rounds)
