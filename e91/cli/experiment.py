@@ -45,8 +45,11 @@ def show(name: str, *, as_json: bool) -> None:
 
 @experiment.command("run")
 @click.argument("name")
-@click.option("--seed", type=int, help="Draw one repetition with the experiment's own counts; "
-              "without it, expectations.")  # fmt: skip
+@click.option(
+    "--seed",
+    type=int,
+    help="Draw one repetition with the experiment's own counts; without it, expectations.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def run_named(name: str, *, seed: int | None, as_json: bool) -> None:
     """Simulate NAME (or a .toml file) and print it beside what was published."""

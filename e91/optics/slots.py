@@ -116,11 +116,12 @@ def _caught(
 
 def _caught_in(gates: CascadeGates, gate: int, sigma_a: Floats, sigma_b: Floats) -> _Caught:
     """Return what is seen in one gate, each pair of jitters worked out once."""
-    alice, bob, both = (np.vectorize(cache(chance), otypes=[float]) for chance in (
+    chances = (
         lambda a: gates.alice(gate, sigma_s=a),
         lambda b: gates.bob(gate, sigma_s=b),
         lambda a, b: gates.both(gate, sigma_a_s=a, sigma_b_s=b),
-    ))  # fmt: skip
+    )
+    alice, bob, both = (np.vectorize(cache(chance), otypes=[float]) for chance in chances)
     alice_caught, bob_caught = alice(sigma_a), bob(sigma_b)
     apart = np.multiply(*outer(alice_caught, bob_caught))
     joint = both(*outer(sigma_a, sigma_b))

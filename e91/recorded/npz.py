@@ -22,8 +22,16 @@ METADATA = "metadata"
 
 _LOCAL_HEADER = 30
 _MOST_METADATA = 2**20
-_BAD = (zipfile.BadZipFile, EOFError, ValueError, KeyError, struct.error, NotImplementedError,
-        RuntimeError, OverflowError)  # fmt: skip
+_BAD = (
+    zipfile.BadZipFile,
+    EOFError,
+    ValueError,
+    KeyError,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+    OverflowError,
+)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from test_time_tags import active, assert_poisson, equal_outcomes, passive, reco
 from e91.model.randomness import seeded_entropy
 from e91.optics.detectors import Detector
 from e91.optics.sources import ContinuousSource, PairStatistics, PulsedSource
-from e91.optics.tags import matching
 from e91.optics.tags import pieces as tag_pieces
 from e91.optics.tags.clocks import search as clock_search
 from e91.optics.tags.clocks.search import differences, false_peak_probability
@@ -69,14 +68,11 @@ times = st.lists(st.integers(0, 60), max_size=25).map(lambda t: np.array(sorted(
 
 
 @given(alice=times, bob=times, window=st.sampled_from([0.0, 1.0, 2.0, 5.0, 8.0]))
-def test_matches_are_those_of_the_definition_compiled_or_not(alice, bob, window):
+def test_matches_are_those_of_the_definition(alice, bob, window):
     expected = slow_matches(alice, bob, reach=window / 2)
-    for found in (
-        match_times(alice, bob, window_s=window),
-        matching._match_with_numpy(alice, bob, reach=window / 2),
-    ):
-        columns = (found.alice_first, found.alice_count, found.bob_first, found.bob_count)
-        assert list(zip(*(c.tolist() for c in columns), strict=True)) == expected
+    found = match_times(alice, bob, window_s=window)
+    columns = (found.alice_first, found.alice_count, found.bob_first, found.bob_count)
+    assert list(zip(*(c.tolist() for c in columns), strict=True)) == expected
 
 
 @given(alice=times, bob=times, window=st.sampled_from([0.0, 1.0, 5.0, 8.0]))

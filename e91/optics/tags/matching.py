@@ -1,4 +1,4 @@
-"""Coincidences between two aligned lists of times; NumPy here, compiled where numba is."""
+"""Coincidences between two aligned lists of times."""
 
 from __future__ import annotations
 
@@ -51,9 +51,7 @@ def match_times(alice: Seconds, bob: Seconds, *, window_s: float) -> Matches:
         >>> found.alice_first.tolist(), found.alice_count.tolist(), found.bob_first.tolist()
         ([0, 1], [1, 2], [0, 2])
     """
-    if not compiled_code_may_run():
-        return _match_with_numpy(alice, bob, reach=window_s / 2)
-    from e91.optics.tags import matching_kernels
+    from e91.optics.tags import matching_kernels  # plain Python where it is not compiled
 
     room = min(len(alice), len(bob))
     places = [np.empty(room, np.int64) for _ in range(4)]
@@ -111,53 +109,3 @@ def align(
     k = np.maximum(np.searchsorted(knots, now, side="right") - 1, 0)
     shifted: Seconds = time + ahead_s - (difference[k] + slope[k] * (now - knots[k]))
     return shifted
-
-
-def _match_with_numpy(alice: Seconds, bob: Seconds, *, reach: float) -> Matches:
-    low = np.searchsorted(bob, alice - reach, side="left")
-    partners = np.searchsorted(bob, alice + reach, side="right") - low
-    first = np.flatnonzero(partners == 1)
-    # How many tags of Alice reach each of Bob's: +1 where her range begins, -1 where it ends.
-    steps = np.bincount(low, minlength=len(bob) + 1) - np.bincount(
-        low + partners, minlength=len(bob) + 1
-    )
-    wanted = np.cumsum(steps)[: len(bob)]
-    alone = first[wanted[low[first]] == 1]
-    # Two tags that have only each other are a coincidence.  All others stay together in clusters,
-    # which are few, and are settled one by one.
-    tangled = partners > 0
-    tangled[alone] = False
-    of_bob = wanted > 0
-    of_bob[low[alone]] = False
-    rest = _settled(np.flatnonzero(tangled), np.flatnonzero(of_bob), alice, bob, reach=reach)
-    single = np.ones(len(alone), np.int64)
-    columns = [np.concatenate(pair) for pair in zip((alone, single, low[alone], single), rest,
-                                                    strict=True)]  # fmt: skip
-    order = np.argsort(columns[0], kind="stable")
-    return Matches(*(column[order].astype(np.int64) for column in columns))
-
-
-def _settled(
-    alice_places: Places, bob_places: Places, alice: Seconds, bob: Seconds, *, reach: float
-) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Match tags that have several possible partners, as the compiled kernel does."""
-    found: tuple[list[int], list[int], list[int], list[int]] = ([], [], [], [])
-    a, b = alice[alice_places].tolist(), bob[bob_places].tolist()
-    i, j = 0, 0
-    while i < len(a) and j < len(b):
-        if b[j] > a[i] + reach:
-            i += 1
-        elif b[j] < a[i] - reach:
-            j += 1
-        else:
-            end = min(a[i], b[j]) + reach
-            next_i, next_j = i + 1, j + 1
-            while next_i < len(a) and a[next_i] <= end:
-                next_i += 1
-            while next_j < len(b) and b[next_j] <= end:
-                next_j += 1
-            entry = (int(alice_places[i]), next_i - i, int(bob_places[j]), next_j - j)
-            for column, value in zip(found, entry, strict=True):
-                column.append(value)
-            i, j = next_i, next_j
-    return found

@@ -1,4 +1,4 @@
-"""Compiled matching of time tags; imported by `e91.optics.tags.matching` alone, where numba is."""
+"""Matching of time tags, compiled where numba is; imported by `e91.optics.tags.matching` alone."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def match(
 
 @kernel
 def count_pairs(alice: Seconds, bob: Seconds, delay: float, reach: float) -> int:
-    """Count the pairs of tags of which Bob's is ``delay`` later, give or take ``reach``."""
+    """Count the pairs of tags with Bob's later by ``delay``, give or take ``reach``."""
     low, high, total = 0, 0, 0
     for time in alice:
         while low < bob.size and bob[low] < time + (delay - reach):
