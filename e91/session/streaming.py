@@ -107,6 +107,15 @@ class Run:
         """Number of blocks."""
         return -(-self.rounds // self.block_rounds)
 
+    def rounds_of(self, number: int) -> int:
+        """Return the rounds of a block.
+
+        Raises:
+            ValueError: The run has no such block.
+        """
+        check_whole(most=self.blocks - 1, number=number)
+        return min(self.block_rounds, self.rounds - number * self.block_rounds)
+
     @property
     def meaning(self) -> CodeTable:
         """What the codes of the rounds mean."""
@@ -231,10 +240,8 @@ def session_of_block(
         ValueError: The run has no such block.
         OSError: The record cannot be written.
     """
-    if not 0 <= number < run.blocks:
-        raise ValueError(f"`number` must lie in [0, {run.blocks - 1}], but is {number}.")
     started = time.perf_counter()
-    rounds = min(run.block_rounds, run.rounds - number * run.block_rounds)
+    rounds = run.rounds_of(number)
     entropy = block_entropy(run.root, block=number)
     secret = entropy(authentication.AUTHENTICATION_BITS // 8)
     channel = Channel(listener=authentication.RunningTags(secret))
