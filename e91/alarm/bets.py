@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import brentq
@@ -143,20 +144,29 @@ def place_bets(
     check_whole(planned_rounds=planned_rounds)
     if not (declared.chsh > 0 and declared.qber < 0.5):
         raise ValueError("`declared` must have S > 0 and a QBER below 1/2, but has not.")
-    links = [[family.turn(declared, strength) for strength in STRENGTHS] for family in _FAMILIES]
-    payoffs = [growth_optimal_payoff(link, declared=declared) for row in links for link in row]
+    links, log_payoffs = _alternatives(declared)
     return Bets(
         declared=declared,
         false_alarm=false_alarm,
         period=period,
         causes=tuple(family.cause for family in _FAMILIES),
-        log_payoffs=frozen(np.log(payoffs).T),
+        log_payoffs=log_payoffs,
         log_shares=frozen(np.array([_log_shares(family) for family in _FAMILIES])),
         climbs=frozen(np.array([family.climb * period for family in _FAMILIES])),
         chsh=frozen(np.array([[link.chsh for link in row] for row in links])),
         qber=frozen(np.array([[link.qber for link in row] for row in links])),
         planned=-(-planned_rounds // period),
     )
+
+
+@lru_cache(maxsize=16)
+def _alternatives(declared: LinkBehaviour) -> tuple[tuple[tuple[LinkBehaviour, ...], ...], Floats]:
+    """Return what is bet on, family by family, and the payoffs; found once for many sessions."""
+    links = tuple(
+        tuple(family.turn(declared, strength) for strength in STRENGTHS) for family in _FAMILIES
+    )
+    payoffs = [growth_optimal_payoff(link, declared=declared) for row in links for link in row]
+    return links, frozen(np.log(payoffs).T)
 
 
 def _log_shares(family: _Family) -> Floats:

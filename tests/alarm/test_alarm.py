@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import cache
 from itertools import permutations, product, repeat
 
 import numpy as np
@@ -193,17 +194,24 @@ def wealth_from_the_definition(bets, outcomes) -> float:
     payoffs = np.exp(bets.log_payoffs).reshape(10, *bets.log_shares.shape)
     top = len(STRENGTHS) - 1
 
-    def worth(family: int, level: int, rounds: list[int]) -> float:
-        if not rounds:
-            return 1.0
-        gain = payoffs[rounds[0], family, level]
-        if bets.climbs[family] == 0 or level == top:
-            return gain * worth(family, level, rounds[1:])
+    @cache
+    def climbs(family: int, level: int) -> list[tuple[float, int]]:
         steps = poisson(bets.climbs[family])
-        climbs = [(steps.pmf(k), level + k) for k in range(top - level)]
-        climbs.append((steps.sf(top - level - 1), top))
-        likely = [(chance, to) for chance, to in climbs if chance > 1e-30]
-        return gain * sum(chance * worth(family, to, rounds[1:]) for chance, to in likely)
+        found = list(zip(steps.pmf(np.arange(top - level)), range(level, top), strict=True))
+        found.append((steps.sf(top - level - 1), top))
+        return [(chance, to) for chance, to in found if chance > 1e-30]
+
+    @cache
+    def worth(family: int, level: int, begin: int) -> float:
+        """What a bet of 1 on this strength before round ``begin`` is worth in the end."""
+        if begin == len(outcomes):
+            return 1.0
+        gain = payoffs[outcomes[begin], family, level]
+        if bets.climbs[family] == 0 or level == top:
+            return gain * worth(family, level, begin + 1)
+        return gain * sum(
+            chance * worth(family, to, begin + 1) for chance, to in climbs(family, level)
+        )
 
     held = [1.0, *(stake_left(t, planned=bets.planned) for t in range(len(outcomes) + 1))]
     total = held[-1]
@@ -211,7 +219,7 @@ def wealth_from_the_definition(bets, outcomes) -> float:
         stake = held[begin] - held[begin + 1]
         for family, level in np.argwhere(np.isfinite(bets.log_shares)):
             share = math.exp(bets.log_shares[family, level])
-            total += stake * share * worth(family, level, outcomes[begin:])
+            total += stake * share * worth(family, level, begin)
     return total
 
 

@@ -129,9 +129,9 @@ def test_alarm_of_a_session_is_that_of_its_intervals():
 def test_session_names_the_round_within_the_interval():
     """Full interception late in a long session, whose intervals there are 600 rounds long."""
     device = TurningSession(200_000)
-    report = run_watched(device, PROMISE, rounds=600_000, seed=3)
-    coarse = PROMISE.sequential_test(settings=EKERT, policy=Policy(), planned_pairs=600_000)
-    heard, _ = heard_in(TurningSession(200_000), rounds=600_000)
+    report = run_watched(device, PROMISE, rounds=300_000, seed=3)
+    coarse = PROMISE.sequential_test(settings=EKERT, policy=Policy(), planned_pairs=300_000)
+    heard, _ = heard_in(TurningSession(200_000), rounds=300_000)
     for pairs, tally in tallies(heard, settings=EKERT):
         coarse = coarse.after(tally, pairs=pairs)
     assert 200_000 < report.alarm.round < coarse.rang
@@ -285,7 +285,7 @@ def replays(device, *, block_rounds, settings=None, rounds=None, **options):
 def test_replay_of_a_block_adds_up_to_its_public_counts(settings, model, make):
     """Blocks of several parts, and a last one that is shorter."""
     device = make(settings=settings)
-    replay, blocks = replays(device, block_rounds=300_000, policy=Policy(model))
+    replay, blocks = replays(device, block_rounds=300_000, rounds=330_000, policy=Policy(model))
     for report in blocks:
         kinds, rounds = replayed_rounds(report, replay)
         declared = outcome_counts(report.evidence)
@@ -336,9 +336,9 @@ class TurningAt:
 
 
 def test_alarm_names_the_round_within_a_block():
-    """The link turns bad in the middle of the second of three blocks of eight parts."""
-    part, size = 2**18, 2**21
-    device = TurningAt(12, 0.9)
+    """The link turns bad in the middle of the second of three blocks of four parts."""
+    part, size = 2**18, 2**20
+    device = TurningAt(6, 0.9)
     replay, blocks = replays(device, block_rounds=size, rounds=3 * size)
     reports = list(blocks)
     ends = [r.alarm and r.alarm.round for r in watch_blocks(reports, PROMISE)]
@@ -346,7 +346,7 @@ def test_alarm_names_the_round_within_a_block():
     assert ends == [None, 2 * size, 2 * size]
     assert named[0] is None
     assert named[1] == named[2]
-    assert 12 * part < named[1] < 12 * part + 60_000
+    assert 6 * part < named[1] < 6 * part + 60_000
 
 
 def test_replay_changes_neither_whether_it_rings_nor_the_evidence():

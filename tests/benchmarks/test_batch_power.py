@@ -136,7 +136,7 @@ def evidence_of(tally: OutcomeCounts, *, key_size: int) -> Evidence:
 
 def test_verdict_refuses_at_least_as_often_as_its_bell_test():
     """The sessions draw how many of their rounds are Bell tests; the exact power is averaged."""
-    actual, policy, sessions, rounds = intercepted(LINK, 0.35), Policy(), 2_000, 8_000
+    actual, policy, sessions, rounds = intercepted(LINK, 0.35), Policy(), 1_200, 8_000
     verdicts = []
 
     def violates_nothing(tally):

@@ -33,6 +33,8 @@ from e91.security.thresholds import (
 X = np.array([[0, 1], [1, 0]], complex)
 Z = np.diag([1, -1]).astype(complex)
 I2 = np.eye(2)
+X_OF_ALICE, Z_OF_ALICE = (np.kron(pauli, I2).real for pauli in (X, Z))
+PAULI_PAIRS = np.array([np.kron(p, q).real.ravel() for p in (Z, X) for q in (Z, X)])
 BELL = np.array([[1, 0, 0, 1], [1, 0, 0, -1], [0, 1, 1, 0], [0, 1, -1, 0]]) / math.sqrt(2)
 
 
@@ -40,32 +42,31 @@ BELL = np.array([[1, 0, 0, 1], [1, 0, 0, -1], [0, 1, 1, 0], [0, 1, -1, 0]]) / ma
 
 
 def bell_diagonal(weights) -> np.ndarray:
-    return np.einsum("k,ki,kj->ij", weights, BELL, BELL).astype(complex)
+    return (BELL.T * np.asarray(weights)) @ BELL
 
 
 def observable(angle: float) -> np.ndarray:
     return math.cos(angle) * Z + math.sin(angle) * X
 
 
-def von_neumann(rho: np.ndarray) -> float:
-    spectrum = np.linalg.eigvalsh(rho)
-    return float(-sum(p * math.log2(p) for p in spectrum if p > 1e-15))
+def entropy_of(spectrum: np.ndarray) -> float:
+    return -sum(p * math.log2(p) for p in spectrum.tolist() if p > 1e-15)
 
 
 def entropy_given_eve(rho: np.ndarray, angle: float, *, flip: float = 0.0) -> float:
     """H(A'|E) of Alice's outcome, flipped with probability ``flip``; Eve purifies ``rho``."""
     values, vectors = np.linalg.eigh(rho)
     root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.conj().T
-    eve = [
-        root @ np.kron((I2 + sign * observable(angle)) / 2, I2) @ root for sign in (1, -1)
-    ]  # Eve's unnormalised states, up to a transposition that both share
-    noisy = [(1 - flip) * eve[0] + flip * eve[1], flip * eve[0] + (1 - flip) * eve[1]]
-    return sum(von_neumann(state) for state in noisy) - von_neumann(rho)
+    alice = (np.eye(4) + math.cos(angle) * Z_OF_ALICE + math.sin(angle) * X_OF_ALICE) / 2
+    # Eve's unnormalised states, up to a transposition that both share; their sum is hers, rho.
+    first = root @ alice @ root
+    noisy = [(1 - 2 * flip) * first + flip * rho, (2 * flip - 1) * first + (1 - flip) * rho]
+    return entropy_of(np.linalg.eigvalsh(noisy).ravel()) - entropy_of(values)
 
 
 def best_chsh(rho: np.ndarray, first: float, second: float) -> float:
     """S of Alice's two angles with Bob's best settings in the X-Z plane."""
-    tensor = np.array([[np.trace(rho @ np.kron(p, q)).real for q in (Z, X)] for p in (Z, X)])
+    tensor = (PAULI_PAIRS @ rho.T.ravel()).real.reshape(2, 2)
     a, b = (np.array([math.cos(t), math.sin(t)]) for t in (first, second))
     return float(np.linalg.norm((a + b) @ tensor) + np.linalg.norm((a - b) @ tensor))
 

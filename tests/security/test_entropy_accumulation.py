@@ -132,20 +132,25 @@ def test_weight_is_concave_in_s_so_that_a_tangent_bounds_it(order):
     assert np.diff(weights, 2).max() < 1e-13
 
 
-def expected_payoff(bet, state, alice, bob, *, key, tests):
-    """Payoff and weight of one round: key bit of Alice's first setting, both outcomes of a test."""
+def weights_of(state, alice, bob, *, order):
+    """Weights of a key round with Alice's first setting, and of a test won and lost, by pair."""
     side = np.einsum("abe,abf->ef", state, state.conj())
-    base = math.exp(bet.log_base)
-    total = (
-        1 - key - sum(tests) + key * base * weight(eves_states(state, alice[0]), side, bet.order)
-    )
-    for (x, y), p in zip(product(range(2), range(2)), tests, strict=True):
+    tests = []
+    for x, y in product(range(2), range(2)):
         sign = -1 if (x, y) == (1, 1) else 1
-        for (a, b), block in zip(
-            product((1, -1), (1, -1)), eves_states(state, alice[x], bob[y]), strict=True
-        ):
-            paid = base * (1 + sign * a * b * bet.stake / p)
-            total += p * paid * weight([block], side, bet.order)
+        blocks = [weight([block], side, order) for block in eves_states(state, alice[x], bob[y])]
+        signs = [sign * a * b for a, b in product((1, -1), (1, -1))]
+        tests.append([sum(np.extract(np.equal(signs, won), blocks)) for won in (1, -1)])
+    return weight(eves_states(state, alice[0]), side, order), tests
+
+
+def expected_payoff(bet, weights, *, key, tests):
+    """Payoff and weight of one round: key bit of Alice's first setting, both outcomes of a test."""
+    of_key, of_tests = weights
+    base = math.exp(bet.log_base)
+    total = 1 - key - sum(tests) + key * base * of_key
+    for p, (won, lost) in zip(tests, of_tests, strict=True):
+        total += base * ((p + bet.stake) * won + (p - bet.stake) * lost)
     return total
 
 
@@ -158,14 +163,17 @@ def expected_payoff(bet, state, alice, bob, *, key, tests):
         (2.0, 0.0, (0.25, 0.25, 0.25, 0.25)),
     ],
 )
-@pytest.mark.parametrize("tangent", [2.1, 2.3, 2.6, 2.8])
-def test_expected_payoff_of_a_round_never_exceeds_one(order, key, tests, tangent):
-    bet = payoffs(order, tangent, key_probability=key, test_probabilities=tests)
-    assert bet is not None
+def test_expected_payoff_of_a_round_never_exceeds_one(order, key, tests):
+    bets = [
+        payoffs(order, tangent, key_probability=key, test_probabilities=tests)
+        for tangent in (2.1, 2.3, 2.6, 2.8)
+    ]
+    assert None not in bets
     generator = np.random.default_rng(11)
     for noise in np.repeat([0.0, 0.03, 0.1, 0.3, 1.0], 40):
-        strategy = random_strategy(generator, noise=noise)
-        assert expected_payoff(bet, *strategy, key=key, tests=tests) <= 1 + 1e-10
+        weights = weights_of(*random_strategy(generator, noise=noise), order=order)
+        for bet in bets:
+            assert expected_payoff(bet, weights, key=key, tests=tests) <= 1 + 1e-10
 
 
 @pytest.mark.parametrize("alice", list(product((1, -1), repeat=2)))
