@@ -62,7 +62,7 @@ BOB_PROBABILITIES = click.option(
 
 
 def as_one(name: str, make: Callable[..., Any], *options: Decorator) -> Decorator:
-    """Return a decorator that adds options to a command and hands it one value made of them.
+    """Return a decorator that adds options to a command, which gets one value made of them.
 
     Args:
         name: The argument of the command that gets the value.

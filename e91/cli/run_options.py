@@ -1,4 +1,4 @@
-"""The options of ``e91 run`` in groups, each of which reaches it as one value."""
+"""The options of ``e91 run`` in groups; each group reaches it as one value."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ POLICY = as_one(
                  default=Reconciler.CASCADE.value, show_default=True,
                  help="Error correction; ldpc is one message and needs e91[ldpc]."),
     click.option("--portions", type=int, default=1, show_default=True,
-                 help="Deal a long key into so many (2, 4, ... 64), which is faster."),
+                 help="Divide a long key into 2, 4, ... 64 portions, which is faster."),
 )  # fmt: skip
 """Arguments of `policy_of`."""
 

@@ -90,7 +90,7 @@ def _run(plan: Study, journal: Path, *, scheduler: str | None, **options: Any) -
     cluster: Any = nullcontext() if scheduler is None else connected(scheduler)
     done = 0
 
-    def told(rounds: int) -> None:
+    def show(rounds: int) -> None:
         """Count the rounds that are done, and show them."""
         nonlocal done
         done += rounds
@@ -98,7 +98,7 @@ def _run(plan: Study, journal: Path, *, scheduler: str | None, **options: Any) -
 
     try:
         with cluster as client, rounds_bar(plan.rounds) as bar:
-            return study(plan, client=client, keep=journal, on_progress=told, **options)
+            return study(plan, client=client, keep=journal, on_progress=show, **options)
     except KeyboardInterrupt:
         click.echo(
             f"e91: The study was stopped; {done:,} of {plan.rounds:,} rounds are kept in "

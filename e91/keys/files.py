@@ -1,4 +1,4 @@
-"""Key files: a `KeyStore` on disk, of which no two processes can use the same bytes.
+"""Key files: a `KeyStore` on disk; no two processes can use the same bytes of it.
 
 The text is described in `e91.keys.text`; used bytes are not in it any more.
 
@@ -152,7 +152,7 @@ def open_key_file(path: Path | str) -> Iterator[KeyFile]:
 
 
 def _locked(path: Path) -> KeyFile:
-    """Wait until the file with this name is ours alone, and read it."""
+    """Wait until no other process holds the file with this name, and read it."""
     while True:
         # For writing, since network file systems lock nothing else.
         descriptor = durable.open_regular(path, access=os.O_RDWR, kind=_KIND)

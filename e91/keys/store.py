@@ -1,4 +1,4 @@
-"""One party's stock of one finished key, every byte of which is used at most once.
+"""One party's stock of one finished key; every byte is used at most once.
 
 A `KeyStore` is the one thing here that changes.  The key is divided by direction, so that the two
 ends can never use the same byte, however their messages cross::
@@ -132,7 +132,7 @@ class KeyStore:
         """Take fresh bytes from the front of the owner's share and erase them here.
 
         Returns:
-            Their offset in the key, to be told to the peer, and the bytes.
+            Their offset in the key, to be announced to the peer, and the bytes.
 
         Raises:
             ValueError: ``size`` is below 1.

@@ -46,7 +46,7 @@ def connected(address: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Iter
     _check_answers(dask, address, timeout_seconds)
     # Not the default client: that would change what a user's other calls of Dask do.
     with (
-        _lost_scheduler_is_told_once(),
+        _lost_scheduler_is_reported_once(),
         dask.Client(address, timeout=timeout_seconds, set_as_default=False) as client,
     ):
         executors.check_workers(client)
@@ -54,7 +54,7 @@ def connected(address: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Iter
 
 
 @contextmanager
-def _lost_scheduler_is_told_once() -> Iterator[None]:
+def _lost_scheduler_is_reported_once() -> Iterator[None]:
     """Leave the sentence about a lost scheduler to the error that says so.
 
     A client looks for its scheduler until it is closed, and then logs the traceback of the search
@@ -63,7 +63,7 @@ def _lost_scheduler_is_told_once() -> Iterator[None]:
     log = logging.getLogger("distributed.client")
 
     def says_more(record: logging.LogRecord) -> bool:
-        """Return whether a record tells something else than that a search was broken off."""
+        """Return whether a record says something else than that a search was broken off."""
         # What breaks it off, asyncio's CancelledError, is no Exception.
         return not record.exc_info or isinstance(record.exc_info[1], Exception)
 

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from xarray import Dataset
 
 OnProgress = Callable[[int], object]
-"""Is told how many rounds are done that were not done when it was last told."""
+"""Is called with the rounds that were finished since its last call."""
 
 WORTH_A_PROCESS = 10_000_000
 """Rounds for which it pays to start one more process: about a second of work."""
 
-_WORTH_COMPILING = 20_000_000  # rounds, of which NumPy would correct the keys in ten seconds
+_WORTH_COMPILING = 20_000_000  # rounds; NumPy would correct their keys in ten seconds
 _BYTES_PER_ROUND = {True: 16, False: 100}  # of a block that streams; of a session held whole
 
 
@@ -85,8 +85,8 @@ def study(
         root = fresh if kept is None else kept.root
         done = {} if kept is None else kept.done
         compiled = _is_long(plan)
-        found, told = dict(done), on_progress or _nobody
-        told(sum(numbers["rounds"] for tallies in done.values() for numbers in tallies))
+        found, report = dict(done), on_progress or _ignore
+        report(sum(numbers["rounds"] for tallies in done.values() for numbers in tallies))
         orders = (
             order_of(chunk, root=root, compiled=compiled)
             for chunk in chunks_of(plan)
@@ -97,7 +97,7 @@ def study(
                 if kept is not None:
                     kept.add(order.number, tallies)
                 found[order.number] = tallies
-                told(sum(numbers["rounds"] for numbers in tallies))
+                report(sum(numbers["rounds"] for numbers in tallies))
     return _result(plan, found, root=root)
 
 
@@ -139,8 +139,8 @@ def session_again(plan: Study, number: int, *, root: int) -> Tally:
     return tally_of_blocks(plan.point_of_session(number), root=root, session=number)
 
 
-def _nobody(_: int) -> None:
-    """Nobody is told."""
+def _ignore(_: int) -> None:
+    """Stand in for a call-back that was not given."""
 
 
 def _is_long(plan: Study) -> bool:

@@ -7,7 +7,7 @@ that raises nothing by itself: ``int("x")``, unpacking, the truth value of an ar
 refusals would need five hundred places to use it, and a forgotten one would greet a user's typing
 error with a traceback.
 
-What this cannot see is a bug of ours that hands one of our own functions a wrong argument.
+A bug of ours that calls one of our own functions with a wrong argument is not seen as one.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def refusals_named(where: str) -> Iterator[None]:
 def refusals_marked(
     work: Callable[_Arguments, _Result], *arguments: _Arguments.args, **options: _Arguments.kwargs
 ) -> _Result:
-    """Do some work of which another process waits for the result, or the refusal.
+    """Do some work for another process, which gets the result or the refusal.
 
     Raises:
         Refusal: The work was refused.

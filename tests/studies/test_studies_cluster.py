@@ -188,7 +188,7 @@ def test_lost_scheduler_is_one_sentence_without_dasks_traceback(answers, pairs, 
 
 def test_other_complaints_of_dasks_client_are_heard(caplog):
     log = logging.getLogger("distributed.client")
-    with cluster_module._lost_scheduler_is_told_once():
+    with cluster_module._lost_scheduler_is_reported_once():
         try:
             raise asyncio.CancelledError
         except asyncio.CancelledError:

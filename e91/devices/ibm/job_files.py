@@ -8,6 +8,7 @@ and where the keys went once there are some.  None holds an account, a token or 
 from __future__ import annotations
 
 import base64
+import binascii
 import json
 import os
 import zlib
@@ -158,7 +159,7 @@ def load_planned(name: str, folder: Path) -> tuple[PlannedSession, str | None]:
     try:
         planned = _planned(read_json(path, _SessionFile, most_bytes=MOST_BYTES))
         return planned, read_json(job, _JobFile).job_id if job.is_file() else None
-    except (KeyError, TypeError, zlib.error) as error:
+    except (KeyError, TypeError, binascii.Error, zlib.error) as error:
         raise ValueError(
             f"`{path}` must be a session that `e91 run` left, but is damaged "
             f"({type(error).__name__})."
