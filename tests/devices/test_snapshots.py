@@ -1,7 +1,6 @@
 """Snapshots of IBM machines: the best pair, its exact table, how little of the chip it takes."""
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -252,11 +251,9 @@ def test_snapshot_streams_blocks():
     assert [report.abort for report in blocks] == [None, None]
 
 
-def test_pair_of_a_large_machine_is_built_in_well_under_a_second():
-    snapshot_backend("marrakesh")
-    started = time.perf_counter()
-    snapshot_device("marrakesh")
-    assert time.perf_counter() - started < 1.5  # 0.2 s alone; the machine of the tests is shared
+def test_only_two_qubits_of_a_large_machine_are_simulated():
+    assert snapshot_backend("marrakesh").num_qubits == 156
+    assert pair_backend("marrakesh").target.num_qubits == 2
 
 
 def test_names_are_those_of_the_package_with_two_qubits():
