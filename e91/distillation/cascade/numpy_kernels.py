@@ -2,6 +2,10 @@
 
 See `e91.distillation.cascade.kernels.Kernels` for what each function does; the private ones follow
 those of `e91.distillation.cascade.search_kernels` by name, with arrays instead of loops.
+
+Why there are two: in a new process on a busy machine with two cores, a key of 200,000 bits at
+Q = 1.5 %, as of a session of a million pairs, took 2 s of processor time here, 1.4 s with compiled
+loops that had to be loaded, and 18 s with loops that had to be compiled first.
 """
 
 from __future__ import annotations

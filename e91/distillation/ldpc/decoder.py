@@ -38,6 +38,7 @@ from e91.distillation.ldpc.codes import Shape, believed_rate, parity_checks, sha
 from e91.model.bits import Bits, pack, unpack
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Channel, Message, Party
+from e91.model.numbers import check_within
 from e91.model.randomness import Entropy, operating_system_entropy, random_bits
 from e91.model.records import ReconciledKey, SiftedKey
 
@@ -110,8 +111,7 @@ def announce(
         >>> message.disclosed_bits == shape(10_000, 0.02).disclosed_bits
         True
     """
-    if not 0 <= error_rate <= 1:
-        raise ValueError(f"`error_rate` must lie in [0, 1], but is {error_rate}.")
+    check_within(0, 1, error_rate=error_rate)
     if len(permutation_seed) != SEED_BYTES:
         raise ValueError(
             f"`permutation_seed` must have {SEED_BYTES} bytes, but has {len(permutation_seed)}."
