@@ -49,7 +49,7 @@ class Replay:
         return source
 
     def announced(
-        self, block: int, *, rounds: int, book: CodeTable, fraction: float
+        self, block: int, *, rounds: int, table: CodeTable, fraction: float
     ) -> tuple[Bits, NDArray[np.int64]]:
         """Return the codes of the announced rounds of a block, and their indices.
 
@@ -58,7 +58,7 @@ class Replay:
         Args:
             block: Number of the block, from 0.
             rounds: Rounds of this block.
-            book: What the codes mean.
+            table: What the codes mean.
             fraction: Probability that a key round is revealed.
 
         Returns:
@@ -72,7 +72,7 @@ class Replay:
         starts = range(0, rounds, PART_ROUNDS)
         first = block * -(-self.block_rounds // PART_ROUNDS)
         parts = [
-            self._part(first + index, min(PART_ROUNDS, rounds - start), book, fraction)
+            self._part(first + index, min(PART_ROUNDS, rounds - start), table, fraction)
             for index, start in enumerate(starts)
         ]
         codes = [part[0] for part in parts]
@@ -80,19 +80,19 @@ class Replay:
         return np.concatenate(codes), np.concatenate(numbers)
 
     def _part(
-        self, number: int, size: int, book: CodeTable, fraction: float
+        self, number: int, size: int, table: CodeTable, fraction: float
     ) -> tuple[Bits, NDArray[np.intp]]:
         source, codes = self.sources[-1], np.empty(size, np.uint8)
         source.fill(codes, block=number)
         sample = draw_sample(source.sample_entropy(number), fraction=fraction, rounds=size)
         shown = np.unpackbits(sample, count=size).view(np.bool_)
-        rounds = np.flatnonzero(_is_test(book)[codes] | shown & (book.roles[codes] != DISCARD))
+        rounds = np.flatnonzero(_is_test(table)[codes] | shown & (table.roles[codes] != DISCARD))
         return codes[rounds], rounds
 
 
-def _is_test(book: CodeTable) -> NDArray[np.bool_]:
+def _is_test(table: CodeTable) -> NDArray[np.bool_]:
     """Return whether each code is a Bell test that counts; bool, shape (256,)."""
-    found, tests = np.zeros(256, np.bool_), {pair for pair, _ in book.settings.chsh_pairs}
-    for code, (x, y, a, b) in enumerate(np.ndindex(*book.shape)):
-        found[code] = (x, y) in tests and (book.assign_lost or NO_CLICK not in (a, b))
+    found, tests = np.zeros(256, np.bool_), {pair for pair, _ in table.settings.chsh_pairs}
+    for code, (x, y, a, b) in enumerate(np.ndindex(*table.shape)):
+        found[code] = (x, y) in tests and (table.assign_lost or NO_CLICK not in (a, b))
     return found

@@ -90,16 +90,16 @@ def replayed_rounds(
     Raises:
         ValueError: The replay did not draw this block.
     """
-    book = code_table(
+    table = code_table(
         report.settings,
         outcomes=replay.sources[-1].shape[-1] if replay.sources else 2,
         assign_lost=report.policy.security is SecurityModel.DEVICE_INDEPENDENT,
     )
     fraction = report.policy.revealed_fraction
     codes, rounds = replay.announced(
-        report.block, rounds=report.rounds, book=book, fraction=fraction
+        report.block, rounds=report.rounds, table=table, fraction=fraction
     )
-    x, y, a, b = np.unravel_index(codes, book.shape)  # a loss counts as 0
+    x, y, a, b = np.unravel_index(codes, table.shape)  # a loss counts as 0
     kinds = kinds_of(report.settings)[x, y, a % NO_CLICK ^ b % NO_CLICK]
     counts = outcome_counts(report.evidence).array
     if not np.array_equal(np.bincount(kinds, minlength=10), counts):

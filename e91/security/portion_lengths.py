@@ -72,11 +72,11 @@ def share_bound(errors: float, *, rows: int, portions: int, epsilon: float) -> f
     """Return a bound on the errors of one portion, given one on those of the key.
 
     Every row of ``portions`` bits gives one of them, chosen uniformly and for itself, to the
-    portion.  So its errors are a sum of independent coins with a mean of at most
+    portion.  So its errors are a sum of independent bits with a mean of at most
     ``errors / portions``.
 
     Args:
-        errors: The key has at most so many, wherever they are; not negative.
+        errors: Most that the key has, wherever they are; not negative.
         rows: Rows of the key, the bits of a portion.
         portions: Portions of the key.
         epsilon: Failure probability, in (0, 1).
@@ -89,7 +89,7 @@ def share_bound(errors: float, *, rows: int, portions: int, epsilon: float) -> f
         ValueError: An argument leaves its range.
 
     Source:
-        Chernoff's bound, ``P(mean >= c) <= exp(-rows D(c || p))``, which holds for unequal coins of
+        Chernoff's bound, ``P(mean >= c) <= exp(-rows D(c || p))``, which holds for unequal bits of
         mean p too, as a product of ``1 + p_i (e^t - 1)`` is largest if all p_i are equal.
 
     Examples:
@@ -113,7 +113,7 @@ def share_bound(errors: float, *, rows: int, portions: int, epsilon: float) -> f
 
 
 def _divergence(share: float, mean: float) -> float:
-    """Return the relative entropy of two coins in nats."""
+    """Return the relative entropy of two biased bits in nats."""
     if mean == 0:
         return math.inf if share > 0 else 0.0
     # By the difference, as the logarithms of near shares nearly cancel: at 10^12 rows the bound

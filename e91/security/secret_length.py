@@ -64,7 +64,7 @@ def trusted_analysers_length(
 
     The uncertainty relation turns "at most m phase errors among n bits, except with probability
     estimation**2" into ``n (1 - h(m / n))`` bits of smooth min-entropy, with h = 1 beyond 1/2.
-    That holds even if Eve is told which key bits differ, as phase and bit errors commute; Bob's
+    That holds even if Eve learns which key bits differ, as phase and bit errors commute; Bob's
     messages depend on nothing else, so only Alice's bits are disclosed.
 
     Args:

@@ -300,9 +300,9 @@ def test_replayed_tests_are_those_of_the_record(tmp_path):
     replay, blocks = replays(honest(), block_rounds=300_000, rounds=300_000, keep=tmp_path)
     (report,) = blocks
     kept = load_block(next(tmp_path.glob("*.npz")))
-    book = code_table(EKERT)
-    codes, rounds = replay.announced(0, rounds=300_000, book=book, fraction=0.1)
-    x, y, a, b = np.unravel_index(codes, book.shape)
+    table = code_table(EKERT)
+    codes, rounds = replay.announced(0, rounds=300_000, table=table, fraction=0.1)
+    x, y, a, b = np.unravel_index(codes, table.shape)
     for mine, theirs in ((x, kept.alice.setting), (y, kept.bob.setting),
                          (a, kept.alice.outcome), (b, kept.bob.outcome)):  # fmt: skip
         assert np.array_equal(mine, theirs[rounds])
