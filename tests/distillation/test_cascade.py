@@ -271,7 +271,7 @@ def plain_cascade(alice, bob, cut):
 
 def test_single_error_costs_the_blocks_and_one_bisection():
     # By hand: 64 bits at 10 %: blocks of 8 (8 parities), halved 3 times; then three passes of
-    # 4 blocks, the last of which is inferred (3 parities each), all even; then the check.
+    # 4 blocks, whose last is inferred (3 parities each), all even; then the check.
     alice = np.random.default_rng(3).integers(0, 2, 64, np.uint8)
     bob = alice.copy()
     bob[37] ^= 1
@@ -328,8 +328,8 @@ def test_messages_hold_just_the_parities_and_each_counts_its_bits():
             edges = [(passes, place) for place in cut.edges(passes)[1:last]]
             passes += 1
         for message, bits in ((ours, [alice.bits] * passes), (theirs, errors)):
-            told = [parity(bits[number], number, place) for number, place in questions]
-            expected = np.packbits(np.array(told, np.uint8), bitorder="little").tobytes()
+            answers = [parity(bits[number], number, place) for number, place in questions]
+            expected = np.packbits(np.array(answers, np.uint8), bitorder="little").tobytes()
             expected += bytes(parity(bits[number], number, place) for number, place in edges)
             assert message.body[: len(ours.body)] == expected
             assert message.disclosed_bits == len(questions) + len(edges)
@@ -598,16 +598,16 @@ def test_prefix_parities_are_those_of_the_definition(kind, lanes, places):
     bits = random.integers(0, 2, (2, places, lanes))
     words = (bits.astype(np.uint64) << np.arange(lanes, dtype=np.uint64)).sum(2, dtype=np.uint64)
     order = random.permutation(places).astype(np.uint16)
-    told = np.empty((2, len(edges)), np.uint64)
+    parities = np.empty((2, len(edges)), np.uint64)
     table = np.empty((2 * lanes, places // 64 + 1), np.uint64)
-    KERNELS[kind]().prefix_parities(words, order, edges, told, table)
+    KERNELS[kind]().prefix_parities(words, order, edges, parities, table)
     before = np.zeros((2, places + 1, lanes), np.uint64)
     before[:, 1:] = bits[:, order].cumsum(axis=1) % 2
     rows = before.transpose(0, 2, 1).reshape(2 * lanes, -1)
     found = np.unpackbits(table.view(np.uint8), axis=1, bitorder="little")
     assert np.array_equal(found[:, : places + 1], rows)
     shifted = before[:, edges] << np.arange(lanes, dtype=np.uint64)
-    assert np.array_equal(told, shifted.sum(2, dtype=np.uint64))
+    assert np.array_equal(parities, shifted.sum(2, dtype=np.uint64))
 
 
 @pytest.mark.parametrize("kind", KERNELS)
@@ -627,11 +627,11 @@ def test_listener_hears_of_each_search_the_same_bits_frame_by_frame():
     found = [talk_with(alice, bob, 0.03, "compiled", channel) for channel in (quiet, kept)]
     assert np.array_equal(found[0][0], found[1][0])
     assert quiet.disclosed_by(Party.BOB) == disclosed(kept, Party.BOB)
-    told = [m for party, m in heard if party is m.sender is Party.ALICE]
-    assert sum(m.disclosed_bits for m in told) == disclosed(kept, Party.ALICE)
+    said = [m for party, m in heard if party is m.sender is Party.ALICE]
+    assert sum(m.disclosed_bits for m in said) == disclosed(kept, Party.ALICE)
     rounds = sent(kept, Party.ALICE, "cascade-parities")
-    assert len(told) < len(rounds) / 10
-    ones = [sum(int.from_bytes(m.body).bit_count() for m in said) for said in (told, rounds)]
+    assert len(said) < len(rounds) / 10
+    ones = [sum(int.from_bytes(m.body).bit_count() for m in each) for each in (said, rounds)]
     assert ones[0] == ones[1] > 0
 
 
@@ -714,8 +714,8 @@ def test_memory_beyond_keys_and_transcript_does_not_grow_with_the_key():
     figures = []
     for bits in (2**23, 2**25):
         command = [sys.executable, "-c", PEAK, str(bits)]
-        told = subprocess.run(command, check=True, capture_output=True).stdout.split()
-        figures.append([float(figure) for figure in told])
+        printed = subprocess.run(command, check=True, capture_output=True).stdout.split()
+        figures.append([float(figure) for figure in printed])
     (small, short), (large, long) = figures
     # In mebibytes: some eight copies of the keys, and the transcript; without the bound on batches
     # the books alone would grow by 100 and more.

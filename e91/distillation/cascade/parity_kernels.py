@@ -85,8 +85,8 @@ def _transpose(tile: Words, spare: Words) -> None:
 def prefix_parities(words: Words, order: Places, edges: Edges, before: Words, table: Words) -> None:
     """Write the parities before the edges, and before every place of every frame.
 
-    With fewer lanes than a word has bits, each lane is walked in so many parts at once that the
-    words are full, and each part begins as if nothing were before it, until `_join` puts it right.
+    With fewer lanes than a word has bits, each lane is walked in as many parts at once as make the
+    words full, and each part begins as if nothing were before it, until `_join` puts it right.
     """
     lanes, row = table.shape[0] // words.shape[0], table.shape[1]
     parts = 64 // lanes
