@@ -1,4 +1,4 @@
-"""What every adversary shows and learns: ``python benchmarks/adversaries.py [rounds]``.
+"""What every adversary shows and learns: ``python -m benchmarks.adversaries [rounds]``.
 
 Prints a Markdown table: one session under each attack at its default strength, beside the closed
 form, and what becomes of the key in both security models.  Seeded, so it repeats.

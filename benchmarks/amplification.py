@@ -1,4 +1,4 @@
-"""Speed of privacy amplification beside its peers: ``python benchmarks/amplification.py [BITS]``.
+"""Speed of privacy amplification beside its peers: ``python -m benchmarks.amplification [BITS]``.
 
 Hashes 10^6 (or BITS) bits to a quarter with Toeplitz matrices, in one run: packed bits on one
 thread and on one per core, whole arrays of bits, the Fourier route, a one-piece SciPy transform of

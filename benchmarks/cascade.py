@@ -1,4 +1,4 @@
-"""Speed, efficiency and failures of Cascade: ``python benchmarks/cascade.py [FRAMES]``.
+"""Speed, efficiency and failures of Cascade: ``python -m benchmarks.cascade [FRAMES]``.
 
 Without FRAMES, prints for several lengths and error rates the speed of both parties together, the
 usual efficiency f (Alice's parities over n h(Q)), the same for both parties' bits, and the round

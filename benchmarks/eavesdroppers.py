@@ -1,4 +1,4 @@
-"""What Eve costs in speed: ``python benchmarks/eavesdroppers.py``.
+"""What Eve costs in speed: ``python -m benchmarks.eavesdroppers``.
 
 Prints a Markdown table: rounds per second of devices with her as a channel, beside the same
 device without her and in turns with it, so that a busy machine slows both.  Once as a device

@@ -1,4 +1,4 @@
-"""Two theorems, one experiment, all terms: ``python benchmarks/entropy_accumulation_terms.py``.
+"""Two theorems, one experiment, all terms: ``python -m benchmarks.entropy_accumulation_terms``.
 
 The experiment has the numbers of Nadlinger et al., Nature 607, 682 (2022): 1.5 million rounds, S of
 2.677, test rounds chosen jointly with probability 13/256, 296,517 bits of error correction and a

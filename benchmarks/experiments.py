@@ -1,6 +1,6 @@
 """Print the table of docs/experiments.md: every outcome, simulated beside published.
 
-``python benchmarks/experiments.py`` takes about five seconds.
+``python -m benchmarks.experiments`` takes about five seconds.
 """
 
 from collections.abc import Iterable

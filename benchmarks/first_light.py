@@ -1,4 +1,4 @@
-"""Time and memory of a first session, as whole processes: ``python benchmarks/first_light.py``.
+"""Time and memory of a first session, as whole processes: ``python -m benchmarks.first_light``.
 
 Prints the median and spread of five cold starts with machine, versions and commit.  Run it from an
 environment in which the package is installed.

@@ -1,4 +1,4 @@
-"""How time and memory grow with the rounds: ``python benchmarks/growth.py [ROUNDS ...]``.
+"""How time and memory grow with the rounds: ``python -m benchmarks.growth [ROUNDS ...]``.
 
 Streams 10^6, 10^7, 10^8 and 10^9 rounds (or as many as are named, e.g. 1e10) at QBER 2 %, each in a
 process of its own: Ekert's settings chosen uniformly, then the best settings for so many rounds.

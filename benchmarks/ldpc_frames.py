@@ -1,4 +1,4 @@
-"""Frame failures, efficiency and speed of LDPC: ``python benchmarks/ldpc_frames.py [FRAMES]``.
+"""Frame failures, efficiency and speed of LDPC: ``python -m benchmarks.ldpc_frames [FRAMES]``.
 
 For several error rates, reconciles FRAMES keys (100 by default) whose bits differ independently at
 that rate, and prints how many still differ, the efficiency f (disclosed bits over n h(Q)) and the

@@ -1,4 +1,4 @@
-"""Three bounds on the phase errors of one session: ``python benchmarks/phase_error_bounds.py``.
+"""Three bounds on the phase errors of one session: ``python -m benchmarks.phase_error_bounds``.
 
 The score Y of `e91.bell.phase_errors` has expectation 1 in every round, whatever happened before.
 Betting pays for its variance.  The inequality of Azuma and Hoeffding pays for its range R, as if

@@ -1,4 +1,4 @@
-"""Rounds a second, drawn, tallied and packed: ``python benchmarks/rounds.py [MILLIONS]``.
+"""Rounds a second, drawn, tallied and packed: ``python -m benchmarks.rounds [MILLIONS]``.
 
 Every figure is the median of 7 runs (slowest-fastest) of MILLIONS million rounds (200 by default; a
 tenth of it without numba): first each step on one core, then the whole on one and two threads, then

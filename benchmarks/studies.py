@@ -1,4 +1,4 @@
-"""What studies cost and where they stop scaling: ``python benchmarks/studies.py [--points N]``.
+"""What studies cost and where they stop scaling: ``python -m benchmarks.studies [--points N]``.
 
 Runs the same sweep, sessions of 10^6 pairs at visibilities from 0.75 to 1, on one and on two
 processes, then on one and on two Dask workers of one thread, and checks that all results are equal

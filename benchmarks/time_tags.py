@@ -1,4 +1,4 @@
-"""Two files of time tags, correlated and sifted: ``python benchmarks/time_tags.py [MILLIONS]``.
+"""Two files of time tags, correlated and sifted: ``python -m benchmarks.time_tags [MILLIONS]``.
 
 MILLIONS million tags a side (100 by default) are simulated first, which is not timed: a continuous
 source, passive receivers of six detectors with jitter, dead time, dark counts and after-pulses, and

@@ -190,7 +190,7 @@ class Reconciler(Enum):
     """How Bob's errors are corrected; the value is its name.
 
     Cascade discloses least and talks most; LDPC is one message, and discloses more, the more the
-    rarer the errors are (``python benchmarks/ldpc_frames.py``): for links where a message is slow.
+    rarer the errors are (``python -m benchmarks.ldpc_frames``): for links where a message is slow.
     """
 
     CASCADE = "cascade"

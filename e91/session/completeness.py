@@ -15,7 +15,7 @@ from e91.security.shannon import binary_entropy
 from e91.session.expectation import Link
 from e91.session.verdict import FALSE_ALARM, verdict_of
 
-# Measured, not proved (``python benchmarks/cascade.py 30000 --length 1000 --rate 0.03``), and to
+# Measured, not proved (``python -m benchmarks.cascade 30000 --length 1000 --rate 0.03``), and to
 # this precision only at up to 1,000 bits: Cascade leaves an error in about one frame in 10^4 at the
 # most, and discloses, per party, at most this times n h(Q), and this many bits, beyond what theory
 # asks.
