@@ -35,6 +35,27 @@ from e91.system.workspace import Workspace
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Means:
+    """What both parties of a session work with after the photons.
+
+    Attributes:
+        settings: Angles, probabilities and roles.
+        policy: What a released key must promise.
+        entropy: The protocol's randomness.
+        channel: The public classical channel.
+        secret: 64 pre-shared bytes for the two tags; used up.
+        workspace: Arrays that the run uses again, and whether compiled code runs.
+    """
+
+    settings: Settings
+    policy: Policy
+    entropy: Entropy
+    channel: Channel
+    secret: bytes
+    workspace: Workspace
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Distilled:
     """What `distil` made.
 
@@ -51,27 +72,9 @@ class Distilled:
     tagged: bool
 
 
-def distil(
-    record: DetectionRecord,
-    *,
-    settings: Settings,
-    policy: Policy,
-    entropy: Entropy,
-    channel: Channel,
-    secret: bytes,
-    workspace: Workspace,
-) -> Distilled:
-    """Sift two records by messages, then `conclude`.
-
-    Args:
-        record: Both laboratories' records.
-        settings: Angles, probabilities and roles.
-        policy: What a released key must promise.
-        entropy: The protocol's randomness.
-        channel: The public classical channel.
-        secret: 64 pre-shared bytes for the two tags; used up.
-        workspace: Arrays that the run uses again, and whether compiled code runs.
-    """
+def distil(record: DetectionRecord, means: Means) -> Distilled:
+    """Sift both laboratories' records by messages, then `conclude`."""
+    policy = means.policy
     if policy.security is SecurityModel.DEVICE_INDEPENDENT:
         record = DetectionRecord(*map(sifting.assign_lost_photons, (record.alice, record.bob)))
 
@@ -79,47 +82,25 @@ def distil(
         """Exchange settings, and keep the key rounds of each party."""
         return sifting.exchange(
             record,
-            settings=settings,
+            settings=means.settings,
             fraction=policy.revealed_fraction,
-            entropy=entropy,
-            channel=channel,
+            entropy=means.entropy,
+            channel=means.channel,
         )
 
-    return conclude(
-        sift,
-        settings=settings,
-        policy=policy,
-        entropy=entropy,
-        channel=channel,
-        secret=secret,
-        workspace=workspace,
-    )
+    return conclude(sift, means)
 
 
-def conclude(
-    sift: Callable[[], tuple[sifting.Sifted, sifting.Sifted]],
-    *,
-    settings: Settings,
-    policy: Policy,
-    entropy: Entropy,
-    channel: Channel,
-    secret: bytes,
-    workspace: Workspace,
-) -> Distilled:
+def conclude(sift: Callable[[], tuple[sifting.Sifted, sifting.Sifted]], means: Means) -> Distilled:
     """Sift, test, reconcile, verify, amplify and authenticate: the protocol on one screen.
 
     Args:
-        sift: Lets both parties sift over ``channel``.
-        settings: Angles, probabilities and roles.
-        policy: What a released key must promise.
-        entropy: The protocol's randomness.
-        channel: The public classical channel.
-        secret: 64 pre-shared bytes for the two tags; used up.
-        workspace: Arrays that the run uses again, and whether compiled code runs.
+        sift: Lets both parties sift over the channel.
+        means: What they work with.
     """
-    session_id, secrets, tagged = entropy(16), None, False
+    settings, policy, channel = means.settings, means.policy, means.channel
+    session_id, secrets, tagged = means.entropy(16), None, False
     verdict = judge(Evidence.empty(settings), settings=settings, policy=policy)
-    means = Means(policy, entropy, channel, workspace)
     try:
         channel.send(Message(Party.ALICE, "session", session_id))
         alice, bob = sift()
@@ -136,28 +117,11 @@ def conclude(
             elif verdict.abort is None:
                 amplified = amplify([pair for pair in verified if pair], verdict, means=means)
                 tagged = True
-                authentication.exchange_tags(channel, secret)
+                authentication.exchange_tags(channel, means.secret)
                 secrets = amplified
     except AuthenticationFailed:
         verdict = replace(verdict, abort=Abort.NOT_AUTHENTIC)
     return Distilled(verdict, secrets, session_id, tagged)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Means:
-    """What both parties work with after the photons.
-
-    Attributes:
-        policy: What a released key must promise.
-        entropy: The protocol's randomness.
-        channel: The public classical channel.
-        workspace: Arrays that the run uses again, and whether compiled code runs.
-    """
-
-    policy: Policy
-    entropy: Entropy
-    channel: Channel
-    workspace: Workspace
 
 
 def divide(

@@ -13,7 +13,7 @@ from e91.model.policy import Policy
 from e91.model.randomness import Entropy, operating_system_entropy, random_settings, seeded_entropy
 from e91.model.records import DetectionRecord, Leak, PartyRecord, SecretKey
 from e91.model.settings import EKERT, Settings
-from e91.session.protocol import Distilled, distil
+from e91.session.protocol import Distilled, Means, distil
 from e91.session.report import Keys, SessionReport
 from e91.session.verdict import check_policy
 from e91.system.compiled import compiled_code_pays
@@ -162,25 +162,11 @@ def conclude_record(
     """
     channel = Channel(transmission)
     secret = authentication_key or entropy(authentication.AUTHENTICATION_BITS // 8)
-    made = distil(
-        record,
-        settings=settings,
-        policy=policy,
-        entropy=entropy,
-        channel=channel,
-        secret=secret,
-        workspace=workspace or _workspace_for(len(record), settings),
-    )
-    return report_of(
-        made,
-        rounds=len(record),
-        device=device,
-        settings=settings,
-        policy=policy,
-        channel=channel,
-        seed=seed,
-        seconds=time.perf_counter() - started,
-    )
+    workspace = workspace or _workspace_for(len(record), settings)
+    means = Means(settings, policy, entropy, channel, secret, workspace)
+    made = distil(record, means)
+    seconds = time.perf_counter() - started
+    return report_of(made, means, rounds=len(record), device=device, seed=seed, seconds=seconds)
 
 
 def _workspace_for(rounds: int, settings: Settings) -> Workspace:
@@ -202,21 +188,20 @@ def _check_settings(record: DetectionRecord, settings: Settings) -> None:
 
 def report_of(
     made: Distilled,
+    means: Means,
     *,
     rounds: int,
     device: DeviceInfo,
-    settings: Settings,
-    policy: Policy,
-    channel: Channel,
     seed: int | None,
     seconds: float,
     block: int = 0,
 ) -> SessionReport:
     """Return the report of what `e91.session.protocol` made; arguments as its attributes."""
+    policy, channel = means.policy, means.channel
     verdict = made.verdict
     return SessionReport(
         rounds=rounds,
-        settings=settings,
+        settings=means.settings,
         device=device.description,
         policy=policy,
         seed=seed,

@@ -36,7 +36,7 @@ from e91.model.randomness import (
 )
 from e91.model.settings import Settings
 from e91.recorded.raw_blocks import save_block
-from e91.session.protocol import conclude
+from e91.session.protocol import Means, conclude
 from e91.session.report import SessionReport
 from e91.session.session import report_of, settings_of
 from e91.session.verdict import check_policy
@@ -245,6 +245,8 @@ def session_of_block(
     entropy = block_entropy(run.root, block=number)
     secret = entropy(authentication.AUTHENTICATION_BITS // 8)
     channel = Channel(listener=authentication.RunningTags(secret))
+    workspace = workspace or Workspace(compiled=compiled_code_may_run())
+    means = Means(run.settings, run.policy, entropy, channel, secret, workspace)
     parts = -(-run.block_rounds // PART_ROUNDS)
     numbers = range(number * parts, (number + 1) * parts)
     kept: list[Bits] = []
@@ -257,22 +259,15 @@ def session_of_block(
             channel=channel,
             rounds=rounds,
         ),
-        settings=run.settings,
-        policy=run.policy,
-        entropy=entropy,
-        channel=channel,
-        secret=secret,
-        workspace=workspace or Workspace(compiled=compiled_code_may_run()),
+        means,
     )
     if keep is not None:
         save_block(keep, number, codes=np.concatenate(kept), shape=run.source.shape)
     return report_of(
         made,
+        means,
         rounds=rounds,
         device=info_of(run.device),
-        settings=run.settings,
-        policy=run.policy,
-        channel=channel,
         seed=run.seed,
         seconds=time.perf_counter() - started,
         block=number,

@@ -19,7 +19,7 @@ from e91.model.randomness import seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.model.settings import EKERT, SETTINGS
 from e91.security import secret_length
-from e91.session.protocol import distil
+from e91.session.protocol import Means, distil
 from e91.session.session import measure
 from e91.session.verdict import check_policy, least_epsilon
 from e91.system.workspace import Workspace
@@ -42,15 +42,8 @@ def story_of(policy, *, settings=EKERT, rounds=60_000):
         story.append((message.subject, message.body))
         return message
 
-    made = distil(
-        record,
-        settings=settings,
-        policy=policy,
-        entropy=entropy,
-        channel=Channel(transmission),
-        secret=bytes(64),
-        workspace=Workspace(compiled=False),
-    )
+    channel, workspace = Channel(transmission), Workspace(compiled=False)
+    made = distil(record, Means(settings, policy, entropy, channel, bytes(64), workspace))
     return story, made
 
 
