@@ -24,7 +24,7 @@ MOVED = {
     "e91.devices.conformance": "e91.devices.samplers.conformance.suite",
     "e91.devices.dishonest": "e91.adversaries.local_models",
     "e91.devices.dishonest_detectors": "e91.adversaries.detector_attacks",
-    "e91.devices.ibm_jobs": "e91.devices.ibm.jobs",
+    "e91.devices.ibm_jobs": "e91.devices.ibm.left_jobs",
     "e91.devices.sampler": "e91.devices.samplers.sampler_device",
     "e91.devices.snapshots": "e91.devices.samplers.snapshots",
     "e91.encryption.key_files": "e91.keys.files",

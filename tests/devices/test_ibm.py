@@ -29,9 +29,9 @@ from requests.exceptions import ConnectionError as NoConnection
 import e91
 from e91.cli import ibm
 from e91.cli.machines import link_of
-from e91.devices.ibm import job_files, jobs, machine
+from e91.devices.ibm import job_files, machine
 from e91.devices.ibm.job_files import PlannedSession, jobs_folder, load_planned, save_planned
-from e91.devices.ibm.left_jobs import find_session, plan_session, submit_session
+from e91.devices.ibm.left_jobs import LeftJob, find_session, plan_session, submit_session
 from e91.devices.ibm.service_errors import one_sentence
 from e91.devices.samplers.snapshots import snapshot_backend, snapshot_device
 from e91.model.policy import Policy
@@ -273,7 +273,9 @@ def test_older_sampler_takes_over_where_the_new_one_is_missing(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is deprecated, and that options are idle locally
         job = machine.submit(plan, backend, tag="t")
-        a, b = jobs.job_outcomes(job, x, y, settings=EKERT)
+        prepared = PreparedSession(EKERT, Policy(), None, x, y)
+        session = PlannedSession("ab" * 16, "m", "d", prepared)
+        a, b = LeftJob(session, "id", job, Path()).outcomes()
     assert "executor" not in type(ibm_sampler_of(job)).__module__
     key = (x == 1) & (y == 0)
     assert np.mean(a[key] == b[key]) > 0.8

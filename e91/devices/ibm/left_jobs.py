@@ -11,11 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from qiskit.providers import BackendV2
 
-from e91.devices.ibm import job_files, jobs, machine
+from e91.devices.ibm import job_files, machine
 from e91.devices.ibm.job_files import PlannedSession
 from e91.devices.ibm.machine import ASSUMPTION, JobPlan
+from e91.devices.ibm.service_errors import one_sentence
+from e91.devices.samplers.outcomes import outcome_bits
+from e91.devices.samplers.sampler_device import rounds_by_pair
 from e91.model.bits import Bits
 from e91.model.device import DeviceInfo
 from e91.model.prepared import PreparedSession
@@ -68,16 +72,32 @@ class LeftJob:
         Raises:
             ValueError: IBM cannot be asked.
         """
-        return jobs.job_status(self.job)
+        with one_sentence():
+            status = self.job.status()
+        return str(getattr(status, "name", status))
 
     def outcomes(self) -> tuple[Bits, Bits]:
         """Wait for the job and return both parties' outcomes (a, b); uint8, shape (n,) each.
 
         Raises:
-            ValueError: As for `e91.devices.ibm.jobs.job_outcomes`.
+            ValueError: The job was cancelled or failed, IBM cannot be reached, or the result has
+                not the registers and shots that were asked for.
         """
-        made = self.prepared
-        return jobs.job_outcomes(self.job, made.x, made.y, settings=made.settings)
+        x, y = self.prepared.x, self.prepared.y
+        chosen = rounds_by_pair(x, y, settings=self.prepared.settings)
+        shots = max(map(len, chosen.values()))
+        with one_sentence():
+            result = self.job.result()
+        if not result:
+            raise ValueError(
+                "A finished job must have a result, but this one has none: IBM may have deleted "
+                "it; start again with `e91 run`."
+            )
+        alice, bob = outcome_bits(result[0].data, pairs=len(chosen), shots=shots)
+        a, b = np.empty_like(x), np.empty_like(y)
+        for row, rounds in enumerate(chosen.values()):
+            a[rounds], b[rounds] = alice[row, : len(rounds)], bob[row, : len(rounds)]
+        return a, b
 
     def mark_concluded(self, out: str | Path) -> None:
         """Write down that the session's keys are in ``out``: it is not found again.
@@ -105,7 +125,7 @@ def plan_session(
     """
     service = machine.open_service() if service is None else service
     if to_leave:
-        jobs.check_keeps_jobs(service)
+        _check_keeps_jobs(service)
     backend = machine.machine_of(service, name)
     plan = machine.plan_job(backend, prepared.x, prepared.y, settings=prepared.settings)
     session = PlannedSession(uuid.uuid4().hex, name, plan.description, prepared)
@@ -163,9 +183,11 @@ def find_session(name: str, *, service: Any = None, folder: Path | None = None) 
     session, job_id = job_files.load_planned(name, folder)
     job_files.check_not_concluded(session, folder)
     service = machine.open_service() if service is None else service
-    if job_id is not None:
-        return LeftJob(session, job_id, jobs.find_job(service, job_id), folder)
-    job = jobs.tagged_job(service, session.tag)
+    _check_keeps_jobs(service)
+    with one_sentence():
+        if job_id is not None:
+            return LeftJob(session, job_id, service.job(job_id), folder)
+        job = next(iter(service.jobs(limit=1, job_tags=[session.tag])), None)
     if job is None:
         raise ValueError(
             "A session must have a job to go on, but IBM never took this one: nothing was "
@@ -174,3 +196,12 @@ def find_session(name: str, *, service: Any = None, folder: Path | None = None) 
     left = LeftJob(session, str(job.job_id()), job, folder)
     job_files.save_job_id(session, left.id, folder)
     return left
+
+
+def _check_keeps_jobs(service: Any) -> None:
+    """Check that a job can be left: local testing mode keeps none."""
+    if not hasattr(service, "job"):
+        raise ValueError(
+            "A job in local testing mode must be waited for, but was to be left: it ends with the "
+            "process that submitted it.  Run it again without `--leave`."
+        )
