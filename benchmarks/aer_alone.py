@@ -12,7 +12,7 @@ from e91_circuits import intercept_resend, outcome_bit
 from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
 
-from e91.devices.circuits import CircuitTable, noisy_pair, pair_circuits
+from e91.devices.circuits import CircuitTable, Noise, pair_circuits
 from e91.devices.exact import outcome_table
 from e91.devices.rounds.keystreams import seeded_key
 from e91.devices.rounds.round_sampler import RoundSampler, round_sampler
@@ -31,7 +31,7 @@ def attacked_circuits() -> CircuitTable:
         (3, 3)
     """
     attack = partial(intercept_resend, fraction=0.05, basis="random")
-    source = noisy_pair(visibility=0.97, dephasing=0.01, attack=attack)
+    source, _ = Noise(visibility=0.97, dephasing=0.01).apparatus(attack)
     return pair_circuits(source, settings=SETTINGS)
 
 

@@ -6,8 +6,6 @@ her qubits with the parties', and is the second opinion on `e91.adversaries.chan
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from e91_circuits import measured_qubit, outcome_bit
 from numpy.typing import NDArray
@@ -16,18 +14,10 @@ from qiskit.circuit import Clbit
 from qiskit_aer import AerSimulator
 
 from e91.adversaries.notes import Answers, TappedDevice
-from e91.devices.aer import SHOTS_PER_RUN
+from e91.devices.aer import shot_bits, shots_of_rounds
 from e91.devices.circuits import CircuitTable
 from e91.model.bits import Bits
 from e91.model.device import DeviceInfo, Progress, no_progress
-
-
-class JointOutcomes(NamedTuple):
-    """Both outcomes and Eve's symbol of each round; uint8, shape (n,) each."""
-
-    alice: Bits
-    bob: Bits
-    symbol: Bits
 
 
 def shot_by_shot(
@@ -53,7 +43,15 @@ def shot_by_shot(
 
     def answer(x: Bits, y: Bits) -> Answers:
         """Measure every round's circuit once, and let Eve guess from her register."""
-        alice, bob, kind = _measured(circuits, root, x, y, progress)
+        alice, bob, kind = (np.empty(len(x), np.uint8) for _ in range(3))
+        for rounds, circuit, words in shots_of_rounds(circuits, x, y, root):
+            alice[rounds] = shot_bits(circuit, outcome_bit(circuit, "alice"), words)
+            bob[rounds] = shot_bits(circuit, outcome_bit(circuit, "bob"), words)
+            kind[rounds] = sum(
+                shot_bits(circuit, bit, words) << np.uint8(place)
+                for place, bit in enumerate(_note_bits(circuit))
+            )
+            progress(len(rounds))
         return Answers(alice, bob, best[x, y, kind], kind)
 
     return TappedDevice(info, answer, memory_information)
@@ -95,38 +93,3 @@ def _eves(circuit: QuantumCircuit) -> list[object]:
 
 def _note_bits(circuit: QuantumCircuit) -> list[Clbit]:
     return [bit for register in circuit.cregs if register.name == "eve" for bit in register]
-
-
-def _measured(
-    circuits: CircuitTable, root: np.random.SeedSequence, x: Bits, y: Bits, progress: Progress
-) -> JointOutcomes:
-    """Make every round a shot of Aer, with a fresh seed for every run (see `AerDevice`)."""
-    found = JointOutcomes(*(np.empty(len(x), np.uint8) for _ in range(3)))
-    for i, j in np.ndindex(len(circuits), len(circuits[0])):
-        chosen = np.flatnonzero((x == i) & (y == j))
-        for start in range(0, len(chosen), SHOTS_PER_RUN):
-            rounds = chosen[start : start + SHOTS_PER_RUN]
-            seed = int(root.spawn(1)[0].generate_state(1, np.uint64)[0] >> np.uint64(1))
-            simulator = AerSimulator(method="density_matrix", seed_simulator=seed)
-            job = simulator.run(circuits[i][j], shots=len(rounds), memory=True)
-            memory = job.result().data(0)["memory"]
-            # Both outcomes and Eve's five bits at most: two bytes hold them.
-            words = np.fromiter((int(word, 16) for word in memory), np.uint16, len(rounds))
-            for column, part in zip(found, _registers(circuits[i][j], words), strict=True):
-                column[rounds] = part
-            progress(len(rounds))
-    return found
-
-
-def _registers(circuit: QuantumCircuit, words: NDArray[np.uint16]) -> JointOutcomes:
-    """Take each shot's word apart; Aer counts classical bits from the least one."""
-
-    def bit(clbit: Clbit) -> Bits:
-        place = circuit.find_bit(clbit).index
-        return ((words >> np.uint16(place)) & np.uint16(1)).astype(np.uint8)
-
-    symbol = np.zeros(len(words), np.uint8)
-    for place, clbit in enumerate(_note_bits(circuit)):
-        symbol |= bit(clbit) << np.uint8(place)
-    alice, bob = (bit(outcome_bit(circuit, party)) for party in ("alice", "bob"))
-    return JointOutcomes(alice, bob, symbol)

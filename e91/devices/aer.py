@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from e91_circuits import Party, measured_pair, outcome_bit
+from e91_circuits import measured_pair, outcome_bit
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
+from qiskit.circuit import Clbit
 from qiskit_aer import AerSimulator
 
 from e91.devices.circuits import (
@@ -61,33 +63,50 @@ class AerDevice(Apparatus):
         """
         x, y = checked_choices(x, y, settings=self.settings)
         a, b = np.empty_like(x), np.empty_like(y)
-        for alice_index, row in enumerate(self.circuits):
-            for bob_index, circuit in enumerate(row):
-                chosen = np.flatnonzero((x == alice_index) & (y == bob_index))
-                for start in range(0, len(chosen), SHOTS_PER_RUN):
-                    rounds = chosen[start : start + SHOTS_PER_RUN]
-                    a[rounds], b[rounds] = self._shots(circuit, len(rounds))
-                    self.progress(len(rounds))
+        for rounds, circuit, words in shots_of_rounds(self.circuits, x, y, self.randomness):
+            a[rounds], b[rounds] = (
+                shot_bits(circuit, outcome_bit(circuit, party), words) for party in ("alice", "bob")
+            )
+            self.progress(len(rounds))
         return a, b
 
-    def _shots(self, circuit: QuantumCircuit, shots: int) -> tuple[Bits, Bits]:
-        # A spawned seed for every run, and one circuit per run: seeded once, Aer and its
-        # samplers restart their random stream at every run (and seed the k-th circuit of a run
-        # with seed + 2113 k), which would correlate the setting pairs and widen the spread of S
-        # while every mean stays right.
-        child = self.randomness.spawn(1)[0]
-        seed = int(child.generate_state(1, np.uint64)[0] >> np.uint64(1))  # Aer: below 2**63
-        # By hand, because `automatic` falls to one state-vector trajectory per shot as soon as
-        # a channel stands in the circuit: about a hundred times slower.
-        simulator = AerSimulator(method="density_matrix", seed_simulator=seed)
-        memory = simulator.run(circuit, shots=shots, memory=True).result().data(0)["memory"]
-        words = np.fromiter((int(word, 16) for word in memory), np.int64, shots)
-        return _outcome(circuit, "alice", words=words), _outcome(circuit, "bob", words=words)
+
+def shots_of_rounds(
+    circuits: CircuitTable, x: Bits, y: Bits, randomness: np.random.SeedSequence
+) -> Iterator[tuple[NDArray[np.intp], QuantumCircuit, NDArray[np.int64]]]:
+    """Yield, run by run of Aer, the rounds it makes, their circuit, and the word of each shot.
+
+    Args:
+        circuits: Measured circuits, ``circuits[x][y]``.
+        x: Alice's setting index in each round; shape (n,).
+        y: Bob's.
+        randomness: Every run gets a child of it.
+    """
+    for i, j in np.ndindex(len(circuits), len(circuits[0])):
+        circuit, chosen = circuits[i][j], np.flatnonzero((x == i) & (y == j))
+        for start in range(0, len(chosen), SHOTS_PER_RUN):
+            rounds = chosen[start : start + SHOTS_PER_RUN]
+            # A spawned seed for every run, and one circuit per run: seeded once, Aer and its
+            # samplers restart their random stream at every run (and seed the k-th circuit of a
+            # run with seed + 2113 k), which would correlate the setting pairs and widen the
+            # spread of S while every mean stays right.  By hand, because `automatic` falls to one
+            # state-vector trajectory per shot as soon as a channel stands in the circuit: about a
+            # hundred times slower.
+            seed = spawned_seed(randomness)
+            simulator = AerSimulator(method="density_matrix", seed_simulator=seed)
+            job = simulator.run(circuit, shots=len(rounds), memory=True)
+            memory = job.result().data(0)["memory"]
+            yield rounds, circuit, np.fromiter((int(w, 16) for w in memory), np.int64, len(rounds))
 
 
-def _outcome(circuit: QuantumCircuit, party: Party, *, words: NDArray[np.int64]) -> Bits:
-    """Return the party's bit of every shot; Aer counts classical bits from the least one."""
-    place: int = circuit.find_bit(outcome_bit(circuit, party)).index
+def spawned_seed(randomness: np.random.SeedSequence) -> int:
+    """Return a fresh seed below 2**63, as Aer demands, from the next child of ``randomness``."""
+    return int(randomness.spawn(1)[0].generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def shot_bits(circuit: QuantumCircuit, bit: Clbit, words: NDArray[np.int64]) -> Bits:
+    """Return one classical bit of every shot; Aer counts them from the least one."""
+    place: int = circuit.find_bit(bit).index
     return ((words >> place) & 1).astype(np.uint8, copy=False)
 
 

@@ -58,85 +58,41 @@ class Noise:
     def apparatus(self, attack: Attack | None) -> tuple[QuantumCircuit, Analyser]:
         """Return the source, attacked and sent through this noise, and the parties' analyser.
 
+        The photons meet, in this order: the source, Eve (between the source and Bob, with the
+        photons still perfect), white noise on the pair, and on Bob's arm misalignment, dephasing
+        and amplitude damping.  The analyser misreads every outcome bit of both parties alike.
+
         Raises:
-            ValueError: A number leaves its range.
+            ValueError: A number leaves its range; for `readout_error` the analyser raises it.
+
+        Examples:
+            >>> source, analyser = Noise(0.97, dephasing=0.01, readout_error=0.01).apparatus(None)
+            >>> source.name
+            'phi+ pair, visibility 0.97, dephasing 0.01 (bob)'
+            >>> analyser(source, 0.0, 0.0).count_ops()["measure"]
+            2
         """
-        source = noisy_pair(
-            visibility=self.visibility,
-            dephasing=self.dephasing,
-            misalignment=self.misalignment,
-            amplitude_damping=self.amplitude_damping,
-            attack=attack,
-        )
-        return source, misreading_analyser(self.readout_error)
+        source = bell_pair()
+        if attack is not None:
+            attacked = attack(source)
+            if attacked.name == source.name:  # a report must not call an attacked source clean
+                attacked = attacked.copy(f"{source.name}, attacked")
+            source = attacked
+        source = with_visibility(source, self.visibility)
+        source = with_misalignment(source, self.misalignment, party="bob")
+        source = with_dephasing(source, self.dephasing, party="bob")
+        source = with_amplitude_damping(source, self.amplitude_damping, party="bob")
+        return source, self._misread_pair
 
-
-def noisy_pair(
-    *,
-    visibility: float = 1.0,
-    dephasing: float = 0.0,
-    misalignment: float = 0.0,
-    amplitude_damping: float = 0.0,
-    attack: Attack | None = None,
-) -> QuantumCircuit:
-    """Return a phi+ source, attacked and sent through noise.
-
-    The photons meet, in this order: the source, Eve (between the source and Bob, with the
-    photons still perfect), white noise on the pair, and on Bob's arm misalignment, dephasing
-    and amplitude damping.
-
-    Args:
-        visibility: See `e91_circuits.with_visibility`.
-        dephasing: Probability of a phase flip of Bob's photon; `e91_circuits.with_dephasing`.
-        misalignment: Turn of Bob's photon, radians on the Bloch sphere;
-            `e91_circuits.with_misalignment`.
-        amplitude_damping: Decay probability of Bob's photon;
-            `e91_circuits.with_amplitude_damping`.
-        attack: What Eve makes of the source, or None.
-
-    Raises:
-        ValueError: A number leaves its range.
-
-    Examples:
-        >>> noisy_pair(visibility=0.97, dephasing=0.01).name
-        'phi+ pair, visibility 0.97, dephasing 0.01 (bob)'
-    """
-    source = bell_pair()
-    if attack is not None:
-        attacked = attack(source)
-        if attacked.name == source.name:  # a report must not call an attacked source clean
-            attacked = attacked.copy(f"{source.name}, attacked")
-        source = attacked
-    source = with_visibility(source, visibility)
-    source = with_misalignment(source, misalignment, party="bob")
-    source = with_dephasing(source, dephasing, party="bob")
-    return with_amplitude_damping(source, amplitude_damping, party="bob")
-
-
-def misreading_analyser(readout_error: float) -> Analyser:
-    """Return an analyser that misreads every outcome bit of both parties alike.
-
-    Args:
-        readout_error: Probability that a 0 is read as 1, and that a 1 is read as 0, in [0, 1].
-
-    Raises:
-        ValueError: The returned analyser raises if the probability is not in [0, 1].
-
-    Examples:
-        >>> misreading_analyser(0.01)(bell_pair(), 0.0, 0.0).count_ops()["kraus"]
-        2
-    """
-
-    def measure(source: QuantumCircuit, alice_angle: float, bob_angle: float) -> QuantumCircuit:
-        """Measure, and misread either outcome."""
+    def _misread_pair(
+        self, source: QuantumCircuit, alice_angle: float, bob_angle: float
+    ) -> QuantumCircuit:
+        """Measure a pair, and misread either outcome."""
+        error = self.readout_error
         circuit = measured_pair(source, alice_angle, bob_angle)
         for party in ("alice", "bob"):
-            circuit = with_readout_error(
-                circuit, party, one_given_zero=readout_error, zero_given_one=readout_error
-            )
+            circuit = with_readout_error(circuit, party, one_given_zero=error, zero_given_one=error)
         return circuit
-
-    return measure
 
 
 def pair_circuits(

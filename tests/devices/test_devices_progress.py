@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import e91
-import e91.adversaries.joint_outcomes
 import e91.devices.aer
 import e91.devices.exact
 from e91.adversaries import run_attack
@@ -104,7 +103,7 @@ def test_command_runs_the_same_session_under_attack(status):
 )
 def test_device_under_attack_announces_every_round_once(name, simulator, monkeypatch):
     small_steps(monkeypatch)
-    monkeypatch.setattr(e91.adversaries.joint_outcomes, "SHOTS_PER_RUN", 500)
+    monkeypatch.setattr(e91.devices.aer, "SHOTS_PER_RUN", 500)
     steps = []
     conditions = conditions_of(name, settings=e91.EKERT, simulator=simulator, seed=1)
     announced = stage(name, replace(conditions, progress=steps.append)).device(*choices(10_000))

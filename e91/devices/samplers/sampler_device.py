@@ -19,6 +19,7 @@ from qiskit.circuit import Parameter
 from qiskit.primitives import BaseSamplerV2
 from qiskit.providers import BackendV2
 
+from e91.devices.aer import spawned_seed
 from e91.devices.circuits import Analyser, checked_choices
 from e91.devices.samplers.outcomes import RepeatGuard, outcome_bits
 from e91.devices.samplers.placement import Layout, placed_circuit, placement_words
@@ -114,8 +115,7 @@ class SamplerDevice(Apparatus):
     def _run(self, pairs: list[tuple[int, int]], shots: int) -> tuple[Bits, Bits]:
         # A fresh seed for every run: a sampler that is seeded once restarts its random stream at
         # every run, which leaves every mean right and widens the spread of S.
-        child = self.randomness.spawn(1)[0]
-        sampler = self.samplers(int(child.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        sampler = self.samplers(spawned_seed(self.randomness))
         check_sampler_type(sampler)
         make = setting_pub if self.grouping == "one-pub" else bound_pub
         pub = make(self.circuit, pairs, shots=shots, settings=self.settings)
