@@ -51,6 +51,7 @@ NotNegative = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 
 Shape = TypeVar("Shape")
 
+_RECORDS = (inspect.StructType, inspect.DataclassType)
 _LONGEST_SHOWN = 60  # characters of a wrong value that a sentence repeats
 _STEP = re.compile(r"\.([^.\[\]`]+)|\[(\d+|\.\.\.)\]")
 
@@ -216,15 +217,17 @@ def _sentence(content: object, shape: Any, said: str, *, key: str, secret: bool)
     place, found, kind = _followed(content, shape, steps, partial(_fails, shape=shape))
     place = _joined(key, place)
     inner = f"{place}." if place else ""
-    if isinstance(kind, inspect.StructType) and isinstance(found, dict):
-        known = [field.encode_name for field in kind.fields]
-        unknown = [name for name in found if name not in known]
+    record = _plain(kind)
+    if isinstance(record, _RECORDS) and isinstance(found, dict):
+        known = [field.encode_name for field in record.fields]
+        strict = isinstance(record, inspect.StructType) and record.forbid_unknown_fields
+        unknown = [name for name in found if strict and name not in known]
         if unknown and secret:
             return "Every key must be a documented one, but one is not."
         if unknown:
             hint = did_you_mean(unknown[0], known, place=inner)
             return f"Every key must be a documented one, but `{inner}{unknown[0]}` is not{hint}"
-        for field in kind.fields:
+        for field in record.fields:
             if field.required and field.encode_name not in found:
                 demand = _demand(field.type, None)
                 return f"`{inner}{field.encode_name}` must {demand}, but is missing."
@@ -246,8 +249,8 @@ def _followed(
     kind = _bare(inspect.type_info(shape))
     place = ""
     for step in steps:
-        kind = _branch(kind, content)
-        if isinstance(kind, inspect.StructType):
+        kind = _plain(_branch(_plain(kind), content))
+        if isinstance(kind, _RECORDS):
             kind = {field.encode_name: field.type for field in kind.fields}[step]
             content, place = content[step], _joined(place, step)  # type: ignore[index]
         elif isinstance(content, dict):  # msgspec does not say which of its keys it means
@@ -288,14 +291,19 @@ def _bare(kind: inspect.Type) -> inspect.Type:
     return kind
 
 
+def _plain(kind: inspect.Type) -> inspect.Type:
+    """Return a type without any metadata."""
+    return _plain(kind.type) if isinstance(kind, inspect.Metadata) else kind
+
+
 def _branch(kind: inspect.Type, found: object) -> inspect.Type:
     """Return the member of a union that a table or a list has to be."""
     if not isinstance(kind, inspect.UnionType):
         return kind
-    tables = (inspect.StructType, inspect.DictType)
+    tables = (*_RECORDS, inspect.DictType)
     lists = (inspect.ListType, inspect.VarTupleType, inspect.TupleType)
     wanted = tables if isinstance(found, dict) else lists if isinstance(found, list) else ()
-    return next((part for part in kind.types if isinstance(part, wanted)), kind)
+    return next((part for part in kind.types if isinstance(_plain(part), wanted)), kind)
 
 
 def _demand(kind: inspect.Type, found: object) -> str:
@@ -314,7 +322,7 @@ def _demand(kind: inspect.Type, found: object) -> str:
             return _choice(values)
         case inspect.EnumType(cls):
             return _choice([member.value for member in cls])
-        case inspect.StructType(fields=fields):
+        case inspect.StructType(fields=fields) | inspect.DataclassType(fields=fields):
             names = [field.encode_name for field in fields if field.required]
             return "be a table" + (f" with {', '.join(names)}" if names else "")
         case inspect.DictType():

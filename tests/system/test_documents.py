@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Generic, Literal, TypeVar
 
@@ -21,6 +23,9 @@ from e91.system.documents import (
 )
 
 Number = TypeVar("Number")
+
+AGES = {"must": "be a list of ages"}
+Ages = Annotated[list[int], Meta(extra=AGES)]
 
 
 class Colour(Enum):
@@ -198,3 +203,33 @@ def test_a_value_by_itself_is_called_by_its_key():
         typed([1, "x"], list[int], key="sweep[0]")
     with pytest.raises(ValueError, match="must be a finite number, or be none, but is 'x'"):
         typed("x", Annotated[float, Meta(ge=0, le=1)] | Literal["none"], key="strength")
+
+
+@dataclass
+class Point:
+    x: int
+    y: int = 0
+
+
+@pytest.mark.parametrize(
+    ("content", "shape", "sentence"),
+    [
+        ([1, "up"], Ages, "`it[1]` must be a whole number, but is 'up'."),
+        ("up", Ages, "`it` must be a list of ages, but is 'up'."),
+        ([], Annotated[list[int], Meta(min_length=1)] | None, "`it` must be a list that is not"),
+        ({"a": [1, "up"]}, dict[str, Ages], "`it.a[1]` must be a whole number, but is 'up'."),
+        ({"a": "up"}, Annotated[dict[str, int], Meta(extra=AGES)], "`it.a` must be a whole"),
+        (3, Point, "`it` must be a table with x, but is 3."),
+        ({"x": "up"}, Point, "`it.x` must be a whole number, but is 'up'."),
+        ({}, Point, "`it.x` must be a whole number, but is missing."),
+    ],
+)
+def test_lists_that_word_their_demand_and_dataclasses_name_the_place(content, shape, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        typed(content, shape, key="it")
+
+
+def test_a_dataclass_may_be_given_keys_that_it_does_not_know():
+    assert typed({"x": 1, "z": 2}, Point) == Point(1)
+    with pytest.raises(ValueError, match=r"^`y` must be a whole number, but is 'up'\.$"):
+        typed({"x": 1, "y": "up", "z": 2}, Point)
