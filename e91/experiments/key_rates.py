@@ -6,6 +6,7 @@ import math
 
 from e91.experiments.fixed_sessions import FixedSession, session_bits
 from e91.experiments.vocabulary import Protocol, given
+from e91.model.numbers import check_positive
 from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC
 from e91.security import device_dependent, device_independent
@@ -134,4 +135,6 @@ def _efficiency(protocol: Protocol) -> float:
 
 
 def _epsilon(protocol: Protocol) -> float:
-    return given(protocol.epsilon, "`protocol.epsilon`")
+    epsilon = given(protocol.epsilon, "`protocol.epsilon`")
+    check_positive(**{"protocol.epsilon": epsilon})  # an error bar may reach below its least value
+    return epsilon

@@ -46,7 +46,8 @@ def rates(numbers: Numbers) -> Rates:
     file gives as measured; without a measured signal-to-noise ratio there are no accidentals.
 
     Raises:
-        ValueError: A number that the link needs is missing, or the satellite is never seen.
+        ValueError: A number that the link needs is missing, the satellite is never seen, or none
+            of its light arrives.
     """
     pairs = numbers.source.pairs_per_second
     if pairs is None:
@@ -65,8 +66,10 @@ def rates(numbers: Numbers) -> Rates:
     seen, links = overpass(numbers), (_downlink(*sides[0]), _downlink(*sides[1]))
     slices = coincidences_along(seen, source, links=links, receivers=receivers, window_s=window)
     losses = seen.loss_db(links).sum(axis=0) + sum(map(_detector_loss_db, receivers))
-    mean_loss = -10 * math.log10(float(np.mean(10 ** (-losses / 10))))
-    return Rates(*_mean(slices), mean_loss)
+    transmission = float(np.mean(10 ** (-losses / 10)))
+    if transmission == 0:
+        raise ValueError("Some light must arrive at both detectors, but all of it is lost.")
+    return Rates(*_mean(slices), -10 * math.log10(transmission))
 
 
 def arm_loss_db(party: str, side: ArmNumbers) -> float:

@@ -19,6 +19,7 @@ from e91.experiments.optical_links import Rates, rates
 from e91.experiments.published import Comparison, Experiment, ModelParameter, Outcome
 from e91.experiments.vocabulary import PARAMETERS, Protocol, given
 from e91.model.policy import Theorem
+from e91.system.refusals import is_refusal
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ def compare(experiment: Experiment, *, seed: int | None = None) -> tuple[Compari
         expected = expected_observables(experiment)
         seen = expected if seed is None else drawn_observables(experiment, seed=seed)
     except ValueError as error:
+        if not is_refusal(error):
+            raise
         return tuple(
             Comparison(outcome, None, 0.0, outcome.quantity in experiment.fitted, str(error))
             for outcome in experiment.outcomes
@@ -122,6 +125,8 @@ def _compared(
         value = _quantity(experiment, seen, outcome.quantity, theorem)
         spread = _spread(experiment, expected, outcome.quantity, theorem)
     except ValueError as error:
+        if not is_refusal(error):
+            raise
         return Comparison(outcome, None, 0.0, fitted, str(error))
     return Comparison(outcome, value, spread, fitted)
 

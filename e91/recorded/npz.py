@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.recorded.tables import TYPES, Column, Table, ordered, parsed_metadata, wanted_columns
+from e91.system.refusals import is_refusal
 
 METADATA = "metadata"
 """Name of the array that holds the metadata: UTF-8 JSON, as uint8."""
 
 _LOCAL_HEADER = 30
 _MOST_METADATA = 2**20
-_BAD = (
+_DAMAGED = (
     zipfile.BadZipFile,
     EOFError,
     ValueError,
@@ -85,7 +86,7 @@ def read_npz(file: Path, *, most_rows: int) -> Table:
                     if len(content) != size or stream.read(1):
                         raise EOFError
                 columns[member.name] = np.frombuffer(content, member.dtype)
-    except _BAD as error:
+    except _DAMAGED as error:
         raise ValueError(f"`{file}` must be a whole `.npz` file, but is damaged.") from error
     return Table(columns, metadata)
 
@@ -107,20 +108,14 @@ def open_npz(file: Path, *, most_rows: int) -> tuple[tuple[Member, ...], dict[st
                 _member(archive, entries[f"{name}.npy"], file, most_rows=most_rows)
                 for name in columns
             )
-    except _Refused as refused:
-        raise ValueError(str(refused)) from None
-    except _BAD as error:
-        if isinstance(error, ValueError) and str(error).startswith(("`", "The ")):
+    except _DAMAGED as error:
+        if is_refusal(error):
             raise
         raise ValueError(f"`{file}` must be a whole `.npz` file, but is damaged.") from error
     if len({member.length for member in members}) > 1:
         lengths = ", ".join(f"`{member.name}` {member.length:,}" for member in members)
         raise ValueError(f"The columns of `{file}` must have one length, but have {lengths}.")
     return members, metadata
-
-
-class _Refused(Exception):
-    """The file is readable, but is not what it must be."""
 
 
 def _metadata(
@@ -144,19 +139,19 @@ def _member(
         shape, dtype, header = _header(stream)
     name = entry.filename[:-4]
     if dtype.hasobject:
-        raise _Refused(
+        raise ValueError(
             f"`{name}` in `{file}` must hold whole numbers, but holds Python objects, and a pickle "
             "is never loaded."
         )
     if len(shape) != 1 or dtype.kind not in "iub":
-        raise _Refused(
+        raise ValueError(
             f"`{name}` in `{file}` must hold whole numbers, one a row, but is {dtype} of shape "
             f"{shape}."
         )
     if shape[0] > most_rows:
-        raise _Refused(f"`{file}` must have at most {most_rows:,} rows, but has {shape[0]:,}.")
+        raise ValueError(f"`{file}` must have at most {most_rows:,} rows, but has {shape[0]:,}.")
     if entry.file_size != header + shape[0] * dtype.itemsize:
-        raise _Refused(
+        raise ValueError(
             f"`{name}` in `{file}` must take {header + shape[0] * dtype.itemsize:,} bytes as its "
             f"header says, but takes {entry.file_size:,}."
         )

@@ -969,3 +969,10 @@ def test_satellite_that_is_never_seen_gives_a_reason():
     assert compare(far)[0].simulated is not None
     low = far.shifted("orbit.altitude_km", -450.0)
     assert "never do" in compare(low)[0].reason
+
+
+@pytest.mark.parametrize("broken", ["_quantity", "drawn_observables"])
+def test_a_bug_in_the_simulation_is_no_reason_of_a_row(monkeypatch, broken):
+    monkeypatch.setattr(f"e91.experiments.simulate.{broken}", lambda *_, **__: int("bug"))
+    with pytest.raises(ValueError, match="invalid literal for int"):
+        compare(load("yin-2017"), seed=1)
