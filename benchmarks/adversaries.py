@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 
 from e91.adversaries import ATTACKS, AttackReport, run_attack
-from e91.model.policy import Policy, SecurityModel
+from e91.model.trust import SecurityModel
+from e91.security.policy import Policy
 
 
 def verdict(found: AttackReport) -> str:

@@ -49,8 +49,8 @@ from e91.devices.exact import exact_device
 from e91.model.bits import Bits
 from e91.model.device import DeviceInfo
 from e91.model.evidence import Evidence, KeySample, outcomes_of
-from e91.model.policy import Policy
 from e91.model.settings import EKERT, Settings
+from e91.security.policy import Policy
 from e91.session.streaming import BLOCK_ROUNDS, PART_ROUNDS, stream
 from e91.session.verdict import verdict_of
 

@@ -17,8 +17,8 @@ import time
 from benchmarks.machine import headed, machine, whole_process
 from benchmarks.work import VISIBILITY, best_settings
 from e91.devices.exact import exact_device
-from e91.model.policy import Policy
 from e91.model.settings import EKERT
+from e91.security.policy import Policy
 from e91.session.streaming import BLOCK_ROUNDS, PART_ROUNDS, stream
 
 CHOICES = ("uniform", "best")

@@ -19,9 +19,10 @@ from e91.distillation.cascade.wire_format import SEED_BYTES
 from e91.distillation.sifting.packing import append_key, key_roles, tally
 from e91.distillation.sifting.samples import draw_sample
 from e91.model.messages import Channel
-from e91.model.policy import PORTIONS, Policy
+from e91.model.portion_sizes import PORTIONS
 from e91.model.records import SiftedKey
 from e91.model.settings import EKERT, Settings
+from e91.security.policy import Policy
 from e91.session.planning import Link, SessionPlan, best_plan
 from e91.session.streaming import stream
 from e91.system.compiled import compiled_code_may_run

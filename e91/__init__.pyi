@@ -77,8 +77,6 @@ from .model.errors import (
     ProtocolAborted as ProtocolAborted,
 )
 from .model.messages import Party as Party
-from .model.policy import Policy as Policy
-from .model.policy import SecurityModel as SecurityModel
 from .model.settings import (
     ASYMMETRIC as ASYMMETRIC,
 )
@@ -94,6 +92,8 @@ from .model.settings import (
 from .model.settings import (
     Settings as Settings,
 )
+from .model.trust import SecurityModel as SecurityModel
+from .security.policy import Policy as Policy
 from .session.report import SessionReport as SessionReport
 from .session.session import analyse as analyse
 from .session.session import run as run

@@ -23,10 +23,11 @@ from e91.distillation.sifting import by_block as packed_sifting
 from e91.distillation.sifting import two_party as sifting
 from e91.model.errors import Abort
 from e91.model.messages import Channel, Party
-from e91.model.policy import Policy, SecurityModel
 from e91.model.randomness import seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.model.settings import EKERT, SETTINGS
+from e91.model.trust import SecurityModel
+from e91.security.policy import Policy
 from e91.session.planning import asymptotic_rate
 from e91.session.session import measure, run
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from enum import Enum
 
-from e91.model.policy import Attacks, SecurityModel, Theorem
+from e91.model.trust import SecurityModel
+from e91.security.policy import Attacks, Theorem
 
 
 class Assumption(Enum):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from e91.model.policy import Policy
 from e91.model.settings import Settings
+from e91.security.policy import Policy
 
 if TYPE_CHECKING:
     from e91.alarm.link import OutcomeCounts

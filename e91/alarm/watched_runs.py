@@ -14,8 +14,8 @@ from e91.alarm.promise import Promise, SequentialTest
 from e91.alarm.replay import Replay
 from e91.distillation.sifting.by_block import code_table
 from e91.model.bits import NO_CLICK
-from e91.model.policy import SecurityModel
 from e91.model.settings import Settings
+from e91.model.trust import SecurityModel
 from e91.session.report import SessionReport
 
 

@@ -21,9 +21,10 @@ from e91.cli.options import (
     settings_option,
 )
 from e91.model.errors import ProtocolAborted
-from e91.model.policy import Policy, SecurityModel
 from e91.model.records import DetectionRecord
 from e91.model.settings import SETTINGS, Settings
+from e91.model.trust import SecurityModel
+from e91.security.policy import Policy
 
 _SAMPLE_SECONDS = 2.0
 

@@ -22,8 +22,9 @@ from e91.cli.options import (
     seed_option,
     settings_option,
 )
-from e91.model.policy import Policy, SecurityModel
 from e91.model.settings import SETTINGS
+from e91.model.trust import SecurityModel
+from e91.security.policy import Policy
 
 if TYPE_CHECKING:
     from e91.adversaries.attacked_session import AttackReport, Staged

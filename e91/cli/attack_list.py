@@ -7,8 +7,9 @@ import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from e91.model.policy import SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC, SETTINGS
+from e91.model.trust import SecurityModel
+from e91.security.policy import Theorem
 
 if TYPE_CHECKING:
     from e91.adversaries.adversary import Attack, Expected

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from e91.cli.options import refuse_given
-from e91.model.policy import Policy
+from e91.security.policy import Policy
 
 if TYPE_CHECKING:
     from e91.cli.outcome import Files

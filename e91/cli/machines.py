@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from e91.model.policy import SecurityModel
 from e91.model.settings import EKERT, Settings
+from e91.model.trust import SecurityModel
 
 _MODELS = tuple(model.value for model in SecurityModel)
 

@@ -13,8 +13,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from e91.model.policy import SecurityModel
 from e91.model.settings import SETTINGS, Settings
+from e91.model.trust import SecurityModel
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 

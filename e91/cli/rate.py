@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from e91.cli.options import EPSILON, JSON, as_one, security_option, settings_option
-from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import SETTINGS
+from e91.model.trust import SecurityModel
+from e91.security.policy import Policy, Theorem
 
 
 @dataclass(frozen=True)

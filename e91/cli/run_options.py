@@ -21,7 +21,8 @@ from e91.cli.options import (
     settings_option,
 )
 from e91.cli.outcome import Files
-from e91.model.policy import Policy, Reconciler, SecurityModel
+from e91.model.trust import SecurityModel
+from e91.security.policy import Policy, Reconciler
 
 if TYPE_CHECKING:
     from e91.alarm.promise import Promise

@@ -160,7 +160,7 @@ def encrypt(data: bytes, store: KeyStore, *, cipher: Cipher = "one-time-pad") ->
         KeyUnavailable: Too little key is left.  None of it was taken.
 
     Examples:
-        >>> from e91.model.policy import SecurityModel
+        >>> from e91.model.trust import SecurityModel
         >>> from e91.model.records import SecretKey
         >>> bits = np.unpackbits(np.arange(200, dtype=np.uint8))
         >>> name = str(UUID(int=7))

@@ -7,9 +7,10 @@ import math
 from e91.experiments.fixed_sessions import FixedSession, session_bits
 from e91.experiments.vocabulary import Protocol, given
 from e91.model.numbers import check_positive
-from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC
+from e91.model.trust import SecurityModel
 from e91.security import device_dependent, device_independent
+from e91.security.policy import Policy, Theorem
 
 _BLOCKS = {
     Theorem.TOMAMICHEL_LEVERRIER: device_dependent.tl17_length,

@@ -10,8 +10,8 @@ from typing import Self
 from msgspec import structs
 
 from e91.experiments.vocabulary import QUANTITIES, Numbers
-from e91.model.policy import Theorem
 from e91.model.settings import Settings
+from e91.security.policy import Theorem
 from e91.system.documents import Document, Finite, NotNegative, Text
 
 

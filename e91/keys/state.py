@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.messages import Party
-from e91.model.policy import SecurityModel
+from e91.model.trust import SecurityModel
 
 MASK_SIZE = 32
 """Bytes at the end of each share that mask message keys: as long as a Poly1305 or AES-256 key."""

@@ -48,7 +48,7 @@ class KeyStore:
 
     Examples:
         >>> from uuid import UUID
-        >>> from e91.model.policy import SecurityModel
+        >>> from e91.model.trust import SecurityModel
         >>> bits = np.unpackbits(np.arange(100, dtype=np.uint8))
         >>> name = str(UUID(int=7))
         >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)

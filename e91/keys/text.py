@@ -29,7 +29,7 @@ from msgspec import Meta, structs, to_builtins
 
 from e91.keys.state import Interval, KeyLabel, KeyState
 from e91.model.messages import Party
-from e91.model.policy import SecurityModel
+from e91.model.trust import SecurityModel
 from e91.system.documents import Document, parse_json
 
 SIMULATED = "SIMULATED: made by a simulator; secret only within the simulation"

@@ -1,4 +1,4 @@
-"""The words of the protocol: records, settings, policy, messages, errors.  No Qiskit, no files."""
+"""The words of the protocol: records, settings, messages, errors.  No Qiskit, no files."""
 
 import lazy_loader
 

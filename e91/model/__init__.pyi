@@ -12,11 +12,6 @@ from .evidence import KeySample as KeySample
 from .messages import Channel as Channel
 from .messages import Message as Message
 from .messages import Party as Party
-from .policy import Attacks as Attacks
-from .policy import Policy as Policy
-from .policy import Reconciler as Reconciler
-from .policy import SecurityModel as SecurityModel
-from .policy import Theorem as Theorem
 from .randomness import Entropy as Entropy
 from .randomness import operating_system_entropy as operating_system_entropy
 from .randomness import seeded_entropy as seeded_entropy
@@ -32,3 +27,4 @@ from .settings import BBM92 as BBM92
 from .settings import EKERT as EKERT
 from .settings import SETTINGS as SETTINGS
 from .settings import Settings as Settings
+from .trust import SecurityModel as SecurityModel

@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 
 from e91.model.bits import NO_CLICK, Bits, frozen_array
-from e91.model.policy import SecurityModel
+from e91.model.trust import SecurityModel
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from e91.model.numbers import Floats
-from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC, BBM92
+from e91.model.trust import SecurityModel
 from e91.plots.rate_curves import RateCurve, frozen, increasing
 from e91.security.device_independent import (
     acin_rate,
     noisy_preprocessing_rate,
     random_basis_rate,
 )
+from e91.security.policy import Policy, Theorem
 from e91.session.planning import Link, asymptotic_rate, best_plan
 
 _TOLERANCE = 1.2  # the error rate that a plan declares beforehand, relative to the link's QBER

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from e91.model.numbers import Floats
-from e91.model.policy import SecurityModel
+from e91.model.trust import SecurityModel
 from e91.security import thresholds
 from e91.security.device_dependent import bbm92_rate
 from e91.security.device_independent import (

@@ -14,6 +14,10 @@ from .device_independent import random_basis_entropy as random_basis_entropy
 from .device_independent import random_basis_rate as random_basis_rate
 from .device_independent import werner_chsh as werner_chsh
 from .entropy_accumulation import renyi_entropy as renyi_entropy
+from .policy import Attacks as Attacks
+from .policy import Policy as Policy
+from .policy import Reconciler as Reconciler
+from .policy import Theorem as Theorem
 from .sampling import clopper_pearson_upper_bound as clopper_pearson_upper_bound
 from .sampling import hypergeometric_upper_bound as hypergeometric_upper_bound
 from .sampling import relative_entropy_upper_bound as relative_entropy_upper_bound

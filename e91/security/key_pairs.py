@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from e91.model.policy import Theorem
 from e91.model.settings import Settings
+from e91.security.policy import Theorem
 
 
 def check_reference(settings: Settings) -> None:

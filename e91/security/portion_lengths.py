@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from e91.model.policy import portion_size
+from e91.model.portion_sizes import portion_size
 from e91.model.records import Leak, SecretLength
 from e91.security import secret_length
 

@@ -8,9 +8,9 @@ from scipy.special import betainc, betaincc
 
 from e91.model.evidence import Evidence, KeySample
 from e91.model.numbers import TSIRELSON, check_fractions, check_whole
-from e91.model.policy import Policy
 from e91.model.records import ChshEstimate, Leak, QberEstimate
 from e91.model.settings import Settings
+from e91.security.policy import Policy
 from e91.security.shannon import binary_entropy
 from e91.session.expectation import Link
 from e91.session.verdict import FALSE_ALARM, verdict_of

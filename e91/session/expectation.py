@@ -11,9 +11,10 @@ from e91.bell import chsh
 from e91.distillation.verification import HASH_BITS
 from e91.model.evidence import Evidence, KeySample
 from e91.model.numbers import TSIRELSON, check_fractions, check_within
-from e91.model.policy import Policy, SecurityModel
 from e91.model.records import Leak, QberEstimate
 from e91.model.settings import Settings
+from e91.model.trust import SecurityModel
+from e91.security.policy import Policy
 from e91.security.shannon import binary_entropy
 from e91.session import theorems
 

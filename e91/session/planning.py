@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.numbers import TSIRELSON, check_whole
-from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.records import SecretLength
 from e91.model.settings import Settings
+from e91.model.trust import SecurityModel
 from e91.security.device_dependent import bbm92_rate
 from e91.security.device_independent import acin_rate, noisy_preprocessing_rate
+from e91.security.policy import Policy, Theorem
 from e91.session import theorems
 from e91.session.expectation import Link, expected_case
 from e91.session.verdict import check_policy

@@ -19,7 +19,7 @@ from e91.model.bits import Bits
 from e91.model.errors import Abort, AuthenticationFailed
 from e91.model.evidence import Evidence
 from e91.model.messages import Channel, Message, Party
-from e91.model.policy import Policy, Reconciler, SecurityModel, portion_size
+from e91.model.portion_sizes import portion_size
 from e91.model.randomness import Entropy
 from e91.model.records import (
     DetectionRecord,
@@ -30,6 +30,8 @@ from e91.model.records import (
     VerifiedKey,
 )
 from e91.model.settings import Settings
+from e91.model.trust import SecurityModel
+from e91.security.policy import Policy, Reconciler
 from e91.session.verdict import Verdict, judge, verdict_of
 from e91.system.workspace import Workspace
 

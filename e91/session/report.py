@@ -11,9 +11,9 @@ from e91.model.drawn import Drawn
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.evidence import Evidence
 from e91.model.numbers import TSIRELSON
-from e91.model.policy import Policy
 from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretKey, SecretLength
 from e91.model.settings import Settings
+from e91.security.policy import Policy
 from e91.security.secret_length import split
 from e91.session.completeness import completeness_of
 from e91.session.layout import percent_rounded_up, rounded_down, rounded_up, row, titled, wrapped

@@ -9,10 +9,10 @@ from e91.distillation import authentication
 from e91.model.device import Device, DeviceInfo, info_of
 from e91.model.messages import Channel, Party, Transmission, honest_transmission
 from e91.model.numbers import check_whole
-from e91.model.policy import Policy
 from e91.model.randomness import Entropy, operating_system_entropy, random_settings, seeded_entropy
 from e91.model.records import DetectionRecord, Leak, PartyRecord, SecretKey
 from e91.model.settings import EKERT, Settings
+from e91.security.policy import Policy
 from e91.session.protocol import Distilled, Means, distil
 from e91.session.report import Keys, SessionReport
 from e91.session.verdict import check_policy

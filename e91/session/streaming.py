@@ -27,7 +27,6 @@ from e91.model.bits import Bits
 from e91.model.device import info_of
 from e91.model.messages import Channel
 from e91.model.numbers import check_whole
-from e91.model.policy import Policy, SecurityModel
 from e91.model.randomness import (
     Entropy,
     block_entropy,
@@ -35,7 +34,9 @@ from e91.model.randomness import (
     seeded_entropy,
 )
 from e91.model.settings import Settings
+from e91.model.trust import SecurityModel
 from e91.recorded.raw_blocks import save_block
+from e91.security.policy import Policy
 from e91.session.protocol import Means, conclude
 from e91.session.report import SessionReport
 from e91.session.session import report_of, settings_of

@@ -10,12 +10,13 @@ from functools import partial
 from e91.bell import chsh, phase_errors
 from e91.model.evidence import Evidence
 from e91.model.numbers import TSIRELSON
-from e91.model.policy import Policy, Reconciler, SecurityModel, Theorem
 from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretLength
 from e91.model.settings import Settings
+from e91.model.trust import SecurityModel
 from e91.security import device_dependent, device_independent, key_pairs, secret_length
 from e91.security.device_dependent import Block, FiniteKey
 from e91.security.entropy_accumulation import Counts
+from e91.security.policy import Policy, Reconciler, Theorem
 from e91.security.portion_lengths import lengths, merged
 from e91.security.shannon import binary_entropy, capped
 
@@ -301,4 +302,4 @@ RULES = {
         _asymptotic(lambda _, s: device_independent.random_basis_entropy(s)), _check_random_basis
     ),
 }
-"""How each theorem of `e91.model.policy` is applied."""
+"""How each theorem of `e91.security.policy` is applied."""

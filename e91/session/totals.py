@@ -10,9 +10,9 @@ from typing import Any
 from e91.bell import chsh
 from e91.model.errors import Abort
 from e91.model.evidence import Evidence
-from e91.model.policy import Policy
 from e91.model.records import ChshEstimate, QberEstimate
 from e91.model.settings import Settings
+from e91.security.policy import Policy
 from e91.session.report import SessionReport
 from e91.session.verdict import qber_estimate
 from e91.session.watch import LinkWatch, RaisedAlarm

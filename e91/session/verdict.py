@@ -11,10 +11,10 @@ from e91.bell import chsh, correlators
 from e91.distillation import authentication, verification
 from e91.model.errors import Abort
 from e91.model.evidence import Evidence
-from e91.model.policy import Policy
 from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretLength
 from e91.model.settings import Settings
 from e91.security import sampling, secret_length
+from e91.security.policy import Policy
 from e91.session import theorems
 
 NOTHING_LEAKED = Leak()

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from e91.model.device import info_of
-from e91.model.policy import Policy
 from e91.model.settings import Settings
+from e91.security.policy import Policy
 from e91.session.streaming import BLOCK_ROUNDS, BlockDevice, Run, plan_run
 from e91.session.totals import RunSummary
 from e91.studies import executors

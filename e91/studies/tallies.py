@@ -12,8 +12,8 @@ from typing import Any, cast
 import msgspec
 
 from e91.model.evidence import Evidence
-from e91.model.policy import Policy
 from e91.model.settings import Settings
+from e91.security.policy import Policy
 from e91.session.report import SessionReport
 from e91.session.totals import RunSummary
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from e91.devices.exact import exact_device
-from e91.model.policy import Policy
 from e91.optics.tags import matching
+from e91.security.policy import Policy
 from e91.session.session import run
 from e91.session.streaming import stream
 from e91.system.compiled import compiled_code_may_run

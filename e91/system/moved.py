@@ -30,6 +30,7 @@ MOVED = {
     "e91.encryption.key_files": "e91.keys.files",
     "e91.encryption.keystore": "e91.keys.store",
     "e91.expectation": "e91.session.expectation",
+    "e91.model.policy": "e91.security.policy",
     "e91.optics.autocorrelation": "e91.optics.tags.photon_statistics",
     "e91.optics.clock_finder": "e91.optics.tags.clocks.finder",
     "e91.optics.correlation": "e91.optics.tags.correlation",

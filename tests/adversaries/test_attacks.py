@@ -16,8 +16,9 @@ from e91.adversaries.local_models import mixture
 from e91.adversaries.notes import Notes, knowledge, with_white_noise
 from e91.model.bits import NO_CLICK
 from e91.model.errors import Abort
-from e91.model.policy import Policy, SecurityModel
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS
+from e91.model.trust import SecurityModel
+from e91.security.policy import Policy
 
 ROUNDS = 150_000
 ERROR = 0.05  # an error of this size in a probability must be seen

@@ -23,9 +23,10 @@ from e91.adversaries.interception import BASES
 from e91.bell import chsh
 from e91.devices.exact import exact_device
 from e91.model.errors import Abort
-from e91.model.policy import Policy, SecurityModel
 from e91.model.randomness import seeded_entropy
 from e91.model.settings import ASYMMETRIC, EKERT, SETTINGS
+from e91.model.trust import SecurityModel
+from e91.security.policy import Policy
 from e91.session.session import measure, run
 
 TESTS = Path(__file__).parents[1]

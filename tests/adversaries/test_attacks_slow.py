@@ -8,8 +8,9 @@ from scipy.stats import binom
 
 from e91.adversaries import ATTACKS, Conditions, assumed_by, stage
 from e91.distillation.authentication import AUTHENTICATION_BITS
-from e91.model.policy import Policy, SecurityModel
 from e91.model.settings import ASYMMETRIC, BBM92
+from e91.model.trust import SecurityModel
+from e91.security.policy import Policy
 from e91.session.session import run
 
 pytestmark = pytest.mark.slow

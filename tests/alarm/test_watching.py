@@ -20,9 +20,10 @@ from e91.distillation.sifting.by_block import code_table
 from e91.model.device import DeviceInfo
 from e91.model.errors import Abort
 from e91.model.messages import Message, Party
-from e91.model.policy import Policy, SecurityModel
 from e91.model.settings import BBM92, EKERT, SETTINGS
+from e91.model.trust import SecurityModel
 from e91.recorded.raw_blocks import load_block
+from e91.security.policy import Policy
 from e91.session.session import run
 from e91.session.streaming import stream
 from e91.session.totals import summary_of

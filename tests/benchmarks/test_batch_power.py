@@ -27,8 +27,8 @@ from e91.alarm.link import LinkBehaviour, OutcomeCounts, intercepted, relative_e
 from e91.bell.chsh import estimate
 from e91.model.errors import Abort
 from e91.model.evidence import Evidence, KeySample, outcomes_of
-from e91.model.policy import Policy
 from e91.model.settings import EKERT
+from e91.security.policy import Policy
 from e91.session.verdict import verdict_of
 
 matplotlib.use("Agg")

@@ -9,7 +9,7 @@ from e91.cli.devices import device_kind
 from e91.cli.machines import link_of
 from e91.devices.exact import exact_device
 from e91.devices.samplers.snapshots import snapshot_device, snapshot_names
-from e91.model.policy import SecurityModel
+from e91.model.trust import SecurityModel
 from e91.session.planning import asymptotic_rate
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "backends.md"

@@ -34,10 +34,10 @@ from e91.devices.ibm.job_files import PlannedSession, jobs_folder, load_planned,
 from e91.devices.ibm.left_jobs import LeftJob, find_session, plan_session, submit_session
 from e91.devices.ibm.service_errors import one_sentence
 from e91.devices.samplers.snapshots import snapshot_backend, snapshot_device
-from e91.model.policy import Policy
-from e91.model.prepared import PreparedSession
 from e91.model.randomness import random_settings, seeded_entropy
 from e91.model.settings import ASYMMETRIC, EKERT
+from e91.security.policy import Policy
+from e91.security.prepared import PreparedSession
 from e91.session.measured_later import conclude_session, prepare_session
 
 SECRET = "a-token-that-nobody-may-see-" + "x" * 16

@@ -18,9 +18,9 @@ from e91.devices.optical import (
     steered_lengths,
 )
 from e91.model.bits import NO_CLICK
-from e91.model.policy import Policy, SecurityModel
 from e91.model.randomness import seeded_entropy
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
+from e91.model.trust import SecurityModel
 from e91.optics.arms import Arm, simple_arm
 from e91.optics.clicks import Hits, thermal_slot
 from e91.optics.coincidences import coincidences
@@ -32,6 +32,7 @@ from e91.optics.sources import (
     PulsedSource,
     QuantumDot,
 )
+from e91.security.policy import Policy
 from e91.session.session import measure, run
 from e91.session.streaming import stream
 

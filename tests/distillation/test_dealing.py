@@ -15,9 +15,11 @@ from e91.distillation.amplification.hashing import modified_toeplitz_hash
 from e91.distillation.portions.partition import divide
 from e91.model.errors import Abort
 from e91.model.messages import Message
-from e91.model.policy import GROUP, PORTIONS, Policy, SecurityModel, portion_size
+from e91.model.portion_sizes import GROUP, PORTIONS, portion_size
 from e91.model.records import Leak, SecretLength, SiftedKey
 from e91.model.settings import EKERT
+from e91.model.trust import SecurityModel
+from e91.security.policy import Policy
 from e91.security.portion_lengths import in_whole_bytes, lengths, merged, share_bound
 from e91.session.planning import Link, best_plan
 from e91.session.session import run

@@ -33,8 +33,8 @@ from e91.experiments.optical_links import arm_loss_db, overpass, rates
 from e91.experiments.published import Comparison, Outcome
 from e91.experiments.simulate import drawn_observables
 from e91.experiments.vocabulary import PARAMETERS, QUANTITIES, WIGNER
-from e91.model.policy import Theorem
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
+from e91.security.policy import Theorem
 from e91.security.shannon import binary_entropy
 
 GOOD = """

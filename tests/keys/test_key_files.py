@@ -19,8 +19,8 @@ from e91.keys.files import open_key_file, save_new
 from e91.keys.store import KeyStore
 from e91.model.errors import AuthenticationFailed, KeyUnavailable
 from e91.model.messages import Party
-from e91.model.policy import SecurityModel
 from e91.model.records import SecretKey
+from e91.model.trust import SecurityModel
 from e91.system import durable
 
 KEY_ID = "0f0e0d0c-0b0a-4908-8706-050403020100"

@@ -18,8 +18,8 @@ from e91.keys.state import MASK_SIZE, KeyLabel, KeyState
 from e91.keys.store import KeyStore
 from e91.model.errors import KeyUnavailable
 from e91.model.messages import Party
-from e91.model.policy import SecurityModel
 from e91.model.records import SecretKey
+from e91.model.trust import SecurityModel
 
 KEY_ID = "0f0e0d0c-0b0a-4908-8706-050403020100"
 ALICE, BOB = Party.ALICE, Party.BOB

@@ -12,7 +12,6 @@ from statistical import assert_binomial
 
 from e91.model.bits import frozen_array, pack, unpack
 from e91.model.messages import Channel, Message, Party
-from e91.model.policy import Policy, SecurityModel
 from e91.model.randomness import random_bits, random_choice, seeded_entropy
 from e91.model.records import (
     ChshEstimate,
@@ -24,6 +23,8 @@ from e91.model.records import (
     SiftedKey,
 )
 from e91.model.settings import BBM92, EKERT, SETTINGS, Settings
+from e91.model.trust import SecurityModel
+from e91.security.policy import Policy
 from e91.system.memory import zero_bytes
 
 

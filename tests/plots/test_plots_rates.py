@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matplotlib import pyplot
 
-from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC, BBM92
+from e91.model.trust import SecurityModel
 from e91.plots import (
     efficiency_figure,
     qber_figure,
@@ -18,6 +18,7 @@ from e91.plots import (
     rounds_figure,
 )
 from e91.security.device_independent import werner_chsh
+from e91.security.policy import Policy, Theorem
 from e91.session.planning import Link, best_plan
 
 matplotlib.use("Agg")

@@ -9,16 +9,17 @@ import pytest
 from e91.devices.exact import exact_device
 from e91.model.errors import Abort
 from e91.model.messages import Party
-from e91.model.policy import Policy, SecurityModel
 from e91.model.randomness import seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
+from e91.model.trust import SecurityModel
 from e91.optics.detectors import Detector, Receiver
 from e91.optics.sources import ContinuousSource
 from e91.optics.tags.correlation import correlate
 from e91.optics.tags.laboratories import Clock, Laboratory
 from e91.optics.tags.simulation import record_time_tags
 from e91.recorded.record_files import save_detections, save_time_tags
+from e91.security.policy import Policy
 from e91.session.session import MAXIMUM_ROUNDS, analyse, measure, run
 
 POLICY = Policy(epsilon=1e-6)

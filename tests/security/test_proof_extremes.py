@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from e91.bell.betting import chsh_lower_bound
 from e91.bell.phase_errors import phase_error_bound
 from e91.model.evidence import Evidence, KeySample, outcomes_of
-from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.records import Leak
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
+from e91.model.trust import SecurityModel
 from e91.security.device_independent import acin_entropy
 from e91.security.entropy_accumulation import Counts
+from e91.security.policy import Policy, Theorem
 from e91.security.secret_length import accumulated_length, collective_length
 from e91.security.shannon import capped
 from e91.session.verdict import verdict_of

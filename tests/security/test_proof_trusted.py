@@ -16,9 +16,10 @@ from e91.bell.phase_errors import phase_error_bound
 from e91.distillation.cascade import reconciler as cascade
 from e91.model.evidence import Evidence, KeySample, outcomes_of
 from e91.model.messages import Channel, Party
-from e91.model.policy import Policy, portion_size
+from e91.model.portion_sizes import portion_size
 from e91.model.records import Leak, SiftedKey
 from e91.model.settings import ASYMMETRIC, EKERT
+from e91.security.policy import Policy
 from e91.security.secret_length import split
 from e91.security.shannon import binary_entropy
 from e91.session import theorems

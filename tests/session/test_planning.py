@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from e91.cli import commands
 from e91.devices.exact import exact_device
 from e91.model.numbers import TSIRELSON
-from e91.model.policy import Policy, SecurityModel, Theorem
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
+from e91.model.trust import SecurityModel
 from e91.security.device_independent import acin_rate
+from e91.security.policy import Policy, Theorem
 from e91.session.planning import Link, asymptotic_rate, best_plan, expected_length
 from e91.session.session import run
 

@@ -14,11 +14,12 @@ from e91.distillation.sifting import two_party as sifting
 from e91.distillation.sifting.by_block import code_table
 from e91.model.bits import NO_CLICK
 from e91.model.messages import Channel, Message, Party
-from e91.model.policy import Policy, SecurityModel
 from e91.model.randomness import seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.model.settings import EKERT, SETTINGS
+from e91.model.trust import SecurityModel
 from e91.security import secret_length
+from e91.security.policy import Policy
 from e91.session.protocol import Means, distil
 from e91.session.session import measure
 from e91.session.verdict import check_policy, least_epsilon

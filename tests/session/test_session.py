@@ -18,10 +18,11 @@ from e91.model.bits import NO_CLICK
 from e91.model.device import DeviceInfo
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.messages import Channel, Message, Party
-from e91.model.policy import Policy, SecurityModel
 from e91.model.randomness import seeded_entropy
 from e91.model.records import ReconciledKey
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS
+from e91.model.trust import SecurityModel
+from e91.security.policy import Policy
 from e91.session.session import MAXIMUM_ROUNDS, measure, run
 
 POLICY = Policy(epsilon=1e-6)

@@ -8,8 +8,8 @@ from scipy.stats import binom
 
 from e91.devices.exact import exact_device
 from e91.model.errors import Abort
-from e91.model.policy import Policy
 from e91.model.settings import BBM92
+from e91.security.policy import Policy
 from e91.session.completeness import refusal_bound
 from e91.session.session import run
 

@@ -24,11 +24,12 @@ from e91.distillation.sifting import two_party as sifting
 from e91.distillation.sifting.by_block import code_table
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.messages import Channel, Party
-from e91.model.policy import Policy, SecurityModel
 from e91.model.randomness import block_entropy, seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord, SiftedKey
 from e91.model.settings import BBM92, EKERT
+from e91.model.trust import SecurityModel
 from e91.recorded.raw_blocks import load_block, save_block
+from e91.security.policy import Policy
 from e91.session.streaming import plan_run, session_of_block, stream
 from e91.system.processes import worker_processes
 

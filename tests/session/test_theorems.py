@@ -9,9 +9,10 @@ import pytest
 
 from e91.devices.exact import exact_device
 from e91.model.errors import Abort
-from e91.model.policy import Attacks, Policy, SecurityModel, Theorem, TheoremFacts
 from e91.model.records import SecretLength
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
+from e91.model.trust import SecurityModel
+from e91.security.policy import Attacks, Policy, Theorem, TheoremFacts
 from e91.security.shannon import binary_entropy
 from e91.session.session import run
 from e91.session.theorems import RULES, Rule

@@ -14,8 +14,8 @@ from statistical import assert_binomial
 
 from e91.devices.exact import exact_device
 from e91.model.errors import Abort
-from e91.model.policy import Policy
 from e91.model.settings import EKERT
+from e91.security.policy import Policy
 from e91.session.session import run
 from e91.session.streaming import plan_run, session_of_block, stream
 from e91.session.totals import summary_of

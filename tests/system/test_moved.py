@@ -12,6 +12,7 @@ import e91
 from e91.system.moved import MOVED, new_name
 
 # Every import that README, docs, changelog and notebooks of version 0.1 showed, by a script.
+# `e91.model.policy` was shown by docstrings.
 SHOWN = {
     "e91.alarms": ["Promise"],
     "e91.attacks": ["run_attack"],
@@ -21,6 +22,7 @@ SHOWN = {
     "e91.devices.dishonest": [],
     "e91.devices.dishonest_detectors": [],
     "e91.devices.sampler": ["sampler_device"],
+    "e91.model.policy": ["Policy", "SecurityModel", "Theorem"],
     "e91.optics.autocorrelation": ["autocorrelation"],
     "e91.optics.correlation": ["correlate", "known_clock"],
     "e91.optics.laboratories": ["Laboratory"],

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.bits import Bits
-from e91.model.policy import portion_size
+from e91.model.portion_sizes import portion_size
 from e91.model.records import SiftedKey
 from e91.system.compiled import compiled_code_pays
 from e91.system.memory import zero_bytes

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from e91.model.bits import Bits
-from e91.model.policy import Policy
 from e91.model.settings import Settings
+from e91.security.policy import Policy
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,19 +7,8 @@ from enum import Enum
 from typing import Self
 
 from e91.model.numbers import check_between_zero_and_one
-
-GROUP = 64 * 64
-"""Bits that are divided at a time; what a key has beyond whole groups is dropped."""
-
-PORTIONS = (1, 2, 4, 8, 16, 32, 64)
-"""Into how many portions a key may be divided: one is the key as it is."""
-
-
-class SecurityModel(Enum):
-    """What is assumed of the equipment; the key carries this label wherever it goes."""
-
-    TRUSTED_ANALYSERS = "trusted-analysers"
-    DEVICE_INDEPENDENT = "device-independent"
+from e91.model.portion_sizes import check_portions
+from e91.model.trust import SecurityModel
 
 
 class Attacks(Enum):
@@ -254,7 +243,7 @@ class Policy:
         self._check_portions()
 
     def _check_portions(self) -> None:
-        _check_portions(self.portions)
+        check_portions(self.portions)
         proved = self.proof.facts.takes_portions and self.reconciler is Reconciler.CASCADE
         if self.portions > 1 and not proved:
             raise ValueError(
@@ -292,28 +281,3 @@ def _named(kind: type[Enum], name: Enum | str, argument: str) -> Enum:
     except ValueError:
         known = ", ".join(member.value for member in kind)
         raise ValueError(f"`{argument}` must be one of {known}, but is `{name}`.") from None
-
-
-def portion_size(bits: int, *, portions: int) -> int:
-    """Return the length of each portion of a key: a multiple of 64, if there are several.
-
-    Args:
-        bits: Length of the key.
-        portions: How many, one of `PORTIONS`.
-
-    Raises:
-        ValueError: An argument leaves its range.
-
-    Examples:
-        >>> portion_size(1_000_000, portions=8), portion_size(1_000_000, portions=1)
-        (124928, 1000000)
-    """
-    _check_portions(portions)
-    if bits < 0:
-        raise ValueError(f"`bits` must not be negative, but is {bits}.")
-    return bits if portions == 1 else bits // GROUP * GROUP // portions
-
-
-def _check_portions(portions: int) -> None:
-    if portions not in PORTIONS:
-        raise ValueError(f"`portions` must be one of {PORTIONS}, but is {portions}.")

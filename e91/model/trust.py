@@ -1,0 +1,12 @@
+"""What is assumed of the equipment, the label that every key carries."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class SecurityModel(Enum):
+    """What is assumed of the equipment; the key carries this label wherever it goes."""
+
+    TRUSTED_ANALYSERS = "trusted-analysers"
+    DEVICE_INDEPENDENT = "device-independent"
