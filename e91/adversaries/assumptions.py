@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum
 
 from e91.model.trust import SecurityModel
-from e91.security.policy import Attacks, Theorem
+from e91.security.theorems import Attacks, Theorem
 
 
 class Assumption(Enum):
@@ -37,6 +37,6 @@ def assumed_by(theorem: Theorem) -> frozenset[Assumption]:
     """
     if theorem.security is SecurityModel.TRUSTED_ANALYSERS:
         return _ALWAYS | {Assumption.ANALYSERS, Assumption.FAIR_SAMPLING}
-    if theorem.facts.attacks is Attacks.COHERENT:
+    if theorem.entry.attacks is Attacks.COHERENT:
         return _ALWAYS
     return _ALWAYS | {Assumption.INDEPENDENT_ROUNDS}

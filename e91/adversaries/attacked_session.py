@@ -9,7 +9,8 @@ from e91.adversaries.adversary import Attack, ClassicalLine, Expected
 from e91.adversaries.assumptions import Assumption, assumed_by
 from e91.adversaries.catalogue import attack_named
 from e91.adversaries.conditions import Conditions
-from e91.security.policy import Policy, Theorem
+from e91.security.policy import Policy
+from e91.security.theorems import Theorem
 from e91.session.report import SessionReport
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from e91.model.settings import ASYMMETRIC, SETTINGS
 from e91.model.trust import SecurityModel
-from e91.security.policy import Theorem
+from e91.security.theorems import Theorem
 
 if TYPE_CHECKING:
     from e91.adversaries.adversary import Attack, Expected
@@ -22,7 +22,7 @@ _LABEL = 18  # columns of the labels
 
 def legend() -> str:
     """Return what stands above the list, in lines of at most `WIDTH` columns."""
-    limits = [theorem.value for theorem in Theorem if not theorem.facts.finite]
+    limits = [theorem.value for theorem in Theorem if not theorem.entry.finite]
     return textwrap.fill(
         "Eavesdroppers and dishonest devices, for `e91 attack run NAME` and `e91 run --attack "
         "NAME`. What an attack shows is for its default strength, the settings asymmetric and no "

@@ -12,7 +12,7 @@ import click
 from e91.cli.options import EPSILON, JSON, as_one, security_option, settings_option
 from e91.model.settings import SETTINGS
 from e91.model.trust import SecurityModel
-from e91.security.policy import Policy, Theorem
+from e91.security.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _finite(asked: Question, rounds: int) -> dict[str, Any]:
         theorem=asked.theorem,
         tolerated_error=asked.tolerated_error,
     )
-    wants_bases = policy.proof.fixes_errors_beforehand or policy.proof is Theorem.RANDOM_BASIS
+    wants_bases = policy.proof.entry.wants_two_key_bases
     name = asked.settings_name or ("bbm92" if wants_bases else "asymmetric")
     link = Link(asked.chsh_value, asked.qber, asked.efficiency)
     plan = best_plan(link, rounds, settings=SETTINGS[name], policy=policy)

@@ -10,7 +10,8 @@ from e91.model.numbers import check_positive
 from e91.model.settings import ASYMMETRIC
 from e91.model.trust import SecurityModel
 from e91.security import device_dependent, device_independent
-from e91.security.policy import Policy, Theorem
+from e91.security.policy import Policy
+from e91.security.theorems import Theorem
 
 _BLOCKS = {
     Theorem.TOMAMICHEL_LEVERRIER: device_dependent.tl17_length,

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from e91.experiments.vocabulary import QUANTITIES, Numbers
 from e91.model.settings import Settings
-from e91.security.policy import Theorem
+from e91.security.theorems import Theorem
 from e91.system.documents import Document, Finite, NotNegative, Text
 
 

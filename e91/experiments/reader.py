@@ -10,7 +10,7 @@ from msgspec import Meta, field, structs
 
 from e91.experiments.published import Experiment, ModelParameter, Outcome
 from e91.experiments.vocabulary import SETTINGS, Numbers
-from e91.security.policy import Theorem
+from e91.security.theorems import Theorem
 from e91.system.documents import (
     Document,
     Finite,

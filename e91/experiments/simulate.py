@@ -18,7 +18,7 @@ from e91.experiments.key_rates import (
 from e91.experiments.optical_links import Rates, rates
 from e91.experiments.published import Comparison, Experiment, ModelParameter, Outcome
 from e91.experiments.vocabulary import PARAMETERS, Protocol, given
-from e91.security.policy import Theorem
+from e91.security.theorems import Theorem
 from e91.system.refusals import is_refusal
 
 

@@ -19,12 +19,13 @@ from e91.security.device_independent import (
     noisy_preprocessing_rate,
     random_basis_rate,
 )
-from e91.security.policy import Policy, Theorem
+from e91.security.policy import Policy
+from e91.security.theorems import Theorem
 from e91.session.planning import Link, asymptotic_rate, best_plan
 
 _TOLERANCE = 1.2  # the error rate that a plan declares beforehand, relative to the link's QBER
 
-FINITE_THEOREMS = tuple(theorem for theorem in Theorem if theorem.facts.finite)
+FINITE_THEOREMS = tuple(theorem for theorem in Theorem if theorem.entry.finite)
 """The theorems that hold for a finite number of rounds."""
 
 
@@ -109,7 +110,7 @@ def _finite_curve(theorem: Theorem, rounds: Sequence[int], link: Link, epsilon: 
         theorem=theorem,
         tolerated_error=min(0.5, _TOLERANCE * link.qber) if declares else None,
     )
-    settings = BBM92 if declares else ASYMMETRIC
+    settings = BBM92 if theorem.entry.wants_two_key_bases else ASYMMETRIC
 
     def rate(count: int) -> float:
         """Return the best rate of a session of ``count`` rounds."""

@@ -14,10 +14,8 @@ from .device_independent import random_basis_entropy as random_basis_entropy
 from .device_independent import random_basis_rate as random_basis_rate
 from .device_independent import werner_chsh as werner_chsh
 from .entropy_accumulation import renyi_entropy as renyi_entropy
-from .policy import Attacks as Attacks
 from .policy import Policy as Policy
 from .policy import Reconciler as Reconciler
-from .policy import Theorem as Theorem
 from .sampling import clopper_pearson_upper_bound as clopper_pearson_upper_bound
 from .sampling import hypergeometric_upper_bound as hypergeometric_upper_bound
 from .sampling import relative_entropy_upper_bound as relative_entropy_upper_bound
@@ -25,6 +23,8 @@ from .sampling import serfling_deviation as serfling_deviation
 from .sampling import serfling_upper_bound as serfling_upper_bound
 from .shannon import binary_entropy as binary_entropy
 from .shannon import inverse_binary_entropy as inverse_binary_entropy
+from .theorems import Attacks as Attacks
+from .theorems import Theorem as Theorem
 from .thresholds import acin_threshold as acin_threshold
 from .thresholds import bbm92_threshold as bbm92_threshold
 from .thresholds import bell_efficiency_threshold as bell_efficiency_threshold

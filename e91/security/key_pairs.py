@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from e91.model.settings import Settings
-from e91.security.policy import Theorem
 
 
 def check_reference(settings: Settings) -> None:
@@ -23,8 +22,12 @@ def check_reference(settings: Settings) -> None:
             )
 
 
-def check_unbiased(settings: Settings, proof: Theorem) -> None:
-    """Check that there are two key bases, 90 degrees apart, as ``proof`` wants them.
+def check_unbiased(settings: Settings, theorem: str) -> None:
+    """Check that there are two key bases, 90 degrees apart.
+
+    Args:
+        settings: Angles and roles.
+        theorem: Name of the theorem that wants it; likewise below.
 
     Raises:
         ValueError: There are not.
@@ -32,6 +35,40 @@ def check_unbiased(settings: Settings, proof: Theorem) -> None:
     angles = [settings.alice_angles[x] for x, _ in settings.key_pairs]
     if len(angles) != 2 or abs(math.cos(angles[0] - angles[-1])) > 1e-9:
         raise ValueError(
-            f"With `{proof.value}` there must be two mutually unbiased key bases, but with "
+            f"With `{theorem}` there must be two mutually unbiased key bases, but with "
             f"`{settings.name}` there are not; its theorem for all settings is `phase-errors`."
         )
+
+
+def check_flips(settings: Settings, theorem: str) -> None:
+    """Check that Alice's setting of every key pair belongs to the Bell test.
+
+    Raises:
+        ValueError: One does not.
+    """
+    if not alice_test_settings(settings).issuperset(x for x, _ in settings.key_pairs):
+        raise ValueError(
+            f"With `{theorem}` Alice's setting of every key pair must belong to the Bell test, but "
+            f"with `{settings.name}` it does not."
+        )
+
+
+def check_alike(settings: Settings, theorem: str) -> None:
+    """Check that both of Alice's settings of the Bell test make key, equally often.
+
+    Raises:
+        ValueError: They do not.
+    """
+    keys = sorted(x for x, _ in settings.key_pairs)
+    pairs = {settings.pair_probability(pair) for pair in settings.key_pairs}
+    alike = math.isclose(min(pairs), max(pairs))
+    if keys != sorted(alice_test_settings(settings)) or not alike:
+        raise ValueError(
+            f"With `{theorem}` both of Alice's CHSH settings must make key, equally often, but "
+            f"with `{settings.name}` they do not."
+        )
+
+
+def alice_test_settings(settings: Settings) -> set[int]:
+    """Return the settings of Alice that belong to the Bell test."""
+    return {x for (x, _), _ in settings.chsh_pairs}

@@ -23,7 +23,6 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import betainccinv
 
 from e91.model.hypergeometric import log_tail, relative_entropy_exponent
 from e91.model.numbers import check_between_zero_and_one
@@ -181,6 +180,8 @@ def clopper_pearson_upper_bound(errors: int, *, trials: int, epsilon: float) -> 
     errors, trials, _ = _checked(errors, trials, 1, epsilon, revealed_name="trials")
     if errors == trials:
         return 1.0
+    from scipy.special import betainccinv  # late: naming a policy does without
+
     return float(betainccinv(errors + 1, trials - errors, epsilon))
 
 

@@ -16,7 +16,8 @@ from e91.model.settings import Settings
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy
 from e91.security.shannon import binary_entropy
-from e91.session import theorems
+from e91.security.theorems import Case
+from e91.session.cases import case_of
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def quantum_limit(qber: float, *, trusted: bool) -> float:
     return TSIRELSON * (1 - qber) if trusted else TSIRELSON
 
 
-def expected_case(link: Link, rounds: int, settings: Settings, policy: Policy) -> theorems.Case:
+def expected_case(link: Link, rounds: int, settings: Settings, policy: Policy) -> Case:
     """Return what a session of this length is expected to know when its key length is due.
 
     An S beyond quantum theory counts as the largest within it (`quantum_limit`).
@@ -103,7 +104,7 @@ def expected_case(link: Link, rounds: int, settings: Settings, policy: Policy) -
     disclosed = math.ceil(link.efficiency * evidence.key_size * binary_entropy(min(error, 0.5)))
     qber = QberEstimate(link.qber, 1.0, evidence.sample_size, evidence.sample_errors)
     leak = Leak(disclosed + HASH_BITS, disclosed)
-    return theorems.Case(evidence, settings, policy, found, qber, leak)
+    return case_of(evidence, settings=settings, policy=policy, found=found, qber=qber, leak=leak)
 
 
 def _expected_evidence(

@@ -15,8 +15,8 @@ from e91.model.settings import Settings
 from e91.model.trust import SecurityModel
 from e91.security.device_dependent import bbm92_rate
 from e91.security.device_independent import acin_rate, noisy_preprocessing_rate
-from e91.security.policy import Policy, Theorem
-from e91.session import theorems
+from e91.security.policy import Policy
+from e91.security.theorems import Theorem, secret_bits
 from e91.session.expectation import Link, expected_case
 from e91.session.verdict import check_policy
 
@@ -149,7 +149,7 @@ def expected_length(link: Link, rounds: int, *, settings: Settings, policy: Poli
     if not float(rounds).is_integer() or isinstance(rounds, bool) or rounds < 1:
         raise ValueError(f"`rounds` must be a whole number from 1, but is {rounds}.")
     check_policy(1, settings=settings, policy=policy)
-    return theorems.secret_bits(expected_case(link, rounds, settings, policy))
+    return secret_bits(expected_case(link, rounds, settings, policy))
 
 
 def best_plan(
@@ -204,13 +204,13 @@ def best_plan(
         case = expected_case(link, block_rounds, *choices(point))
         if case.chsh.lower_bound < _MARGIN:
             return 1 + _MARGIN - case.chsh.lower_bound
-        terms = theorems.secret_bits(case).terms
+        terms = secret_bits(case).terms
         return -math.fsum(bits for _, bits in terms) / block_rounds
 
     tried = [_search(loss, start, evaluations=120) for start in _starts(settings)]
     tried.append(_search(loss, _best(tried), evaluations=250))
     chosen, chosen_policy = choices(_best(tried))
-    length = theorems.secret_bits(expected_case(link, block_rounds, chosen, chosen_policy))
+    length = secret_bits(expected_case(link, block_rounds, chosen, chosen_policy))
     return SessionPlan(chosen, chosen_policy, blocks, block_rounds, length)
 
 

@@ -13,9 +13,9 @@ from e91.model.errors import Abort
 from e91.model.evidence import Evidence
 from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretLength
 from e91.model.settings import Settings
-from e91.security import sampling, secret_length
+from e91.security import sampling, secret_length, theorems
 from e91.security.policy import Policy
-from e91.session import theorems
+from e91.session.cases import case_of, check_settings
 
 NOTHING_LEAKED = Leak()
 
@@ -97,7 +97,7 @@ def verdict_of(
     qber = qber_estimate(evidence, epsilon=policy.epsilon)
     if found.value is None or qber.rate is None or evidence.key_size == 0:
         return Verdict(evidence, found, qber, abort=Abort.TOO_FEW_ROUNDS)
-    case = theorems.Case(evidence, settings, policy, found, qber, leak)
+    case = case_of(evidence, settings=settings, policy=policy, found=found, qber=qber, leak=leak)
     length = theorems.secret_bits(case)
     abort = None
     if not found.lower_bound > 2:
@@ -133,7 +133,7 @@ def check_policy(rounds: int, *, settings: Settings, policy: Policy) -> None:
         raise ValueError(
             f"Every key and CHSH pair must have a positive probability, but {never[0]} has none."
         )
-    theorems.check_settings(settings, policy)
+    check_settings(settings, policy)
     least = least_epsilon(rounds, portions=policy.portions)
     if policy.epsilon < least:
         raise ValueError(

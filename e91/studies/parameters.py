@@ -10,7 +10,8 @@ from e91.adversaries.catalogue import ATTACKS, all_options
 from e91.adversaries.choices import Option, Switch, Word
 from e91.model.settings import SETTINGS
 from e91.model.trust import SecurityModel
-from e91.security.policy import Reconciler, Theorem
+from e91.security.policy import Reconciler
+from e91.security.theorems import Theorem
 from e91.session.streaming import BLOCK_ROUNDS, MAXIMUM_ROUNDS
 
 Value = bool | int | float | str | tuple[float, ...] | None

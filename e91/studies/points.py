@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from e91.model.settings import SETTINGS, Settings
 from e91.model.trust import SecurityModel
-from e91.security.policy import Policy, Theorem
+from e91.security.policy import Policy
+from e91.security.theorems import Theorem
 from e91.session.session import MAXIMUM_ROUNDS
 from e91.session.verdict import check_policy
 from e91.studies.parameters import PARAMETERS, Value

@@ -49,7 +49,7 @@ MOVED = {
     "e91.run_summary": "e91.session.totals",
     "e91.session_folder": "e91.session.folder",
     "e91.streaming": "e91.session.streaming",
-    "e91.theorems": "e91.session.theorems",
+    "e91.theorems": "e91.security.theorems",
     "e91.verdict": "e91.session.verdict",
     "e91.watching": "e91.alarm",
     "e91.watching.blocks": "e91.alarm.watched_runs",

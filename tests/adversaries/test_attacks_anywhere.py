@@ -10,7 +10,8 @@ from e91.adversaries.interception import BASES
 from e91.distillation.authentication import AUTHENTICATION_BITS
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS
 from e91.model.trust import SecurityModel
-from e91.security.policy import Policy, Theorem
+from e91.security.policy import Policy
+from e91.security.theorems import Theorem
 from e91.session.session import run
 
 CHANNELS = [name for name, attack in ATTACKS.items() if attack.is_channel]

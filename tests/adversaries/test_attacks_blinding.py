@@ -12,7 +12,8 @@ from e91.model.bits import NO_CLICK
 from e91.model.errors import Abort
 from e91.model.settings import EKERT, SETTINGS
 from e91.model.trust import SecurityModel
-from e91.security.policy import Policy, Theorem
+from e91.security.policy import Policy
+from e91.security.theorems import Theorem
 
 STRENGTHS = (2.0, 2.2, 2.5, 2.7, 2 * math.sqrt(2))
 ANGLES = tuple(np.linspace(0.0123, 6.28, 37))  # none just on the edge of a detector

@@ -7,7 +7,7 @@ import pytest
 from e91.adversaries import ATTACKS, Conditions, stage
 from e91.cli.attack_list import attack_row
 from e91.model.settings import SETTINGS
-from e91.security.policy import Theorem
+from e91.security.theorems import Theorem
 
 RUN = ["--rounds", "30000", "--seed", "1"]
 

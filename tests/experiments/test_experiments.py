@@ -34,8 +34,8 @@ from e91.experiments.published import Comparison, Outcome
 from e91.experiments.simulate import drawn_observables
 from e91.experiments.vocabulary import PARAMETERS, QUANTITIES, WIGNER
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
-from e91.security.policy import Theorem
 from e91.security.shannon import binary_entropy
+from e91.security.theorems import Theorem
 
 GOOD = """
 title = "A link"

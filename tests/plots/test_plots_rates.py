@@ -18,7 +18,8 @@ from e91.plots import (
     rounds_figure,
 )
 from e91.security.device_independent import werner_chsh
-from e91.security.policy import Policy, Theorem
+from e91.security.policy import Policy
+from e91.security.theorems import Theorem
 from e91.session.planning import Link, best_plan
 
 matplotlib.use("Agg")

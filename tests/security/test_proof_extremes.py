@@ -14,9 +14,10 @@ from e91.model.settings import ASYMMETRIC, BBM92, EKERT
 from e91.model.trust import SecurityModel
 from e91.security.device_independent import acin_entropy
 from e91.security.entropy_accumulation import Counts
-from e91.security.policy import Policy, Theorem
+from e91.security.policy import Policy
 from e91.security.secret_length import accumulated_length, collective_length
 from e91.security.shannon import capped
+from e91.security.theorems import Theorem
 from e91.session.verdict import verdict_of
 
 EPSILONS = [0.1, 1e-10, 1e-30, 1e-100]

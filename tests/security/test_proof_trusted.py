@@ -22,7 +22,8 @@ from e91.model.settings import ASYMMETRIC, EKERT
 from e91.security.policy import Policy
 from e91.security.secret_length import split
 from e91.security.shannon import binary_entropy
-from e91.session import theorems
+from e91.security.theorems import portion_lengths
+from e91.session.cases import case_of
 from e91.session.verdict import verdict_of
 
 TSIRELSON = 2 * math.sqrt(2)
@@ -244,6 +245,16 @@ def weaker_chsh(wins, tests, chance):
     return high
 
 
+def lengths_of(evidence, policy):
+    """The lengths of all portions, though all tests are of one setting pair."""
+    seen = verdict_of(evidence, settings=EKERT, policy=policy)
+    return portion_lengths(
+        case_of(
+            evidence, settings=EKERT, policy=policy, found=seen.chsh, qber=seen.qber, leak=Leak()
+        )
+    )
+
+
 @pytest.mark.parametrize("rounds", [10**5, 10**6, 10**8, 10**10, 10**12])
 @pytest.mark.parametrize("portions", [1, 8])
 @pytest.mark.parametrize("error", [0.005, 0.015, 0.03])
@@ -260,9 +271,7 @@ def test_no_key_is_longer_than_a_source_of_like_pairs_leaves(rounds, portions, e
         EKERT, key=key, revealed=revealed, errors=round(error * revealed), wins=wins,
         losses=tests - wins,
     )  # fmt: skip
-    found = verdict_of(evidence, settings=EKERT, policy=policy)
-    case = theorems.Case(evidence, EKERT, policy, found.chsh, found.qber, Leak())
-    length = sum(portion.bits for portion in theorems.portion_lengths(case))
+    length = sum(portion.bits for portion in lengths_of(evidence, policy))
     true = weaker_chsh(wins, tests, 10 * split(policy.epsilon).secrecy)
     phase_error = 1 - true / TSIRELSON - error
     assert 0 < length < key * (1 - binary_entropy(phase_error))
@@ -281,7 +290,7 @@ def test_bounds_are_asked_for_no_more_than_the_budget_of_a_session(monkeypatch, 
         asked.append(epsilon)
         return 0.02 * evidence.key_size
 
-    monkeypatch.setattr("e91.session.theorems.phase_errors.phase_error_bound", bound)
+    monkeypatch.setattr("e91.session.cases.phase_errors.phase_error_bound", bound)
     shares = []
     monkeypatch.setattr(
         "e91.security.portion_lengths.share_bound",
@@ -290,10 +299,7 @@ def test_bounds_are_asked_for_no_more_than_the_budget_of_a_session(monkeypatch, 
     evidence = evidence_of(EKERT, key=10**6, revealed=10**5, errors=10**3, wins=10**5, losses=10**4)
     policy = Policy(epsilon=epsilon, portions=portions)
     size = portion_size(10**6, portions=portions)
-    found = verdict_of(evidence, settings=EKERT, policy=policy)
-    lengths = theorems.portion_lengths(
-        theorems.Case(evidence, EKERT, policy, found.chsh, found.qber, Leak())
-    )
+    lengths = lengths_of(evidence, policy)
     failing = max(asked) + max(shares, default=0.0)
     assert (min(asked), min(shares, default=0.0)) == (max(asked), max(shares, default=0.0))
     entropy = size * (1 - binary_entropy(0.02 * 10**6 / portions / size))

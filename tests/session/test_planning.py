@@ -16,7 +16,8 @@ from e91.model.numbers import TSIRELSON
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
 from e91.model.trust import SecurityModel
 from e91.security.device_independent import acin_rate
-from e91.security.policy import Policy, Theorem
+from e91.security.policy import Policy
+from e91.security.theorems import Theorem
 from e91.session.planning import Link, asymptotic_rate, best_plan, expected_length
 from e91.session.session import run
 

@@ -1,7 +1,10 @@
 """The theorems that a policy can name, applied to whole sessions."""
 
+import json
 import math
 import pickle
+import subprocess
+import sys
 from functools import cache
 
 import numpy as np
@@ -9,13 +12,12 @@ import pytest
 
 from e91.devices.exact import exact_device
 from e91.model.errors import Abort
-from e91.model.records import SecretLength
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
 from e91.model.trust import SecurityModel
-from e91.security.policy import Attacks, Policy, Theorem, TheoremFacts
+from e91.security.policy import Policy
 from e91.security.shannon import binary_entropy
+from e91.security.theorems import Theorem
 from e91.session.session import run
-from e91.session.theorems import RULES, Rule
 
 FEW_TESTS = ASYMMETRIC.biased((0.9, 0.05, 0.05), (0.9, 0.1))
 DECLARED = {
@@ -192,7 +194,7 @@ def test_defaults_are_finite_key_theorems():
     assert Policy().proof is Theorem.PHASE_ERRORS
     assert Policy(SecurityModel.DEVICE_INDEPENDENT).proof is Theorem.COLLECTIVE
     for model in SecurityModel:
-        assert Policy(model).proof.facts.finite
+        assert Policy(model).proof.entry.finite
 
 
 def test_lost_photons_are_outcomes_and_the_threshold_of_efficiency_comes_out():
@@ -231,31 +233,87 @@ def test_policy_takes_its_security_model_by_name():
     assert Policy("device-independent") == Policy(SecurityModel.DEVICE_INDEPENDENT)
 
 
-def test_every_theorem_has_its_rule():
-    assert RULES.keys() == set(Theorem)
-
-
-def test_a_new_theorem_is_an_entry_and_its_rule(monkeypatch):
-    half = Theorem._new_member_(
-        Theorem,
-        TheoremFacts(
-            name="half-2030",
-            security=SecurityModel.TRUSTED_ANALYSERS,
-            attacks=Attacks.COLLECTIVE,
-            secret="Secret to the half, ",
-            finite=False,
-        ),
+# The one edit: an entry among the others.
+ENTRY = """
+    HALF = TheoremEntry(
+        name="half-2030",
+        security=SecurityModel.TRUSTED_ANALYSERS,
+        attacks=Attacks.COLLECTIVE,
+        secret="Secret to the half, ",
+        length=lambda case: SecretLength((("half", case.evidence.key_size // 2),), None),
+        check=key_pairs.check_unbiased,
+        finite=False,
+        wants_two_key_bases=True,
     )
-    half._name_ = "HALF"
+"""
+WITH_ENTRY = """
+import importlib.util, sys
+spec = importlib.util.find_spec("e91.security.theorems")
+before, name, after = spec.loader.get_source(spec.name).partition("    PHASE_ERRORS = TheoremEntry")
+module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+exec(before + ENTRY + name + after, vars(module))
+"""
 
-    def length(case):
-        return SecretLength((("half the key", float(case.evidence.key_size // 2)),), None)
 
-    monkeypatch.setitem(RULES, half, Rule(length))
-    report = session(half, rounds=50_000)
-    assert report.secret_bits == report.evidence.key_size // 2 - 512
-    assert report.to_dict()["theorem"] == "half-2030"
-    assert "Secret to the half, if both analysers" in " ".join(str(report).split())
+def with_one_entry_more(source):
+    """Run ``source`` in a process whose theorems have one entry more; its output."""
+    program = f"ENTRY = {ENTRY!r}\n{WITH_ENTRY}\n{source}"
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_new_entry_makes_keys_and_is_named_in_the_report():
+    out = with_one_entry_more("""
+import pickle
+import subprocess
+import sys
+from e91 import Policy, exact_device, run
+from e91.model.settings import BBM92
+policy = Policy(theorem="half-2030")
+report = run(exact_device(settings=BBM92, seed=1), rounds=20_000, policy=policy, seed=1)
+print(report.secret_bits - report.evidence.key_size // 2)
+print(report.to_dict()["theorem"], pickle.loads(pickle.dumps(policy)) == policy)
+print(" ".join(str(report).split()))
+""")
+    assert out.startswith("-512\nhalf-2030 True\n")
+    assert "theorem half-2030. Secret to the half, if both analysers" in out
+    assert "asymptotic formula, not a finite-key theorem." in out
+
+
+def test_a_new_entry_refuses_settings_by_its_name():
+    out = with_one_entry_more("""
+from e91 import Policy, exact_device, run
+try:
+    run(exact_device(), rounds=20_000, policy=Policy(theorem="half-2030"))
+except ValueError as error:
+    print(error)
+""")
+    assert out.startswith("With `half-2030` there must be two mutually unbiased key bases")
+
+
+def test_a_new_entry_is_known_to_commands_and_studies():
+    out = with_one_entry_more("""
+from e91.cli import commands
+from e91.studies.points import point_of
+print(point_of({"policy.theorem": "half-2030", "settings.name": "bbm92"}).policy.proof)
+ask = "rate --json --chsh 2.7 --qber 0.02 --rounds 100000 --security trusted-analysers --theorem"
+commands.main([*ask.split(), "half-2030"], standalone_mode=False)
+commands.main(["attack", "list", "--json"], standalone_mode=False)
+try:
+    commands.main([*ask.split(), "third-2030"], standalone_mode=False)
+except ValueError as error:
+    print(error)
+""").splitlines()
+    point, rate, *attacks, refusal = out
+    assert point == "Theorem.HALF"
+    assert json.loads(rate)["theorem"] == "half-2030"
+    assert json.loads(rate)["settings"] == "bbm92"
+    assert json.loads(rate)["limited_by"] == "half"
+    assert "half-2030" in "".join(attacks)
+    assert "half-2030, phase-errors" in refusal
 
 
 def test_theorem_survives_the_way_to_another_process():
