@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from e91.cli.outcome import flush_output
-from e91.model.errors import Abort, ProtocolAborted
+from e91.model.errors import ProtocolAborted
 from e91.system.durable import reason
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ def _work_off(reports: Iterable[SessionReport], request: Request, *, block_round
                 done = f"{found.released:,} released blocks of {of:,}"
                 click.echo(f"e91: The run ended early; {done} are valid.", err=True)
             flush_output()
-    if found is not None and not found.released:
-        raise ProtocolAborted(Abort[found.aborts[0][0]])
+    if found is not None and found.abort is not None:
+        raise ProtocolAborted(found.abort)
 
 
 def _sums(reports: Iterable[SessionReport], out: Path | None) -> Iterator[RunSummary]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from e91.bell import chsh
 from e91.model.errors import Abort
@@ -18,8 +18,66 @@ from e91.session.verdict import qber_estimate
 from e91.session.watch import LinkWatch, RaisedAlarm
 
 
-@dataclass(frozen=True)
-class RunSummary:
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """Public sums over blocks, without settings, policy or key.
+
+    Attributes:
+        evidence: The counts of all blocks together.
+        blocks: How many blocks.
+        rounds: Their rounds.
+        aborts: How many blocks ended for which reason, by name, in the order of names.
+        leaked_by_alice: Key bits in Alice's messages.
+        leaked_by_bob: Key bits in Bob's messages.
+        authentication_bits: Pre-shared key bits that were consumed.
+        secret_bits: Net secret bits of the released blocks.
+        seconds: Time that the blocks took, all threads together.
+    """
+
+    evidence: Evidence
+    blocks: int = 0
+    rounds: int = 0
+    aborts: tuple[tuple[str, int], ...] = ()
+    leaked_by_alice: int = 0
+    leaked_by_bob: int = 0
+    authentication_bits: int = 0
+    secret_bits: int = 0
+    seconds: float = field(default=0.0, compare=False)
+
+    def __add__(self, other: Totals) -> Self:
+        """Return these with the sums of both; whatever else they have stays."""
+        aborts = Counter(dict(self.aborts)) + Counter(dict(other.aborts))
+        return replace(
+            self,
+            evidence=self.evidence + other.evidence,
+            blocks=self.blocks + other.blocks,
+            rounds=self.rounds + other.rounds,
+            aborts=tuple(sorted(aborts.items())),
+            leaked_by_alice=self.leaked_by_alice + other.leaked_by_alice,
+            leaked_by_bob=self.leaked_by_bob + other.leaked_by_bob,
+            authentication_bits=self.authentication_bits + other.authentication_bits,
+            secret_bits=self.secret_bits + other.secret_bits,
+            seconds=self.seconds + other.seconds,
+        )
+
+
+def totals_of(report: SessionReport) -> Totals:
+    """Return the totals of one block."""
+    return Totals(
+        evidence=report.evidence,
+        blocks=1,
+        rounds=report.rounds,
+        aborts=() if report.abort is None else ((report.abort.name, 1),),
+        leaked_by_alice=report.leak.alice,
+        leaked_by_bob=report.leak.bob,
+        authentication_bits=report.authentication_bits,
+        secret_bits=report.secret_bits,
+        seconds=report.seconds,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary(Totals):
     """Public totals of the blocks of one run; adding a block gives another summary.
 
     Attributes:
@@ -27,15 +85,6 @@ class RunSummary:
         device: One sentence that describes the device.
         policy: The policy of every block.
         seed: Seed of the protocol's randomness, or None.
-        evidence: The counts of all blocks together.
-        blocks: Blocks that are in.
-        rounds: Their rounds.
-        aborts: How many blocks ended for which reason, by name.
-        leaked_bits: Key bits in all messages of both parties.
-        leaked_by_alice: Of these, Alice's.
-        authentication_bits: Pre-shared key bits that were consumed.
-        secret_bits: Net secret bits of the released blocks.
-        seconds: Time that the blocks took, all threads together.
         watch: The watch over the link up to the last block; None if nobody watched.
     """
 
@@ -43,15 +92,6 @@ class RunSummary:
     device: str
     policy: Policy
     seed: int | None
-    evidence: Evidence
-    blocks: int = 0
-    rounds: int = 0
-    aborts: tuple[tuple[str, int], ...] = ()
-    leaked_bits: int = 0
-    leaked_by_alice: int = 0
-    authentication_bits: int = 0
-    secret_bits: int = 0
-    seconds: float = 0.0
     watch: LinkWatch | None = None
 
     def add(self, report: SessionReport) -> RunSummary:
@@ -62,33 +102,33 @@ class RunSummary:
         """
         if (report.settings, report.policy) != (self.settings, self.policy):
             raise ValueError("A block must have the settings and the policy of its run.")
-        aborts = Counter(dict(self.aborts))
-        if report.abort is not None:
-            aborts[report.abort.name] += 1
-        return replace(
-            self,
-            evidence=self.evidence + report.evidence,
-            blocks=self.blocks + 1,
-            rounds=self.rounds + report.rounds,
-            aborts=tuple(sorted(aborts.items())),
-            leaked_bits=self.leaked_bits + report.leaked_bits,
-            leaked_by_alice=self.leaked_by_alice + report.leak.alice,
-            authentication_bits=self.authentication_bits + report.authentication_bits,
-            secret_bits=self.secret_bits + report.secret_bits,
-            seconds=self.seconds + report.seconds,
-            watch=report.watch,
-        )
+        return replace(self + totals_of(report), watch=report.watch)
 
     @classmethod
     def before(cls, report: SessionReport) -> RunSummary:
         """Return the summary of no block yet, for a run that ``report`` is a block of."""
-        nothing = Evidence.empty(report.settings)
-        return cls(report.settings, report.device, report.policy, report.seed, nothing)
+        return cls(
+            evidence=Evidence.empty(report.settings),
+            settings=report.settings,
+            device=report.device,
+            policy=report.policy,
+            seed=report.seed,
+        )
 
     @property
     def released(self) -> int:
         """Blocks that made a key."""
         return self.blocks - sum(count for _, count in self.aborts)
+
+    @property
+    def abort(self) -> Abort | None:
+        """Why no block made a key, or None if one did."""
+        return Abort[self.aborts[0][0]] if self.aborts and not self.released else None
+
+    @property
+    def leaked_bits(self) -> int:
+        """Key bits in all messages of both parties."""
+        return self.leaked_by_alice + self.leaked_by_bob
 
     @property
     def epsilon(self) -> float:
@@ -118,7 +158,6 @@ class RunSummary:
     def to_dict(self) -> dict[str, Any]:
         """Return the public contents as plain values, ready for JSON; no key bits."""
         qber = self.qber
-        reason = self.aborts[0][0] if self.aborts and not self.released else None
         return {
             "rounds": self.rounds,
             "blocks": self.blocks,
@@ -131,18 +170,14 @@ class RunSummary:
             "epsilon": self.epsilon,
             "seed": self.seed,
             "chsh": vars(self.chsh),
-            "qber": {
-                "rate": qber.rate,
-                "upper_bound": qber.upper_bound,
-                "revealed": qber.revealed,
-            },
+            "qber": {"rate": qber.rate, "upper_bound": qber.upper_bound, "revealed": qber.revealed},
             "sifted_bits": self.evidence.key_size + self.evidence.sample_size,
             "leaked_bits": self.leaked_bits,
             "leaked_by_alice": self.leaked_by_alice,
             "authentication_bits": self.authentication_bits,
             "secret_bits": self.secret_bits,
-            "abort": reason,
-            "reason": Abort[reason].value if reason else None,
+            "abort": self.abort.name if self.abort else None,
+            "reason": self.abort.value if self.abort else None,
             "watch": self.watch.to_dict() if self.watch else None,
             "alarm": self.alarm.to_dict() if self.alarm else None,
             "seconds": round(self.seconds, 3),

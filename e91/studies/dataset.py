@@ -104,7 +104,7 @@ def _row(point: Point, tally: Tally) -> dict[str, Any]:
         "secret_bits": tally.secret_bits,
         "blocks": tally.blocks,
         "released_blocks": summary.released,
-        "abort": tally.aborts[0][0] if tally.aborts and not summary.released else "",
+        "abort": summary.abort.name if summary.abort else "",
         "eve_guess_rate": eve[0],
         "eve_information": eve[1],
         "seconds": tally.seconds,
