@@ -5,7 +5,7 @@ so that a swap of the parties on either route shows.
 """
 
 import numpy as np
-from e91_circuits import bell_pair, measured_qubit
+from e91_circuits import bell_pair, measured_qubit, party_qubit
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import DensityMatrix, partial_trace
 
@@ -40,8 +40,8 @@ def source_of(rho):
 def emitted(source):
     """The two-qubit density matrix that a source circuit leaves, Alice the first factor."""
     bare = source.remove_final_measurements(inplace=False)
-    places = {register.name: bare.find_bit(register[0]).index for register in bare.qregs}
-    others = [place for name, place in places.items() if name not in ("alice", "bob")]
+    halves = [bare.find_bit(party_qubit(bare, party)).index for party in ("alice", "bob")]
+    others = [place for place in range(bare.num_qubits) if place not in halves]
     state = partial_trace(DensityMatrix(bare), others) if others else DensityMatrix(bare)
     blocks = state.data.reshape(2, 2, 2, 2)
     return blocks.transpose(1, 0, 3, 2).reshape(4, 4)

@@ -52,7 +52,7 @@ from e91_circuits.noise import (
     with_readout_error,
     with_visibility,
 )
-from e91_circuits.pairs import BellState, Party, bell_pair, party_qubit
+from e91_circuits.pairs import BellState, Party, bell_pair, party_qubit, photon_register
 
 __all__ = [
     "Angle",
@@ -82,6 +82,7 @@ __all__ = [
     "outcome_bit",
     "pair_visibility",
     "party_qubit",
+    "photon_register",
     "split_photons",
     "thermal_visibility",
     "with_amplitude_damping",

@@ -20,8 +20,8 @@ def measured_pair(source: QuantumCircuit, alice_angle: Angle, bob_angle: Angle) 
     The convention of angles and bits is that of `e91_circuits.pairs`.
 
     Args:
-        source: Circuit with one-qubit quantum registers `alice` and `bob`, which it leaves
-            unmeasured.
+        source: Circuit with one-qubit quantum registers `alice_photon` and `bob_photon`, which
+            it leaves unmeasured.
         alice_angle: Alice's setting angle, radians, or a parameter.
         bob_angle: Bob's.
 

@@ -30,7 +30,7 @@ def with_channel(
     one operator for every single shot, about a hundred times slower.
 
     Args:
-        source: Circuit with quantum registers `alice` and `bob`.
+        source: Circuit with quantum registers `alice_photon` and `bob_photon`.
         operators: The Kraus operators K_k, each of shape (2**n, 2**n) for n parties.
         parties: On whose halves the channel acts.  The first party is the *last* factor of a
             Kronecker product, as everywhere in Qiskit.

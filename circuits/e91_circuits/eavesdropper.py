@@ -41,7 +41,7 @@ def intercept_resend(source: QuantumCircuit, fraction: float, *, basis: Basis) -
     """Let Eve measure a fraction of Bob's photons and resend what she found.
 
     Args:
-        source: Circuit with quantum registers `alice` and `bob`.
+        source: Circuit with quantum registers `alice_photon` and `bob_photon`.
         fraction: Probability that Eve intercepts a photon, in [0, 1].
         basis: Along which direction she measures; "random" chooses Z or X with probability 1/2
             for each photon, "breidbart" (Bennett et al., J. Cryptology 5, 3 (1992)) is 45
@@ -71,7 +71,7 @@ def intercept_resend_along(
     """Let Eve intercept along angles of her own, one of them at random for each photon.
 
     Args:
-        source: Circuit with quantum registers `alice` and `bob`.
+        source: Circuit with quantum registers `alice_photon` and `bob_photon`.
         fraction: Probability that Eve intercepts a photon, in [0, 1].
         angles: Her angles, radians on the Bloch sphere, at least one; each equally likely.
 
@@ -127,7 +127,8 @@ def intercept_with_record(source: QuantumCircuit, angle: float) -> QuantumCircui
     along Eve's own direction has some.
 
     Args:
-        source: Circuit with quantum registers `alice` and `bob`, and none called `eve`.
+        source: Circuit with quantum registers `alice_photon` and `bob_photon`, and none
+            of Eve.
         angle: Eve's direction, radians on the Bloch sphere.
 
     Returns:
@@ -141,16 +142,16 @@ def intercept_with_record(source: QuantumCircuit, angle: float) -> QuantumCircui
     Examples:
         >>> from e91_circuits.pairs import bell_pair
         >>> [register.name for register in intercept_with_record(bell_pair(), 0.0).qregs]
-        ['alice', 'bob', 'eve']
+        ['alice_photon', 'bob_photon', 'eve_memory']
     """
     if not math.isfinite(angle):
         raise ValueError(f"`angle` must be a finite number of radians, but is {angle}.")
-    if any(register.name == "eve" for register in [*source.qregs, *source.cregs]):
+    if any(register.name in ("eve", "eve_memory") for register in [*source.qregs, *source.cregs]):
         raise ValueError("A source must have no register `eve` yet, but has one.")
     result: QuantumCircuit = source.copy(f"{source.name}, intercept-resend 1 ({angle:g} rad)")
     photon, eve, notebook = (
         party_qubit(source, "bob"),
-        QuantumRegister(1, "eve"),
+        QuantumRegister(1, "eve_memory"),
         ClassicalRegister(1, "eve"),
     )
     result.add_register(eve, notebook)

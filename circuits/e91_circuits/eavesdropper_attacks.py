@@ -1,7 +1,7 @@
 """Eavesdroppers who keep what they learned: each a transformation of a source circuit.
 
-Every function adds the quantum register `eve` (see `e91_circuits.eavesdropper_memory`).  Effect
-on the phi+ pair; E is the mean product along the angles a and b, and h binary entropy:
+Every function adds the quantum register `eve_memory` (see `e91_circuits.eavesdropper_memory`).
+Effect on the phi+ pair; E is the mean product along the angles a and b, and h binary entropy:
 
 ==============================  ===========================================  =====================
 attack                          E(a, b)                                      S / (2 sqrt 2)
@@ -39,7 +39,8 @@ def intercept_and_note(
     """Let Eve intercept a fraction of Bob's photons and write down what she found.
 
     Args:
-        source: Circuit with quantum registers `alice` and `bob`, and none called `eve`.
+        source: Circuit with quantum registers `alice_photon` and `bob_photon`, and none
+            of Eve.
         fraction: Probability that Eve intercepts a photon, in [0, 1].
         angles: Her angles, radians on the Bloch sphere; each equally likely.
 
@@ -69,7 +70,8 @@ def intercept_along_y(source: QuantumCircuit, fraction: float) -> QuantumCircuit
     along any setting, S = 2 sqrt 2 (1 - p) and Q = p / 2, and what she found tells nothing.
 
     Args:
-        source: Circuit with quantum registers `alice` and `bob`, and none called `eve`.
+        source: Circuit with quantum registers `alice_photon` and `bob_photon`, and none
+            of Eve.
         fraction: Probability that Eve intercepts a photon, in [0, 1].
 
     Returns:
@@ -102,7 +104,8 @@ def clone(source: QuantumCircuit, disturbance: float) -> QuantumCircuit:
     holds h(D) bits of it.
 
     Args:
-        source: Circuit with quantum registers `alice` and `bob`, and none called `eve`.
+        source: Circuit with quantum registers `alice_photon` and `bob_photon`, and none
+            of Eve.
         disturbance: D, the error rate along every angle of the plane, in [0, 1/2].
 
     Raises:
@@ -133,7 +136,8 @@ def entangle_probe(source: QuantumCircuit, overlap: float, *, angle: float = 0.0
     other basis, shows her.
 
     Args:
-        source: Circuit with quantum registers `alice` and `bob`, and none called `eve`.
+        source: Circuit with quantum registers `alice_photon` and `bob_photon`, and none
+            of Eve.
         overlap: c, in [0, 1]; at 1 she learns nothing, at 0 all.
         angle: Her direction, radians on the Bloch sphere.
 
@@ -162,7 +166,8 @@ def emit_separable(
     """Let Eve replace a fraction of the pairs by two photons in equal, known states.
 
     Args:
-        source: Circuit with quantum registers `alice` and `bob`, and none called `eve`.
+        source: Circuit with quantum registers `alice_photon` and `bob_photon`, and none
+            of Eve.
         fraction: Probability that a pair is replaced, in [0, 1].
         angles: Along which directions her photons point; both photons of a pair are the same
             eigenstate along one of them, every one equally likely.  At most 7 directions.

@@ -22,10 +22,13 @@ from qiskit_aer.library import SetDensityMatrix
 
 from e91_circuits.analyser import measured_qubit
 from e91_circuits.channels import kraus_instruction
-from e91_circuits.pairs import Party, party_qubit
+from e91_circuits.pairs import Party, party_qubit, photon_register
 
 EVE = "eve"
-"""Name of Eve's quantum register, and of the classical register with her notes."""
+"""Name of the classical register with Eve's notes."""
+
+MEMORY = "eve_memory"
+"""Name of Eve's quantum register."""
 
 _PARTIES: tuple[Party, ...] = ("alice", "bob")
 
@@ -40,14 +43,15 @@ def with_eve(
     """Return ``source`` after the unitary ``|psi>|0> -> sum_k K_k |psi> |k>`` with Eve's register.
 
     Args:
-        source: Circuit with quantum registers `alice` and `bob`, and none called `eve`.
+        source: Circuit with quantum registers `alice_photon` and `bob_photon`, and none
+            of Eve.
         operators: The Kraus operators K_k, as for `with_channel`.
         parties: On whose halves they act; the first is the last factor of a Kronecker product.
         description: A few words for the name of the new circuit.
 
     Returns:
-        The new source, with the quantum register `eve`, unmeasured; index k in it, first qubit
-        least significant.  Tracing it out gives ``with_channel(source, operators, ...)``.
+        The new source, with the quantum register `eve_memory`, unmeasured; index k in it, first
+        qubit least significant.  Tracing it out gives ``with_channel(source, operators, ...)``.
 
     Raises:
         ValueError: As for `with_channel`, or the source has a register `eve` already.
@@ -76,7 +80,7 @@ def emitted_by_eve(source: QuantumCircuit, state: ArrayLike, *, description: str
         description: A few words for the name of the new circuit.
 
     Returns:
-        The new source, with Eve's part in the quantum register `eve`, unmeasured.
+        The new source, with Eve's part in the quantum register `eve_memory`, unmeasured.
 
     Raises:
         ValueError: The amplitudes have another shape, or their norm is not 1.
@@ -97,7 +101,7 @@ def emitted_by_eve(source: QuantumCircuit, state: ArrayLike, *, description: str
     norm = float(np.linalg.norm(amplitudes))
     if not math.isclose(norm, 1, abs_tol=1e-9):
         raise ValueError(f"`state` must have norm 1, but has norm {norm:.9g}.")
-    result = QuantumCircuit(QuantumRegister(1, "alice"), QuantumRegister(1, "bob"))
+    result = QuantumCircuit(*(QuantumRegister(1, photon_register(party)) for party in _PARTIES))
     result.name = f"{source.name}, {description}"
     eve = _add_register(result, size.bit_length() - 1)
     # Qiskit counts from its first qubit, here Alice's, as the least significant.
@@ -107,9 +111,9 @@ def emitted_by_eve(source: QuantumCircuit, state: ArrayLike, *, description: str
 
 
 def _add_register(circuit: QuantumCircuit, size: int) -> QuantumRegister:
-    if any(register.name == EVE for register in [*circuit.qregs, *circuit.cregs]):
+    if any(register.name in (EVE, MEMORY) for register in [*circuit.qregs, *circuit.cregs]):
         raise ValueError("A source must have no register `eve` yet, but has one.")
-    register = QuantumRegister(size, EVE)
+    register = QuantumRegister(size, MEMORY)
     circuit.add_register(register)
     return register
 
@@ -127,7 +131,7 @@ def eve_qubits(circuit: QuantumCircuit) -> list[Qubit]:
     """Return the qubits of Eve's register, least significant first.
 
     Raises:
-        ValueError: The circuit has no quantum register `eve`.
+        ValueError: The circuit has no quantum register `eve_memory`.
 
     Examples:
         >>> from e91_circuits.pairs import bell_pair
@@ -136,9 +140,9 @@ def eve_qubits(circuit: QuantumCircuit) -> list[Qubit]:
         1
     """
     for register in circuit.qregs:
-        if register.name == EVE:
+        if register.name == MEMORY:
             return list(register)
-    raise ValueError("A tapped circuit must have a quantum register `eve`, but has none.")
+    raise ValueError("A tapped circuit must have a quantum register `eve_memory`, but has none.")
 
 
 def with_notes(circuit: QuantumCircuit) -> QuantumCircuit:
@@ -180,7 +184,8 @@ def without_eve(measured: QuantumCircuit) -> QuantumCircuit:
     place = {party: bare.find_bit(measured_qubit(measured, party)).index for party in _PARTIES}
     others = sorted(set(range(bare.num_qubits)) - set(place.values()))
     # The trace keeps the order of the qubits that it leaves, and Aer sets a state in that order.
-    halves = [QuantumRegister(1, party) for party in sorted(_PARTIES, key=place.__getitem__)]
+    ordered = sorted(_PARTIES, key=place.__getitem__)
+    halves = [QuantumRegister(1, photon_register(party)) for party in ordered]
     result = QuantumCircuit(*halves, name=measured.name)
     pair = partial_trace(DensityMatrix(bare), others)
     result.append(SetDensityMatrix(pair), result.qubits)
@@ -195,7 +200,7 @@ def memory_states(measured: QuantumCircuit) -> NDArray[np.complex128]:
     """Return the states of Eve's memory that go with Alice's outcomes 0 and 1.
 
     Args:
-        measured: What `measured_pair` made of a source with a quantum register `eve`.
+        measured: What `measured_pair` made of a source with a quantum register `eve_memory`.
 
     Returns:
         Density matrices, each with its outcome's probability as trace; complex128, shape
@@ -231,7 +236,7 @@ def with_best_reading(measured: QuantumCircuit) -> QuantumCircuit:
     measurement does better.
 
     Args:
-        measured: What `measured_pair` made of a source with a quantum register `eve`.
+        measured: What `measured_pair` made of a source with a quantum register `eve_memory`.
 
     Returns:
         The new circuit, whose register `eve` holds the index of the eigenvector, those with the
@@ -264,7 +269,7 @@ def memory_information(measured: QuantumCircuit) -> float:
     what privacy amplification must remove.
 
     Args:
-        measured: What `measured_pair` made of a source with a quantum register `eve`.
+        measured: What `measured_pair` made of a source with a quantum register `eve_memory`.
 
     Raises:
         ValueError: As for `memory_states`.

@@ -116,9 +116,10 @@ def split_photons(source: QuantumCircuit, mean_pairs: float) -> QuantumCircuit:
         mean_pairs: mu, mean pairs per pulse, finite and not negative.
 
     Returns:
-        The new source, one coincidence: the delivered photons, and in the quantum register `eve`
-        the number of pairs (upper three qubits; 7 stands for eight or more) and the purification
-        of their Werner state.  For "eight or more" Eve keeps the purification of the mixture.
+        The new source, one coincidence: the delivered photons, and in the quantum register
+        `eve_memory` the number of pairs (upper three qubits; 7 stands for eight or more) and the
+        purification of their Werner state.  For "eight or more" Eve keeps the purification of the
+        mixture.
 
     Raises:
         ValueError: ``mean_pairs`` leaves its range.

@@ -48,7 +48,7 @@ def with_visibility(source: QuantumCircuit, visibility: float) -> QuantumCircuit
     source.  On a Bell pair it equals Qiskit's ``depolarizing_error(1 - V, 1)`` on one half.
 
     Args:
-        source: Circuit with quantum registers `alice` and `bob`.
+        source: Circuit with quantum registers `alice_photon` and `bob_photon`.
         visibility: V, contrast of the correlations, in [0, 1].
 
     Raises:
@@ -76,7 +76,7 @@ def with_dephasing(source: QuantumCircuit, probability: float, *, party: Party) 
     It leaves outcomes along Z alone and makes errors along X with probability p.
 
     Args:
-        source: Circuit with quantum registers `alice` and `bob`.
+        source: Circuit with quantum registers `alice_photon` and `bob_photon`.
         probability: p, in [0, 1]; at 1/2 no phase is left.
         party: Whose half.
 
@@ -100,7 +100,7 @@ def with_misalignment(source: QuantumCircuit, angle: float, *, party: Party) -> 
     An analyser at theta then sees what one at theta - angle should have seen.
 
     Args:
-        source: Circuit with quantum registers `alice` and `bob`.
+        source: Circuit with quantum registers `alice_photon` and `bob_photon`.
         angle: Radians on the Bloch sphere: twice the turn of a linear polarisation.
         party: Whose half.
 
@@ -131,7 +131,7 @@ def with_amplitude_damping(
     along Z become biased: this noise is not Werner-like and not even unital.
 
     Args:
-        source: Circuit with quantum registers `alice` and `bob`.
+        source: Circuit with quantum registers `alice_photon` and `bob_photon`.
         probability: Probability that |1> has decayed, in [0, 1].
         party: Whose half.
 

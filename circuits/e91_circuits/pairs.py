@@ -6,9 +6,9 @@ Convention, stated here and used everywhere:
   observable ``cos(theta) Z + sin(theta) X``.  A linear polariser for it stands at theta / 2.
 * The analyser is ``ry(-theta)`` followed by a measurement of Z.
 * Outcome bit 0 means eigenvalue +1, bit 1 means eigenvalue -1.
-* Alice's half is the one-qubit quantum register `alice`, Bob's the register `bob`.  Their
-  outcomes land in one-bit classical registers of the same two names, so that nobody who reads a
-  result needs to know a bit order.
+* Alice's half is the one-qubit quantum register `alice_photon`, Bob's is `bob_photon`.  Their
+  outcomes land in the one-bit classical registers `alice` and `bob`, so that nobody who reads a
+  result needs to know a bit order.  (Qiskit before 2.6 wants all registers to differ in name.)
 
 Mean product of the two outcomes, ``E(a, b) = <A B>``, for each pair:
 
@@ -33,7 +33,7 @@ from qiskit import QuantumCircuit, QuantumRegister
 from qiskit.circuit import Qubit
 
 Party = Literal["alice", "bob"]
-"""Who holds a half of the pair, and the name of that half's registers."""
+"""Who holds a half of the pair, and the name of the classical register of its outcome."""
 
 BellState = Literal["phi+", "phi-", "psi+", "psi-"]
 """The four maximally entangled pairs, by their usual names."""
@@ -46,7 +46,7 @@ def bell_pair(state: BellState = "phi+") -> QuantumCircuit:
         state: Name of the pair; see the table of this module.
 
     Returns:
-        A circuit with the quantum registers `alice` and `bob`, one qubit each, and no
+        A circuit with the quantum registers `alice_photon` and `bob_photon`, one qubit each, and no
         measurement.  Its `name` says what it emits; every transformation of this package adds
         to that name, so that a report can tell what a box contains.
 
@@ -62,7 +62,7 @@ def bell_pair(state: BellState = "phi+") -> QuantumCircuit:
     """
     if state not in get_args(BellState):
         raise ValueError(f"`state` must be phi+, phi-, psi+ or psi-, but is {state!r}.")
-    alice, bob = QuantumRegister(1, "alice"), QuantumRegister(1, "bob")
+    alice, bob = (QuantumRegister(1, photon_register(party)) for party in get_args(Party))
     circuit = QuantumCircuit(alice, bob, name=f"{state} pair")
     circuit.h(alice)
     circuit.cx(alice, bob)
@@ -73,12 +73,23 @@ def bell_pair(state: BellState = "phi+") -> QuantumCircuit:
     return circuit
 
 
+def photon_register(party: Party) -> str:
+    """Return the name of the quantum register that is one party's half of a pair.
+
+    Examples:
+        >>> photon_register("bob")
+        'bob_photon'
+    """
+    return f"{party}_photon"
+
+
 def party_qubit(circuit: QuantumCircuit, party: Party) -> Qubit:
     """Return the qubit that is one party's half of the pair.
 
     Args:
-        circuit: Any circuit with one-qubit quantum registers `alice` and `bob`; it may have
-            more registers, such as those of an eavesdropper.
+        circuit: Any circuit with one-qubit quantum registers `alice_photon` and `bob_photon`; it
+            may have more registers, such as those of an eavesdropper.  Registers that are called
+            `alice` and `bob`, as before, serve too where Qiskit allows the outcomes that name.
         party: Whose half.
 
     Raises:
@@ -90,7 +101,10 @@ def party_qubit(circuit: QuantumCircuit, party: Party) -> Qubit:
         1
     """
     for register in circuit.qregs:
-        if register.name == party and len(register) == 1:
+        if register.name in (photon_register(party), party) and len(register) == 1:
             return register[0]
     names = [f"{register.name}[{len(register)}]" for register in circuit.qregs]
-    raise ValueError(f"A source must have a one-qubit quantum register `{party}`, but has {names}.")
+    raise ValueError(
+        f"A source must have a one-qubit quantum register `{photon_register(party)}`, but has "
+        f"{names}."
+    )

@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from e91_circuits import bell_pair, with_dephasing, with_visibility
+from e91_circuits import bell_pair, party_qubit, with_dephasing, with_visibility
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import Qubit
 from qiskit_aer import AerSimulator
 
 from e91.devices.circuits import pair_circuits
@@ -224,7 +223,7 @@ def steered_lengths(pair: QuantumCircuit, *, settings: Settings) -> Floats:
 
 def _density_matrix(pair: QuantumCircuit) -> NDArray[np.complex128]:
     probed = pair.copy()
-    probed.save_density_matrix([_half(pair, party) for party in ("alice", "bob")])
+    probed.save_density_matrix([party_qubit(pair, party) for party in ("alice", "bob")])
     result = AerSimulator(method="density_matrix").run(probed, shots=1).result()
     return np.asarray(result.data(0)["density_matrix"])
 
@@ -272,12 +271,8 @@ def _device(
 
 def _with_hadamard(circuit: QuantumCircuit, *, name: str) -> QuantumCircuit:
     turned: QuantumCircuit = circuit.copy(name)
-    turned.h(_half(circuit, "bob"))
+    turned.h(party_qubit(circuit, "bob"))
     return turned
-
-
-def _half(circuit: QuantumCircuit, party: str) -> Qubit:
-    return next(register[0] for register in circuit.qregs if register.name == party)
 
 
 def _given_window(window_s: float | None) -> float:

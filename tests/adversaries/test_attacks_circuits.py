@@ -22,6 +22,7 @@ from e91_circuits import (
     measured_pair,
     memory_information,
     memory_states,
+    party_qubit,
     with_best_reading,
     with_channel,
     with_eve,
@@ -44,8 +45,7 @@ ANGLES = (0.0, math.pi / 4, math.pi / 2, 1.1)
 def emitted(source):
     """The two-qubit state that a source leaves, Alice the first factor, Eve traced out."""
     bare = source.remove_final_measurements(inplace=False)
-    halves = {bare.find_bit(register[0]).index: register.name for register in bare.qregs
-              if register.name in ("alice", "bob")}  # fmt: skip
+    halves = {bare.find_bit(party_qubit(bare, party)).index: party for party in ("alice", "bob")}
     others = [place for place in range(bare.num_qubits) if place not in halves]
     state = partial_trace(DensityMatrix(bare), others) if others else DensityMatrix(bare)
     assert [halves[place] for place in sorted(halves)] == ["alice", "bob"]
@@ -280,8 +280,8 @@ def test_circuit_without_eve_has_the_outcomes_of_both_parties_in_any_order(regis
     """By Born's rule, for a state without any symmetry, whose parties cannot change places."""
     rho = lopsided_density()
     vector = np.linalg.eigh(rho)[1][:, -1].reshape(2, 2)
-    source = QuantumCircuit(*(QuantumRegister(1, name) for name in registers))
-    places = {register.name: register[0] for register in source.qregs}
+    source = QuantumCircuit(*(QuantumRegister(1, f"{name}_photon") for name in registers))
+    places = dict(zip(registers, source.qubits, strict=True))
     source.prepare_state(vector.T.ravel(), [places["alice"], places["bob"]])
     if "eve" in places:
         source.h(places["eve"])
@@ -318,7 +318,7 @@ BAD = {
         lambda: emitted_by_eve(bell_pair(), np.ones((2, 2, 2)), description=""), "must have norm 1"
     ),
     "twice": (lambda: clone(clone(bell_pair(), 0.1), 0.1), "must have no register `eve` yet"),
-    "none": (lambda: eve_qubits(bell_pair()), "must have a quantum register `eve`"),
+    "none": (lambda: eve_qubits(bell_pair()), "must have a quantum register `eve_memory`"),
     "incomplete": (
         lambda: with_eve(bell_pair(), [np.eye(2) / 2], parties=["bob"], description=""), "sum"
     ),

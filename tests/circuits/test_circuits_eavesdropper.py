@@ -46,7 +46,7 @@ def qber(source, angle):
 def forgetful_eve(source, angle):
     """Eve as two published programs have her: she never turns the photon back."""
     result = source.copy()
-    result.add_register(QuantumRegister(1, "eve"), ClassicalRegister(1, "eve"))
+    result.add_register(QuantumRegister(1, "eve_memory"), ClassicalRegister(1, "eve"))
     result.ry(-angle, party_qubit(source, "bob"))
     result.cx(party_qubit(source, "bob"), result.qregs[-1][0])
     result.measure(result.qregs[-1], result.cregs[-1])

@@ -130,13 +130,13 @@ def test_angle_that_is_no_number_is_refused(angle, party):
 
 
 def test_source_without_a_half_is_refused():
-    with pytest.raises(ValueError, match="must have a one-qubit quantum register `bob`"):
-        measured_pair(QuantumCircuit(QuantumRegister(1, "alice")), 0.0, 0.0)
+    with pytest.raises(ValueError, match="must have a one-qubit quantum register `bob_photon`"):
+        measured_pair(QuantumCircuit(QuantumRegister(1, "alice_photon")), 0.0, 0.0)
 
 
 def test_half_of_two_qubits_is_refused():
     circuit = QuantumCircuit(QuantumRegister(2, "alice"), QuantumRegister(1, "bob"))
-    with pytest.raises(ValueError, match=r"`alice`, but has \['alice\[2\]', 'bob\[1\]'\]"):
+    with pytest.raises(ValueError, match=r"but has \['alice\[2\]', 'bob\[1\]'\]"):
         party_qubit(circuit, "alice")
 
 
@@ -151,8 +151,20 @@ def test_party_that_measures_nothing_is_named():
 
 
 def test_second_measurement_into_the_same_register_is_refused():
-    circuit = QuantumCircuit(QuantumRegister(1, "alice"), ClassicalRegister(1, "alice"))
+    circuit = QuantumCircuit(QuantumRegister(1, "alice_photon"), ClassicalRegister(1, "alice"))
     circuit.measure(0, 0)
     circuit.measure(0, 0)
     with pytest.raises(ValueError, match="but 2 do"):
         measured_qubit(circuit, "alice")
+
+
+def test_registers_of_a_measured_pair_differ_in_name():
+    """As Qiskit before 2.6 wants it."""
+    circuit = measured_pair(bell_pair(), 0.0, 0.0)
+    names = [register.name for register in [*circuit.qregs, *circuit.cregs]]
+    assert names == ["alice_photon", "bob_photon", "alice", "bob"]
+
+
+def test_halves_in_registers_of_the_parties_names_are_found():
+    circuit = QuantumCircuit(QuantumRegister(1, "bob"), QuantumRegister(1, "alice"))
+    assert circuit.find_bit(party_qubit(circuit, "alice")).index == 1
