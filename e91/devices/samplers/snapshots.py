@@ -15,6 +15,7 @@ from qiskit import QuantumCircuit
 from qiskit.providers import BackendV2
 from qiskit_aer.noise import NoiseModel
 
+from e91.devices.circuits import pair_circuits
 from e91.devices.exact import ExactDevice, outcome_generator, outcome_table
 from e91.devices.samplers.pair_backend import NOISE_MODEL, PairBackend, readout_confusion
 from e91.devices.samplers.placement import ONE_CHIP, Layout, placed_circuit
@@ -159,11 +160,11 @@ def noisy_table(
         ``table[x, y, a, b]``, float64.
     """
 
-    def bound(alice_angle: float, bob_angle: float) -> QuantumCircuit:
+    def bound(placed: QuantumCircuit, alice_angle: float, bob_angle: float) -> QuantumCircuit:
         """Return the machine's circuit at two angles."""
-        return circuit.assign_parameters({ALICE_ANGLE: alice_angle, BOB_ANGLE: bob_angle})
+        return placed.assign_parameters({ALICE_ANGLE: alice_angle, BOB_ANGLE: bob_angle})
 
-    circuits = tuple(tuple(bound(a, b) for b in settings.bob_angles) for a in settings.alice_angles)
+    circuits = pair_circuits(circuit, settings=settings, analyser=bound)
     alice, bob = (
         readout_confusion(noise_model, circuit.find_bit(measured_qubit(circuit, party)).index)
         for party in ("alice", "bob")

@@ -167,15 +167,9 @@ def independent_pairs(sample: Sample) -> Check:
 
 def independent_runs(sample: Sample) -> Check:
     """Check that the second run does not repeat the first, at any setting pair."""
-    compared = [
-        (first, second)
-        for party in (sample.alice, sample.bob)
-        for first, second in zip(
-            party[0].reshape(-1, party.shape[-1]),
-            party[1].reshape(-1, party.shape[-1]),
-            strict=True,
-        )
-    ]
+    compared: list[tuple[Bits, Bits]] = []
+    for party in (sample.alice, sample.bob):
+        compared += zip(*party.reshape(2, -1, party.shape[-1]), strict=True)
     return _unrelated("successive runs", compared)
 
 

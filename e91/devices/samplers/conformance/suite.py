@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from e91_circuits import bell_pair, measured_pair
@@ -57,7 +58,6 @@ class Subject:
         layout: As for `e91.devices.samplers.sampler_device.sampler_device`.
         grouping: The same.
         shots: Shots of each setting pair in each of two runs.
-        settings: Angles and roles.
         seed: Root of the seeds.
     """
 
@@ -67,8 +67,22 @@ class Subject:
     layout: Layout
     grouping: Grouping
     shots: int
-    settings: Settings
     seed: int | None
+
+    def run(
+        self,
+        *counts: int,
+        seed: int,
+        source: QuantumCircuit | None = None,
+        settings: Settings = EKERT,
+    ) -> list[Any]:
+        """Return the data of one run: for each of ``counts`` that many shots of the first pair."""
+        measured = measured_pair(source or bell_pair(), ALICE_ANGLE, BOB_ANGLE)
+        if self.backend is not None:
+            measured = placed_circuit(measured, self.backend, layout=self.layout)
+        make = setting_pub if self.grouping == "one-pub" else bound_pub
+        pubs = [make(measured, [(0, 0)], shots=shots, settings=settings) for shots in counts]
+        return [result.data for result in self.samplers(seed).run(pubs).result()]
 
 
 def conformance(
@@ -122,7 +136,6 @@ def conformance(
         layout=layout,
         grouping=grouping,
         shots=shots,
-        settings=EKERT,
         seed=seed,
     )
     contract = (
@@ -149,32 +162,14 @@ def _seen(
     return Check(name, passed, found, detects)
 
 
-def _circuit(subject: Subject, source: QuantumCircuit) -> QuantumCircuit:
-    measured = measured_pair(source, ALICE_ANGLE, BOB_ANGLE)
-    if subject.backend is None:
-        return measured
-    return placed_circuit(measured, subject.backend, layout=subject.layout)
-
-
-def _pub(
-    subject: Subject, circuit: QuantumCircuit, *, shots: int, settings: Settings
-) -> tuple[object, ...]:
-    """Return a PUB of the first setting pair, as the examined grouping makes it."""
-    make = setting_pub if subject.grouping == "one-pub" else bound_pub
-    return make(circuit, [(0, 0)], shots=shots, settings=settings)
-
-
 def _registers(subject: Subject) -> Outcome:
-    pub = _pub(subject, _circuit(subject, bell_pair()), shots=10, settings=EKERT)
-    outcome_bits(subject.samplers(1).run([pub]).result()[0].data, pairs=1, shots=10)
+    outcome_bits(subject.run(10, seed=1)[0], pairs=1, shots=10)
     return True, "`alice` and `bob`, one bit each"
 
 
 def _shots(subject: Subject) -> Outcome:
-    circuit = _circuit(subject, bell_pair())
     for shots in (1, 7, 1000):
-        pub = _pub(subject, circuit, shots=shots, settings=EKERT)
-        data = subject.samplers(shots).run([pub]).result()[0].data
+        data = subject.run(shots, seed=shots)[0]
         outcome_bits(data, pairs=1, shots=shots)
         returned = data.alice.array.shape[-2], data.bob.array.shape[-2]
         if returned != (shots, shots):
@@ -188,8 +183,7 @@ def _bit_order(subject: Subject) -> Outcome:
     for place, party in enumerate(("alice", "bob")):
         source = bell_pair().copy_empty_like(f"|1> to {party}")
         source.x(place)
-        pub = _pub(subject, _circuit(subject, source), shots=1000, settings=_UPRIGHT)
-        data = subject.samplers(place).run([pub]).result()[0].data
+        data = subject.run(1000, seed=place, source=source, settings=_UPRIGHT)[0]
         bits = outcome_bits(data, pairs=1, shots=1000)
         right = [np.mean(bits[other] == (other == place)) for other in (0, 1)]
         worst = min(worst, *map(float, right))
@@ -241,8 +235,7 @@ def _values(subject: Subject) -> tuple[Check, ...]:
 
 
 def _sample(subject: Subject) -> Sample:
-    settings = subject.settings
-    shape = len(settings.alice_angles), len(settings.bob_angles)
+    shape = len(EKERT.alice_angles), len(EKERT.bob_angles)
     x, y = (np.repeat(axis.ravel(), subject.shots) for axis in np.indices(shape, np.uint8))
     runs = []
     for run in range(2):
@@ -259,17 +252,15 @@ def _sample(subject: Subject) -> Sample:
         a, b = device(x, y)
         runs.append([party.reshape(*shape, subject.shots) for party in (a, b)])
     alice, bob = (np.stack([run[party] for run in runs]) for party in (0, 1))
-    return Sample(settings, alice, bob)
+    return Sample(EKERT, alice, bob)
 
 
 def _seen_note(subject: Subject) -> Check:
     """Note what happens to two PUBs of unequal shots in one run, which is never asked here."""
     name, detects = "unequal PUBs", "two PUBs of one run with one random stream"
-    circuit = _circuit(subject, bell_pair())
-    pubs = [_pub(subject, circuit, shots=n, settings=EKERT) for n in _UNEQUAL]
     try:
-        results = zip(subject.samplers(1).run(pubs).result(), _UNEQUAL, strict=True)
-        first, second = (outcome_bits(r.data, pairs=1, shots=n)[0][0] for r, n in results)
+        results = zip(subject.run(*_UNEQUAL, seed=1), _UNEQUAL, strict=True)
+        first, second = (outcome_bits(data, pairs=1, shots=n)[0][0] for data, n in results)
     except Exception as error:  # noqa: BLE001 - as above
         return Check(name, False, f"refused: {error}", detects, required=False)
     # From the front and from the back: Aer deals a stream out in reverse.
