@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from e91.adversaries.conditions import Conditions
-from e91.model.bits import NO_CLICK, Bits, frozen_array
-from e91.model.device import Apparatus
+from e91.model.bits import NO_CLICK, Bits
+from e91.model.device import Apparatus, checked_choices
 from e91.model.numbers import check_fractions
 from e91.model.settings import Settings
 
@@ -100,12 +100,7 @@ class TappedDevice(Apparatus):
         Raises:
             ValueError: A choice is no index of the settings, or the lengths differ.
         """
-        first = frozen_array(x, top=len(self.settings.alice_angles) - 1, name="x")
-        second = frozen_array(y, top=len(self.settings.bob_angles) - 1, name="y")
-        if len(first) != len(second):
-            raise ValueError(
-                f"`y` must have the length of `x`, {len(first)}, but has {len(second)}."
-            )
+        first, second = checked_choices(x, y, settings=self.settings)
         found = self.answer(first, second)
         self.blocks.append(Notes(found.alice, found.bob, found.guess, found.kind, first, second))
         return found.alice, found.bob

@@ -12,16 +12,9 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Clbit
 from qiskit_aer import AerSimulator
 
-from e91.devices.circuits import (
-    Analyser,
-    Attack,
-    CircuitTable,
-    Noise,
-    checked_choices,
-    pair_circuits,
-)
+from e91.devices.circuits import Analyser, Attack, CircuitTable, Noise, pair_circuits
 from e91.model.bits import Bits
-from e91.model.device import Apparatus, DeviceInfo
+from e91.model.device import Apparatus, DeviceInfo, checked_choices
 from e91.model.settings import EKERT, Settings
 
 SHOTS_PER_RUN = 2**18

@@ -1,4 +1,4 @@
-"""The experiment that the Aer devices run: one source, one analyser, and the check of choices.
+"""The experiment that the Aer devices run: one source and one analyser.
 
 `e91.devices.aer` and `e91.devices.exact` both build their circuits here, so that they cannot
 come to disagree about the physics.
@@ -20,11 +20,9 @@ from e91_circuits import (
     with_readout_error,
     with_visibility,
 )
-from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit, transpile
 from qiskit_aer import AerSimulator
 
-from e91.model.bits import Bits, frozen_array
 from e91.model.settings import Settings
 
 Attack: TypeAlias = Callable[[QuantumCircuit], QuantumCircuit]
@@ -131,21 +129,3 @@ def _in_aers_gates(circuit: QuantumCircuit) -> QuantumCircuit:
 def _aers_instructions() -> frozenset[str]:
     # Aer makes this list anew at every question: a quarter of the time to make a device.
     return frozenset(AerSimulator(method="density_matrix").operation_names)
-
-
-def checked_choices(x: ArrayLike, y: ArrayLike, *, settings: Settings) -> tuple[Bits, Bits]:
-    """Return both parties' choices as uint8 arrays of one shape (n,), n = 0 included.
-
-    Raises:
-        ValueError: A choice is no index of ``settings``, or the lengths differ.
-
-    Examples:
-        >>> from e91.model.settings import EKERT
-        >>> checked_choices([0, 2], [1, 1], settings=EKERT)
-        (array([0, 2], dtype=uint8), array([1, 1], dtype=uint8))
-    """
-    alice = frozen_array(x, top=len(settings.alice_angles) - 1, name="x")
-    bob = frozen_array(y, top=len(settings.bob_angles) - 1, name="y")
-    if len(alice) != len(bob):
-        raise ValueError(f"`y` must have the length of `x`, {len(alice)}, but has {len(bob)}.")
-    return alice, bob

@@ -11,18 +11,11 @@ from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 
-from e91.devices.circuits import (
-    Analyser,
-    Attack,
-    CircuitTable,
-    Noise,
-    checked_choices,
-    pair_circuits,
-)
+from e91.devices.circuits import Analyser, Attack, CircuitTable, Noise, pair_circuits
 from e91.devices.rounds.keystreams import KEY_BYTES
 from e91.devices.rounds.round_sampler import RoundSampler, checked_table, round_sampler
 from e91.model.bits import Bits
-from e91.model.device import Apparatus, DeviceInfo
+from e91.model.device import Apparatus, DeviceInfo, checked_choices
 from e91.model.settings import EKERT, Settings
 
 ROUNDS_PER_BLOCK = 2**18

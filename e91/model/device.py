@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Protocol, Self, TypeAlias, runtime_checkable
 
-from e91.model.bits import Bits
+from numpy.typing import ArrayLike
+
+from e91.model.bits import Bits, frozen_array
 from e91.model.settings import EKERT, Settings
 
 Device: TypeAlias = Callable[[Bits, Bits], tuple[Bits, Bits]]
@@ -54,6 +56,23 @@ class HasInfo(Protocol):
     @property
     def info(self) -> DeviceInfo:
         """What it is."""
+
+
+def checked_choices(x: ArrayLike, y: ArrayLike, *, settings: Settings) -> tuple[Bits, Bits]:
+    """Return both parties' choices as uint8 arrays of one shape (n,), n = 0 included.
+
+    Raises:
+        ValueError: A choice is no index of ``settings``, or the lengths differ.
+
+    Examples:
+        >>> checked_choices([0, 2], [1, 1], settings=EKERT)
+        (array([0, 2], dtype=uint8), array([1, 1], dtype=uint8))
+    """
+    alice = frozen_array(x, top=len(settings.alice_angles) - 1, name="x")
+    bob = frozen_array(y, top=len(settings.bob_angles) - 1, name="y")
+    if len(alice) != len(bob):
+        raise ValueError(f"`y` must have the length of `x`, {len(alice)}, but has {len(bob)}.")
+    return alice, bob
 
 
 @dataclass(frozen=True, eq=False)

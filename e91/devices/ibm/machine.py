@@ -22,7 +22,6 @@ from qiskit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.providers import BackendV2
 
-from e91.devices.circuits import checked_choices
 from e91.devices.ibm.service_errors import NO_ACCOUNT, one_sentence
 from e91.devices.samplers.pair_backend import PairBackend
 from e91.devices.samplers.placement import ONE_CHIP, Layout, placed_circuit, placement_words
@@ -36,6 +35,7 @@ from e91.devices.samplers.sampler_device import (
 )
 from e91.devices.samplers.snapshots import noisy_table
 from e91.model.bits import Bits
+from e91.model.device import checked_choices
 from e91.model.settings import EKERT, Settings
 
 MAXIMUM_EXECUTIONS = 10_000_000

@@ -20,11 +20,11 @@ from qiskit.primitives import BaseSamplerV2
 from qiskit.providers import BackendV2
 
 from e91.devices.aer import spawned_seed
-from e91.devices.circuits import Analyser, checked_choices
+from e91.devices.circuits import Analyser
 from e91.devices.samplers.outcomes import RepeatGuard, outcome_bits
 from e91.devices.samplers.placement import Layout, placed_circuit, placement_words
 from e91.model.bits import Bits
-from e91.model.device import Apparatus, DeviceInfo
+from e91.model.device import Apparatus, DeviceInfo, checked_choices
 from e91.model.settings import EKERT, Settings
 
 SamplerFactory: TypeAlias = Callable[[int], BaseSamplerV2]
