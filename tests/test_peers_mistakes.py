@@ -166,7 +166,7 @@ def by_the_block(x, y, outcomes, sent):
     """Those of a block, and the coins: one for each round."""
     codes = (12 * x + 4 * y + 2 * outcomes[0] + outcomes[1]).astype(np.uint8)
     alice, bob = packed_sifting.sift(
-        [codes], book=packed_sifting.code_table(EKERT), fraction=0.3,
+        [codes], meaning=packed_sifting.code_table(EKERT), fraction=0.3,
         entropies=[seeded_entropy(4)], channel=Channel(sent), rounds=len(codes),
     )  # fmt: skip
     return alice, bob, np.ones(len(x), bool)
@@ -191,7 +191,8 @@ def test_each_party_keeps_its_own_outcomes_of_the_rounds_that_stay_secret(sift):
         assert np.array_equal(sifted.key.bits, own[key & ~shown])
         assert sifted.evidence.key_size == len(sifted.key)
         assert sifted.evidence.sample_size == np.sum(key & shown) > 300
-    assert 0.4 < np.mean(alice.key.bits == bob.key.bits) < 0.6
+    equal = int(np.sum(alice.key.bits == bob.key.bits))
+    assert_binomial(equal, len(alice.key), 0.5, must_detect=0.65)
 
 
 @pytest.mark.parametrize(("model", "term"), [

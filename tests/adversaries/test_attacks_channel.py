@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from statistical import assert_binomial
 
 from e91.adversaries import Assumption, Conditions, run_attack, stage
 from e91.adversaries.man_in_the_middle import PUBLIC_KEY, impersonating
@@ -44,7 +45,7 @@ def test_without_authentication_both_legs_are_perfect_sessions_and_eve_holds_bot
     assert len(eves[0]) > 1000
     # Alice's and Bob's keys have nothing in common, and neither can notice that.
     size = min(map(len, eves))
-    assert 0.4 < np.mean(eves[0][:size] == eves[1][:size]) < 0.6
+    assert_binomial(int(np.sum(eves[0][:size] == eves[1][:size])), size, 0.5, must_detect=0.65)
 
 
 @pytest.mark.parametrize("party", Party)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtr
+from scipy.stats import binom
+from statistical import assert_binomial
 
 from e91.optics.arms import simple_arm
 from e91.optics.beams import collected_fraction
@@ -197,16 +199,20 @@ def test_small_telescope_sees_the_beta_law():
 
 
 def test_wandering_beam_is_what_thrown_photons_do():
-    beam, diameter, offset = 2.0, 1.2, 0.8
+    """How often at most 8, and at most 16, of 200 photons arrive; a fifth more would be seen."""
+    beam, diameter, offset, throws = 2.0, 1.2, 0.8, 2_000
     generator = np.random.default_rng(np.random.SeedSequence(2))
-    centre = generator.normal(0, offset, (400, 2))
-    photons = centre[:, None] + generator.normal(0, beam / 2, (400, 500, 2))
-    shares = np.mean(np.hypot(*photons.transpose(2, 0, 1)) < diameter / 2, axis=1)
-    fading = pointing_fading(beam, diameter, offset_m=offset)
-    spread = math.sqrt(fading.transmissions**2 @ fading.weights - fading.mean**2)
-    noise = fading.mean / 500  # of a share by counting its photons
-    assert abs(shares.mean() - fading.mean) < 6.2 * math.sqrt((spread**2 + noise) / 400)
-    assert shares.std() == pytest.approx(math.sqrt(spread**2 + noise), rel=0.2)
+    centre = generator.normal(0, offset, (throws, 2))
+    photons = centre[:, None] + generator.normal(0, beam / 2, (throws, 200, 2))
+    arrived = np.sum(np.hypot(*photons.transpose(2, 0, 1)) < diameter / 2, axis=1)
+
+    def at_most(count, wandering):
+        fading = pointing_fading(beam, diameter, offset_m=wandering)
+        return float(binom.cdf(count, 200, fading.transmissions) @ fading.weights)
+
+    for count in (8, 16):
+        expected, wrong = (at_most(count, wandering) for wandering in (offset, 1.2 * offset))
+        assert_binomial(int(np.sum(arrived <= count)), throws, expected, must_detect=wrong)
 
 
 def test_log_normal_factors_have_mean_one_and_the_index_as_variance():
