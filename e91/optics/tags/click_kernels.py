@@ -12,6 +12,40 @@ from e91.system.compiled import kernel
 
 
 @kernel
+def _next_pulse(
+    waiting_time: NDArray[np.float64],
+    waiting_detector: NDArray[np.uint8],
+    state: NDArray[np.int64],
+) -> int:
+    """Take the first after-pulse out of those that wait; return its detector."""
+    detector: int = waiting_detector[0]
+    state[1] -= 1
+    for k in range(state[1]):
+        waiting_time[k] = waiting_time[k + 1]
+        waiting_detector[k] = waiting_detector[k + 1]
+    return detector
+
+
+@kernel
+def _let_wait(
+    due: float,
+    detector: int,
+    waiting_time: NDArray[np.float64],
+    waiting_detector: NDArray[np.uint8],
+    state: NDArray[np.int64],
+) -> None:
+    """Put an after-pulse among those that wait, in the order of their times."""
+    k = state[1]
+    while k > 0 and waiting_time[k - 1] > due:
+        waiting_time[k] = waiting_time[k - 1]
+        waiting_detector[k] = waiting_detector[k - 1]
+        k -= 1
+    waiting_time[k] = due
+    waiting_detector[k] = detector
+    state[1] += 1
+
+
+@kernel
 def register_clicks(
     times: NDArray[np.float64],
     detectors: NDArray[np.uint8],
@@ -48,41 +82,28 @@ def register_clicks(
         How many clicks were written.  If m, there may be more: call again.  -1 if more after-pulses
         wait than there is room for.
     """
-    place, waiting, made = state[0], state[1], 0
+    made = 0
     while made < chances.size:
-        arrival = times[place] if place < times.size else np.inf
-        pulse = waiting_time[0] if waiting > 0 else np.inf
+        arrival = times[state[0]] if state[0] < times.size else np.inf
+        pulse = waiting_time[0] if state[1] > 0 else np.inf
         now = min(arrival, pulse)
         if not now < end:
             break
         if pulse <= arrival:
-            detector = waiting_detector[0]
-            waiting -= 1
-            for k in range(waiting):
-                waiting_time[k] = waiting_time[k + 1]
-                waiting_detector[k] = waiting_detector[k + 1]
+            detector = _next_pulse(waiting_time, waiting_detector, state)
         else:
-            detector = detectors[place]
-            place += 1
+            detector = detectors[state[0]]
+            state[0] += 1
         if now - last[detector] < dead_time[detector]:
             continue
         last[detector] = now
-        click_time[made] = now
-        click_detector[made] = detector
+        click_time[made], click_detector[made] = now, detector
         chance = chances[made]
         made += 1
         if chance < afterpulse[detector]:
-            if waiting == waiting_time.size:
+            if state[1] == waiting_time.size:
                 return -1
             # Given that there is one, chance / probability is uniform in [0, 1) again.
             due = now + dead_time[detector] - decay * np.log1p(-chance / afterpulse[detector])
-            k = waiting
-            while k > 0 and waiting_time[k - 1] > due:
-                waiting_time[k] = waiting_time[k - 1]
-                waiting_detector[k] = waiting_detector[k - 1]
-                k -= 1
-            waiting_time[k] = due
-            waiting_detector[k] = detector
-            waiting += 1
-    state[0], state[1] = place, waiting
+            _let_wait(due, detector, waiting_time, waiting_detector, state)
     return made

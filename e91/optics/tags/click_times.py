@@ -29,6 +29,8 @@ class ClickState:
         waiting: How many there are.
         carried_time: Arrivals that were not looked at yet, seconds.
         carried_detector: Their detectors.
+        dead_s: Dead time of each detector, at least one count of the clock.
+        afterpulse: Probability of an after-pulse of each detector.
     """
 
     laboratory: Laboratory
@@ -38,11 +40,24 @@ class ClickState:
     waiting: int = 0
     carried_time: Times = field(default_factory=lambda: np.empty(0))
     carried_detector: Bits = field(default_factory=lambda: np.empty(0, np.uint8))
+    dead_s: Times = field(init=False)
+    afterpulse: Times = field(init=False)
 
     def __post_init__(self) -> None:
-        self.last = np.full(len(self.laboratory.detectors), -np.inf)
+        detectors = self.laboratory.detectors
+        # A clock runs at most a thousandth fast or slow: two clicks never share a count.
+        count_s = 1.001 * self.laboratory.clock.resolution_s
+        self.dead_s = np.array([max(d.dead_time_s, count_s) for d in detectors])
+        self.afterpulse = np.array([d.afterpulse_probability for d in detectors])
+        self.last = np.full(len(detectors), -np.inf)
         self.waiting_time = np.empty(_WAITING)
         self.waiting_detector = np.empty(_WAITING, np.uint8)
+
+    def with_carried(self, arrivals_s: Times, detectors: Bits) -> tuple[Times, Bits]:
+        """Return arrivals and their detectors together with those carried over, in order."""
+        times = np.concatenate([self.carried_time, arrivals_s])
+        order = np.argsort(times, kind="stable")
+        return times[order], np.concatenate([self.carried_detector, detectors])[order]
 
 
 def clicks_until(
@@ -69,28 +84,21 @@ def clicks_until(
     Raises:
         ValueError: More than 4,096 after-pulses would wait at once.
     """
-    laboratory = state.laboratory
-    times = np.concatenate([state.carried_time, arrivals_s])
-    order = np.argsort(times, kind="stable")
-    times, channels = times[order], np.concatenate([state.carried_detector, detectors])[order]
-    # A clock runs at most a thousandth fast or slow: two clicks never share a count.
-    count_s = 1.001 * laboratory.clock.resolution_s
-    dead = np.array([max(d.dead_time_s, count_s) for d in laboratory.detectors])
-    afterpulse = np.array([d.afterpulse_probability for d in laboratory.detectors])
+    times, channels = state.with_carried(arrivals_s, detectors)
     place = np.array([0, state.waiting])
     found: list[tuple[Times, Bits]] = []
     made = size = min(_CLICKS_AT_ONCE, len(times) + 64)
     while made == size:
-        chances = generator.random(size) if afterpulse.any() else np.ones(size)
+        chances = generator.random(size) if state.afterpulse.any() else np.ones(size)
         click_time, click_detector = np.empty(size), np.empty(size, np.uint8)
         made = register_clicks(
             times,
             channels,
             end_s,
             chances,
-            dead,
-            afterpulse,
-            laboratory.afterpulse_decay_s,
+            state.dead_s,
+            state.afterpulse,
+            state.laboratory.afterpulse_decay_s,
             state.last,
             state.waiting_time,
             state.waiting_detector,
