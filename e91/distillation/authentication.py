@@ -30,9 +30,6 @@ from e91.model.numbers import check_not_negative
 KEY_BYTES = 32
 """Length of the one-time key of one tag."""
 
-TAG_BYTES = 16
-"""Length of a tag."""
-
 _SHORT = 4096  # bytes
 
 AUTHENTICATION_BITS = 2 * 8 * KEY_BYTES

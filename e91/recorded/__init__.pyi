@@ -1,5 +1,4 @@
 from .examples import save_sample as save_sample
-from .raw_blocks import load_block as load_block
 from .record_files import Recorded as Recorded
 from .record_files import load_detections as load_detections
 from .record_files import save_detections as save_detections

@@ -8,7 +8,7 @@ import numpy as np
 
 from e91.model.bits import Bits
 from e91.model.records import DetectionRecord, PartyRecord
-from e91.recorded.record_files import load_detections, save_detections
+from e91.recorded.record_files import save_detections
 
 PARQUET = ".parquet"
 
@@ -33,6 +33,16 @@ def save_block(folder: Path, number: int, *, codes: Bits, shape: tuple[int, ...]
     Raises:
         ValueError: The file exists, or pyarrow is wanted and not installed.
         OSError: It cannot be written; nothing is left then.
+
+    Examples:
+        >>> import tempfile
+        >>> from e91.recorded import load_detections
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     codes = np.array([0, 5], np.uint8)
+        ...     file = save_block(Path(folder), 0, codes=codes, shape=(1, 2, 2, 2))
+        ...     record = load_detections(file).record
+        >>> record.bob.setting.tolist(), record.bob.outcome.tolist()
+        ([0, 1], [0, 1])
     """
     ending = PARQUET if folder.suffix == PARQUET else ".npz"
     target = folder / f"block-{number:06d}{ending}"
@@ -42,25 +52,3 @@ def save_block(folder: Path, number: int, *, codes: Bits, shape: tuple[int, ...]
     record = DetectionRecord(PartyRecord(x, a), PartyRecord(y, b))
     save_detections(target, record, metadata={"block": number})
     return target
-
-
-def load_block(file: Path) -> DetectionRecord:
-    """Return the record of a block that `save_block` wrote.
-
-    Raises:
-        ValueError: The file is no such record.
-        OSError: It cannot be read.
-
-    Examples:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     codes = np.array([0, 5], np.uint8)
-        ...     file = save_block(Path(folder), 0, codes=codes, shape=(1, 2, 2, 2))
-        ...     record = load_block(file)
-        >>> record.bob.setting.tolist(), record.bob.outcome.tolist()
-        ([0, 1], [0, 1])
-    """
-    try:
-        return load_detections(file).record
-    except ValueError as error:
-        raise ValueError(f"A record must be one that a run kept, but: {error}") from None

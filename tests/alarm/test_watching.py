@@ -22,7 +22,7 @@ from e91.model.errors import Abort
 from e91.model.messages import Message, Party
 from e91.model.settings import BBM92, EKERT, SETTINGS
 from e91.model.trust import SecurityModel
-from e91.recorded.raw_blocks import load_block
+from e91.recorded import load_detections
 from e91.security.policy import Policy
 from e91.session.session import run
 from e91.session.streaming import stream
@@ -300,7 +300,7 @@ def test_replayed_tests_are_those_of_the_record(tmp_path):
     """The record that the run kept, and the replay: the same tests, in the same rounds."""
     replay, blocks = replays(honest(), block_rounds=300_000, rounds=300_000, keep=tmp_path)
     (report,) = blocks
-    kept = load_block(next(tmp_path.glob("*.npz")))
+    kept = load_detections(next(tmp_path.glob("*.npz"))).record
     table = code_table(EKERT)
     codes, rounds = replay.announced(0, rounds=300_000, table=table, fraction=0.1)
     x, y, a, b = np.unravel_index(codes, table.shape)

@@ -17,7 +17,7 @@ from e91.optics.tags.time_tags import TimeTags
 from e91.recorded import npz as npz_files
 from e91.recorded import tag_files
 from e91.recorded.npz import open_npz, read_npz
-from e91.recorded.raw_blocks import load_block, save_block
+from e91.recorded.raw_blocks import save_block
 from e91.recorded.record_files import (
     load_detections,
     load_table,
@@ -615,7 +615,6 @@ def test_kept_block_is_a_file_of_detections(tmp_path, name, ending):
     loaded = load_detections(file)
     x, y, a, b = np.unravel_index(codes, (3, 3, 3, 3))
     assert same(loaded.record, DetectionRecord(PartyRecord(x, a), PartyRecord(y, b)))
-    assert same(load_block(file), loaded.record)
     assert loaded.metadata["block"] == 42
 
 

@@ -7,7 +7,7 @@ import pytest
 from statistical import assert_binomial
 
 from e91.devices.exact import exact_device
-from e91.recorded.raw_blocks import load_block
+from e91.recorded import load_detections
 from e91.session.streaming import PART_ROUNDS, stream
 
 BLOCK = 2 * PART_ROUNDS
@@ -20,7 +20,7 @@ def run(tmp_path_factory):
     folder.mkdir()
     device = exact_device(visibility=0.98, seed=1)
     reports = list(stream(device, rounds=3 * BLOCK, block_rounds=BLOCK, seed=1, keep=folder))
-    records = [load_block(file) for file in sorted(folder.glob("*.npz"))]
+    records = [load_detections(file).record for file in sorted(folder.glob("*.npz"))]
     parts = [
         tuple(column[start : start + PART_ROUNDS] for column in columns)
         for columns in ((record.alice.setting, record.alice.outcome) for record in records)

@@ -28,7 +28,8 @@ from e91.model.randomness import block_entropy, seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord, SiftedKey
 from e91.model.settings import BBM92, EKERT
 from e91.model.trust import SecurityModel
-from e91.recorded.raw_blocks import load_block, save_block
+from e91.recorded import load_detections
+from e91.recorded.raw_blocks import save_block
 from e91.security.policy import Policy
 from e91.session.streaming import plan_run, session_of_block, stream
 from e91.system.processes import worker_processes
@@ -242,7 +243,7 @@ def test_rounds_of_different_blocks_are_independent():
 
 def test_kept_record_is_the_session(tmp_path):
     (report,) = stream(device(), rounds=ROUNDS, block_rounds=ROUNDS, seed=9, keep=tmp_path)
-    record = load_block(tmp_path / "block-000000.npz")
+    record = load_detections(tmp_path / "block-000000.npz").record
     assert len(record) == ROUNDS
     pairs = Counter(zip(record.alice.setting.tolist(), record.bob.setting.tolist(), strict=True))
     counted = report.evidence.pair_counts
@@ -264,8 +265,8 @@ def test_record_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
 def test_foreign_record_is_refused(tmp_path, content):
     file = tmp_path / "block.npz"
     file.write_bytes(content)
-    with pytest.raises(ValueError, match="must be one that a run kept"):
-        load_block(file)
+    with pytest.raises(ValueError, match="but is damaged"):
+        load_detections(file)
 
 
 # Bad input ----------------------------------------------------------------------------------------
