@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
-from e91.cli.devices import DEVICES, block_device, ibm_machine, session_device
+from e91.cli.devices import block_device, ibm_machine, session_device
 from e91.cli.options import JSON, Angles, refuse_given, seed_option
 from e91.cli.outcome import Files, check_files, show_and_save
 from e91.cli.run_options import (
     ANGLES,
     BLOCKS,
+    DEVICE,
     FILES,
     JOB,
     PHOTONS,
@@ -33,20 +34,29 @@ from e91.cli.run_options import (
 @WATCH
 @BLOCKS
 @FILES
-@click.option("--device", metavar=DEVICES, default="aer", show_default=True,
-              help="aer: every round is a shot of the Aer simulator; exact: rounds are drawn from "
-              "the probabilities that Aer computes; fake: from those of the best two qubits of an "
-              "IBM machine's snapshot, offline; ibm: one job on the machine itself, with your "
-              "account.")  # fmt: skip
+@DEVICE
 @ANGLES
 @PHOTONS
 @JOB
 @JSON
-def run(
+def run(*, files: Files, job: JobOptions, as_json: bool, **asked: Any) -> None:
+    """Run one session, from entangled pairs to a key; exit with 3 if it must abort."""
+    if files.plain is not None and files.out is None:
+        raise click.UsageError("`--encrypt FILE` must come with `--out DIR`, but there is none.")
+    if job.resume is not None:
+        from e91.cli.ibm import resume
+
+        check_files(files)
+        resume(job.resume, leave=job.leave, files=files, as_json=as_json)
+    else:
+        _begin(files=files, job=job, as_json=as_json, **asked)
+
+
+def _begin(
     *,
     rounds: int,
     seed: int | None,
-    asked: dict[str, Any],
+    policy: dict[str, Any],
     watch: WatchOptions,
     blocks: Blocks,
     files: Files,
@@ -56,46 +66,31 @@ def run(
     job: JobOptions,
     as_json: bool,
 ) -> None:
-    """Run one session, from entangled pairs to a key; exit with 3 if it must abort."""
-    if files.plain is not None and files.out is None:
-        raise click.UsageError("`--encrypt FILE` must come with `--out DIR`, but there is none.")
-    if job.resume is not None:
-        _resume(job.resume, leave=job.leave, files=files, as_json=as_json)
-        return
+    """Check what was asked for, and have the rounds made where they are to be made."""
     if rounds < 1:
         raise ValueError(f"`--rounds` must be at least 1, but is {rounds}.")
-    policy, promise, settings = policy_of(**asked), watch.promise(), angles.settings()
+    chosen, promise, settings = policy_of(**policy), watch.promise(), angles.settings()
     check_files(files)
-    request = Request(rounds, settings, policy, seed, promise, files, as_json)
+    request = Request(rounds, settings, chosen, seed, promise, files, as_json)
     machine = ibm_machine(device)
-    is_long = machine is None and _is_long(request, keep=blocks.keep)
-    if not is_long:
-        refuse_given(
-            ("block_rounds", "threads", "processes", "keep"),
-            "must come with a run of blocks (more than 50,000,000 pairs, or `--keep DIR`, of a "
-            "device that is simulated), but this is one session.",
-        )
     source = {"device": device, "settings": settings, "seed": seed, **photons}
-    if machine is not None:
-        refuse_given(
-            ["watch"], f"must come with pairs of this machine, but the device is `{device}`."
-        )
-        from e91.cli.ibm import run_on_ibm
-
-        run_on_ibm(machine, request, confirmed=job.confirmed, leave=job.leave)
-    elif is_long:
+    if machine is None and _is_long(request, keep=blocks.keep):
         from e91.cli.long_run import run_blocks
 
         run_blocks(block_device(**source), request, blocks=blocks)
-    else:
+        return
+    refuse_given(
+        ("block_rounds", "threads", "processes", "keep"),
+        "must come with a run of blocks (more than 50,000,000 pairs, or `--keep DIR`, of a "
+        "device that is simulated), but this is one session.",
+    )
+    if machine is None:
         _run_session(source, request)
+        return
+    refuse_given(["watch"], f"must come with pairs of this machine, but the device is `{device}`.")
+    from e91.cli.ibm import run_on_ibm
 
-
-def _resume(name: str, *, leave: bool, files: Files, as_json: bool) -> None:
-    from e91.cli.ibm import resume
-
-    check_files(files)
-    resume(name, leave=leave, files=files, as_json=as_json)
+    run_on_ibm(machine, request, confirmed=job.confirmed, leave=job.leave)
 
 
 def _is_long(request: Request, *, keep: Path | None) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from e91.cli.attack import choices_of_attacks
+from e91.cli.devices import DEVICES
 from e91.cli.options import (
     ALICE_PROBABILITIES,
     BOB_PROBABILITIES,
@@ -39,7 +40,7 @@ def policy_of(*, security: str, reveal: float, **others: Any) -> Policy:
 
 
 POLICY = as_one(
-    "asked",
+    "policy",
     dict,
     security_option(),
     EPSILON,
@@ -137,6 +138,16 @@ FILES = as_one(
     click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
                  help="New folder for both key files, the report and the ciphertext."),
 )  # fmt: skip
+
+DEVICE = click.option(
+    "--device",
+    metavar=DEVICES,
+    default="aer",
+    show_default=True,
+    help="aer: every round is a shot of the Aer simulator; exact: rounds are drawn from the "
+    "probabilities that Aer computes; fake: from those of the best two qubits of an IBM machine's "
+    "snapshot, offline; ibm: one job on the machine itself, with your account.",
+)
 
 ANGLES = as_one(
     "angles",

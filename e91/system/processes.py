@@ -113,6 +113,8 @@ def watched(pool: ProcessPoolExecutor) -> ProcessPoolExecutor:
 
     If it was sending a result, the pool alone would wait for ever: for the rest of that result,
     while the other processes wait for the lock that the killed one held (seen in Python 3.11).
+    Private attributes of the pool are read for this: nothing public names its processes or its
+    pipe, and its `kill_workers` begins with Python 3.14 and does not say whether one has died.
 
     Args:
         pool: One whose processes are begun by it; they may be many.

@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from e91.devices.aer import aer_device
+from e91.keys.text import decode_key
+from e91.session.session import run
+
 ROUNDS = ["--device", "exact", "--rounds", "100000", "--seed", "1"]
 PLAIN = bytes(range(256)) + "Grüße, 量子\n".encode()
 
@@ -48,6 +52,19 @@ def is_one_sentence(complaint):
 def contents(folder):
     """Everything below a folder, with what it holds."""
     return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def test_command_runs_the_session_that_the_library_runs(tmp_path, status):
+    out = tmp_path / "session"
+    options = ["--device", "aer", "--rounds", 1_300_000, "--seed", 1, "--json", "--out", out]
+    code, printed, _ = status("run", *options)
+    report = run(aer_device(visibility=0.97, seed=1), rounds=1_300_000, seed=1)
+    assert code == 0
+    expected, found = json.loads(json.dumps(report.to_dict())), json.loads(printed)
+    assert {**found, "seconds": 0} == {**expected, "seconds": 0, "folder": str(out)}
+    stored = decode_key((out / "alice.key").read_bytes())
+    assert stored.label.key_id == report.key.key_id
+    assert stored.remaining == report.key.packed.tobytes()[: stored.label.size]
 
 
 def test_one_line_leaves_keys_report_and_ciphertext_that_bob_decrypts(tmp_path, plain):
