@@ -151,7 +151,7 @@ def test_flips_reach_the_attack(status):
     assert found["eve"]["information"] == pytest.approx(0.5435644431995964, abs=1e-9)
     revealed = found["qber"]["revealed"]
     errors = round(found["qber"]["rate"] * revealed)
-    assert_binomial(errors, revealed, 0.05, must_detect=0.15)
+    assert_binomial(errors, revealed, 0.05, must_detect=0.2)
 
 
 def test_unauthenticated_shows_what_authentication_is_for(status):
