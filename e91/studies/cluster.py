@@ -88,6 +88,13 @@ def _check_answers(dask: Any, address: str, timeout_seconds: float) -> None:
     """Refuse an address at which no scheduler answers: a client would wait there for ever."""
     from distributed.utils import LoopRunner, sync
 
+    scheme, _, place = address.rpartition("://")
+    host, _, port = place.rpartition(":")
+    if scheme in ("", "tcp", "tls") and not (host and port.isdigit()):
+        raise ValueError(
+            f"The address of a scheduler must look like tcp://HOST:8786, but is `{address}`."
+        )
+
     async def greet() -> None:
         """Open a connection as a client does, and close it."""
         options = dask.Security().get_connection_args("client")
