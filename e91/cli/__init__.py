@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
-from importlib.metadata import version
 from types import FrameType
 from typing import NoReturn
 
@@ -117,6 +116,8 @@ def _is_of_printing(error: OSError) -> bool:
 
 def _report_bug(error: BaseException, line: list[str]) -> None:
     """Show where a bug is, and say how to report it without what is in files and keys."""
+    from importlib.metadata import version
+
     traceback.print_exception(error)
     click.echo(
         "e91: This is a bug: please report it in the project's issue tracker, with the lines above,"
