@@ -6,8 +6,6 @@ a device without Eve, and draw her notes when they are read.  ``aer-with-eve`` m
 of every shot: slower, the same distribution.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache, partial
 
@@ -46,15 +44,16 @@ def tapped_device(
     """Return an apparatus with Eve in it, whose notes can be read afterwards.
 
     Args:
-        attack: Transformation of the source that leaves Eve's quantum register `eve`: measured
-            into a classical register `eve` if she writes notes, unmeasured if she keeps a
-            quantum memory.
+        attack: Transformation of the source that leaves Eve's quantum register `eve_memory`:
+            measured into a classical register `eve` if she writes notes, unmeasured if she keeps
+            a quantum memory.
         conditions: Settings, simulator, seed and noise, which acts after Eve's part.
         turned: Where Alice's analyser really stands when it is set to an angle, if Eve built it.
-        flipped_at: The angle at which it flips the outcome by the last qubit of `eve`, if at any.
+        flipped_at: The angle at which it flips the outcome by the last qubit of that register, if
+            at all.
 
     Raises:
-        ValueError: A number leaves its range, or the attack leaves no register `eve`.
+        ValueError: A number leaves its range, or the attack leaves no such register.
 
     Examples:
         >>> from e91_circuits import clone

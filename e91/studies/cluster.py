@@ -92,7 +92,7 @@ def _check_answers(dask: Any, address: str, timeout_seconds: float) -> None:
     host, _, port = place.rpartition(":")
     if scheme in ("", "tcp", "tls") and not (host and port.isdigit()):
         raise ValueError(
-            f"The address of a scheduler must look like tcp://HOST:8786, but is `{address}`."
+            f"`{address}` must be the address of a running Dask scheduler, like tcp://HOST:8786."
         )
 
     async def greet() -> None:

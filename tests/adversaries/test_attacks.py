@@ -297,7 +297,9 @@ BAD = {
         lambda: detection_loophole(0.6, EKERT), "`efficiency` must lie in"
     ),
     "leak": (lambda: run_attack("setting-leak", 1.1), r"`setting-leak` must lie in \[0, 1\]"),
-    "transformation": (lambda: tapped_device(lambda s: s, Conditions(1.0)), "register `eve`"),
+    "transformation": (
+        lambda: tapped_device(lambda s: s, Conditions(1.0)), "register `eve_memory`"
+    ),
 }  # fmt: skip
 
 
