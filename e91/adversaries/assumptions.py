@@ -5,8 +5,6 @@ end with a released key that Eve knows; that is no failure of the theorem, and w
 prints what it assumes.
 """
 
-from __future__ import annotations
-
 from enum import Enum
 
 from e91.model.trust import SecurityModel

@@ -1,7 +1,5 @@
 """Every adversary by its name.  The entries stand in the files of their families."""
 
-from __future__ import annotations
-
 from e91.adversaries import (
     changing_devices,
     detection_loophole,

@@ -4,8 +4,6 @@ None of them has a table of probabilities: their rounds must be answered in orde
 counts them from call to call.  It must not be shared between threads.
 """
 
-from __future__ import annotations
-
 import cmath
 
 import numpy as np

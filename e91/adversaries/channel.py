@@ -7,8 +7,6 @@ shots of Aer on the two photons that arrive.  Her symbol is drawn afterwards fro
 joint distribution, exactly.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property

@@ -4,8 +4,6 @@ An option belongs to the entry of its attack; the command line, studies and Pyth
 there.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import TypeAlias
 

@@ -1,7 +1,5 @@
 """What an attack is staged under: strength, settings, noise, simulator, seed and options."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal

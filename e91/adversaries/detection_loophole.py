@@ -4,8 +4,6 @@ Among the rounds in which both parties click a local model can show any correlat
 lose photons so that the losses look independent of the settings and of each other.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -4,8 +4,6 @@ Neither changes S or the error rate of the coincidences.  Both rest on losses th
 is measured, which a security model with fair sampling assumes away.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -11,8 +11,6 @@ the threshold never both fire, and what fires is a deterministic function of t:
 Eve sends such a pulse to either party.  That is a local model, and she knows all its answers.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from itertools import pairwise

@@ -4,8 +4,6 @@ The literal route: nothing is drawn afterwards.  It costs 5 to 40 % of the speed
 her qubits with the parties', and is the second opinion on `e91.adversaries.channel`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from e91_circuits import measured_qubit, outcome_bit
 from numpy.typing import NDArray

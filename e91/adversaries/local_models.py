@@ -9,8 +9,6 @@ the rounds in which both parties answer it can show any correlation (Pearle, Phy
 (1970)), and that is what the detection loophole is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import product

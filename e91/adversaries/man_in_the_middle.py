@@ -8,8 +8,6 @@ Each leg is an ordinary session in which Eve stands in for one party.  Its trans
 all messages and replaces that party's tag by the one that Eve can make.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from e91.adversaries.adversary import Attack, ClassicalLine, Expected

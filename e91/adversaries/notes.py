@@ -5,8 +5,6 @@ for every round, Eve's best guess of Alice's outcome and how she came by it.  Sh
 settings for that, as they are announced before the key is made.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace

@@ -5,8 +5,6 @@ Through lines of low efficiency a coincidence of n pairs is a Werner state of vi
 `e91_circuits.eavesdropper_pairs`.
 """
 
-from __future__ import annotations
-
 import math
 from functools import partial
 

@@ -7,8 +7,6 @@ alternative is the ratio of the alternative to its projection onto the null (Gru
 Koolen, J. R. Stat. Soc. B 86, 1091 (2024), theorem 1; the tests confirm it by maximising directly).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A session cut into intervals: where the alarm looks, and the outcomes counted in each."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 

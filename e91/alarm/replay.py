@@ -1,7 +1,5 @@
 """The rounds of a block drawn again, as a run keeps only their counts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

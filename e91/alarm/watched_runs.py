@@ -1,7 +1,5 @@
 """The alarm over many sessions, or the blocks of a run: carried from report to report."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The alarm in a session: a test of what the parties announce, in the order of the rounds."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any

@@ -30,8 +30,6 @@ Examples:
     'EAVESDROPPER'
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

@@ -11,8 +11,6 @@ Source: testing by betting, Waudby-Smith and Ramdas, J. R. Stat. Soc. B 86, 1 (2
 for CHSH and for phase errors are derived in ``docs/security.md`` and tested by Monte Carlo.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

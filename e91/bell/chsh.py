@@ -1,7 +1,5 @@
 """The CHSH test: how strongly do the outcomes violate local realism?"""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -5,8 +5,6 @@ from ten rounds still has an uncertainty.  None of it is a security statement; t
 `e91.bell.betting` and `e91.security` are for.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

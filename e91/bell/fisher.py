@@ -4,8 +4,6 @@ A table has four cells, whole numbers: ``a`` and ``b`` in its first row, ``c`` a
 second.  Given its margins, if rows and columns are independent, ``a`` is hypergeometric.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -12,8 +12,6 @@ Sources: Gill, quant-ph/0110137 and quant-ph/0301059; Bierhorst, J. Phys. A 48, 
 arXiv:1312.2999; Elkouss and Wehner, npj Quantum Inf. 2, 16026 (2016), arXiv:1510.07233.
 """
 
-from __future__ import annotations
-
 import math
 
 from scipy.special import betainc

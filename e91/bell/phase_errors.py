@@ -9,8 +9,6 @@ The two key bases of Ekert's settings are 45 degrees apart and not mutually unbi
 rate of one says little about the phase errors of the other.  S says it all.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -4,8 +4,6 @@ Exit status: 0 a key was made or the command did its work; 3 the protocol aborte
 line or an input file is wrong; 1 anything else.  Heavy packages load inside the commands.
 """
 
-from __future__ import annotations
-
 import shlex
 import signal
 import sys

@@ -1,7 +1,5 @@
 """``e91 analyse``: the same protocol on recorded detections, or on two lists of time tags."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """``e91 bell``: what counts of the CHSH game prove."""
 
-from __future__ import annotations
-
 import json
 
 import click

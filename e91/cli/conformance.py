@@ -1,7 +1,5 @@
 """``e91 conformance``: does a sampler keep its promises?"""
 
-from __future__ import annotations
-
 import inspect
 import json
 import pkgutil

@@ -1,7 +1,5 @@
 """From the options of ``e91 run`` to a device."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

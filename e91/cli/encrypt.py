@@ -1,7 +1,5 @@
 """``e91 encrypt`` and ``e91 decrypt``: files, with key bytes that are then used up."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """``e91 experiment``: published experiments, simulated beside what was published."""
 
-from __future__ import annotations
-
 import json
 
 import click

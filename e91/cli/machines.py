@@ -1,7 +1,5 @@
 """``e91 snapshots``: which machines there are offline, and what an E91 link on each is worth."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from typing import Any

@@ -3,8 +3,6 @@
 A command that names thirty options one by one cannot be read; `as_one` lets it take a few values.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps

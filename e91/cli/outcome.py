@@ -1,7 +1,5 @@
 """How a session on the command line ends: a report, keys in a folder, or the reason for none."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable

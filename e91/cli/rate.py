@@ -1,7 +1,5 @@
 """``e91 rate``: what S and the QBER are worth."""
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import dataclass

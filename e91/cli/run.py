@@ -1,7 +1,5 @@
 """``e91 run``: one session, from entangled pairs to a key."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

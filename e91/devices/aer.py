@@ -1,7 +1,5 @@
 """A device whose every round is a shot of Qiskit Aer."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 

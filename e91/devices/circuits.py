@@ -4,8 +4,6 @@
 come to disagree about the physics.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache

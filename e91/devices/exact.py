@@ -1,7 +1,5 @@
 """A device that draws its rounds from the exact outcome probabilities."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

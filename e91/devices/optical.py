@@ -4,8 +4,6 @@ What a pair's outcomes are is decided by the circuits, run on Aer; optics decide
 pairs, which are unrelated clicks, and which are lost.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -17,8 +17,6 @@ old, reordered or reflected message makes another transcript.  That a message wa
 end, the last tag itself, only its receiver notices.
 """
 
-from __future__ import annotations
-
 import hmac
 
 from cryptography.hazmat.primitives.poly1305 import Poly1305

@@ -4,8 +4,6 @@ Eve's uncertainty grows more than the parties' errors when the noise is large, s
 device-independent key survives a higher error rate.
 """
 
-from __future__ import annotations
-
 from e91.model.randomness import Entropy, random_choice
 from e91.model.records import SiftedKey
 

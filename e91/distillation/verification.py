@@ -5,8 +5,6 @@ of her key.  Bob hashes his own and publishes whether the two agree.  Poly1305 s
 universal hash here, not as a secret authenticator, so its key may be public.
 """
 
-from __future__ import annotations
-
 import hmac
 import struct
 

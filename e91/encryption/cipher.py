@@ -30,8 +30,6 @@ message.  Secrecy and tag are computational (NIST SP 800-38D).
 Lengths, sender and time of a message are public, as with every cipher that does not pad.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -9,8 +9,6 @@ that has to be sent again); it never lets them be used again.
 Both files are held in memory whole.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

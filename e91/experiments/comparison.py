@@ -1,7 +1,5 @@
 """Simulated beside published, as text and as records for JSON."""
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Sequence

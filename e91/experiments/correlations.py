@@ -1,7 +1,5 @@
 """What the pairs of an experiment show: correlations from the exact table of Qiskit circuits."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache

@@ -5,8 +5,6 @@ equations (61) to (73), the thresholds of (23) to (25).  `e91.security` has a ne
 bound; this one retraces the published key.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import lru_cache

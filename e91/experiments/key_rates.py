@@ -1,7 +1,5 @@
 """How much key an experiment's S and QBER are worth, by the theorem that it names."""
 
-from __future__ import annotations
-
 import math
 
 from e91.experiments.fixed_sessions import FixedSession, session_bits

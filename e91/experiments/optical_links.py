@@ -1,7 +1,5 @@
 """How many coincidences an experiment has: by its optics, or as it measured them."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """What a published experiment is made of: parameters, outcomes, and how each is known."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Read an experiment from its file, strictly: every refusal names the key at fault."""
 
-from __future__ import annotations
-
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal

@@ -1,7 +1,5 @@
 """Simulate a published experiment, and hold the result against what was published."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The words of an experiment file: every parameter with its range, every quantity with its unit."""
 
-from __future__ import annotations
-
 import math
 from typing import Annotated
 

@@ -7,8 +7,6 @@ keep old blocks), or that a copy or backup of the file knows what was used since
 a key file from a backup, and never copy one to use both.**
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 from collections.abc import Iterator

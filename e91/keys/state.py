@@ -1,7 +1,5 @@
 """What a key store is made of: a public label, which bytes are used, and the bytes that are not."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from uuid import UUID
 

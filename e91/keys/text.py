@@ -18,8 +18,6 @@ remaining      All other bytes in order, base64 (RFC 4648)
 =============  ====================================================================================
 """
 
-from __future__ import annotations
-
 import base64
 import json
 from dataclasses import fields

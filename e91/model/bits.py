@@ -1,7 +1,5 @@
 """Arrays of bits, and the few operations on them that every stage needs."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

@@ -4,8 +4,6 @@ A device is the black box of Bell's theorem: any function from both parties' set
 parties' outcomes.  One that also has an `info` says more than its name in reports.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import BuiltinFunctionType, FunctionType, MethodType

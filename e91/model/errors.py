@@ -8,8 +8,6 @@ E91Error
 Wrong arguments raise the built-in ValueError or TypeError.
 """
 
-from __future__ import annotations
-
 from enum import Enum
 
 

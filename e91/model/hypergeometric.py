@@ -6,8 +6,6 @@ number x: a and d by x, b and c by -x.  It is computed from integers, so counts 
 digits that a difference of logarithms of factorials would lose.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -4,8 +4,6 @@ Every check takes the values by the name that the caller knows them by, and says
 what was found.  NaN is refused everywhere.
 """
 
-from __future__ import annotations
-
 import math
 from numbers import Integral
 

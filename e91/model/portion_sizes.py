@@ -1,7 +1,5 @@
 """Into how many portions a key may be divided, and of which length."""
 
-from __future__ import annotations
-
 GROUP = 64 * 64
 """Bits that are divided at a time; what a key has beyond whole groups is dropped."""
 

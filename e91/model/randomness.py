@@ -5,8 +5,6 @@ system; a seeded source exists for tests and for ``--seed``, and a session that 
 its key is reproducible and not secret.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Callable

@@ -6,8 +6,6 @@ their length only.  The chain of types is the order of the protocol: a `SiftedKe
 `SecretKey`.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Self

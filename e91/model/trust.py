@@ -1,7 +1,5 @@
 """What is assumed of the equipment, the label that every key carries."""
 
-from __future__ import annotations
-
 from enum import Enum
 
 

@@ -1,7 +1,5 @@
 """One arm of the experiment: from the source to one party's clicks."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

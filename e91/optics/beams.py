@@ -1,7 +1,5 @@
 """Gaussian beams, air and sky: what becomes of light between two telescopes."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

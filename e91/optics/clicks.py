@@ -13,8 +13,6 @@ it is written out with the ones removed by hand, so that no digit is lost howeve
 A click at both detectors of a party becomes a random bit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce

@@ -1,7 +1,5 @@
 """How many coincidences a source, two arms and a window give, and how many of them are wrong."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Single-photon detectors and the receivers they stand in."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from enum import Enum

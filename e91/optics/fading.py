@@ -4,8 +4,6 @@ What is averaged must be what is counted: coincidences, or the key that an inter
 The key of the mean loss, or of the mean error rate, is another number, and may be larger.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ both exponential.  Seen through a gate about each pulse, some of the pairs lose 
 some photons fall into the gate of a later pulse.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

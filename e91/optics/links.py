@@ -1,7 +1,5 @@
 """Links: how much of the light arrives, in decibels, and what else arrives with it."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

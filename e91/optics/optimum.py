@@ -1,7 +1,5 @@
 """How bright a source should be, and how long its coincidence window."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 Each detector counts for itself: efficiency, noise, dead time, after-pulses and jitter may differ.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import erf

@@ -5,8 +5,6 @@ time its clicks are not, and two unequal detectors then correlate key bits with 
 last click: no rate shows that, time tags do.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -4,8 +4,6 @@ Each detector counts for itself: efficiency, noise, dead time, after-pulses and 
 What a detector did in earlier slots enters through its mean only; see `e91.optics.saturation`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache

@@ -3,8 +3,6 @@
 What polarisation a pair has is no matter of this package: that comes from a circuit.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from enum import Enum

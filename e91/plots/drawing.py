@@ -1,7 +1,5 @@
 """Which figure a result is drawn as when it is asked to draw itself."""
 
-from __future__ import annotations
-
 from matplotlib.axes import Axes
 
 from e91.experiments.results import ExperimentReport

@@ -1,7 +1,5 @@
 """Published experiments: how far each simulated outcome lies from the published one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 

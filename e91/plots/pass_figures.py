@@ -1,7 +1,5 @@
 """A figure of a satellite's pass, from records.  Needs Matplotlib: ``pip install 'e91[plot]'``."""
 
-from __future__ import annotations
-
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 

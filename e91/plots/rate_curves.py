@@ -3,8 +3,6 @@
 Pure functions from numbers to frozen records; `e91.plots.rate_figures` draws them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 

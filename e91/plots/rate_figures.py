@@ -1,7 +1,5 @@
 """Figures of key rates: against QBER, number of rounds and detection efficiency."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Figures of what was measured: correlators against angle, and S of a session."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What all figures share: their colours, and the axes that they are drawn into."""
 
-from __future__ import annotations
-
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 

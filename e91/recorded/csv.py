@@ -1,7 +1,5 @@
 """Tables as text: a comment line of metadata, a line of names, a line for each row."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path

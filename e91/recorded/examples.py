@@ -1,7 +1,5 @@
 """Sample files, made by the simulator, to try the formats with."""
 
-from __future__ import annotations
-
 import uuid
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Tables as NumPy's `.npz`: never a pickle, never more than the headers promise."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

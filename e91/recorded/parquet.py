@@ -1,7 +1,5 @@
 """Tables as Apache Parquet, with pyarrow (the extra ``data``)."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Raw records of blocks on disk: files of detections, as `e91.recorded` documents them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

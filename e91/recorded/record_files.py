@@ -1,7 +1,5 @@
 """Save and load detections and time tags, whole or not at all."""
 
-from __future__ import annotations
-
 import io
 import os
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """A table of whole numbers with metadata, its content hash, and which columns it must have."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Time tags in files, read a piece at a time where the format allows it."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import weakref

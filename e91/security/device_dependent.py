@@ -11,8 +11,6 @@ the sample exceeds it.  Tested from 10 to 10^15 bits and for epsilons from 0.1 t
 beyond 10^18 and epsilons below 1e-150 are refused.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -9,8 +9,6 @@ are not covered.  By entropy accumulation the limit holds for general attacks wi
 Rates are secret bits per key round, one-way error correction from Alice to Bob, never negative.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -18,8 +18,6 @@ Source:
     Hayashi, J. Math. Phys. 55, 082206 (2014) (duality that gives the single-round bound).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """What theorems ask of the setting pairs that make the key."""
 
-from __future__ import annotations
-
 import math
 
 from e91.model.settings import Settings

@@ -1,7 +1,5 @@
 """What a session promises, and how much it spends on knowing that the promise holds."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import Enum
 

@@ -3,8 +3,6 @@
 Proof: ``docs/security.md``, section 5.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 

@@ -1,7 +1,5 @@
 """A session before its measurement: what both parties chose, and what a key must promise."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from e91.model.bits import Bits

@@ -17,8 +17,6 @@ All four are tested from 1 to 10^15 bits and for epsilon from 0.1 to 1e-61 (the 
 that a key formula asks for); counts beyond 10^18 are refused.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -11,8 +11,6 @@ Source:
     (uncertainty relation for smooth entropies).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Binary entropy, the cap that finite keys need, and the inverse."""
 
-from __future__ import annotations
-
 import math
 
 from e91.model.numbers import check_fractions

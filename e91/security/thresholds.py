@@ -3,8 +3,6 @@
 Planning numbers in the limit of long keys; a session never asks them.
 """
 
-from __future__ import annotations
-
 import math
 
 from scipy.optimize import brentq

@@ -1,7 +1,5 @@
 """From a session's counts and policy to the case that its theorem is applied to."""
 
-from __future__ import annotations
-
 from e91.bell import chsh, phase_errors
 from e91.model.evidence import Evidence
 from e91.model.records import ChshEstimate, Leak, QberEstimate

@@ -1,7 +1,5 @@
 """How often an honest session is refused: the stated completeness."""
 
-from __future__ import annotations
-
 from bisect import bisect_left
 
 from scipy.special import betainc, betaincc

@@ -1,7 +1,5 @@
 """The folder that a session leaves: both key files, the report, a ciphertext; all or nothing."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """How a report is set: titles, rows, and numbers that are never rounded in our favour."""
 
-from __future__ import annotations
-
 import math
 
 _WIDTH = 72

@@ -4,8 +4,6 @@
 by a job that takes hours, a prepared session is kept in between; see `e91.devices.ibm`.
 """
 
-from __future__ import annotations
-
 import time
 
 from e91.model.bits import Bits

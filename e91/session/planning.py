@@ -1,7 +1,5 @@
 """Plan a session: the key to expect, and the choices that make it longest."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

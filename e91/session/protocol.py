@@ -1,7 +1,5 @@
 """The protocol after the photons: from both records to equal secret bits, or an abort."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise

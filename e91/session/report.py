@@ -1,7 +1,5 @@
 """The report of a session: what was sent, measured, tested, lost and gained."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from functools import cached_property

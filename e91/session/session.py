@@ -1,7 +1,5 @@
 """One run of the protocol, from settings to key."""
 
-from __future__ import annotations
-
 import time
 import uuid
 

@@ -5,8 +5,6 @@ root of the run's randomness and its number, whichever thread makes it.  The sta
 small session; what differs is that the rounds are drawn and sifted as one byte each.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import time

@@ -1,7 +1,5 @@
 """The verdict: may this session release a key, and of which length?"""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

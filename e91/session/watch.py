@@ -1,7 +1,5 @@
 """What a report wants to know of a watch over its link; `e91.alarm` keeps the watches."""
 
-from __future__ import annotations
-
 from typing import Any, Protocol
 
 

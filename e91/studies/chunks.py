@@ -1,7 +1,5 @@
 """A study cut into chunks: what one worker does in about a second, and the journal keeps."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

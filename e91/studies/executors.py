@@ -4,8 +4,6 @@ Each function takes orders and yields their results as they come, in any order, 
 under way than keep the workers busy.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator

@@ -5,8 +5,6 @@ before the study goes on, so a process that is killed, or a machine without powe
 in work and no more; a line that was torn is written again.
 """
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import json

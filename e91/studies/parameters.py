@@ -1,7 +1,5 @@
 """Every parameter that a study can fix or sweep: name, default, range and unit."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

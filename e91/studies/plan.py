@@ -1,7 +1,5 @@
 """The plan of a study: what is fixed, what is swept, how often each point is repeated."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,7 +1,5 @@
 """What blocks add up to, in plain numbers: all that workers return."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce

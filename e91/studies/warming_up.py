@@ -1,7 +1,5 @@
 """Compile everything once, before the clock runs or several processes would."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from e91.devices.exact import exact_device

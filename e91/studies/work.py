@@ -1,7 +1,5 @@
 """What workers do: an order of plain values goes in, plain numbers come back."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache

@@ -5,8 +5,6 @@ The modules of kernels (``*_kernels.py``) are imported where they are called, an
 code may run: numba takes a tenth of a second to load, and may be missing.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import warnings

@@ -15,8 +15,6 @@ Examples:
     ValueError: In `lamp.toml`: `watts` must lie in (0, 100], but is 200.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import math

@@ -4,8 +4,6 @@ Only for Linux and macOS.  A process that is killed outright may leave a tempora
 begins with ``.e91-``); one that fails or is interrupted with Ctrl-C leaves none.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import secrets

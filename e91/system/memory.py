@@ -1,7 +1,5 @@
 """Large arrays that leave memory when they are done with."""
 
-from __future__ import annotations
-
 import mmap
 
 import numpy as np

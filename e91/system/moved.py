@@ -3,8 +3,6 @@
 Goes with version 0.3, which knows the new names alone.
 """
 
-from __future__ import annotations
-
 import sys
 import warnings
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ lack them.  `e91.system.compiled.compiled_code_may_run` imports it first, and is
 fails; every use of such an interface stands here.
 """
 
-from __future__ import annotations
-
 import hashlib
 import pickle
 from collections.abc import Callable

@@ -10,8 +10,6 @@ error with a traceback.
 A bug of ours that calls one of our own functions with a wrong argument is not seen as one.
 """
 
-from __future__ import annotations
-
 import dis
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """What the stages of one run use again and again: arrays, and how their loops are run."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -5,8 +5,6 @@ of every round, which must be fixed before anything is measured), the job's id o
 and where the keys went once there are some.  None holds an account, a token or a key bit.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import json

@@ -4,8 +4,6 @@ The settings of every round are on the disk before the job is submitted, and the
 afterwards.  So whatever happens in between, the job is found again, and none is submitted twice.
 """
 
-from __future__ import annotations
-
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path

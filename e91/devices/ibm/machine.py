@@ -7,8 +7,6 @@ The account is found as IBM's own tools find it, in ``~/.qiskit/qiskit-ibm.json`
 One session is one job of one PUB, in job mode, which every plan allows.  Only raw shots are read.
 """
 
-from __future__ import annotations
-
 import os
 import warnings
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What the runtime package raises, in one sentence that says what to do next."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

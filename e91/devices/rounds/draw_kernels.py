@@ -3,8 +3,6 @@
 Words are little-endian: four 16-bit draws, four or eight one-byte codes, the first lowest.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

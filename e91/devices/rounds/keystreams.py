@@ -5,8 +5,6 @@ than any generator of NumPy makes its bits.  Nothing is encrypted with it.  Phys
 have a key each, so that the numbers of one say nothing of the other's.
 """
 
-from __future__ import annotations
-
 import os
 from enum import IntEnum
 from functools import cache

@@ -9,8 +9,6 @@ for its outcomes given the pair, from a keystream of the physics.  A draw is the
 draws; where they do not, the other 48 bits are drawn, so nothing is ever rounded to 16 bits.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from fractions import Fraction
 

@@ -1,7 +1,5 @@
 """The outcome bits in a sampler's result, checked: complete, and not those of the run before."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

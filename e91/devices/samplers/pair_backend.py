@@ -1,7 +1,5 @@
 """Two qubits of a machine as a machine of their own, simulated with their reported errors."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

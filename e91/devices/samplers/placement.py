@@ -1,7 +1,5 @@
 """A measured pair on the qubits of a machine."""
 
-from __future__ import annotations
-
 from typing import Literal, TypeAlias
 
 from e91_circuits import measured_qubit

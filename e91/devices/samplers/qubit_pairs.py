@@ -5,8 +5,6 @@ into a target of two qubits keeps every number about them and makes noise models
 a hundred times cheaper.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

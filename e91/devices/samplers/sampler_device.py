@@ -5,8 +5,6 @@ Anything that implements `qiskit.primitives.BaseSamplerV2` will do: Qiskit's own
 `e91.devices.samplers.conformance.suite` finds out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias

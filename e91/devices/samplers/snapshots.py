@@ -3,8 +3,6 @@
 Only the two qubits in use are simulated, with the target entries of just these.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -6,8 +6,6 @@ word, neither bits nor bytes need be turned round, only the order of words.  The
 compiled (`e91.distillation.amplification.carryless_kernels`), so this module needs numba.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import NamedTuple
 

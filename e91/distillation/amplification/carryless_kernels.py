@@ -18,8 +18,6 @@ Nothing here may be called where `e91.system.numba_internals.LANES` is 0: there 
 numba's settings, do not offer the instruction.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

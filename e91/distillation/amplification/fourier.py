@@ -16,8 +16,6 @@ Why the rounding is exact:
     whole number is the true one, and that holds up to 10**10 bits.
 """
 
-from __future__ import annotations
-
 from collections import deque
 
 import numpy as np

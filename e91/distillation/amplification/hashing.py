@@ -5,8 +5,6 @@ runs, packed words are multiplied (`e91.distillation.amplification.carryless`); 
 transforms do it, rounded exactly (`e91.distillation.amplification.fourier`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

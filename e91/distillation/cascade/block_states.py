@@ -1,7 +1,5 @@
 """What Bob knows about the errors: the blocks of every iteration, and which of them are odd."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Let both parties of Cascade talk on one machine, message by message or a search at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import pairwise
 

@@ -6,8 +6,6 @@ the rounds of a frame to their end, and then those of the next.  It is no third 
 Bob's questions to Alice's `look_up`, her answers to Bob's `step`, and writes both down.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -5,8 +5,6 @@ load compiled code, let alone to compile it for the first time; it also serves w
 missing or switched off.  `e91.system.compiled` holds the rule that decides.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ functions write into arrays that they are given, and check nothing except the ot
 questions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, cast
 

@@ -10,8 +10,6 @@ a machine that takes one message and returns one:
     key = bob.finish()
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

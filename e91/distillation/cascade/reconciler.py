@@ -32,8 +32,6 @@ Source: Brassard and Salvail, EUROCRYPT '93, LNCS 765, 410; block sizes in the m
 Martinez-Mateo et al., arXiv 1407.3257.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from e91.distillation.cascade.conversation import run_locally

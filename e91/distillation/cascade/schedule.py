@@ -7,8 +7,6 @@ Frames are *lanes*: with 64 of them, bit j of word i is place i of frame j, so t
 cut into frames without moving a bit, and one operation on a word serves 64 frames.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ The functions change the states that they are given; none checks its arguments. 
 into one word: its iteration, its block from `low` to `high`, and the parity known before `low`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy import uint64
 

@@ -5,8 +5,6 @@ supports and numba compiles for; a big-endian machine is refused).  A word of pa
 frame, takes a whole number of bytes.  A question is iteration, frame and place in 32 bits.
 """
 
-from __future__ import annotations
-
 import math
 import struct
 

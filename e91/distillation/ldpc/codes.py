@@ -3,8 +3,6 @@
 Source: 3GPP TS 38.212 (V18.6.0), section 5.3.2 with tables 5.3.2-1 and 5.3.2-2.
 """
 
-from __future__ import annotations
-
 import math
 from functools import cache
 from importlib import resources

@@ -24,8 +24,6 @@ Source: 3GPP TS 38.212, section 5.3.2 with tables 5.3.2-1 and 5.3.2-2; design: R
 Kudekar, IEEE Commun. Mag. 56 (3), 28 (2018).
 """
 
-from __future__ import annotations
-
 import struct
 from importlib import import_module
 from typing import Protocol, cast

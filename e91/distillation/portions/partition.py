@@ -8,8 +8,6 @@ prepared the rounds could not know which: ``docs/security.md``, section 5, bound
 of every portion.
 """
 
-from __future__ import annotations
-
 import sys
 
 import numpy as np

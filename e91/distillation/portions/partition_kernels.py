@@ -1,7 +1,5 @@
 """Compiled division into portions; called by `e91.distillation.portions.partition` alone."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """What both parties announce about each round, in as few bytes as it takes."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

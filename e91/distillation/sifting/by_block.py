@@ -13,8 +13,6 @@ depends on a key bit that is kept (`test_packed_sifting_gives_what_sifting_by_me
 `test_announcement_of_a_key_round_is_the_same_whatever_its_bits_are`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

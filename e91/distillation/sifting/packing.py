@@ -6,8 +6,6 @@ A round is its *code*, ``(x * ny + y) * k * k + a * k + b`` for the settings (x,
 for each party, first bit in the most significant place of a byte, and public counts.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import product
 

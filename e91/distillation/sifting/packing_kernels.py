@@ -5,8 +5,6 @@ first-level cache: gather one word of flags each from the codes, squeeze the kep
 (branch-free, so that the compiler runs it in vector registers), append the words.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """Samples: which key rounds are revealed, one packed bit for every round."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from e91.model.bits import Bits

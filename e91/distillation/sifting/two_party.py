@@ -5,8 +5,6 @@ rounds she reveals, and both reveal their outcomes in those and in the Bell-test
 function here is one party's; `exchange` only carries their messages.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import IntEnum
 

@@ -1,7 +1,5 @@
 """Where a satellite stands in the sky of a ground station."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A satellite that sends pairs to two stations while it passes over both."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

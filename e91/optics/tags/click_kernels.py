@@ -3,8 +3,6 @@
 Where numba cannot run the same function runs as plain Python: the same clicks, slowly.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

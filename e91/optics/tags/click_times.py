@@ -1,7 +1,5 @@
 """From photons at a receiver to its clicks: dead time and after-pulses, detector by detector."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a list of coincidences says of its link."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

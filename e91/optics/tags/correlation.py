@@ -4,8 +4,6 @@ Memory does not grow with the tags: they are read, matched and dropped a piece a
 stays is two bytes for each side of each coincidence.
 """
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial

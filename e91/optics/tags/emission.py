@@ -1,7 +1,5 @@
 """Emission times of the pairs that keep at least one photon, and which photons they keep."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

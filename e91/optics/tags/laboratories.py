@@ -1,7 +1,5 @@
 """A party's laboratory as a time tagger sees it: link, receiver, noise light and clock."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Coincidences between two aligned lists of times."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Matching of time tags, compiled where numba is; imported by `e91.optics.tags.matching` alone."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """How often one pulse makes two photons: g2(0) from the time tags of one side."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Cut two lists of time tags into pieces that no coincidence crosses, and match each."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field

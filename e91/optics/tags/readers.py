@@ -1,7 +1,5 @@
 """Time tags in memory or in files, read a piece at a time and counted in seconds."""
 
-from __future__ import annotations
-
 import bisect
 import math
 from dataclasses import dataclass

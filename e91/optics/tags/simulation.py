@@ -4,8 +4,6 @@ Optics decides which photons arrive when; the outcomes of true pairs come from a
 handed in.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 

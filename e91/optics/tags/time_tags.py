@@ -3,8 +3,6 @@
 Channel of a tag = 2 * setting + outcome, in files and arrays alike.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

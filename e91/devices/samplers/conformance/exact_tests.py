@@ -4,8 +4,6 @@ Every check has a false-alarm probability of at most `FALSE_ALARM`, shared out a
 comparisons, and states the smallest error that it misses with a probability of at most `MISSED`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ setting pairs share their randomness, and S scatters too widely.  The checks loo
 (registers, shots, bit order), at the values, at the spread and at independence.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

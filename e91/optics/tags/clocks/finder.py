@@ -1,7 +1,5 @@
 """Find Bob's clock against Alice's anywhere in a measurement: the line to begin with."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from e91.optics.tags.clocks.rival_peaks import rival_delay_s

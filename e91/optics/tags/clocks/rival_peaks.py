@@ -5,8 +5,6 @@ pulses.  The true one, of the same pulse, is higher by 1 / p only, p being the c
 gives a pair: little for a good quantum dot, and nothing for a perfect one.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

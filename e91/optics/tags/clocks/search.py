@@ -6,8 +6,6 @@ Here every stage also tries frequencies, and a peak counts only if a Poisson bac
 make it with a probability below `FALSE_PEAK`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Follow Bob's clock against Alice's through a whole measurement."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
