@@ -11,8 +11,7 @@ from e91.optics.arms import Arm
 from e91.optics.coincidences import Coincidences, coincidences
 from e91.optics.detectors import Detector, Receiver
 from e91.optics.links import Downlink, Fibre
-from e91.optics.satellites.orbits import Station, orbit_over
-from e91.optics.satellites.passes import Pass, coincidences_along, pass_over
+from e91.optics.satellites import Pass, Station, coincidences_along, orbit_over, pass_over
 from e91.optics.sources import ContinuousSource
 
 _STEP_S = 10.0  # of a pass; a tenth of it changes the mean rate by less than one per cent

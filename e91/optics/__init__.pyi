@@ -1,11 +1,9 @@
 from .arms import Arm as Arm
 from .arms import arm_over as arm_over
 from .arms import simple_arm as simple_arm
-from .beams import air_mass as air_mass
-from .beams import beam_radius_m as beam_radius_m
-from .beams import collected_fraction as collected_fraction
-from .beams import sky_photons_per_second as sky_photons_per_second
 from .coincidences import Coincidences as Coincidences
+from .coincidences import Optimum as Optimum
+from .coincidences import best_source_and_window as best_source_and_window
 from .detectors import BasisChoice as BasisChoice
 from .detectors import Detector as Detector
 from .detectors import Receiver as Receiver
@@ -17,9 +15,11 @@ from .fading import pointing_fading as pointing_fading
 from .links import Downlink as Downlink
 from .links import Fibre as Fibre
 from .links import FreeSpace as FreeSpace
+from .links import air_mass as air_mass
+from .links import beam_radius_m as beam_radius_m
+from .links import collected_fraction as collected_fraction
+from .links import sky_photons_per_second as sky_photons_per_second
 from .links import transmission_of as transmission_of
-from .optimum import Optimum as Optimum
-from .optimum import best_source_and_window as best_source_and_window
 from .sources import ContinuousSource as ContinuousSource
 from .sources import HeraldedMemories as HeraldedMemories
 from .sources import PairStatistics as PairStatistics

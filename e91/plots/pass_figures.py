@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from e91.optics.coincidences import Coincidences
 from e91.optics.links import Downlink
-from e91.optics.satellites.passes import Pass
+from e91.optics.satellites import Pass
 from e91.plots.style import BESIDE
 
 
@@ -19,8 +19,8 @@ def pass_figure(
     """Draw loss and coincidences of a pass against time.
 
     Args:
-        seen: From `e91.optics.satellites.passes.pass_over`.
-        slices: From `e91.optics.satellites.passes.coincidences_along`, of the same pass.
+        seen: From `e91.optics.satellites.pass_over`.
+        slices: From `e91.optics.satellites.coincidences_along`, of the same pass.
         links: To Alice and to Bob.
         ax: Two axes to draw into; a new figure by default.
 

@@ -3,7 +3,6 @@
 import numpy as np
 
 from e91.devices.exact import exact_device
-from e91.optics.tags import matching
 from e91.security.policy import Policy
 from e91.session.session import run
 from e91.session.streaming import stream
@@ -37,7 +36,7 @@ def warm_up() -> None:
 
 
 def _match_tags() -> None:
-    from e91.optics.tags import click_kernels
+    from e91.optics.tags import matching, tag_kernels
 
     times, one = np.arange(3.0), np.zeros(1)
     matching.match_times(times, times, window_s=0.5)
@@ -45,7 +44,7 @@ def _match_tags() -> None:
     clock = (one, one, one)
     matching.align(np.arange(3), base=0, resolution_s=1.0, since_s=0.0, ahead_s=0.0, clock=clock)
     detectors, room = np.zeros(3, np.uint8), np.zeros(4)
-    click_kernels.register_clicks(
+    tag_kernels.register_clicks(
         times,
         detectors,
         4.0,

@@ -16,15 +16,14 @@ from test_time_tags import active, assert_poisson, equal_outcomes, passive, reco
 from e91.model.randomness import seeded_entropy
 from e91.optics.detectors import Detector
 from e91.optics.sources import ContinuousSource, PairStatistics, PulsedSource
-from e91.optics.tags import pieces as tag_pieces
-from e91.optics.tags.clocks import search as clock_search
-from e91.optics.tags.clocks.search import differences, false_peak_probability
-from e91.optics.tags.clocks.track import ClockTrack
+from e91.optics.tags import clock_search
+from e91.optics.tags import correlation as tag_correlation
+from e91.optics.tags.clock_search import differences, false_peak_probability
+from e91.optics.tags.clock_track import ClockTrack
 from e91.optics.tags.correlation import correlate, known_clock
 from e91.optics.tags.laboratories import Clock
 from e91.optics.tags.matching import align, count_pairs, match_times
-from e91.optics.tags.readers import side_of
-from e91.optics.tags.time_tags import TimeTags
+from e91.optics.tags.time_tags import TimeTags, side_of
 
 WINDOW = 1e-9
 
@@ -354,7 +353,7 @@ def test_threads_pieces_and_compilation_change_nothing(monkeypatch):
             assert np.array_equal(one.outcome, two.outcome)
         assert other.statistics == first.statistics
     # Smaller pieces draw other random bits for double clicks, and find the same coincidences.
-    monkeypatch.setattr(tag_pieces, "PIECE_TAGS", 3000)
+    monkeypatch.setattr(tag_correlation, "PIECE_TAGS", 3000)
     small = correlate(*tagged, window_s=8e-9, entropy=seeded_entropy(1)).statistics
     assert small.coincidences == first.statistics.coincidences
     assert small.alice_singles == first.statistics.alice_singles
@@ -363,7 +362,7 @@ def test_threads_pieces_and_compilation_change_nothing(monkeypatch):
 
 
 def test_every_tag_is_counted_once(monkeypatch):
-    monkeypatch.setattr(tag_pieces, "PIECE_TAGS", 1000)
+    monkeypatch.setattr(tag_correlation, "PIECE_TAGS", 1000)
     alice, bob = link(duration=0.05)
     found = correlate(alice, bob, window_s=WINDOW, clock=known_clock(alice, bob)).statistics
     assert sum(found.alice_singles) == len(alice)
@@ -398,7 +397,7 @@ def test_empty_list_is_refused():
 
 
 def test_tags_denser_than_the_window_are_refused(monkeypatch):
-    monkeypatch.setattr(tag_pieces, "PIECE_TAGS", 1000)
+    monkeypatch.setattr(tag_correlation, "PIECE_TAGS", 1000)
     dense = tags(np.arange(5000) * 100)
     with pytest.raises(ValueError, match="must be shorter than some gaps between tags"):
         correlate(dense, dense, window_s=1e-8, clock=known_clock(dense, dense))
@@ -441,9 +440,9 @@ def test_search_that_would_meet_too_many_pairs_is_refused(monkeypatch):
 
 
 def test_pieces_are_cut_where_no_coincidence_can_be(monkeypatch):
-    monkeypatch.setattr(tag_pieces, "PIECE_TAGS", 500)
+    monkeypatch.setattr(tag_correlation, "PIECE_TAGS", 500)
     alice, bob = link(duration=0.01)
     clock = known_clock(alice, bob)
-    task = tag_pieces.Task(side_of(alice), side_of(bob), clock, WINDOW, 2e-8, bytes(32))
-    for one, two in pairwise(tag_pieces.pieces(task)):
+    task = tag_correlation.Task(side_of(alice), side_of(bob), clock, WINDOW, 2e-8, bytes(32))
+    for one, two in pairwise(tag_correlation.pieces(task)):
         assert two.alice[0][0] - one.alice[0][-1] > 2000

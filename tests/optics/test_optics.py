@@ -10,17 +10,27 @@ from ma_fung_lo import gain_and_error
 from scipy.integrate import dblquad, quad
 
 from e91.optics.arms import Arm, arm_over, simple_arm
-from e91.optics.beams import air_mass, beam_radius_m, collected_fraction, sky_photons_per_second
 from e91.optics.coincidences import Coincidences, coincidences
 from e91.optics.detectors import BasisChoice, Detector, Receiver
-from e91.optics.links import Downlink, Fibre, FreeSpace, transmission_of
+from e91.optics.links import (
+    Downlink,
+    Fibre,
+    FreeSpace,
+    air_mass,
+    beam_radius_m,
+    collected_fraction,
+    sky_photons_per_second,
+    transmission_of,
+)
 from e91.optics.rates import (
+    blocked_pulses,
     continuous_rates,
+    live_fraction,
+    recorded_per_second,
     singles_per_second,
     timing_spread_fwhm_s,
     within_window,
 )
-from e91.optics.saturation import blocked_pulses, live_fraction, recorded_per_second
 from e91.optics.slots import continuous_slots, pulsed_slots, within_one_slot
 from e91.optics.sources import (
     ContinuousSource,

@@ -17,8 +17,7 @@ from e91.optics.arms import Arm
 from e91.optics.clicks import Hits, few_pairs_slot
 from e91.optics.coincidences import coincidences
 from e91.optics.detectors import BasisChoice, Detector, Receiver
-from e91.optics.lifetimes import CascadeGates, delayed_before
-from e91.optics.slots import pulsed_slots
+from e91.optics.slots import CascadeGates, delayed_before, pulsed_slots
 from e91.optics.sources import (
     HeraldedMemories,
     QuantumDot,

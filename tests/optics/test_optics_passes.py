@@ -12,23 +12,23 @@ from scipy.stats import binom
 from statistical import assert_binomial
 
 from e91.optics.arms import simple_arm
-from e91.optics.beams import collected_fraction
-from e91.optics.coincidences import Coincidences, coincidences
+from e91.optics.coincidences import Coincidences, best_source_and_window, coincidences
 from e91.optics.detectors import Detector, Receiver
 from e91.optics.fading import Fading, faded, log_normal_fading, mean_over, pointing_fading
-from e91.optics.links import Downlink
-from e91.optics.optimum import best_source_and_window
-from e91.optics.satellites.orbits import (
+from e91.optics.links import Downlink, collected_fraction
+from e91.optics.satellites import (
     DELINGHA,
     EQUATORIAL_RADIUS_KM,
     NANSHAN,
     ROTATION_RAD_PER_S,
     CircularOrbit,
     Station,
+    coincidences_along,
     elevation_and_range,
+    harvest,
     orbit_over,
+    pass_over,
 )
-from e91.optics.satellites.passes import coincidences_along, harvest, pass_over
 from e91.optics.sources import ContinuousSource, PairStatistics, PulsedSource
 from e91.security.device_dependent import bbm92_rate
 

@@ -16,13 +16,17 @@ from test_time_tags import active, assert_poisson, equal_outcomes, recorded
 from e91.model.randomness import seeded_entropy
 from e91.optics.detectors import Detector
 from e91.optics.sources import QuantumDot
-from e91.optics.tags.clocks import finder as clock_finder
-from e91.optics.tags.clocks import track as clock_track
-from e91.optics.tags.clocks.rival_peaks import may_be_lower_by_chance, rival_delay_s
-from e91.optics.tags.clocks.search import FALSE_PEAK, ClockLine, SearchRange
+from e91.optics.tags import clock_track
+from e91.optics.tags.clock_search import (
+    FALSE_PEAK,
+    ClockLine,
+    SearchRange,
+    may_be_lower_by_chance,
+    rival_delay_s,
+)
 from e91.optics.tags.correlation import correlate, known_clock
 from e91.optics.tags.laboratories import Clock
-from e91.optics.tags.readers import side_of
+from e91.optics.tags.time_tags import side_of
 
 WINDOW = 1e-9
 PERIOD = 12.5e-9
@@ -166,9 +170,9 @@ def test_longer_stretch_that_jumps_to_another_pulse_is_not_believed(monkeypatch)
     def jumped(*_, **__):
         return replace(line, lead_s=1.5 * WINDOW, pairs=10**6)
 
-    monkeypatch.setattr(clock_finder, "refine_line", jumped)
+    monkeypatch.setattr(clock_track, "refine_line", jumped)
     options = {"start": 0, "tags": 100, "window_s": WINDOW}
-    assert clock_finder._lengthened(alice, bob, line, **options) == line
+    assert clock_track._lengthened(alice, bob, line, **options) == line
 
 
 # Chance -------------------------------------------------------------------------------------------
@@ -256,7 +260,7 @@ def test_faint_light_in_a_wide_search_takes_little_memory():
 
 
 def test_even_and_uneven_counts_are_told_apart_at_the_stated_rate():
-    from e91.optics.tags.clocks.rival_peaks import _is_even
+    from e91.optics.tags.clock_search import _is_even
 
     generator = np.random.default_rng(2)
     trials = 2000

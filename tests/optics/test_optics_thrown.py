@@ -12,8 +12,7 @@ from scipy.stats import poisson
 
 from e91.optics.arms import Arm
 from e91.optics.detectors import Detector, Receiver
-from e91.optics.rates import continuous_rates
-from e91.optics.saturation import both_live_gain
+from e91.optics.rates import both_live_gain, continuous_rates
 from e91.optics.slots import pulsed_slots
 from e91.optics.sources import ContinuousSource, PairStatistics, PulsedSource
 

@@ -12,13 +12,16 @@ from statistical import FALSE_ALARM, assert_binomial
 
 from e91.optics.detectors import FWHM_PER_SIGMA, BasisChoice, Detector, Receiver
 from e91.optics.sources import ContinuousSource, PairStatistics, PulsedSource
-from e91.optics.tags import click_kernels as time_tags_kernels
-from e91.optics.tags import click_times
 from e91.optics.tags import simulation as tag_simulation
-from e91.optics.tags.click_times import ClickState, clicks_until
+from e91.optics.tags import tag_kernels
 from e91.optics.tags.emission import emission_times
 from e91.optics.tags.laboratories import Clock, Laboratory
-from e91.optics.tags.simulation import record_time_tags, simulate_time_tags
+from e91.optics.tags.simulation import (
+    ClickState,
+    clicks_until,
+    record_time_tags,
+    simulate_time_tags,
+)
 from e91.optics.tags.time_tags import TimeTags
 
 
@@ -216,7 +219,7 @@ def test_compiled_and_plain_clicks_are_those_of_the_definition(arrivals, seed, e
     expected = slow_clicks(
         times, detectors, end=end, chances=chances, dead=dead, afterpulse=afterpulse, decay=4.0
     )
-    compiled = time_tags_kernels.register_clicks
+    compiled = tag_kernels.register_clicks
     for function in (compiled, getattr(compiled, "py_func", compiled)):
         last, state = np.full(3, -np.inf), np.zeros(2, np.int64)
         waiting, found, made = (np.empty(64), np.empty(64, np.uint8)), [], room
@@ -232,7 +235,7 @@ def test_compiled_and_plain_clicks_are_those_of_the_definition(arrivals, seed, e
 
 
 def test_too_many_waiting_after_pulses_are_refused(monkeypatch):
-    monkeypatch.setattr(click_times, "_WAITING", 4)
+    monkeypatch.setattr(tag_simulation, "_WAITING", 4)
     lab = active(Detector(1.0, afterpulse_probability=0.9), afterpulse_decay_s=1.0)
     with pytest.raises(ValueError, match="after-pulses must wait at once, but there are more"):
         clicks_until(

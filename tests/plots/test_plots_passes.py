@@ -7,8 +7,7 @@ from matplotlib import pyplot
 
 from e91.optics.detectors import Detector, Receiver
 from e91.optics.links import Downlink
-from e91.optics.satellites.orbits import DELINGHA, NANSHAN, orbit_over
-from e91.optics.satellites.passes import coincidences_along, pass_over
+from e91.optics.satellites import DELINGHA, NANSHAN, coincidences_along, orbit_over, pass_over
 from e91.optics.sources import ContinuousSource
 from e91.plots.pass_figures import pass_figure
 

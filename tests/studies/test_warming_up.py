@@ -8,7 +8,7 @@ import sys
 from types import ModuleType
 import numpy as np
 import e91
-from e91.optics.tags import click_kernels, matching, matching_kernels
+from e91.optics.tags import matching, tag_kernels
 from e91.system.compiled import compiled_code_may_run
 
 def compiled():

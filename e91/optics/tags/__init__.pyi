@@ -1,4 +1,4 @@
-from .coincidence_statistics import CoincidenceStatistics as CoincidenceStatistics
+from .correlation import CoincidenceStatistics as CoincidenceStatistics
 from .correlation import Correlated as Correlated
 from .correlation import correlate as correlate
 from .correlation import known_clock as known_clock

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from e91.optics.tags import tag_kernels
 from e91.system.compiled import compiled_code_may_run
 
 Seconds = NDArray[np.float64]
@@ -49,11 +50,9 @@ def match_times(alice: Seconds, bob: Seconds, *, window_s: float) -> Matches:
         >>> found.alice_first.tolist(), found.alice_count.tolist(), found.bob_first.tolist()
         ([0, 1], [1, 2], [0, 2])
     """
-    from e91.optics.tags import matching_kernels  # plain Python where it is not compiled
-
     room = min(len(alice), len(bob))
     places = [np.empty(room, np.int64) for _ in range(4)]
-    found = matching_kernels.match(alice, bob, window_s / 2, *places)
+    found = tag_kernels.match(alice, bob, window_s / 2, *places)
     return Matches(*(place[:found] for place in places))
 
 
@@ -65,9 +64,7 @@ def count_pairs(alice: Seconds, bob: Seconds, *, delay_s: float, window_s: float
         2
     """
     if compiled_code_may_run():
-        from e91.optics.tags import matching_kernels
-
-        return int(matching_kernels.count_pairs(alice, bob, delay_s, window_s / 2))
+        return int(tag_kernels.count_pairs(alice, bob, delay_s, window_s / 2))
     low = np.searchsorted(bob, alice + (delay_s - window_s / 2), side="left")
     high = np.searchsorted(bob, alice + (delay_s + window_s / 2), side="right")
     return int((high - low).sum())
@@ -95,10 +92,8 @@ def align(
     """
     knots, difference, slope = clock
     if compiled_code_may_run():
-        from e91.optics.tags import matching_kernels
-
         aligned = np.empty(len(counts))
-        matching_kernels.align(
+        tag_kernels.align(
             counts, base, resolution_s, since_s, ahead_s, knots, difference, slope, aligned
         )
         return aligned

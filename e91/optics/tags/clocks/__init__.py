@@ -1,1 +1,0 @@
-"""Two free-running clocks: find their offset and drift, and follow them."""
