@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 
 from e91.devices.rounds.cumulative import CELL_BITS, OPEN, PAIR_BITS
 from e91.model.bits import Bits
+from e91.system.bit_kernels import ALL, list_words
 from e91.system.compiled import kernel, part
 
 _PAIR_MASK = np.uint64((1 << PAIR_BITS) - 1)
 _CELL_MASK = np.uint64((1 << CELL_BITS) - 1)
 _LANES = 8
-_ONES = np.uint64(0x0101010101010101)
-_TOPS = np.uint64(0x8080808080808080)
 
 
 @kernel
@@ -49,7 +48,7 @@ def draw_rounds(
     )
     hits = np.empty(codes.size // _LANES, np.int32)
     found = 0
-    for hit in hits[: _list_hits(codes.view(np.uint64), hits)]:
+    for hit in hits[: list_words(codes.view(np.uint64), ALL, hits)]:
         for index in range(_LANES * hit, _LANES * (hit + 1)):
             if codes[index] == OPEN:
                 codes[index] = _settled(settings[index], outcomes[index], pair_tops, cell_tops)
@@ -108,19 +107,6 @@ def decide(
         for edge in cell_edges[pair]:
             cell += outcomes[place] >= edge
         codes[place] = pair * (cell_edges.shape[1] + 1) + min(cell, int(last_cells[pair]))
-
-
-@part
-def _list_hits(words: NDArray[np.uint64], hits: NDArray[np.int32]) -> int:
-    """List the words with an open code, without a branch; return how many there are."""
-    found = 0
-    for place in range(words.size):
-        # A byte of a word is 255 exactly if its complement has a zero byte (Warren, Hacker's
-        # Delight, 2nd edition, section 6-1).
-        turned = ~words[place]
-        hits[found] = place
-        found += ((turned - _ONES) & ~turned & _TOPS) != 0
-    return found
 
 
 @part

@@ -12,71 +12,13 @@ import numpy as np
 from numpy import uint64
 
 from e91.distillation.cascade.schedule import Edges, Places, Questions, Words
+from e91.system.bit_kernels import ALL, ONE, ones, transpose
 from e91.system.compiled import kernel, part
 
 integer = cast(Callable[[Any], int], np.int64)
 """To signed integers, without which numba would make a sum with an unsigned one a float."""
 
 _PIECE = 1024  # words that stay in the innermost cache with their masks
-
-ONE, ALL = np.uint64(1), np.uint64(2**64 - 1)
-
-
-# The compiler knows the next three for one instruction of the processor each.
-
-
-@part
-def ones(word: np.uint64) -> np.uint64:
-    """Return how many bits of a word are set: Warren, Hacker's Delight, section 5-1."""
-    word -= (word >> ONE) & uint64(0x5555555555555555)
-    word = (word & uint64(0x3333333333333333)) + ((word >> uint64(2)) & uint64(0x3333333333333333))
-    word = (word + (word >> uint64(4))) & uint64(0x0F0F0F0F0F0F0F0F)
-    return (word * uint64(0x0101010101010101)) >> uint64(56)
-
-
-@part
-def zeros_below(word: np.uint64) -> np.uint64:
-    """Return how many bits are 0 below the lowest 1 of a word."""
-    return ones(~word & (word - ONE))
-
-
-@part
-def bit_length(word: np.uint64) -> np.uint64:
-    """Return how many bits a word needs: the place of its highest 1, counted from 1."""
-    length = uint64(0)
-    while word != uint64(0):
-        word >>= ONE
-        length += ONE
-    return length
-
-
-@part
-def _exchange(rows: Words, to: Words, width: np.uint64, mask: np.uint64) -> None:
-    """Exchange the columns whose numbers differ in ``width`` between rows that follow each other.
-
-    Rows 2i and 2i + 1 go to places i and 32 + i, so that after six steps every row is back, and
-    every step is alike: the compiler runs all of them in vector registers.
-    """
-    for i in range(32):
-        first, second = rows[2 * i], rows[2 * i + 1]
-        swap = ((first >> width) ^ second) & mask
-        to[i] = first ^ (swap << width)
-        to[32 + i] = second ^ swap
-
-
-@part
-def _transpose(tile: Words, spare: Words) -> None:
-    """Exchange rows and columns of 64 words of 64 bits; ``spare`` has room for them.
-
-    Source:
-        Warren, Hacker's Delight, section 7-3, with the pairs of each step side by side.
-    """
-    _exchange(tile, spare, uint64(1), uint64(0x5555555555555555))
-    _exchange(spare, tile, uint64(2), uint64(0x3333333333333333))
-    _exchange(tile, spare, uint64(4), uint64(0x0F0F0F0F0F0F0F0F))
-    _exchange(spare, tile, uint64(8), uint64(0x00FF00FF00FF00FF))
-    _exchange(tile, spare, uint64(16), uint64(0x0000FFFF0000FFFF))
-    _exchange(spare, tile, uint64(32), uint64(0x00000000FFFFFFFF))
 
 
 @kernel
@@ -107,7 +49,7 @@ def prefix_parities(words: Words, order: Places, edges: Edges, before: Words, ta
                     before[group, edge] = tile[edges[edge] - first] >> shift
                     edge += 1
                 edge_of[k] = edge
-            _transpose(tile, spare)
+            transpose(tile, spare)
             for k in range(parts):
                 if k * columns + column < row:
                     for lane in range(lanes):

@@ -8,17 +8,9 @@ import numpy as np
 from numpy import uint64
 
 from e91.distillation.cascade.block_states import CORRECTED, EDGE, ODD, PARITY, BlockStates
-from e91.distillation.cascade.parity_kernels import (
-    ALL,
-    ONE,
-    append_bits,
-    bit_length,
-    extract_bits,
-    integer,
-    ones,
-    zeros_below,
-)
+from e91.distillation.cascade.parity_kernels import append_bits, extract_bits, integer
 from e91.distillation.cascade.schedule import Counts, Edges, Questions, Words
+from e91.system.bit_kernels import ALL, ONE, bit_length, ones, zeros_below
 from e91.system.compiled import kernel, part
 from e91.system.numba_internals import borrowed
 

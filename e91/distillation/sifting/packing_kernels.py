@@ -9,18 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.bits import Bits
+from e91.system.bit_kernels import (
+    ALL,
+    BYTES,
+    ONE,
+    TOPS,
+    Words,
+    list_words,
+    ones,
+    turned_bytes,
+    zeros_below,
+)
 from e91.system.compiled import kernel, part
-
-Words = NDArray[np.uint64]
 
 _CHUNK = 64  # words a pass: 2 kB of each array
 _USUAL = 4  # revealed rounds in a word that are listed without a branch
 _WORD = np.uint64(64)
-_ONE = np.uint64(1)
-_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _LANE = np.uint64(0xFFFF)
-_BYTES = np.uint64(0x0101010101010101)
-_HIGH = np.uint64(0x8080808080808080)
 _LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
 
 
@@ -72,16 +77,11 @@ def choose(draws: Words, upper: int, rounds: int, sample: Bits, places: NDArray[
         sample: Receives eight rounds a byte, the first in the highest place; shape (m,).
         places: Receives the rounds whose byte is ``upper``; shape (rounds,).
     """
-    edge = np.uint64(upper) * _BYTES
+    edge = np.uint64(upper) * BYTES
     _compare(draws, edge, sample)
     hits = np.empty(draws.size, np.int32)
-    words = 0
-    for place in range(draws.size):
-        rest = draws[place] ^ edge  # has a zero byte exactly where the draw is on the edge
-        hits[words] = place
-        words += ((rest - _BYTES) & ~rest & _HIGH) != 0
     found = 0
-    for hit in hits[:words]:
+    for hit in hits[: list_words(draws, edge, hits)]:
         rest = draws[hit] ^ edge
         for lane in range(8):
             if (rest >> np.uint64(8 * lane)) & np.uint64(0xFF) == 0 and 8 * hit + lane < rounds:
@@ -100,8 +100,8 @@ def _compare(draws: Words, edge: np.uint64, sample: Bits) -> None:
     """
     for place in range(draws.size):
         draw = draws[place]
-        difference = (draw | _HIGH) - (edge & _LOW)
-        below = ((~draw & edge) | (~(draw ^ edge) & ~difference)) & _HIGH
+        difference = (draw | TOPS) - (edge & _LOW)
+        below = ((~draw & edge) | (~(draw ^ edge) & ~difference)) & TOPS
         # The factor brings the bit of byte i to place 63 - i; no two products meet.
         sample[place] = ((below >> np.uint64(7)) * np.uint64(0x8040201008040201)) >> np.uint64(56)
 
@@ -161,7 +161,7 @@ def _flags(roles: Bits) -> Words:
     flags = np.empty(roles.size, np.uint64)
     for code in range(roles.size):
         role = np.uint64(roles[code])
-        key, first, second = role >> np.uint64(2), (role >> _ONE) & _ONE, role & _ONE
+        key, first, second = role >> np.uint64(2), (role >> ONE) & ONE, role & ONE
         flags[code] = key | (first << np.uint64(16)) | (second << np.uint64(32))
     return flags
 
@@ -174,7 +174,7 @@ def _gather(codes: Bits, flags: Words, key: Words, first: Words, second: Words) 
         for quarter in range(4):
             lanes = np.uint64(0)  # three lanes of 16 rounds grow side by side
             for step in range(16):
-                lanes = (lanes << _ONE) + flags[codes[64 * place + 16 * quarter + step]]
+                lanes = (lanes << ONE) + flags[codes[64 * place + 16 * quarter + step]]
             key_bits = (key_bits << np.uint64(16)) | (lanes & _LANE)
             first_bits = (first_bits << np.uint64(16)) | ((lanes >> np.uint64(16)) & _LANE)
             second_bits = (second_bits << np.uint64(16)) | ((lanes >> np.uint64(32)) & _LANE)
@@ -195,13 +195,13 @@ def _take_revealed(codes: Bits, sample: Bits, key: Words, shown: Bits) -> int:
         key[place] &= ~chosen
         # A loop that ends after a number of steps that nobody can predict costs more than a few
         # steps too many; what those write is overwritten.
-        end = found + int(_population(struck))
+        end = found + int(ones(struck))
         for step in range(_USUAL):
             places[found + step] = _last_round(struck, place)
-            struck &= struck - _ONE
+            struck &= struck - ONE
         for later in range(found + _USUAL, end):
             places[later] = _last_round(struck, place)
-            struck &= struck - _ONE
+            struck &= struck - ONE
         found = end
     for index in range(found):
         shown[index] = codes[places[found - 1 - index]]
@@ -211,7 +211,7 @@ def _take_revealed(codes: Bits, sample: Bits, key: Words, shown: Bits) -> int:
 @part
 def _last_round(word: np.uint64, place: int) -> int:
     """Return the round of the lowest one in word number ``place``; the round before it if none."""
-    return 64 * place + 63 - int(_population(~word & (word - _ONE)))
+    return 64 * place + 63 - int(zeros_below(word))
 
 
 @part
@@ -225,20 +225,20 @@ def _squeeze(keep: Words, first: Words, second: Words) -> None:
     for place in range(keep.size):
         mask = keep[place]
         one, two = first[place] & mask, second[place] & mask
-        zeros_below = ~mask << _ONE
+        below = ~mask << ONE
         for step in range(6):
-            parity = zeros_below ^ (zeros_below << _ONE)
+            parity = below ^ (below << ONE)
             parity ^= parity << np.uint64(2)
             parity ^= parity << np.uint64(4)
             parity ^= parity << np.uint64(8)
             parity ^= parity << np.uint64(16)
             parity ^= parity << np.uint64(32)
             moved = parity & mask
-            distance = _ONE << np.uint64(step)
+            distance = ONE << np.uint64(step)
             mask = (mask ^ moved) | (moved >> distance)
             one = (one ^ (one & moved)) | ((one & moved) >> distance)
             two = (two ^ (two & moved)) | ((two & moved) >> distance)
-            zeros_below &= ~parity
+            below &= ~parity
         first[place], second[place] = one, two
 
 
@@ -246,39 +246,20 @@ def _squeeze(keep: Words, first: Words, second: Words) -> None:
 def _append(keep: Words, bits: Words, buffer: Words, position: int) -> int:
     """Append to ``buffer`` as many low bits of each word as ``keep`` has ones."""
     place, filled = position >> 6, np.uint64(position & 63)
-    word = _swapped(buffer[place]) & ~(_ALL >> filled)
+    word = turned_bytes(buffer[place]) & ~(ALL >> filled)
     for index in range(keep.size):
-        count = _population(keep[index])
+        count = ones(keep[index])
         if count == 0:
             continue
         top = bits[index] << (_WORD - count)
         word |= top >> filled
         filled += count
         if filled >= _WORD:
-            buffer[place] = _swapped(word)
+            buffer[place] = turned_bytes(word)
             place += 1
             filled -= _WORD
             # A shift by a whole word has no meaning, hence two shifts.
-            word = (top << (count - filled - _ONE)) << _ONE
+            word = (top << (count - filled - ONE)) << ONE
     if filled:
-        buffer[place] = _swapped(word)
+        buffer[place] = turned_bytes(word)
     return 64 * place + int(filled)
-
-
-@part
-def _population(word: np.uint64) -> np.uint64:
-    """Return the number of ones; Hacker's Delight, 2nd edition, section 5-1."""
-    word = word - ((word >> _ONE) & np.uint64(0x5555555555555555))
-    pairs = np.uint64(0x3333333333333333)
-    word = (word & pairs) + ((word >> np.uint64(2)) & pairs)
-    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
-
-
-@part
-def _swapped(word: np.uint64) -> np.uint64:
-    """Return the word with its bytes in the other order."""
-    turned = np.uint64(0)
-    for byte in range(8):
-        turned = (turned << np.uint64(8)) | ((word >> np.uint64(8 * byte)) & np.uint64(0xFF))
-    return turned
