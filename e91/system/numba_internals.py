@@ -20,7 +20,7 @@ from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-_Array = TypeVar("_Array", bound=NDArray[Any])
+_Arrays = TypeVar("_Arrays", bound=NDArray[Any] | tuple[Any, ...])
 _Value = Any  # Of llvmlite and numba, which carry no types.
 
 _PACKAGE = Path(__file__).parents[1]
@@ -85,20 +85,28 @@ def _stamp_of_all_kernels() -> str:
 
 
 @intrinsic
-def _borrowed(_context: _Value, array: _Value) -> _Value:
-    """Return the same array without its owner, which whoever calls must keep."""
-
+def _borrowed(_context: _Value, arrays: _Value) -> _Value:
     def generate(context: _Value, builder: _Value, _: _Value, arguments: _Value) -> _Value:
-        view = context.make_array(array)(context, builder, arguments[0])
-        view.meminfo = ir.Constant(view.meminfo.type, None)
-        view.parent = ir.Constant(view.parent.type, None)
-        return view._getvalue()
+        def bare(kind: _Value, value: _Value) -> _Value:
+            if isinstance(kind, types.BaseTuple):
+                parts = cgutils.unpack_tuple(builder, value)  # type: ignore[no-untyped-call]
+                bares = [bare(*each) for each in zip(kind, parts, strict=True)]  # type: ignore[call-overload]
+                return context.make_tuple(builder, kind, bares)
+            view = context.make_array(kind)(context, builder, value)
+            view.meminfo = ir.Constant(view.meminfo.type, None)
+            view.parent = ir.Constant(view.parent.type, None)
+            return view._getvalue()
 
-    return array(array), generate
+        return bare(arrays, arguments[0])
+
+    return arrays(arrays), generate
 
 
-borrowed = cast(Callable[[_Array], _Array], _borrowed)
-"""Without an owner nobody counts who uses an array, which takes longer than a small round."""
+borrowed = cast(Callable[[_Arrays], _Arrays], _borrowed)
+"""From an array, or a tuple of them, to the same without owners, which whoever calls must keep.
+
+Without an owner nobody counts who uses an array, which takes longer than a small round.
+"""
 
 
 # Carry-less multiplication of vectors of so many 64-bit words: its name in LLVM, the features it

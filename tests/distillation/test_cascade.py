@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from statistical import FALSE_ALARM, assert_binomial
 
-from e91.distillation.cascade import parties, schedule, transcript
-from e91.distillation.cascade.kernels import compiled_kernels, numpy_kernels
-from e91.distillation.cascade.parties import Alice, Bob
+from e91.distillation.cascade import block_states, parties, schedule
+from e91.distillation.cascade.parties import Alice, Bob, compiled_kernels, numpy_kernels
 from e91.distillation.cascade.reconciler import reconcile, reconcile_packed
 from e91.distillation.cascade.schedule import (
     CHECK_BITS,
@@ -583,7 +582,7 @@ def test_messages_of_a_search_run_at_once_are_those_sent_one_by_one(count, rate)
 
 
 def test_search_that_fills_its_transcript_goes_on_in_a_larger_one(monkeypatch, tiny_frames):
-    monkeypatch.setattr(transcript, "_QUESTIONS", 1)
+    monkeypatch.setattr(block_states, "_QUESTIONS", 1)
     alice, bob = keys(4000, 0.05)
     at_once = talk_with(alice, bob, 0.05, "compiled")
     one_by_one = talk_with(alice, bob, 0.05, "compiled", Channel(lambda message: message))

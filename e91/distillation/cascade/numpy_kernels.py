@@ -1,6 +1,6 @@
 """The inner loops of Cascade in NumPy: the same bits as compiled, for short keys and without numba.
 
-See `e91.distillation.cascade.kernels.Kernels` for what each function does; the private ones follow
+See `e91.distillation.cascade.parties.Kernels` for what each function does; the private ones follow
 those of `e91.distillation.cascade.search_kernels` by name, with arrays instead of loops.
 
 Why there are two: in a new process on a busy machine with two cores, a key of 200,000 bits at

@@ -10,13 +10,14 @@ a machine that takes one message and returns one:
     key = bob.finish()
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
 from e91.distillation.cascade import wire_format as wire
 from e91.distillation.cascade.block_states import BlockStates, begin_states
-from e91.distillation.cascade.kernels import Kernels, kernels_of
 from e91.distillation.cascade.schedule import (
     CHECK_BITS,
     MOST_ITERATIONS,
@@ -29,6 +30,7 @@ from e91.distillation.cascade.schedule import (
     check_masks,
     from_lanes,
     make_schedule,
+    rank,
     shuffle,
     to_lanes,
 )
@@ -40,6 +42,66 @@ from e91.system.compiled import compiled_code_pays
 from e91.system.workspace import Workspace
 
 NO_QUESTIONS: Questions = np.empty(0, np.uint32)
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The inner loops, as machine code or in NumPy: the same bits, so that the parties may differ.
+
+    NumPy corrects a key of some 10^5 bits, that of a short session, in less time than numba takes
+    to load compiled code, let alone to compile it for the first time; it also serves where numba is
+    missing or switched off.  `e91.system.compiled` holds the rule that decides.
+
+    Attributes:
+        turn_bytes: Put the bits of every byte of words into the other order, in place.
+        prefix_parities: From the words (groups, places) of a key, the order of an iteration
+            (places,) and edges (edges,) write the parities before the edges (groups, edges), and
+            those before every place as bitmaps of each frame (frames, words).
+        look_up: From such bitmaps of all iterations, the numbers of iterations and places, and
+            questions write the answers, 64 to a word.  False: a question makes no sense.
+        subset_parities: From words, masks and a number c return c parities of subsets as one
+            integer; see `e91.distillation.cascade.schedule.check_masks`.
+        begin_iteration: Enter the edges of an iteration, and the parities of the errors before
+            them, in block states.
+        begin_searches: Begin the searches that each frame may; takes states, iterations and limit;
+            gives the number of searches, whose questions stand in the states.
+        use_answers: Turn Alice's answers to all searches into comparison bits, enter them, correct,
+            and begin the next searches; takes states, iterations, limit and bits; gives the number
+            of searches, or -1 for a contradiction.
+        rank: Sort keys; see `e91.distillation.cascade.schedule.rank`.
+    """
+
+    turn_bytes: Callable[[Words], None]
+    prefix_parities: Callable[[Words, Places, Edges, Words, Words], None]
+    look_up: Callable[[Words, int, int, Questions, Words], bool]
+    subset_parities: Callable[[Words, Words, int], int]
+    begin_iteration: Callable[[BlockStates, int, Edges, Words], None]
+    begin_searches: Callable[[BlockStates, int, int], int]
+    use_answers: Callable[[BlockStates, int, int, Words], int]
+    rank: Callable[[Places, Places, Places], None]
+
+
+def kernels_of(workspace: Workspace) -> Kernels:
+    """Return the inner loops that a run uses."""
+    return compiled_kernels() if workspace.compiled else numpy_kernels()
+
+
+def numpy_kernels() -> Kernels:
+    """Return the inner loops in NumPy."""
+    from e91.distillation.cascade import numpy_kernels as loops
+
+    return _kernels(vars(loops) | {"rank": rank})
+
+
+def compiled_kernels() -> Kernels:
+    """Return the inner loops that numba compiles; only where compiled code may run."""
+    from e91.distillation.cascade import parity_kernels, search_kernels
+
+    return _kernels(vars(parity_kernels) | vars(search_kernels))
+
+
+def _kernels(loops: dict[str, Any]) -> Kernels:
+    return Kernels(**{each.name: loops[each.name] for each in fields(Kernels)})
 
 
 @dataclass(frozen=True)
@@ -129,7 +191,7 @@ class Alice:
         return said
 
     def all_answered(self) -> None:
-        """Go on after a binary search that `run_locally` has brought to its end."""
+        """Go on after a binary search that `reconciler` has brought to its end."""
         self.questions = NO_QUESTIONS
         self._step = self.common.schedule.next_step(self.iterations, questions=0)
 
@@ -262,7 +324,7 @@ class Bob:
         return _without_padding(from_lanes(self._lanes, self.common.schedule), self._bits)
 
     def all_answered(self) -> None:
-        """Go on after a binary search that `run_locally` has brought to its end."""
+        """Go on after a binary search that `reconciler` has brought to its end."""
         self._asked = 0
         self._step = self.common.schedule.next_step(self.iterations, questions=0)
 

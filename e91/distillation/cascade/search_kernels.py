@@ -2,13 +2,27 @@
 
 The functions change the states that they are given; none checks its arguments.  A search is packed
 into one word: its iteration, its block from `low` to `high`, and the parity known before `low`.
+
+`search` is the conversation of two honest parties, rounds without a stop in Python: the global
+interpreter lock makes two threads with thousands of short kernels wait for each other, and all
+frames in turn would fall out of the cache between two rounds of one.  One kernel runs the rounds of
+a frame to their end, and then those of the next.  It is no third party: it gives Bob's questions to
+Alice's `look_up`, her answers to Bob's `step`, and writes both down.
 """
 
 import numpy as np
 from numpy import uint64
+from numpy.typing import NDArray
 
-from e91.distillation.cascade.block_states import CORRECTED, EDGE, ODD, PARITY, BlockStates
-from e91.distillation.cascade.parity_kernels import append_bits, extract_bits, integer
+from e91.distillation.cascade.block_states import (
+    CORRECTED,
+    EDGE,
+    ODD,
+    PARITY,
+    BlockStates,
+    Transcript,
+)
+from e91.distillation.cascade.parity_kernels import append_bits, extract_bits, integer, look_up
 from e91.distillation.cascade.schedule import Counts, Edges, Questions, Words
 from e91.system.bit_kernels import ALL, ONE, bit_length, ones, zeros_below
 from e91.system.compiled import kernel, part
@@ -65,7 +79,7 @@ def _next_odd(bitmaps: Words, iteration: int, frame: int, place: int) -> int:
 
 
 @part
-def _search(iteration: int, base: np.uint64, low: int, high: int) -> np.uint64:
+def _packed(iteration: int, base: np.uint64, low: int, high: int) -> np.uint64:
     """Pack a search: iteration, parity known before the block, and where it begins and ends."""
     head = (uint64(iteration) << uint64(34)) | (base << uint64(33))
     search: np.uint64 = head | (uint64(low) << uint64(17)) | uint64(high)
@@ -142,7 +156,7 @@ def _halve(states: BlockStates, frame: int, count: int, bits: Words) -> tuple[in
             high = middle if left else high
             low = low if left else middle
             base = base if left else bit
-            search = _search(iteration, base, low, high)
+            search = _packed(iteration, base, low, high)
             ends = 1 if high - low == 1 else 0
             found[ended] = search
             searches[frame, kept] = search
@@ -203,7 +217,7 @@ def _prune(states: BlockStates, frame: int, count: int) -> int:
 def _whole_block(bitmaps: Words, iteration: int, frame: int, low: int) -> np.uint64:
     """Return the search of the block from ``low``."""
     base = (bitmaps[iteration, frame, low >> 6, PARITY] >> uint64(low & 63)) & ONE
-    return _search(iteration, base, low, _edge_after(bitmaps, iteration, frame, low))
+    return _packed(iteration, base, low, _edge_after(bitmaps, iteration, frame, low))
 
 
 @part
@@ -307,20 +321,90 @@ def use_answers(states: BlockStates, iterations: int, limit: int, bits: Words) -
     return asked
 
 
+@kernel
+def search(
+    parities: Words,
+    places: int,
+    states: BlockStates,
+    iterations: int,
+    limit: int,
+    transcript: Transcript,
+    bits: Words,
+) -> int:
+    """Go on until no question is open: 1; until the transcript is full: 0; -1: a contradiction.
+
+    Args:
+        parities: Alice's, as bitmaps.
+        places: Places of a frame.
+        states: Bob's.
+        iterations: How many have begun.
+        limit: Searches at once in a later iteration.
+        transcript: What is said is appended to it.
+        bits: Room for the answers of one round of a frame.
+    """
+    parities, bits = borrowed(parities), borrowed(bits)
+    states, transcript = borrowed(states), borrowed(transcript)
+    frame, rounds, asked = transcript.used[0], transcript.used[1], transcript.used[2]
+    while frame < states.bitmaps.shape[1]:
+        count = under_search(states, frame, iterations)
+        if rounds == transcript.counts.size or asked + count > transcript.questions.size:
+            transcript.used[0], transcript.used[1], transcript.used[2] = frame, rounds, asked
+            return 0
+        transcript.counts[rounds] = count
+        rounds += 1
+        if count == 0:
+            frame += 1
+            continue
+        questions = transcript.questions[asked : asked + count]
+        if not ask(states, frame, count, questions):
+            return -1
+        if not look_up(parities, iterations, places, questions, bits[: (count + 63) >> 6]):
+            return -1
+        append_bits(transcript.answers, asked, bits, count)
+        if step(states, frame, iterations, limit, count, bits) < 0:
+            return -1
+        append_bits(transcript.comparison, asked, bits, count)
+        asked += count
+    transcript.used[0], transcript.used[1], transcript.used[2] = frame, rounds, asked
+    return 1
+
+
+@kernel
+def merge_rounds(transcript: Transcript, merged: Transcript) -> None:
+    """Write a transcript as if all frames were one; each of its rounds begins on whole words."""
+    frames, _, room = transcript.used
+    bits = np.empty(room // 64 + 1, np.uint64)
+    at = _beginnings(transcript)
+    rounds, words, asked, said = 0, 0, 0, 1
+    while said:
+        said = 0
+        for frame in range(frames):
+            count, first = transcript.counts[at[frame, 0]], at[frame, 1]
+            if count == 0:
+                continue
+            extract_bits(transcript.answers, first, count, bits)
+            append_bits(merged.answers, 64 * words + said, bits, count)
+            extract_bits(transcript.comparison, first, count, bits)
+            append_bits(merged.comparison, 64 * words + said, bits, count)
+            for i in range(count):
+                merged.questions[asked + said + i] = transcript.questions[first + i]
+            at[frame, 0] += 1
+            at[frame, 1] += count
+            said += count
+        merged.counts[rounds] = said
+        rounds, words, asked = rounds + 1, words + ((said + 63) >> 6), asked + said
+    merged.used[0], merged.used[1], merged.used[2] = 1, rounds, asked
+
+
 @part
-def borrowed_states(states: BlockStates) -> BlockStates:
-    """Return the same states without owners; see `borrowed`."""
-    return BlockStates(
-        borrowed(states.bitmaps),
-        borrowed(states.waiting),
-        borrowed(states.searched),
-        borrowed(states.cursor),
-        borrowed(states.orders),
-        borrowed(states.places),
-        borrowed(states.key),
-        borrowed(states.parities),
-        borrowed(states.searches),
-        borrowed(states.found),
-        borrowed(states.touched),
-        borrowed(states.questions),
-    )
+def _beginnings(transcript: Transcript) -> NDArray[np.int64]:
+    """Return where the counts and questions of each frame begin; int64, (frames, 2)."""
+    at = np.empty((transcript.used[0], 2), np.int64)
+    at[:] = 0
+    frame, asked = 0, 0
+    for i in range(transcript.used[1] - 1):
+        asked += transcript.counts[i]
+        if transcript.counts[i] == 0:
+            frame += 1
+            at[frame, 0], at[frame, 1] = i + 1, asked
+    return at
