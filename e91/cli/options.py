@@ -49,6 +49,9 @@ def security_option(help_text: str = "What is assumed of the equipment.") -> Dec
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 EPSILON = click.option("--epsilon", type=float, default=1e-10, show_default=True,
                        help="Failure probability of the session.")  # fmt: skip
+ASYMPTOTIC = click.option("--asymptotic", is_flag=True,
+                          help="Let the theorem be an asymptotic formula: its keys have no "
+                          "epsilon.")  # fmt: skip
 REVEAL = click.option("--reveal", type=float, default=0.1, show_default=True,
                       help="Fraction of the key revealed to estimate the QBER.")  # fmt: skip
 ALICE_PROBABILITIES = click.option(

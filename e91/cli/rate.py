@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from e91.cli.options import EPSILON, JSON, as_one, security_option, settings_option
+from e91.cli.options import ASYMPTOTIC, EPSILON, JSON, as_one, security_option, settings_option
 from e91.model.settings import SETTINGS
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy
@@ -24,6 +24,7 @@ class Question:
         rounds: Of a session, or None for the asymptotic rate.
         epsilon: Failure probability of the session.
         theorem: Its name, or None for the security model's own.
+        asymptotic: Whether it may be an asymptotic formula.
         tolerated_error: What some theorems want declared beforehand, or None.
         settings_name: One of `SETTINGS`, or None for the theorem's own.
         noisy_preprocessing: Whether Alice flips key bits.
@@ -36,6 +37,7 @@ class Question:
     rounds: int | None
     epsilon: float
     theorem: str | None
+    asymptotic: bool
     tolerated_error: float | None
     settings_name: str | None
     noisy_preprocessing: bool
@@ -54,6 +56,7 @@ QUESTION = as_one(
                  help="Rounds of a session; without it, the asymptotic rate."),
     EPSILON,
     click.option("--theorem", help="Name of the theorem; by default the security model's own."),
+    ASYMPTOTIC,
     click.option("--tolerated-error", type=float,
                  help="Declared beforehand, where a theorem asks it."),
     settings_option(default=None, help_text="Angles of the session; asymmetric, or bbm92 where a "
@@ -132,6 +135,7 @@ def _finite(asked: Question, rounds: int) -> dict[str, Any]:
         SecurityModel(asked.security),
         epsilon=asked.epsilon,
         theorem=asked.theorem,
+        asymptotic=asked.asymptotic,
         tolerated_error=asked.tolerated_error,
     )
     wants_bases = policy.proof.entry.wants_two_key_bases
@@ -145,7 +149,7 @@ def _finite(asked: Question, rounds: int) -> dict[str, Any]:
         "theorem": policy.proof.value,
         "phase_error": plan.length.phase_error,
         "flip_probability": 0.0,
-        "epsilon": asked.epsilon,
+        "epsilon": policy.key_epsilon,
         "blocks": plan.blocks,
         "settings": name,
         "alice_probabilities": plan.settings.alice_probabilities,

@@ -12,6 +12,7 @@ from e91.cli.attack import choices_of_attacks
 from e91.cli.devices import DEVICES
 from e91.cli.options import (
     ALICE_PROBABILITIES,
+    ASYMPTOTIC,
     BOB_PROBABILITIES,
     EPSILON,
     PROBABILITY,
@@ -47,6 +48,7 @@ POLICY = as_one(
     REVEAL,
     click.option("--theorem", metavar="NAME",
                  help="Theorem of the key length; by default the security model's."),
+    ASYMPTOTIC,
     click.option("--tolerated-error", type=float,
                  help="Declared beforehand, where a theorem asks for it."),
     click.option("--flip-probability", type=float, default=0.0,

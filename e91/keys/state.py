@@ -23,12 +23,14 @@ class KeyLabel:
         key_id: The same at both ends; a UUID in hexadecimal with hyphens.
         owner: Whose stock this is.
         security: The security model under which the key is secret.
-        epsilon: Its composable failure probability.
+        epsilon: Its composable failure probability; None if no theorem gives one.
         reproducible: Whether whoever knows the session's seed can make the key again.
         size: Length of the whole key, bytes.
         alice_share: How many of them, from the front, are for Alice's messages; the rest are for
             Bob's.  Both ends must choose the same number: with different ones their shares
             overlap, and nothing that one sends can be read by the other.
+        theorem: Name of the theorem that gave the key's length; None if that is not known.
+        attacks: Which attacks the theorem covers; None if that is not known.
 
     Raises:
         ValueError: ``key_id`` is no UUID, ``epsilon`` no probability, or ``alice_share`` does not
@@ -38,16 +40,18 @@ class KeyLabel:
     key_id: str
     owner: Party
     security: SecurityModel
-    epsilon: float
+    epsilon: float | None
     reproducible: bool
     size: int
     alice_share: int
+    theorem: str | None = None
+    attacks: str | None = None
 
     def __post_init__(self) -> None:
         if not _is_uuid(self.key_id):
             # Not repeated in the sentence: it is where a damaged file may hold anything.
             raise ValueError("`key_id` must be a UUID in hexadecimal with hyphens, but is not.")
-        if not 0 <= self.epsilon <= 1:
+        if self.epsilon is not None and not 0 <= self.epsilon <= 1:
             raise ValueError(f"`epsilon` must lie in [0, 1], but is {self.epsilon}.")
         if not 0 <= self.alice_share <= self.size:
             raise ValueError(

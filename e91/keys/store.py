@@ -76,7 +76,15 @@ class KeyStore:
             raise ValueError(f"`key` must hold at least 8 bits, but holds {len(key)}.")
         share = size // 2 if alice_share is None else alice_share
         label = KeyLabel(
-            key.key_id, owner, key.security, key.epsilon, key.reproducible, size, share
+            key.key_id,
+            owner,
+            key.security,
+            key.epsilon,
+            key.reproducible,
+            size,
+            share,
+            key.theorem,
+            key.attacks,
         )
         self._begin(label, key.packed[:size].copy(), np.zeros(size, bool))
 

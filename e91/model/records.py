@@ -156,15 +156,20 @@ class SecretKey(_KeyBits):
     Attributes:
         key_id: Identifies the key to both parties; a UUID in hexadecimal with hyphens.
         security: The security model under which it is secret.
-        epsilon: Its composable failure probability.
+        epsilon: Its composable failure probability; None if no theorem gives one, as asymptotic
+            formulas do not.
         reproducible: Whether it was made with seeded entropy.  Such a key is for tests: whoever
             knows the seed can make it again.
+        theorem: Name of the theorem that gave its length; None if that is not known.
+        attacks: Which attacks the theorem covers; None if that is not known.
     """
 
     key_id: str
     security: SecurityModel
-    epsilon: float
+    epsilon: float | None
     reproducible: bool
+    theorem: str | None = None
+    attacks: str | None = None
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Policy:
         security: The security model that a key must satisfy, a `SecurityModel` or its name.
             Trusted analysers are what a laboratory has; device independence costs most of the key.
         epsilon: Total failure probability of the session (secrecy + correctness +
-            authentication).  1e-10 is customary in the field.
+            authentication), and of every bound that is printed.  1e-10 is customary in the field.
         revealed_fraction: Probability that a key round is revealed to estimate the QBER.  A
             tenth costs a tenth of the key and fixes the QBER of 10^5 key rounds to 0.1 %.
         theorem: A `Theorem` or its name.  By default the finite-key theorem that serves all
@@ -42,10 +42,12 @@ class Policy:
         portions: Into how many portions a session's key is divided, which are corrected and
             hashed one by one: less work per bit, for a little key; a power of two up to 64.  Only
             with ``phase-errors`` and Cascade, for which it is proved.
+        asymptotic: Whether the theorem may be an asymptotic formula.  What that releases carries no
+            epsilon, for none is proved.
 
     Raises:
         ValueError: A number leaves its range, a name is unknown, the theorem is stated under the
-            other security model, or it lacks or does not know ``tolerated_error`` or
+            other security model or is an asymptotic formula that was not asked for, or it lacks or does not know ``tolerated_error`` or
             ``flip_probability``.
 
     Examples:
@@ -61,6 +63,7 @@ class Policy:
     flip_probability: float = 0.0
     reconciler: Reconciler | str = Reconciler.CASCADE
     portions: int = 1
+    asymptotic: bool = False
 
     def __post_init__(self) -> None:
         check_between_zero_and_one(epsilon=self.epsilon, revealed_fraction=self.revealed_fraction)
@@ -73,8 +76,17 @@ class Policy:
                 f"`theorem` must be stated under `{self.security.value}`, but "
                 f"`{self.proof.value}` is stated under `{self.proof.security.value}`."
             )
+        self._check_proved()
         self._check_declared()
         self._check_portions()
+
+    def _check_proved(self) -> None:
+        if not (self.proof.entry.finite or self.asymptotic):
+            raise ValueError(
+                f"`theorem` must be proved for finitely many rounds, as "
+                f"`{Theorem.default(self.security).value}` is, or `asymptotic` (`--asymptotic`) "
+                f"be asked for, but `{self.proof.value}` is an asymptotic formula."
+            )
 
     def _check_portions(self) -> None:
         check_portions(self.portions)
@@ -101,6 +113,11 @@ class Policy:
                 f"`flip_probability` must lie in [0, 1/2] with {takes}, and be 0 with any other "
                 f"theorem, but is {flip} with `{self.proof.value}`."
             )
+
+    @property
+    def key_epsilon(self) -> float | None:
+        """The failure probability that a released key carries; None with an asymptotic formula."""
+        return self.epsilon if self.proof.entry.finite else None
 
     @property
     def proof(self) -> Theorem:

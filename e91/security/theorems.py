@@ -341,7 +341,7 @@ class Theorem(Enum):
         name="shor-preskill-2000",
         security=SecurityModel.TRUSTED_ANALYSERS,
         attacks=Attacks.COHERENT,
-        secret="Secret in the limit of long keys, ",
+        secret="Secret in the limit of long keys against coherent attacks on source and channel, ",
         length=_shor_preskill,
         finite=False,
     )

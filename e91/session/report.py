@@ -137,15 +137,18 @@ class SessionReport(Drawn):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the public contents as plain values, ready for JSON; no key bits."""
+        proved = self.policy.key_epsilon
         return {
             "rounds": self.rounds,
             "settings": self.settings.name,
             "device": self.device,
             "security": self.policy.security.value,
             "theorem": self.policy.proof.value,
+            "attacks": self.policy.proof.entry.attacks.value,
             "assumptions": self.assumptions,
-            "epsilon": self.policy.epsilon,
-            "budget": vars(split(self.policy.epsilon)),
+            "epsilon": proved,
+            "bounds_epsilon": self.policy.epsilon,
+            "budget": None if proved is None else vars(split(proved)),
             "completeness": self.completeness,
             "seed": self.seed,
             "chsh": vars(self.chsh),
@@ -230,11 +233,14 @@ def _budget(report: SessionReport) -> list[str]:
 def _verdict(report: SessionReport) -> list[str]:
     policy = report.policy
     if report.abort is None:
-        verdict = f"KEY RELEASED: {report.secret_bits:,} bits, epsilon {policy.epsilon:g}"
+        promise = "no epsilon is proved"
+        if policy.key_epsilon is not None:
+            promise = f"epsilon {policy.key_epsilon:g}"
+        verdict = f"KEY RELEASED: {report.secret_bits:,} bits, {promise}"
     else:
         verdict = f"NO KEY: {report.abort.value}"
     lines = [titled("Verdict"), *wrapped(verdict)]
-    if report.abort is None:
+    if report.abort is None and policy.key_epsilon is not None:
         lines += wrapped(_epsilons(report))
     if report.length is not None:
         name, bits = report.length.limit

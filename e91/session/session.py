@@ -250,8 +250,10 @@ def _keys(made: Distilled, policy: Policy, *, reproducible: bool) -> Keys | None
             size,
             key_id=key_id,
             security=policy.security,
-            epsilon=policy.epsilon,
+            epsilon=policy.key_epsilon,
             reproducible=reproducible,
+            theorem=policy.proof.value,
+            attacks=policy.proof.entry.attacks.value,
         )
         for packed in made.secrets
     )

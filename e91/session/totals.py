@@ -131,9 +131,10 @@ class RunSummary(Totals):
         return self.leaked_by_alice + self.leaked_by_bob
 
     @property
-    def epsilon(self) -> float:
-        """Failure probability of all released keys together, at most."""
-        return self.policy.epsilon * self.released
+    def epsilon(self) -> float | None:
+        """Failure probability of all released keys together, at most; None if none is proved."""
+        proved = self.policy.key_epsilon
+        return None if proved is None else proved * self.released
 
     @property
     def alarm(self) -> RaisedAlarm | None:
@@ -167,7 +168,9 @@ class RunSummary(Totals):
             "device": self.device,
             "security": self.policy.security.value,
             "theorem": self.policy.proof.value,
+            "attacks": self.policy.proof.entry.attacks.value,
             "epsilon": self.epsilon,
+            "bounds_epsilon": self.policy.epsilon,
             "seed": self.seed,
             "chsh": vars(self.chsh),
             "qber": {"rate": qber.rate, "upper_bound": qber.upper_bound, "revealed": qber.revealed},
@@ -187,6 +190,10 @@ class RunSummary(Totals):
         found, error_rate, aborts = self.chsh, self.qber.rate, dict(self.aborts)
         value = "-" if found.value is None else f"{found.value:.5f} ± {found.standard_error:.5f}"
         rate = "-" if error_rate is None else f"{error_rate:.3%}"
+        promise = "none is proved: the theorem is an asymptotic formula"
+        if self.epsilon is not None:
+            promise = f"{self.epsilon:.3g} ({self.policy.epsilon:g} a block)"
+        proof = self.policy.proof
         rows = {
             "device": self.device,
             "pairs sent": f"{self.rounds:,} in {self.blocks:,} blocks",
@@ -195,9 +202,10 @@ class RunSummary(Totals):
             "blocks released": f"{self.released:,}",
             **{f"blocks refused, {name}": f"{count:,}" for name, count in aborts.items()},
             "secret key": f"{self.secret_bits:,} bits",
-            "epsilon of the run": f"{self.epsilon:.3g} ({self.policy.epsilon:g} a block)",
+            "epsilon of the run": promise,
             **({"alarm": str(self.watch)} if self.watch else {}),
-            "security": f"{self.policy.security.value}, theorem {self.policy.proof.value}",
+            "security": f"{self.policy.security.value}, theorem {proof.value} "
+            f"({proof.entry.attacks.value})",
         }
         return "\n".join(f"  {name:<32}{text}" for name, text in rows.items())
 

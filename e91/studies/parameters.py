@@ -155,6 +155,8 @@ _ALL = (
     Parameter("policy.theorem", "theorem", None,
               _or_none(_word(*(theorem.value for theorem in Theorem))), "",
               "Theorem of the key length; the security model's own by default."),
+    Parameter("policy.asymptotic", "asymptotic", False, _flag, "",
+              "Whether the theorem may be an asymptotic formula, whose keys have no epsilon."),
     Parameter("policy.epsilon", "epsilon", 1e-10, _OPEN, "1",
               "Failure probability of a block."),
     Parameter("policy.revealed_fraction", "revealed_fraction", 0.1, _OPEN, "1",

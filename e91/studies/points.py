@@ -28,7 +28,7 @@ class Point:
         values: One value for each parameter of `PARAMETERS`, in its order.
 
     Examples:
-        >>> point = point_of({"device.visibility": 0.9, "policy.theorem": "acin-2007"})
+        >>> point = point_of({"device.visibility": 0.9, "policy.security": "device-independent"})
         >>> point.noise["visibility"], point.policy.security.value, point.blocks
         (0.9, 'device-independent', 1)
     """
@@ -91,6 +91,7 @@ class Point:
             epsilon=self["policy.epsilon"],
             revealed_fraction=self["policy.revealed_fraction"],
             theorem=theorem,
+            asymptotic=self["policy.asymptotic"],
             tolerated_error=self["policy.tolerated_error"],
             flip_probability=self["policy.flip_probability"],
             reconciler=self["policy.reconciler"],

@@ -35,7 +35,8 @@ def content(size: int = SIZE) -> bytes:
 
 def make_store(owner: Party, *, reproducible: bool = True) -> KeyStore:
     bits = np.unpackbits(np.frombuffer(content(), np.uint8))
-    key = SecretKey(bits, KEY_ID, SecurityModel.TRUSTED_ANALYSERS, 1e-10, reproducible)
+    proof = ("phase-errors", "coherent attacks")
+    key = SecretKey(bits, KEY_ID, SecurityModel.TRUSTED_ANALYSERS, 1e-10, reproducible, *proof)
     return KeyStore(key, owner)
 
 
@@ -93,7 +94,18 @@ def test_a_new_key_file_holds_what_is_documented(tmp_path):
         "alice_share": 1000,
         "spent": [[0, 10], [1000, 1005]],
         "remaining": base64.b64encode(content()[10:1000] + content()[1005:]).decode(),
+        "theorem": "phase-errors",
+        "attacks": "coherent attacks",
     }
+
+
+def test_a_key_file_of_the_version_before_names_no_theorem_and_opens(tmp_path):
+    save_new(make_store(ALICE), tmp_path / "key")
+    older = state(tmp_path / "key")
+    del older["theorem"], older["attacks"]
+    (tmp_path / "key").write_text(json.dumps(older))
+    with open_key_file(tmp_path / "key") as opened:
+        assert (opened.store.label.theorem, opened.store.label.attacks) == (None, None)
 
 
 def test_a_key_that_nobody_can_make_again_says_only_that_it_is_simulated(tmp_path):

@@ -92,7 +92,8 @@ def test_best_rate_grows_with_rounds_and_tends_to_the_asymptotic_one(name):
 def test_rate_takes_a_millisecond_and_the_best_one_a_second(theorem):
     """Orders of magnitude only (ten and four times the claim), for machines differ."""
     declared = {"tolerated_error": 0.02} if theorem.fixes_errors_beforehand else {}
-    policy = Policy(theorem.security, theorem=theorem, **declared)
+    asymptotic = not theorem.entry.finite
+    policy = Policy(theorem.security, theorem=theorem, asymptotic=asymptotic, **declared)
     expected_length(LINK, 10**6, settings=BBM92, policy=policy)
     started = time.process_time()
     for _ in range(20):

@@ -11,13 +11,17 @@ import numpy as np
 import pytest
 
 from e91.devices.exact import exact_device
+from e91.keys.files import open_key_file, save_new
+from e91.keys.store import KeyStore
 from e91.model.errors import Abort
+from e91.model.messages import Party
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy
 from e91.security.shannon import binary_entropy
 from e91.security.theorems import Theorem
 from e91.session.session import run
+from e91.session.totals import RunSummary
 
 FEW_TESTS = ASYMMETRIC.biased((0.9, 0.05, 0.05), (0.9, 0.1))
 DECLARED = {
@@ -29,7 +33,8 @@ DECLARED = {
 
 
 def policy(theorem, **options):
-    return Policy(theorem.security, theorem=theorem, **(DECLARED.get(theorem, {}) | options))
+    declared = {"asymptotic": not theorem.entry.finite} | DECLARED.get(theorem, {})
+    return Policy(theorem.security, theorem=theorem, **(declared | options))
 
 
 def session(theorem, *, settings=BBM92, visibility=0.98, rounds=300_000, seed=4, **options):
@@ -55,6 +60,45 @@ def test_every_theorem_makes_equal_keys_that_name_it(theorem):
     assert report.to_dict()["theorem"] == theorem.value
     assert theorem.value in str(report)
     assert " ".join(theorem.statement.split()) in " ".join(str(report).split())
+
+
+@pytest.mark.parametrize("theorem", Theorem)
+def test_only_a_finite_theorem_gives_a_key_an_epsilon(theorem, tmp_path):
+    report = long_session(theorem)
+    finite = theorem.entry.finite
+    proved = 1e-10 if finite else None
+    attacks = theorem.entry.attacks.value
+    assert (report.key.epsilon, report.keys.bob.epsilon) == (proved, proved)
+    assert (report.key.theorem, report.key.attacks) == (theorem.value, attacks)
+    public = report.to_dict()
+    assert (public["epsilon"], public["theorem"], public["attacks"]) == (
+        proved, theorem.value, attacks,
+    )  # fmt: skip
+    assert (public["budget"] is None) is not finite
+    for text in (str(report), report._repr_html_()):
+        assert ("no epsilon is proved" in text) is not finite
+        assert ("secrecy 9e-11" in text) is finite
+        assert attacks in " ".join(text.split())
+    save_new(KeyStore(report.key, Party.ALICE), tmp_path / "alice.key")
+    saved = json.loads((tmp_path / "alice.key").read_text())
+    assert (saved["epsilon"], saved["theorem"], saved["attacks"]) == (
+        proved, theorem.value, attacks,
+    )  # fmt: skip
+    assert ("no epsilon is proved" in saved["warning"]) is not finite
+    with open_key_file(tmp_path / "alice.key") as opened:
+        label = opened.store.label
+    assert (label.epsilon, label.theorem, label.attacks) == (proved, theorem.value, attacks)
+
+
+def test_a_run_of_asymptotic_keys_has_no_epsilon():
+    summaries = {
+        theorem: RunSummary.before(report).add(report)
+        for theorem, report in ((it, long_session(it)) for it in Theorem)
+    }
+    for theorem, summary in summaries.items():
+        assert summary.epsilon == (1e-10 if theorem.entry.finite else None)
+        assert summary.to_dict()["epsilon"] == summary.epsilon
+        assert theorem.entry.attacks.value in str(summary)
 
 
 @pytest.mark.parametrize("theorem", Theorem)
@@ -162,6 +206,15 @@ def test_theorem_refuses_settings_that_it_does_not_cover(theorem, settings):
     ("options", "sentence"),
     [
         ({"theorem": "nobody-1999"}, "`theorem` must be one of phase-errors, .*`nobody-1999`"),
+        (
+            {"theorem": "shor-preskill-2000"},
+            "`theorem` must be proved for finitely many rounds, as `phase-errors` is, or "
+            r"`asymptotic` \(`--asymptotic`\) be asked for, but `shor-preskill-2000` is",
+        ),
+        (
+            {"security": "device-independent", "theorem": "acin-2007"},
+            "as `collective-attacks` is, or .* but `acin-2007` is an asymptotic formula",
+        ),
         ({"theorem": "acin-2007"}, "must be stated under `trusted-analysers`"),
         ({"theorem": "tlgr-2012"}, "`tolerated_error` must be given with `tlgr-2012`"),
         ({"tolerated_error": 0.02}, "`tolerated_error` must not be given"),
@@ -272,7 +325,7 @@ import subprocess
 import sys
 from e91 import Policy, exact_device, run
 from e91.model.settings import BBM92
-policy = Policy(theorem="half-2030")
+policy = Policy(theorem="half-2030", asymptotic=True)
 report = run(exact_device(settings=BBM92, seed=1), rounds=20_000, policy=policy, seed=1)
 print(report.secret_bits - report.evidence.key_size // 2)
 print(report.to_dict()["theorem"], pickle.loads(pickle.dumps(policy)) == policy)
@@ -287,7 +340,7 @@ def test_a_new_entry_refuses_settings_by_its_name():
     out = with_one_entry_more("""
 from e91 import Policy, exact_device, run
 try:
-    run(exact_device(), rounds=20_000, policy=Policy(theorem="half-2030"))
+    run(exact_device(), rounds=20_000, policy=Policy(theorem="half-2030", asymptotic=True))
 except ValueError as error:
     print(error)
 """)
@@ -298,8 +351,9 @@ def test_a_new_entry_is_known_to_commands_and_studies():
     out = with_one_entry_more("""
 from e91.cli import commands
 from e91.studies.points import point_of
-print(point_of({"policy.theorem": "half-2030", "settings.name": "bbm92"}).policy.proof)
-ask = "rate --json --chsh 2.7 --qber 0.02 --rounds 100000 --security trusted-analysers --theorem"
+asked = {"policy.theorem": "half-2030", "settings.name": "bbm92", "policy.asymptotic": True}
+print(point_of(asked).policy.proof)
+ask = "rate --json --chsh 2.7 --qber 0.02 --rounds 100000 --asymptotic --theorem"
 commands.main([*ask.split(), "half-2030"], standalone_mode=False)
 commands.main(["attack", "list", "--json"], standalone_mode=False)
 try:

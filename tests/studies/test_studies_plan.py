@@ -70,6 +70,7 @@ def test_every_parameter_has_an_effect_on_a_session():
         "settings.alice_probabilities": (0.2, 0.3, 0.5),
         "settings.bob_probabilities": (0.2, 0.3, 0.5), "policy.security": "device-independent",
         "policy.theorem": "collective-attacks", "policy.epsilon": 1e-6,
+        "policy.asymptotic": True,
         "policy.revealed_fraction": 0.3, "policy.tolerated_error": 0.05,
         "policy.flip_probability": 0.01, "policy.reconciler": "ldpc",
         "adversary.name": "cloner", "adversary.strength": 0.2, "adversary.basis": "z",
@@ -77,14 +78,20 @@ def test_every_parameter_has_an_effect_on_a_session():
     }  # fmt: skip
     needs = {
         "policy.tolerated_error": {"policy.theorem": "tlgr-2012", "settings.name": "bbm92"},
-        "policy.flip_probability": {"policy.theorem": "ho-2020", "settings.name": "bbm92"},
+        "policy.flip_probability": {
+            "policy.theorem": "ho-2020", "policy.asymptotic": True, "settings.name": "bbm92",
+        },
         "adversary.strength": {"adversary.name": "cloner"},
         "adversary.basis": {"adversary.name": "intercept-resend"},
         "adversary.flips": {"adversary.name": "collective", "settings.name": "asymmetric"},
         "adversary.authenticated": {"adversary.name": "man-in-the-middle"},
     }
+    formula = {"policy.theorem": "acin-2007", "policy.security": "device-independent"}
+    with pytest.raises(ValueError, match="`acin-2007` is an asymptotic formula"):
+        point_of(formula).check()
+    point_of(formula | {"policy.asymptotic": other.pop("policy.asymptotic")}).check()
+    assert other.keys() | {"policy.asymptotic"} == PARAMETERS.keys()
     tolerated = {"policy.tolerated_error": {"policy.tolerated_error": 0.1}}
-    assert other.keys() == PARAMETERS.keys()
     for name, value in other.items():
         base = {"rounds": ROUNDS} | needs.get(name, {}) | tolerated.get(name, {})
         without = tally_of_blocks(point_of(base), root=1, session=0)
