@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from e91.alarm.link import LinkBehaviour, OutcomeCounts, intercepted
-from e91.bell.betting import chsh_lower_bound
+from e91.bell.chsh import chsh_lower_bound
 from e91.bell.p_values import p_value
 
 Floats = NDArray[np.float64]
@@ -114,7 +114,7 @@ def lower_bound_power(actual: LinkBehaviour, *, rounds: int, epsilon: float) -> 
     Args:
         actual: How the link behaves.
         rounds: Bell-test rounds, fixed beforehand.
-        epsilon: Of `e91.bell.betting.chsh_lower_bound`, in (0, 1).
+        epsilon: Of `e91.bell.chsh.chsh_lower_bound`, in (0, 1).
 
     Examples:
         >>> round(lower_bound_power(LinkBehaviour((0.6,) * 4, 0.06, (0.2,) * 4), rounds=500,

@@ -26,12 +26,13 @@ from e91.security.device_dependent import (
     tl17_length,
     tlgr_length,
 )
-from e91.security.device_independent import acin_rate, min_entropy
-from e91.security.thresholds import (
+from e91.security.device_independent import (
+    acin_rate,
     acin_threshold,
     bbm92_threshold,
     bell_efficiency_threshold,
     key_efficiency_threshold,
+    min_entropy,
     noisy_preprocessing_threshold,
 )
 

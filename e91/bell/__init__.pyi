@@ -1,6 +1,6 @@
-from .betting import chsh_lower_bound as chsh_lower_bound
-from .betting import local_p_value as local_p_value
+from .chsh import chsh_lower_bound as chsh_lower_bound
 from .chsh import estimate as estimate
+from .chsh import local_p_value as local_p_value
 from .correlators import ChshPoint as ChshPoint
 from .correlators import Correlator as Correlator
 from .correlators import chsh_point as chsh_point

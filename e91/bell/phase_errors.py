@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from e91.bell.betting import DESIGN_CHSH, ROUNDING, rounded_down, stake
+from e91.bell.chsh import DESIGN_CHSH, ROUNDING, rounded_down, stake
 from e91.model.evidence import Evidence
 from e91.model.numbers import TSIRELSON
 from e91.model.settings import Settings

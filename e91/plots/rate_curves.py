@@ -10,12 +10,17 @@ import numpy as np
 
 from e91.model.numbers import Floats
 from e91.model.trust import SecurityModel
-from e91.security import thresholds
 from e91.security.device_dependent import bbm92_rate
 from e91.security.device_independent import (
     RANDOM_BASIS_THRESHOLD,
     acin_rate,
+    acin_threshold,
+    bbm92_threshold,
+    bell_efficiency_threshold,
+    binned_statistics,
+    key_efficiency_threshold,
     noisy_preprocessing_rate,
+    noisy_preprocessing_threshold,
     random_basis_rate,
     werner_chsh,
 )
@@ -103,21 +108,21 @@ def rates_by_qber(qber: Sequence[float] | Floats) -> QberRates:
                 "BBM92, trusted analysers",
                 trusted,
                 _along(axis, lambda q: bbm92_rate(q, q)),
-                thresholds.bbm92_threshold(),
+                bbm92_threshold(),
                 "Shor & Preskill 2000",
             ),
             RateCurve(
                 "CHSH, device-independent",
                 untrusted,
                 _along(axis, lambda q: acin_rate(werner_chsh(q), q)),
-                thresholds.acin_threshold(),
+                acin_threshold(),
                 "Acín et al. 2007",
             ),
             RateCurve(
                 "with noisy preprocessing",
                 untrusted,
                 _along(axis, lambda q: noisy_preprocessing_rate(werner_chsh(q), q).rate),
-                thresholds.noisy_preprocessing_threshold(),
+                noisy_preprocessing_threshold(),
                 "Ho et al. 2020",
             ),
             RateCurve(
@@ -153,10 +158,10 @@ def rates_by_efficiency(
         [0.0, 0.251, 1.0]
     """
     axis = increasing("efficiency", efficiency, top=1.0)
-    bell_threshold = thresholds.bell_efficiency_threshold(visibility=visibility)
-    seen = [thresholds.binned_statistics(eta, visibility=visibility) for eta in axis.tolist()]
+    bell_threshold = bell_efficiency_threshold(visibility=visibility)
+    seen = [binned_statistics(eta, visibility=visibility) for eta in axis.tolist()]
     untrusted = SecurityModel.DEVICE_INDEPENDENT
-    known = thresholds.key_efficiency_threshold() if visibility == 1 else None
+    known = key_efficiency_threshold() if visibility == 1 else None
     return EfficiencyRates(
         axis,
         frozen(s for s, _ in seen),

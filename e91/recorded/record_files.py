@@ -9,12 +9,18 @@ from typing import IO, Any
 
 import numpy as np
 
+from e91.model.bits import Bits
 from e91.model.messages import Party
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.optics.tags.time_tags import TimeTags
-from e91.recorded.csv import read_csv, write_csv
-from e91.recorded.npz import read_npz, write_npz
-from e91.recorded.parquet import read_parquet, write_parquet
+from e91.recorded.formats import (
+    read_csv,
+    read_npz,
+    read_parquet,
+    write_csv,
+    write_npz,
+    write_parquet,
+)
 from e91.recorded.tables import (
     DETECTION_COLUMNS,
     HASH_NAME,
@@ -43,6 +49,8 @@ _READERS: Mapping[str, Callable[..., Table]] = {
     ".parquet": read_parquet,
 }
 _BUFFER = 2**24
+
+PARQUET = ".parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,3 +213,44 @@ class _Sink(io.RawIOBase):
         data = bytes(content)
         self._append(data)
         return len(data)
+
+
+def save_block(folder: Path, number: int, *, codes: Bits, shape: tuple[int, ...]) -> Path:
+    """Write the rounds of a block to ``folder / block-000042.npz``, whole or not at all.
+
+    In a folder whose name ends in ``.parquet`` the blocks are Parquet, so that the folder is what
+    other programs call a Parquet data set; else they are `.npz`.
+
+    A raw record holds the key bits of both parties: keep it as you would keep the key.
+
+    Args:
+        folder: An existing folder.
+        number: Number of the block.
+        codes: The rounds, as `e91.devices.rounds.round_sampler` codes them; uint8, shape (n,).
+        shape: (nx, ny, k, k), which the codes are numbered by.
+
+    Returns:
+        Where it was written.
+
+    Raises:
+        ValueError: The file exists, or pyarrow is wanted and not installed.
+        OSError: It cannot be written; nothing is left then.
+
+    Examples:
+        >>> import tempfile
+        >>> from e91.recorded import load_detections
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     codes = np.array([0, 5], np.uint8)
+        ...     file = save_block(Path(folder), 0, codes=codes, shape=(1, 2, 2, 2))
+        ...     record = load_detections(file).record
+        >>> record.bob.setting.tolist(), record.bob.outcome.tolist()
+        ([0, 1], [0, 1])
+    """
+    ending = PARQUET if folder.suffix == PARQUET else ".npz"
+    target = folder / f"block-{number:06d}{ending}"
+    # One look-up a round and column: the codes are few.
+    meaning = np.array(np.unravel_index(np.arange(np.prod(shape)), shape), np.uint8)
+    x, y, a, b = (column[codes] for column in meaning)
+    record = DetectionRecord(PartyRecord(x, a), PartyRecord(y, b))
+    save_detections(target, record, metadata={"block": number})
+    return target

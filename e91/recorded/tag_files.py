@@ -15,7 +15,7 @@ from e91.model.bits import Bits
 from e91.model.messages import Party
 from e91.optics.tags.laboratories import PICOSECOND_S
 from e91.optics.tags.time_tags import TagReader, TimeTags, ties_of
-from e91.recorded.npz import Member, open_npz, read_part
+from e91.recorded.formats import Member, open_npz, read_part
 from e91.recorded.record_files import MOST_TAGS_IN_MEMORY, load_table
 from e91.recorded.tables import (
     HASH_NAME,

@@ -7,9 +7,15 @@ from .device_dependent import tl17_length as tl17_length
 from .device_dependent import tlgr_length as tlgr_length
 from .device_independent import acin_entropy as acin_entropy
 from .device_independent import acin_rate as acin_rate
+from .device_independent import acin_threshold as acin_threshold
+from .device_independent import bbm92_threshold as bbm92_threshold
+from .device_independent import bell_efficiency_threshold as bell_efficiency_threshold
+from .device_independent import binned_statistics as binned_statistics
+from .device_independent import key_efficiency_threshold as key_efficiency_threshold
 from .device_independent import min_entropy as min_entropy
 from .device_independent import noisy_preprocessing_entropy as noisy_preprocessing_entropy
 from .device_independent import noisy_preprocessing_rate as noisy_preprocessing_rate
+from .device_independent import noisy_preprocessing_threshold as noisy_preprocessing_threshold
 from .device_independent import random_basis_entropy as random_basis_entropy
 from .device_independent import random_basis_rate as random_basis_rate
 from .device_independent import werner_chsh as werner_chsh
@@ -25,9 +31,3 @@ from .shannon import binary_entropy as binary_entropy
 from .shannon import inverse_binary_entropy as inverse_binary_entropy
 from .theorems import Attacks as Attacks
 from .theorems import Theorem as Theorem
-from .thresholds import acin_threshold as acin_threshold
-from .thresholds import bbm92_threshold as bbm92_threshold
-from .thresholds import bell_efficiency_threshold as bell_efficiency_threshold
-from .thresholds import binned_statistics as binned_statistics
-from .thresholds import key_efficiency_threshold as key_efficiency_threshold
-from .thresholds import noisy_preprocessing_threshold as noisy_preprocessing_threshold

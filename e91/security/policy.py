@@ -1,10 +1,12 @@
 """What a session promises, and how much it spends on knowing that the promise holds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
+from e91.model.bits import Bits
 from e91.model.numbers import check_between_zero_and_one
 from e91.model.portion_sizes import check_portions
+from e91.model.settings import Settings
 from e91.model.trust import SecurityModel
 from e91.security.theorems import Theorem
 
@@ -134,3 +136,22 @@ def _named(kind: type[Enum], name: Enum | str, argument: str) -> Enum:
     except ValueError:
         known = ", ".join(member.value for member in kind)
         raise ValueError(f"`{argument}` must be one of {known}, but is `{name}`.") from None
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedSession:
+    """A session whose settings are drawn and whose rounds may be measured later, elsewhere.
+
+    Attributes:
+        settings: Angles, probabilities and roles.
+        policy: What a released key must promise.
+        seed: Of the protocol's randomness, for tests, or None.
+        x: Alice's setting index in each round; uint8, shape (n,).
+        y: Bob's.
+    """
+
+    settings: Settings
+    policy: Policy
+    seed: int | None
+    x: Bits = field(repr=False)
+    y: Bits = field(repr=False)

@@ -17,11 +17,78 @@ from e91.model.numbers import TSIRELSON
 from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretLength
 from e91.model.settings import Settings
 from e91.model.trust import SecurityModel
-from e91.security import device_dependent, device_independent, key_pairs, secret_length
+from e91.security import device_dependent, device_independent, secret_length
 from e91.security.device_dependent import Block, FiniteKey
 from e91.security.entropy_accumulation import Counts
-from e91.security.portion_lengths import lengths, merged
+from e91.security.secret_length import lengths, merged
 from e91.security.shannon import binary_entropy, capped
+
+
+def check_reference(settings: Settings) -> None:
+    """Check that every key pair shares a setting with the Bell test.
+
+    Raises:
+        ValueError: One does not.
+    """
+    tests = [pair for pair, _ in settings.chsh_pairs]
+    for x, y in settings.key_pairs:
+        if x not in {pair[0] for pair in tests} and y not in {pair[1] for pair in tests}:
+            raise ValueError(
+                "In the device-independent model each key pair must share a setting with the Bell "
+                f"test, but ({x}, {y}) shares none."
+            )
+
+
+def check_unbiased(settings: Settings, theorem: str) -> None:
+    """Check that there are two key bases, 90 degrees apart.
+
+    Args:
+        settings: Angles and roles.
+        theorem: Name of the theorem that wants it; likewise below.
+
+    Raises:
+        ValueError: There are not.
+    """
+    angles = [settings.alice_angles[x] for x, _ in settings.key_pairs]
+    if len(angles) != 2 or abs(math.cos(angles[0] - angles[-1])) > 1e-9:
+        raise ValueError(
+            f"With `{theorem}` there must be two mutually unbiased key bases, but with "
+            f"`{settings.name}` there are not; its theorem for all settings is `phase-errors`."
+        )
+
+
+def check_flips(settings: Settings, theorem: str) -> None:
+    """Check that Alice's setting of every key pair belongs to the Bell test.
+
+    Raises:
+        ValueError: One does not.
+    """
+    if not alice_test_settings(settings).issuperset(x for x, _ in settings.key_pairs):
+        raise ValueError(
+            f"With `{theorem}` Alice's setting of every key pair must belong to the Bell test, but "
+            f"with `{settings.name}` it does not."
+        )
+
+
+def check_alike(settings: Settings, theorem: str) -> None:
+    """Check that both of Alice's settings of the Bell test make key, equally often.
+
+    Raises:
+        ValueError: They do not.
+    """
+    keys = sorted(x for x, _ in settings.key_pairs)
+    pairs = {settings.pair_probability(pair) for pair in settings.key_pairs}
+    alike = math.isclose(min(pairs), max(pairs))
+    if keys != sorted(alice_test_settings(settings)) or not alike:
+        raise ValueError(
+            f"With `{theorem}` both of Alice's CHSH settings must make key, equally often, but "
+            f"with `{settings.name}` they do not."
+        )
+
+
+def alice_test_settings(settings: Settings) -> set[int]:
+    """Return the settings of Alice that belong to the Bell test."""
+    return {x for (x, _), _ in settings.chsh_pairs}
 
 
 class Attacks(Enum):
@@ -313,7 +380,7 @@ class Theorem(Enum):
         attacks=Attacks.COHERENT,
         secret=_ON_SOURCE,
         length=_sampled(device_dependent.exact_sampling_length),
-        check=key_pairs.check_unbiased,
+        check=check_unbiased,
         fixes_errors_beforehand=True,
         wants_two_key_bases=True,
     )
@@ -323,7 +390,7 @@ class Theorem(Enum):
         attacks=Attacks.COHERENT,
         secret=_ON_SOURCE,
         length=_sampled(device_dependent.tl17_length),
-        check=key_pairs.check_unbiased,
+        check=check_unbiased,
         fixes_errors_beforehand=True,
         wants_two_key_bases=True,
     )
@@ -333,7 +400,7 @@ class Theorem(Enum):
         attacks=Attacks.COHERENT,
         secret=_ON_SOURCE,
         length=_tlgr,
-        check=key_pairs.check_unbiased,
+        check=check_unbiased,
         fixes_errors_beforehand=True,
         wants_two_key_bases=True,
     )
@@ -375,7 +442,7 @@ class Theorem(Enum):
         attacks=Attacks.COLLECTIVE,
         secret=_WHATEVER,
         length=_asymptotic(_preprocessed),
-        check=key_pairs.check_flips,
+        check=check_flips,
         finite=False,
         takes_flips=True,
     )
@@ -385,7 +452,7 @@ class Theorem(Enum):
         attacks=Attacks.COLLECTIVE,
         secret=_WHATEVER,
         length=_asymptotic(lambda _, s: device_independent.random_basis_entropy(s)),
-        check=key_pairs.check_alike,
+        check=check_alike,
         finite=False,
         wants_two_key_bases=True,
     )

@@ -5,9 +5,8 @@ from e91.model.evidence import Evidence
 from e91.model.records import ChshEstimate, Leak, QberEstimate
 from e91.model.settings import Settings
 from e91.model.trust import SecurityModel
-from e91.security import key_pairs
 from e91.security.policy import Policy, Reconciler
-from e91.security.theorems import Case
+from e91.security.theorems import Case, alice_test_settings, check_reference
 
 
 def case_of(
@@ -72,9 +71,9 @@ def check_settings(settings: Settings, policy: Policy) -> None:
     if policy.security is SecurityModel.TRUSTED_ANALYSERS:
         phase_errors.check_identity(settings)
     else:
-        key_pairs.check_reference(settings)
+        check_reference(settings)
         ldpc = policy.reconciler is Reconciler.LDPC
-        if ldpc and keys - key_pairs.alice_test_settings(settings):
+        if ldpc and keys - alice_test_settings(settings):
             raise ValueError(
                 "Without trust in the devices `ldpc` must have Alice's outcomes as reference, but "
                 f"with `{settings.name}` some key pair has Bob's."

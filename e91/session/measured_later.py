@@ -11,8 +11,7 @@ from e91.model.device import DeviceInfo
 from e91.model.randomness import operating_system_entropy, random_settings, seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.model.settings import EKERT, Settings
-from e91.security.policy import Policy
-from e91.security.prepared import PreparedSession
+from e91.security.policy import Policy, PreparedSession
 from e91.session.report import SessionReport
 from e91.session.session import check_rounds, conclude_record
 from e91.session.verdict import check_policy

@@ -33,7 +33,7 @@ from e91.model.randomness import (
 )
 from e91.model.settings import Settings
 from e91.model.trust import SecurityModel
-from e91.recorded.raw_blocks import save_block
+from e91.recorded.record_files import save_block
 from e91.security.policy import Policy
 from e91.session.protocol import Means, conclude
 from e91.session.report import SessionReport
@@ -154,7 +154,7 @@ def stream(
             `e91.system.processes`) share no interpreter lock, which is a third faster on two cores,
             but no memory either; keys then come over a pipe of this machine.
         seed: Replaces the operating system's entropy, for tests only.
-        keep: Folder for the raw record of every block (`e91.recorded.raw_blocks`), or None.
+        keep: Folder for the raw record of every block, as `record_files.save_block` writes it, or None.
 
     Raises:
         ValueError: An argument leaves its range, the device draws no blocks, or the blocks in work

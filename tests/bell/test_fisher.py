@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import hypergeom, norm
 
-from e91.bell.fisher import fisher_p_value, signalling_p_values
+from e91.bell.correlators import fisher_p_value, signalling_p_values
 from e91.model.hypergeometric import log_tail
 
 

@@ -20,7 +20,7 @@ from e91.model.records import Leak, SecretLength, SiftedKey
 from e91.model.settings import EKERT
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy
-from e91.security.portion_lengths import in_whole_bytes, lengths, merged, share_bound
+from e91.security.secret_length import in_whole_bytes, lengths, merged, share_bound
 from e91.session.planning import Link, best_plan
 from e91.session.session import run
 from e91.session.streaming import stream

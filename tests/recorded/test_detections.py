@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 from e91.model.messages import Party
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.optics.tags.time_tags import TimeTags
-from e91.recorded import npz as npz_files
-from e91.recorded import tag_files
-from e91.recorded.npz import open_npz, read_npz
-from e91.recorded.raw_blocks import save_block
+from e91.recorded import formats, tag_files
+from e91.recorded.formats import open_npz, read_npz
 from e91.recorded.record_files import (
     load_detections,
     load_table,
+    save_block,
     save_detections,
     save_table,
     save_time_tags,
@@ -594,7 +593,7 @@ def test_file_cut_while_it_is_read_is_noticed(tmp_path):
 
 
 def test_small_table_written_in_memory_reads_back(tmp_path):
-    (tmp_path / "x.npz").write_bytes(npz_files.written(columns_of(), {"a": 1}))
+    (tmp_path / "x.npz").write_bytes(formats.written(columns_of(), {"a": 1}))
     members, metadata = open_npz(tmp_path / "x.npz", most_rows=9)
     assert {member.name for member in members} == set(DETECTION_COLUMNS)
     assert metadata == {"a": 1}

@@ -18,8 +18,8 @@ from e91.security.device_dependent import (
     tl17_length,
     tlgr_length,
 )
+from e91.security.device_independent import bbm92_threshold
 from e91.security.shannon import binary_entropy
-from e91.security.thresholds import bbm92_threshold
 
 TLGR = {"epsilon_secrecy": 1e-10, "epsilon_correctness": 1e-10}
 TL17 = {"hash_bits": 40, "epsilon_estimation": 5e-11, "epsilon_amplification": 4e-11}

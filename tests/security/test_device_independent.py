@@ -14,21 +14,19 @@ from e91.security.device_independent import (
     RANDOM_BASIS_THRESHOLD,
     acin_entropy,
     acin_rate,
+    acin_threshold,
+    bell_efficiency_threshold,
+    binned_statistics,
+    key_efficiency_threshold,
     min_entropy,
     noisy_preprocessing_entropy,
     noisy_preprocessing_rate,
+    noisy_preprocessing_threshold,
     random_basis_entropy,
     random_basis_rate,
     werner_chsh,
 )
 from e91.security.shannon import binary_entropy
-from e91.security.thresholds import (
-    acin_threshold,
-    bell_efficiency_threshold,
-    binned_statistics,
-    key_efficiency_threshold,
-    noisy_preprocessing_threshold,
-)
 
 X = np.array([[0, 1], [1, 0]], complex)
 Z = np.diag([1, -1]).astype(complex)

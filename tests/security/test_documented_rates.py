@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from e91.bell.betting import chsh_lower_bound
+from e91.bell.chsh import chsh_lower_bound
 from e91.model.records import Leak
 from e91.security.device_independent import acin_rate
 from e91.security.entropy_accumulation import Counts

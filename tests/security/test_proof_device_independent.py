@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from test_entropy_accumulation import ORDERS, power, projectors, random_strategy, session
 
-from e91.bell.betting import chsh_lower_bound
+from e91.bell.chsh import chsh_lower_bound
 from e91.distillation.amplification.hashing import modified_toeplitz_hash
 from e91.model.numbers import TSIRELSON
 from e91.model.records import Leak

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import betainc
 
 from e91.model.records import Leak
-from e91.security.portion_lengths import lengths, share_bound
-from e91.security.secret_length import trusted_analysers_length
+from e91.security.secret_length import lengths, share_bound, trusted_analysers_length
 
 ORDERS_OF_ROWS = [1, 2, 7, 60, 10**3, 10**6, 2**23, 10**9, 10**12]
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from e91.bell.betting import DESIGN_CHSH, chsh_lower_bound, stake
+from e91.bell.chsh import DESIGN_CHSH, chsh_lower_bound, stake
 from e91.bell.phase_errors import phase_error_bound
 from e91.distillation.cascade import reconciler as cascade
 from e91.model.evidence import Evidence, KeySample, outcomes_of
@@ -293,7 +293,7 @@ def test_bounds_are_asked_for_no_more_than_the_budget_of_a_session(monkeypatch, 
     monkeypatch.setattr("e91.session.cases.phase_errors.phase_error_bound", bound)
     shares = []
     monkeypatch.setattr(
-        "e91.security.portion_lengths.share_bound",
+        "e91.security.secret_length.share_bound",
         lambda errors, *, rows, portions, epsilon: shares.append(epsilon) or errors / portions,
     )
     evidence = evidence_of(EKERT, key=10**6, revealed=10**5, errors=10**3, wins=10**5, losses=10**4)

@@ -29,7 +29,7 @@ from e91.model.records import DetectionRecord, PartyRecord, SiftedKey
 from e91.model.settings import BBM92, EKERT
 from e91.model.trust import SecurityModel
 from e91.recorded import load_detections
-from e91.recorded.raw_blocks import save_block
+from e91.recorded.record_files import save_block
 from e91.security.policy import Policy
 from e91.session.streaming import plan_run, session_of_block, stream
 from e91.system.processes import worker_processes

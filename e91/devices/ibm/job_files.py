@@ -19,8 +19,7 @@ import numpy as np
 
 from e91.model.settings import SETTINGS
 from e91.model.trust import SecurityModel
-from e91.security.policy import Policy
-from e91.security.prepared import PreparedSession
+from e91.security.policy import Policy, PreparedSession
 from e91.system.documents import Document, Text, read_json
 from e91.system.durable import PRIVATE, new_file
 

@@ -20,7 +20,7 @@ from e91.devices.samplers.outcomes import outcome_bits
 from e91.devices.samplers.sampler_device import rounds_by_pair
 from e91.model.bits import Bits
 from e91.model.device import DeviceInfo
-from e91.security.prepared import PreparedSession
+from e91.security.policy import PreparedSession
 
 
 @dataclass(frozen=True, eq=False)

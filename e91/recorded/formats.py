@@ -1,0 +1,413 @@
+"""The formats of tables: `.npz`, text and Parquet.
+
+An `.npz` is never a pickle and never more than its headers promise.  Text is a comment line of
+metadata, a line of names, a line for each row.  Parquet wants pyarrow (the extra ``data``).
+"""
+
+import io
+import json
+import os
+import struct
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from e91.recorded.tables import (
+    TAG_COLUMNS,
+    TYPES,
+    Column,
+    Table,
+    ordered,
+    parsed_metadata,
+    wanted_columns,
+)
+from e91.system.refusals import is_refusal
+
+METADATA = "metadata"
+"""Name of the array that holds the metadata: UTF-8 JSON, as uint8."""
+
+_LOCAL_HEADER = 30
+_MOST_METADATA = 2**20
+_DAMAGED = (
+    zipfile.BadZipFile,
+    EOFError,
+    ValueError,
+    KeyError,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+    OverflowError,
+)
+
+MARK = "# e91 "
+"""Begins the line of metadata; other lines with ``#`` before the names are skipped."""
+
+_LONGEST_LINE = 2**20
+_LONGEST_DETAIL = 120
+
+METADATA_KEY = b"e91"
+"""Under which the schema holds the metadata, as JSON."""
+
+_ROWS_OF_A_GROUP = 2**20
+
+
+@dataclass(frozen=True)
+class Member:
+    """An array in an `.npz`.
+
+    Attributes:
+        name: Its name.
+        dtype: Type of its entries.
+        length: How many there are.
+        offset: Where its bytes begin in the file; None if it is compressed.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    length: int
+    offset: int | None
+
+
+def write_npz(file: IO[bytes], columns: Mapping[str, Column], metadata: Mapping[str, Any]) -> None:
+    """Write a table, uncompressed, so that it can be read a piece at a time."""
+    text = np.frombuffer(json.dumps(dict(metadata), sort_keys=True).encode(), np.uint8)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        arrays = {METADATA: text} | {
+            name: np.ascontiguousarray(columns[name], TYPES[name]) for name in ordered(columns)
+        }
+        for name, array in arrays.items():
+            # A fixed date: equal tables make equal files.
+            entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+            with archive.open(entry, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def read_npz(file: Path, *, most_rows: int) -> Table:
+    """Return the table of an `.npz`.
+
+    Raises:
+        ValueError: It is none, holds Python objects, misses columns, is truncated, or has more
+            rows than ``most_rows``.
+        OSError: It cannot be read.
+    """
+    members, metadata = open_npz(file, most_rows=most_rows)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            columns = {}
+            for member in members:
+                with archive.open(f"{member.name}.npy") as stream:
+                    _header(stream)
+                    size = member.length * member.dtype.itemsize
+                    content = stream.read(size)
+                    if len(content) != size or stream.read(1):
+                        raise EOFError
+                columns[member.name] = np.frombuffer(content, member.dtype)
+    except _DAMAGED as error:
+        raise ValueError(f"`{file}` must be a whole `.npz` file, but is damaged.") from error
+    return Table(columns, metadata)
+
+
+def open_npz(file: Path, *, most_rows: int) -> tuple[tuple[Member, ...], dict[str, Any]]:
+    """Return the columns and the metadata of an `.npz` without reading the columns.
+
+    Raises:
+        ValueError: As `read_npz`.
+        OSError: It cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = {entry.filename: entry for entry in archive.infolist()}
+            names = {name[:-4] for name in entries if name.endswith(".npy")} - {METADATA}
+            columns = wanted_columns(names, file)
+            metadata = _metadata(archive, entries, file)
+            members = tuple(
+                _member(archive, entries[f"{name}.npy"], file, most_rows=most_rows)
+                for name in columns
+            )
+    except _DAMAGED as error:
+        if is_refusal(error):
+            raise
+        raise ValueError(f"`{file}` must be a whole `.npz` file, but is damaged.") from error
+    if len({member.length for member in members}) > 1:
+        lengths = ", ".join(f"`{member.name}` {member.length:,}" for member in members)
+        raise ValueError(f"The columns of `{file}` must have one length, but have {lengths}.")
+    return members, metadata
+
+
+def _metadata(
+    archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo], file: Path
+) -> dict[str, Any]:
+    entry = entries.get(f"{METADATA}.npy")
+    if entry is None:
+        return {}
+    member = _member(archive, entry, file, most_rows=_MOST_METADATA)
+    with archive.open(entry) as stream:
+        _header(stream)
+        text = stream.read(member.length * member.dtype.itemsize)
+    return parsed_metadata(text, file)
+
+
+def _member(
+    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file: Path, *, most_rows: int
+) -> Member:
+    """Return what the headers say of an array; its content is not touched."""
+    with archive.open(entry) as stream:
+        shape, dtype, header = _header(stream)
+    name = entry.filename[:-4]
+    if dtype.hasobject:
+        raise ValueError(
+            f"`{name}` in `{file}` must hold whole numbers, but holds Python objects, and a pickle "
+            "is never loaded."
+        )
+    if len(shape) != 1 or dtype.kind not in "iub":
+        raise ValueError(
+            f"`{name}` in `{file}` must hold whole numbers, one a row, but is {dtype} of shape "
+            f"{shape}."
+        )
+    if shape[0] > most_rows:
+        raise ValueError(f"`{file}` must have at most {most_rows:,} rows, but has {shape[0]:,}.")
+    if entry.file_size != header + shape[0] * dtype.itemsize:
+        raise ValueError(
+            f"`{name}` in `{file}` must take {header + shape[0] * dtype.itemsize:,} bytes as its "
+            f"header says, but takes {entry.file_size:,}."
+        )
+    offset = None
+    if entry.compress_type == zipfile.ZIP_STORED and not entry.flag_bits & 1:
+        offset = _data_offset(file, entry) + header
+        if offset + shape[0] * dtype.itemsize > file.stat().st_size:
+            raise EOFError
+    return Member(name, dtype, shape[0], offset)
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Return shape, type and size of the header of an array; no data is read."""
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+    else:
+        raise EOFError
+    return shape, dtype, stream.tell()
+
+
+def _data_offset(file: Path, entry: zipfile.ZipInfo) -> int:
+    """Return where a member's bytes begin: behind its local header, of its own length."""
+    with file.open("rb") as raw:
+        raw.seek(entry.header_offset)
+        header = raw.read(_LOCAL_HEADER)
+    if len(header) != _LOCAL_HEADER or header[:4] != b"PK\x03\x04":
+        raise EOFError
+    name, extra = struct.unpack("<HH", header[26:30])
+    return entry.header_offset + _LOCAL_HEADER + int(name) + int(extra)
+
+
+def read_part(descriptor: int, member: Member, start: int, stop: int) -> NDArray[np.integer[Any]]:
+    """Return some entries of an uncompressed member.
+
+    Raises:
+        ValueError: The file ends before.
+    """
+    assert member.offset is not None
+    start, stop = max(0, start), min(stop, member.length)
+    size = max(0, stop - start) * member.dtype.itemsize
+    room = bytearray(size)
+    done = 0
+    while done < size:
+        got = os.preadv(
+            descriptor,
+            [memoryview(room)[done:]],
+            member.offset + start * member.dtype.itemsize + done,
+        )
+        if not got:
+            raise ValueError("A file of time tags must stay whole while it is read, but ended.")
+        done += got
+    return np.frombuffer(room, member.dtype)
+
+
+def written(columns: Mapping[str, Column], metadata: Mapping[str, Any]) -> bytes:
+    """Return a small table as the bytes of an `.npz`."""
+    with io.BytesIO() as file:
+        write_npz(file, columns, metadata)
+        return file.getvalue()
+
+
+def write_csv(file: IO[bytes], columns: Mapping[str, Column], metadata: Mapping[str, Any]) -> None:
+    """Write a table as text."""
+    names = ordered(columns)
+    file.write(f"{MARK}{json.dumps(dict(metadata), sort_keys=True)}\n".encode())
+    file.write((",".join(names) + "\n").encode())
+    if names == TAG_COLUMNS:
+        rows = np.column_stack([np.asarray(columns[name], np.int64) for name in names])
+        np.savetxt(file, rows, fmt="%d", delimiter=",")
+        return
+    # There are few different rows: each is made into text once.
+    packed = np.zeros(len(columns[names[0]]), np.uint32)
+    for name in names:
+        packed = packed << np.uint32(8) | columns[name].astype(np.uint32)
+    kinds, which = np.unique(packed, return_inverse=True)
+    lines = np.array(
+        [f"{k >> 24},{k >> 16 & 255},{k >> 8 & 255},{k & 255}\n" for k in kinds.tolist()], object
+    )
+    file.write("".join(lines[which]).encode())
+
+
+def read_csv(file: Path, *, most_rows: int) -> Table:
+    """Return the table of a text file.
+
+    Raises:
+        ValueError: Names are missing, a line has another number of entries, an entry is no whole
+            number, or there are more than ``most_rows`` rows.
+        OSError: It cannot be read.
+    """
+    try:
+        with file.open(encoding="utf-8-sig") as text:
+            metadata, line = {}, text.readline(_LONGEST_LINE)
+            while line.startswith("#"):
+                if line.startswith(MARK):
+                    metadata = parsed_metadata(line[len(MARK) :], file)
+                line = text.readline(_LONGEST_LINE)
+            names = [name.strip().strip('"') for name in line.strip().split(",")]
+            wanted = wanted_columns(set(names), file)
+            _check_once(wanted, names, file)
+            places = [names.index(name) for name in wanted]
+            rows = _rows(text, file, places=places, width=len(names), most_rows=most_rows)
+    except UnicodeDecodeError:
+        raise ValueError(f"`{file}` must be UTF-8 text, but is not.") from None
+    return Table({name: rows[:, k] for k, name in enumerate(wanted)}, metadata)
+
+
+def _check_once(wanted: tuple[str, ...], names: list[str], file: Path) -> None:
+    for name in wanted:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"`{file}` must name its column `{name}` once, but names it "
+                f"{names.count(name)} times."
+            )
+
+
+def _rows(text: IO[str], file: Path, *, places: list[int], width: int, most_rows: int) -> Column:
+    """Return the wanted columns of the rows below the names; int64, shape (n, len(places))."""
+    import warnings
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # an empty table is refused elsewhere
+            rows = np.loadtxt(
+                text if width == len(places) else _whole_lines(text, width),
+                np.int64,
+                comments=None,
+                delimiter=",",
+                ndmin=2,
+                usecols=None if width == len(places) else places,
+                max_rows=most_rows + 1,
+            )
+    except (ValueError, OverflowError) as error:
+        detail = str(error).split("\n")[0].rstrip(".")[:_LONGEST_DETAIL]
+        raise _bad_row(file, len(places), width, f"one does not ({detail})") from None
+    if not rows.size:
+        return rows.reshape(0, len(places))
+    if width == len(places):
+        if rows.shape[1] != width:
+            raise _bad_row(file, width, width, f"the rows hold {rows.shape[1]}")
+        rows = rows[:, places]
+    if len(rows) > most_rows:
+        raise ValueError(f"`{file}` must have at most {most_rows:,} rows, but has more.")
+    return rows
+
+
+def _bad_row(file: Path, wanted: int, width: int, found: str) -> ValueError:
+    others = f" among its {width} entries" if width > wanted else ""
+    return ValueError(
+        f"Every row of `{file}` must hold {wanted} whole numbers{others}, but {found}."
+    )
+
+
+def _whole_lines(text: IO[str], width: int) -> Iterator[str]:
+    """Yield the lines, each checked for its number of entries.
+
+    `numpy.loadtxt` would take no notice of entries that follow the last wanted one.
+
+    Raises:
+        ValueError: A line has another number of entries.
+    """
+    for number, line in enumerate(text):
+        found = line.count(",") + 1
+        if found != width and line.strip():
+            raise ValueError(f"{found:,} entries at row {number}")
+        yield line
+
+
+def write_parquet(
+    file: IO[bytes], columns: Mapping[str, Column], metadata: Mapping[str, Any]
+) -> None:
+    """Write a table.
+
+    Raises:
+        ValueError: pyarrow is not installed.
+    """
+    arrow, parquet = _pyarrow()
+    text = json.dumps(dict(metadata), sort_keys=True).encode()
+    table = arrow.table(
+        {name: arrow.array(columns[name].astype(TYPES[name])) for name in ordered(columns)},
+        metadata={METADATA_KEY: text},
+    )
+    table = table.replace_schema_metadata({METADATA_KEY: text})
+    parquet.write_table(table, file, row_group_size=_ROWS_OF_A_GROUP)
+
+
+def read_parquet(file: Path, *, most_rows: int) -> Table:
+    """Return the table of a Parquet file.
+
+    Raises:
+        ValueError: pyarrow is not installed; the file is damaged, misses columns, has other types
+            than whole numbers, empty entries, or more than ``most_rows`` rows.
+        OSError: It cannot be read.
+    """
+    arrow, parquet = _pyarrow()
+    try:
+        with file.open("rb") as raw:
+            opened = parquet.ParquetFile(raw)
+            wanted = wanted_columns(set(opened.schema_arrow.names), file)
+            rows = opened.metadata.num_rows
+            if rows > most_rows:
+                raise ValueError(
+                    f"`{file}` must have at most {most_rows:,} rows, but has {rows:,}."
+                )
+            for name in wanted:
+                kind = opened.schema_arrow.field(name).type
+                if not arrow.types.is_integer(kind):
+                    raise ValueError(
+                        f"`{name}` in `{file}` must hold whole numbers, but is {kind}."
+                    )
+            table = opened.read(columns=list(wanted))
+            text = (opened.schema_arrow.metadata or {}).get(METADATA_KEY)
+    except arrow.ArrowException as error:
+        raise ValueError(f"`{file}` must be a whole Parquet file, but is damaged.") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise ValueError(f"`{file}` must be a whole Parquet file, but is damaged.") from error
+    columns = {}
+    for name in wanted:
+        if table[name].null_count:
+            raise ValueError(f"`{name}` in `{file}` must have no empty entries, but has some.")
+        columns[name] = np.asarray(table[name].to_numpy())
+    return Table(columns, parsed_metadata(text, file) if text is not None else {})
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ValueError(
+            "Parquet files must be read and written with pyarrow, but it is not installed: "
+            "pip install 'e91[data]'."
+        ) from None
+    return pyarrow, pyarrow.parquet
