@@ -11,6 +11,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 from e91.keys.store import KeyStore
@@ -29,10 +30,10 @@ class KeyFile:
         store: Its stock.  What is taken from it counts as used on disk after `commit`.
     """
 
-    def __init__(self, path: Path, store: KeyStore, descriptor: int) -> None:
+    def __init__(self, path: Path, store: KeyStore, file: FileIO) -> None:
         self.path = path
         self.store = store
-        self._descriptor = descriptor  # open, and thereby locked, until `close`
+        self._file = file  # open, and thereby locked, until `close`
         self._left, self._peer_left = store.left, store.peer_left
 
     def __repr__(self) -> str:
@@ -56,30 +57,34 @@ class KeyFile:
 
         Raises:
             WriteFailed: The disk is full or fails; nothing may leave the block then.
+            RuntimeError: The block has ended: another process may have the file.
         """
+        if self._file.closed:
+            raise RuntimeError("A key file must be written inside its block, but that has ended.")
         left, peer_left = self.store.left, self.store.peer_left
         # Only who holds the lock comes here, so one fixed name serves, and what a killed process
         # left under it is cleared away.
         temporary = self.path.with_name(f".e91-{self.path.name}.new")
         temporary.unlink(missing_ok=True)
-        descriptor = durable.create(temporary, mode=durable.PRIVATE)
+        file = durable.create(temporary, mode=durable.PRIVATE)
         try:
             # Locked before it has the name: others must wait for the end of the block, not only
             # for the first commit in it.
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX)
             with durable.writing(self.path):
-                durable.write_all(descriptor, encode_key(self.store.snapshot()))
+                durable.write_all(file, encode_key(self.store.snapshot()))
                 temporary.replace(self.path)
-            self._descriptor, descriptor = descriptor, self._descriptor
+            self._file, file = file, self._file
         finally:
-            os.close(descriptor)
+            file.close()
             temporary.unlink(missing_ok=True)
-        durable.flush_folder(self.path.parent)
+        with durable.writing(self.path):
+            durable.flush_folder(self.path.parent)
         self._left, self._peer_left = left, peer_left
 
     def close(self) -> None:
         """Unlock the file; `open_key_file` calls this."""
-        os.close(self._descriptor)
+        self._file.close()
 
 
 def save_new(store: KeyStore, path: Path | str) -> None:
@@ -92,16 +97,14 @@ def save_new(store: KeyStore, path: Path | str) -> None:
         WriteFailed: The disk is full or fails; no file is left.
     """
     path = Path(path)
-    descriptor = durable.create(path, mode=durable.PRIVATE)
-    try:
-        with durable.writing(path):
-            durable.write_all(descriptor, encode_key(store.snapshot()))
-            durable.flush_folder(path.parent)
-    except BaseException:
-        path.unlink()
-        raise
-    finally:
-        os.close(descriptor)
+    with durable.create(path, mode=durable.PRIVATE) as file:
+        try:
+            with durable.writing(path):
+                durable.write_all(file, encode_key(store.snapshot()))
+                durable.flush_folder(path.parent)
+        except BaseException:
+            path.unlink()
+            raise
 
 
 @contextmanager
@@ -153,32 +156,33 @@ def _locked(path: Path) -> KeyFile:
     """Wait until no other process holds the file with this name, and read it."""
     while True:
         # For writing, since network file systems lock nothing else.
-        descriptor = durable.open_regular(path, access=os.O_RDWR, kind=_KIND)
+        file = durable.open_regular(path, writable=True, kind=_KIND)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX)
             # The one before us may have put a new file under this name while we waited: then
             # that is the one to lock.
-            if _has_name(descriptor, path):
-                store = _read(path, descriptor)
-                return KeyFile(path, store, os.dup(descriptor))  # which keeps the lock
-        finally:
-            os.close(descriptor)
+            if _has_name(file, path):
+                return KeyFile(path, _read(path, file), file)
+        except BaseException:
+            file.close()
+            raise
+        file.close()
 
 
-def _has_name(descriptor: int, path: Path) -> bool:
+def _has_name(file: FileIO, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
 
 
-def _read(path: Path, descriptor: int) -> KeyStore:
+def _read(path: Path, file: FileIO) -> KeyStore:
     """Return the store in an open key file.
 
     Raises:
         ValueError: See `open_key_file`.  The sentence repeats no text that the file holds.
     """
-    if os.fstat(descriptor).st_nlink > 1:
+    if os.fstat(file.fileno()).st_nlink > 1:
         raise ValueError(f"`{path}` must be a key file with one name, but has a second hard link.")
     with refusals_named(f"`{path}` must be {_KIND}: "):
-        return KeyStore.restore(decode_key(durable.read_all(descriptor)))
+        return KeyStore.restore(decode_key(durable.read_all(file)))

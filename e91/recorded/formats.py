@@ -11,6 +11,7 @@ import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -207,7 +208,7 @@ def _data_offset(file: Path, entry: zipfile.ZipInfo) -> int:
     return entry.header_offset + _LOCAL_HEADER + int(name) + int(extra)
 
 
-def read_part(descriptor: int, member: Member, start: int, stop: int) -> NDArray[np.integer[Any]]:
+def read_part(file: FileIO, member: Member, start: int, stop: int) -> NDArray[np.integer[Any]]:
     """Return some entries of an uncompressed member.
 
     Raises:
@@ -220,7 +221,7 @@ def read_part(descriptor: int, member: Member, start: int, stop: int) -> NDArray
     done = 0
     while done < size:
         got = os.preadv(
-            descriptor,
+            file.fileno(),
             [memoryview(room)[done:]],
             member.offset + start * member.dtype.itemsize + done,
         )

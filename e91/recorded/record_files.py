@@ -1,8 +1,8 @@
 """Save and load detections and time tags, whole or not at all."""
 
 import io
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -84,10 +84,8 @@ def save_table(file: Path, columns: Mapping[str, Column], metadata: Mapping[str,
     """
     write = _of(file, _WRITERS)
     digest = content_hash(columns, metadata)
-    with new_file(file, mode=PRIVATE) as append:
-        sink = io.BufferedWriter(_Sink(append), _BUFFER)
+    with new_file(file, mode=PRIVATE) as append, _buffered(append) as sink:
         write(sink, columns, {**metadata, HASH_NAME: digest})
-        sink.flush()
     return digest
 
 
@@ -99,7 +97,7 @@ def load_table(file: Path, *, most_rows: int) -> tuple[Table, str]:
         OSError: It cannot be read.
     """
     read = _of(file, _READERS)
-    os.close(open_regular(file, access=os.O_RDONLY, kind="a readable file"))
+    open_regular(file, kind="a readable file").close()
     found = read(file, most_rows=most_rows)
     columns = {name: in_range(name, column, file) for name, column in found.columns.items()}
     digest = content_hash(columns, found.metadata)
@@ -197,12 +195,33 @@ def _of(file: Path, table: Mapping[str, Any]) -> Any:
     return table[file.suffix]
 
 
+@contextmanager
+def _buffered(append: Callable[[bytes], None]) -> Iterator[IO[bytes]]:
+    """Give a stream that passes what is written to a function, in large pieces.
+
+    After an exception what is still in the stream goes nowhere, whoever keeps the stream and
+    closes it later: it would be key bits of both parties, in the file of somebody else.
+    """
+    raw = _Sink(append)
+    sink = io.BufferedWriter(raw, _BUFFER)
+    try:
+        yield sink
+        sink.flush()
+    finally:
+        raw.drop()
+        sink.close()
+
+
 class _Sink(io.RawIOBase):
-    """A stream that passes what is written to a function."""
+    """A stream that passes what is written to a function, until it is told to drop it."""
 
     def __init__(self, append: Callable[[bytes], None]) -> None:
         super().__init__()
         self._append = append
+
+    def drop(self) -> None:
+        """Drop from now on what is written."""
+        self._append = _drop
 
     def writable(self) -> bool:
         """Return that bytes may be written, which Arrow asks."""
@@ -213,6 +232,10 @@ class _Sink(io.RawIOBase):
         data = bytes(content)
         self._append(data)
         return len(data)
+
+
+def _drop(_: bytes) -> None:
+    """Take bytes, and write them nowhere."""
 
 
 def save_block(folder: Path, number: int, *, codes: Bits, shape: tuple[int, ...]) -> Path:

@@ -1,10 +1,10 @@
 """Time tags in files, read a piece at a time where the format allows it."""
 
 import hashlib
-import os
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -54,27 +54,27 @@ class TagFile:
     """Tags in an uncompressed `.npz`, read when asked for; closed when it is dropped.
 
     Attributes:
-        descriptor: The open file.
+        file: Open.
         times: Where its times are.
         channels: Where its channels are.
         resolution_s: One picosecond.
     """
 
-    descriptor: int
+    file: FileIO
     times: Member
     channels: Member
     resolution_s: float = PICOSECOND_S
 
     def __post_init__(self) -> None:
-        weakref.finalize(self, os.close, self.descriptor)
+        weakref.finalize(self, self.file.close)
 
     def __len__(self) -> int:
         return self.times.length
 
     def read(self, start: int, stop: int) -> tuple[NDArray[np.int64], Bits]:
         """Return times and channels of tags ``start`` to ``stop``."""
-        times = read_part(self.descriptor, self.times, start, stop)
-        channels = read_part(self.descriptor, self.channels, start, stop)
+        times = read_part(self.file, self.times, start, stop)
+        channels = read_part(self.file, self.channels, start, stop)
         return times.astype(np.int64, copy=False), channels.astype(np.uint8, copy=False)
 
 
@@ -105,7 +105,7 @@ def load_time_tags(file: Path) -> RecordedTags:
 
 def _streamed(file: Path) -> RecordedTags | None:
     """Return the tags of a file that can be read a piece at a time, or None."""
-    descriptor = open_regular(file, access=os.O_RDONLY, kind="a readable file")
+    opened = open_regular(file, kind="a readable file")
     try:
         members, metadata = open_npz(file, most_rows=MOST_TAGS)
         if {member.name for member in members} != set(TAG_COLUMNS):
@@ -115,11 +115,11 @@ def _streamed(file: Path) -> RecordedTags | None:
         )
         types = (times.dtype.str, channels.dtype.str)
         if types != ("<i8", "|u1") or times.offset is None or channels.offset is None:
-            os.close(descriptor)
+            opened.close()
             return None
-        tags = TagFile(descriptor, times, channels)
+        tags = TagFile(opened, times, channels)
     except BaseException:
-        os.close(descriptor)
+        opened.close()
         raise
     return _recorded(tags, _checked_hash(tags, metadata, file), metadata, file)
 
@@ -131,16 +131,14 @@ def _checked_hash(tags: TagFile, metadata: Mapping[str, Any], file: Path) -> str
     ties: list[NDArray[np.int64]] = []
     last = np.empty(0, np.int64)
     for start in range(0, len(tags), _PIECE):
-        times = read_part(tags.descriptor, tags.times, start, start + _PIECE).astype(
-            np.int64, copy=False
-        )
+        times = read_part(tags.file, tags.times, start, start + _PIECE).astype(np.int64, copy=False)
         digest.update(times.data)
         joined = np.concatenate([last, times])  # a piece begins with the last tag before it
         ties.append(start - len(last) + _ties_in(joined, file, first=start - len(last)))
         last = times[-1:]
     digest.update(column_header("channel", len(tags)))
     for start in range(0, len(tags), _PIECE):
-        digest.update(read_part(tags.descriptor, tags.channels, start, start + _PIECE).data)
+        digest.update(read_part(tags.file, tags.channels, start, start + _PIECE).data)
     _check_overlaps(tags, np.concatenate([np.empty(0, np.int64), *ties]), file)
     check_hash(metadata.get(HASH_NAME), digest.hexdigest(), file)
     return digest.hexdigest()

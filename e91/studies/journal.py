@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,13 @@ class Journal:
         path: Where it is.
         root: Root of the study, from its first line.
         done: Tallies of the finished chunks, by number, when it was opened.
-        descriptor: Of the open file.
+        file: Open and locked.
     """
 
     path: Path
     root: int
     done: dict[int, list[Numbers]]
-    descriptor: int
+    file: FileIO
 
     def add(self, chunk: int, tallies: list[Numbers]) -> None:
         """Write a finished chunk; it is safe on the disk when this returns.
@@ -56,7 +57,7 @@ class Journal:
             WriteFailed: The disk is full or fails.
         """
         with writing(self.path):
-            write_all(self.descriptor, _line({"chunk": chunk, "tallies": tallies}))
+            write_all(self.file, _line({"chunk": chunk, "tallies": tallies}))
 
 
 @contextmanager
@@ -74,31 +75,29 @@ def open_journal(path: Path, study: Study, *, root: int | None, fresh: int) -> I
         WriteFailed: It cannot be written.
     """
     if os.path.lexists(path):
-        descriptor = open_regular(path, access=os.O_RDWR, kind="the journal of a study")
+        file = open_regular(path, writable=True, kind="the journal of a study")
     else:
-        descriptor = create(path, mode=PUBLIC)
-    try:
-        _lock(descriptor, path)
-        content = read_all(descriptor)
+        file = create(path, mode=PUBLIC)
+    with file:
+        _lock(file, path)
+        content = read_all(file)
         records, end = _records(content)
         if not records:
             _check_begun(content, path)
             with writing(path):
-                _begin(descriptor, study, root=fresh if root is None else root)
+                _begin(file, study, root=fresh if root is None else root)
                 flush_folder(path.parent)
-            records, end = _records(read_all(descriptor))
+            records, end = _records(read_all(file))
         begun = _checked(records[0], study, root=root, path=path)
-        os.ftruncate(descriptor, end)
-        os.lseek(descriptor, 0, os.SEEK_END)
+        file.truncate(end)
+        file.seek(end)
         done = {record["chunk"]: record["tallies"] for record in records[1:]}
-        yield Journal(path, begun, done, descriptor)
-    finally:
-        os.close(descriptor)
+        yield Journal(path, begun, done, file)
 
 
-def _begin(descriptor: int, study: Study, *, root: int) -> None:
-    os.ftruncate(descriptor, 0)
-    os.lseek(descriptor, 0, os.SEEK_SET)
+def _begin(file: FileIO, study: Study, *, root: int) -> None:
+    file.truncate(0)
+    file.seek(0)
     first = _line(
         {
             "kind": _KIND,
@@ -110,7 +109,7 @@ def _begin(descriptor: int, study: Study, *, root: int) -> None:
             "plan": json.loads(study.to_json()),
         }
     )
-    write_all(descriptor, first)
+    write_all(file, first)
 
 
 def _check_begun(content: bytes, path: Path) -> None:
@@ -167,9 +166,9 @@ def _records(content: bytes) -> tuple[list[dict[str, Any]], int]:
     return records, end
 
 
-def _lock(descriptor: int, path: Path) -> None:
+def _lock(file: FileIO, path: Path) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise ValueError(
             f"`{path}` must be free, but another process is running this study."

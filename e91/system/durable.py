@@ -2,6 +2,9 @@
 
 Only for Linux and macOS.  A process that is killed outright may leave a temporary file (its name
 begins with ``.e91-``); one that fails or is interrupted with Ctrl-C leaves none.
+
+An open file is an `io.FileIO`, never a bare descriptor: once it is closed it refuses, where the
+number would lead to whatever file got it next.
 """
 
 import fcntl
@@ -11,6 +14,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 PRIVATE = 0o600
@@ -37,12 +41,12 @@ def writing(target: Path) -> Iterator[None]:
         raise WriteFailed(error.errno, error.strerror, str(target)) from error
 
 
-def open_regular(path: Path, *, access: int, kind: str) -> int:
-    """Return the descriptor of an existing regular file.
+def open_regular(path: Path, *, writable: bool = False, kind: str) -> FileIO:
+    """Return an existing regular file, open.
 
     Args:
         path: Where it is.
-        access: ``os.O_RDONLY`` or ``os.O_RDWR``.
+        writable: Whether it is written, too.
         kind: What it must be, in words, for the sentence that refuses it.
 
     Raises:
@@ -50,20 +54,26 @@ def open_regular(path: Path, *, access: int, kind: str) -> int:
     """
     try:
         # Without O_NONBLOCK a pipe would keep the call waiting for its other end.
+        access = os.O_RDWR if writable else os.O_RDONLY
         descriptor = os.open(path, access | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise ValueError(f"`{path}` must be {kind}, but {reason(error)}.") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise ValueError(f"`{path}` must be {kind}, but is no regular file.")
-    return descriptor
+    return FileIO(descriptor, "r+" if writable else "r")
 
 
-def read_all(descriptor: int, *, most_bytes: int = -1) -> bytes:
-    """Return the content of an open file, from its beginning; the descriptor stays open."""
-    with os.fdopen(descriptor, "rb", closefd=False) as file:
-        file.seek(0)
-        return file.read(most_bytes)
+def read_all(file: FileIO, *, most_bytes: int = -1) -> bytes:
+    """Return the content of an open file, from its beginning; the file stays open."""
+    file.seek(0)
+    if most_bytes < 0:
+        return file.readall()
+    parts = []
+    while most_bytes and (part := file.read(most_bytes)):
+        parts.append(part)
+        most_bytes -= len(part)
+    return b"".join(parts)
 
 
 def read_file(path: Path, *, most_bytes: int | None = None) -> bytes:
@@ -78,11 +88,8 @@ def read_file(path: Path, *, most_bytes: int | None = None) -> bytes:
             or device.
     """
     kind = "a readable, non-empty file"
-    descriptor = open_regular(path, access=os.O_RDONLY, kind=kind)
-    try:
-        content = read_all(descriptor, most_bytes=-1 if most_bytes is None else most_bytes + 1)
-    finally:
-        os.close(descriptor)
+    with open_regular(path, kind=kind) as file:
+        content = read_all(file, most_bytes=-1 if most_bytes is None else most_bytes + 1)
     if most_bytes is not None and len(content) > most_bytes:
         raise ValueError(f"`{path}` must have at most {most_bytes:,} bytes, but has more.")
     if not content:
@@ -111,20 +118,19 @@ def new_file(target: Path, *, mode: int) -> Iterator[Callable[[bytes], None]]:
     """
     check_absent(target)
     temporary = target.with_name(f".e91-{secrets.token_hex(8)}")
-    descriptor = create(temporary, mode=mode)
     try:
+        with create(temporary, mode=mode) as file:
 
-        def append(content: bytes) -> None:
-            """Write the next part of the file."""
+            def append(content: bytes) -> None:
+                """Write the next part of the file."""
+                with writing(target):
+                    write_all(file, content)
+
+            yield append
             with writing(target):
-                write_all(descriptor, content)
-
-        yield append
-        with writing(target):
-            _publish(temporary, target)
-            flush_folder(target.parent)
+                _publish(temporary, target)
+                flush_folder(target.parent)
     finally:
-        os.close(descriptor)
         temporary.unlink(missing_ok=True)
 
 
@@ -138,15 +144,15 @@ def check_absent(target: Path) -> None:
         raise ValueError(f"`{target}` must not exist yet, but does.")
 
 
-def create(path: Path, *, mode: int) -> int:
-    """Return the descriptor of a new, empty file that has its mode from the first instant.
+def create(path: Path, *, mode: int) -> FileIO:
+    """Return a new, empty file, open, that has its mode from the first instant.
 
     Raises:
         ValueError: The path exists, or its folder cannot be written.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        return os.open(path, flags, mode)
+        return FileIO(os.open(path, flags, mode), "r+")
     except FileExistsError:
         raise ValueError(f"`{path}` must not exist yet, but does.") from None
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
@@ -155,12 +161,12 @@ def create(path: Path, *, mode: int) -> int:
         ) from None
 
 
-def write_all(descriptor: int, content: bytes) -> None:
+def write_all(file: FileIO, content: bytes) -> None:
     """Write ``content`` and return when it is safe on the disk."""
     rest = memoryview(content)
     while rest:
-        rest = rest[os.write(descriptor, rest) :]
-    _flush(descriptor)
+        rest = rest[os.write(file.fileno(), rest) :]
+    _flush(file.fileno())
 
 
 def flush_folder(folder: Path) -> None:
@@ -189,5 +195,5 @@ def _publish(temporary: Path, target: Path) -> None:
     except OSError:
         # A file system without hard links (FAT on a memory stick): take the name, then put the
         # finished file in its place.
-        os.close(create(target, mode=PRIVATE))
+        create(target, mode=PRIVATE).close()
         temporary.replace(target)

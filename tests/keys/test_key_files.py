@@ -210,6 +210,17 @@ def test_after_commit_the_file_on_the_disk_knows(folder):
         assert names(folder) == START
 
 
+def test_a_key_file_is_not_written_after_its_block(folder):
+    with open_key_file(folder / "alice.key") as key_file:
+        pass
+    key_file.store.take(1)
+    before = (folder / "alice.key").read_bytes()
+    with (folder / "log").open("w") as log, pytest.raises(RuntimeError, match="that has ended"):
+        key_file.commit()
+    assert log.closed
+    assert (folder / "alice.key").read_bytes() == before
+
+
 def test_a_link_to_a_key_file_leads_to_the_one_state(folder):
     (folder / "link").symlink_to(folder / "alice.key")
     with open_key_file(folder / "link") as key_file:

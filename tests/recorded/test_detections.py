@@ -1,8 +1,11 @@
 """Recorded detections and time tags as files: whole, checked, and never a pickle."""
 
+import contextlib
+import gc
 import hashlib
 import io
 import json
+import os
 import pickle
 import zipfile
 
@@ -171,6 +174,36 @@ def test_full_disk_leaves_nothing(tmp_path, monkeypatch, ending):
     with pytest.raises(OSError, match="No space left"):
         save_detections(tmp_path / f"night{ending}", record())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_no_key_bit_of_a_failed_write_lands_in_another_file(tmp_path, monkeypatch, ending):
+    """The next file gets the number that the closed one had, and the buffer still holds bytes."""
+    monkeypatch.setattr(os, "write", full_disk)
+    with contextlib.ExitStack() as stack:
+        try:
+            save_detections(tmp_path / f"night{ending}", record(200_000))
+        except OSError:
+            monkeypatch.undo()
+            log = stack.enter_context((tmp_path / "log").open("wb", buffering=0))
+            log.write(b"first line\n")
+        gc.collect()  # nothing refers to the exception any more, and so to the buffer
+        log.write(b"second line\n")
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {
+        "log": b"first line\nsecond line\n"
+    }
+
+
+def full_disk(*_):
+    raise OSError(28, "No space left on device")
+
+
+def test_tags_of_a_closed_file_are_refused_and_not_read_from_another(tmp_path):
+    save_time_tags(tmp_path / "alice.npz", time_tags(), party=Party.ALICE)
+    tags = load_time_tags(tmp_path / "alice.npz").tags
+    tags.file.close()
+    with (tmp_path / "alice.npz").open("rb"), pytest.raises(ValueError, match="closed file"):
+        tags.read(0, 1)
 
 
 def test_file_that_exists_is_never_overwritten(tmp_path):

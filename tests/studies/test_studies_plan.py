@@ -79,7 +79,9 @@ def test_every_parameter_has_an_effect_on_a_session():
     needs = {
         "policy.tolerated_error": {"policy.theorem": "tlgr-2012", "settings.name": "bbm92"},
         "policy.flip_probability": {
-            "policy.theorem": "ho-2020", "policy.asymptotic": True, "settings.name": "bbm92",
+            "policy.theorem": "ho-2020",
+            "policy.asymptotic": True,
+            "settings.name": "bbm92",
         },
         "adversary.strength": {"adversary.name": "cloner"},
         "adversary.basis": {"adversary.name": "intercept-resend"},
