@@ -26,7 +26,7 @@ def bell(
 ) -> None:
     """Test local models against counts of the CHSH game, settings chosen uniformly."""
     from e91.bell import p_values
-    from e91.session.layout import rounded_up
+    from e91.session.report import rounded_up
 
     local = p_values.local_bound_independent_settings if independent else p_values.local_bound
     bound = local(predictability)

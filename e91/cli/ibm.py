@@ -27,7 +27,7 @@ _GO_ON = ("resume", "leave", "out", "plain", "as_json")
 def run_on_ibm(machine: str, request: Request, *, confirmed: bool, leave: bool) -> None:
     """Plan, confirm, submit one job, and go on to the report, or leave the job to run."""
     from e91.devices.ibm.left_jobs import plan_session, submit_session
-    from e91.session.measured_later import prepare_session
+    from e91.session.session import prepare_session
 
     prepared = prepare_session(
         request.rounds, settings=request.settings, policy=request.policy, seed=request.seed
@@ -63,7 +63,7 @@ def resume(name: str, *, leave: bool, files: Files, as_json: bool) -> None:
 def _finish(job: LeftJob, *, files: Files, as_json: bool) -> None:
     """Wait for the job, distil, and show and save what came of it."""
     from e91.cli.outcome import show_and_save
-    from e91.session.measured_later import conclude_session
+    from e91.session.session import conclude_session
 
     started = time.perf_counter()
     try:

@@ -1,8 +1,6 @@
-from .completeness import refusal_bound as refusal_bound
 from .expectation import Link as Link
 from .expectation import quantum_limit as quantum_limit
-from .measured_later import conclude_session as conclude_session
-from .measured_later import prepare_session as prepare_session
+from .expectation import refusal_bound as refusal_bound
 from .planning import AsymptoticRate as AsymptoticRate
 from .planning import SessionPlan as SessionPlan
 from .planning import asymptotic_rate as asymptotic_rate
@@ -11,7 +9,9 @@ from .planning import expected_length as expected_length
 from .report import Keys as Keys
 from .report import SessionReport as SessionReport
 from .session import analyse as analyse
+from .session import conclude_session as conclude_session
 from .session import measure as measure
+from .session import prepare_session as prepare_session
 from .session import run as run
 from .streaming import BlockDevice as BlockDevice
 from .streaming import BlockSource as BlockSource

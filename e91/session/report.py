@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from e91.model.drawn import Drawn
 from e91.model.errors import Abort, ProtocolAborted
@@ -13,9 +13,83 @@ from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretKey, Secre
 from e91.model.settings import Settings
 from e91.security.policy import Policy
 from e91.security.secret_length import split
-from e91.session.completeness import completeness_of
-from e91.session.layout import percent_rounded_up, rounded_down, rounded_up, row, titled, wrapped
-from e91.session.watch import LinkWatch, RaisedAlarm
+from e91.session.expectation import completeness_of
+
+
+class RaisedAlarm(Protocol):
+    """An alarm that rang."""
+
+    @property
+    def round(self) -> int:
+        """Pairs that had been sent when the evidence sufficed, over the life of the link."""
+
+    @property
+    def named(self) -> str | None:
+        """Name of the cause; None as long as no cause stands out."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values, ready for JSON."""
+
+
+class LinkWatch(Protocol):
+    """A link under watch; printing it says what was promised and what was seen."""
+
+    @property
+    def alarm(self) -> RaisedAlarm | None:
+        """What rang; None if nothing did."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the watch as plain values, ready for JSON; the alarm stands beside it."""
+
+
+_WIDTH = 72
+
+
+def titled(title: str) -> str:
+    """Return a rule with a title."""
+    return f"── {title} " + "─" * max(0, _WIDTH - len(title) - 4)
+
+
+def row(name: str, value: str) -> str:
+    """Return a name with what it has, over several lines if need be."""
+    first, *rest = wrapped(value, width=_WIDTH - 24)
+    return "\n".join([f"  {name:<22}{first.strip()}", *(" " * 22 + line for line in rest)])
+
+
+def wrapped(text: str, *, width: int = _WIDTH) -> list[str]:
+    """Return the lines of a text, indented."""
+    lines = [""]
+    for word in text.split(" "):
+        if len(lines[-1]) + len(word) + 1 > width and lines[-1]:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return [f"  {line}" for line in lines]
+
+
+def rounded_down(value: float) -> str:
+    """Return a lower bound with four decimals, never larger than it is."""
+    return f"{math.floor(value * 1e4) / 1e4:.4f}"
+
+
+def percent_rounded_up(rate: float) -> str:
+    """Return an upper bound on a rate in percent, never smaller than it is."""
+    return f"{math.ceil(rate * 1e4) / 1e2:.2f} %"
+
+
+def rounded_up(probability: float) -> str:
+    """Return ``probability`` with two digits, never smaller than it is.
+
+    Examples:
+        >>> rounded_up(0.03912), rounded_up(0.0), rounded_up(1.0)
+        ('4.0e-02', 'below 1e-308', '1')
+    """
+    if not probability > 0:
+        return "below 1e-308"
+    if probability >= 1:
+        return "1"
+    power = math.floor(math.log10(probability))
+    digits = math.ceil(probability * 10.0 ** (1 - power)) / 10 if power > -300 else 10.0
+    return f"{digits:.1f}e{power:+03d}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -154,7 +154,7 @@ def stream(
             `e91.system.processes`) share no interpreter lock, which is a third faster on two cores,
             but no memory either; keys then come over a pipe of this machine.
         seed: Replaces the operating system's entropy, for tests only.
-        keep: Folder for the raw record of every block, as `record_files.save_block` writes it, or None.
+        keep: Folder for the raw record of every block (`record_files.save_block`), or None.
 
     Raises:
         ValueError: An argument leaves its range, the device draws no blocks, or the blocks in work

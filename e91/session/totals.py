@@ -13,9 +13,8 @@ from e91.model.evidence import Evidence
 from e91.model.records import ChshEstimate, QberEstimate
 from e91.model.settings import Settings
 from e91.security.policy import Policy
-from e91.session.report import SessionReport
+from e91.session.report import LinkWatch, RaisedAlarm, SessionReport
 from e91.session.verdict import qber_estimate
-from e91.session.watch import LinkWatch, RaisedAlarm
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ from e91.devices.samplers.snapshots import snapshot_backend, snapshot_device
 from e91.model.randomness import random_settings, seeded_entropy
 from e91.model.settings import ASYMMETRIC, EKERT
 from e91.security.policy import Policy, PreparedSession
-from e91.session.measured_later import conclude_session, prepare_session
+from e91.session.session import conclude_session, prepare_session
 
 SECRET = "a-token-that-nobody-may-see-" + "x" * 16
 ROUNDS = ["--device", "ibm:fake_manila", "--rounds", 60_000, "--yes"]

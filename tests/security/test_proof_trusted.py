@@ -23,8 +23,7 @@ from e91.security.policy import Policy
 from e91.security.secret_length import split
 from e91.security.shannon import binary_entropy
 from e91.security.theorems import portion_lengths
-from e91.session.cases import case_of
-from e91.session.verdict import verdict_of
+from e91.session.verdict import case_of, verdict_of
 
 TSIRELSON = 2 * math.sqrt(2)
 
@@ -290,7 +289,7 @@ def test_bounds_are_asked_for_no_more_than_the_budget_of_a_session(monkeypatch, 
         asked.append(epsilon)
         return 0.02 * evidence.key_size
 
-    monkeypatch.setattr("e91.session.cases.phase_errors.phase_error_bound", bound)
+    monkeypatch.setattr("e91.session.verdict.phase_errors.phase_error_bound", bound)
     shares = []
     monkeypatch.setattr(
         "e91.security.secret_length.share_bound",

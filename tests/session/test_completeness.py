@@ -6,7 +6,7 @@ import sys
 import pytest
 from scipy.stats import binom
 
-from e91.session.completeness import _high_quantile, _low_quantile
+from e91.session.expectation import _high_quantile, _low_quantile
 
 CASES = [
     (trials, probability, level)
@@ -35,7 +35,7 @@ def test_no_trials_have_no_successes():
 
 
 def test_session_and_completeness_do_without_the_slow_import_of_scipy_stats():
-    loaded = "import sys, e91.session.session, e91.session.completeness"
+    loaded = "import sys, e91.session.session, e91.session.expectation"
     looked = f"{loaded}; print('scipy.stats' in sys.modules)"
     found = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}; {looked}"],

@@ -10,7 +10,7 @@ from e91.devices.exact import exact_device
 from e91.model.errors import Abort
 from e91.model.settings import BBM92
 from e91.security.policy import Policy
-from e91.session.completeness import refusal_bound
+from e91.session.expectation import refusal_bound
 from e91.session.session import run
 
 pytestmark = pytest.mark.slow

@@ -56,7 +56,7 @@ class LeftJob:
 
     @property
     def prepared(self) -> PreparedSession:
-        """What `e91.session.measured_later.conclude_session` wants, besides the outcomes."""
+        """What `e91.session.session.conclude_session` wants, besides the outcomes."""
         return self.session.prepared
 
     @property
@@ -113,7 +113,7 @@ def plan_session(
 
     Args:
         name: The machine, such as ``ibm_marrakesh``.
-        prepared: What `e91.session.measured_later.prepare_session` returned.
+        prepared: What `e91.session.session.prepare_session` returned.
         service: A `QiskitRuntimeService`; by default the one that IBM's own tools find.
         to_leave: Whether the job shall outlive this process, which local testing mode refuses.
 
