@@ -47,8 +47,8 @@ from . import (
     system as system,
 )
 from .alarm.promise import Promise as Promise
-from .alarm.watched_runs import watch_blocks as watch_blocks
-from .alarm.watched_sessions import run_watched as run_watched
+from .alarm.watching import run_watched as run_watched
+from .alarm.watching import watch_blocks as watch_blocks
 from .devices.aer import aer_device as aer_device
 from .devices.aer import aer_device_of as aer_device_of
 from .devices.exact import exact_device as exact_device

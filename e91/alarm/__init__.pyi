@@ -4,7 +4,7 @@ from .link import outcome_counts as outcome_counts
 from .promise import Alarm as Alarm
 from .promise import Promise as Promise
 from .promise import SequentialTest as SequentialTest
-from .replay import Replay as Replay
-from .watched_runs import watch_blocks as watch_blocks
-from .watched_sessions import run_watched as run_watched
+from .watching import Replay as Replay
+from .watching import run_watched as run_watched
+from .watching import watch_blocks as watch_blocks
 from .wealth import Finding as Finding

@@ -10,11 +10,15 @@ from scipy.stats import binom
 from e91.adversaries import Conditions, stage
 from e91.alarm import Replay, run_watched, watch_blocks
 from e91.alarm import wealth as alarm
-from e91.alarm.intervals import counts_by_interval, interval_ends
 from e91.alarm.link import OutcomeCounts, outcome_counts
 from e91.alarm.promise import Promise
-from e91.alarm.watched_runs import replayed_rounds
-from e91.alarm.watched_sessions import AnnouncementRecorder, announced_rounds
+from e91.alarm.watching import (
+    AnnouncementRecorder,
+    announced_rounds,
+    counts_by_interval,
+    interval_ends,
+    replayed_rounds,
+)
 from e91.devices.exact import ExactDevice, exact_device
 from e91.distillation.sifting.by_block import code_table
 from e91.model.device import DeviceInfo
