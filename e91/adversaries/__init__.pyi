@@ -1,8 +1,8 @@
+from .adversary import Assumption as Assumption
 from .adversary import Attack as Attack
 from .adversary import ClassicalLine as ClassicalLine
 from .adversary import Expected as Expected
-from .assumptions import Assumption as Assumption
-from .assumptions import assumed_by as assumed_by
+from .adversary import assumed_by as assumed_by
 from .attacked_session import AttackReport as AttackReport
 from .attacked_session import Staged as Staged
 from .attacked_session import conditions_of as conditions_of

@@ -2,6 +2,10 @@
 
 The entries stand beside their devices: `e91.adversaries.interception` and the other families each
 end with a tuple ``ATTACKS``.  To add an adversary, add its entry to one of them.
+
+A key is as secret as the assumptions of its theorem are true.  An attack that breaks one of them
+may end with a released key that Eve knows; that is no failure of the theorem, and why every report
+prints what it assumes.
 """
 
 from __future__ import annotations
@@ -9,17 +13,51 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
-from e91.adversaries.assumptions import Assumption
-from e91.adversaries.choices import Option
-from e91.adversaries.conditions import Conditions, Simulator
+from e91.adversaries.conditions import Conditions, Option, Simulator
+from e91.adversaries.notes import Answer, TappedDevice, with_white_noise
+from e91.model.device import Device
 from e91.model.messages import Transmission, honest_transmission
 from e91.model.numbers import check_whole
+from e91.model.trust import SecurityModel
+from e91.security.theorems import Attacks, Theorem
 
 if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
     from e91.adversaries.channel import ChannelTap
     from e91.adversaries.notes import TappedDevice
+
+
+class Assumption(Enum):
+    """Something a theorem takes for granted; the value is how users read it."""
+
+    ANALYSERS = "both analysers measure one qubit at the declared angles"
+    FAIR_SAMPLING = "losses do not depend on setting or outcome"
+    INDEPENDENT_ROUNDS = "the rounds are independent and alike"
+    SETTINGS = "nobody foresees a setting, and none leaks"
+    AUTHENTICATION = "the classical messages are authenticated"
+
+
+_ALWAYS = frozenset({Assumption.SETTINGS, Assumption.AUTHENTICATION})
+
+
+def assumed_by(theorem: Theorem) -> frozenset[Assumption]:
+    """Return what a theorem assumes; its `statement` says it in words.
+
+    Examples:
+        >>> Assumption.FAIR_SAMPLING in assumed_by(Theorem.PHASE_ERRORS)
+        True
+        >>> Assumption.FAIR_SAMPLING in assumed_by(Theorem.ENTROPY_ACCUMULATION)
+        False
+    """
+    if theorem.security is SecurityModel.TRUSTED_ANALYSERS:
+        return _ALWAYS | {Assumption.ANALYSERS, Assumption.FAIR_SAMPLING}
+    if theorem.entry.attacks is Attacks.COHERENT:
+        return _ALWAYS
+    return _ALWAYS | {Assumption.INDEPENDENT_ROUNDS}
 
 
 @dataclass(frozen=True)
@@ -80,14 +118,14 @@ class ClassicalLine:
     authentication_key: bytes | None = field(default=None, repr=False)
 
 
-def untouched_line(conditions: Conditions) -> ClassicalLine:
-    """Return a line on which Eve only listens."""
-    del conditions  # the same under all
-    return ClassicalLine()
-
-
 Build: TypeAlias = Callable[[Conditions], "ChannelTap | TappedDevice"]
 """From the conditions to a device with Eve in it."""
+
+Source: TypeAlias = "Callable[[QuantumCircuit], QuantumCircuit]"
+"""From the source that Alice and Bob ordered to the source that they get."""
+
+Change: TypeAlias = Callable[[Device, Conditions], Answer]
+"""From a device of honest pairs to what it answers with Eve in it."""
 
 WITHOUT_PHOTONS: tuple[Simulator, ...] = ("exact",)
 """Where an attack runs that needs no photons; noise other than visibility has nothing to act on."""
@@ -134,7 +172,7 @@ class Attack:
     breaks: tuple[Assumption, ...] = ()
     expected: Callable[[Conditions], Expected]
     build: Build
-    line: Callable[[Conditions], ClassicalLine] = untouched_line
+    line: Callable[[Conditions], ClassicalLine] = lambda _: ClassicalLine()
 
     @property
     def has_photons(self) -> bool:
@@ -206,3 +244,63 @@ class Attack:
                 )
         for option in self.options:
             option.chosen(conditions)
+
+
+def acting_on_photons(transformation: Callable[[Conditions], Source]) -> Build:
+    """Return what builds an attack that is a transformation of the source; it loads Qiskit."""
+
+    def build(conditions: Conditions) -> ChannelTap | TappedDevice:
+        from e91.adversaries.eve_in_circuits import tapped_device
+
+        return tapped_device(transformation(conditions), conditions)
+
+    return build
+
+
+def answering(answer: Callable[[Conditions], Answer], description: str) -> Build:
+    """Return what builds a device from its answers, with white noise over all of it afterwards.
+
+    Args:
+        answer: What the device does under given conditions.
+        description: One sentence for the report, with a place for the strength.
+    """
+
+    def build(conditions: Conditions) -> TappedDevice:
+        device = _tapped(answer(conditions), conditions, description)
+        return with_white_noise(device, conditions)
+
+    return build
+
+
+def acting_on_perfect_pairs(change: Change, description: str) -> Build:
+    """Return what builds an attack on honest pairs, with white noise over all of it afterwards."""
+    return answering(lambda found: change(_honest_pairs(found, visibility=1.0), found), description)
+
+
+def acting_on_noisy_pairs(change: Change, description: str) -> Build:
+    """Return what builds an attack on honest pairs with the conditions' white noise."""
+
+    def build(conditions: Conditions) -> TappedDevice:
+        pairs = _honest_pairs(conditions, conditions.visibility)
+        return _tapped(change(pairs, conditions), conditions, description)
+
+    return build
+
+
+def _tapped(answer: Answer, conditions: Conditions, description: str) -> TappedDevice:
+    return TappedDevice(conditions.info(description.format(conditions.strength)), answer)
+
+
+def _honest_pairs(conditions: Conditions, visibility: float) -> Device:
+    from e91.devices.aer import aer_device
+    from e91.devices.exact import exact_device
+
+    make = aer_device if conditions.simulator == "aer" else exact_device
+    device = make(
+        attack=None,
+        settings=conditions.settings,
+        visibility=visibility,
+        seed=conditions.seed,
+        **conditions.arm_noise,
+    )
+    return device.announcing(conditions.progress)

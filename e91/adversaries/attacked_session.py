@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from e91.adversaries.adversary import Attack, ClassicalLine, Expected
-from e91.adversaries.assumptions import Assumption, assumed_by
+from e91.adversaries.adversary import Assumption, Attack, ClassicalLine, Expected, assumed_by
 from e91.adversaries.catalogue import attack_named
 from e91.adversaries.conditions import Conditions
 from e91.security.policy import Policy

@@ -2,24 +2,18 @@
 
 from e91.adversaries import (
     changing_devices,
-    detection_loophole,
     detector_attacks,
-    double_blinding,
     interception,
     local_models,
     man_in_the_middle,
-    photon_number_splitting,
 )
 from e91.adversaries.adversary import Attack
-from e91.adversaries.choices import Option
+from e91.adversaries.conditions import Option
 
 _FAMILIES = (
     interception,
-    photon_number_splitting,
     local_models,
-    detection_loophole,
     detector_attacks,
-    double_blinding,
     changing_devices,
     man_in_the_middle,
 )

@@ -9,12 +9,16 @@ import cmath
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.adversaries.adversary import Attack, Expected
-from e91.adversaries.assumptions import Assumption
-from e91.adversaries.building import acting_on_noisy_pairs, acting_on_perfect_pairs
+from e91.adversaries.adversary import (
+    Assumption,
+    Attack,
+    Expected,
+    acting_on_noisy_pairs,
+    acting_on_perfect_pairs,
+)
 from e91.adversaries.conditions import Conditions
 from e91.adversaries.local_models import deterministic_strategies, mixture
-from e91.adversaries.notes import Answers, TappedDevice
+from e91.adversaries.notes import Answer, Answers
 from e91.model.bits import Bits
 from e91.model.device import Device
 from e91.model.numbers import TSIRELSON, Floats
@@ -28,7 +32,7 @@ def _partly_local(conditions: Conditions) -> Expected:
     return Expected(chsh, 0.0, (1 + fraction) / 2, fraction)
 
 
-def memory_attack(device: Device, conditions: Conditions) -> TappedDevice:
+def memory_attack(device: Device, conditions: Conditions) -> Answer:
     """Return ``device`` with local strategies that remember in a fraction of the rounds.
 
     A deterministic strategy with S = 2 loses the CHSH game at just one setting pair.  This one
@@ -55,8 +59,7 @@ def memory_attack(device: Device, conditions: Conditions) -> TappedDevice:
         acts = generator.random(len(x)) < fraction
         return _answered(acts, (alice[row, x], bob[row, y]), (a, b))
 
-    description = f"Honest pairs; local strategies with memory in {fraction:.4g} of the rounds."
-    return TappedDevice(conditions.info(description), answer)
+    return answer
 
 
 def _answered(
@@ -101,13 +104,7 @@ class _Clock:
         return np.minimum(1.0, (start + np.arange(count) + 0.5) / self._rounds)
 
 
-def _drifted(conditions: Conditions) -> Expected:
-    """The mean visibility is 1 less half of what is lost by the end; there is no Eve."""
-    lost = conditions.strength
-    return Expected(TSIRELSON * (1 - lost / 2), lost / 4, 0.5, 0.0)
-
-
-def drifting(device: Device, conditions: Conditions) -> TappedDevice:
+def drifting(device: Device, conditions: Conditions) -> Answer:
     """Return ``device`` with its visibility falling steadily over the session.
 
     No Eve is in it; her notes are blank.  It looks like one all the same.  Rounds after the
@@ -127,11 +124,10 @@ def drifting(device: Device, conditions: Conditions) -> TappedDevice:
             np.where(spoiled, random[0], a), np.where(spoiled, random[1], b), blank, blank
         )
 
-    description = f"Honest pairs; visibility falls by {loss:.4g} over the session."
-    return TappedDevice(conditions.info(description), answer)
+    return answer
 
 
-def turning_bad(device: Device, conditions: Conditions) -> TappedDevice:
+def turning_bad(device: Device, conditions: Conditions) -> Answer:
     """Return ``device`` replaced by a local model of S = 2 towards the end of the session.
 
     Rounds after the session's length are the local model's.
@@ -149,8 +145,7 @@ def turning_bad(device: Device, conditions: Conditions) -> TappedDevice:
         bad = clock.advance(len(x)) >= 1 - fraction
         return _answered(bad, (alice[row, x], bob[row, y]), honest)
 
-    description = f"Honest pairs; a local model for the last {fraction:.4g} of the session."
-    return TappedDevice(conditions.info(description), answer)
+    return answer
 
 
 def _replayed(conditions: Conditions) -> Expected:
@@ -173,7 +168,7 @@ def _replayed(conditions: Conditions) -> Expected:
     )
 
 
-def replaying(device: Device, conditions: Conditions) -> TappedDevice:
+def replaying(device: Device, conditions: Conditions) -> Answer:
     """Return a device that plays back a tape of outcomes that Eve recorded beforehand.
 
     The tape was made from ``device``, at settings that she foresaw.  A round's settings are the
@@ -194,8 +189,7 @@ def replaying(device: Device, conditions: Conditions) -> TappedDevice:
         a, b = device(taped[0], taped[1])
         return Answers(a, b, a, np.ones_like(a))
 
-    description = f"A tape of outcomes; {probability:.4g} of the settings were foreseen."
-    return TappedDevice(conditions.info(description), answer)
+    return answer
 
 
 ATTACKS = (
@@ -205,7 +199,9 @@ ATTACKS = (
         meaning="fraction of the rounds",
         breaks=(Assumption.ANALYSERS, Assumption.INDEPENDENT_ROUNDS),
         expected=_partly_local,
-        build=acting_on_perfect_pairs(memory_attack),
+        build=acting_on_perfect_pairs(
+            memory_attack, "Honest pairs; local strategies with memory in {:.4g} of the rounds."
+        ),
     ),
     Attack(
         name="drift",
@@ -213,8 +209,11 @@ ATTACKS = (
         meaning="visibility lost by the end",
         default=0.2,
         breaks=(Assumption.INDEPENDENT_ROUNDS,),
-        expected=_drifted,
-        build=acting_on_noisy_pairs(drifting),
+        # The mean visibility is 1 less half of what is lost by the end; there is no Eve.
+        expected=lambda c: Expected(TSIRELSON * (1 - c.strength / 2), c.strength / 4, 0.5, 0.0),
+        build=acting_on_noisy_pairs(
+            drifting, "Honest pairs; visibility falls by {:.4g} over the session."
+        ),
     ),
     Attack(
         name="turning-bad",
@@ -223,7 +222,9 @@ ATTACKS = (
         default=0.5,
         breaks=(Assumption.ANALYSERS, Assumption.INDEPENDENT_ROUNDS),
         expected=_partly_local,
-        build=acting_on_perfect_pairs(turning_bad),
+        build=acting_on_perfect_pairs(
+            turning_bad, "Honest pairs; a local model for the last {:.4g} of the session."
+        ),
     ),
     Attack(
         name="replay",
@@ -231,6 +232,8 @@ ATTACKS = (
         meaning="probability that a round's settings were foreseen",
         breaks=(Assumption.ANALYSERS, Assumption.SETTINGS),
         expected=_replayed,
-        build=acting_on_perfect_pairs(replaying),  # noise on the tape would be known to Eve
+        build=acting_on_perfect_pairs(
+            replaying, "A tape of outcomes; {:.4g} of the settings were foreseen."
+        ),  # noise on the tape would be known to Eve
     ),
 )

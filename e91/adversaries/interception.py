@@ -2,6 +2,10 @@
 
 In each of these she is a channel between the source and the analysers, so that every closed form
 follows from a density matrix; the tests compare them.
+
+Photon-number splitting keeps all photons of a pulsed source but one pair.  Through lines of low
+efficiency a coincidence of n pairs is a Werner state of visibility (n + 2) / (3n), and Eve, who
+counts the pairs, holds its purification.  The derivation is in `e91_circuits.eavesdropper_pairs`.
 """
 
 from __future__ import annotations
@@ -9,19 +13,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from e91.adversaries.adversary import AS_CHANNEL, Attack, Expected
-from e91.adversaries.assumptions import Assumption
-from e91.adversaries.building import Source, acting_on_photons
-from e91.adversaries.choices import Share, Word
-from e91.adversaries.conditions import Conditions
+from e91.adversaries.adversary import (
+    AS_CHANNEL,
+    Assumption,
+    Attack,
+    Expected,
+    Source,
+    acting_on_photons,
+)
+from e91.adversaries.conditions import Conditions, Share, Word
 from e91.model.numbers import TSIRELSON
 from e91.security.shannon import binary_entropy
 
 if TYPE_CHECKING:
     from e91.adversaries.channel import ChannelTap
     from e91.adversaries.notes import TappedDevice
+
 
 BASES: dict[str, tuple[float, ...]] = {
     "z": (0.0,),
@@ -68,7 +77,17 @@ def _measured_along(conditions: Conditions, angles: Sequence[float]) -> Expected
     )
 
 
-# Intercept and resend ---------------------------------------------------------------------------
+def _circuit(
+    name: str, arguments: Callable[[Conditions], dict[str, Any]]
+) -> Callable[[Conditions], Source]:
+    """Return what chooses a function of `e91_circuits`, which loads Qiskit, when Eve acts."""
+
+    def chosen(conditions: Conditions) -> Source:
+        import e91_circuits
+
+        return partial(getattr(e91_circuits, name), **arguments(conditions))
+
+    return chosen
 
 
 def _intercepted(conditions: Conditions) -> Expected:
@@ -90,9 +109,6 @@ def _intercepting(conditions: Conditions) -> Source:
     return partial(intercept_and_note, fraction=fraction, angles=angles)
 
 
-# Phase-covariant cloner -------------------------------------------------------------------------
-
-
 def _cloned(conditions: Conditions) -> Expected:
     """Independent bit and phase errors of rate D; the memory holds the phase error's entropy."""
     disturbance = conditions.strength
@@ -102,16 +118,6 @@ def _cloned(conditions: Conditions) -> Expected:
         guess_rate=0.5 + math.sqrt(disturbance * (1 - disturbance)),
         information=binary_entropy(disturbance),
     )
-
-
-def _cloning(conditions: Conditions) -> Source:
-    """Eve on Bob's arm, with a quantum memory."""
-    from e91_circuits import clone
-
-    return partial(clone, disturbance=conditions.strength)
-
-
-# Entangling probe -------------------------------------------------------------------------------
 
 
 def _probed(conditions: Conditions) -> Expected:
@@ -131,31 +137,6 @@ def _probed(conditions: Conditions) -> Expected:
         ),
         information=_mean_over_key(conditions, holevo),
     )
-
-
-def _probing(conditions: Conditions) -> Source:
-    """Eve on Bob's arm, with one qubit; along the first key angle."""
-    from e91_circuits import entangle_probe
-
-    return partial(entangle_probe, overlap=conditions.strength, angle=conditions.key_angles[0])
-
-
-# Separable pairs --------------------------------------------------------------------------------
-
-
-def _separable(conditions: Conditions) -> Expected:
-    """Eve sends pairs of equal photons along the key's own angles."""
-    return _measured_along(conditions, conditions.key_angles)
-
-
-def _emitting_separable(conditions: Conditions) -> Source:
-    """Eve at the source, with a notebook."""
-    from e91_circuits import emit_separable
-
-    return partial(emit_separable, fraction=conditions.strength, angles=conditions.key_angles)
-
-
-# Optimal collective attack on device-independent keys -------------------------------------------
 
 
 def _collective(conditions: Conditions) -> Expected:
@@ -188,6 +169,48 @@ def _collective_device(conditions: Conditions) -> ChannelTap | TappedDevice:
     )
 
 
+def _split(conditions: Conditions) -> Expected:
+    """The mean over the pulses, in each of which Eve purifies a Werner state."""
+    parts = _pulses(conditions.strength)
+    visibility = math.fsum(w * v for w, v in parts)
+    return Expected(
+        chsh=TSIRELSON * visibility,
+        qber=(1 - visibility) / 2,
+        guess_rate=math.fsum(w * purifier_guess_rate(v) for w, v in parts),
+        information=math.fsum(w * purifier_information(v) for w, v in parts),
+    )
+
+
+def _pulses(mean_pairs: float) -> list[tuple[float, float]]:
+    """Return share and visibility of the coincidences from 1, ..., 7 and from more pairs."""
+    ratio = mean_pairs / (2 + mean_pairs)  # of P(n + 1) / (n + 2) to P(n) / (n + 1)
+    weights = [(n + 1) * n * n * ratio ** (n - 1) for n in range(1, 8)]
+    # The sum of all weights, from that of the geometric series: 2 (1 + 2 r) / (1 - r)^4.
+    total = 2 * (1 + 2 * ratio) / (1 - ratio) ** 4
+    parts = [(w / total, (n + 2) / (3 * n)) for n, w in enumerate(weights, 1)]
+    rest = max(0.0, 1 - math.fsum(w for w, _ in parts))
+    above = (2 + mean_pairs) / (2 + 3 * mean_pairs) - math.fsum(w * v for w, v in parts)
+    return [*parts, (rest, above / rest if rest > 1e-9 else 1 / 3)]
+
+
+def purifier_guess_rate(visibility: float) -> float:
+    """Return how often Eve guesses a bit from the purification of a Werner state.
+
+    With visibility v its Bell weights are f = (1 + 3 v) / 4 and thrice g = (1 - v) / 4.  Where the
+    bits differ, Eve's two memory states are orthogonal; where they agree their overlap is
+    (f - g) / (f + g).
+    """
+    agree = (1 + visibility) / 2
+    return (agree + math.sqrt(max(0.0, agree**2 - visibility**2))) / 2 + 1 - agree
+
+
+def purifier_information(visibility: float) -> float:
+    """Return Holevo's bound on a bit, given the purification of a Werner state."""
+    best, each = (1 + 3 * visibility) / 4, (1 - visibility) / 4
+    weights = [weight for weight in (best, each, each, each) if weight > 0]
+    return -math.fsum(w * math.log2(w) for w in weights) - entropy_of((1 - visibility) / 2)
+
+
 ATTACKS = (
     Attack(
         name="intercept-resend",
@@ -206,7 +229,7 @@ ATTACKS = (
         default=0.1,
         simulators=AS_CHANNEL,
         expected=_cloned,
-        build=acting_on_photons(_cloning),
+        build=acting_on_photons(_circuit("clone", lambda c: {"disturbance": c.strength})),
     ),
     Attack(
         name="probe",
@@ -215,15 +238,19 @@ ATTACKS = (
         default=0.5,
         simulators=AS_CHANNEL,
         expected=_probed,
-        build=acting_on_photons(_probing),
+        build=acting_on_photons(
+            _circuit("entangle_probe", lambda c: {"overlap": c.strength, "angle": c.key_angles[0]})
+        ),
     ),
     Attack(
         name="separable",
         summary="Eve's source sends pairs of equal photons without entanglement.",
         meaning="fraction of the pairs",
         simulators=AS_CHANNEL,
-        expected=_separable,
-        build=acting_on_photons(_emitting_separable),
+        expected=lambda c: _measured_along(c, c.key_angles),  # pairs of equal photons
+        build=acting_on_photons(
+            _circuit("emit_separable", lambda c: {"fraction": c.strength, "angles": c.key_angles})
+        ),
     ),
     Attack(
         name="collective",
@@ -238,5 +265,16 @@ ATTACKS = (
         breaks=(Assumption.ANALYSERS,),
         expected=_collective,
         build=_collective_device,
+    ),
+    Attack(
+        name="photon-number-splitting",
+        summary="Eve keeps all photons of a pulsed source but one pair, and knows how many there "
+        "were.",
+        meaning="mean pairs per pulse",
+        high=math.inf,
+        default=0.1,
+        simulators=AS_CHANNEL,
+        expected=_split,
+        build=acting_on_photons(_circuit("split_photons", lambda c: {"mean_pairs": c.strength})),
     ),
 )

@@ -9,6 +9,7 @@ the rounds in which both parties answer it can show any correlation (Pearle, Phy
 (1970)), and that is what the detection loophole is.
 """
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
@@ -17,16 +18,18 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.adversaries.adversary import WITHOUT_PHOTONS, Attack, Build, Expected
-from e91.adversaries.assumptions import Assumption
-from e91.adversaries.conditions import Conditions
-from e91.adversaries.notes import (
-    Answers,
-    TappedDevice,
-    with_white_noise,
+from e91.adversaries.adversary import (
+    WITHOUT_PHOTONS,
+    Assumption,
+    Attack,
+    Build,
+    Expected,
+    answering,
 )
+from e91.adversaries.conditions import Conditions
+from e91.adversaries.notes import Answer, Answers
 from e91.model.bits import NO_CLICK, Bits
-from e91.model.numbers import check_within
+from e91.model.numbers import TSIRELSON, check_within
 from e91.model.settings import Settings
 
 Instructions = tuple[Bits, Bits]
@@ -47,26 +50,20 @@ def following(make: MakeModel, description: str) -> Build:
         description: One sentence for the report, with a place for the strength.
     """
 
-    def build(conditions: Conditions) -> TappedDevice:
+    def instructed(conditions: Conditions) -> Answer:
         model = make(conditions.strength, conditions.settings)
-        device = local_device(model, conditions, description.format(conditions.strength))
-        return with_white_noise(device, conditions)
+        generator = conditions.random_stream("hidden variable")
 
-    return build
+        def answer(x: Bits, y: Bits) -> Answers:
+            """Let the model instruct both sides, who read the answers to their own settings."""
+            alice, bob = model(generator, len(x))
+            rounds = np.arange(len(x))
+            a, b = alice[rounds, x], bob[rounds, y]
+            return Answers(a, b, np.where(a == NO_CLICK, np.uint8(0), a), np.ones_like(a))
 
+        return answer
 
-def local_device(model: LocalModel, conditions: Conditions, description: str) -> TappedDevice:
-    """Return a device that follows a local model, with Eve knowing every answer."""
-    generator = conditions.random_stream("hidden variable")
-
-    def answer(x: Bits, y: Bits) -> Answers:
-        """Let the model instruct both sides, who read the answers to their own settings."""
-        alice, bob = model(generator, len(x))
-        rounds = np.arange(len(x))
-        a, b = alice[rounds, x], bob[rounds, y]
-        return Answers(a, b, np.where(a == NO_CLICK, np.uint8(0), a), np.ones_like(a))
-
-    return TappedDevice(conditions.info(description), answer)
+    return answering(instructed, description)
 
 
 @lru_cache
@@ -128,18 +125,8 @@ def best_strategies(settings: Settings) -> Instructions:
     return alice[values == 2], bob[values == 2]
 
 
-def _mixed(conditions: Conditions) -> Expected:
-    """Strategies of +2 and -2, all without errors in the key."""
-    return Expected(conditions.strength, 0.0, 1.0, 1.0)
-
-
-def _leaking(conditions: Conditions) -> Expected:
-    """S = 4 where the setting is known, 2 where not."""
-    return Expected(2 + 2 * conditions.strength, 0.0, 1.0, 1.0)
-
-
-def _leaking_device(conditions: Conditions) -> TappedDevice:
-    """Return a device in which Bob's half knows Alice's setting in some rounds.
+def _leaking(conditions: Conditions) -> Answer:
+    """Return what a device answers in which Bob's half knows Alice's setting in some rounds.
 
     In those it wins every term of the CHSH sum, so that S = 2 + 2m, where m is the strength; in
     the others it follows an ordinary strategy of S = 2.  No error in the key, no sign of the leak
@@ -161,9 +148,148 @@ def _leaking_device(conditions: Conditions) -> TappedDevice:
         b = np.where(leaked & demanded[x, y], a ^ differ[x, y], bob[row, y])
         return Answers(a, b, a, np.ones_like(a))
 
-    description = f"Local strategies; Bob's half learns Alice's setting in {probability:.4g}."
-    device = TappedDevice(conditions.info(description), answer)
-    return with_white_noise(device, conditions)
+    return answer
+
+
+PLANAR_EFFICIENCY = 4 / (math.pi + 2)
+"""Largest efficiency at which the planar model looks like two independent lossy detectors."""
+
+
+def detection_loophole(efficiency: float, settings: Settings) -> LocalModel:
+    """Return the local model that shows S = 4 / efficiency - 2 among the coincidences.
+
+    Losses look independent: every setting clicks with probability eta, every pair with eta^2.
+    With probability 4 eta (1 - eta) one of the four settings of the CHSH sum is mute and the
+    other three win both terms that are left; with 3 eta^2 - 2 eta an ordinary strategy of S = 2
+    answers everything; else all four are mute.  Settings outside the CHSH sum copy the answer of
+    their key partner and click independently.
+
+    Args:
+        efficiency: eta, in [2/3, 1].
+        settings: The questions.
+
+    Raises:
+        ValueError: ``efficiency`` leaves its range.
+
+    Source:
+        S <= 4 / eta - 2 for every local model: Larsson, Phys. Rev. A 57, 3304 (1998).  The
+        construction follows from the two rates and S of the three parts; a linear program over
+        all strategies finds nothing better.
+    """
+    if not 2 / 3 - 1e-12 <= efficiency <= 1:
+        raise ValueError(f"`efficiency` must lie in [2/3, 1], but is {efficiency}.")
+    parts = (_partly_mute(settings), best_strategies(settings), _mute(settings))
+    weights = [
+        4 * efficiency * (1 - efficiency),
+        max(0.0, 3 * efficiency**2 - 2 * efficiency),
+        (1 - efficiency) ** 2,
+    ]
+    sizes = [len(part[0]) for part in parts]
+    chances = np.repeat([w / size for w, size in zip(weights, sizes, strict=True)], sizes)
+    alice, bob = (np.concatenate([part[party] for part in parts]) for party in (0, 1))
+    free = [
+        np.array([index not in used for index in range(table.shape[1])])
+        for table, used in zip((alice, bob), _tested(settings), strict=True)
+    ]
+
+    def model(generator: np.random.Generator, rounds: int) -> Instructions:
+        """Draw a strategy with its silences; at settings out of the test lose photons at random."""
+        row = np.searchsorted(chances.cumsum()[:-1], generator.random(rounds), side="right")
+        answers = []
+        for table, loose in zip((alice, bob), free, strict=True):
+            lost = generator.random((rounds, 1)) >= efficiency
+            answers.append(np.where(loose & lost, np.uint8(NO_CLICK), table[row]))
+        return answers[0], answers[1]
+
+    return model
+
+
+def _tested(settings: Settings) -> tuple[set[int], set[int]]:
+    """Return the settings of either party that enter the CHSH sum."""
+    pairs = [pair for pair, _ in settings.chsh_pairs]
+    return {x for x, _ in pairs}, {y for _, y in pairs}
+
+
+def _mute(settings: Settings) -> Instructions:
+    """Return all strategies with every tested setting mute."""
+    alice, bob, _ = deterministic_strategies(settings)
+    alice, bob = alice.copy(), bob.copy()
+    for table, used in zip((alice, bob), _tested(settings), strict=True):
+        table[:, sorted(used)] = NO_CLICK
+    return alice, bob
+
+
+def _partly_mute(settings: Settings) -> Instructions:
+    """Return, for each tested setting, the strategies that win every pair without it, it mute."""
+    alice, bob, _ = deterministic_strategies(settings)
+    terms = np.array(chsh_terms(alice, bob, settings))
+    rows = []
+    for party, used in enumerate(_tested(settings)):
+        for slot in sorted(used):
+            untouched = [pair[party] != slot for pair, _ in settings.chsh_pairs]
+            chosen = np.all(terms[untouched] == 1, axis=0)
+            tables = [alice[chosen].copy(), bob[chosen].copy()]
+            tables[party][:, slot] = NO_CLICK
+            rows.append(tables)
+    return np.concatenate([a for a, _ in rows]), np.concatenate([b for _, b in rows])
+
+
+def planar(efficiency: float, settings: Settings) -> LocalModel:
+    """Return the local model that shows E = cos(a - b) at *all* angles among the coincidences.
+
+    The hidden variable is a direction in the plane.  One party answers with its sign along the
+    analyser; the other does too, but only with probability |cos|.  Roles are swapped at random,
+    and rounds in which both are mute make the losses look independent at efficiency
+    ``4 / (pi + 2)``; further independent losses give every smaller one.
+
+    Args:
+        efficiency: Probability of a click, in (0, 4 / (pi + 2)].
+        settings: The questions.
+
+    Raises:
+        ValueError: ``efficiency`` leaves its range.
+
+    Source:
+        Gisin and Gisin, Phys. Lett. A 260, 323 (1999), restricted to a plane.  With roles
+        swapped, single clicks have probability w (1 + 2 / pi) / 2 and coincidences 2 w / pi;
+        the second is the square of the first for w = 8 pi / (pi + 2)^2.
+    """
+    if not 0 < efficiency <= PLANAR_EFFICIENCY + 1e-12:
+        raise ValueError(
+            f"`efficiency` must lie in (0, 4 / (pi + 2) = {PLANAR_EFFICIENCY:.4f}], but is "
+            f"{efficiency}."
+        )
+    active = 8 * math.pi / (math.pi + 2) ** 2
+    kept = efficiency / PLANAR_EFFICIENCY
+
+    def model(generator: np.random.Generator, rounds: int) -> Instructions:
+        """Draw a direction, which side is shy, and what each setting then answers."""
+        direction = generator.uniform(0, 2 * math.pi, rounds)
+        alice_is_shy = generator.random(rounds) < 0.5
+        mute = generator.random(rounds) >= active
+        answers = []
+        parties = ((settings.alice_angles, alice_is_shy), (settings.bob_angles, ~alice_is_shy))
+        for angles, shy in parties:
+            courage = np.where(shy, generator.random(rounds), 0.0)
+            lost = mute | (generator.random(rounds) >= kept)
+            answers.append(_planar_answers(angles, direction, courage=courage, lost=lost))
+        return answers[0], answers[1]
+
+    return model
+
+
+def _planar_answers(
+    angles: tuple[float, ...],
+    direction: NDArray[np.float64],
+    *,
+    courage: NDArray[np.float64],
+    lost: NDArray[np.bool_],
+) -> Bits:
+    answers = np.empty((len(direction), len(angles)), np.uint8)
+    for index, angle in enumerate(angles):
+        along = np.cos(angle - direction)
+        answers[:, index] = np.where(lost | (courage >= np.abs(along)), NO_CLICK, along < 0)
+    return answers
 
 
 ATTACKS = (
@@ -175,7 +301,7 @@ ATTACKS = (
         default=2,
         simulators=WITHOUT_PHOTONS,
         breaks=(Assumption.ANALYSERS,),
-        expected=_mixed,
+        expected=lambda c: Expected(c.strength, 0.0, 1.0, 1.0),
         build=following(mixture, "Deterministic local strategies, S = {:g}."),
     ),
     Attack(
@@ -185,7 +311,32 @@ ATTACKS = (
         default=0.4142,
         simulators=WITHOUT_PHOTONS,
         breaks=(Assumption.ANALYSERS, Assumption.SETTINGS),
-        expected=_leaking,
-        build=_leaking_device,
+        # S = 4 where the setting is known, 2 where not.
+        expected=lambda c: Expected(2 + 2 * c.strength, 0.0, 1.0, 1.0),
+        build=answering(_leaking, "Local strategies; Bob's half learns Alice's setting in {:.4g}."),
+    ),
+    Attack(
+        name="detection-loophole",
+        summary="Prepared answers and losses that only look independent.",
+        meaning="efficiency; S = 4 / efficiency - 2",
+        low=2 / 3,
+        default=0.8284,
+        simulators=WITHOUT_PHOTONS,
+        breaks=(Assumption.ANALYSERS, Assumption.FAIR_SAMPLING),
+        # Larsson, Phys. Rev. A 57, 3304 (1998).
+        expected=lambda c: Expected(4 / c.strength - 2, 0.0, 1.0, 1.0, (c.strength, c.strength)),
+        build=following(detection_loophole, "Local strategies with losses, efficiency {:.4g}."),
+    ),
+    Attack(
+        name="gisin",
+        summary="A local model with all correlations of a perfect pair, if losses are ignored.",
+        meaning="efficiency",
+        high=PLANAR_EFFICIENCY,
+        default=0.75,
+        simulators=WITHOUT_PHOTONS,
+        breaks=(Assumption.ANALYSERS, Assumption.FAIR_SAMPLING),
+        # Every correlation of phi+ in the plane.
+        expected=lambda c: Expected(TSIRELSON, 0.0, 1.0, 1.0, (c.strength, c.strength)),
+        build=following(planar, "Planar local model, efficiency {:.4g}."),
     ),
 )

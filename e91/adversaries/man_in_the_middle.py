@@ -10,12 +10,15 @@ all messages and replaces that party's tag by the one that Eve can make.
 
 import numpy as np
 
-from e91.adversaries.adversary import Attack, ClassicalLine, Expected
-from e91.adversaries.assumptions import Assumption
-from e91.adversaries.building import acting_on_noisy_pairs
-from e91.adversaries.choices import Switch
-from e91.adversaries.conditions import Conditions
-from e91.adversaries.notes import Answers, TappedDevice
+from e91.adversaries.adversary import (
+    Assumption,
+    Attack,
+    ClassicalLine,
+    Expected,
+    acting_on_noisy_pairs,
+)
+from e91.adversaries.conditions import Conditions, Switch
+from e91.adversaries.notes import Answer, Answers
 from e91.model.bits import Bits
 from e91.model.device import Device
 from e91.model.messages import Channel, Message, Party, Transmission
@@ -70,13 +73,7 @@ def impersonating(party: Party, key: bytes) -> Transmission:
     return transmit
 
 
-def _expected(conditions: Conditions) -> Expected:
-    """Two perfect sessions, each with Eve at one end."""
-    del conditions  # the same for all
-    return Expected(TSIRELSON, 0.0, 1.0, 1.0)
-
-
-def _held_by_eve(device: Device, conditions: Conditions) -> TappedDevice:
+def _held_by_eve(device: Device, _: Conditions) -> Answer:
     """Return ``device`` with Eve in Bob's place: she notes his outcomes, which are her own."""
 
     def answer(x: Bits, y: Bits) -> Answers:
@@ -84,8 +81,7 @@ def _held_by_eve(device: Device, conditions: Conditions) -> TappedDevice:
         a, b = device(x, y)
         return Answers(a, b, b, np.ones_like(b))
 
-    description = "Honest pairs, the other half of each held by Eve."
-    return TappedDevice(conditions.info(description), answer)
+    return answer
 
 
 def _line(conditions: Conditions) -> ClassicalLine:
@@ -101,8 +97,10 @@ ATTACKS = (
         low=1,
         options=(_AUTHENTICATED,),
         breaks=(Assumption.AUTHENTICATION,),
-        expected=_expected,
-        build=acting_on_noisy_pairs(_held_by_eve),
+        expected=lambda _: Expected(TSIRELSON, 0.0, 1.0, 1.0),  # two perfect sessions
+        build=acting_on_noisy_pairs(
+            _held_by_eve, "Honest pairs, the other half of each held by Eve."
+        ),
         line=_line,
     ),
 )

@@ -11,7 +11,7 @@ import click
 
 from e91.adversaries.adversary import AS_CHANNEL
 from e91.adversaries.catalogue import all_options
-from e91.adversaries.choices import Option, Switch, Word
+from e91.adversaries.conditions import Option, Switch, Word
 from e91.cli.attack_list import WIDTH, attack_row, attack_text, legend
 from e91.cli.options import (
     EPSILON,

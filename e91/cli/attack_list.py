@@ -89,7 +89,7 @@ def attack_text(attack: Attack) -> str:
 
 def _broken(attack: Attack, theorem: Theorem) -> list[str]:
     """Return the theorem's assumptions that the attack violates; its tags are in use."""
-    from e91.adversaries.assumptions import Assumption, assumed_by
+    from e91.adversaries.adversary import Assumption, assumed_by
 
     assumed = assumed_by(theorem) - {Assumption.AUTHENTICATION}
     return [broken.value for broken in attack.breaks if broken in assumed]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from e91.adversaries.catalogue import ATTACKS, all_options
-from e91.adversaries.choices import Option, Switch, Word
+from e91.adversaries.conditions import Option, Switch, Word
 from e91.model.settings import SETTINGS
 from e91.model.trust import SecurityModel
 from e91.security.policy import Reconciler

@@ -18,7 +18,7 @@ MOVED = {
     "e91.attacks.staging": "e91.adversaries.attacked_session",
     "e91.attacks.table": "e91.adversaries.catalogue",
     "e91.bell.alarm": "e91.alarm.wealth",
-    "e91.completeness": "e91.session.completeness",
+    "e91.completeness": "e91.session.expectation",
     "e91.devices.conformance": "e91.devices.samplers.conformance.suite",
     "e91.devices.dishonest": "e91.adversaries.local_models",
     "e91.devices.dishonest_detectors": "e91.adversaries.detector_attacks",
@@ -50,8 +50,8 @@ MOVED = {
     "e91.theorems": "e91.security.theorems",
     "e91.verdict": "e91.session.verdict",
     "e91.watching": "e91.alarm",
-    "e91.watching.blocks": "e91.alarm.watched_runs",
-    "e91.watching.sessions": "e91.alarm.watched_sessions",
+    "e91.watching.blocks": "e91.alarm.watching",
+    "e91.watching.sessions": "e91.alarm.watching",
     "e91.worker_processes": "e91.system.processes",
 }
 """Every old name that a document showed, and what one of them imports in turn."""

@@ -15,9 +15,9 @@ from e91.adversaries.catalogue import all_options
 PLANTED = """
 from functools import partial
 from e91.adversaries import interception
-from e91.adversaries.adversary import AS_CHANNEL, Attack, Expected
-from e91.adversaries.building import acting_on_photons
-from e91.adversaries.choices import Word
+from e91.adversaries.adversary import (AS_CHANNEL, Attack, Expected)
+from e91.adversaries.adversary import (acting_on_photons)
+from e91.adversaries.conditions import (Word)
 
 HAND = Word("hand", "in which she holds the cloner", ("left", "right"), "left")
 

@@ -9,10 +9,9 @@ import pytest
 from statistical import assert_binomial
 
 from e91.adversaries import ATTACKS, Conditions, run_attack, stage
-from e91.adversaries.detection_loophole import PLANAR_EFFICIENCY, detection_loophole, planar
 from e91.adversaries.eve_in_circuits import tapped_device
 from e91.adversaries.interception import BASES
-from e91.adversaries.local_models import mixture
+from e91.adversaries.local_models import PLANAR_EFFICIENCY, detection_loophole, mixture, planar
 from e91.adversaries.notes import Notes, knowledge, with_white_noise
 from e91.model.bits import NO_CLICK
 from e91.model.errors import Abort

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from e91.adversaries import Conditions, run_attack, stage
-from e91.adversaries.double_blinding import double_blinding, pulse_answers
+from e91.adversaries.detector_attacks import double_blinding, pulse_answers
 from e91.model.bits import NO_CLICK
 from e91.model.errors import Abort
 from e91.model.settings import EKERT, SETTINGS

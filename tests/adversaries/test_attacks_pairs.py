@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from e91.adversaries import Conditions, run_attack, stage
-from e91.adversaries.photon_number_splitting import purifier_guess_rate, purifier_information
+from e91.adversaries.interception import purifier_guess_rate, purifier_information
 from e91.model.errors import Abort
 
 MEAN_PAIRS = (0.0, 1e-6, 0.01, 0.05, 0.1, 0.3, 1.0, 3.0, 30.0)

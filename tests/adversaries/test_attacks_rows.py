@@ -17,9 +17,9 @@ import test_attacks_blinding
 from e91_circuits import collective_angle, entangle_probe
 
 from e91.adversaries import Conditions, run_attack, stage
-from e91.adversaries.detection_loophole import PLANAR_EFFICIENCY
 from e91.adversaries.eve_in_circuits import tapped_device
 from e91.adversaries.interception import BASES
+from e91.adversaries.local_models import PLANAR_EFFICIENCY
 from e91.bell import chsh
 from e91.devices.exact import exact_device
 from e91.model.errors import Abort

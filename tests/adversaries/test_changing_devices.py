@@ -6,6 +6,7 @@ from statistical import assert_binomial
 
 from e91.adversaries import Conditions, stage
 from e91.adversaries.changing_devices import memory_attack
+from e91.adversaries.notes import TappedDevice
 from e91.model.settings import ASYMMETRIC, SETTINGS
 
 
@@ -61,7 +62,8 @@ def _cheap(name, strength, seed):
     """The same devices without circuits."""
     if name == "memory":
         silent = lambda x, y: (np.zeros_like(x), np.zeros_like(y))  # noqa: E731
-        return memory_attack(silent, Conditions(strength, seed=seed))
+        conditions = Conditions(strength, seed=seed)
+        return TappedDevice(conditions.info("No circuits."), memory_attack(silent, conditions))
     return stage("local", Conditions(strength, seed=seed)).device
 
 
