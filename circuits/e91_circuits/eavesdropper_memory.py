@@ -99,7 +99,7 @@ def emitted_by_eve(source: QuantumCircuit, state: ArrayLike, *, description: str
             f"`state` must have shape (2, 2, d), d a power of 2, but has shape {amplitudes.shape}."
         )
     norm = float(np.linalg.norm(amplitudes))
-    if not math.isclose(norm, 1, abs_tol=1e-9):
+    if not math.isclose(norm, 1, rel_tol=0, abs_tol=1e-9):
         raise ValueError(f"`state` must have norm 1, but has norm {norm:.9g}.")
     result = QuantumCircuit(*(QuantumRegister(1, photon_register(party)) for party in _PARTIES))
     result.name = f"{source.name}, {description}"

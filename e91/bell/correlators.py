@@ -243,7 +243,7 @@ def _declared(counts: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.i
             f"`probabilities` must have the shape of `counts`, {seen.shape}, but has "
             f"{declared.shape}."
         )
-    if not (np.all(declared >= 0) and math.isclose(declared.sum(), 1, abs_tol=1e-9)):
+    if not (np.all(declared >= 0) and math.isclose(declared.sum(), 1, rel_tol=0, abs_tol=1e-9)):
         raise ValueError(
             f"`probabilities` must be from 0 and sum to 1, but is {declared.tolist()}."
         )

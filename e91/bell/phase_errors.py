@@ -16,7 +16,7 @@ import numpy as np
 
 from e91.bell.chsh import DESIGN_CHSH, ROUNDING, rounded_down, stake
 from e91.model.evidence import Evidence
-from e91.model.numbers import TSIRELSON
+from e91.model.numbers import ANGLE_ROUNDING, TSIRELSON
 from e91.model.settings import Settings
 
 
@@ -35,7 +35,8 @@ def check_identity(settings: Settings) -> None:
     for (x, y), sign in settings.chsh_pairs:
         a, b = settings.alice_angles[x], settings.bob_angles[y]
         observable += sign * np.outer((math.cos(a), math.sin(a)), (math.cos(b), math.sin(b)))
-    if not (np.allclose(observable, math.sqrt(2) * np.eye(2), atol=1e-9) and settings.key_pairs):
+    missed = float(np.abs(observable - math.sqrt(2) * np.eye(2)).max())
+    if not (missed <= ANGLE_ROUNDING and settings.key_pairs):
         raise ValueError(
             "The trusted-analysers model must have key pairs and CHSH angles whose observables "
             f"add up to sqrt(2) (ZZ + XX), but the settings `{settings.name}` do not."

@@ -153,7 +153,9 @@ def with_error(value: float, error: float) -> str:
     digits = 1
     while digits < 12 and float(f"{error:.{digits}f}") < 9.95 * 10.0 ** (-digits):
         digits += 1
-    while digits > 1 and math.isclose(float(f"{error:.{digits - 1}f}"), error):
+    while digits > 1 and math.isclose(
+        float(f"{error:.{digits - 1}f}"), error, rel_tol=1e-9, abs_tol=0
+    ):
         digits -= 1
     return f"{value:,.{digits}f} ± {error:.{digits}f}"
 

@@ -17,6 +17,36 @@ Floats = NDArray[np.float64]
 """An array of double-precision numbers."""
 
 
+ANGLE_ROUNDING = 1e-12
+"""By which two directions may differ that are meant to be one, radians."""
+
+
+def angle_between(first: float, second: float) -> float:
+    """Return the angle from one direction to another the shorter way round, in [0, pi].
+
+    Of angles of many turns it is as exact as these are: 10^9 turns, as a double, are known to 1e-6.
+
+    Args:
+        first: An angle, radians; finite.
+        second: Another.
+
+    Examples:
+        >>> round(angle_between(0.1, 2 * math.pi - 0.1), 12), angle_between(6e9, 6e9 + 0.5)
+        (0.2, 0.5)
+    """
+    return abs(math.remainder(first - second, 2 * math.pi))
+
+
+def same_angle(first: float, second: float) -> bool:
+    """Return whether two angles are one direction, to `ANGLE_ROUNDING`.
+
+    Examples:
+        >>> same_angle(-math.pi, math.pi), same_angle(6e9, 6e9 + 0.5)
+        (True, False)
+    """
+    return angle_between(first, second) <= ANGLE_ROUNDING
+
+
 def check_whole(*, least: int = 0, most: int | None = None, **values: object) -> None:
     """Refuse what is no whole number of a range; True and 1.0 are none.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
+from e91.model.numbers import same_angle
+
 Pair = tuple[int, int]
 
 _ROUNDING = 1e-12
@@ -23,7 +25,8 @@ class Settings:
         name: What users call this choice.
         alice_angles: One angle per setting index x, radians.
         bob_angles: One angle per setting index y, radians.
-        key_pairs: Pairs (x, y) of equal angles, whose outcomes make the key.
+        key_pairs: Pairs (x, y) of equal angles (see `e91.model.numbers.same_angle`), whose
+            outcomes make the key.
         chsh_pairs: The four pairs of the CHSH sum with their signs, or empty (no Bell test).
         alice_probabilities: Probability of each x; uniform if not given.
         bob_probabilities: Probability of each y; uniform if not given.
@@ -66,10 +69,10 @@ class Settings:
         if len(set(pairs)) < len(pairs):
             raise ValueError(f"Each setting pair must have one role, but the roles are {pairs}.")
         for x, y in self.key_pairs:
-            if not math.isclose(self.alice_angles[x], self.bob_angles[y], abs_tol=1e-12):
+            if not same_angle(self.alice_angles[x], self.bob_angles[y]):
                 raise ValueError(
                     f"A key pair must have equal angles, but ({x}, {y}) has "
-                    f"{self.alice_angles[x]:g} and {self.bob_angles[y]:g}."
+                    f"{self.alice_angles[x]} and {self.bob_angles[y]}."
                 )
         if tests:
             _check_chsh(self.chsh_pairs)

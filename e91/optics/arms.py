@@ -64,7 +64,7 @@ class Arm:
             raise ValueError(
                 f"`setting_probabilities` must have {count} entries, but has {len(given)}."
             )
-        if not min(given) >= 0 or not math.isclose(sum(given), 1, abs_tol=1e-9):
+        if not min(given) >= 0 or not math.isclose(sum(given), 1, rel_tol=0, abs_tol=1e-9):
             raise ValueError(
                 f"`setting_probabilities` must be probabilities that sum to 1, but is {given}."
             )

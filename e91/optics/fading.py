@@ -51,7 +51,7 @@ class Fading:
                 f"`weights` must have the length of `transmissions`, {len(self.transmissions)}, "
                 f"but has {len(self.weights)}."
             )
-        if not math.isclose(float(self.weights.sum()), 1, abs_tol=1e-9):
+        if not math.isclose(float(self.weights.sum()), 1, rel_tol=0, abs_tol=1e-9):
             raise ValueError(f"`weights` must sum to 1, but sum to {self.weights.sum():.12g}.")
 
     @property

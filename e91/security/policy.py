@@ -49,8 +49,8 @@ class Policy:
 
     Raises:
         ValueError: A number leaves its range, a name is unknown, the theorem is stated under the
-            other security model or is an asymptotic formula that was not asked for, or it lacks or does not know ``tolerated_error`` or
-            ``flip_probability``.
+            other security model or is an asymptotic formula that was not asked for, or it lacks or
+            does not know ``tolerated_error`` or ``flip_probability``.
 
     Examples:
         >>> Policy().proof, Policy(theorem="exact-sampling", tolerated_error=0.03).proof

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Self
 
 from e91.model.evidence import Evidence
-from e91.model.numbers import TSIRELSON
+from e91.model.numbers import ANGLE_ROUNDING, TSIRELSON, angle_between
 from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretLength
 from e91.model.settings import Settings
 from e91.model.trust import SecurityModel
@@ -50,7 +50,8 @@ def check_unbiased(settings: Settings, theorem: str) -> None:
         ValueError: There are not.
     """
     angles = [settings.alice_angles[x] for x, _ in settings.key_pairs]
-    if len(angles) != 2 or abs(math.cos(angles[0] - angles[-1])) > 1e-9:
+    turned = angle_between(angles[0], angles[-1])
+    if len(angles) != 2 or abs(turned - math.pi / 2) > ANGLE_ROUNDING:
         raise ValueError(
             f"With `{theorem}` there must be two mutually unbiased key bases, but with "
             f"`{settings.name}` there are not; its theorem for all settings is `phase-errors`."
@@ -78,7 +79,7 @@ def check_alike(settings: Settings, theorem: str) -> None:
     """
     keys = sorted(x for x, _ in settings.key_pairs)
     pairs = {settings.pair_probability(pair) for pair in settings.key_pairs}
-    alike = math.isclose(min(pairs), max(pairs))
+    alike = math.isclose(min(pairs), max(pairs), rel_tol=1e-12, abs_tol=0)
     if keys != sorted(alice_test_settings(settings)) or not alike:
         raise ValueError(
             f"With `{theorem}` both of Alice's CHSH settings must make key, equally often, but "

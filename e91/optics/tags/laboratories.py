@@ -113,7 +113,7 @@ class Laboratory:
         if not (
             0 < len(chosen) <= 128
             and all(0 <= p <= 1 for p in chosen)
-            and math.isclose(sum(chosen), 1, abs_tol=1e-9)
+            and math.isclose(sum(chosen), 1, rel_tol=0, abs_tol=1e-9)
         ):
             raise ValueError(
                 f"`probabilities` must be 1 to 128 numbers in [0, 1] that sum to 1, but are "
