@@ -23,8 +23,8 @@ from distributed import LocalCluster
 from benchmarks.machine import headed, machine
 from e91.devices.exact import exact_device
 from e91.studies import connected, plan_study, stream_on, study
-from e91.studies.executors import in_processes, on_cluster
-from e91.studies.warming_up import warm_up
+from e91.studies.cluster import in_processes, on_cluster
+from e91.studies.running import warm_up
 
 ROUNDS = 10**6
 EMPTY_ORDERS = 2000

@@ -99,6 +99,6 @@ from .session.session import analyse as analyse
 from .session.session import run as run
 from .session.streaming import stream as stream
 from .session.totals import summary_of as summary_of
-from .studies.warming_up import warm_up as warm_up
+from .studies.running import warm_up as warm_up
 
 __version__: str

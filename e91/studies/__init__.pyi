@@ -8,4 +8,4 @@ from .plan import plan_study as plan_study
 from .plan import read_study as read_study
 from .running import session_again as session_again
 from .running import study as study
-from .tallies import Tally as Tally
+from .sessions import Tally as Tally

@@ -1,24 +1,194 @@
-"""A Dask cluster: how to reach it, and one run of any length spread over it."""
+"""Where the work is done: in this process, in processes of this machine, on a Dask cluster.
+
+The functions that work orders off yield their results as they come, in any order, with no more
+orders under way than keep the workers busy.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import multiprocessing
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from e91.model.device import info_of
 from e91.model.settings import Settings
 from e91.security.policy import Policy
 from e91.session.streaming import BLOCK_ROUNDS, BlockDevice, Run, plan_run
 from e91.session.totals import RunSummary
-from e91.studies import executors
-from e91.studies.tallies import joined, tally_from
+from e91.studies.sessions import joined, tally_from
 from e91.studies.work import Numbers, tally_run, versions
+from e91.system.processes import attach, watched
+from e91.system.refusals import Refusal, refusals_marked
 
 if TYPE_CHECKING:
     from distributed import Client
+
+
+ORDERS_A_WORKER = 3
+"""Under way for each worker: one in work, two waiting, so that nobody waits for a message."""
+
+_MAXIMUM_DEATHS = 3
+"""Times that processes may die without finishing anything before it is called a failure."""
+
+_LOST = (
+    "The scheduler must stay until the study is done, but was lost: what is finished is kept; run "
+    "the study again to go on."
+)
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Results = Generator[tuple[T, R], None, None]
+"""Orders with what came of them."""
+
+
+def here(work: Callable[[T], R], orders: Iterable[T]) -> Results[T, R]:
+    """Do the work in this process, one order after the other."""
+    for order in orders:
+        yield order, work(order)
+
+
+def in_processes(work: Callable[[T], R], orders: Iterable[T], *, processes: int) -> Results[T, R]:
+    """Do the work in processes of this machine.
+
+    Processes are begun afresh, not forked: Aer and numba have threads, which a fork would break.
+    So a script that calls this must have its ``if __name__ == "__main__":``.  If one dies, those
+    that remain are replaced as well and the orders under way are done again.
+
+    Raises:
+        ValueError: Processes die again and again, as when a script lacks that line.
+    """
+    waiting, deaths = enumerate(orders), 0
+    left: dict[int, T] = {}
+    while True:
+        left |= islice(waiting, max(0, processes - len(left)))
+        if not left:
+            return
+        try:
+            for order, result in _pooled(work, left, waiting, processes=processes):
+                deaths = 0
+                yield order, result
+        except BrokenProcessPool:
+            deaths += 1
+            if deaths >= _MAXIMUM_DEATHS:
+                raise ValueError(
+                    f"The processes of a study must live, but ended {deaths} times in a row: a "
+                    'script must call it under `if __name__ == "__main__":`; with that, use fewer '
+                    "`processes` or smaller `block_rounds`."
+                ) from None
+
+
+def _pooled(
+    work: Callable[[T], R], left: dict[int, T], waiting: Iterator[tuple[int, T]], *, processes: int
+) -> Results[T, R]:
+    """Work off ``left`` and what is waiting in one pool; ``left`` holds what is not done yet."""
+    context = multiprocessing.get_context("spawn")
+    pool = watched(ProcessPoolExecutor(processes, mp_context=context, initializer=attach))
+    try:
+        under_way: dict[Future[R], int] = {
+            pool.submit(refusals_marked, work, order): number for number, order in left.items()
+        }
+        while under_way:
+            more = islice(waiting, max(0, ORDERS_A_WORKER * processes - len(under_way)))
+            for number, order in more:
+                left[number] = order
+                under_way[pool.submit(refusals_marked, work, order)] = number
+            done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+            for future in done:
+                result = future.result()
+                yield left.pop(under_way.pop(future)), result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def on_cluster(
+    work: Callable[..., R],
+    orders: Iterable[T],
+    *,
+    client: Any,
+    shared: tuple[Any, ...] = (),
+    orders_a_worker: int = ORDERS_A_WORKER,
+) -> Results[T, R]:
+    """Do the work on a Dask cluster; orders of a worker that dies go to another.
+
+    Args:
+        work: Function of an order and what is ``shared``.
+        orders: What is to be done.
+        client: A `distributed.Client`, not an asynchronous one.
+        shared: Further arguments, e.g. what was scattered.
+        orders_a_worker: Under way at once for each thread of the workers.
+
+    Raises:
+        ValueError: There is no worker, workers die again and again, or the scheduler is lost.
+    """
+    from distributed import as_completed
+
+    def submit(number: int, order: T) -> Any:
+        """Send an order, under a name that no other study uses."""
+        key = f"e91-{token}-{number}"
+        return client.submit(refusals_marked, work, order, *shared, key=key, pure=False)
+
+    window = orders_a_worker * check_workers(client)
+    token, waiting = os.urandom(8).hex(), enumerate(orders)
+    under_way = {submit(*more): more[1] for more in islice(waiting, window)}
+    # Results come in the background: to ask for each in turn would wait for the network each time.
+    how = {"loop": client.loop, "with_results": True, "raise_errors": False}
+    results: Any = as_completed(list(under_way), **how)  # type: ignore[no-untyped-call]
+    try:
+        for future, result in results:
+            _check(future, result)
+            order = under_way.pop(future)
+            for more in islice(waiting, 1):
+                fresh = submit(*more)
+                under_way[fresh] = more[1]
+                results.add(fresh)
+            yield order, result
+    finally:
+        client.cancel(list(under_way))
+
+
+def check_workers(client: Any) -> int:
+    """Return the number of a cluster's threads.
+
+    Raises:
+        ValueError: It has none, its scheduler is lost, or the client is an asynchronous one.
+    """
+    if client.asynchronous:
+        raise ValueError("The client must be a synchronous one, but is asynchronous.")
+    try:
+        threads = sum(client.nthreads().values())
+    except OSError:  # what Dask makes of a connection that ended
+        raise ValueError(_LOST) from None
+    if not threads:
+        raise ValueError("The cluster must have workers, but has none: start some and try again.")
+    return int(threads)
+
+
+def _check(future: Any, result: Any) -> None:
+    """Raise what went wrong with an order, if something did."""
+    from distributed.scheduler import KilledWorker
+
+    if future.status == "finished":
+        return
+    if future.status != "error":
+        raise ValueError(_LOST)
+    _, error, _ = result
+    if isinstance(error, KilledWorker):
+        raise ValueError(
+            "The workers of a study must live, but one order killed several of them: give them "
+            "more memory, or use smaller `block_rounds`."
+        )
+    if isinstance(error, Refusal):
+        raise error
+    raise RuntimeError("An order failed on a worker.") from error
+
 
 TIMEOUT_SECONDS = 5.0
 """How long a scheduler may take to answer."""
@@ -49,7 +219,7 @@ def connected(address: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Iter
         _lost_scheduler_is_reported_once(),
         dask.Client(address, timeout=timeout_seconds, set_as_default=False) as client,
     ):
-        executors.check_workers(client)
+        check_workers(client)
         yield client
 
 
@@ -115,21 +285,6 @@ def _check_answers(dask: Any, address: str, timeout_seconds: float) -> None:
         runner.stop()  # type: ignore[no-untyped-call]
 
 
-@dataclass(frozen=True)
-class BlockOrder:
-    """Some blocks of a run.
-
-    Attributes:
-        number: Of the order.
-        first: First block.
-        last: One beyond the last block.
-    """
-
-    number: int
-    first: int
-    last: int
-
-
 def stream_on(
     client: Client,
     device: BlockDevice,
@@ -176,22 +331,18 @@ def stream_on(
     found: dict[int, Numbers] = {}
     with closing(_made(client, run, shared)) as results:
         for order, numbers in results:
-            found[order.number] = numbers
+            found[order.start] = numbers
             if on_progress is not None:
                 on_progress(numbers["rounds"])
-    whole = joined(tally_from(found[number]) for number in sorted(found))
+    whole = joined(tally_from(found[start]) for start in sorted(found))
     return whole.summary(
         settings=run.settings, policy=run.policy, device=info_of(device).description, seed=seed
     )
 
 
-def _made(client: Client, run: Run, shared: Any) -> executors.Results[BlockOrder, Numbers]:
-    share = run.rounds // (_ORDERS_A_THREAD * executors.check_workers(client))
+def _made(client: Client, run: Run, shared: Any) -> Results[range, Numbers]:
+    share = run.rounds // (_ORDERS_A_THREAD * check_workers(client))
     step = max(1, min(_ORDER_ROUNDS, share) // run.block_rounds)
-    starts = enumerate(range(0, run.blocks, step))
-    orders = (BlockOrder(number, at, min(at + step, run.blocks)) for number, at in starts)
-    return executors.on_cluster(_tally_blocks, orders, client=client, shared=(shared, versions()))
-
-
-def _tally_blocks(order: BlockOrder, run: Run, needed: tuple[tuple[str, str], ...]) -> Numbers:
-    return tally_run(run, range(order.first, order.last), needed)
+    blocks = range(run.blocks)
+    orders = (blocks[first : first + step] for first in blocks[::step])
+    return on_cluster(tally_run, orders, client=client, shared=(shared, versions()))

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from e91.studies.parameters import NONE, PARAMETERS, Value
 from e91.studies.plan import Study
-from e91.studies.points import Point
-from e91.studies.tallies import Tally
+from e91.studies.points import NONE, PARAMETERS, Point, Value
+from e91.studies.sessions import Tally
 from e91.studies.work import versions
 
 if TYPE_CHECKING:

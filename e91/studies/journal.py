@@ -16,9 +16,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from e91.studies import chunks
 from e91.studies.plan import Study
-from e91.studies.work import Numbers, versions
+from e91.studies.work import CHUNK_JOBS, CHUNK_ROUNDS, Numbers, versions
 from e91.system.durable import (
     PUBLIC,
     create,
@@ -30,7 +29,7 @@ from e91.system.durable import (
 )
 
 _KIND = "e91 study journal 2"
-_CUT = chunks.CHUNK_ROUNDS, chunks.CHUNK_JOBS
+_CUT = CHUNK_ROUNDS, CHUNK_JOBS
 _CHECK = 16  # hexadecimal digits; against torn lines, not against malice
 
 

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from e91.model.numbers import check_whole
-from e91.studies.parameters import NONE, PARAMETERS, Value, checked
-from e91.studies.points import Point, point_of
+from e91.studies.points import NONE, PARAMETERS, Point, Value, checked, point_of
 from e91.system.documents import read_toml, typed
 from e91.system.refusals import refusals_named
 

@@ -1,20 +1,216 @@
-"""One point of a study: what its sessions are run with."""
+"""Every parameter that a study can fix or sweep, and one point: what sessions are run with."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from e91.adversaries.catalogue import ATTACKS, all_options
+from e91.adversaries.conditions import Option, Switch, Word
 from e91.model.settings import SETTINGS, Settings
 from e91.model.trust import SecurityModel
-from e91.security.policy import Policy
+from e91.security.policy import Policy, Reconciler
 from e91.security.theorems import Theorem
-from e91.session.session import MAXIMUM_ROUNDS
+from e91.session.session import MAXIMUM_ROUNDS as MAXIMUM_SESSION
+from e91.session.streaming import BLOCK_ROUNDS, MAXIMUM_ROUNDS
 from e91.session.verdict import check_policy
-from e91.studies.parameters import PARAMETERS, Value
 
 if TYPE_CHECKING:
     from e91.adversaries.conditions import Conditions
+
+
+Value = bool | int | float | str | tuple[float, ...] | None
+"""What a parameter can be; None stands for "none" in a file."""
+
+NONE = "none"
+"""How a file says that there is no adversary, theorem, strength, ..."""
+
+LARGEST_BLOCK = 2**24
+"""Rounds of a block in a study, at most: a quarter of a gigabyte in each process."""
+
+Kind = Callable[[object], Value]
+"""Returns a value as it will be used, or raises `ValueError` with what it must be."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One thing that a study can choose.
+
+    Attributes:
+        name: Its place in the file, e.g. ``device.visibility``.
+        dimension: What the result calls it, e.g. ``visibility``.
+        default: Its value if the study says nothing.
+        kind: What it can be.
+        unit: Of its values; "1" for a pure number, empty for words.
+        meaning: A sentence for people who read the result.
+    """
+
+    name: str
+    dimension: str
+    default: Value
+    kind: Kind
+    unit: str
+    meaning: str
+
+
+def _number(low: float, high: float, *, ends: str = "[]") -> Kind:
+    """Return a kind: a number between two limits; ``ends`` says whether they belong to it."""
+    span = f"lie in {ends[0]}{low:g}, {high:g}{ends[1]}" if math.isfinite(high) else "be finite"
+
+    def checked(value: object) -> Value:
+        """Return the number, if it is one of the range."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError("be a number")
+        # Not a number fails every comparison.
+        if not low <= value <= high or (ends == "()" and value in (low, high)):
+            raise ValueError(span)
+        return float(value)
+
+    return checked
+
+
+def _whole(low: int, high: int) -> Kind:
+    def checked(value: object) -> Value:
+        """Return the whole number, if it is one of the range."""
+        # A file may say 1e6, which is a float.
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        if isinstance(value, bool) or not whole or not low <= value <= high:  # type: ignore[operator]
+            raise ValueError(f"be a whole number from {low:,} to {high:,}")
+        return int(value)  # type: ignore[call-overload,no-any-return]
+
+    return checked
+
+
+def _word(*words: str) -> Kind:
+    def checked(value: object) -> Value:
+        """Return the word, if it is known."""
+        if value not in words or not isinstance(value, str):
+            raise ValueError(f"be one of {', '.join(words)}")
+        return value
+
+    return checked
+
+
+def _flag(value: object) -> Value:
+    if not isinstance(value, bool):
+        raise ValueError("be true or false")
+    return value
+
+
+def _probabilities(value: object) -> Value:
+    single = _number(0, 1)
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError("be a list of probabilities")
+    return tuple(single(part) for part in value)  # type: ignore[misc]
+
+
+def _or_none(kind: Kind) -> Kind:
+    def checked(value: object) -> Value:
+        """Return None for "none", and else what the other kind makes of it."""
+        if value is None or value == NONE:
+            return None
+        try:
+            return kind(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, or be `{NONE}`") from None
+
+    return checked
+
+
+def _of_attacks(option: Option) -> Parameter:
+    """Return the parameter that is an option of attacks; none leaves it at its default."""
+    owners = ", ".join(attack.name for attack in all_options()[option])
+    name, meaning = f"adversary.{option.name}", f"Of {owners}: {option.meaning}."
+    if isinstance(option, Switch):
+        return Parameter(name, option.name, True, _flag, "", meaning)
+    if isinstance(option, Word):
+        return Parameter(name, option.name, None, _or_none(_word(*option.words)), "", meaning)
+    share = _or_none(_number(0, option.high))
+    return Parameter(name, option.name, None, share, "1", meaning)
+
+
+_FRACTION = _number(0, 1)
+_OPEN = _number(0, 1, ends="()")
+_ANY = _number(-math.inf, math.inf, ends="()")
+
+_ALL = (
+    Parameter("rounds", "rounds", 1_000_000, _whole(1, MAXIMUM_ROUNDS), "pairs",
+              "Photon pairs sent in one repeat."),
+    Parameter("block_rounds", "block_rounds", BLOCK_ROUNDS, _whole(1, LARGEST_BLOCK), "pairs",
+              "Pairs after which a new block with a key of its own begins."),
+    Parameter("device.name", "device", "exact", _word("exact", "aer"), "",
+              "How pairs are simulated."),
+    Parameter("device.visibility", "visibility", 1.0, _FRACTION, "1",
+              "Werner visibility of the pairs."),
+    Parameter("device.dephasing", "dephasing", 0.0, _FRACTION, "1",
+              "Probability of a phase flip on Bob's arm."),
+    Parameter("device.misalignment", "misalignment", 0.0, _ANY, "rad",
+              "Turn of Bob's arm on the Bloch sphere."),
+    Parameter("device.amplitude_damping", "amplitude_damping", 0.0, _FRACTION, "1",
+              "Probability of decay on Bob's arm."),
+    Parameter("device.readout_error", "readout_error", 0.0, _FRACTION, "1",
+              "Probability that an outcome is misread, either party."),
+    Parameter("settings.name", "settings", "ekert", _word(*SETTINGS), "",
+              "Angles of the analysers."),
+    Parameter("settings.alice_probabilities", "alice_probabilities", None,
+              _or_none(_probabilities), "1", "Probability of each of Alice's settings."),
+    Parameter("settings.bob_probabilities", "bob_probabilities", None,
+              _or_none(_probabilities), "1", "Probability of each of Bob's settings."),
+    Parameter("policy.security", "security", None,
+              _or_none(_word(*(model.value for model in SecurityModel))), "",
+              "What is assumed of the equipment; the theorem's own by default."),
+    Parameter("policy.theorem", "theorem", None,
+              _or_none(_word(*(theorem.value for theorem in Theorem))), "",
+              "Theorem of the key length; the security model's own by default."),
+    Parameter("policy.asymptotic", "asymptotic", False, _flag, "",
+              "Whether the theorem may be an asymptotic formula, whose keys have no epsilon."),
+    Parameter("policy.epsilon", "epsilon", 1e-10, _OPEN, "1",
+              "Failure probability of a block."),
+    Parameter("policy.revealed_fraction", "revealed_fraction", 0.1, _OPEN, "1",
+              "Probability that a key round is revealed."),
+    Parameter("policy.tolerated_error", "tolerated_error", None,
+              _or_none(_number(0, 0.5)), "1", "Error rate at which the key is given up."),
+    Parameter("policy.flip_probability", "flip_probability", 0.0, _number(0, 0.5), "1",
+              "Noisy preprocessing of Alice's key."),
+    Parameter("policy.reconciler", "reconciler", Reconciler.CASCADE.value,
+              _word(*(reconciler.value for reconciler in Reconciler)), "",
+              "How Bob's errors are corrected."),
+    Parameter("adversary.name", "attack", None, _or_none(_word(*ATTACKS)), "",
+              "Who is on the line."),
+    Parameter("adversary.strength", "strength", None, _or_none(_ANY), "1",
+              "Strength of the attack; `e91 attack list` says of each what it means."),
+    *(_of_attacks(option) for option in all_options()),
+)  # fmt: skip
+
+PARAMETERS = {parameter.name: parameter for parameter in _ALL}
+"""Every parameter by its name, in the order in which a study's sessions are described."""
+
+
+def checked(name: str, value: object, *, path: str) -> Value:
+    """Return the value of a parameter as it will be used.
+
+    Args:
+        name: Name in `PARAMETERS`.
+        value: What the study gives.
+        path: What the sentence of an error calls it.
+
+    Raises:
+        ValueError: It cannot be this.
+
+    Examples:
+        >>> checked("rounds", 1e6, path="rounds"), checked("adversary.name", "none", path="x")
+        (1000000, None)
+        >>> checked("device.visibility", 2, path="device.visibility")
+        Traceback (most recent call last):
+        ValueError: `device.visibility` must lie in [0, 1], but is 2.
+    """
+    try:
+        return PARAMETERS[name].kind(value)
+    except ValueError as error:
+        raise ValueError(f"`{path}` must {error}, but is {value!r}.") from None
+
 
 NOISE = ("visibility", "dephasing", "misalignment", "amplitude_damping", "readout_error")
 """Parameters of the device that act on the pairs."""
@@ -130,9 +326,9 @@ class Point:
         """
         check_policy(min(self.rounds, self.block_rounds), settings=self.settings,
                      policy=self.policy)  # fmt: skip
-        if not self.streams and self.rounds > MAXIMUM_ROUNDS:
+        if not self.streams and self.rounds > MAXIMUM_SESSION:
             raise ValueError(
-                f"`rounds` must be at most {MAXIMUM_ROUNDS:,} under an attack or with `aer`, but "
+                f"`rounds` must be at most {MAXIMUM_SESSION:,} under an attack or with `aer`, but "
                 f"is {self.rounds:,}."
             )
         self._check_adversary()

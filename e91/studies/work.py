@@ -1,39 +1,116 @@
-"""What workers do: an order of plain values goes in, plain numbers come back."""
+"""What workers do: a study is cut into chunks of about a second, which its journal keeps.
 
-from collections.abc import Sequence
+An order of plain values goes in, plain numbers come back.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from e91.session.streaming import Run, session_of_block
-from e91.studies.chunks import Chunk, Job
-from e91.studies.sessions import tally_of_blocks
-from e91.studies.tallies import joined, tally_of, to_numbers
+from e91.studies.plan import Study
+from e91.studies.points import Point
+from e91.studies.sessions import joined, tally_of, tally_of_blocks, to_numbers
 from e91.system.compiled import compiled_code_may_run
 from e91.system.refusals import refusals_named
 from e91.system.workspace import Workspace
 
-_PACKAGES = ("e91", "numpy", "numba", "scipy", "qiskit", "qiskit-aer")
+CHUNK_ROUNDS = 2**24
+"""Rounds of a chunk at most, if it has several blocks: about a second of work."""
 
-Numbers = dict[str, Any]
-"""A tally as `e91.studies.tallies.to_numbers` writes it."""
+CHUNK_JOBS = 16
+"""Sessions of a chunk at most: short ones cost as much as a few hundred thousand rounds."""
 
 
 @dataclass(frozen=True)
-class Order:
+class Job:
+    """Consecutive blocks of one session.
+
+    Attributes:
+        point: What the session is run with.
+        session: Its number.
+        first: First block.
+        blocks: How many.
+    """
+
+    point: Point
+    session: int
+    first: int
+    blocks: int
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of these blocks."""
+        end = min(self.point.rounds, (self.first + self.blocks) * self.point.block_rounds)
+        return end - self.first * self.point.block_rounds
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Jobs that are done together.
+
+    Attributes:
+        number: From 0, in the order of sessions and blocks.
+        jobs: The jobs.
+    """
+
+    number: int
+    jobs: tuple[Job, ...]
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of all jobs."""
+        return sum(job.rounds for job in self.jobs)
+
+
+def chunks_of(study: Study) -> Iterator[Chunk]:
+    """Yield the chunks of a study; the same study is always cut in the same way.
+
+    Examples:
+        >>> from e91.studies.plan import plan_study
+        >>> cut = list(chunks_of(plan_study({"rounds": 10**6}, repeats=40)))
+        >>> [len(chunk.jobs) for chunk in cut], cut[2].jobs[0].session
+        ([16, 16, 8], 32)
+        >>> [len(chunk.jobs) for chunk in chunks_of(plan_study({"rounds": 4 * 10**7}))]
+        [1, 1, 1]
+    """
+    jobs: list[Job] = []
+    number = rounds = 0
+    for job in _jobs(study):
+        if jobs and (rounds + job.rounds > CHUNK_ROUNDS or len(jobs) == CHUNK_JOBS):
+            yield Chunk(number, tuple(jobs))
+            number, rounds, jobs = number + 1, 0, []
+        jobs.append(job)
+        rounds += job.rounds
+    yield Chunk(number, tuple(jobs))
+
+
+def _jobs(study: Study) -> Iterator[Job]:
+    for session in range(study.sessions):
+        point = study.point_of_session(session)
+        step = max(1, CHUNK_ROUNDS // point.block_rounds)
+        for first in range(0, point.blocks, step):
+            yield Job(point, session, first, min(step, point.blocks - first))
+
+
+_PACKAGES = ("e91", "numpy", "numba", "scipy", "qiskit", "qiskit-aer")
+
+Numbers = dict[str, Any]
+"""A tally as `e91.studies.sessions.to_numbers` writes it."""
+
+
+@dataclass(frozen=True)
+class Order(Chunk):
     """A chunk of a study, as it travels to a worker.
 
     Attributes:
-        number: Of the chunk.
-        jobs: What is to be done.
         root: Root of the study: a worker can make every key of it.
         versions: What results must be made with.
         compiled: Whether the study is long enough for compiled code to pay.
     """
 
-    number: int
-    jobs: tuple[Job, ...]
     root: int
     versions: tuple[tuple[str, str], ...]
     compiled: bool
@@ -68,7 +145,7 @@ def _done(job: Job, *, root: int, workspace: Workspace) -> Numbers:
     return to_numbers(found)
 
 
-def tally_run(run: Run, numbers: Sequence[int], needed: tuple[tuple[str, str], ...]) -> Numbers:
+def tally_run(numbers: Sequence[int], run: Run, needed: tuple[tuple[str, str], ...]) -> Numbers:
     """Return the tally of some blocks of a run.
 
     Raises:

@@ -26,11 +26,9 @@ from e91.studies import (
     session_again,
     study,
 )
-from e91.studies.chunks import chunks_of
 from e91.studies.points import point_of
-from e91.studies.sessions import seeds_of, tally_of_blocks
-from e91.studies.tallies import joined, tally_from, tally_of, to_numbers
-from e91.studies.work import fulfil, order_of, tally_run, versions
+from e91.studies.sessions import joined, seeds_of, tally_from, tally_of, tally_of_blocks, to_numbers
+from e91.studies.work import chunks_of, fulfil, order_of, tally_run, versions
 
 # Sessions -----------------------------------------------------------------------------------------
 
@@ -114,7 +112,7 @@ def test_check_of_plain_numbers_sees_a_planted_key():
 
 def test_numbers_of_a_run_on_a_cluster_are_plain():
     planned = plan_run(exact_device(seed=1), rounds=200_000, block_rounds=100_000, seed=1)
-    numbers = tally_run(planned, range(2), versions())
+    numbers = tally_run(range(2), planned, versions())
     assert plain(numbers)
     assert numbers["secret_bits"] > 0
 

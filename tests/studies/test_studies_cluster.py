@@ -17,9 +17,9 @@ from small_study import ROUNDS, same, small
 from e91.devices.exact import exact_device
 from e91.session.streaming import stream
 from e91.session.totals import summary_of
-from e91.studies import cluster as cluster_module
-from e91.studies import connected, executors, plan_study, stream_on, study
-from e91.studies.chunks import chunks_of
+from e91.studies import connected, plan_study, stream_on, study
+from e91.studies.cluster import _lost_scheduler_is_reported_once, on_cluster
+from e91.studies.work import chunks_of
 
 distributed = pytest.importorskip("distributed")
 
@@ -42,7 +42,7 @@ def client(cluster):
 @pytest.fixture
 def pairs(monkeypatch):
     """Chunks of two sessions, so that a small study has several."""
-    monkeypatch.setattr("e91.studies.chunks.CHUNK_JOBS", 2)
+    monkeypatch.setattr("e91.studies.work.CHUNK_JOBS", 2)
 
 
 def public(summary):
@@ -135,10 +135,6 @@ def deadly(order):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Order:
-    number = 0
-
-
 @pytest.mark.slow
 def test_order_that_kills_every_worker_is_a_sentence():
     with (
@@ -148,7 +144,7 @@ def test_order_that_kills_every_worker_is_a_sentence():
         connected(made.scheduler_address) as client,
         pytest.raises(ValueError, match="one order killed several of them"),
     ):
-        list(executors.on_cluster(deadly, [Order()], client=client))
+        list(on_cluster(deadly, [None], client=client))
 
 
 LONELY = """
@@ -188,7 +184,7 @@ def test_lost_scheduler_is_one_sentence_without_dasks_traceback(answers, pairs, 
 
 def test_other_complaints_of_dasks_client_are_heard(caplog):
     log = logging.getLogger("distributed.client")
-    with cluster_module._lost_scheduler_is_reported_once():
+    with _lost_scheduler_is_reported_once():
         try:
             raise asyncio.CancelledError
         except asyncio.CancelledError:

@@ -10,10 +10,9 @@ from e91.studies import (
     plan_study,
     read_study,
 )
-from e91.studies.chunks import CHUNK_JOBS, CHUNK_ROUNDS, chunks_of
-from e91.studies.parameters import PARAMETERS
-from e91.studies.points import point_of
+from e91.studies.points import PARAMETERS, point_of
 from e91.studies.sessions import tally_of_blocks
+from e91.studies.work import CHUNK_JOBS, CHUNK_ROUNDS, chunks_of
 
 # Plans --------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import pytest
 from small_study import ROUNDS, same, small, written
 
 from e91.studies import (
-    executors,
+    cluster,
     journal,
     load_study,
     plan_study,
@@ -21,18 +21,16 @@ from e91.studies import (
     study,
     work,
 )
-from e91.studies.chunks import CHUNK_JOBS, CHUNK_ROUNDS, chunks_of
-from e91.studies.parameters import PARAMETERS
-from e91.studies.sessions import tally_of_blocks
-from e91.studies.tallies import tally_from
-from e91.studies.work import fulfil, order_of, versions
+from e91.studies.points import PARAMETERS
+from e91.studies.sessions import tally_from, tally_of_blocks
+from e91.studies.work import CHUNK_JOBS, CHUNK_ROUNDS, chunks_of, fulfil, order_of, versions
 from e91.system.processes import cores
 
 
 @pytest.fixture
 def pairs(monkeypatch):
     """Chunks of two sessions, so that a small study has several."""
-    monkeypatch.setattr("e91.studies.chunks.CHUNK_JOBS", 2)
+    monkeypatch.setattr("e91.studies.work.CHUNK_JOBS", 2)
 
 
 # Whoever does it ----------------------------------------------------------------------------------
@@ -66,10 +64,6 @@ def test_killed_process_costs_nothing_but_its_work(pairs):
     assert same(found, study(plan, seed=1, processes=1))
 
 
-class Order:
-    number = 0
-
-
 def deadly(order):
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -77,7 +71,7 @@ def deadly(order):
 @pytest.mark.slow
 def test_processes_that_always_die_are_a_sentence(monkeypatch):
     with pytest.raises(ValueError, match="The processes of a study must live"):
-        list(executors.in_processes(deadly, [Order()], processes=1))
+        list(cluster.in_processes(deadly, [None], processes=1))
 
 
 @pytest.mark.slow
@@ -314,7 +308,7 @@ def test_stopped_command_says_what_is_kept_and_goes_on(tmp_path, status, monkeyp
         (("--seed", -1), "`--seed` must not be negative"),
         (("--processes", 0), "`processes` must lie in"),
         (("--processes", 1, "--scheduler", "x:1"), "`--processes` must not come with"),
-        (("--scheduler", "nonsense"), "must look like tcp://HOST:8786, but is `nonsense`"),
+        (("--scheduler", "nonsense"), "`nonsense` must be the address of a running Dask scheduler"),
         (("--scheduler", "tcp://127.0.0.1:9"), "must be the address of a running Dask scheduler"),
         (("--out", "/none/such.nc"), "`/none` must be a folder, but is not"),
         (("--out", "/dev/null"), "must end in .nc"),
