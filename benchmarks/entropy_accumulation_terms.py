@@ -2,7 +2,7 @@
 
 The experiment has the numbers of Nadlinger et al., Nature 607, 682 (2022): 1.5 million rounds, S of
 2.677, test rounds chosen jointly with probability 13/256, 296,517 bits of error correction and a
-least winning probability of 0.825538 (`e91.experiments.fixed_sessions` derives the last two from
+least winning probability of 0.825538 (`e91.experiments.key_rates` derives the last two from
 the paper's supplement, and has its bound).  Compared are
 
 * the ceiling: what the attack of Acin et al. on independent, like rounds leaves, if Eve's device is

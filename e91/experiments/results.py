@@ -1,13 +1,170 @@
-"""One simulated experiment, as a value that shows itself."""
+"""One simulated experiment, as a value that shows itself: simulated beside published."""
 
-from dataclasses import dataclass
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from e91.experiments.comparison import as_records, as_text
-from e91.experiments.published import Comparison, Experiment
-from e91.experiments.reader import load
+from msgspec import to_builtins
+
+from e91.experiments.published import Comparison, Experiment, ModelParameter, load
 from e91.experiments.simulate import compare
 from e91.model.drawn import Drawn
+
+_WIDTH = 96
+
+
+def as_records(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """Return the comparisons as plain dictionaries, one for each outcome.
+
+    Keys: quantity, unit, simulated, simulated_error, published, published_error, sigmas,
+    published_sigmas, fitted, printed, status, theorem, note.  What cannot be simulated is None, and
+    ``note`` says why.
+    """
+    return [
+        {
+            "quantity": row.outcome.quantity,
+            "unit": row.outcome.unit,
+            "simulated": row.simulated,
+            "simulated_error": row.simulated_error if row.simulated is not None else None,
+            "published": row.outcome.value,
+            "published_error": row.outcome.error,
+            "sigmas": row.sigmas,
+            "published_sigmas": row.published_sigmas,
+            "fitted": row.fitted,
+            "printed": row.outcome.printed,
+            "status": status(row),
+            "theorem": row.outcome.theorem.value if row.outcome.theorem else None,
+            "note": row.reason or row.outcome.note,
+        }
+        for row in comparisons
+    ]
+
+
+def as_text(experiment: Experiment, comparisons: Sequence[Comparison]) -> str:
+    """Return the comparison as a table with both errors, deviations and remarks."""
+    head = f"{'':<26}{'simulated':>20}{'published':>20}{'sigmas':>8}  status"
+    lines = [f"{experiment.name}: {experiment.reference}", *_wrapped(experiment.summary), "", head]
+    remarks = []
+    for row in comparisons:
+        remark = row.reason or row.outcome.note
+        mark = ""
+        if remark:
+            remarks.append(remark)
+            mark = f" [{len(remarks)}]"
+        lines.append(_row(row) + mark)
+    lines += ["", *_legend(comparisons)]
+    for number, remark in enumerate(remarks, start=1):
+        lines += _wrapped(f"[{number}] {remark}")
+    for limit in experiment.limits:
+        lines += _wrapped(f"Not modelled: {limit}")
+    return "\n".join(lines)
+
+
+def as_data(experiment: Experiment) -> dict[str, Any]:
+    """Return the file's contents as plain dictionaries and lists."""
+    found = asdict(experiment)
+    found["settings"] = experiment.settings.name
+    found["theorem"] = experiment.theorem.value
+    found["outcomes"] = to_builtins(experiment.outcomes)
+    return found
+
+
+def described(experiment: Experiment) -> str:
+    """Return the file's contents for reading: every number with where it comes from."""
+    lines = [experiment.title, experiment.reference, *_wrapped(experiment.summary), ""]
+    lines.append(f"settings {experiment.settings.name}, theorem {experiment.theorem.value}")
+    lines += ["", "Parameters"]
+    for parameter in experiment.parameters:
+        lines.append(f"  {parameter.key:<42}{with_error(parameter.value, parameter.error)}")
+        lines += _wrapped(f"{_origin(parameter)}{parameter.note}".strip(), indent=6)
+    lines += ["", "Outcomes"]
+    for outcome in experiment.outcomes:
+        value = with_error(outcome.value, outcome.error)
+        lines.append(f"  {outcome.quantity:<42}{value} {_unit(outcome.unit)}".rstrip())
+        lines += _wrapped(
+            f"{_printed(outcome.printed)}: {outcome.source}. Error: {outcome.error_source}.",
+            indent=6,
+        )
+    for limit in experiment.limits:
+        lines += ["", *_wrapped(f"Not modelled: {limit}")]
+    return "\n".join(lines)
+
+
+def status(row: Comparison) -> str:
+    """Return in a word or two how a comparison came out.
+
+    Returns:
+        "not simulated", "fitted", "reproduced" (within two published errors), "agrees" (within
+        two standard deviations of both errors together) or "differs".
+    """
+    if row.simulated is None:
+        return "not simulated"
+    if row.fitted:
+        return "fitted"
+    if row.reproduced:
+        return "reproduced"
+    return "agrees" if row.sigmas is not None and abs(row.sigmas) <= 2 else "differs"
+
+
+def _row(row: Comparison) -> str:
+    simulated = "-"
+    if row.simulated is not None:
+        simulated = with_error(row.simulated, row.simulated_error)
+    published = with_error(row.outcome.value, row.outcome.error)
+    sigmas = "-" if row.sigmas is None else f"{round(row.sigmas, 1) + 0.0:+.1f}"
+    name = row.outcome.quantity.replace("_per_second", "/s").replace("_", " ")
+    return f"{name:<26}{simulated:>20}{published:>20}{sigmas:>8}  {status(row)}"
+
+
+def _legend(rows: Sequence[Comparison]) -> list[str]:
+    lines = [
+        "sigmas: (simulated - published) / sqrt(both errors squared).  Nothing was fitted to what",
+        "is reproduced (within two published errors) or agrees (within two sigmas).",
+    ]
+    if not all(row.outcome.printed for row in rows):
+        lines.append("Some published values were not read in a page: see `e91 experiment show`.")
+    return lines
+
+
+def _origin(parameter: ModelParameter) -> str:
+    fitted = f"Fitted to {parameter.fitted_to}. " if parameter.fitted_to else ""
+    return f"{fitted}{_printed(parameter.printed)}: {parameter.source}. "
+
+
+def _printed(printed: bool) -> str:
+    return "Printed" if printed else "Not read in a page"
+
+
+def _unit(unit: str) -> str:
+    return "" if unit == "1" else unit
+
+
+def with_error(value: float, error: float) -> str:
+    """Return a number with as many digits as its error has, at most two of those.
+
+    Examples:
+        >>> with_error(2.5729, 0.0702), with_error(2.56, 0.07), with_error(5.9e6, 0.0)
+        ('2.573 ± 0.070', '2.56 ± 0.07', '5.9e+06')
+    """
+    if not error:
+        return f"{value:.6g}"
+    if error >= 9.95:
+        return f"{value:,.0f} ± {error:,.0f}"
+    digits = 1
+    while digits < 12 and float(f"{error:.{digits}f}") < 9.95 * 10.0 ** (-digits):
+        digits += 1
+    while digits > 1 and math.isclose(
+        float(f"{error:.{digits - 1}f}"), error, rel_tol=1e-9, abs_tol=0
+    ):
+        digits -= 1
+    return f"{value:,.{digits}f} ± {error:.{digits}f}"
+
+
+def _wrapped(text: str, *, indent: int = 0) -> list[str]:
+    space = " " * indent
+    return textwrap.wrap(text, _WIDTH, initial_indent=space, subsequent_indent=space)
 
 
 @dataclass(frozen=True)

@@ -2,45 +2,21 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from e91.experiments.correlations import Correlations, correlations
 from e91.experiments.key_rates import (
     finite_bits,
     fixed_session_bits_per_round,
     is_finite,
     secret_fraction,
 )
-from e91.experiments.optical_links import Rates, rates
+from e91.experiments.observables import Correlations, Observables, correlations, rates
 from e91.experiments.published import Comparison, Experiment, ModelParameter, Outcome
 from e91.experiments.vocabulary import PARAMETERS, Protocol, given
 from e91.security.theorems import Theorem
 from e91.system.refusals import is_refusal
-
-
-@dataclass(frozen=True)
-class Observables:
-    """What an experiment measures: expectations, or one draw of its counts.
-
-    Attributes:
-        qber: Error rate of the key bits.
-        chsh: S, or None.
-        wigner: W, or None.
-        fidelity: With the Bell pair.
-        coincidences_per_second: Or None if nothing says how many.
-        accidental_fraction: Of the coincidences.
-        link_loss_db: From the source to both clicks, or None.
-    """
-
-    qber: float
-    chsh: float | None
-    wigner: float | None
-    fidelity: float
-    coincidences_per_second: float | None
-    accidental_fraction: float
-    link_loss_db: float | None
 
 
 def compare(experiment: Experiment, *, seed: int | None = None) -> tuple[Comparison, ...]:
@@ -59,7 +35,7 @@ def compare(experiment: Experiment, *, seed: int | None = None) -> tuple[Compari
         ValueError: ``seed`` is negative.
 
     Examples:
-        >>> from e91.experiments.reader import load
+        >>> from e91.experiments.published import load
         >>> for row in compare(load("yin-2017")):
         ...     if row.outcome.quantity == "chsh":
         ...         print(f"{row.simulated:.3f} beside {row.outcome.value} ± {row.outcome.error}")
@@ -82,7 +58,7 @@ def compare(experiment: Experiment, *, seed: int | None = None) -> tuple[Compari
 
 def expected_observables(experiment: Experiment) -> Observables:
     """Return the expectations of all that the experiment measures."""
-    return _observables(_correlations(experiment), rates(experiment.numbers))
+    return Observables(**vars(_correlations(experiment)), **vars(rates(experiment.numbers)))
 
 
 def drawn_observables(experiment: Experiment, *, seed: int) -> Observables:
@@ -102,7 +78,7 @@ def drawn_observables(experiment: Experiment, *, seed: int) -> Observables:
     tests = round(protocol.chsh_coincidences or 0) // 4
     bits = round(protocol.sifted_bits or 0)
     seconds = protocol.duration_s
-    terms = _correlations(experiment).chsh_terms
+    terms = seen.chsh_terms
     if terms and tests:
         wins = generator.binomial(tests, (1 + np.array(terms)) / 2)
         seen = replace(seen, chsh=float(np.sum(2 * wins / tests - 1)))
@@ -166,7 +142,7 @@ def _counting_errors(experiment: Experiment, seen: Observables) -> dict[str, flo
     protocol = experiment.numbers.protocol
     tests, bits = protocol.chsh_coincidences, protocol.sifted_bits
     seconds = protocol.duration_s
-    terms = _correlations(experiment).chsh_terms
+    terms = seen.chsh_terms
     if terms and tests:
         errors["chsh"] = math.sqrt(4 * math.fsum(1 - term**2 for term in terms) / tests)
     if bits:
@@ -188,18 +164,6 @@ def _correlations(experiment: Experiment) -> Correlations:
         bit_error=bit_error,
         phase_error=phase_error,
         accidental_fraction=rates(experiment.numbers).accidental_fraction,
-    )
-
-
-def _observables(found: Correlations, counted: Rates) -> Observables:
-    return Observables(
-        qber=found.qber,
-        chsh=found.chsh,
-        wigner=found.wigner,
-        fidelity=found.fidelity,
-        coincidences_per_second=counted.coincidences_per_second,
-        accidental_fraction=counted.accidental_fraction,
-        link_loss_db=counted.link_loss_db,
     )
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from e91.experiments.comparison import status
-from e91.experiments.results import ExperimentReport
+from e91.experiments.results import ExperimentReport, status
 from e91.plots.style import COLOURS, axes_for
 
 _COLOURS = dict(zip(("agrees", "differs", "reproduced"), COLOURS, strict=False))

@@ -25,11 +25,10 @@ from e91.experiments import (
     names,
     parse,
 )
-from e91.experiments import comparison as report
+from e91.experiments import results as report
 from e91.experiments import run as simulate
-from e91.experiments.correlations import correlations
 from e91.experiments.key_rates import finite_bits, secret_fraction
-from e91.experiments.optical_links import arm_loss_db, overpass, rates
+from e91.experiments.observables import arm_loss_db, correlations, overpass, rates
 from e91.experiments.published import Comparison, Outcome
 from e91.experiments.simulate import drawn_observables
 from e91.experiments.vocabulary import PARAMETERS, QUANTITIES, WIGNER

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import lambertw
 
-from e91.experiments.fixed_sessions import (
+from e91.experiments.key_rates import (
     Choice,
     FixedSession,
     extracted,
