@@ -8,8 +8,7 @@ from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from e91.model.numbers import Floats
 from e91.model.trust import SecurityModel
-from e91.plots.finite_rate_curves import RoundsRates
-from e91.plots.rate_curves import EfficiencyRates, QberRates, RateCurve
+from e91.plots.rate_curves import EfficiencyRates, QberRates, RateCurve, RoundsRates
 from e91.plots.style import COLOURS, axes_for
 
 _PER_KEY_ROUND = "secret-key rate (bits per key round)"

@@ -38,7 +38,7 @@ MOVED = {
     "e91.optics.tag_simulation": "e91.optics.tags.simulation",
     "e91.optics.time_tags": "e91.optics.tags.time_tags",
     "e91.planning": "e91.session.planning",
-    "e91.plots.experiments": "e91.plots.experiment_figures",
+    "e91.plots.experiments": "e91.plots.drawing",
     "e91.progress": "e91.system.progress",
     "e91.recorded.files": "e91.recorded.record_files",
     "e91.recorded.sample": "e91.recorded.examples",

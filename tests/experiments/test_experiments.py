@@ -748,7 +748,7 @@ def test_documented_example_is_read():
 
 
 def test_figure_shows_every_outcome_that_was_not_fitted(compared):
-    from e91.plots.experiment_figures import deviations, deviations_figure
+    from e91.plots.drawing import deviations, deviations_figure
 
     found = deviations(simulate(name) for name in ("yin-2017", "yin-2020"))
     rows = [row for name in ("yin-2017", "yin-2020") for row in compared[name]]

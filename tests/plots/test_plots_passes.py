@@ -9,7 +9,7 @@ from e91.optics.detectors import Detector, Receiver
 from e91.optics.links import Downlink
 from e91.optics.satellites import DELINGHA, NANSHAN, coincidences_along, orbit_over, pass_over
 from e91.optics.sources import ContinuousSource
-from e91.plots.pass_figures import pass_figure
+from e91.plots.drawing import pass_figure
 
 matplotlib.use("Agg")
 
