@@ -41,8 +41,7 @@ from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
-from e91.keys.state import MASK_SIZE
-from e91.keys.store import KeyStore
+from e91.keys.store import MASK_SIZE, KeyStore
 from e91.model.errors import AuthenticationFailed, KeyUnavailable
 from e91.model.messages import Party
 

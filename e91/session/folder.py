@@ -10,8 +10,7 @@ from pathlib import Path
 from e91.encryption.cipher import key_bytes_needed
 from e91.encryption.encrypted_files import KeyUse, encrypt_file
 from e91.keys.files import save_new
-from e91.keys.state import MASK_SIZE
-from e91.keys.store import KeyStore
+from e91.keys.store import MASK_SIZE, KeyStore
 from e91.model.messages import Party
 from e91.session.report import SessionReport
 from e91.system.durable import writing

@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e91.keys.state import MASK_SIZE, KeyLabel, KeyState
-from e91.keys.store import KeyStore
+from e91.keys.store import MASK_SIZE, KeyLabel, KeyState, KeyStore
 from e91.model.errors import KeyUnavailable
 from e91.model.messages import Party
 from e91.model.records import SecretKey
