@@ -6,7 +6,7 @@ import pytest
 from statistical import assert_binomial
 
 from e91.adversaries import ATTACKS, Conditions, stage
-from e91.cli.attack_list import attack_row
+from e91.cli.attack import attack_row
 from e91.model.settings import SETTINGS
 from e91.security.theorems import Theorem
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from e91.devices.aer import aer_device
-from e91.keys.text import decode_key
+from e91.keys.files import decode_key
 from e91.session.session import run
 
 ROUNDS = ["--device", "exact", "--rounds", "100000", "--seed", "1"]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from e91.cli.devices import device_kind
 from e91.cli.machines import link_of
+from e91.cli.run_options import device_kind
 from e91.devices.exact import exact_device
 from e91.devices.samplers.snapshots import snapshot_device, snapshot_names
 from e91.model.trust import SecurityModel
