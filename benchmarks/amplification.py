@@ -19,8 +19,11 @@ import numpy as np
 
 from benchmarks.machine import headed, machine
 from benchmarks.peers import one_piece, randextract
-from e91.distillation.amplification import fourier as toeplitz_fourier
-from e91.distillation.amplification.hashing import toeplitz_hash, toeplitz_hash_packed
+from e91.distillation.amplification.hashing import (
+    hash_by_fourier,
+    toeplitz_hash,
+    toeplitz_hash_packed,
+)
 from e91.model.bits import Bits
 
 SECONDS = 2.0  # spent on each row, and at least `LEAST` calls
@@ -47,7 +50,7 @@ def cases(count: int, length: int) -> tuple[Bits, dict[str, tuple[int, Callable[
         ),
         "packed, 1 thread": (1, lambda: [hash_packed()]),
         "array of bits, 1 thread": (1, lambda: [toeplitz_hash(bits, length, seed)]),
-        "Fourier route": (1, lambda: [toeplitz_fourier.toeplitz_hash(bits, length, seed)]),
+        "Fourier route": (1, lambda: [hash_by_fourier(bits, length, seed)]),
         "SciPy, one piece": (1, lambda: [one_piece(bits, length, seed)]),
     }
     try:
@@ -55,7 +58,7 @@ def cases(count: int, length: int) -> tuple[Bits, dict[str, tuple[int, Callable[
         rows["randextract Toeplitz"] = (1, lambda: [peer()])
     except ModuleNotFoundError:
         print("randextract is not installed: its row is left out")
-    return toeplitz_fourier.toeplitz_hash(bits, length, seed), rows
+    return hash_by_fourier(bits, length, seed), rows
 
 
 def rates(count: int, inputs: int, call: Callable[[], list[Bits]], expected: Bits) -> list[float]:

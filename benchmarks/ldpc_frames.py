@@ -16,8 +16,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from e91.distillation.ldpc.codes import shape
-from e91.distillation.ldpc.decoder import SEED_BYTES, reconcile
+from e91.distillation.ldpc import SEED_BYTES, reconcile, shape
 from e91.model.messages import Channel
 from e91.model.records import SiftedKey
 from e91.security.shannon import binary_entropy

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.fft
 
 from benchmarks.timing import Work, shared_out, timed
-from e91.distillation.ldpc import decoder as ldpc
+from e91.distillation import ldpc
 from e91.model.bits import Bits
 from e91.model.messages import Channel
 from e91.model.records import SiftedKey

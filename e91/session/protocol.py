@@ -6,11 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from e91.distillation import authentication, preprocessing, verification
+from e91.distillation import authentication, ldpc, preprocessing, verification
 from e91.distillation.amplification import hashing as amplification
 from e91.distillation.cascade import reconciler as cascade
 from e91.distillation.cascade.wire_format import SEED_BYTES
-from e91.distillation.ldpc import decoder as ldpc
 from e91.distillation.portions import partition
 from e91.distillation.sifting import two_party as sifting
 from e91.model.bits import Bits

@@ -16,10 +16,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from statistical import assert_binomial
 
 import e91
-from e91.distillation.amplification import carryless, fourier
+from e91.distillation.amplification import carryless_kernels as carryless
 from e91.distillation.amplification import hashing as amplification
 from e91.distillation.amplification.hashing import (
     amplify,
+    hash_by_fourier,
     modified_toeplitz_hash,
     toeplitz_hash,
     toeplitz_hash_packed,
@@ -76,8 +77,8 @@ def test_cutting_into_blocks_changes_nothing(count, block, data):
     length = data.draw(st.integers(1, count))
     bits, seed = random_bits(count, 1), random_bits(count + length - 1, 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fourier, "_BLOCK", block)
-        hashed = fourier.toeplitz_hash(bits, length, seed)
+        patch.setattr(amplification, "_BLOCK", block)
+        hashed = hash_by_fourier(bits, length, seed)
     assert np.array_equal(hashed, toeplitz(seed, length, count) @ bits % 2)
 
 
@@ -112,7 +113,7 @@ def test_any_cut_of_the_carryless_product_gives_the_matrix_product(lanes, count,
 @pytest.mark.parametrize(("count", "length"), [(10**6, 250_000), (999_983, 611_953), (65_537, 1)])
 def test_both_routes_give_the_same_bits(lanes, count, length):
     bits, seed = random_bits(count, 10), random_bits(count + length - 1, 11)
-    expected = fourier.toeplitz_hash(bits, length, seed)
+    expected = hash_by_fourier(bits, length, seed)
     assert np.array_equal(carryless_hash(bits, length, seed, lanes), expected)
 
 
@@ -250,9 +251,7 @@ def test_modified_hash_is_identity_beside_toeplitz(count, data):
 @pytest.mark.parametrize(("count", "length"), [(1, 300), (64, 65), (1000, 5000), (70_000, 130_000)])
 def test_outputs_longer_than_the_key_are_the_same_on_both_routes(count, length):
     bits, seed = random_bits(count, 5), random_bits(count + length - 1, 6)
-    assert np.array_equal(
-        toeplitz_hash(bits, length, seed), fourier.toeplitz_hash(bits, length, seed)
-    )
+    assert np.array_equal(toeplitz_hash(bits, length, seed), hash_by_fourier(bits, length, seed))
 
 
 def test_hash_is_linear_in_key_and_seed():
@@ -280,9 +279,9 @@ def test_rows_of_a_million_bits_are_those_of_the_matrix():
 def rounding_error_bound(count):
     """A bound on the error of any entry before rounding, for a key of ``count`` bits.
 
-    For its derivation see the head of `e91.distillation.amplification.fourier`.
+    For its derivation see `hash_by_fourier`.
     """
-    block = fourier._block(count)
+    block = amplification._block(count)
     points, blocks, unit = 2 * block, -(-count // block), 2.0**-53
     transform = 7 * unit * math.log2(points)
     per_block = 2 * transform + (3 + blocks) * unit + transform * math.sqrt(points)
@@ -293,14 +292,14 @@ def test_largest_possible_sums_round_exactly():
     # All ones make every entry as large as it gets: exactly n.
     count, length = 400_000, 100_000
     ones, seed = np.ones(count, np.uint8), np.ones(count + length - 1, np.uint8)
-    window = fourier._window(ones, length, seed, fourier._block(count))
+    window = amplification._window(ones, length, seed, amplification._block(count))
     assert np.abs(window - count).max() <= rounding_error_bound(count)
 
 
 def test_rounding_error_stays_below_its_bound_on_random_bits():
     count, length = 400_000, 100_000
     bits, seed = random_bits(count, 8), random_bits(count + length - 1, 9)
-    window = fourier._window(bits, length, seed, fourier._block(count))
+    window = amplification._window(bits, length, seed, amplification._block(count))
     assert np.abs(window - np.rint(window)).max() <= rounding_error_bound(count) < 1e-4
 
 

@@ -10,8 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from e91.distillation.ldpc.codes import _LIFTINGS, Shape, _base_graph, parity_checks, shape
-from e91.distillation.ldpc.decoder import SEED_BYTES, announce, correct, reconcile
+from e91.distillation.ldpc import (
+    _LIFTINGS,
+    SEED_BYTES,
+    Shape,
+    _base_graph,
+    announce,
+    correct,
+    parity_checks,
+    reconcile,
+    shape,
+)
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Channel, Message, Party
 from e91.model.randomness import seeded_entropy

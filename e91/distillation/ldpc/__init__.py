@@ -1,5 +1,0 @@
-"""LDPC reconciliation: one syndrome from Alice, decoded by Bob."""
-
-import lazy_loader
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
