@@ -29,8 +29,7 @@ from benchmarks.timing import Work, shared_out
 from benchmarks.work import FRACTION, draw_and_pack, numpy_only
 from e91.devices.rounds.keystreams import Stream, draws, keystream, seeded_key
 from e91.devices.rounds.round_sampler import BLOCK_ROUNDS, RoundSampler
-from e91.distillation.sifting.packing import append_key, key_roles, tally
-from e91.distillation.sifting.samples import draw_sample
+from e91.distillation.sifting.packing import append_key, draw_sample, key_roles, tally
 from e91.model.bits import Bits
 
 REPEATS = 7

@@ -16,8 +16,7 @@ from e91.devices.rounds.keystreams import Stream, keystream
 from e91.devices.rounds.round_sampler import BLOCK_ROUNDS, RoundSampler
 from e91.distillation.cascade.reconciler import reconcile
 from e91.distillation.cascade.wire_format import SEED_BYTES
-from e91.distillation.sifting.packing import append_key, key_roles, tally
-from e91.distillation.sifting.samples import draw_sample
+from e91.distillation.sifting.packing import append_key, draw_sample, key_roles, tally
 from e91.model.messages import Channel
 from e91.model.portion_sizes import PORTIONS
 from e91.model.records import SiftedKey

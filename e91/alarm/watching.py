@@ -16,8 +16,7 @@ from e91.alarm.link import OutcomeCounts, outcome_counts
 from e91.alarm.promise import Promise, SequentialTest
 from e91.distillation.sifting import two_party as sifting
 from e91.distillation.sifting.by_block import CodeTable, code_table
-from e91.distillation.sifting.packing import DISCARD
-from e91.distillation.sifting.samples import draw_sample
+from e91.distillation.sifting.packing import DISCARD, draw_sample
 from e91.model.bits import NO_CLICK, Bits
 from e91.model.device import Device, DeviceInfo, info_of
 from e91.model.errors import AuthenticationFailed

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from e91.distillation.sifting.announcements import announcements, pair_table
 from e91.distillation.sifting.by_block import code_table
-from e91.distillation.sifting.packing import tally
+from e91.distillation.sifting.packing import announcements, pair_table, tally
 from e91.model.settings import EKERT
 
 ROUNDS = (0, 1, 2, 63, 64, 65, 4_097)

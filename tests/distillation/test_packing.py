@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from statistical import assert_binomial
 
 from e91.distillation.sifting import two_party as sifting
-from e91.distillation.sifting.packing import KEY, append_key, key_roles, tally
-from e91.distillation.sifting.samples import draw_sample
+from e91.distillation.sifting.packing import KEY, append_key, draw_sample, key_roles, tally
 from e91.model.bits import NO_CLICK, pack
 from e91.model.randomness import seeded_entropy
 from e91.model.records import PartyRecord

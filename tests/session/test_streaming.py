@@ -20,6 +20,7 @@ from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
 from e91.devices.rounds.round_sampler import round_sampler
 from e91.distillation.sifting import by_block as packed_sifting
+from e91.distillation.sifting import packing
 from e91.distillation.sifting import two_party as sifting
 from e91.distillation.sifting.by_block import code_table
 from e91.model.errors import Abort, ProtocolAborted
@@ -119,7 +120,7 @@ def test_announcements_tell_no_outcome_of_a_key_round_that_is_kept():
     codes = np.empty(20_000, np.uint8)
     sampler.fill(codes, block=0)
     meaning, coins = code_table(EKERT), sampler.sample_entropy(0)
-    shown = np.unpackbits(packed_sifting.draw_sample(coins, fraction=0.1, rounds=len(codes)))
+    shown = np.unpackbits(packing.draw_sample(coins, fraction=0.1, rounds=len(codes)))
     kept = (meaning.roles[codes] >= 4) & (shown[: len(codes)] == 0)
     flipped = np.where(kept, codes ^ 3, codes).astype(np.uint8)
     assert kept.sum() > 1_000

@@ -20,12 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.distillation.sifting import packing
-from e91.distillation.sifting.announcements import PairTable, announcements, pair_table
-from e91.distillation.sifting.packing import Counts
-from e91.distillation.sifting.samples import draw_sample
-from e91.distillation.sifting.two_party import Sifted
+from e91.distillation.sifting.packing import Counts, PairTable
+from e91.distillation.sifting.two_party import Sifted, evidence_of
 from e91.model.bits import NO_CLICK, Bits
-from e91.model.evidence import Evidence, JointCounts, KeySample
+from e91.model.evidence import Evidence
 from e91.model.messages import Channel, Message, Party
 from e91.model.randomness import Entropy
 from e91.model.records import SiftedKey
@@ -95,7 +93,7 @@ def code_table(settings: Settings, *, outcomes: int = 2, assign_lost: bool = Fal
             for outcome in (a, b)
         )
         says[code] = 4 * x + alice + 256 * (4 * y + bob)
-    return CodeTable(settings, outcomes, assign_lost, roles, says, pair_table(says))
+    return CodeTable(settings, outcomes, assign_lost, roles, says, packing.pair_table(says))
 
 
 def _assigned(outcome: int, assign_lost: bool) -> int:
@@ -130,7 +128,7 @@ def sift(
     counts, revealed = np.zeros(256, np.int64), np.zeros(256, np.int64)
     position = 0
     for codes, entropy in zip(blocks, entropies, strict=False):
-        sample = draw_sample(entropy, fraction=fraction, rounds=len(codes))
+        sample = packing.draw_sample(entropy, fraction=fraction, rounds=len(codes))
         done = packing.append_key(
             codes, roles=meaning.roles, sample=sample, alice=keys[0], bob=keys[1], position=position
         )
@@ -149,7 +147,7 @@ def _announce(
     codes: Bits, *, sample: Bits, shown: Bits, meaning: CodeTable, channel: Channel
 ) -> None:
     """Send what both parties say about a block; nothing of it tells of a key bit that is kept."""
-    said = announcements(codes, says=meaning.says, pairs=meaning.pairs)
+    said = packing.announcements(codes, says=meaning.says, pairs=meaning.pairs)
     for party, body in zip(Party, said, strict=True):
         channel.send(Message(party, "settings and tests", body.tobytes()))
     channel.send(Message(Party.ALICE, "sample", sample.tobytes()))
@@ -163,19 +161,7 @@ def _evidence(counts: Counts, revealed: Counts, meaning: CodeTable) -> Evidence:
     size = int(np.prod(meaning.shape))
     table = _clicks(counts[:size].reshape(meaning.shape), meaning)
     shown = _clicks(revealed[:size].reshape(meaning.shape), meaning)
-    hidden = table - shown
-    samples = [
-        KeySample(
-            int(hidden[pair].sum()), int(shown[pair].sum()), int(shown[pair][[0, 1], [1, 0]].sum())
-        )
-        for pair in meaning.settings.key_pairs
-    ]
-    return Evidence(
-        tests=tuple(_joint(table[pair]) for pair, _ in meaning.settings.chsh_pairs),
-        samples=tuple(samples),
-        pair_counts=tuple(tuple(row) for row in table.sum(axis=(2, 3)).tolist()),
-        signs=meaning.settings.signs,
-    )
+    return evidence_of(table.sum(axis=(2, 3)), table, shown, table - shown, meaning.settings)
 
 
 def _clicks(table: Counts, meaning: CodeTable) -> Counts:
@@ -186,8 +172,3 @@ def _clicks(table: Counts, meaning: CodeTable) -> Counts:
         kept[:, :, :, 0] += table[:, :, :2, 2]
         kept[:, :, 0, 0] += table[:, :, 2, 2]
     return kept
-
-
-def _joint(counts: Counts) -> JointCounts:
-    (both_plus, plus_minus), (minus_plus, both_minus) = counts.tolist()
-    return both_plus, plus_minus, minus_plus, both_minus

@@ -1,4 +1,4 @@
-"""Sifting at full speed: tally and packed keys of rounds that are one byte each.
+"""Sifting at full speed: tally, announcements, samples, packed keys of one-byte rounds.
 
 A round is its *code*, ``(x * ny + y) * k * k + a * k + b`` for the settings (x, y) and the outcomes
 (a, b), with k = 2, or k = 3 where an outcome may be no click (index 2).  What
@@ -13,10 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.bits import NO_CLICK, Bits
+from e91.model.numbers import check_between_zero_and_one, check_whole
+from e91.model.randomness import Entropy
 from e91.model.settings import Settings
 from e91.system.compiled import compiled_code_may_run
 
 Counts = NDArray[np.int64]
+
+PairTable = NDArray[np.uint16]
+"""Announcements of two rounds: Alice's byte, plus 256 times Bob's; shape (65536,).
+
+The index is the first round's code plus 256 times the second's.
+"""
 
 DISCARD = 0
 """Role of a round that makes no key."""
@@ -28,6 +36,7 @@ _ALICE_ONE, _BOB_ONE = 2, 1
 _CODES = 256
 _UNUSED = 255  # never the code of a round: there are at most 255 of them
 _WORD = 64
+_NARROW = 0x0F0F  # announcements that fit into half a byte, Alice's and Bob's
 _IS_ROLE = np.isin(np.arange(_CODES), [DISCARD, *range(KEY, 2 * KEY)])
 
 
@@ -115,6 +124,104 @@ def tally(codes: Bits, *, cells: int) -> Counts:
     return counts[:cells]
 
 
+def pair_table(says: NDArray[np.uint32]) -> PairTable | None:
+    """Return the announcements of two rounds in a byte, or None if half a byte is too little.
+
+    Args:
+        says: For each code Alice's announcement, plus 256 times Bob's; uint32, shape (256,).
+
+    Examples:
+        >>> hex(pair_table(np.arange(256, dtype=np.uint32) % 16)[7 + 256 * 2])
+        '0x72'
+    """
+    if (says & ~np.uint32(_NARROW)).any():
+        return None
+    narrow = says.astype(np.uint16)
+    table: PairTable = (narrow << np.uint16(4) | narrow[:, None]).ravel()
+    return table
+
+
+def announcements(
+    codes: Bits, *, says: NDArray[np.uint32], pairs: PairTable | None
+) -> tuple[Bits, Bits]:
+    """Return what Alice and Bob announce about each round.
+
+    Args:
+        codes: Contiguous uint8, shape (n,).
+        says: For each code Alice's announcement, plus 256 times Bob's; below 256 each; uint32,
+            shape (256,).  Code 255, of no round, says 0.
+        pairs: `pair_table` of the same.
+
+    Returns:
+        Alice's and Bob's bytes: two rounds in each, the first in the higher half, if every
+        announcement is below 16; else one.  uint8, shape (ceil(n / 2),) or (n,) each.
+
+    Examples:
+        >>> says = np.arange(256, dtype=np.uint32) % 16 * 257
+        >>> codes = np.array([7, 2], np.uint8)
+        >>> alice, bob = announcements(codes, says=says, pairs=pair_table(says))
+        >>> [hex(byte) for byte in alice]
+        ['0x72']
+    """
+    if pairs is None:
+        wide = np.take(says, codes)
+        return wide.astype(np.uint8), (wide >> np.uint32(8)).astype(np.uint8)
+    missing = -len(codes) % 8
+    whole = np.pad(codes, (0, missing), constant_values=_UNUSED) if missing else codes
+    size = -(-len(codes) // 2)
+    if not compiled_code_may_run():
+        both = np.take(pairs, whole.view("<u2"))[:size]
+        return both.astype(np.uint8), (both >> np.uint16(8)).astype(np.uint8)
+    from e91.distillation.sifting import packing_kernels
+
+    alice, bob = (np.empty(len(whole) // 8, np.uint32) for _ in range(2))
+    packing_kernels.announce(whole.view(np.uint64), pairs, alice, bob)
+    return alice.view(np.uint8)[:size], bob.view(np.uint8)[:size]
+
+
+def draw_sample(entropy: Entropy, *, fraction: float, rounds: int) -> Bits:
+    """Choose rounds at random; return one packed bit a round, 1 for "reveal it if it is key".
+
+    One byte decides unless it lies on the edge, where 56 more bits are drawn: the probability is
+    met to 2**-64.
+
+    Args:
+        entropy: The protocol's; one byte a round, then eight for each round on the edge.
+        fraction: Probability of a 1, strictly between 0 and 1.
+        rounds: Number of rounds.
+
+    Returns:
+        uint8, shape (ceil(rounds / 8),), padded with zeros.
+
+    Raises:
+        ValueError: The fraction leaves its range, or the number of rounds is negative.
+
+    Examples:
+        >>> draw_sample(lambda size: bytes(size), fraction=0.1, rounds=9).tolist()
+        [255, 128]
+    """
+    check_between_zero_and_one(fraction=fraction)
+    check_whole(rounds=rounds)
+    # A float times a power of two is exact, so rounding down is the only step that rounds.
+    upper, lower = divmod(int(fraction * 2**64), 2**56)
+    body = entropy(rounds)
+    if not compiled_code_may_run():
+        draws = np.frombuffer(body, np.uint8)
+        shown = draws < upper
+        edge = np.flatnonzero(draws == upper)
+        shown[edge] = np.frombuffer(entropy(8 * len(edge)), "<u8") >> np.uint64(8) < lower
+        return np.packbits(shown)
+    from e91.distillation.sifting import packing_kernels
+
+    # The bytes that fill the last word are never below the edge, and not looked at on it.
+    words = np.frombuffer(body if rounds % 8 == 0 else body + b"\xff" * (-rounds % 8), np.uint64)
+    sample, places = np.empty(len(words), np.uint8), np.empty(rounds, np.int32)
+    places = places[: packing_kernels.choose(words, upper, rounds, sample, places)]
+    further = np.frombuffer(entropy(8 * len(places)), np.uint64)
+    packing_kernels.settle(sample, places, further, np.uint64(lower))
+    return sample
+
+
 def append_key(
     codes: Bits, *, roles: Bits, sample: Bits, alice: Bits, bob: Bits, position: int
 ) -> AppendedKey:
@@ -127,7 +234,7 @@ def append_key(
     Args:
         codes: Contiguous uint8, shape (n,).
         roles: What each code is for, from `key_roles`; uint8, shape (256,).
-        sample: One packed bit a round, from `sifting.samples`; 1 for "reveal if key".
+        sample: One packed bit a round, from `draw_sample`; 1 for "reveal if key".
         alice: Receives Alice's bits; contiguous, writeable uint8, in whole 64-bit words.
         bob: Receives Bob's, likewise.
         position: Number of bits that the buffers hold already.
@@ -226,17 +333,14 @@ def _address(array: Bits) -> int:
 def _check_codes(codes: Bits) -> None:
     if codes.dtype != np.uint8 or codes.ndim != 1 or not codes.flags.c_contiguous:
         raise ValueError(
-            f"`codes` must be contiguous uint8 of shape (n,), but is {codes.dtype} of shape "
-            f"{codes.shape}, strides {codes.strides}."
+            f"`codes` must be contiguous uint8 of shape (n,), but is {_kind(codes)}, strides "
+            f"{codes.strides}."
         )
 
 
 def _check_roles(roles: Bits) -> None:
     if roles.dtype != np.uint8 or roles.shape != (_CODES,):
-        raise ValueError(
-            f"`roles` must be uint8 of shape ({_CODES},), but is {roles.dtype} of shape "
-            f"{roles.shape}."
-        )
+        raise ValueError(f"`roles` must be uint8 of shape ({_CODES},), but is {_kind(roles)}.")
     if not _IS_ROLE[roles].all():
         raise ValueError(f"`roles` must hold {DISCARD} or {KEY} to {2 * KEY - 1}, but does not.")
     if roles[_UNUSED] != DISCARD:
@@ -247,17 +351,13 @@ def _check_sample(sample: Bits, *, rounds: int) -> None:
     shape = (-(-rounds // 8),)
     if sample.dtype != np.uint8 or sample.shape != shape or not sample.flags.c_contiguous:
         raise ValueError(
-            f"`sample` must be contiguous uint8 of shape {shape}, but is {sample.dtype} of shape "
-            f"{sample.shape}."
+            f"`sample` must be contiguous uint8 of shape {shape}, but is {_kind(sample)}."
         )
 
 
 def _check_key_buffer(name: str, buffer: Bits, *, position: int, rounds: int) -> None:
     if buffer.dtype != np.uint8 or buffer.ndim != 1 or len(buffer) % 8:
-        raise ValueError(
-            f"`{name}` must be uint8 in whole words of 8, but is {buffer.dtype} of shape "
-            f"{buffer.shape}."
-        )
+        raise ValueError(f"`{name}` must be uint8 in whole words of 8, but is {_kind(buffer)}.")
     if not (buffer.flags.c_contiguous and buffer.flags.writeable) or _address(buffer) % 8:
         raise ValueError(f"`{name}` must be contiguous, aligned and writeable, but is not.")
     if position < 0 or position + rounds > 8 * len(buffer):
@@ -265,3 +365,7 @@ def _check_key_buffer(name: str, buffer: Bits, *, position: int, rounds: int) ->
             f"`{name}` must have room for {rounds} bits from position {position}, but has "
             f"{8 * len(buffer)} bits in all."
         )
+
+
+def _kind(array: Bits) -> str:
+    return f"{array.dtype} of shape {array.shape}"

@@ -19,6 +19,8 @@ from e91.model.randomness import Entropy, random_choice
 from e91.model.records import DetectionRecord, PartyRecord, SiftedKey
 from e91.model.settings import Settings
 
+Counts = NDArray[np.int64]
+
 _LOST = 255
 
 
@@ -128,25 +130,42 @@ def tally(
     first, second = (read_bits(body, len(open_rounds)) for body in revealed)
     pairs = alice.astype(np.int64) * 256 + bob
     outcomes = np.bincount(pairs[open_rounds] * 4 + 2 * first + second, minlength=4 * 256 * 256)
-    shown = outcomes.reshape(256, 256, 4)
+    shown = outcomes.reshape(256, 256, 2, 2)
     seen = np.bincount(pairs, minlength=256 * 256).reshape(256, 256)
     hidden = np.bincount(pairs[roles == Role.KEY], minlength=256 * 256).reshape(256, 256)
+    seen = seen[: len(settings.alice_angles), : len(settings.bob_angles)]
+    return evidence_of(seen, shown, shown, hidden, settings)
+
+
+def evidence_of(
+    seen: Counts, tested: Counts, shown: Counts, hidden: Counts, settings: Settings
+) -> Evidence:
+    """Return the public counts.
+
+    Args:
+        seen: Rounds in which both parties saw a photon, ``seen[x, y]`` for all settings.
+        tested: Outcomes of the Bell tests, ``tested[x, y, a, b]``.
+        shown: Those of the revealed key rounds, likewise.
+        hidden: How many key rounds stay hidden: ``hidden[x, y]``, or by outcomes.
+        settings: Which pairs make the CHSH sum and the key.
+    """
     return Evidence(
-        tests=tuple(_table(shown[pair]) for pair, _ in settings.chsh_pairs),
+        tests=tuple(_table(tested[pair]) for pair, _ in settings.chsh_pairs),
         samples=tuple(
-            KeySample(int(hidden[pair]), int(shown[pair].sum()), int(shown[pair][[1, 2]].sum()))
+            KeySample(
+                int(hidden[pair].sum()),
+                int(shown[pair].sum()),
+                int(shown[pair][0, 1] + shown[pair][1, 0]),
+            )
             for pair in settings.key_pairs
         ),
-        pair_counts=tuple(
-            tuple(int(seen[x, y]) for y in range(len(settings.bob_angles)))
-            for x in range(len(settings.alice_angles))
-        ),
+        pair_counts=tuple(tuple(row) for row in seen.tolist()),
         signs=settings.signs,
     )
 
 
-def _table(counts: NDArray[np.int64]) -> JointCounts:
-    both_plus, plus_minus, minus_plus, both_minus = counts.tolist()
+def _table(counts: Counts) -> JointCounts:
+    both_plus, plus_minus, minus_plus, both_minus = counts.ravel().tolist()
     return both_plus, plus_minus, minus_plus, both_minus
 
 
