@@ -3,8 +3,16 @@
 Key stores and key files, which were here in version 0.1, are in `e91.keys`; their names stay here.
 """
 
-from e91.encryption.cipher import Cipher, decrypt, encrypt, key_bytes_needed, preferred_cipher
-from e91.encryption.encrypted_files import KeyUse, decrypt_file, encrypt_file
+from e91.encryption.cipher import (
+    Cipher,
+    KeyUse,
+    decrypt,
+    decrypt_file,
+    encrypt,
+    encrypt_file,
+    key_bytes_needed,
+    preferred_cipher,
+)
 from e91.keys.files import open_key_file, save_new
 from e91.keys.store import KeyStore
 

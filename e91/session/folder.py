@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from e91.encryption.cipher import key_bytes_needed
-from e91.encryption.encrypted_files import KeyUse, encrypt_file
+from e91.encryption.cipher import KeyUse, encrypt_file, key_bytes_needed
 from e91.keys.files import save_new
 from e91.keys.store import MASK_SIZE, KeyStore
 from e91.model.messages import Party

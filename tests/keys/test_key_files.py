@@ -13,8 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from e91.encryption.cipher import decrypt, encrypt, key_bytes_needed, read_header
-from e91.encryption.encrypted_files import KeyUse, decrypt_file, encrypt_file
+from e91.encryption.cipher import (
+    KeyUse,
+    decrypt,
+    decrypt_file,
+    encrypt,
+    encrypt_file,
+    key_bytes_needed,
+    read_header,
+)
 from e91.keys.files import open_key_file, save_new
 from e91.keys.store import KeyStore
 from e91.model.errors import AuthenticationFailed, KeyUnavailable
