@@ -125,7 +125,8 @@ def _asymptotic(asked: Question) -> dict[str, Any]:
 
 
 def _finite(asked: Question, rounds: int) -> dict[str, Any]:
-    from e91.session.planning import Link, best_plan
+    from e91.session.expectation import Link
+    from e91.session.planning import best_plan
 
     if asked.noisy_preprocessing:
         raise ValueError(

@@ -22,12 +22,11 @@ from e91.cli.run_options import (
     POLICY,
     WATCH,
     Blocks,
-    JobOptions,
     Request,
-    WatchOptions,
     block_device,
     ibm_machine,
     policy_of,
+    promise_of,
     session_device,
 )
 from e91.model.errors import ProtocolAborted
@@ -162,15 +161,15 @@ def _save_block(report: SessionReport, out: Path) -> None:
 @PHOTONS
 @JOB
 @JSON
-def run(*, files: Files, job: JobOptions, as_json: bool, **asked: Any) -> None:
+def run(*, files: Files, job: dict[str, Any], as_json: bool, **asked: Any) -> None:
     """Run one session, from entangled pairs to a key; exit with 3 if it must abort."""
     if files.plain is not None and files.out is None:
         raise click.UsageError("`--encrypt FILE` must come with `--out DIR`, but there is none.")
-    if job.resume is not None:
-        from e91.cli.ibm import resume
+    if job["resume"] is not None:
+        from e91.cli.machines import resume
 
         check_files(files)
-        resume(job.resume, leave=job.leave, files=files, as_json=as_json)
+        resume(job["resume"], leave=job["leave"], files=files, as_json=as_json)
     else:
         _begin(files=files, job=job, as_json=as_json, **asked)
 
@@ -180,19 +179,19 @@ def _begin(
     rounds: int,
     seed: int | None,
     policy: dict[str, Any],
-    watch: WatchOptions,
+    watch: dict[str, Any],
     blocks: Blocks,
     files: Files,
     device: str,
     angles: Angles,
     photons: dict[str, Any],
-    job: JobOptions,
+    job: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Check what was asked for, and have the rounds made where they are to be made."""
     if rounds < 1:
         raise ValueError(f"`--rounds` must be at least 1, but is {rounds}.")
-    chosen, promise, settings = policy_of(**policy), watch.promise(), angles.settings()
+    chosen, promise, settings = policy_of(**policy), promise_of(**watch), angles.settings()
     check_files(files)
     request = Request(rounds, settings, chosen, seed, promise, files, as_json)
     machine = ibm_machine(device)
@@ -209,9 +208,9 @@ def _begin(
         _run_session(source, request)
         return
     refuse_given(["watch"], f"must come with pairs of this machine, but the device is `{device}`.")
-    from e91.cli.ibm import run_on_ibm
+    from e91.cli.machines import run_on_ibm
 
-    run_on_ibm(machine, request, confirmed=job.confirmed, leave=job.leave)
+    run_on_ibm(machine, request, confirmed=job["confirmed"], leave=job["leave"])
 
 
 def _is_long(request: Request, *, keep: Path | None) -> bool:

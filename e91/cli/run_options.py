@@ -214,43 +214,31 @@ POLICY = as_one(
 """Arguments of `policy_of`."""
 
 
-@dataclass(frozen=True)
-class WatchOptions:
-    """Whether the link is watched.
+def promise_of(*, watch: float | None, false_alarm: float | None) -> Promise | None:
+    """Return what the link promises, or None if it is not to be watched.
 
-    Attributes:
-        watch: Visibility below which the alarm shall ring, or None.
-        false_alarm: Probability of ever ringing without cause, or None for the usual one.
+    Raises:
+        ValueError: There is a false-alarm probability, but nothing to watch; or either number is
+            impossible.
     """
+    if watch is None:
+        if false_alarm is not None:
+            raise ValueError("`--false-alarm` must come with `--watch V`, but there is none.")
+        return None
+    from e91.alarm.promise import Promise
 
-    watch: float | None
-    false_alarm: float | None
-
-    def promise(self) -> Promise | None:
-        """Return what the link promises, or None if it is not to be watched.
-
-        Raises:
-            ValueError: There is a false-alarm probability, but nothing to watch; or either number
-                is impossible.
-        """
-        if self.watch is None:
-            if self.false_alarm is not None:
-                raise ValueError("`--false-alarm` must come with `--watch V`, but there is none.")
-            return None
-        from e91.alarm.promise import Promise
-
-        stated = {} if self.false_alarm is None else {"false_alarm": self.false_alarm}
-        return Promise(self.watch, **stated)
+    return Promise(watch, **({} if false_alarm is None else {"false_alarm": false_alarm}))
 
 
 WATCH = as_one(
     "watch",
-    WatchOptions,
+    dict,
     click.option("--watch", type=float, metavar="V",
                  help="Sound the alarm if the link is worse than pairs of visibility V."),
     click.option("--false-alarm", type=float,
                  help="With --watch: probability of ever ringing without cause; 0.001."),
 )  # fmt: skip
+"""Arguments of `promise_of`."""
 
 
 @dataclass(frozen=True)
@@ -333,30 +321,16 @@ PHOTONS = as_one(
 """Arguments of `e91.cli.run_options.session_device`: noise, and who listens."""
 
 
-@dataclass(frozen=True)
-class JobOptions:
-    """How a job at IBM's is handled.
-
-    Attributes:
-        confirmed: Submit it without asking.
-        leave: Do not wait for it.
-        resume: Session or job to go on with, or None.
-    """
-
-    confirmed: bool
-    leave: bool
-    resume: str | None
-
-
 JOB = as_one(
     "job",
-    JobOptions,
+    dict,
     click.option("--yes", "confirmed", is_flag=True,
                  help="With ibm: submit the job without asking."),
     click.option("--leave", is_flag=True,
                  help="With ibm: do not wait for the job; --resume later."),
     click.option("--resume", metavar="ID", help="Go on with a session whose job was left."),
 )  # fmt: skip
+"""How a job at IBM's is handled: ``confirmed`` and ``leave``, and which one to ``resume``."""
 
 
 @dataclass(frozen=True)

@@ -284,7 +284,8 @@ def finite_bits(protocol: Protocol, *, theorem: Theorem, chsh: float | None, qbe
             f"A finite key must come from one of {known}, with the S that the last two need, but "
             f"the theorem is `{theorem.value}`."
         )
-    from e91.session.planning import Link, best_plan
+    from e91.session.expectation import Link
+    from e91.session.planning import best_plan
 
     policy = Policy(SecurityModel.DEVICE_INDEPENDENT, epsilon=_epsilon(protocol), theorem=theorem)
     link = Link(chsh, qber, _efficiency(protocol))

@@ -28,7 +28,8 @@ from e91.security.device_independent import (
 )
 from e91.security.policy import Policy
 from e91.security.theorems import Theorem
-from e91.session.planning import Link, asymptotic_rate, best_plan
+from e91.session.expectation import Link
+from e91.session.planning import asymptotic_rate, best_plan
 
 
 @dataclass(frozen=True, eq=False)

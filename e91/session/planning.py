@@ -18,15 +18,6 @@ from e91.security.theorems import Theorem, secret_bits
 from e91.session.expectation import Link, expected_case
 from e91.session.verdict import check_policy
 
-__all__ = [
-    "AsymptoticRate",
-    "Link",
-    "SessionPlan",
-    "asymptotic_rate",
-    "best_plan",
-    "expected_length",
-]
-
 _Point = NDArray[np.float64]
 
 _RAREST = 1e-7  # of a probability that is tried

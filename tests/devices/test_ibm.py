@@ -27,7 +27,7 @@ from qiskit_ibm_runtime.exceptions import (
 from requests.exceptions import ConnectionError as NoConnection
 
 import e91
-from e91.cli import ibm
+from e91.cli import machines as ibm
 from e91.cli.machines import link_of
 from e91.devices.ibm import job_files, machine
 from e91.devices.ibm.job_files import PlannedSession, jobs_folder, load_planned, save_planned
