@@ -7,7 +7,7 @@ settings for that, as they are announced before the key is made.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -122,14 +122,8 @@ def joined(blocks: Sequence[Notes]) -> Notes:
     """Return the notes of all blocks, in order, as one."""
     empty = np.zeros(0, np.uint8)
     every = [Notes(empty, empty, empty, empty, empty, empty), *blocks]
-    return Notes(
-        alice=np.concatenate([block.alice for block in every]),
-        bob=np.concatenate([block.bob for block in every]),
-        guess=np.concatenate([block.guess for block in every]),
-        kind=np.concatenate([block.kind for block in every]),
-        x=np.concatenate([block.x for block in every]),
-        y=np.concatenate([block.y for block in every]),
-    )
+    names = [part.name for part in fields(Notes)]
+    return Notes(*(np.concatenate([getattr(block, name) for block in every]) for name in names))
 
 
 def knowledge(notes: Notes, *, settings: Settings, memory: float | None = None) -> Knowledge:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import betainc, betaincc
 
-from e91.bell import chsh
 from e91.distillation.verification import HASH_BITS
 from e91.model.evidence import Evidence, KeySample
 from e91.model.numbers import TSIRELSON, check_fractions, check_whole, check_within
@@ -19,7 +18,7 @@ from e91.model.trust import SecurityModel
 from e91.security.policy import Policy
 from e91.security.shannon import binary_entropy
 from e91.security.theorems import Case
-from e91.session.verdict import FALSE_ALARM, case_of, verdict_of
+from e91.session.verdict import FALSE_ALARM, case_of, chsh_estimate, verdict_of
 
 
 @dataclass(frozen=True)
@@ -97,9 +96,7 @@ def expected_case(link: Link, rounds: int, settings: Settings, policy: Policy) -
     trusted = policy.security is SecurityModel.TRUSTED_ANALYSERS
     link = replace(link, chsh_value=min(link.chsh_value, quantum_limit(link.qber, trusted=trusted)))
     evidence = _expected_evidence(link, rounds, settings, policy.revealed_fraction)
-    found = chsh.estimate(
-        evidence.same, evidence.different, settings=settings, epsilon=policy.epsilon
-    )
+    found = chsh_estimate(evidence, settings=settings, epsilon=policy.epsilon)
     found = replace(found, value=link.chsh_value)  # counts are rounded, and rare ones much
     flip = policy.flip_probability
     error = link.qber + flip - 2 * link.qber * flip

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
-from e91.bell import chsh
 from e91.model.errors import Abort
 from e91.model.evidence import Evidence
 from e91.model.records import ChshEstimate, QberEstimate
 from e91.model.settings import Settings
 from e91.security.policy import Policy
 from e91.session.report import LinkWatch, RaisedAlarm, SessionReport
-from e91.session.verdict import qber_estimate
+from e91.session.verdict import chsh_estimate, qber_estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +44,13 @@ class Totals:
 
     def __add__(self, other: Totals) -> Self:
         """Return these with the sums of both; whatever else they have stays."""
+        sums = {
+            part.name: getattr(self, part.name) + getattr(other, part.name)
+            for part in fields(Totals)
+            if part.name != "aborts"
+        }
         aborts = Counter(dict(self.aborts)) + Counter(dict(other.aborts))
-        return replace(
-            self,
-            evidence=self.evidence + other.evidence,
-            blocks=self.blocks + other.blocks,
-            rounds=self.rounds + other.rounds,
-            aborts=tuple(sorted(aborts.items())),
-            leaked_by_alice=self.leaked_by_alice + other.leaked_by_alice,
-            leaked_by_bob=self.leaked_by_bob + other.leaked_by_bob,
-            authentication_bits=self.authentication_bits + other.authentication_bits,
-            secret_bits=self.secret_bits + other.secret_bits,
-            seconds=self.seconds + other.seconds,
-        )
+        return replace(self, aborts=tuple(sorted(aborts.items())), **sums)
 
 
 def totals_of(report: SessionReport) -> Totals:
@@ -143,12 +136,7 @@ class RunSummary(Totals):
     @property
     def chsh(self) -> ChshEstimate:
         """The Bell test of all blocks together, its bound at the policy's epsilon."""
-        return chsh.estimate(
-            self.evidence.same,
-            self.evidence.different,
-            settings=self.settings,
-            epsilon=self.policy.epsilon,
-        )
+        return chsh_estimate(self.evidence, settings=self.settings, epsilon=self.policy.epsilon)
 
     @property
     def qber(self) -> QberEstimate:

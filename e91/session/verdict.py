@@ -48,9 +48,7 @@ def case_of(
 
     def chsh_lower_bound(epsilon: float) -> float:
         """Return a lower bound on S."""
-        return chsh.estimate(
-            evidence.same, evidence.different, settings=settings, epsilon=epsilon
-        ).lower_bound
+        return chsh_estimate(evidence, settings=settings, epsilon=epsilon).lower_bound
 
     return Case(
         theorem=policy.proof,
@@ -163,9 +161,7 @@ def verdict_of(
         policy: Theorem and epsilon.
         leak: Key bits disclosed so far.
     """
-    found = chsh.estimate(
-        evidence.same, evidence.different, settings=settings, epsilon=policy.epsilon
-    )
+    found = chsh_estimate(evidence, settings=settings, epsilon=policy.epsilon)
     qber = qber_estimate(evidence, epsilon=policy.epsilon)
     if found.value is None or qber.rate is None or evidence.key_size == 0:
         return Verdict(evidence, found, qber, abort=Abort.TOO_FEW_ROUNDS)
@@ -229,6 +225,11 @@ def least_epsilon(rounds: int, *, portions: int = 1) -> float:
     forged = 2 * authentication.forgery_probability(_TRANSCRIPT_BYTES * rounds)
     collided = portions * verification.collision_probability(rounds)
     return max(forged / share.authentication, collided / share.correctness)
+
+
+def chsh_estimate(evidence: Evidence, *, settings: Settings, epsilon: float) -> ChshEstimate:
+    """Return the Bell test of the public counts."""
+    return chsh.estimate(evidence.same, evidence.different, settings=settings, epsilon=epsilon)
 
 
 def qber_estimate(evidence: Evidence, *, epsilon: float) -> QberEstimate:

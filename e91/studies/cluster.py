@@ -17,9 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from e91.model.device import info_of
-from e91.model.settings import Settings
-from e91.security.policy import Policy
-from e91.session.streaming import BLOCK_ROUNDS, BlockDevice, Run, plan_run
+from e91.session.streaming import BlockDevice, Run, plan_run
 from e91.session.totals import RunSummary
 from e91.studies.sessions import joined, tally_from
 from e91.studies.work import Numbers, tally_run, versions
@@ -289,12 +287,8 @@ def stream_on(
     client: Client,
     device: BlockDevice,
     *,
-    rounds: int,
-    settings: Settings | None = None,
-    policy: Policy | None = None,
-    block_rounds: int = BLOCK_ROUNDS,
-    seed: int | None = None,
     on_progress: Callable[[int], object] | None = None,
+    **arguments: Any,
 ) -> RunSummary:
     """Run a session of any length on a cluster; only what its blocks add up to comes back.
 
@@ -305,12 +299,9 @@ def stream_on(
     Args:
         client: A `distributed.Client`.
         device: One that draws blocks, e.g. `e91.exact_device`; it must survive pickling.
-        rounds: As for `e91.stream`.
-        settings: As for `e91.stream`.
-        policy: As for `e91.stream`.
-        block_rounds: As for `e91.stream`.
-        seed: As for `e91.stream`.
         on_progress: Is called with the rounds of each order that is done.
+        arguments: ``rounds``, ``settings``, ``policy``, ``block_rounds`` and ``seed``, as for
+            `e91.stream`.
 
     Returns:
         The summary of all blocks; its ``seconds`` are those of the workers together.
@@ -318,14 +309,7 @@ def stream_on(
     Raises:
         ValueError: As for `e91.stream`, or the cluster has no workers or loses them.
     """
-    run = plan_run(
-        device,
-        rounds=rounds,
-        settings=settings,
-        policy=policy,
-        block_rounds=block_rounds,
-        seed=seed,
-    )
+    run = plan_run(device, **arguments)
     # Once to each worker that needs it, not with every order.
     shared = client.scatter(run, hash=False)  # type: ignore[no-untyped-call]
     found: dict[int, Numbers] = {}
@@ -335,9 +319,8 @@ def stream_on(
             if on_progress is not None:
                 on_progress(numbers["rounds"])
     whole = joined(tally_from(found[start]) for start in sorted(found))
-    return whole.summary(
-        settings=run.settings, policy=run.policy, device=info_of(device).description, seed=seed
-    )
+    about = info_of(device).description
+    return whole.summary(settings=run.settings, policy=run.policy, device=about, seed=run.seed)
 
 
 def _made(client: Client, run: Run, shared: Any) -> Results[range, Numbers]:
