@@ -12,8 +12,7 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.primitives import SamplerV2
 
 from e91.devices.exact import exact_device
-from e91.devices.samplers.pair_backend import PairBackend
-from e91.devices.samplers.placement import placed_circuit
+from e91.devices.samplers.qubit_pairs import PairBackend, placed_circuit
 from e91.devices.samplers.sampler_device import ALICE_ANGLE, BOB_ANGLE
 from e91.devices.samplers.snapshots import (
     noisy_table,

@@ -16,9 +16,12 @@ from samplers import executor, measured
 from statistical import assert_binomial
 
 import e91
-from e91.devices.samplers.pair_backend import readout_confusion
-from e91.devices.samplers.placement import placed_circuit
-from e91.devices.samplers.qubit_pairs import ranked_pairs, reduced_target
+from e91.devices.samplers.qubit_pairs import (
+    placed_circuit,
+    ranked_pairs,
+    readout_confusion,
+    reduced_target,
+)
 from e91.devices.samplers.sampler_device import rounds_by_pair, sampler_device
 from e91.devices.samplers.snapshots import (
     noisy_table,

@@ -15,9 +15,16 @@ from qiskit_aer.noise import NoiseModel
 
 from e91.devices.circuits import pair_circuits
 from e91.devices.exact import ExactDevice, outcome_generator, outcome_table
-from e91.devices.samplers.pair_backend import NOISE_MODEL, PairBackend, readout_confusion
-from e91.devices.samplers.placement import ONE_CHIP, Layout, placed_circuit
-from e91.devices.samplers.qubit_pairs import QubitPair, check_pair, ranked_pairs
+from e91.devices.samplers.qubit_pairs import (
+    NOISE_MODEL,
+    ONE_CHIP,
+    Layout,
+    PairBackend,
+    QubitPair,
+    chosen_qubits,
+    placed_circuit,
+    readout_confusion,
+)
 from e91.devices.samplers.sampler_device import ALICE_ANGLE, BOB_ANGLE
 from e91.model.device import DeviceInfo
 from e91.model.settings import EKERT, Settings
@@ -103,7 +110,7 @@ def snapshot_device(
 
     The circuit is transpiled to the two-qubit target, evolved once by Aer's density matrix with
     the noise model of that target, and its read-out confused; rounds are then drawn from the
-    probabilities, at full speed.  The noise is what `pair_backend.NOISE_MODEL` names.
+    probabilities, at full speed.  The noise is what `qubit_pairs.NOISE_MODEL` names.
     Fake backends run by `BackendSamplerV2` use another one, with asymmetric read-out, and differ.
 
     Args:
@@ -173,18 +180,15 @@ def noisy_table(
 
 
 def _qubits(backend: BackendV2, layout: Layout) -> QubitPair:
-    if layout == "best":
-        ranked = ranked_pairs(backend.target)
-        if not ranked:
-            raise ValueError(
-                f"`{backend.name}` must have two coupled qubits with a working calibration, but "
-                "has none: choose another."
-            )
-        return ranked[0].qubits
     if layout is None:
         raise ValueError("`layout` must be best or two qubits of a snapshot, but is None.")
-    check_pair(backend.target, layout)
-    return layout
+    qubits = chosen_qubits(backend.target, layout, count=2)
+    if qubits is None:
+        raise ValueError(
+            f"`{backend.name}` must have two coupled qubits with a working calibration, but "
+            "has none: choose another."
+        )
+    return qubits
 
 
 def _snapshot_classes() -> dict[str, Any]:

@@ -19,14 +19,14 @@ from qiskit.providers import BackendV2
 from e91.devices.exact import exact_device
 from e91.devices.samplers.conformance import exact_tests as statistics
 from e91.devices.samplers.conformance.exact_tests import Check, Sample
-from e91.devices.samplers.outcomes import outcome_bits
-from e91.devices.samplers.placement import Layout, placed_circuit
+from e91.devices.samplers.qubit_pairs import Layout, placed_circuit
 from e91.devices.samplers.sampler_device import (
     ALICE_ANGLE,
     BOB_ANGLE,
     Grouping,
     SamplerFactory,
     bound_pub,
+    outcome_bits,
     sampler_device,
     sampler_factory,
     setting_pub,
