@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
@@ -66,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     line = sys.argv[1:] if arguments is None else arguments
     try:
-        with _tidy_stop():
+        with _tidy_stop(), _warnings_in_our_voice():
             commands.main(args=line, prog_name="e91", standalone_mode=False)
             flush_output()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last one who can say it
@@ -147,6 +148,22 @@ def _tidy_stop() -> Iterator[None]:
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
+
+
+@contextmanager
+def _warnings_in_our_voice() -> Iterator[None]:
+    """Print a warning as one sentence, without the line of code that gave it."""
+
+    def sentence(message: Warning | str, *_: object) -> str:
+        """Return what is printed."""
+        return f"e91: {message}\n"
+
+    before = warnings.formatwarning
+    warnings.formatwarning = sentence  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _exit(status: int) -> NoReturn:

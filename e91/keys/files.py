@@ -1,10 +1,12 @@
 """Key files: a `KeyStore` on disk; no two processes can use the same bytes of it.
 
-It is one JSON object in UTF-8 with exactly these fields; files of version 0.1 lack two of them:
+It is one JSON object in UTF-8 with exactly these fields; files of format 1, which E91 0.1 wrote,
+lack three of them:
 
 =============  ====================================================================================
 format         ``"e91-key"``
-version        1
+version        2, or 1
+sha256         SHA-256 of the whole file with 64 zeros in its own place; absent in format 1
 warning        What a human reader should know; not interpreted
 key_id         UUID of the key, the same at both ends
 owner          ``"alice"`` or ``"bob"``: whose stock it is
@@ -30,6 +32,7 @@ import base64
 import fcntl
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -43,6 +46,7 @@ from e91.keys.store import Interval, KeyLabel, KeyState, KeyStore
 from e91.model.messages import Party
 from e91.model.trust import SecurityModel
 from e91.system import durable
+from e91.system.digests import PLACE, is_whole, sealed
 from e91.system.documents import Document, parse_json
 from e91.system.refusals import refusals_named
 
@@ -53,11 +57,12 @@ NOT_PROVED = "; no epsilon is proved for it"
 _MOST_BYTES = 2**32 - 1  # so that a damaged file cannot ask for all memory
 
 
-class _KeyFile(Document, frozen=True):
+class _KeyFile(Document, frozen=True, kw_only=True):
     """The object of a key file; its fields are described above."""
 
     format: Literal["e91-key"]
-    version: Literal[1]
+    version: Literal[1, 2]
+    sha256: str | None = None
     warning: str
     key_id: str
     owner: Party
@@ -71,13 +76,18 @@ class _KeyFile(Document, frozen=True):
     theorem: str | None = None
     attacks: str | None = None
 
+    def __post_init__(self) -> None:
+        if (self.version == 1) != (self.sha256 is None):
+            raise ValueError("`sha256` must be there from format 2 on, but is not so.")
+
 
 def encode_key(state: KeyState) -> bytes:
     """Return the content of a key file.  It holds the key."""
     label = state.label
     document = _KeyFile(
         format="e91-key",
-        version=1,
+        version=2,
+        sha256=PLACE,
         warning=SIMULATED
         + REPRODUCIBLE * label.reproducible
         + NOT_PROVED * (label.epsilon is None),
@@ -93,20 +103,23 @@ def encode_key(state: KeyState) -> bytes:
         theorem=label.theorem,
         attacks=label.attacks,
     )
-    return json.dumps(to_builtins(document), indent=1).encode() + b"\n"
+    return sealed(json.dumps(to_builtins(document), indent=1).encode() + b"\n")
 
 
-def decode_key(content: bytes) -> KeyState:
-    """Return the state in the content of a key file.
+def decode_key(content: bytes) -> tuple[KeyState, bool]:
+    """Return the state in the content of a key file, and whether a digest was there to check it.
 
     Raises:
-        ValueError: It is not of this format.  The sentence repeats no text of the content, and
-            the exception leads to none.
+        ValueError: It is not of this format, or was damaged.  The sentence repeats no text of the
+            content, and the exception leads to none.
     """
     document = parse_json(content, _KeyFile, where="", secret=True)
+    if document.sha256 is not None and not is_whole(content, stated=document.sha256):
+        raise ValueError("Its content must have the digest that it states, but is damaged.")
     known = structs.asdict(document)
     label = KeyLabel(**{field.name: known[field.name] for field in fields(KeyLabel)})
-    return KeyState(label, document.spent, _unarmoured(document.remaining))
+    state = KeyState(label, document.spent, _unarmoured(document.remaining))
+    return state, document.sha256 is not None
 
 
 # It does not raise inside `except`: the exception of the parser carries the text that it could not
@@ -287,4 +300,13 @@ def _read(path: Path, file: FileIO) -> KeyStore:
     if os.fstat(file.fileno()).st_nlink > 1:
         raise ValueError(f"`{path}` must be a key file with one name, but has a second hard link.")
     with refusals_named(f"`{path}` must be {_KIND}: "):
-        return KeyStore.restore(decode_key(durable.read_all(file)))
+        state, is_checked = decode_key(durable.read_all(file))
+        store = KeyStore.restore(state)
+    if not is_checked:
+        warnings.warn(
+            f"`{path}` is of format 1, which has no digest: damage in it would not be seen.  It "
+            "gets one when it is next written.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return store

@@ -1,6 +1,7 @@
 """Key files: private, durable, locked; no crash and no race makes a key byte serve twice."""
 
 import base64
+import hashlib
 import json
 import multiprocessing
 import os
@@ -22,7 +23,7 @@ from e91.encryption.cipher import (
     key_bytes_needed,
     read_header,
 )
-from e91.keys.files import open_key_file, save_new
+from e91.keys.files import decode_key, encode_key, open_key_file, save_new
 from e91.keys.store import KeyStore
 from e91.model.errors import AuthenticationFailed, KeyUnavailable
 from e91.model.messages import Party
@@ -87,9 +88,12 @@ def test_a_new_key_file_holds_what_is_documented(tmp_path):
     store.take(10)
     store.claim(1000, 5)
     save_new(store, tmp_path / "key")
-    assert state(tmp_path / "key") == {
+    found = state(tmp_path / "key")
+    blank = (tmp_path / "key").read_text().replace(str(found["sha256"]), "0" * 64)
+    assert found == {
         "format": "e91-key",
-        "version": 1,
+        "version": 2,
+        "sha256": hashlib.sha256(blank.encode()).hexdigest(),
         "warning": "SIMULATED: made by a simulator; secret only within the simulation"
         "; whoever knows the seed can make it again",
         "key_id": KEY_ID,
@@ -109,9 +113,9 @@ def test_a_new_key_file_holds_what_is_documented(tmp_path):
 def test_a_key_file_of_the_version_before_names_no_theorem_and_opens(tmp_path):
     save_new(make_store(ALICE), tmp_path / "key")
     older = state(tmp_path / "key")
-    del older["theorem"], older["attacks"]
-    (tmp_path / "key").write_text(json.dumps(older))
-    with open_key_file(tmp_path / "key") as opened:
+    del older["theorem"], older["attacks"], older["sha256"]
+    (tmp_path / "key").write_text(json.dumps(older | {"version": 1}))
+    with pytest.warns(UserWarning, match="no digest"), open_key_file(tmp_path / "key") as opened:
         assert (opened.store.label.theorem, opened.store.label.attacks) == (None, None)
 
 
@@ -265,7 +269,10 @@ DAMAGE = {
     "no field": {"size": ...},
     "extra field": {"more": 1},
     "format": {"format": "other"},
-    "version": {"version": 2},
+    "version": {"version": 3},
+    "format 2 without a digest": {"version": 2},
+    "format 1 with a digest": {"sha256": "0" * 64},
+    "wrong digest": {"version": 2, "sha256": "0" * 64},
     "version type": {"version": True},
     "owner": {"owner": content(20).hex()},
     "security": {"security": content(20).hex()},
@@ -299,13 +306,52 @@ def test_a_damaged_key_file_is_refused_by_name_and_without_key_bytes(folder, dam
     elif damage is None:
         path.write_bytes(path.read_bytes()[:-700])
     else:
-        changed = state(path) | damage
+        # As an old file has no digest, every other check must find what it is there to find.
+        changed = state(path) | {"version": 1, "sha256": ...} | damage
         path.write_text(json.dumps({k: v for k, v in changed.items() if v is not ...}))
     with pytest.raises(ValueError, match=r"must be a readable key file of E91: .* must ") as caught:
         encrypt_here(folder)
     assert str(path) in str(caught.value)
     assert_silent(caught.value)
     assert names(folder) == START
+
+
+@pytest.mark.parametrize("size", [80, 81])  # with and without padding of base64
+def test_no_bit_of_a_key_file_can_flip_unseen(size):
+    bits = np.unpackbits(np.frombuffer(content(size), np.uint8))
+    key = SecretKey(bits, KEY_ID, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+    store = KeyStore(key, ALICE)
+    store.take(3)
+    text = encode_key(store.snapshot())
+    assert decode_key(text)[0].spent == ((0, 3),)
+    for place in range(8 * len(text)):
+        damaged = bytearray(text)
+        damaged[place // 8] ^= 1 << place % 8
+        with pytest.raises(ValueError):
+            decode_key(bytes(damaged))
+
+
+def test_a_damaged_key_file_is_refused_and_nothing_is_encrypted(folder):
+    path = folder / "alice.key"
+    path.write_text(path.read_text().replace('"remaining": "', '"remaining": "A', 1))
+    damaged = bytearray(encode_key(make_store(ALICE).snapshot()))
+    damaged[-20] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match="digest that it states, but is damaged"):
+        encrypt_here(folder)
+    assert names(folder) == START
+
+
+def test_a_key_file_of_the_first_version_is_read_says_so_and_gets_a_digest(folder):
+    path = folder / "alice.key"
+    old = state(path) | {"version": 1}
+    path.write_text(json.dumps({name: old[name] for name in old if name != "sha256"}))
+    with pytest.warns(UserWarning, match="has no digest: damage in it would not be seen"):
+        encrypt_here(folder)
+    assert state(path)["version"] == 2
+    decrypt_here(folder)
+    assert (folder / "again").read_bytes() == DATA
+    encrypt_here(folder, "second")  # without a warning
 
 
 def assert_silent(error: BaseException) -> None:
