@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
 
-from e91.devices.circuits import pair_circuits
+from e91.devices.aer import pair_circuits
 from e91.devices.exact import ExactDevice, outcome_generator, outcome_table
 from e91.model.device import DeviceInfo
 from e91.model.numbers import Floats
