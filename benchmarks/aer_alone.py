@@ -12,7 +12,7 @@ from e91_circuits import intercept_resend, outcome_bit
 from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
 
-from e91.devices.aer import CircuitTable, Noise, pair_circuits
+from e91.devices.circuits import CircuitTable, Noise, pair_circuits
 from e91.devices.exact import outcome_table
 from e91.devices.rounds.keystreams import seeded_key
 from e91.devices.rounds.round_sampler import RoundSampler, round_sampler

@@ -16,6 +16,15 @@ settings.register_profile("checks", deadline=None, derandomize=True)
 settings.load_profile("checks" if os.environ.get("CI") else "explore")
 
 
+@pytest.fixture(autouse=True)
+def ledger(tmp_path_factory, monkeypatch):
+    """A ledger of used recordings for every test, in memory and on the disk; return the file."""
+    place = tmp_path_factory.mktemp("ledger") / "recordings.jsonl"
+    monkeypatch.setenv("E91_LEDGER", str(place))
+    monkeypatch.setattr("e91.recorded.ledger._used_here", {})
+    return place
+
+
 @pytest.fixture
 def status(capsys):
     """Run the command line in this process; return its status, output and complaint."""

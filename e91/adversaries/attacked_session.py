@@ -163,5 +163,12 @@ def run_attack(
 
     check_rounds(rounds)
     staged = stage(name, conditions_of(name, strength, rounds=rounds, seed=seed, **conditions))
-    report = run(staged.device, rounds=rounds, policy=policy, seed=seed, **vars(staged.line))
+    report = run(
+        staged.device,
+        rounds=rounds,
+        policy=policy,
+        seed=seed,
+        authentication_key=staged.line.authentication_key,
+        transmission=staged.line.transmission,
+    )
     return AttackReport(staged, report)

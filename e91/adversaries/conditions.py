@@ -18,9 +18,6 @@ Simulator = Literal["exact", "aer", "aer-with-eve"]
 """How photons are simulated: rounds drawn from exact probabilities, shots of Aer, or shots with
 Eve's qubits in them, where she has any."""
 
-ARM_NOISE = ("dephasing", "misalignment", "amplitude_damping", "readout_error")
-"""Noise that only photons can suffer."""
-
 
 @dataclass(frozen=True)
 class Conditions:
@@ -80,8 +77,13 @@ class Conditions:
 
     @property
     def arm_noise(self) -> dict[str, float]:
-        """The noise of `ARM_NOISE`, by name."""
-        return {name: getattr(self, name) for name in ARM_NOISE}
+        """The noise that only photons can suffer, by name."""
+        return {
+            "dephasing": self.dephasing,
+            "misalignment": self.misalignment,
+            "amplitude_damping": self.amplitude_damping,
+            "readout_error": self.readout_error,
+        }
 
 
 @dataclass(frozen=True)

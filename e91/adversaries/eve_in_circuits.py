@@ -28,15 +28,13 @@ from qiskit_aer import AerSimulator
 from e91.adversaries.channel import BlockTap, ChannelTap, Reading
 from e91.adversaries.conditions import Conditions
 from e91.adversaries.notes import Answers, TappedDevice
-from e91.devices.aer import (
-    AerDevice,
+from e91.devices.aer import AerDevice, shot_bits, shots_of_rounds
+from e91.devices.circuits import (
     Analyser,
     Attack,
     CircuitTable,
     Noise,
     pair_circuits,
-    shot_bits,
-    shots_of_rounds,
 )
 from e91.devices.exact import ExactDevice, outcome_table
 from e91.model.bits import Bits

@@ -1,6 +1,7 @@
 """``e91 analyse``: the same protocol on recorded detections, or on two lists of time tags."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from e91.cli.options import (
     seed_option,
     settings_option,
 )
-from e91.model.errors import ProtocolAborted
+from e91.model.errors import Abort, ProtocolAborted
 from e91.model.records import DetectionRecord
 from e91.model.settings import SETTINGS, Settings
 from e91.model.trust import SecurityModel
@@ -73,6 +74,11 @@ def _refuse_attack(_: click.Context, __: click.Parameter, attack: str | None) ->
 @seed_option("Reproducible, for tests: its key is not secret.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="New folder for both key files and the report.")  # fmt: skip
+@click.option(
+    "--no-key",
+    is_flag=True,
+    help="Statistics only: nothing is used up, and the file may be analysed again.",
+)
 @click.option("--sample", type=click.Path(path_type=Path), metavar="DIR",
               help="Make a new folder of sample files by the simulator instead.")  # fmt: skip
 @click.option("--attack", hidden=True, callback=_refuse_attack, expose_value=False)
@@ -88,13 +94,15 @@ def analyse(
     reveal: float,
     seed: int | None,
     out: Path | None,
+    no_key: bool,
     sample: Path | None,
     as_json: bool,
 ) -> None:
     """Run the protocol on recorded detections; exit with 3 if it must abort.
 
     FILE holds both parties' detections (.npz, .csv, .parquet), or Alice's time tags, and FILE2
-    Bob's.
+    Bob's.  A recording makes one key, or none: afterwards it is refused, copies too, but for
+    `--no-key`.
     """
     if sample is not None:
         _make_sample(sample, file, angles.settings_name or "ekert", seed=seed, as_json=as_json)
@@ -102,6 +110,8 @@ def analyse(
     if file is None:
         raise click.UsageError("`e91 analyse` must be given a FILE, or `--sample DIR`.")
     if out is not None:
+        if no_key:
+            raise click.UsageError("`--out DIR` must come with a key, but here is `--no-key`.")
         from e91.session.folder import check_free
 
         check_free(out)
@@ -112,7 +122,7 @@ def analyse(
         loaded = _detections(file)
     else:
         loaded = _correlated(file, second, policy=policy, seed=seed, **given)
-    _conclude(loaded, angles, policy=policy, seed=seed, out=out, as_json=as_json)
+    _conclude(loaded, angles, policy=policy, seed=seed, no_key=no_key, out=out, as_json=as_json)
 
 
 Loaded = tuple[DetectionRecord, dict[str, Any], dict[str, Any]]
@@ -152,6 +162,7 @@ def _correlated(
     from e91.model.randomness import operating_system_entropy, seeded_entropy
     from e91.optics.tags import correlate
     from e91.recorded import check_one_run, load_time_tags
+    from e91.recorded.fingerprints import fingerprints_of_tags
 
     if policy.security is SecurityModel.DEVICE_INDEPENDENT:
         raise ValueError(
@@ -172,10 +183,12 @@ def _correlated(
     )
     if not len(found.record):
         raise ValueError("The two files must have coincidences, but have none.")
+    used = fingerprints_of_tags(alice.tags) | fingerprints_of_tags(bob.tags)
+    record = replace(found.record, read_from=used)
     known = dict(alice.metadata)
     what = f"time tags in {file.name} and {second.name}"
     origin = _origin(what, {file.name: alice, second.name: bob})
-    return found.record, known, origin | {"coincidence_search": found.statistics.to_dict()}
+    return record, known, origin | {"coincidence_search": found.statistics.to_dict()}
 
 
 def _origin(what: str, files: dict[str, Any]) -> dict[str, Any]:
@@ -194,6 +207,7 @@ def _conclude(
     *,
     policy: Policy,
     seed: int | None,
+    no_key: bool,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -202,20 +216,23 @@ def _conclude(
     Raises:
         ProtocolAborted: There is none.
     """
-    from e91.session.folder import new_folder, save_session
     from e91.session.session import analyse as analyse_record
 
     record, known, found = loaded
     settings = _settings(known, angles)
     report = analyse_record(
-        record, settings=settings, policy=policy, seed=seed, origin=found["origin"]
+        record,
+        settings=settings,
+        policy=policy,
+        seed=seed,
+        origin=found["origin"],
+        statistics_only=no_key,
     )
     if report.abort is None and out is not None:
-        with new_folder(out) as folder:
-            save_session(report, folder)
+        _save(report, out)
         found["folder"] = str(out)
     _show(report, found, as_json=as_json)
-    if report.abort is not None:
+    if report.abort not in (None, Abort.STATISTICS_ONLY):
         raise ProtocolAborted(report.abort)
 
 
@@ -229,6 +246,13 @@ def _settings(known: dict[str, Any], angles: Angles) -> Settings:
             f"{json.dumps(stated)[:80]}."
         )
     return angles.settings(stated or "ekert")
+
+
+def _save(report: Any, out: Path) -> None:
+    from e91.session.folder import new_folder, save_session
+
+    with new_folder(out) as folder:
+        save_session(report, folder)
 
 
 def _show(report: Any, found: dict[str, Any], *, as_json: bool) -> None:

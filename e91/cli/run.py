@@ -128,20 +128,25 @@ def _sums(reports: Iterable[SessionReport], out: Path | None) -> Iterator[RunSum
     """Save every released block in ``out``, and yield the sum of all blocks up to it."""
     from tqdm import tqdm
 
-    from e91.session.folder import new_folder, save_session
     from e91.session.totals import RunSummary
 
     found: RunSummary | None = None
     rang = False
     for report in reports:
         if out is not None and report.abort is None:
-            with new_folder(out / f"block-{report.block:06d}") as folder:
-                save_session(report, folder)
+            _save_block(report, out)
         found = (found or RunSummary.before(report)).add(report)
         if not rang and report.alarm is not None:
             rang = True
             tqdm.write(f"e91: {report.alarm}", file=sys.stderr)
         yield found
+
+
+def _save_block(report: SessionReport, out: Path) -> None:
+    from e91.session.folder import new_folder, save_session
+
+    with new_folder(out / f"block-{report.block:06d}") as folder:
+        save_session(report, folder, plain=None)
 
 
 @click.command()

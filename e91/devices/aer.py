@@ -1,141 +1,22 @@
-"""The circuits that every simulated device runs, and a device whose rounds are shots of Qiskit Aer.
+"""A device whose every round is a shot of Qiskit Aer."""
 
-`e91.devices.exact` takes its circuits from here too, so that the two cannot come to disagree about
-the physics.
-"""
-
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TypeAlias
 
 import numpy as np
-from e91_circuits import (
-    bell_pair,
-    measured_pair,
-    outcome_bit,
-    with_amplitude_damping,
-    with_dephasing,
-    with_misalignment,
-    with_readout_error,
-    with_visibility,
-)
+from e91_circuits import measured_pair, outcome_bit
 from numpy.typing import NDArray
-from qiskit import QuantumCircuit, transpile
+from qiskit import QuantumCircuit
 from qiskit.circuit import Clbit
 from qiskit_aer import AerSimulator
 
+from e91.devices.circuits import Analyser, Attack, CircuitTable, Noise, pair_circuits
 from e91.model.bits import Bits
 from e91.model.device import Apparatus, DeviceInfo, checked_choices
 from e91.model.settings import EKERT, Settings
 
-Attack: TypeAlias = Callable[[QuantumCircuit], QuantumCircuit]
-"""An eavesdropper: from the source that Alice and Bob ordered to the source that they get."""
-
-Analyser: TypeAlias = Callable[[QuantumCircuit, float, float], QuantumCircuit]
-"""From a source and the two angles (radians) to a circuit that writes `alice` and `bob`."""
-
-CircuitTable: TypeAlias = tuple[tuple[QuantumCircuit, ...], ...]
-"""One measured circuit for each setting pair: ``table[x][y]``."""
-
 SHOTS_PER_RUN = 2**18
 """Longest run handed to Aer.  Aer holds about 200 bytes per shot; longer runs are not faster."""
-
-
-@dataclass(frozen=True)
-class Noise:
-    """What spoils a simulated apparatus, in the order in which the photons meet it.
-
-    Attributes:
-        visibility: V of the emitted pair, in [0, 1]; 1 - V is white noise.
-        misalignment: Turn of Bob's photon, radians on the Bloch sphere.
-        dephasing: Probability of a phase flip on Bob's arm, in [0, 1].
-        amplitude_damping: Decay probability on Bob's arm, in [0, 1].
-        readout_error: Probability that an outcome bit is misread, at either party, in [0, 1].
-    """
-
-    visibility: float = 1.0
-    misalignment: float = 0.0
-    dephasing: float = 0.0
-    amplitude_damping: float = 0.0
-    readout_error: float = 0.0
-
-    def apparatus(self, attack: Attack | None) -> tuple[QuantumCircuit, Analyser]:
-        """Return the source, attacked and sent through this noise, and the parties' analyser.
-
-        The photons meet, in this order: the source, Eve (between the source and Bob, with the
-        photons still perfect), white noise on the pair, and on Bob's arm misalignment, dephasing
-        and amplitude damping.  The analyser misreads every outcome bit of both parties alike.
-
-        Raises:
-            ValueError: A number leaves its range; for `readout_error` the analyser raises it.
-
-        Examples:
-            >>> source, analyser = Noise(0.97, dephasing=0.01, readout_error=0.01).apparatus(None)
-            >>> source.name
-            'phi+ pair, visibility 0.97, dephasing 0.01 (bob)'
-            >>> analyser(source, 0.0, 0.0).count_ops()["measure"]
-            2
-        """
-        source = bell_pair()
-        if attack is not None:
-            attacked = attack(source)
-            if attacked.name == source.name:  # a report must not call an attacked source clean
-                attacked = attacked.copy(f"{source.name}, attacked")
-            source = attacked
-        source = with_visibility(source, self.visibility)
-        source = with_misalignment(source, self.misalignment, party="bob")
-        source = with_dephasing(source, self.dephasing, party="bob")
-        source = with_amplitude_damping(source, self.amplitude_damping, party="bob")
-        return source, self._misread_pair
-
-    def _misread_pair(
-        self, source: QuantumCircuit, alice_angle: float, bob_angle: float
-    ) -> QuantumCircuit:
-        """Measure a pair, and misread either outcome."""
-        error = self.readout_error
-        circuit = measured_pair(source, alice_angle, bob_angle)
-        for party in ("alice", "bob"):
-            circuit = with_readout_error(circuit, party, one_given_zero=error, zero_given_one=error)
-        return circuit
-
-
-def pair_circuits(
-    source: QuantumCircuit, *, settings: Settings, analyser: Analyser = measured_pair
-) -> CircuitTable:
-    """Return the measured circuit of every setting pair (x, y), as ``table[x][y]``.
-
-    Args:
-        source: Circuit with quantum registers `alice` and `bob`, unmeasured.  Its gates may be
-            any; those that Aer does not know are translated.
-        settings: The angles of both parties.
-        analyser: How a pair is measured.
-
-    Examples:
-        >>> from e91.model.settings import EKERT
-        >>> table = pair_circuits(bell_pair(), settings=EKERT)
-        >>> len(table), len(table[0])
-        (3, 3)
-    """
-    return tuple(
-        tuple(_in_aers_gates(analyser(source, a, b)) for b in settings.bob_angles)
-        for a in settings.alice_angles
-    )
-
-
-def _in_aers_gates(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Return the circuit in instructions that Aer knows; most are already."""
-    if _aers_instructions().issuperset(circuit.count_ops()):
-        return circuit
-    simulator = AerSimulator(method="density_matrix")
-    translated: QuantumCircuit = transpile(circuit, simulator, optimization_level=0)
-    return translated
-
-
-@cache
-def _aers_instructions() -> frozenset[str]:
-    # Aer makes this list anew at every question: a quarter of the time to make a device.
-    return frozenset(AerSimulator(method="density_matrix").operation_names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +123,8 @@ def aer_device(
             system.
         noise: ``visibility`` of the emitted pair, ``misalignment`` of Bob's photon in radians on
             the Bloch sphere, and the probabilities ``dephasing``, ``amplitude_damping`` (Bob's
-            arm) and ``readout_error`` (each outcome bit): the fields of `Noise`.
+            arm) and ``readout_error`` (each outcome bit): the fields of
+            `e91.devices.circuits.Noise`.
 
     Raises:
         TypeError: There is no noise of that name.

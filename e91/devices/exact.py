@@ -9,7 +9,7 @@ from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 
-from e91.devices.aer import Analyser, Attack, CircuitTable, Noise, pair_circuits
+from e91.devices.circuits import Analyser, Attack, CircuitTable, Noise, pair_circuits
 from e91.devices.rounds.keystreams import KEY_BYTES
 from e91.devices.rounds.round_sampler import RoundSampler, checked_table, round_sampler
 from e91.model.bits import Bits

@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
 
-from e91.devices.aer import pair_circuits
+from e91.devices.circuits import pair_circuits
 from e91.devices.exact import ExactDevice, outcome_generator, outcome_table
 from e91.model.device import DeviceInfo
 from e91.model.numbers import Floats
 from e91.model.settings import EKERT, Settings
 from e91.optics.arms import Arm, misread
+from e91.optics.coincidences import Source
 from e91.optics.detectors import BasisChoice
 from e91.optics.rates import continuous_rates
 from e91.optics.slots import continuous_slots, pulsed_slots
-from e91.optics.sources import ContinuousSource, HeraldedMemories, PulsedSource, QuantumDot, Source
+from e91.optics.sources import ContinuousSource, HeraldedMemories, PulsedSource, QuantumDot
 
 
 def optical_device(

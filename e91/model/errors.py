@@ -4,6 +4,7 @@ E91Error
 ├── ProtocolAborted      a key was asked of a session that has none; `reason` says why
 ├── AuthenticationFailed a tag did not match: a message, key or ciphertext was altered
 └── KeyUnavailable       the key is too short, or these bytes of it were used already
+    └── AlreadyUsed      a recording, or an authentication key, that took part in a session before
 
 Wrong arguments raise the built-in ValueError or TypeError.
 """
@@ -36,6 +37,10 @@ class Abort(Enum):
     KEYS_DIFFER = (
         "The reconciled keys must be equal, but their verification hashes differ: errors are left."
     )
+    STATISTICS_ONLY = (
+        "A key must be asked of rounds that were not used before, but only statistics were asked "
+        "of these."
+    )
     NOT_AUTHENTIC = (
         "Every classical message must carry a valid tag, but one does not: someone altered it."
     )
@@ -63,3 +68,7 @@ class AuthenticationFailed(E91Error):
 
 class KeyUnavailable(E91Error):
     """The key is too short for what was asked, or these bytes of it were used already."""
+
+
+class AlreadyUsed(KeyUnavailable):
+    """A recording or an authentication key was used in a session before: it makes no other key."""

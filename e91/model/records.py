@@ -7,7 +7,7 @@ their length only.  The chain of types is the order of the protocol: a `SiftedKe
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -51,10 +51,13 @@ class DetectionRecord:
     Attributes:
         alice: Alice's half; hers alone until she announces something.
         bob: Bob's half.
+        read_from: Fingerprints (`e91.recorded.ledger`) of the time tags in whose files the rounds
+            were found, empty for detections; None if the rounds were made in this process.
     """
 
     alice: PartyRecord
     bob: PartyRecord
+    read_from: frozenset[str] | None = field(default=None, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if len(self.alice) != len(self.bob):

@@ -157,7 +157,7 @@ def load_detections(file: Path) -> Recorded:
     if not len(table):
         raise ValueError(f"`{file}` must hold at least one round, but is empty.")
     x, a, y, b = (table.columns[name].astype(np.uint8) for name in DETECTION_COLUMNS)
-    record = DetectionRecord(PartyRecord(x, a), PartyRecord(y, b))
+    record = DetectionRecord(PartyRecord(x, a), PartyRecord(y, b), read_from=frozenset())
     plain = {name: value for name, value in table.metadata.items() if name != HASH_NAME}
     return Recorded(record, digest, HASH_NAME in table.metadata, plain)
 

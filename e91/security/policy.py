@@ -148,6 +148,7 @@ class PreparedSession:
         seed: Of the protocol's randomness, for tests, or None.
         x: Alice's setting index in each round; uint8, shape (n,).
         y: Bob's.
+        is_kept: Whether it lies in a file, from which it could be concluded again.
     """
 
     settings: Settings
@@ -155,3 +156,4 @@ class PreparedSession:
     seed: int | None
     x: Bits = field(repr=False)
     y: Bits = field(repr=False)
+    is_kept: bool = False

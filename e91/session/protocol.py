@@ -73,21 +73,35 @@ class Distilled:
 
 def distil(record: DetectionRecord, means: Means) -> Distilled:
     """Sift both laboratories' records by messages, then `conclude`."""
+    return conclude(lambda: _sift(record, means), means)
+
+
+def survey(record: DetectionRecord, means: Means) -> Distilled:
+    """Judge both laboratories' records where they lie together; nothing leaves the room.
+
+    The counts are those of a session with the same randomness.
+    """
+    session_id = means.entropy(16)
+    alice, _ = _sift(record, replace(means, channel=Channel()))
+    verdict = judge(alice.evidence, settings=means.settings, policy=means.policy)
+    # What error correction would disclose is not known, so there is no length to speak of.
+    abort = verdict.abort or Abort.STATISTICS_ONLY
+    verdict = replace(verdict, length=None, portions=(), abort=abort)
+    return Distilled(verdict, None, session_id, tagged=False)
+
+
+def _sift(record: DetectionRecord, means: Means) -> tuple[sifting.Sifted, sifting.Sifted]:
+    """Exchange settings, and keep the key rounds of each party."""
     policy = means.policy
     if policy.security is SecurityModel.DEVICE_INDEPENDENT:
         record = DetectionRecord(*map(sifting.assign_lost_photons, (record.alice, record.bob)))
-
-    def sift() -> tuple[sifting.Sifted, sifting.Sifted]:
-        """Exchange settings, and keep the key rounds of each party."""
-        return sifting.exchange(
-            record,
-            settings=means.settings,
-            fraction=policy.revealed_fraction,
-            entropy=means.entropy,
-            channel=means.channel,
-        )
-
-    return conclude(sift, means)
+    return sifting.exchange(
+        record,
+        settings=means.settings,
+        fraction=policy.revealed_fraction,
+        entropy=means.entropy,
+        channel=means.channel,
+    )
 
 
 def conclude(sift: Callable[[], tuple[sifting.Sifted, sifting.Sifted]], means: Means) -> Distilled:

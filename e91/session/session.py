@@ -6,6 +6,7 @@ takes hours, a prepared session is kept in between; see `e91.devices.ibm`.
 
 import time
 import uuid
+from collections.abc import Callable
 
 from e91.distillation import authentication
 from e91.model.bits import Bits
@@ -15,8 +16,10 @@ from e91.model.numbers import check_whole
 from e91.model.randomness import Entropy, operating_system_entropy, random_settings, seeded_entropy
 from e91.model.records import DetectionRecord, Leak, PartyRecord, SecretKey
 from e91.model.settings import EKERT, Settings
+from e91.recorded.fingerprints import fingerprints_of
+from e91.recorded.ledger import use_up
 from e91.security.policy import Policy, PreparedSession
-from e91.session.protocol import Distilled, Means, distil
+from e91.session.protocol import Distilled, Means, distil, survey
 from e91.session.report import Keys, SessionReport
 from e91.session.verdict import check_policy
 from e91.system.compiled import compiled_code_pays
@@ -72,7 +75,7 @@ def run(
     check_policy(rounds, settings=settings, policy=policy)
     entropy = operating_system_entropy if seed is None else seeded_entropy(seed)
     record = measure(device, rounds, settings=settings, entropy=entropy)
-    return conclude_record(
+    return _concluded(
         record,
         device=info_of(device),
         settings=settings,
@@ -95,12 +98,16 @@ def analyse(
     authentication_key: bytes | None = None,
     transmission: Transmission = honest_transmission,
     origin: str = "recorded detections",
+    statistics_only: bool = False,
 ) -> SessionReport:
     """Run the protocol on detections that were made elsewhere, and report it.
 
     The same steps as `run` after its measurement.  What a recording cannot show is taken on trust:
     that the settings were chosen at random when the photons arrived, with the declared
     probabilities, and that the rounds are all that were measured.  The report says so.
+
+    The record is used up, whether a key comes of it or not: a second conversation about the same
+    rounds, copied, cut or read again, is refused (`e91.recorded.ledger`).
 
     Args:
         record: Both laboratories' rounds, 1 to 50,000,000.
@@ -110,17 +117,26 @@ def analyse(
         authentication_key: Pre-shared.
         transmission: Of classical messages.
         origin: Where the record comes from, for the report.
+        statistics_only: Make the Bell test and the error estimate, but say nothing to anybody and
+            make no key.  The record is not used up, and may be analysed as often as one likes.
 
     Raises:
         ValueError: An argument leaves its range, or the record has a setting that ``settings``
             has not.
+        AlreadyUsed: The rounds, or some of them, took part in a conversation before.
 
     Examples:
         >>> from e91.devices.exact import exact_device
         >>> device = exact_device(visibility=0.97, seed=1)
         >>> record = measure(device, 100_000, settings=EKERT, entropy=seeded_entropy(1))
+        >>> analyse(record, seed=2, statistics_only=True).abort.name
+        'STATISTICS_ONLY'
         >>> analyse(record, seed=2).abort is None
         True
+        >>> analyse(record, seed=3)
+        Traceback (most recent call last):
+            ...
+        e91.model.errors.AlreadyUsed: A recording must make one key only, but these rounds, ...
     """
     started = time.perf_counter()
     policy = policy or Policy()
@@ -128,7 +144,9 @@ def analyse(
     _check_authentication_key(authentication_key)
     check_policy(len(record), settings=settings, policy=policy)
     _check_settings(record, settings)
-    return conclude_record(
+    if not statistics_only:
+        _use_up(record, origin)
+    return _concluded(
         record,
         device=DeviceInfo(
             settings,
@@ -143,6 +161,7 @@ def analyse(
         authentication_key=authentication_key,
         transmission=transmission,
         started=started,
+        distilled=survey if statistics_only else distil,
     )
 
 
@@ -156,18 +175,54 @@ def conclude_record(
     entropy: Entropy,
     authentication_key: bytes | None = None,
     transmission: Transmission = honest_transmission,
-    workspace: Workspace | None = None,
     started: float,
 ) -> SessionReport:
-    """Return the report of a session whose rounds are recorded; arguments as `run`'s.
+    """Return the report of a session whose rounds are recorded, and use these up.
 
-    ``entropy`` continues after what chose the settings; ``started`` is of `time.perf_counter`.
+    Arguments as `run`'s; ``entropy`` continues after what chose the settings, and ``started`` is of
+    `time.perf_counter`.
+
+    Raises:
+        AlreadyUsed: The rounds, or some of them, took part in a conversation before.
     """
+    _use_up(record, device.description)
+    return _concluded(
+        record,
+        device=device,
+        settings=settings,
+        policy=policy,
+        seed=seed,
+        entropy=entropy,
+        authentication_key=authentication_key,
+        transmission=transmission,
+        started=started,
+    )
+
+
+def _use_up(record: DetectionRecord, origin: str) -> None:
+    used = fingerprints_of(record) | (record.read_from or frozenset())
+    use_up(used, origin=origin, from_files=record.read_from is not None)
+
+
+def _concluded(
+    record: DetectionRecord,
+    *,
+    device: DeviceInfo,
+    settings: Settings,
+    policy: Policy,
+    seed: int | None,
+    entropy: Entropy,
+    authentication_key: bytes | None = None,
+    transmission: Transmission = honest_transmission,
+    workspace: Workspace | None = None,
+    started: float,
+    distilled: Callable[[DetectionRecord, Means], Distilled] = distil,
+) -> SessionReport:
     channel = Channel(transmission)
     secret = authentication_key or entropy(authentication.AUTHENTICATION_BITS // 8)
     workspace = workspace or _workspace_for(len(record), settings)
     means = Means(settings, policy, entropy, channel, secret, workspace)
-    made = distil(record, means)
+    made = distilled(record, means)
     seconds = time.perf_counter() - started
     return report_of(made, means, rounds=len(record), device=device, seed=seed, seconds=seconds)
 
@@ -335,8 +390,8 @@ def conclude_session(
 ) -> SessionReport:
     """Return the report of a prepared session from the outcomes of its rounds.
 
-    With a seed it is the report that `e91.run` makes of the same outcomes.  Conclude a session
-    once: a second key from the same rounds would give away the first.
+    With a seed it is the report that `e91.run` makes of the same outcomes.  The rounds are used
+    up, whether a key comes of them or not (`e91.recorded.ledger`).
 
     Args:
         prepared: What `prepare_session` returned.
@@ -347,6 +402,7 @@ def conclude_session(
 
     Raises:
         ValueError: The outcomes are none, or not one for each round.
+        AlreadyUsed: The session was concluded before.
     """
     started = time.perf_counter() - seconds
     settings, seed = prepared.settings, prepared.seed
@@ -354,7 +410,11 @@ def conclude_session(
     if seed is not None:  # these bytes chose the settings: use none twice
         random_settings(entropy, settings, len(prepared.x))
     return conclude_record(
-        DetectionRecord(PartyRecord(prepared.x, a), PartyRecord(prepared.y, b)),
+        DetectionRecord(
+            PartyRecord(prepared.x, a),
+            PartyRecord(prepared.y, b),
+            read_from=frozenset() if prepared.is_kept else None,
+        ),
         device=device,
         settings=settings,
         policy=prepared.policy,

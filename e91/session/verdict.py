@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.bell import chsh, correlators
+from e91.bell import chsh, correlators, phase_errors
 from e91.distillation import authentication, verification
 from e91.model.errors import Abort
 from e91.model.evidence import Evidence
@@ -39,7 +39,7 @@ def case_of(
 
     def phase_error_bound(epsilon: float) -> float:
         """Return a bound on the key's phase errors."""
-        return chsh.phase_error_bound(
+        return phase_errors.phase_error_bound(
             evidence,
             settings=settings,
             revealed_fraction=policy.revealed_fraction,
@@ -75,7 +75,7 @@ def check_settings(settings: Settings, policy: Policy) -> None:
     """
     keys = {x for x, _ in settings.key_pairs}
     if policy.security is SecurityModel.TRUSTED_ANALYSERS:
-        chsh.check_identity(settings)
+        phase_errors.check_identity(settings)
     else:
         check_reference(settings)
         ldpc = policy.reconciler is Reconciler.LDPC

@@ -34,7 +34,7 @@ from qiskit import QuantumCircuit, QuantumRegister
 from qiskit.quantum_info import DensityMatrix, partial_trace
 
 from e91.adversaries.eve_in_circuits import joint_table
-from e91.devices.aer import pair_circuits
+from e91.devices.circuits import pair_circuits
 from e91.devices.exact import outcome_table
 from e91.model.settings import ASYMMETRIC, SETTINGS
 

@@ -193,25 +193,18 @@ def test_second_key_from_the_same_rounds_is_refused(status, service, tmp_path):
     assert not (tmp_path / "two").exists()
 
 
-def test_report_without_saved_keys_may_be_seen_again(status, service, tmp_path):
+def test_rounds_of_a_job_make_one_key_saved_or_not(status, service, tmp_path):
     job = left_job(status)
     assert status("run", "--resume", job["job_id"])[0] == 0
-    assert status("run", "--resume", job["job_id"], "--out", tmp_path / "keys")[0] == 0
+    code, out, err = status("run", "--resume", job["job_id"], "--out", tmp_path / "keys")
+    assert (code, out) == (2, "")
+    assert "took part in a conversation at" in err
 
 
-def test_keys_that_cannot_be_saved_leave_the_session_open(status, service, tmp_path, monkeypatch):
-    job = left_job(status)
-    import e91.session.folder
-
-    original = e91.session.folder.save_session
-
-    def full_disk(*arguments, **options):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(e91.session.folder, "save_session", full_disk)
-    assert status("run", "--resume", job["job_id"], "--out", tmp_path / "keys")[0] == 1
-    monkeypatch.setattr(e91.session.folder, "save_session", original)
-    assert status("run", "--resume", job["job_id"], "--out", tmp_path / "keys")[0] == 0
+def test_rounds_of_an_aborted_job_make_no_key_later(status, service):
+    job = left_job(status, *FEW)
+    assert status("run", "--resume", job["job_id"])[0] == 3
+    assert status("run", "--resume", job["job_id"])[0] == 2
 
 
 def test_state_of_a_left_job_is_said_without_waiting(status, service):

@@ -14,7 +14,7 @@ import json
 import os
 import uuid
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
@@ -122,7 +122,7 @@ class LeftJob:
     @property
     def prepared(self) -> PreparedSession:
         """What `e91.session.session.conclude_session` wants, besides the outcomes."""
-        return self.session.prepared
+        return replace(self.session.prepared, is_kept=True)
 
     @property
     def info(self) -> DeviceInfo:

@@ -17,7 +17,8 @@ from qiskit.circuit import Parameter
 from qiskit.primitives import BaseSamplerV2
 from qiskit.providers import BackendV2
 
-from e91.devices.aer import Analyser, spawned_seed
+from e91.devices.aer import spawned_seed
+from e91.devices.circuits import Analyser
 from e91.devices.samplers.qubit_pairs import Layout, placed_circuit, placement_words
 from e91.model.bits import Bits
 from e91.model.device import Apparatus, DeviceInfo, checked_choices

@@ -13,7 +13,7 @@ from qiskit import QuantumCircuit
 from qiskit.providers import BackendV2
 from qiskit_aer.noise import NoiseModel
 
-from e91.devices.aer import pair_circuits
+from e91.devices.circuits import pair_circuits
 from e91.devices.exact import ExactDevice, outcome_generator, outcome_table
 from e91.devices.samplers.qubit_pairs import (
     NOISE_MODEL,

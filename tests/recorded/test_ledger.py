@@ -1,0 +1,302 @@
+"""A recording is used once: as a value, as a file, copied, cut, or after an abort."""
+
+import copy
+import json
+import multiprocessing
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from e91.devices.exact import exact_device
+from e91.model.errors import Abort, AlreadyUsed, ProtocolAborted
+from e91.model.messages import Message, Party
+from e91.model.randomness import seeded_entropy
+from e91.model.records import DetectionRecord, PartyRecord
+from e91.model.settings import EKERT
+from e91.optics.tags.time_tags import TimeTags
+from e91.recorded import ledger as used_recordings
+from e91.recorded.fingerprints import fingerprints_of, fingerprints_of_tags
+from e91.recorded.ledger import use_up
+from e91.recorded.record_files import load_detections, save_detections
+from e91.security.policy import Policy
+from e91.session.session import analyse, measure
+
+POLICY = Policy(epsilon=1e-6)
+ROUNDS = 60_000
+
+
+def measured(seed=2, *, rounds=ROUNDS, visibility=0.97):
+    device = exact_device(visibility=visibility, seed=seed)
+    return measure(device, rounds, settings=EKERT, entropy=seeded_entropy(seed))
+
+
+def of_rounds(record, rounds):
+    return DetectionRecord(
+        *(PartyRecord(h.setting[rounds], h.outcome[rounds]) for h in (record.alice, record.bob))
+    )
+
+
+def altered(message):
+    return replace(message, body=b"\0" + message.body) if message.subject == "sample" else message
+
+
+def forgotten(monkeypatch):
+    """Forget what this process used, as another process does not know it."""
+    monkeypatch.setattr(used_recordings, "_used_here", {})
+
+
+# As a value ---------------------------------------------------------------------------------------
+
+
+def test_recording_makes_one_key():
+    record = measured()
+    assert analyse(record, policy=POLICY).abort is None
+    with pytest.raises(AlreadyUsed, match=r"took part in a conversation at 20.*recorded detect"):
+        analyse(record, policy=POLICY)
+
+
+def test_recording_whose_analysis_was_aborted_is_used_up():
+    record = measured()
+    assert analyse(record, policy=POLICY, transmission=altered).abort is Abort.NOT_AUTHENTIC
+    with pytest.raises(AlreadyUsed):
+        analyse(record, policy=POLICY)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        copy.deepcopy,
+        lambda record: pickle.loads(pickle.dumps(record)),
+        lambda record: of_rounds(record, slice(None)),
+        lambda record: of_rounds(record, slice(ROUNDS // 3, ROUNDS // 2)),
+        lambda record: of_rounds(record, slice(1, None)),
+        lambda record: of_rounds(record, np.arange(ROUNDS) % 9_000 != 0),
+        lambda record: DetectionRecord(record.bob, record.alice),
+        lambda record: DetectionRecord(record.alice, measured(3).bob),
+        lambda record: DetectionRecord(measured(3).alice, record.bob),
+    ],
+)
+def test_copies_parts_and_halves_of_a_used_recording_are_refused(again):
+    record = measured()
+    analyse(record, policy=POLICY)
+    with pytest.raises(AlreadyUsed):
+        analyse(again(record), policy=POLICY)
+
+
+def test_used_rounds_between_lost_ones_are_refused():
+    record = measured()
+    analyse(record, policy=POLICY)
+    places = np.arange(ROUNDS) * 2
+    x, a, y, b = (np.full(2 * ROUNDS, fill, np.uint8) for fill in (0, 2, 0, 2))
+    for column, found in (
+        (x, record.alice.setting),
+        (a, record.alice.outcome),
+        (y, record.bob.setting),
+        (b, record.bob.outcome),
+    ):
+        column[places] = found
+    with pytest.raises(AlreadyUsed):
+        analyse(DetectionRecord(PartyRecord(x, a), PartyRecord(y, b)), policy=POLICY)
+
+
+def test_parts_without_a_common_round_make_a_key_each():
+    record = measured(rounds=2 * ROUNDS)
+    for half in (slice(0, ROUNDS), slice(ROUNDS, None)):
+        assert analyse(of_rounds(record, half), policy=POLICY).abort is None
+
+
+def test_other_recordings_share_no_fingerprint():
+    prints = [fingerprints_of(measured(seed)) for seed in range(5)]
+    assert len(frozenset().union(*prints)) == sum(map(len, prints))
+
+
+def test_statistics_are_free_and_tell_what_a_session_tells():
+    record = measured()
+    reports = [analyse(record, policy=POLICY, seed=1, statistics_only=True) for _ in range(2)]
+    report = analyse(record, policy=POLICY, seed=1)
+    for free in reports:
+        assert (free.chsh, free.qber, free.evidence) == (report.chsh, report.qber, report.evidence)
+        assert free.abort is Abort.STATISTICS_ONLY
+        assert (free.length, free.secret_bits, free.authentication_bits) == (None, 0, 0)
+        with pytest.raises(ProtocolAborted):
+            _ = free.key
+    assert report.abort is None
+
+
+def test_statistics_say_nothing_to_anybody():
+    def heard(message):
+        raise AssertionError(message.subject)
+
+    analyse(measured(), policy=POLICY, transmission=heard, statistics_only=True)
+
+
+def test_statistics_of_a_bad_link_say_why_it_makes_no_key():
+    report = analyse(measured(visibility=0.5), policy=POLICY, statistics_only=True)
+    assert report.abort is Abort.NO_VIOLATION
+
+
+# As a file ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def night(tmp_path):
+    file = tmp_path / "night.npz"
+    save_detections(file, measured(), metadata={"settings": "ekert"})
+    return file
+
+
+def test_file_makes_one_key_and_the_refusal_says_when_it_did(night, status, monkeypatch):
+    assert status("analyse", night)[0] == 0
+    forgotten(monkeypatch)
+    code, printed, complaint = status("analyse", night)
+    assert (code, printed, complaint.count("\n")) == (2, "", 1)
+    assert "took part in a conversation at 20" in complaint
+    assert "detections in night.npz" in complaint
+    assert "`--no-key`" in complaint
+
+
+@pytest.mark.parametrize("ending", [".npz", ".csv", ".parquet"])
+def test_same_rounds_in_another_file_are_refused(tmp_path, night, ending, status, monkeypatch):
+    assert status("analyse", night)[0] == 0
+    forgotten(monkeypatch)
+    other = tmp_path / f"again{ending}"
+    save_detections(other, measured(), metadata={"run_id": "another"})
+    assert status("analyse", other)[0] == 2
+
+
+def test_file_of_an_aborted_session_is_used_up(tmp_path, status, monkeypatch):
+    file = tmp_path / "noise.csv"
+    save_detections(file, measured(visibility=0.5))
+    assert status("analyse", file)[0] == 3
+    forgotten(monkeypatch)
+    assert status("analyse", file)[0] == 2
+
+
+def test_file_that_python_reads_is_entered_on_the_disk(night, monkeypatch):
+    analyse(load_detections(night).record, policy=POLICY)
+    forgotten(monkeypatch)
+    with pytest.raises(AlreadyUsed):
+        analyse(load_detections(night).record, policy=POLICY)
+
+
+def test_recording_is_entered_before_its_first_message_leaves(night, ledger):
+    entered = []
+
+    def heard(message: Message) -> Message:
+        entered.append(len(ledger.read_bytes().splitlines()))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        analyse(load_detections(night).record, policy=POLICY, transmission=heard)
+    assert entered == [1]
+
+
+def test_statistics_of_a_file_are_free(night, status, ledger):
+    for _ in range(2):
+        code, printed, complaint = status("analyse", night, "--no-key", "--json")
+        assert (code, complaint) == (0, "")
+        assert json.loads(printed)["abort"] == "STATISTICS_ONLY"
+    assert not ledger.exists()
+    assert status("analyse", night)[0] == 0
+    assert status("analyse", night, "--no-key")[0] == 0
+
+
+def test_statistics_have_no_folder(tmp_path, night, status):
+    code, _, complaint = status("analyse", night, "--no-key", "--out", tmp_path / "keys")
+    assert code == 2
+    assert "must come with a key" in complaint
+
+
+def test_wrong_option_uses_nothing_up(night, status):
+    assert status("analyse", night, "--alice-probabilities", "1,2")[0] == 2
+    assert status("analyse", night)[0] == 0
+
+
+def test_time_tags_make_one_key_whatever_their_clocks_and_window(tmp_path, status, monkeypatch):
+    assert status("analyse", "--sample", tmp_path / "sample", "--seed", "1")[0] == 0
+    tags = [tmp_path / "sample" / f"{party.value}_tags.npz" for party in Party]
+    assert status("analyse", *tags)[0] == 0
+    forgotten(monkeypatch)
+    late = tmp_path / "late.npz"
+    with np.load(tags[1]) as bob:
+        np.savez(late, time_ps=bob["time_ps"] + 1000, channel=bob["channel"])
+    with np.load(tags[0]) as alice:
+        np.savez(tmp_path / "alice.npz", time_ps=alice["time_ps"], channel=alice["channel"])
+    for line in (
+        [*tags, "--window-ps", "900"],
+        [tmp_path / "alice.npz", late],
+        [tmp_path / "sample" / "detections.csv"],
+    ):
+        assert status("analyse", *line)[0] == 2
+    assert status("analyse", *tags, "--no-key")[0] == 0
+
+
+def test_pieces_of_tags_have_the_fingerprints_of_the_whole(monkeypatch):
+    channels = np.random.default_rng(1).integers(0, 6, 10_000).astype(np.uint8)
+    tags = TimeTags(np.arange(10_000), channels)
+    whole = fingerprints_of_tags(tags)
+    monkeypatch.setattr("e91.recorded.fingerprints._PIECE", 777)
+    assert fingerprints_of_tags(tags) == whole
+    assert len(whole) > 100
+
+
+# The ledger ---------------------------------------------------------------------------------------
+
+
+def enter(number, results):
+    try:
+        use_up(frozenset({"7" * 16, f"{number:016x}"}), origin="race", from_files=True)
+    except AlreadyUsed:
+        results.put(False)
+    else:
+        results.put(True)
+
+
+def test_one_of_several_processes_gets_a_recording(ledger):
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    racers = [context.Process(target=enter, args=(k, results)) for k in range(4)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    assert sorted(results.get() for _ in racers) == [False, False, False, True]
+    assert len(ledger.read_bytes().splitlines()) == 1
+
+
+def test_line_that_was_cut_off_is_no_entry(ledger):
+    use_up(frozenset({"a"}), origin="night 1", from_files=True)
+    before = ledger.read_bytes()
+    ledger.write_bytes(before + b'{"used": "2026')
+    use_up(frozenset({"b"}), origin="night 2", from_files=True)
+    lines = ledger.read_bytes()
+    assert lines.startswith(before)
+    assert [json.loads(line)["origin"] for line in lines.splitlines()] == ["night 1", "night 2"]
+
+
+def test_damaged_ledger_refuses_every_recording(ledger, night, status):
+    ledger.write_bytes(b"{}\n")
+    code, _, complaint = status("analyse", night)
+    assert code == 2
+    assert "must be the ledger of the recordings that were used, but is damaged" in complaint
+
+
+def test_ledger_that_cannot_be_written_refuses_every_recording(
+    tmp_path, night, status, monkeypatch
+):
+    monkeypatch.setenv("E91_LEDGER", str(tmp_path))
+    code, _, complaint = status("analyse", night)
+    assert code == 2
+    assert "must be writable" in complaint
+    assert "E91_LEDGER" in complaint
+
+
+def test_ledger_is_its_owners_and_lies_in_the_state_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("E91_LEDGER")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    use_up(frozenset({"a"}), origin="night 1", from_files=True)
+    place = tmp_path / "state" / "e91" / "recordings.jsonl"
+    assert used_recordings.ledger_file() == place
+    assert place.stat().st_mode & 0o777 == 0o600
