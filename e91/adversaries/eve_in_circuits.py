@@ -37,6 +37,7 @@ from e91.devices.circuits import (
     pair_circuits,
 )
 from e91.devices.exact import ExactDevice, outcome_table
+from e91.devices.rounds.keystreams import physics_entropy
 from e91.model.bits import Bits
 from e91.model.device import DeviceInfo, Progress, no_progress
 from e91.model.settings import Settings
@@ -59,14 +60,14 @@ def shot_by_shot(
         seed: Root of the physical randomness; None takes it from the operating system.
         progress: Is called with the rounds of every run of Aer.
     """
-    table, root = joint_table(circuits), np.random.SeedSequence(seed)
+    table, entropy = joint_table(circuits), physics_entropy(seed)
     # Eve knows her symbol and, after the announcement, both settings.
     best = table.sum(axis=3).argmax(axis=2).astype(np.uint8)
 
     def answer(x: Bits, y: Bits) -> Answers:
         """Measure every round's circuit once, and let Eve guess from her register."""
         alice, bob, kind = (np.empty(len(x), np.uint8) for _ in range(3))
-        for rounds, circuit, words in shots_of_rounds(circuits, x, y, root):
+        for rounds, circuit, words in shots_of_rounds(circuits, x, y, entropy):
             alice[rounds] = shot_bits(circuit, outcome_bit(circuit, "alice"), words)
             bob[rounds] = shot_bits(circuit, outcome_bit(circuit, "bob"), words)
             kind[rounds] = sum(
@@ -161,11 +162,10 @@ def tapped_device(
     reading = cache(partial(_reading, source, plain, settings))
     notes = conditions.stream_seed("notes")
     if conditions.simulator == "exact":
-        generator = conditions.random_stream("pairs")
-        drawn = ExactDevice(info, outcome_table(circuits), generator)
+        drawn = ExactDevice(info, outcome_table(circuits), physics_entropy(seed))
         return BlockTap(drawn.announcing(conditions.progress), reading, notes)
     alone = tuple(tuple(without_eve(circuit) for circuit in row) for row in circuits)
-    shots = AerDevice(info, alone, conditions.stream_seed("pairs"))
+    shots = AerDevice(info, alone, outcome_table(alone), physics_entropy(seed))
     return ChannelTap(shots.announcing(conditions.progress), reading, notes)
 
 

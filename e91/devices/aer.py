@@ -11,12 +11,21 @@ from qiskit.circuit import Clbit
 from qiskit_aer import AerSimulator
 
 from e91.devices.circuits import Analyser, Attack, CircuitTable, Noise, pair_circuits
+from e91.devices.exact import measures_last, outcome_table
+from e91.devices.rounds.keystreams import physics_entropy, uniform
 from e91.model.bits import Bits
 from e91.model.device import Apparatus, DeviceInfo, checked_choices
+from e91.model.randomness import Entropy
 from e91.model.settings import EKERT, Settings
 
 SHOTS_PER_RUN = 2**18
 """Longest run handed to Aer.  Aer holds about 200 bytes per shot; longer runs are not faster."""
+
+FORESEEABLE = (
+    "The outcomes are those of Aer's Mersenne twister as they are: enough announced ones tell all "
+    "others, so the key is secret only from those who do not compute them."
+)
+"""What a device assumes whose circuits measure before their end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,18 +35,26 @@ class AerDevice(Apparatus):
     Rounds that share a setting pair run together, and their shots are dealt back to the rounds
     in order.  That is exact for a memoryless source, as this one is, and only for that.
 
-    Randomness continues from call to call: the seed sequence counts what it has handed out, so
-    a second call gives new outcomes, and equal devices give equal outcomes only to equal
+    Aer's shots come from a Mersenne twister, all later numbers of which follow from 19,937 linear
+    equations between bits of earlier ones: the outcomes that the parties announce, and the parities
+    of error correction, are such bits.  So the shot decides whether the outcomes of a round agree,
+    which is announced anyway when errors are corrected, and a keystream of AES-256 decides which
+    of the two possible ways they do (`redrawn`).  The joint distribution is that of the shots.
+
+    Randomness continues from call to call; equal devices give equal outcomes only to equal
     *sequences* of calls.  For the same reason a device must not be shared between threads.
 
     Attributes:
         info: What the device is.
         circuits: The measured circuit of each setting pair, ``circuits[x][y]``.
-        randomness: Root of the physical randomness; every run of Aer gets a child of it.
+        table: Exact probabilities of the outcomes, ``table[x, y, a, b]``, float64; None where a
+            circuit measures before its end: the outcomes are then Aer's alone.
+        randomness: The physical randomness: seeds every run of Aer, and draws.
     """
 
     circuits: CircuitTable = field(repr=False)
-    randomness: np.random.SeedSequence = field(repr=False)
+    table: NDArray[np.float64] | None = field(repr=False)
+    randomness: Entropy = field(repr=False)
 
     def __call__(self, x: Bits, y: Bits) -> tuple[Bits, Bits]:
         """Measure one pair per round.
@@ -55,15 +72,52 @@ class AerDevice(Apparatus):
         x, y = checked_choices(x, y, settings=self.settings)
         a, b = np.empty_like(x), np.empty_like(y)
         for rounds, circuit, words in shots_of_rounds(self.circuits, x, y, self.randomness):
-            a[rounds], b[rounds] = (
+            alice, bob = (
                 shot_bits(circuit, outcome_bit(circuit, party), words) for party in ("alice", "bob")
             )
+            if self.table is not None:
+                cells = self.table[x[rounds[0]], y[rounds[0]]]
+                alice, bob = redrawn(alice, bob, cells, self.randomness)
+            a[rounds], b[rounds] = alice, bob
             self.progress(len(rounds))
         return a, b
 
 
+def redrawn(a: Bits, b: Bits, cells: NDArray[np.float64], entropy: Entropy) -> tuple[Bits, Bits]:
+    """Return outcomes that agree where (a, b) do, the rest of them drawn anew.
+
+    Given whether the outcomes agree, Alice's is drawn from its exact conditional probability; where
+    both outcomes of a party are equally likely, that is a flip of both with probability 1/2.  If
+    (a, b) are distributed as ``cells``, so is the result, and whoever knows (a, b) knows of it only
+    whether the outcomes agree.
+
+    Args:
+        a: Alice's outcomes of one setting pair, 0 or 1; uint8, shape (n,).
+        b: Bob's, shape (n,).
+        cells: Their joint probabilities, ``cells[a, b]``; float64, shape (2, 2).
+        entropy: Whence the new ones are drawn, 8 bytes a round; each probability is met to 2**-52.
+
+    Returns:
+        Outcomes (a, b); uint8, shape (n,) each.
+
+    Examples:
+        >>> from e91.model.randomness import operating_system_entropy
+        >>> a, b = np.zeros(1000, np.uint8), np.ones(1000, np.uint8)
+        >>> cells = np.array([[0.4, 0.1], [0.1, 0.4]])
+        >>> new_a, new_b = redrawn(a, b, cells, operating_system_entropy)
+        >>> bool((new_a != new_b).all()), bool(300 < new_a.sum() < 700)
+        (True, True)
+    """
+    unequal = a ^ b
+    zero, one = cells[0], cells[1, ::-1]  # Alice's outcome, by whether Bob's is unequal
+    both = zero + one
+    share = np.divide(zero, both, out=np.full(2, 0.5), where=both > 0)
+    drawn = (uniform(entropy, len(a)) >= share[unequal]).astype(np.uint8)
+    return drawn, drawn ^ unequal
+
+
 def shots_of_rounds(
-    circuits: CircuitTable, x: Bits, y: Bits, randomness: np.random.SeedSequence
+    circuits: CircuitTable, x: Bits, y: Bits, entropy: Entropy
 ) -> Iterator[tuple[NDArray[np.intp], QuantumCircuit, NDArray[np.int64]]]:
     """Yield, run by run of Aer, the rounds it makes, their circuit, and the word of each shot.
 
@@ -71,28 +125,28 @@ def shots_of_rounds(
         circuits: Measured circuits, ``circuits[x][y]``.
         x: Alice's setting index in each round; shape (n,).
         y: Bob's.
-        randomness: Every run gets a child of it.
+        entropy: Whence every run gets its seed.
     """
     for i, j in np.ndindex(len(circuits), len(circuits[0])):
         circuit, chosen = circuits[i][j], np.flatnonzero((x == i) & (y == j))
         for start in range(0, len(chosen), SHOTS_PER_RUN):
             rounds = chosen[start : start + SHOTS_PER_RUN]
-            # A spawned seed for every run, and one circuit per run: seeded once, Aer and its
+            # A fresh seed for every run, and one circuit per run: seeded once, Aer and its
             # samplers restart their random stream at every run (and seed the k-th circuit of a
             # run with seed + 2113 k), which would correlate the setting pairs and widen the
             # spread of S while every mean stays right.  By hand, because `automatic` falls to one
             # state-vector trajectory per shot as soon as a channel stands in the circuit: about a
             # hundred times slower.
-            seed = spawned_seed(randomness)
+            seed = fresh_seed(entropy)
             simulator = AerSimulator(method="density_matrix", seed_simulator=seed)
             job = simulator.run(circuit, shots=len(rounds), memory=True)
             memory = job.result().data(0)["memory"]
             yield rounds, circuit, np.fromiter((int(w, 16) for w in memory), np.int64, len(rounds))
 
 
-def spawned_seed(randomness: np.random.SeedSequence) -> int:
-    """Return a fresh seed below 2**63, as Aer demands, from the next child of ``randomness``."""
-    return int(randomness.spawn(1)[0].generate_state(1, np.uint64)[0] >> np.uint64(1))
+def fresh_seed(entropy: Entropy) -> int:
+    """Return a seed below 2**63, as Aer demands."""
+    return int.from_bytes(entropy(8)) >> 1
 
 
 def shot_bits(circuit: QuantumCircuit, bit: Clbit, words: NDArray[np.int64]) -> Bits:
@@ -171,5 +225,11 @@ def aer_device_of(
     """
     circuits = pair_circuits(source, settings=settings, analyser=analyser)
     description = f"Qiskit Aer, every round a shot; {circuits[0][0].name}."
-    info = DeviceInfo(settings, description, reproducible=seed is not None)
-    return AerDevice(info, circuits, np.random.SeedSequence(seed))
+    table = outcome_table(circuits) if all(map(measures_last, sum(circuits, ()))) else None
+    info = DeviceInfo(
+        settings,
+        description,
+        assumption="" if table is not None else FORESEEABLE,
+        reproducible=seed is not None,
+    )
+    return AerDevice(info, circuits, table, physics_entropy(seed))

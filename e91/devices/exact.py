@@ -10,10 +10,11 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 
 from e91.devices.circuits import Analyser, Attack, CircuitTable, Noise, pair_circuits
-from e91.devices.rounds.keystreams import KEY_BYTES
+from e91.devices.rounds.keystreams import KEY_BYTES, physics_entropy, uniform
 from e91.devices.rounds.round_sampler import RoundSampler, checked_table, round_sampler
 from e91.model.bits import Bits
 from e91.model.device import Apparatus, DeviceInfo, checked_choices
+from e91.model.randomness import Entropy
 from e91.model.settings import EKERT, Settings
 
 ROUNDS_PER_BLOCK = 2**18
@@ -27,23 +28,23 @@ class ExactDevice(Apparatus):
     Noise and eavesdroppers are in the table and cost nothing per round.  Exact for a memoryless
     source, and only for that.
 
-    Randomness continues from call to call: the generator advances.  Cutting the rounds into
-    several calls gives the outcomes of one long call.  A device must not be shared between
-    threads.
+    Randomness continues from call to call.  With a seed, cutting the rounds into several calls
+    gives the outcomes of one long call.  A device must not be shared between threads.
 
     Attributes:
         info: What the device is.
         table: Probability of the outcomes (a, b) at the settings (x, y), as ``table[x, y, a, b]``;
             float64, shape (Alice's settings, Bob's settings, k, k), read-only; k is 2, or 3 with
             no click as the last outcome.
-        generator: The physical randomness.
+        randomness: The physical randomness: a keystream of AES-256, so that nobody foresees an
+            outcome from others that were announced.
 
     Raises:
         ValueError: The table does not fit the settings, or is no table of probabilities.
     """
 
     table: NDArray[np.float64] = field(repr=False)
-    generator: np.random.Generator = field(repr=False)
+    randomness: Entropy = field(repr=False)
 
     def __post_init__(self) -> None:
         table = checked_table(self.table, settings=self.settings)
@@ -85,18 +86,18 @@ class ExactDevice(Apparatus):
         return round_sampler(
             self.table,
             settings=settings,
-            physics_key=self.generator.bytes(KEY_BYTES),
+            physics_key=self.randomness(KEY_BYTES),
             protocol_key=protocol_key,
         )
 
     def _drawn_cells(self, x: Bits, y: Bits) -> Bits:
         """Return k a + b for each round, by inversion of the cumulative probabilities."""
         pair = x.astype(np.intp) * self.table.shape[1] + y
-        uniform = self.generator.random(len(x))
+        drawn = uniform(self.randomness, len(x))
         cell = np.zeros(len(x), np.uint8)
         edges = self.table.reshape(len(self.table) * self.table.shape[1], -1).cumsum(axis=1)
         for edge in edges.T[:-1]:  # what lies beyond the last edge but one is the last cell
-            cell += uniform >= edge[pair]
+            cell += drawn >= edge[pair]
         return cell
 
 
@@ -162,12 +163,7 @@ def exact_device_of(
     circuits = pair_circuits(source, settings=settings, analyser=analyser)
     description = f"Exact probabilities from Qiskit Aer, rounds drawn; {circuits[0][0].name}."
     info = DeviceInfo(settings, description, reproducible=seed is not None)
-    return ExactDevice(info, outcome_table(circuits), outcome_generator(seed))
-
-
-def outcome_generator(seed: int | None) -> np.random.Generator:
-    """Return the generator from which a device draws; None seeds it from the operating system."""
-    return np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
+    return ExactDevice(info, outcome_table(circuits), physics_entropy(seed))
 
 
 def outcome_table(
@@ -205,11 +201,16 @@ def outcome_table(
     return normalised
 
 
+def measures_last(circuit: QuantumCircuit) -> bool:
+    """Return whether a circuit measures at its end only, so that its outcomes have a table."""
+    return "measure" not in circuit.remove_final_measurements(inplace=False).count_ops()
+
+
 def _with_probabilities(circuit: QuantumCircuit) -> QuantumCircuit:
     """Return the circuit with its last measurements replaced by a note of the probabilities."""
     halves = [measured_qubit(circuit, "alice"), measured_qubit(circuit, "bob")]
-    bare: QuantumCircuit = circuit.remove_final_measurements(inplace=False)
-    if "measure" in bare.count_ops():
+    if not measures_last(circuit):
         raise ValueError("A circuit must measure at its end only, but measures before it.")
+    bare: QuantumCircuit = circuit.remove_final_measurements(inplace=False)
     bare.save_probabilities(halves)
     return bare

@@ -13,7 +13,8 @@ from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
 
 from e91.devices.circuits import pair_circuits
-from e91.devices.exact import ExactDevice, outcome_generator, outcome_table
+from e91.devices.exact import ExactDevice, outcome_table
+from e91.devices.rounds.keystreams import physics_entropy
 from e91.model.device import DeviceInfo
 from e91.model.numbers import Floats
 from e91.model.settings import EKERT, Settings
@@ -264,7 +265,7 @@ def _device(
     description: str, table: Floats, *, settings: Settings, seed: int | None
 ) -> ExactDevice:
     info = DeviceInfo(settings, description, reproducible=seed is not None)
-    return ExactDevice(info, table, outcome_generator(seed))
+    return ExactDevice(info, table, physics_entropy(seed))
 
 
 def _with_hadamard(circuit: QuantumCircuit, *, name: str) -> QuantumCircuit:

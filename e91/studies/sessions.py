@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import numpy as np
 
+from e91.devices.rounds.keystreams import physics_entropy
 from e91.model.evidence import Evidence
 from e91.model.settings import SETTINGS, Settings
 from e91.security.policy import Policy
@@ -196,7 +197,7 @@ def _planned(point: Point, *, root: int, session: int) -> Run:
     device = replace(
         found,
         info=replace(found.info, settings=point.settings),
-        generator=np.random.default_rng(np.random.SeedSequence(seeds.physics).spawn(1)[0]),
+        randomness=physics_entropy(seeds.physics),
     )
     return plan_run(
         device,

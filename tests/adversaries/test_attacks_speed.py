@@ -142,7 +142,8 @@ def test_notes_of_two_calls_and_of_two_seeds_are_independent(simulator):
 def test_notes_and_shots_have_roots_of_their_own():
     """Two generators from one root would differ, and yet draw from the same seed."""
     device = tapped("cloner", simulator="aer")
-    assert device.randomness.entropy != device.photons.randomness.entropy
+    notes = device.randomness.generate_state(8).tobytes()
+    assert notes != device.photons.randomness(32)
 
 
 def test_shots_with_eve_are_no_source_of_blocks():

@@ -274,7 +274,7 @@ def lossy(settings):
     table[:, :, :2, :2] = 0.72 * whole
     table[:, :, 2, :2], table[:, :, :2, 2] = 0.18 * whole.sum(axis=2), 0.08 * whole.sum(axis=3)
     table[:, :, 2, 2] = 0.02
-    return ExactDevice(DeviceInfo(settings, "Lossy."), table, np.random.default_rng(3))
+    return ExactDevice(DeviceInfo(settings, "Lossy."), table, np.random.default_rng(3).bytes)
 
 
 def replays(device, *, block_rounds, settings=None, rounds=None, **options):

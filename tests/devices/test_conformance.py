@@ -175,7 +175,7 @@ def test_sampler_that_raises_fails_instead_of_ending_the_suite():
 
 def test_noise_that_is_known_is_held_against_its_table_only():
     noisy = case("BackendSamplerV2 over a pair")
-    assert failed(conformance(noisy.make, noisy.backend, shots=8000, seed=1)) == [
+    assert failed(conformance(noisy.make, noisy.backend, shots=16_000, seed=1)) == [
         "correlators",
         "S",
     ]

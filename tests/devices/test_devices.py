@@ -228,8 +228,9 @@ def test_aer_device_samples_shots_from_one_density_matrix(monkeypatch, attack):
         results.extend(job.result().results)
         return job
 
+    device = aer_device(**{**EVERYTHING, "attack": attack}, seed=1)
     monkeypatch.setattr(AerSimulator, "run", noted_run)
-    aer_device(**{**EVERYTHING, "attack": attack}, seed=1)(*every_pair(EKERT, 5))
+    device(*every_pair(EKERT, 5))
     assert len(results) == 9
     assert {result.metadata["method"] for result in results} == {"density_matrix"}
     assert all(result.metadata["measure_sampling"] for result in results)

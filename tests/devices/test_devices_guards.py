@@ -117,7 +117,7 @@ def test_table_has_one_entry_per_outcome_and_sums_to_one():
 )
 def test_table_that_holds_no_probabilities_is_refused(table, message):
     with pytest.raises(ValueError, match=message):
-        ExactDevice(DeviceInfo(EKERT, "planted"), table, np.random.default_rng(1))
+        ExactDevice(DeviceInfo(EKERT, "planted"), table, np.random.default_rng(1).bytes)
 
 
 def test_importing_the_package_loads_no_qiskit():

@@ -162,10 +162,11 @@ def test_long_run_is_handed_to_aer_in_blocks(monkeypatch):
         seen.append((options["shots"], self.options.seed_simulator))
         return original(self, circuits, **options)
 
+    device = aer_device(seed=1)
     monkeypatch.setattr(AerSimulator, "run", noted_run)
     monkeypatch.setattr(e91.devices.aer, "SHOTS_PER_RUN", 1000)
     x = np.zeros(2500, np.uint8)
-    aer_device(seed=1)(x, x)
+    device(x, x)
     shots, seeds = zip(*seen, strict=True)
     assert shots == (1000, 1000, 500)
     assert len(set(seeds)) == 3

@@ -64,7 +64,7 @@ def test_mitigation_with_the_true_confusion_gives_back_the_local_bound_and_no_mo
 def test_session_of_the_same_source_looks_at_raw_shots_and_gives_no_key():
     table, rng = local_table(TRUE_FLIPS), np.random.default_rng(1)
     report = e91.run(
-        ExactDevice(DeviceInfo(EKERT, "a local cheat"), table, rng), rounds=100_000, seed=1
+        ExactDevice(DeviceInfo(EKERT, "a local cheat"), table, rng.bytes), rounds=100_000, seed=1
     )
     assert report.abort is e91.Abort.NO_VIOLATION
     won = round((report.chsh.value + 4) / 8 * report.chsh.rounds)

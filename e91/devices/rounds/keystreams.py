@@ -6,6 +6,7 @@ have a key each, so that the numbers of one say nothing of the other's.
 """
 
 import os
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cache
 
@@ -35,6 +36,7 @@ class Stream(IntEnum):
     OUTCOMES = 3
     OUTCOME_EXTENSIONS = 4
     SAMPLE = 5
+    DEVICE = 6
 
 
 def seeded_key(seed: int | None, *, purpose: str) -> bytes:
@@ -66,6 +68,74 @@ def seeded_key(seed: int | None, *, purpose: str) -> bytes:
     root = seed.to_bytes(max(1, -(-seed.bit_length() // 8)), "big")
     label = f"e91 rounds, {purpose}".encode()
     return HKDF(algorithm=hashes.SHA256(), length=KEY_BYTES, salt=None, info=label).derive(root)
+
+
+@dataclass(eq=False)
+class PhysicsEntropy:
+    """A device's random bytes: no outcome that is announced lets anyone foresee another.
+
+    Without a key every call takes a fresh one from the operating system, so a process that was
+    forked, or another thread, never gets the same bytes.  With one, the bytes continue from call
+    to call and can be had again.
+
+    Attributes:
+        key: 32 bytes, or None.
+        served: How many bytes were given under this key.
+
+    Source:
+        AES in counter mode: Dworkin, NIST SP 800-38A (2001), section 6.5.
+
+    Examples:
+        >>> seeded = physics_entropy(7)
+        >>> seeded(3) + seeded(30) == physics_entropy(7)(33)
+        True
+        >>> physics_entropy(None)(16) == physics_entropy(None)(16)
+        False
+    """
+
+    key: bytes | None = field(repr=False)
+    served: int = 0
+
+    def __call__(self, size: int) -> bytes:
+        """Return the next ``size`` bytes."""
+        if self.key is None:
+            return _counter_mode(os.urandom(KEY_BYTES), 0, size)
+        start, self.served = self.served, self.served + size
+        return _counter_mode(self.key, start, size)
+
+
+def physics_entropy(seed: int | None) -> PhysicsEntropy:
+    """Return the source of a device's random bytes.
+
+    Args:
+        seed: Root of the physical randomness, not negative; None takes it from the operating
+            system.
+
+    Raises:
+        ValueError: The seed is negative.
+    """
+    return PhysicsEntropy(None if seed is None else seeded_key(seed, purpose="physics"))
+
+
+def _counter_mode(key: bytes, start: int, size: int) -> bytes:
+    """Return ``size`` bytes of a keystream, from byte number ``start``."""
+    block, skipped = divmod(start, _AES_BLOCK)
+    counter = int(Stream.DEVICE).to_bytes(4, "big") + block.to_bytes(12, "big")
+    encryptor = Cipher(algorithms.AES(key), modes.CTR(counter)).encryptor()
+    return encryptor.update(_zeros(skipped + size))[skipped:]
+
+
+def uniform(entropy: Entropy, count: int) -> NDArray[np.float64]:
+    """Return ``count`` multiples of 2**-53, uniform in [0, 1); float64, shape (count,).
+
+    Examples:
+        >>> numbers = uniform(physics_entropy(1), 1000)
+        >>> bool(0 <= numbers.min() and numbers.max() < 1 and 0.4 < numbers.mean() < 0.6)
+        True
+    """
+    words = np.frombuffer(entropy(8 * count), "<u8")
+    numbers: NDArray[np.float64] = (words >> np.uint64(11)) * np.float64(2.0**-53)
+    return numbers
 
 
 def keystream(key: bytes, *, stream: Stream, block: int) -> Entropy:

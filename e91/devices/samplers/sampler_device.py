@@ -17,11 +17,13 @@ from qiskit.circuit import Parameter
 from qiskit.primitives import BaseSamplerV2
 from qiskit.providers import BackendV2
 
-from e91.devices.aer import spawned_seed
+from e91.devices.aer import fresh_seed
 from e91.devices.circuits import Analyser
+from e91.devices.rounds.keystreams import physics_entropy
 from e91.devices.samplers.qubit_pairs import Layout, placed_circuit, placement_words
 from e91.model.bits import Bits
 from e91.model.device import Apparatus, DeviceInfo, checked_choices
+from e91.model.randomness import Entropy
 from e91.model.settings import EKERT, Settings
 
 SamplerFactory: TypeAlias = Callable[[int], BaseSamplerV2]
@@ -36,7 +38,8 @@ EXECUTIONS_PER_RUN = 2**18
 """Default of the longest run: circuits times shots.  Aer holds about 200 bytes for each."""
 
 GROUPED = (
-    "Rounds that share a setting pair ran together, which is exact for a source without memory."
+    "Rounds that share a setting pair ran together, which is exact for a source without memory. "
+    "Nobody foresees the sampler's outcomes, as whoever knows a simulator's generator could."
 )
 """What every device over a sampler assumes: real apparatus would set its angles round by round."""
 
@@ -115,14 +118,14 @@ class SamplerDevice(Apparatus):
         info: What the device is; it assumes `GROUPED`.
         circuit: The measured pair with the two angles as parameters, as the sampler runs it.
         samplers: Gives a sampler for every run.
-        randomness: Root of the seeds; every run gets a child of it.
+        randomness: Where the seed of every run comes from.
         grouping: See above.
         executions_per_run: Longest run, circuits times shots.
     """
 
     circuit: QuantumCircuit = field(repr=False)
     samplers: SamplerFactory = field(repr=False)
-    randomness: np.random.SeedSequence = field(repr=False)
+    randomness: Entropy = field(repr=False)
     grouping: Grouping = "one-pub"
     executions_per_run: int = EXECUTIONS_PER_RUN
     _guard: RepeatGuard = field(default_factory=RepeatGuard, repr=False)
@@ -168,7 +171,7 @@ class SamplerDevice(Apparatus):
     def _run(self, pairs: list[tuple[int, int]], shots: int) -> tuple[Bits, Bits]:
         # A fresh seed for every run: a sampler that is seeded once restarts its random stream at
         # every run, which leaves every mean right and widens the spread of S.
-        sampler = self.samplers(spawned_seed(self.randomness))
+        sampler = self.samplers(fresh_seed(self.randomness))
         check_sampler_type(sampler)
         make = setting_pub if self.grouping == "one-pub" else bound_pub
         pub = make(self.circuit, pairs, shots=shots, settings=self.settings)
@@ -235,7 +238,7 @@ def sampler_device(
         DeviceInfo(settings, description, GROUPED, reproducible=seed is not None),
         circuit=circuit,
         samplers=sampler_factory(sampler),
-        randomness=np.random.SeedSequence(seed),
+        randomness=physics_entropy(seed),
         grouping=grouping,
         executions_per_run=executions_per_run,
     )

@@ -14,7 +14,8 @@ from qiskit.providers import BackendV2
 from qiskit_aer.noise import NoiseModel
 
 from e91.devices.circuits import pair_circuits
-from e91.devices.exact import ExactDevice, outcome_generator, outcome_table
+from e91.devices.exact import ExactDevice, outcome_table
+from e91.devices.rounds.keystreams import physics_entropy
 from e91.devices.samplers.qubit_pairs import (
     NOISE_MODEL,
     ONE_CHIP,
@@ -144,7 +145,7 @@ def snapshot_device(
     return SnapshotDevice(
         DeviceInfo(settings, description, ONE_CHIP, reproducible=seed is not None),
         noisy_table(circuit, settings=settings, noise_model=backend.noise_model),
-        outcome_generator(seed),
+        physics_entropy(seed),
         backend.qubits,
     )
 
