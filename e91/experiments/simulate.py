@@ -107,26 +107,16 @@ def _compared(
 
 def _spread(experiment: Experiment, seen: Observables, quantity: str, theorem: Theorem) -> float:
     """Return one standard deviation: of the parameters, and of the experiment's own counts."""
-    parts = []
-    for parameter in experiment.parameters:
-        if parameter.error > 0:
-            ends = [
-                _quantity(changed, expected_observables(changed), quantity, theorem)
-                for changed in _both_ends(experiment, parameter)
-            ]
-            parts.append((ends[1] - ends[0]) / 2)
+    ends: list[list[tuple[Experiment, Observables]]] = [
+        [(changed, expected_observables(changed)) for changed in _both_ends(experiment, parameter)]
+        for parameter in experiment.parameters
+        if parameter.error > 0
+    ]
     for name, error in _counting_errors(experiment, seen).items():
-        ends = [
-            _quantity(
-                experiment,
-                replace(seen, **{name: max(getattr(seen, name) + sign * error, 0.0)}),
-                quantity,
-                theorem,
-            )
-            for sign in (-1, 1)
-        ]
-        parts.append((ends[1] - ends[0]) / 2)
-    return math.hypot(*parts)
+        values = (max(getattr(seen, name) + sign * error, 0.0) for sign in (-1, 1))
+        ends.append([(experiment, replace(seen, **{name: value})) for value in values])
+    found = [[_quantity(*end, quantity, theorem) for end in pair] for pair in ends]
+    return math.hypot(*((high - low) / 2 for low, high in found))
 
 
 def _both_ends(experiment: Experiment, parameter: ModelParameter) -> tuple[Experiment, Experiment]:

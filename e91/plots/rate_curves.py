@@ -4,7 +4,7 @@ Pure functions from numbers to frozen records; `e91.plots.rate_figures` draws th
 session every theorem has its best plan.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,36 +105,37 @@ def rates_by_qber(qber: Sequence[float] | Floats) -> QberRates:
         [0.427, 0.225, 0.226, 0.326]
     """
     axis = increasing("qber", qber, top=0.5)
+    errors = axis.tolist()
     trusted, untrusted = SecurityModel.TRUSTED_ANALYSERS, SecurityModel.DEVICE_INDEPENDENT
     return QberRates(
         axis,
-        frozen(werner_chsh(q) for q in axis.tolist()),
+        frozen(werner_chsh(q) for q in errors),
         (
             RateCurve(
                 "BBM92, trusted analysers",
                 trusted,
-                _along(axis, lambda q: bbm92_rate(q, q)),
+                frozen(bbm92_rate(q, q) for q in errors),
                 bbm92_threshold(),
                 "Shor & Preskill 2000",
             ),
             RateCurve(
                 "CHSH, device-independent",
                 untrusted,
-                _along(axis, lambda q: acin_rate(werner_chsh(q), q)),
+                frozen(acin_rate(werner_chsh(q), q) for q in errors),
                 acin_threshold(),
                 "Acín et al. 2007",
             ),
             RateCurve(
                 "with noisy preprocessing",
                 untrusted,
-                _along(axis, lambda q: noisy_preprocessing_rate(werner_chsh(q), q).rate),
+                frozen(noisy_preprocessing_rate(werner_chsh(q), q).rate for q in errors),
                 noisy_preprocessing_threshold(),
                 "Ho et al. 2020",
             ),
             RateCurve(
                 "with a random key basis, lower bound",
                 untrusted,
-                _along(axis, lambda q: random_basis_rate(werner_chsh(q), q)),
+                frozen(random_basis_rate(werner_chsh(q), q) for q in errors),
                 RANDOM_BASIS_THRESHOLD,
                 "Schwonnek et al. 2021",
             ),
@@ -188,10 +189,6 @@ def rates_by_efficiency(
         ),
         bell_threshold,
     )
-
-
-def _along(axis: Floats, rate: Callable[[float], float]) -> Floats:
-    return frozen(map(rate, axis.tolist()))
 
 
 def increasing(name: str, values: Sequence[float] | Floats, *, top: float) -> Floats:
