@@ -45,6 +45,11 @@ class Abort(Enum):
         "Every classical message must carry a valid tag, but one does not: someone altered it."
     )
 
+    @property
+    def refutes_bounds(self) -> bool:
+        """Whether it shows that a premise of the bound on S and of the p-value is false."""
+        return self in (Abort.SETTINGS_SKEWED, Abort.SIGNALLING, Abort.NOT_AUTHENTIC)
+
 
 class E91Error(Exception):
     """Base class of the errors of this package."""

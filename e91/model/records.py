@@ -7,7 +7,7 @@ their length only.  The chain of types is the order of the protocol: a `SiftedKe
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -184,16 +184,26 @@ class ChshEstimate:
             if some setting pair never occurred.
         standard_error: One standard deviation of ``value``, from the binomial counts.
         lower_bound: S, averaged over the rounds, is at least this except with the probability
-            that was asked for.
-        p_value: Probability that a local model, with memory or without, does as well.
+            that was asked for; None where a test has refuted what the bound rests on.
+        p_value: Probability that a local model, with memory or without, does as well; None as
+            ``lower_bound`` is.
         rounds: Number of rounds that entered, over all four setting pairs.
     """
 
     value: float | None
     standard_error: float | None
-    lower_bound: float
-    p_value: float
+    lower_bound: float | None
+    p_value: float | None
     rounds: int
+
+    @property
+    def at_least(self) -> float:
+        """The lower bound on S; -4, which no S is below, where none is stated."""
+        return -4.0 if self.lower_bound is None else self.lower_bound
+
+    def without_bounds(self) -> Self:
+        """Return the estimate alone, for data that refute what the bounds rest on."""
+        return replace(self, lower_bound=None, p_value=None)
 
 
 @dataclass(frozen=True)
@@ -203,13 +213,13 @@ class QberEstimate:
     Attributes:
         rate: Errors over revealed bits; None if nothing was revealed.
         upper_bound: The error rate of the bits that were not revealed is at most this except
-            with the probability that was asked for.
+            with the probability that was asked for; None where the messages were altered.
         revealed: Number of revealed bits, which have left the key.
         errors: How many of them differed.
     """
 
     rate: float | None
-    upper_bound: float
+    upper_bound: float | None
     revealed: int
     errors: int
 
@@ -274,10 +284,10 @@ class Release:
     length: SecretLength
 
     def __post_init__(self) -> None:
-        if not self.chsh.lower_bound > 2:
+        if not self.chsh.at_least > 2:
             raise ValueError(
                 f"A released key must have a lower bound on S above 2, but it is "
-                f"{self.chsh.lower_bound:.4g}."
+                f"{self.chsh.at_least:.4g}."
             )
         if self.length.bits == 0:
             raise ValueError("A released key must have a positive length, but it would be 0 bits.")

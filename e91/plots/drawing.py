@@ -125,8 +125,10 @@ def chsh_scale(report: SessionReport, *, ax: Axes | None = None) -> Axes:
     axes.axvline(TSIRELSON, color=BESIDE, ls="--", label="quantum limit")
     error, label = [3 * found.standard_error], "S, 3 standard errors"
     axes.errorbar([found.value], [1.5], xerr=error, fmt="o", capsize=3, label=label)
-    axes.plot([found.lower_bound], [1.5], "|", ms=14, label="lower bound")
-    left = min(1.8, found.value - 0.3, found.lower_bound - 0.1)
+    left = min(1.8, found.value - 0.3)
+    if found.lower_bound is not None:
+        axes.plot([found.lower_bound], [1.5], "|", ms=14, label="lower bound")
+        left = min(left, found.lower_bound - 0.1)
     axes.set(xlabel="CHSH value S", yticks=[], xlim=(left, 3.0), ylim=(0, 2))
     axes.legend(ncols=2, fontsize="small", loc="lower center", framealpha=1)
     return axes

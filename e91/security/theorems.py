@@ -311,7 +311,7 @@ def counts_of(evidence: Evidence, *, settings: Settings, revealed_fraction: floa
 def _asymptotic(entropy: Callable[[Case, float], float]) -> Callable[[Case], SecretLength]:
     def length(case: Case) -> SecretLength:
         """Return the length that the entropy at the bound on S leaves."""
-        bound = min(max(case.chsh.lower_bound, 0.0), TSIRELSON)
+        bound = min(max(case.chsh.at_least, 0.0), TSIRELSON)
         return secret_length.asymptotic_length(
             case.evidence.key_size,
             entropy=entropy(case, bound),

@@ -133,7 +133,7 @@ def conclude(sift: Callable[[], tuple[sifting.Sifted, sifting.Sifted]], means: M
                 authentication.exchange_tags(channel, means.secret)
                 secrets = amplified
     except AuthenticationFailed:
-        verdict = replace(verdict, abort=Abort.NOT_AUTHENTIC)
+        verdict = verdict.refuted(Abort.NOT_AUTHENTIC)
     return Distilled(verdict, secrets, session_id, tagged)
 
 

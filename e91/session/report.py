@@ -126,7 +126,7 @@ class SessionReport(Drawn):
         leak: Key bits in all messages, by party.
         authentication_bits: Pre-shared key bits that were consumed.
         length: How the key length came about, before authentication; None if the session ended
-            before.
+            before, or if what it rests on is refuted.
         assumptions: What the security model assumes, in a sentence.
         abort: Why there is no key, or None if there is one.
         seconds: How long the session took.
@@ -278,18 +278,25 @@ def _tested(report: SessionReport) -> list[str]:
     rate = "-" if qber.rate is None else f"{qber.rate:.2%} ± {_sampling_error(qber):.2%}"
     if qber.rate == 0:
         rate = f"no error in {qber.revealed:,} bits"
+    most = None if qber.upper_bound is None else percent_rounded_up(qber.upper_bound)
     watched = [row("alarm", str(report.watch))] if report.watch else []
     return [
         titled("Bell test"),
         row("S", f"{value}   {limits}"),
-        row(
-            "S is at least",
-            f"{rounded_down(found.lower_bound)}   except with probability "
-            f"{report.policy.epsilon:g}",
-        ),
-        row("p-value, local model", rounded_up(found.p_value)),
-        row("QBER", f"{rate}   (at most {percent_rounded_up(qber.upper_bound)} of the key)"),
+        *_bounds(found, report.policy),
+        row("QBER", rate if most is None else f"{rate}   (at most {most} of the key)"),
         *watched,
+    ]
+
+
+def _bounds(found: ChshEstimate, policy: Policy) -> list[str]:
+    if found.lower_bound is None or found.p_value is None:
+        nothing = "not stated: what it rests on is refuted, as the verdict says"
+        return [row("S is at least", nothing), row("p-value, local model", nothing)]
+    bound = rounded_down(found.lower_bound)
+    return [
+        row("S is at least", f"{bound}   except with probability {policy.epsilon:g}"),
+        row("p-value, local model", rounded_up(found.p_value)),
     ]
 
 

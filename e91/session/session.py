@@ -8,6 +8,8 @@ import time
 import uuid
 from collections.abc import Callable
 
+import numpy as np
+
 from e91.distillation import authentication
 from e91.model.bits import Bits
 from e91.model.device import Device, DeviceInfo, info_of
@@ -27,6 +29,9 @@ from e91.system.workspace import Workspace
 
 MAXIMUM_ROUNDS = 50_000_000
 """A session keeps every round in memory, about 60 bytes each."""
+
+_CLICKS_WITH_ZERO = 64
+"""Clicks among which an honest detector's outcome 0 is missing with probability 2^-64."""
 
 
 def run(
@@ -122,7 +127,7 @@ def analyse(
 
     Raises:
         ValueError: An argument leaves its range, or the record has a setting that ``settings``
-            has not.
+            has not, or never the outcome 0.
         AlreadyUsed: The rounds, or some of them, took part in a conversation before.
 
     Examples:
@@ -144,6 +149,7 @@ def analyse(
     _check_authentication_key(authentication_key)
     check_policy(len(record), settings=settings, policy=policy)
     _check_settings(record, settings)
+    _check_outcomes(record)
     if not statistics_only:
         _use_up(record, origin)
     return _concluded(
@@ -241,6 +247,17 @@ def _check_settings(record: DetectionRecord, settings: Settings) -> None:
             raise ValueError(
                 f"{name}'s settings must be indices of the {len(angles)} angles of "
                 f"`{settings.name}`, but go up to {highest}."
+            )
+
+
+def _check_outcomes(record: DetectionRecord) -> None:
+    """Refuse what looks like another code for outcomes: lone honest rounds may lack 0 by chance."""
+    for half, name in ((record.alice, "Alice"), (record.bob, "Bob")):
+        clicks = int(np.count_nonzero(half.outcome == 1))
+        if clicks >= _CLICKS_WITH_ZERO and clicks < len(half) and half.outcome.all():
+            raise ValueError(
+                f"{name}'s outcomes must be 0 (+1), 1 (-1) and 2 (no click), but 0 never occurs in "
+                f"{len(half):,} rounds: 1 and 2 look like a code for +1 and -1."
             )
 
 

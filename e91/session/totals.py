@@ -13,7 +13,7 @@ from e91.model.records import ChshEstimate, QberEstimate
 from e91.model.settings import Settings
 from e91.security.policy import Policy
 from e91.session.report import LinkWatch, RaisedAlarm, SessionReport
-from e91.session.verdict import chsh_estimate, qber_estimate
+from e91.session.verdict import chsh_estimate, qber_estimate, refuted_premise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,14 +134,30 @@ class RunSummary(Totals):
         return self.watch.alarm if self.watch else None
 
     @property
+    def refutes_bounds(self) -> bool:
+        """Whether a block, or all blocks together, refute a premise of the bound on S."""
+        if any(Abort[name].refutes_bounds for name, _ in self.aborts):
+            return True
+        return refuted_premise(self.evidence, settings=self.settings) is not None
+
+    @property
     def chsh(self) -> ChshEstimate:
-        """The Bell test of all blocks together, its bound at the policy's epsilon."""
-        return chsh_estimate(self.evidence, settings=self.settings, epsilon=self.policy.epsilon)
+        """The Bell test of all blocks together, its bound at the policy's epsilon.
+
+        No bound and no p-value if `refutes_bounds`.
+        """
+        found = chsh_estimate(self.evidence, settings=self.settings, epsilon=self.policy.epsilon)
+        return found.without_bounds() if self.refutes_bounds else found
 
     @property
     def qber(self) -> QberEstimate:
-        """The error estimate of all blocks together, its bound at the policy's epsilon."""
-        return qber_estimate(self.evidence, epsilon=self.policy.epsilon)
+        """The error estimate of all blocks together, its bound at the policy's epsilon.
+
+        No bound if a message of some block was altered.
+        """
+        found = qber_estimate(self.evidence, epsilon=self.policy.epsilon)
+        altered = Abort.NOT_AUTHENTIC.name in dict(self.aborts)
+        return replace(found, upper_bound=None) if altered else found
 
     def to_dict(self) -> dict[str, Any]:
         """Return the public contents as plain values, ready for JSON; no key bits."""

@@ -1,6 +1,7 @@
 """The verdict: may this session release a key, and of which length?"""
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ def case_of(
 
     def chsh_lower_bound(epsilon: float) -> float:
         """Return a lower bound on S."""
-        return chsh_estimate(evidence, settings=settings, epsilon=epsilon).lower_bound
+        return chsh_estimate(evidence, settings=settings, epsilon=epsilon).at_least
 
     return Case(
         theorem=policy.proof,
@@ -106,7 +107,8 @@ class Verdict:
         evidence: The counts on which it rests.
         chsh: The Bell test.
         qber: The error estimate.
-        length: How long the key may be; None if the evidence has too few rounds for a length.
+        length: How long the key may be; None if the evidence has too few rounds for a length, or
+            refutes what a length rests on.
         abort: Why no key may be released, or None.
         portions: How long each portion of the key may be, if the policy divides it, else the
             same length; empty without a length.
@@ -119,15 +121,25 @@ class Verdict:
     abort: Abort | None = None
     portions: tuple[SecretLength, ...] = ()
 
+    def refuted(self, abort: Abort) -> Self:
+        """Return the verdict of an abort that refutes the premises of bounds and key length.
+
+        Altered messages refute the bound on the QBER as well, which else rests on the random choice
+        of the sample alone.
+        """
+        qber = self.qber
+        if abort is Abort.NOT_AUTHENTIC:
+            qber = replace(qber, upper_bound=None)
+        chsh = self.chsh.without_bounds()
+        return replace(self, chsh=chsh, qber=qber, length=None, abort=abort, portions=())
+
 
 def judge(
     evidence: Evidence, *, settings: Settings, policy: Policy, leak: Leak = NOTHING_LEAKED
 ) -> Verdict:
     """Return the verdict on the public evidence.
 
-    First two sanity tests, each with a false-alarm probability of `FALSE_ALARM`: the setting pairs
-    occur as often as declared, and no party's outcomes depend on the other's setting.  Then
-    `verdict_of`.
+    What `verdict_of` says, unless `refuted_premise` finds that its bounds rest on nothing.
 
     Args:
         evidence: The counts after sifting.
@@ -136,15 +148,30 @@ def judge(
         leak: Key bits disclosed so far.
     """
     verdict = verdict_of(evidence, settings=settings, policy=policy, leak=leak)
-    if verdict.abort is Abort.TOO_FEW_ROUNDS:
-        return verdict
+    refuted = refuted_premise(evidence, settings=settings)
+    return verdict if refuted is None else verdict.refuted(refuted)
+
+
+def refuted_premise(evidence: Evidence, *, settings: Settings) -> Abort | None:
+    """Return which premise of the bounds the counts refute, or None.
+
+    Two tests, each with a false-alarm probability of `FALSE_ALARM`: the setting pairs occur as
+    often as declared, and no party's outcomes depend on the other's setting.
+
+    Args:
+        evidence: The counts after sifting; of no rounds, which refute nothing, or more.
+        settings: Which pairs made them, with their probabilities.
+    """
+    if not evidence.coincidences:
+        return None
     declared = np.outer(settings.alice_probabilities, settings.bob_probabilities)
     seen = np.array(evidence.pair_counts)
     if correlators.settings_p_value(seen, probabilities=declared) <= FALSE_ALARM:
-        return replace(verdict, abort=Abort.SETTINGS_SKEWED)
-    if correlators.no_signalling_p_value(_outcome_table(evidence, settings)) <= FALSE_ALARM:
-        return replace(verdict, abort=Abort.SIGNALLING)
-    return verdict
+        return Abort.SETTINGS_SKEWED
+    table = _outcome_table(evidence, settings)
+    if table.any() and correlators.no_signalling_p_value(table) <= FALSE_ALARM:
+        return Abort.SIGNALLING
+    return None
 
 
 def verdict_of(
@@ -168,7 +195,7 @@ def verdict_of(
     case = case_of(evidence, settings=settings, policy=policy, found=found, qber=qber, leak=leak)
     length = theorems.secret_bits(case)
     abort = None
-    if not found.lower_bound > 2:
+    if not found.at_least > 2:
         abort = Abort.NO_VIOLATION
     elif length.bits <= authentication.AUTHENTICATION_BITS:
         abort = Abort.NO_SECRET_LEFT

@@ -125,6 +125,32 @@ def test_settings_that_are_not_as_declared_are_refused_a_key():
     assert analyse(record, policy=POLICY, seed=1).abort is Abort.SETTINGS_SKEWED
 
 
+@pytest.mark.parametrize("parties", [("alice",), ("bob",), ("alice", "bob")])
+def test_outcomes_coded_as_1_and_2_are_named(parties):
+    record = measured()
+    coded = {
+        party: PartyRecord(half.setting, half.outcome + 1)
+        for party in parties
+        for half in [getattr(record, party)]
+    }
+    sentence = (
+        f"{parties[0].title()}'s outcomes must be 0 .* but 0 never occurs in 60,000 rounds: 1 and "
+        r"2 look like a code for \+1 and -1\."
+    )
+    with pytest.raises(ValueError, match=sentence):
+        analyse(replace(record, **coded), policy=POLICY, seed=1)
+
+
+def test_one_outcome_or_a_few_clicks_are_not_taken_for_another_code():
+    record = measured()
+    ones = PartyRecord(record.bob.setting, np.ones(ROUNDS, np.uint8))
+    assert analyse(replace(record, bob=ones), policy=POLICY, seed=1).abort is Abort.NO_VIOLATION
+    few = np.full(ROUNDS, 2, np.uint8)
+    few[:20] = 1
+    rare = PartyRecord(record.bob.setting, few)
+    assert analyse(replace(record, bob=rare), policy=POLICY, seed=1).abort is not None
+
+
 def test_lost_photons_count_without_trust():
     policy = replace(POLICY, security=SecurityModel.DEVICE_INDEPENDENT)
     record = measured(visibility=1.0)

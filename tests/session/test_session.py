@@ -24,6 +24,7 @@ from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy
 from e91.session.session import MAXIMUM_ROUNDS, measure, run
+from e91.session.totals import RunSummary
 
 POLICY = Policy(epsilon=1e-6)
 DEVICE_INDEPENDENT = replace(POLICY, security=SecurityModel.DEVICE_INDEPENDENT)
@@ -224,6 +225,69 @@ def test_aborted_report_says_why_and_holds_no_key(cause, monkeypatch):
     assert report.to_dict()["reason"] == CAUSES[cause][0].value
     json.dumps(report.to_dict())
     assert "array(" not in repr(report) + str(report)
+
+
+def drops_the_pair_with_the_minus_sign(kept):
+    """A local device: both outcomes are always 0, and ``kept`` of 20 rounds of (0, 2) are seen."""
+
+    def device(x, y):
+        lost = (x == 0) & (y == 2) & (np.arange(len(x)) % 20 >= kept)
+        return np.zeros_like(x), np.where(lost, 2, 0).astype(np.uint8)
+
+    return device
+
+
+REFUTED = {
+    **{cause: CAUSES[cause] for cause in (
+        "photons lost at one setting", "device that wires Alice's setting to Bob", "lost tag",
+    )},
+    "local device that loses one pair": (
+        Abort.SETTINGS_SKEWED, {"device": lambda: drops_the_pair_with_the_minus_sign(1)},
+    ),
+    "local device that never shows one pair": (
+        Abort.SETTINGS_SKEWED, {"device": lambda: drops_the_pair_with_the_minus_sign(0)},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cause", REFUTED)
+def test_no_bound_is_stated_on_premises_that_a_test_refuted(cause, tmp_path):
+    expected, options = REFUTED[cause]
+    options = dict(options)
+    report = session(options.pop("device", lambda: None)(), **options)
+    assert report.abort is expected
+    summary = RunSummary.before(report).add(report)
+    for public in (report.to_dict(), summary.to_dict()):
+        assert public["chsh"]["lower_bound"] is public["chsh"]["p_value"] is None
+        assert (public["qber"]["upper_bound"] is None) is (expected is Abort.NOT_AUTHENTIC)
+    assert report.to_dict()["length_terms"] is report.to_dict()["phase_error"] is None
+    for text in (str(report), report._repr_html_()):
+        lines = [line for line in text.splitlines() if "S is at least" in line or "p-value" in line]
+        assert len(lines) == 2
+        assert all("not stated: what it rests on is refuted" in line for line in lines)
+        assert "Key budget" not in text
+
+
+def test_bounds_are_stated_where_only_the_key_is_refused():
+    for cause in ("intercept and resend", "noise", "few rounds"):
+        report = session(CAUSES[cause][1].get("device", lambda: None)(), rounds=20_000)
+        public = report.to_dict()
+        assert None not in (public["chsh"]["lower_bound"], public["chsh"]["p_value"])
+
+
+def test_a_skew_that_only_all_blocks_together_show_takes_their_bound():
+    honest = session(rounds=300_000)
+    summary = RunSummary.before(honest).add(honest)
+    assert summary.chsh.lower_bound == honest.chsh.lower_bound
+    turned = replace(honest.evidence, pair_counts=((300_000, 0, 0), (0, 0, 0), (0, 0, 0)))
+    assert replace(summary, evidence=turned).chsh.lower_bound is None
+
+
+def test_a_skewed_session_is_drawn_without_its_bound():
+    report = session(loses_photons_at_one_setting)
+    labels = report.plot().get_legend_handles_labels()[1]
+    assert "lower bound" not in labels
+    assert "lower bound" in session().plot().get_legend_handles_labels()[1]
 
 
 def test_no_key_bits_are_printed():
