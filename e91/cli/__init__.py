@@ -4,6 +4,7 @@ Exit status: 0 a key was made or the command did its work; 3 the protocol aborte
 line or an input file is wrong; 1 anything else.  Heavy packages load inside the commands.
 """
 
+import errno
 import shlex
 import signal
 import sys
@@ -34,6 +35,12 @@ from e91.system.refusals import is_refusal
 ABORTED = 3
 BAD_INPUT = 2
 FAILED = 1
+
+_SCARCE = {
+    errno.EAGAIN, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOLCK, errno.ENOMEM,
+    errno.ENOSPC, errno.EROFS, errno.ESTALE,
+}  # fmt: skip
+"""What no program can help: a disk or a memory that is full or fails, too many open files."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -103,6 +110,9 @@ def _expected_end(error: BaseException) -> tuple[str, int] | None:
             return f"{name} must be writable to its end, but {reason(error)}.", FAILED
         case OSError() if _is_of_printing(error):
             return f"{STANDARD_OUTPUT} must be writable to its end, but {reason(error)}.", FAILED
+        case OSError(errno=number) if number in _SCARCE:
+            where = f" (`{error.filename}`)" if error.filename is not None else ""
+            return f"The machine must have what it takes, but {reason(error)}{where}.", FAILED
     return None
 
 

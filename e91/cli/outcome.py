@@ -84,7 +84,9 @@ def check_files(files: Files) -> None:
         read_file(files.plain)
     if files.out is not None:
         from e91.session.folder import new_folder
+        from e91.system.durable import sweep
 
+        sweep(files.out.parent, inside=True)
         try:
             with new_folder(files.out):
                 raise _Rehearsed

@@ -30,7 +30,7 @@ from e91.cli.run_options import (
     session_device,
 )
 from e91.model.errors import ProtocolAborted
-from e91.system.durable import reason
+from e91.system.durable import reason, sweep
 
 if TYPE_CHECKING:
     from e91.alarm import Replay
@@ -91,6 +91,7 @@ def _make_folders(**folders: Path | None) -> None:
         )
     made: list[Path] = []
     for folder in wanted.values():
+        sweep(folder.parent, inside=True)
         try:
             # Not even an empty one is taken: another run may just have made it for its blocks.
             folder.mkdir()
@@ -133,19 +134,26 @@ def _sums(reports: Iterable[SessionReport], out: Path | None) -> Iterator[RunSum
     found: RunSummary | None = None
     rang = False
     for report in reports:
+        added = (found or RunSummary.before(report)).add(report)
         if out is not None and report.abort is None:
-            _save_block(report, out)
-        found = (found or RunSummary.before(report)).add(report)
+            target = out / f"block-{report.block:06d}"
+            try:
+                _save_block(report, target)
+            except BaseException:
+                if target.exists():
+                    yield added  # the block is whole, and counts
+                raise
+        found = added
         if not rang and report.alarm is not None:
             rang = True
             tqdm.write(f"e91: {report.alarm}", file=sys.stderr)
         yield found
 
 
-def _save_block(report: SessionReport, out: Path) -> None:
+def _save_block(report: SessionReport, target: Path) -> None:
     from e91.session.folder import new_folder, save_session
 
-    with new_folder(out / f"block-{report.block:06d}") as folder:
+    with new_folder(target) as folder:
         save_session(report, folder, plain=None)
 
 

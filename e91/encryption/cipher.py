@@ -38,7 +38,8 @@ with them, when decrypting, a message that has to be sent again); it never lets 
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -54,6 +55,7 @@ from e91.keys.store import MASK_SIZE, KeyStore
 from e91.model.errors import AuthenticationFailed, KeyUnavailable
 from e91.model.messages import Party
 from e91.system import durable
+from e91.system.refusals import is_refusal
 
 Cipher = Literal["one-time-pad", "aes-256-gcm"]
 """The ciphers by name."""
@@ -309,15 +311,45 @@ def encrypt_file(
         OSError: The disk is full or fails; the key bytes may be lost, and no file is left.
     """
     data = durable.read_file(Path(source))
-    with durable.new_file(Path(target), mode=durable.PUBLIC) as write:
+    with (
+        _saying_what_was_spent(key_file) as note,
+        durable.new_file(Path(target), mode=durable.PUBLIC) as write,
+    ):
         with open_key_file(key_file) as opened:
             before = opened.store.left
             chosen = cipher or preferred_cipher(len(data), opened.store)
             ciphertext = encrypt(data, opened.store, cipher=chosen)
             left = opened.store.left
         # The key file is written by now; before this line no byte of ciphertext leaves memory.
+        note(before - left)
         write(ciphertext)
     return KeyUse(chosen, len(data), before - left, left)
+
+
+@contextmanager
+def _saying_what_was_spent(key_file: Path | str) -> Iterator[Callable[[int], None]]:
+    """Give a function that notes the key bytes that are used up, for the sentence of a failure.
+
+    Raises:
+        ValueError: The one of the block, which says more if something was spent by then.
+        WriteFailed: Likewise.
+    """
+    words = ""
+
+    def note(spent: int) -> None:
+        """Note that from here on so many bytes are used up, whatever happens."""
+        nonlocal words
+        words = f"{spent:,} bytes of `{key_file}` are used up all the same"
+
+    try:
+        yield note
+    except durable.WriteFailed as error:
+        reason = f"{error.strerror}; {words}" if words else error.strerror
+        raise durable.WriteFailed(error.errno, reason, error.filename) from error
+    except ValueError as error:
+        if not words or not is_refusal(error):
+            raise
+        raise ValueError(f"{error} {words}.") from None
 
 
 def decrypt_file(source: Path | str, target: Path | str, key_file: Path | str) -> KeyUse:
@@ -339,11 +371,13 @@ def decrypt_file(source: Path | str, target: Path | str, key_file: Path | str) -
     ciphertext = durable.read_file(Path(source))
     # The blocks end from the inside: plaintext written, key file written, plaintext named.
     with (
+        _saying_what_was_spent(key_file) as note,
         durable.new_file(Path(target), mode=durable.PRIVATE) as write,
-        open_key_file(key_file) as opened,
     ):
-        before = opened.store.peer_left
-        data = decrypt(ciphertext, opened.store)
-        left = opened.store.peer_left
-        write(data)
+        with open_key_file(key_file) as opened:
+            before = opened.store.peer_left
+            data = decrypt(ciphertext, opened.store)
+            left = opened.store.peer_left
+            write(data)
+        note(before - left)
     return KeyUse(read_header(ciphertext).cipher, len(data), before - left, left)

@@ -106,8 +106,8 @@ def encode_key(state: KeyState) -> bytes:
     return sealed(json.dumps(to_builtins(document), indent=1).encode() + b"\n")
 
 
-def decode_key(content: bytes) -> tuple[KeyState, bool]:
-    """Return the state in the content of a key file, and whether a digest was there to check it.
+def decode_key(content: bytes) -> KeyState:
+    """Return the state in the content of a key file, compared with the digest if it states one.
 
     Raises:
         ValueError: It is not of this format, or was damaged.  The sentence repeats no text of the
@@ -118,8 +118,12 @@ def decode_key(content: bytes) -> tuple[KeyState, bool]:
         raise ValueError("Its content must have the digest that it states, but is damaged.")
     known = structs.asdict(document)
     label = KeyLabel(**{field.name: known[field.name] for field in fields(KeyLabel)})
-    state = KeyState(label, document.spent, _unarmoured(document.remaining))
-    return state, document.sha256 is not None
+    return KeyState(
+        label,
+        document.spent,
+        _unarmoured(document.remaining),
+        is_checked=document.sha256 is not None,
+    )
 
 
 # It does not raise inside `except`: the exception of the parser carries the text that it could not
@@ -177,15 +181,11 @@ class KeyFile:
         if self._file.closed:
             raise RuntimeError("A key file must be written inside its block, but that has ended.")
         left, peer_left = self.store.left, self.store.peer_left
-        # Only who holds the lock comes here, so one fixed name serves, and what a killed process
-        # left under it is cleared away.
-        temporary = self.path.with_name(f".e91-{self.path.name}.new")
-        temporary.unlink(missing_ok=True)
-        file = durable.create(temporary, mode=durable.PRIVATE)
+        folder = self.path.parent
+        # Locked before it has the name: others must wait for the end of the block, not only for
+        # the first commit in it.
+        temporary, file = durable.create_hidden(folder, mode=durable.PRIVATE, ending=".new")
         try:
-            # Locked before it has the name: others must wait for the end of the block, not only
-            # for the first commit in it.
-            fcntl.flock(file, fcntl.LOCK_EX)
             with durable.writing(self.path):
                 durable.write_all(file, encode_key(self.store.snapshot()))
                 temporary.replace(self.path)
@@ -193,8 +193,8 @@ class KeyFile:
         finally:
             file.close()
             temporary.unlink(missing_ok=True)
-        with durable.writing(self.path):
-            durable.flush_folder(self.path.parent)
+        with durable.keeping(self.path):
+            durable.flush_folder(folder)
         self._left, self._peer_left = left, peer_left
 
     def close(self) -> None:
@@ -254,6 +254,7 @@ def open_key_file(path: Path | str) -> Iterator[KeyFile]:
     """
     # A link is followed first: replacing the link itself would leave the old state behind it.
     path = Path(os.path.realpath(path))
+    durable.sweep(path.parent)
     key_file = _locked(path)
     try:
         yield key_file
@@ -300,9 +301,9 @@ def _read(path: Path, file: FileIO) -> KeyStore:
     if os.fstat(file.fileno()).st_nlink > 1:
         raise ValueError(f"`{path}` must be a key file with one name, but has a second hard link.")
     with refusals_named(f"`{path}` must be {_KIND}: "):
-        state, is_checked = decode_key(durable.read_all(file))
+        state = decode_key(durable.read_all(file))
         store = KeyStore.restore(state)
-    if not is_checked:
+    if not state.is_checked:
         warnings.warn(
             f"`{path}` is of format 1, which has no digest: damage in it would not be seen.  It "
             "gets one when it is next written.",

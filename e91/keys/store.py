@@ -99,11 +99,13 @@ class KeyState:
         label: What is public about the key.
         spent: The used bytes, as increasing half-open intervals of offsets.
         remaining: All other bytes, in order.
+        is_checked: Whether it comes from a file with a digest that was compared.
     """
 
     label: KeyLabel
     spent: tuple[Interval, ...]
     remaining: bytes
+    is_checked: bool = False
 
     def __repr__(self) -> str:
         return f"KeyState({len(self.remaining)} of {self.label.size} bytes remain)"

@@ -1,10 +1,8 @@
 """The folder that a session leaves: both key files, the report, a ciphertext; all or nothing."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from e91.encryption.cipher import KeyUse, encrypt_file, key_bytes_needed
@@ -12,7 +10,8 @@ from e91.keys.files import save_new
 from e91.keys.store import MASK_SIZE, KeyStore
 from e91.model.messages import Party
 from e91.session.report import SessionReport
-from e91.system.durable import writing
+from e91.system import durable
+from e91.system.durable import WriteFailed
 
 
 @contextmanager
@@ -20,26 +19,39 @@ def new_folder(target: Path) -> Iterator[Path]:
     """Give a hidden folder beside ``target`` that takes its name when the block ends well.
 
     After any exception, Ctrl-C included, the hidden folder is removed and ``target`` is as it was.
+    When the block has ended the folder stays after the power fails.
 
     Raises:
         ValueError: ``target`` exists and is not an empty folder, or cannot be made.
         WriteFailed: Something in it cannot be written to its end.
     """
     check_free(target)
-    try:
-        hidden = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise ValueError(
-            f"`{target}` must be a folder that can be made, but: {error.strerror}."
-        ) from None
-    try:
-        with writing(target):
+    durable.sweep(target.parent)
+    with ExitStack() as stack:
+        try:
+            hidden = stack.enter_context(durable.hidden_folder(target.parent))
+        except OSError as error:
+            raise ValueError(
+                f"`{target}` must be a folder that can be made, but: {error.strerror}."
+            ) from None
+        with _named_after(target, hidden):
             yield hidden
+        with durable.writing(target):
             hidden.chmod(0o755)
+            durable.flush_folder(hidden)
             hidden.rename(target)
-    except BaseException:
-        shutil.rmtree(hidden, ignore_errors=True)
-        raise
+        with durable.keeping(target):
+            durable.flush_folder(target.parent)
+
+
+@contextmanager
+def _named_after(target: Path, hidden: Path) -> Iterator[None]:
+    """Name a file that cannot be written by where it was to be, not by where it is for now."""
+    try:
+        yield
+    except WriteFailed as error:
+        name = str(error.filename).replace(str(hidden), str(target))
+        raise WriteFailed(error.errno, error.strerror, name) from error
 
 
 def check_free(target: Path) -> None:
@@ -79,10 +91,11 @@ def save_session(
         ValueError: ``plain`` cannot be read or is empty.
     """
     keys = report.keys
-    share = None if plain is None else _alice_share(len(keys.alice) // 8, plain.stat().st_size)
+    share = None if plain is None else _alice_share(len(keys.alice) // 8, durable.size_of(plain))
     for party, key in ((Party.ALICE, keys.alice), (Party.BOB, keys.bob)):
         save_new(KeyStore(key, party, alice_share=share), folder / f"{party.value}.key")
-    (folder / "report.json").write_text(json.dumps(report.to_dict(), indent=2) + "\n")
+    with durable.new_file(folder / "report.json", mode=durable.PUBLIC) as write:
+        write(json.dumps(report.to_dict(), indent=2).encode() + b"\n")
     if plain is None:
         return None
     return encrypt_file(plain, folder / f"{plain.name}.e91", folder / "alice.key")

@@ -1,7 +1,9 @@
 """Files that are there whole or not at all, and stay after the power fails.
 
-Only for Linux and macOS.  A process that is killed outright may leave a temporary file (its name
-begins with ``.e91-``); one that fails or is interrupted with Ctrl-C leaves none.
+Only for Linux and macOS.  What is not finished has a name that begins with ``.e91-`` and is locked
+by its process.  A process that fails or is interrupted with Ctrl-C leaves none of it.  What one
+that was killed outright left, key or plaintext perhaps, is removed by the next one that writes in
+that folder: see `sweep`.
 
 An open file is an `io.FileIO`, never a bare descriptor: once it is closed it refuses, where the
 number would lead to whatever file got it next.
@@ -9,11 +11,13 @@ number would lead to whatever file got it next.
 
 import fcntl
 import os
+import re
 import secrets
+import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
@@ -22,6 +26,9 @@ PRIVATE = 0o600
 
 PUBLIC = 0o666
 """Mode of files that anybody may see, before the user's umask takes its part."""
+
+
+_HIDDEN = re.compile(r"\.e91-(.+\.new|[0-9a-f]{16})")
 
 
 class WriteFailed(OSError):
@@ -39,6 +46,20 @@ def writing(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise WriteFailed(error.errno, error.strerror, str(target)) from error
+
+
+@contextmanager
+def keeping(target: Path) -> Iterator[None]:
+    """Name what has been written already, if making its name durable fails in the block.
+
+    Raises:
+        WriteFailed: In place of any `OSError`; it says that ``target`` is there.
+    """
+    try:
+        yield
+    except OSError as error:
+        words = f"{error.strerror}; it is there and whole, but a power failure may undo it"
+        raise WriteFailed(error.errno, words, str(target)) from error
 
 
 def open_regular(path: Path, *, writable: bool = False, kind: str) -> FileIO:
@@ -97,6 +118,16 @@ def read_file(path: Path, *, most_bytes: int | None = None) -> bytes:
     return content
 
 
+def size_of(path: Path) -> int:
+    """Return the size of a regular file, bytes.
+
+    Raises:
+        ValueError: It does not exist, may not be read, or is a folder, pipe or device.
+    """
+    with open_regular(path, kind="a readable, non-empty file") as file:
+        return os.fstat(file.fileno()).st_size
+
+
 def reason(error: OSError) -> str:
     """Return the operating system's words for what went wrong, to end a sentence with."""
     words = error.strerror or "it cannot be used"
@@ -117,9 +148,10 @@ def new_file(target: Path, *, mode: int) -> Iterator[Callable[[bytes], None]]:
         WriteFailed: The disk is full or fails.
     """
     check_absent(target)
-    temporary = target.with_name(f".e91-{secrets.token_hex(8)}")
+    sweep(target.parent)
+    temporary, file = create_hidden(target.parent, mode=mode)
     try:
-        with create(temporary, mode=mode) as file:
+        with file:
 
             def append(content: bytes) -> None:
                 """Write the next part of the file."""
@@ -129,6 +161,7 @@ def new_file(target: Path, *, mode: int) -> Iterator[Callable[[bytes], None]]:
             yield append
             with writing(target):
                 _publish(temporary, target)
+            with keeping(target):
                 flush_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
@@ -159,6 +192,83 @@ def create(path: Path, *, mode: int) -> FileIO:
         raise ValueError(
             f"`{path.parent}` must be a folder that can be written, but {reason(error)}."
         ) from None
+
+
+def create_hidden(folder: Path, *, mode: int, ending: str = "") -> tuple[Path, FileIO]:
+    """Return the name of a new, empty file, and the file, which `sweep` leaves alone while open.
+
+    Raises:
+        ValueError: The folder cannot be written.
+    """
+    while True:
+        path = folder / f".e91-{secrets.token_hex(8)}{ending}"
+        file = create(path, mode=mode)
+        if _lock_unfinished(file.fileno(), path):
+            return path, file
+        file.close()
+
+
+@contextmanager
+def hidden_folder(folder: Path) -> Iterator[Path]:
+    """Give a new folder in ``folder``, for its owner only, that is removed when the block ends.
+
+    It may have got another name by then, which stays.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    while True:
+        path = folder / f".e91-{secrets.token_hex(8)}"
+        path.mkdir(0o700)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if _lock_unfinished(descriptor, path):
+            break
+        os.close(descriptor)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(descriptor)
+
+
+def sweep(folder: Path, *, inside: bool = False) -> None:
+    """Remove what killed processes left unfinished in a folder.
+
+    What a living process works on is locked, and stays; so does what belongs to another user.
+
+    Args:
+        folder: Where to look; it need not exist.
+        inside: Whether to look into the folders in it, too, as those of a run of blocks.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _HIDDEN.fullmatch(entry.name):
+                _remove_if_left(Path(entry.path))
+            elif inside and entry.is_dir(follow_symlinks=False):
+                sweep(Path(entry.path))
+
+
+def _remove_if_left(path: Path) -> None:
+    """Remove an unfinished file or folder if nobody has it locked."""
+    with suppress(OSError):
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+        descriptor = os.open(path, flags)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found = os.fstat(descriptor)
+            if found.st_uid == os.geteuid() and stat.S_ISDIR(found.st_mode):
+                shutil.rmtree(path)
+            elif found.st_uid == os.geteuid():
+                path.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def _lock_unfinished(descriptor: int, path: Path) -> bool:
+    """Lock what was just made; return whether it is still there, and not swept in between."""
+    with suppress(OSError):  # a file system without locks, on which nothing is swept
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return path.exists()
 
 
 def write_all(file: FileIO, content: bytes) -> None:

@@ -126,7 +126,7 @@ def test_failed_write_names_its_file(status, monkeypatch, tmp_path):
     code, _, complaint = status(*RUN, "--out", target)
     assert (code, complaint) == (
         1,
-        f"e91: {target} must be writable to its end, but no space left on device.\n",
+        f"e91: {target}/alice.key must be writable to its end, but no space left on device.\n",
     )
     assert not target.exists()
 

@@ -30,6 +30,7 @@ from e91.model.messages import Party
 from e91.model.records import SecretKey
 from e91.model.trust import SecurityModel
 from e91.system import durable
+from e91.system.durable import WriteFailed
 
 KEY_ID = "0f0e0d0c-0b0a-4908-8706-050403020100"
 ALICE, BOB = Party.ALICE, Party.BOB
@@ -250,10 +251,46 @@ def test_a_key_file_with_two_names_is_refused(folder):
 
 
 def test_what_a_killed_process_left_is_cleared_away(folder):
-    (folder / ".e91-alice.key.new").write_bytes(b"half a st")
+    (folder / ".e91-alice.key.new").write_bytes(b"half a st")  # as version 0.1 left it
+    (folder / ".e91-0123456789abcdef").write_bytes(b"half a plaintext")
     with open_key_file(folder / "alice.key") as key_file:
         key_file.store.take(3)
     assert names(folder) == START
+
+
+def test_a_failure_after_key_is_used_up_says_so_and_what_is_there(folder, monkeypatch):
+    full, flush = OSError(28, "No space left on device"), durable.flush_folder
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", failing(full))
+        patch.setattr(durable, "create", failing_for(folder / "cipher", full))
+        with pytest.raises(WriteFailed, match=r"; 49 bytes of `.*alice.key` are used up") as caught:
+            encrypt_here(folder)
+    assert caught.value.filename == str(folder / "cipher")
+    assert names(folder) == START
+
+    def failing_for_targets(place: Path) -> None:
+        if (place / "second").exists():
+            raise full
+        flush(place)
+
+    monkeypatch.setattr(durable, "flush_folder", failing_for_targets)
+    with pytest.raises(WriteFailed, match=r"it is there and whole, .* 49 bytes of .* are used up"):
+        encrypt_here(folder, "second")
+    assert names(folder) == START | {"second"}
+    monkeypatch.undo()
+    decrypt_here(folder, source="second")
+
+
+def failing_for(path: Path, error: OSError):
+    """Let `durable.create` fail for one path only."""
+    create = durable.create
+
+    def creating(name: Path, *, mode: int) -> object:
+        if name == path:
+            raise error
+        return create(name, mode=mode)
+
+    return creating
 
 
 # ---- damaged files
@@ -323,7 +360,7 @@ def test_no_bit_of_a_key_file_can_flip_unseen(size):
     store = KeyStore(key, ALICE)
     store.take(3)
     text = encode_key(store.snapshot())
-    assert decode_key(text)[0].spent == ((0, 3),)
+    assert decode_key(text).spent == ((0, 3),)
     for place in range(8 * len(text)):
         damaged = bytearray(text)
         damaged[place // 8] ^= 1 << place % 8

@@ -31,7 +31,7 @@ from e91.model.settings import SETTINGS
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy, PreparedSession
 from e91.system.documents import Document, Text, read_json
-from e91.system.durable import PRIVATE, new_file
+from e91.system.durable import PRIVATE, WriteFailed, new_file
 
 VERSION = 1
 
@@ -222,11 +222,8 @@ def submit_session(planned: PlannedJob, *, folder: Path | None = None) -> LeftJo
     try:
         save_job_id(session, left.id, folder)
     except OSError as error:
-        raise OSError(
-            error.errno,
-            f"{error.strerror} (job {left.id} was submitted: `e91 run --resume {session.session}` "
-            "finds it)",
-        ) from None
+        words = f"job {left.id} was submitted: `e91 run --resume {session.session}` finds it"
+        raise WriteFailed(error.errno, f"{error.strerror} ({words})", error.filename) from None
     return left
 
 
