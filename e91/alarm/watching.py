@@ -191,7 +191,7 @@ def run_watched(
         >>> found = run_watched(exact_device(visibility=0.8, seed=1), Promise(0.95), rounds=20_000,
         ...                     seed=1)
         >>> found.alarm.round, found.alarm.named
-        (711, 'EAVESDROPPER')
+        (1780, 'EAVESDROPPER')
     """
     recorder = AnnouncementRecorder(transmission)
     report = run(device, transmission=recorder, **arguments)
@@ -345,7 +345,7 @@ def watch_blocks(
         >>> blocks = stream(device, rounds=400_000, block_rounds=100_000, seed=1)
         >>> found = watch_blocks(blocks, Promise(0.95), replay=device)
         >>> [report.alarm and report.alarm.round for report in found]
-        [None, 114975, 114975, 114975]
+        [None, 100752, 100752, 100752]
     """
     test: SequentialTest | None = None
     known: tuple[Settings, float] | None = None
