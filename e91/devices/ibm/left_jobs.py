@@ -14,11 +14,11 @@ import json
 import os
 import uuid
 import zlib
-from dataclasses import asdict, dataclass, field, replace
-from enum import Enum
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from qiskit.providers import BackendV2
 
@@ -296,7 +296,7 @@ def save_planned(planned: PlannedSession, folder: Path) -> Path:
         "settings": made.settings.name,
         "alice_probabilities": made.settings.alice_probabilities,
         "bob_probabilities": made.settings.bob_probabilities,
-        "policy": _policy_values(made.policy),
+        "policy": msgspec.to_builtins(made.policy),
         "seed": made.seed,
         "choices": base64.b64encode(zlib.compress(codes.tobytes())).decode(),
     }
@@ -373,13 +373,6 @@ def _planned(content: _SessionFile) -> PlannedSession:
     x, y = np.divmod(codes, np.uint8(len(settings.bob_angles)))
     prepared = PreparedSession(settings, _policy_of(content.policy), content.seed, x, y)
     return PlannedSession(content.session, content.machine, content.description, prepared)
-
-
-def _policy_values(policy: Policy) -> dict[str, Any]:
-    return {
-        name: value.value if isinstance(value, Enum) else value
-        for name, value in asdict(policy).items()
-    }
 
 
 def _policy_of(values: dict[str, Any]) -> Policy:

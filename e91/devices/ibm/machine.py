@@ -24,7 +24,6 @@ from qiskit.providers import BackendV2
 
 from e91.devices.samplers.qubit_pairs import (
     ONE_CHIP,
-    Layout,
     PairBackend,
     QubitPair,
     placed_circuit,
@@ -160,9 +159,7 @@ def machine_of(service: Any, name: str) -> BackendV2:
     return backend
 
 
-def plan_job(
-    backend: BackendV2, x: Bits, y: Bits, *, settings: Settings = EKERT, layout: Layout = "best"
-) -> JobPlan:
+def plan_job(backend: BackendV2, x: Bits, y: Bits, *, settings: Settings = EKERT) -> JobPlan:
     """Return what measuring these rounds takes, without submitting anything.
 
     Args:
@@ -170,7 +167,6 @@ def plan_job(
         x: Alice's setting index in each round; shape (n,), n at least 1.
         y: Bob's.
         settings: The angles of both parties.
-        layout: As for `e91.devices.samplers.sampler_device.sampler_device`.
 
     Raises:
         ValueError: The machine is too small, or the rounds do not fit in one job.
@@ -193,7 +189,7 @@ def plan_job(
             f"frequent): send at most about {most:,} rounds."
         )
     measured = measured_pair(bell_pair(), ALICE_ANGLE, BOB_ANGLE)
-    circuit = placed_circuit(measured, backend, layout=layout)
+    circuit = placed_circuit(measured, backend)
     alice, bob = (circuit.find_bit(measured_qubit(circuit, p)).index for p in ("alice", "bob"))
     return JobPlan(
         machine=backend.name,

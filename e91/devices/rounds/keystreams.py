@@ -8,7 +8,6 @@ have a key each, so that the numbers of one say nothing of the other's.
 import os
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import cache
 
 import numpy as np
 from cryptography.hazmat.primitives import hashes
@@ -22,7 +21,9 @@ KEY_BYTES = 32
 """Length of a key: AES-256."""
 
 _AES_BLOCK = 16
-_KEPT_ZEROS = 2**19  # bytes that a block of 2**18 rounds takes of each stream of draws
+_KEPT_ZEROS = bytes(
+    2**19
+)  # what a block of 2**18 rounds takes of each stream
 
 
 class Stream(IntEnum):
@@ -226,14 +227,9 @@ def _nonce(stream: Stream, block: int) -> bytes:
     return int(stream).to_bytes(4, "big") + block.to_bytes(8, "big")
 
 
-@cache
-def _kept_zeros() -> bytes:
-    return bytes(_KEPT_ZEROS)
-
-
 def _zeros(size: int) -> memoryview:
     """Return ``size`` zeros, made anew only if they exceed a block's draws."""
-    return memoryview(_kept_zeros() if size <= _KEPT_ZEROS else bytes(size))[:size]
+    return memoryview(_KEPT_ZEROS if size <= len(_KEPT_ZEROS) else bytes(size))[:size]
 
 
 def _check_key(key: bytes) -> None:

@@ -281,11 +281,12 @@ def append_key(
 def _compiled_tally(codes: Bits) -> Counts:
     from e91.distillation.sifting import packing_kernels
 
-    words, rest = _whole_words(codes)
+    codes = codes.copy() if _address(codes) % 8 else codes
+    whole = len(codes) // 8 * 8
     tables = np.zeros((4, _CODES), np.int64)
-    packing_kernels.tally(words, tables)
+    packing_kernels.tally(codes[:whole].view(np.uint64), tables)
     counts: Counts = tables.sum(axis=0, dtype=np.int64)
-    np.add.at(counts, rest, 1)
+    np.add.at(counts, codes[whole:], 1)
     return counts
 
 
@@ -296,13 +297,6 @@ def _tally_of_twos(codes: Bits) -> Counts:
     last = np.bincount(codes[even:], minlength=_CODES)
     counts: Counts = twos.sum(axis=0) + twos.sum(axis=1) + last
     return counts
-
-
-def _whole_words(codes: Bits) -> tuple[NDArray[np.uint64], Bits]:
-    """Split ``codes`` into aligned words of eight and the few that are left."""
-    codes = codes.copy() if _address(codes) % 8 else codes
-    whole = len(codes) // 8 * 8
-    return codes[:whole].view(np.uint64), codes[whole:]
 
 
 def _append_by_numpy(
