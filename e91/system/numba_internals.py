@@ -119,23 +119,22 @@ _WIDTHS = {
 }
 
 
-def _lanes() -> tuple[int, ...]:
-    """Return the vector widths, in words, that numba may compile for here; the widest first."""
+def _lanes() -> int:
     chosen = config.CPU_FEATURES  # type: ignore[attr-defined]
     host = codegen.get_host_cpu_features()  # type: ignore[no-untyped-call]
     offered = set((host if chosen is None else chosen).split(","))
-    return tuple(
+    fit = (
         lanes
         for lanes, (_, needed, _) in _WIDTHS.items()
         if offered.issuperset(f"+{feature}" for feature in needed)
     )
+    return max(fit, default=0)
 
 
-WIDTHS = _lanes()
-"""Words of the vectors on which the processor multiplies without carries, the widest first."""
-
-LANES = max(WIDTHS, default=0)
-"""Words of the widest such vector; 0 where there is none.  Then no product may be called."""
+LANES = _lanes()
+"""Words of the widest vectors on which the processor multiplies without carries, and for which
+numba may compile here; 0 where there are none.  Then no product may be called.
+"""
 
 
 class _Emitter:
@@ -244,14 +243,12 @@ class _Emitter:
             self.builder.store(high, before)
 
 
-def _block_intrinsic(lanes: int, method: Callable[..., None]) -> Callable[..., None]:
-    """Return a function for compiled code that writes ``method`` with vectors of ``lanes`` words.
+def _block_intrinsic(method: Callable[..., None]) -> Callable[..., None]:
+    """Return a function for compiled code that writes ``method`` with vectors of `LANES` words.
 
     Its arguments are an array of words, the places in it of two arguments and the result, and the
-    number of words.  Where the processor has no such vectors the widest there are serve, so that
-    code which could choose them compiles everywhere.
+    number of words.
     """
-    width = lanes if lanes in WIDTHS else LANES
 
     def function(
         _: _Value, work: _Value, first: _Value, second: _Value, to: _Value, size: _Value
@@ -259,7 +256,7 @@ def _block_intrinsic(lanes: int, method: Callable[..., None]) -> Callable[..., N
         def emit(context: _Value, builder: _Value, _: _Value, values: _Value) -> _Value:
             data = context.make_array(work)(context, builder, value=values[0]).data
             places = [builder.gep(data, [values[k]]) for k in (1, 2, 3)]
-            method(_Emitter(builder, width), *places, values[4])
+            method(_Emitter(builder, LANES), *places, values[4])
             return context.get_dummy_value()
 
         return types.void(work, first, second, to, size), emit
@@ -267,5 +264,4 @@ def _block_intrinsic(lanes: int, method: Callable[..., None]) -> Callable[..., N
     return cast(Callable[..., None], intrinsic(function))
 
 
-product_8, product_4, product_2 = (_block_intrinsic(each, _Emitter.product) for each in (8, 4, 2))
-sum_8, sum_4, sum_2 = (_block_intrinsic(each, _Emitter.sum) for each in (8, 4, 2))
+block_product, block_sum = _block_intrinsic(_Emitter.product), _block_intrinsic(_Emitter.sum)

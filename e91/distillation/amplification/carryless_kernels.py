@@ -26,17 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.model.bits import Bits
-from e91.system.compiled import kernel, part
-from e91.system.numba_internals import (
-    LANES,
-    WIDTHS,
-    product_2,
-    product_4,
-    product_8,
-    sum_2,
-    sum_4,
-    sum_8,
-)
+from e91.system.compiled import kernel
+from e91.system.numba_internals import block_product, block_sum
 
 _Words = NDArray[np.uint64]
 
@@ -49,30 +40,8 @@ _HALVING = 2.5
 _GATHERING = 3
 
 
-@part
-def _product(work: _Words, seed: int, key: int, out: int, size: int, lanes: int) -> None:
-    """XOR the product of ``size`` words of key with the window of seed at ``seed`` into ``out``."""
-    if lanes == 8:
-        product_8(work, seed, key, out, size)
-    elif lanes == 4:
-        product_4(work, seed, key, out, size)
-    else:
-        product_2(work, seed, key, out, size)
-
-
-@part
-def _sum(work: _Words, first: int, second: int, out: int, size: int, lanes: int) -> None:
-    """Set ``size`` words at ``out`` to the XOR of those at ``first`` and ``second``."""
-    if lanes == 8:
-        sum_8(work, first, second, out, size)
-    elif lanes == 4:
-        sum_4(work, first, second, out, size)
-    else:
-        sum_2(work, first, second, out, size)
-
-
 @kernel
-def multiply(work: _Words, size: int, base: int, lanes: int) -> None:
+def multiply(work: _Words, size: int, base: int) -> None:
     """XOR a product into ``work``: 2 ``size`` words of seed, ``size`` of key, ``size`` of output.
 
     Behind these it needs 5 ``size`` words of scratch.  The three products of each level are done
@@ -84,18 +53,18 @@ def multiply(work: _Words, size: int, base: int, lanes: int) -> None:
         half = (size >> level) // 2
         mixed, product, sums = free, free + half, free + 2 * half
         if half < base:
-            _product(work, seed[level], key[level], out[level], base, lanes)
+            block_product(work, seed[level], key[level], out[level], base)
             stage[level] = 3
         elif stage[level] == 0:
             # All sums first: the processor waits where it reads across what it has just written.
-            _sum(work, key[level], key[level] + half, mixed, half, lanes)
-            _sum(work, seed[level], seed[level] + half, sums, 3 * half, lanes)
+            block_sum(work, key[level], key[level] + half, mixed, half)
+            block_sum(work, seed[level], seed[level] + half, sums, 3 * half)
             for i in range(half):
                 work[product + i] = np.uint64(0)
             seed[level + 1], key[level + 1], out[level + 1] = seed[level] + half, mixed, product
         elif stage[level] < 3:
             up = half * (stage[level] - 1)  # First the lower half of the output, then the higher.
-            _sum(work, out[level] + up, product, out[level] + up, half, lanes)
+            block_sum(work, out[level] + up, product, out[level] + up, half)
             seed[level + 1] = sums + up
             key[level + 1], out[level + 1] = key[level] + up, out[level] + up
         if stage[level] == 3:
@@ -110,7 +79,7 @@ def multiply(work: _Words, size: int, base: int, lanes: int) -> None:
 
 @kernel
 def multiply_blocks(
-    seed: _Words, key: _Words, out: _Words, work: _Words, size: int, base: int, lanes: int
+    seed: _Words, key: _Words, out: _Words, work: _Words, size: int, base: int
 ) -> None:
     """Set ``out`` to the product of a seed and a key that consist of blocks of ``size`` words.
 
@@ -125,7 +94,7 @@ def multiply_blocks(
                 work[i] = seed[(row + column) * size + i]
             for i in range(size):
                 work[2 * size + i] = key[column * size + i]
-            multiply(work, size, base, lanes)
+            multiply(work, size, base)
         for i in range(size):
             out[row * size + i] = work[3 * size + i]
 
@@ -171,7 +140,7 @@ def cheapest_cut(count: int, length: int) -> BlockCut:
     return min(cuts, key=BlockCut.cost)
 
 
-def toeplitz_hash(key: Bits, count: int, *, length: int, seed: Bits, lanes: int = LANES) -> Bits:
+def toeplitz_hash(key: Bits, count: int, *, length: int, seed: Bits) -> Bits:
     """Return the hash that `e91.distillation.amplification.hashing.toeplitz_hash_packed` defines.
 
     Memory: a few times that of the packed arguments, whatever their length.
@@ -181,21 +150,15 @@ def toeplitz_hash(key: Bits, count: int, *, length: int, seed: Bits, lanes: int 
         count: Bits of the key, at least 1.
         length: Bits to return, at least 1.
         seed: Packed bits; uint8, shape (ceil((count + length - 1) / 8),).
-        lanes: Vector width in words; the result does not depend on it.
 
     Returns:
         Packed bits; uint8, shape (ceil(length / 8),), with undefined bits behind the last.
-
-    Raises:
-        ValueError: The processor has no vectors of ``lanes`` words.
 
     Examples:
         >>> key, seed = np.array([0b10100000], np.uint8), np.array([0b11010000], np.uint8)
         >>> bool(not LANES or toeplitz_hash(key, 3, length=2, seed=seed)[0] >> 6 == 0b10)
         True
     """
-    if lanes not in WIDTHS:
-        raise ValueError(f"`lanes` must be one of {WIDTHS}, but is {lanes}.")
     cut = cheapest_cut(count, length)
     key_bits, out_bits = 64 * cut.size * cut.columns, 64 * cut.size * cut.rows
     key_words = _numbers(key, bits=key_bits)
@@ -204,7 +167,7 @@ def toeplitz_hash(key: Bits, count: int, *, length: int, seed: Bits, lanes: int 
     seed_words = _aligned(seed, skip=key_bits - count, bits=key_bits + out_bits)
     # Of the product, lowest word first.
     out, work = np.empty(out_bits // 64, np.uint64), np.empty(9 * cut.size, np.uint64)
-    multiply_blocks(seed_words, key_words, out, work, cut.size, cut.base, lanes)
+    multiply_blocks(seed_words, key_words, out, work, cut.size, cut.base)
     return out[::-1].astype(">u8").view(np.uint8)[: -(-length // 8)]
 
 
