@@ -25,7 +25,7 @@ from e91.model.records import (
 from e91.model.settings import BBM92, EKERT, SETTINGS, Settings
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy
-from e91.system.memory import zero_bytes
+from e91.system.workspace import zero_bytes
 
 
 @given(st.lists(st.integers(0, 1), max_size=100))

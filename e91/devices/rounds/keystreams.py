@@ -21,9 +21,7 @@ KEY_BYTES = 32
 """Length of a key: AES-256."""
 
 _AES_BLOCK = 16
-_KEPT_ZEROS = bytes(
-    2**19
-)  # what a block of 2**18 rounds takes of each stream
+_KEPT_ZEROS = bytes(2**19)  # as many as a block of 2**18 rounds takes of each stream
 
 
 class Stream(IntEnum):

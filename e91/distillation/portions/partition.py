@@ -17,8 +17,7 @@ from e91.model.bits import Bits
 from e91.model.portion_sizes import portion_size
 from e91.model.records import SiftedKey
 from e91.system.compiled import compiled_code_pays
-from e91.system.memory import zero_bytes
-from e91.system.workspace import Workspace
+from e91.system.workspace import Workspace, zero_bytes
 
 _Words = NDArray[np.uint64]
 

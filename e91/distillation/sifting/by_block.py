@@ -28,7 +28,7 @@ from e91.model.messages import Channel, Message, Party
 from e91.model.randomness import Entropy
 from e91.model.records import SiftedKey
 from e91.model.settings import Settings
-from e91.system.memory import zero_bytes
+from e91.system.workspace import zero_bytes
 
 _HIDDEN = 3  # stands for an outcome that stays hidden; 0, 1, 2 are announced
 
