@@ -21,6 +21,7 @@ import click
 from e91.cli.analyse import analyse
 from e91.cli.attack import attack
 from e91.cli.conformance import conformance
+from e91.cli.encodings import print_what_can_be_printed
 from e91.cli.encrypt import decrypt, encrypt
 from e91.cli.experiment import experiment
 from e91.cli.machines import snapshots
@@ -72,6 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
     else is a bug of ours and shows itself: a traceback, and a line that says how to report it.
     """
     line = sys.argv[1:] if arguments is None else arguments
+    print_what_can_be_printed()
     try:
         with _tidy_stop(), _warnings_in_our_voice():
             commands.main(args=line, prog_name="e91", standalone_mode=False)
