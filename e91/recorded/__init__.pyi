@@ -7,3 +7,8 @@ from .tables import content_hash as content_hash
 from .tag_files import RecordedTags as RecordedTags
 from .tag_files import check_one_run as check_one_run
 from .tag_files import load_time_tags as load_time_tags
+from .taggers.layouts import TaggerOptions as TaggerOptions
+from .taggers.tagger_files import TaggerRecording as TaggerRecording
+from .taggers.tagger_files import TaggerReport as TaggerReport
+from .taggers.tagger_files import load_party as load_party
+from .taggers.tagger_files import load_tagger as load_tagger

@@ -1,0 +1,10 @@
+from .detector_map import parse_channels as parse_channels
+from .durations import parse_duration as parse_duration
+from .layouts import LAYOUT_NAMES as LAYOUT_NAMES
+from .layouts import TaggerOptions as TaggerOptions
+from .layouts import has_laboratory_layout as has_laboratory_layout
+from .layouts import open_tags as open_tags
+from .tagger_files import TaggerRecording as TaggerRecording
+from .tagger_files import TaggerReport as TaggerReport
+from .tagger_files import load_party as load_party
+from .tagger_files import load_tagger as load_tagger
