@@ -19,11 +19,15 @@ from e91.cli.options import (
     seed_option,
     settings_option,
 )
+from e91.cli.tagger_options import TAGGER, TaggerWords, load_both
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.records import DetectionRecord
 from e91.model.settings import SETTINGS, Settings
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy
+
+LINES = "tagger_lines"
+"""What is printed of a tagger's files; JSON has it as numbers."""
 
 _SAMPLE_SECONDS = 2.0
 
@@ -64,9 +68,9 @@ def _refuse_attack(_: click.Context, __: click.Parameter, attack: str | None) ->
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.argument("second", metavar="[FILE2]", type=click.Path(path_type=Path), required=False)
+@click.argument("files", metavar="[FILE]...", type=click.Path(path_type=Path), nargs=-1)
 @ANGLES
+@TAGGER
 @SEARCH
 @security_option()
 @EPSILON
@@ -85,9 +89,9 @@ def _refuse_attack(_: click.Context, __: click.Parameter, attack: str | None) ->
 @JSON
 def analyse(
     *,
-    file: Path | None,
-    second: Path | None,
+    files: tuple[Path, ...],
     angles: Angles,
+    tagger: TaggerWords,
     search: dict[str, float | None],
     security: str,
     epsilon: float,
@@ -100,14 +104,15 @@ def analyse(
 ) -> None:
     """Run the protocol on recorded detections; exit with 3 if it must abort.
 
-    FILE holds both parties' detections (.npz, .csv, .parquet), or Alice's time tags, and FILE2
-    Bob's.  A recording makes one key, or none: afterwards it is refused, copies too, but for
-    `--no-key`.
+    One FILE holds both parties' detections (.npz, .csv, .parquet); two hold Alice's time tags and
+    Bob's.  One tagger's file of both parties' tags comes with `--alice-channels` and
+    `--bob-channels`, and so do several with a channel each.  See docs/laboratory_files.md.  A
+    recording makes one key, or none: afterwards it is refused, copies too, but for `--no-key`.
     """
     if sample is not None:
-        _make_sample(sample, file, angles.settings_name or "ekert", seed=seed, as_json=as_json)
+        _make_sample(sample, files, angles.settings_name or "ekert", seed=seed, as_json=as_json)
         return
-    if file is None:
+    if not files:
         raise click.UsageError("`e91 analyse` must be given a FILE, or `--sample DIR`.")
     if out is not None:
         if no_key:
@@ -117,11 +122,11 @@ def analyse(
         check_free(out)
     policy = Policy(SecurityModel(security), epsilon=epsilon, revealed_fraction=reveal)
     given = {name: value for name, value in search.items() if value is not None}
-    if second is None:
+    if len(files) == 1 and not _holds_tags(files[0], tagger):
         _check_no_search(given)
-        loaded = _detections(file)
+        loaded = _detections(files[0])
     else:
-        loaded = _correlated(file, second, policy=policy, seed=seed, **given)
+        loaded = _correlated(files, tagger, policy=policy, seed=seed, **given)
     _conclude(loaded, angles, policy=policy, seed=seed, no_key=no_key, out=out, as_json=as_json)
 
 
@@ -147,9 +152,16 @@ def _detections(file: Path) -> Loaded:
     )
 
 
+def _holds_tags(file: Path, tagger: TaggerWords) -> bool:
+    """Return whether one file is that of a tagger."""
+    from e91.recorded.taggers import has_laboratory_layout
+
+    return tagger.is_given or has_laboratory_layout(file)
+
+
 def _correlated(
-    file: Path,
-    second: Path,
+    files: tuple[Path, ...],
+    tagger: TaggerWords,
     *,
     policy: Policy,
     seed: int | None,
@@ -161,7 +173,7 @@ def _correlated(
 ) -> Loaded:
     from e91.model.randomness import operating_system_entropy, seeded_entropy
     from e91.optics.tags import correlate
-    from e91.recorded import check_one_run, load_time_tags
+    from e91.recorded import check_one_run
     from e91.recorded.fingerprints import fingerprints_of_tags
 
     if policy.security is SecurityModel.DEVICE_INDEPENDENT:
@@ -169,7 +181,8 @@ def _correlated(
             "`--security device-independent` must be given every round, lost photons included, but "
             "coincidences of time tags leave these out."
         )
-    alice, bob = load_time_tags(file), load_time_tags(second)
+    both = load_both(files, tagger)
+    alice, bob = both.alice, both.bob
     check_one_run(alice, bob)
     found = correlate(
         alice.tags,
@@ -182,13 +195,17 @@ def _correlated(
         entropy=operating_system_entropy if seed is None else seeded_entropy(seed),
     )
     if not len(found.record):
-        raise ValueError("The two files must have coincidences, but have none.")
+        raise ValueError("The two lists of tags must have coincidences, but have none.")
     used = fingerprints_of_tags(alice.tags) | fingerprints_of_tags(bob.tags)
     record = replace(found.record, read_from=used)
-    known = dict(alice.metadata)
-    what = f"time tags in {file.name} and {second.name}"
-    origin = _origin(what, {file.name: alice, second.name: bob})
-    return record, known, origin | {"coincidence_search": found.statistics.to_dict()}
+    what = f"time tags in {' and '.join(file.name for file in files)}"
+    named = {files[0].name: alice, files[-1].name: bob}
+    origin = _origin(what, named) | {"coincidence_search": found.statistics.to_dict()}
+    for report in both.reports.values():
+        origin["sha256"] |= report.sha256
+    origin["taggers"] = {name: report.to_dict() for name, report in both.reports.items()}
+    origin[LINES] = [f"{name}: {report}" for name, report in both.reports.items()]
+    return record, dict(alice.metadata), origin
 
 
 def _origin(what: str, files: dict[str, Any]) -> dict[str, Any]:
@@ -257,11 +274,13 @@ def _save(report: Any, out: Path) -> None:
 
 def _show(report: Any, found: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(report.to_dict() | found))
+        click.echo(json.dumps(report.to_dict() | {k: v for k, v in found.items() if k != LINES}))
         return
     click.echo(str(report))
     for name, digest in found["sha256"].items():
         click.echo(f"  SHA-256 of {name}: {digest}")
+    for line in found.get(LINES, ()):
+        click.echo(f"  {line}.")
     search = found.get("coincidence_search")
     if search is not None:
         car = "-" if search["car"] is None else f"{search['car']:.0f}"
@@ -275,9 +294,9 @@ def _show(report: Any, found: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _make_sample(
-    folder: Path, file: Path | None, settings_name: str, *, seed: int | None, as_json: bool
+    folder: Path, files: tuple[Path, ...], settings_name: str, *, seed: int | None, as_json: bool
 ) -> None:
-    if file is not None:
+    if files:
         raise click.UsageError("`--sample DIR` must come without FILE, but there is one.")
     from e91.devices.exact import exact_device
     from e91.model.randomness import operating_system_entropy, seeded_entropy

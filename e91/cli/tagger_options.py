@@ -1,0 +1,216 @@
+"""Options for laboratories' own files of time tags, and both parties' tags from such files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from e91.cli.options import as_one
+
+if TYPE_CHECKING:
+    from e91.recorded import RecordedTags
+    from e91.recorded.taggers import TaggerOptions, TaggerReport
+
+_PARTIES = ("alice", "bob")
+
+
+@dataclass(frozen=True)
+class TaggerWords:
+    """What the command line says of a tagger's files, as it was written.
+
+    Attributes:
+        alice_channels: Alice's channels, by detector.
+        bob_channels: Bob's.
+        layout: Layout of a file without a signature.
+        unit: Length of a count.
+        columns: Names of the columns: ``time=NAME,channel=NAME``.
+        delay: ``CHANNEL=DURATION``, each.
+    """
+
+    alice_channels: str | None
+    bob_channels: str | None
+    layout: str | None
+    unit: str | None
+    columns: str | None
+    delay: tuple[str, ...]
+
+    @property
+    def is_given(self) -> bool:
+        """Whether any of them is there."""
+        return any((self.alice_channels, self.bob_channels, self.layout, self.unit, self.delay))
+
+    def options(self) -> "TaggerOptions":
+        """Return what the files do not say of themselves.
+
+        Raises:
+            ValueError: Something is not as it must be.
+        """
+        from e91.recorded.taggers import TaggerOptions, parse_duration
+
+        named = named_columns(self.columns, ("time", "channel"))
+        return TaggerOptions(
+            self.layout,
+            None if self.unit is None else parse_duration(self.unit, "--unit"),
+            named.get("time"),
+            named.get("channel"),
+        )
+
+    def channels(self) -> tuple[tuple[int | None, ...] | None, tuple[int | None, ...] | None]:
+        """Return both parties' channels, None where they are not given.
+
+        Raises:
+            ValueError: They are no numbers.
+        """
+        from e91.recorded.taggers import parse_channels
+
+        alice, bob = (
+            None if text is None else parse_channels(text, name)
+            for text, name in (
+                (self.alice_channels, "--alice-channels"),
+                (self.bob_channels, "--bob-channels"),
+            )
+        )
+        return alice, bob
+
+    def delays(self, party: str | None) -> dict[int, Fraction]:
+        """Return the delays of a party's file, or of the one tagger's if None.
+
+        Raises:
+            ValueError: A delay has another form, or a channel has two.
+        """
+        from e91.recorded.taggers import parse_duration
+
+        found: dict[int, Fraction] = {}
+        for text in self.delay:
+            left, equals, duration = text.partition("=")
+            side, colon, channel = left.rpartition(":")
+            wanted = _PARTIES if party else ("",)
+            if not (equals and side in wanted and bool(colon) == bool(party)):
+                raise ValueError(
+                    f"`--delay` must be {'PARTY:' if party else ''}CHANNEL=DURATION, such as "
+                    f"{'alice:' if party else ''}3=2.3ns, but is `{text[:40]}`."
+                )
+            if party and side != party:
+                continue
+            number = _channel(channel)
+            if number in found:
+                raise ValueError(f"`--delay` must be given once a channel, but {number} has two.")
+            found[number] = parse_duration(duration, "--delay")
+        return found
+
+
+def _channel(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"`--delay` must name a channel's number, but is `{text[:40]}`.") from None
+
+
+def named_columns(text: str | None, known: Sequence[str]) -> dict[str, str]:
+    """Return a file's names of columns by ours, from ``OURS=THEIRS,...``.
+
+    Raises:
+        ValueError: The text has another form, or one of ours is unknown or named twice.
+
+    Examples:
+        >>> named_columns("time=T (ps),channel=Ch", ("time", "channel"))
+        {'time': 'T (ps)', 'channel': 'Ch'}
+    """
+    found: dict[str, str] = {}
+    for part in text.split(",") if text else ():
+        ours, equals, theirs = part.partition("=")
+        if not equals or ours.strip() not in known or ours.strip() in found:
+            raise ValueError(
+                f"`--columns` must be NAME=COLUMN with commas between, each of {', '.join(known)} "
+                f"at most once, but is `{str(text)[:60]}`."
+            )
+        found[ours.strip()] = theirs.strip()
+    return found
+
+
+TAGGER = as_one(
+    "tagger",
+    TaggerWords,
+    click.option("--alice-channels", metavar="N,N,...",
+                 help="Alice's channels in the files: outcomes 0 and 1 of setting 0, of setting 1, "
+                 "...; x for no detector."),
+    click.option("--bob-channels", metavar="N,N,...", help="The same of Bob."),
+    click.option("--format", "layout", metavar="NAME",
+                 help="Layout of files that do not say it: a1, a1X, a2, qutools, qutools-raw, "
+                 "qutools-compressed, idq, idq-reference, swabian-dump, text, ttbin."),
+    click.option("--unit", metavar="DURATION",
+                 help="Length of one count, such as 81ps, if the file does not state it."),
+    click.option("--columns", metavar="NAME=COLUMN,...",
+                 help="What the file calls its columns: time=..., channel=..."),
+    click.option("--delay", multiple=True, metavar="CHANNEL=DURATION",
+                 help="How much too late a channel's tags are, such as 3=2.3ns; alice:3=2.3ns with "
+                 "a file for each party.  Can be repeated."),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BothTags:
+    """Both parties' tags, and what is known of a tagger's files.
+
+    Attributes:
+        alice: Alice's tags.
+        bob: Bob's.
+        reports: What each tagger's file held, by the words that name it; none for files in this
+            package's own layout.
+    """
+
+    alice: "RecordedTags"
+    bob: "RecordedTags"
+    reports: dict[str, "TaggerReport"]
+
+
+def load_both(files: tuple[Path, ...], words: TaggerWords) -> BothTags:
+    """Return both parties' tags, of one tagger or of two.
+
+    Raises:
+        ValueError: A file is not as it must be.
+        OSError: It cannot be read.
+    """
+    from e91.recorded.taggers import load_tagger
+    from e91.recorded.taggers.tag_words import ONE_CHANNEL_A_FILE
+
+    alice, bob = words.channels()
+    is_one = len(files) != 2 or words.layout in ONE_CHANNEL_A_FILE
+    if not is_one:
+        return _load_each(files[0], files[1], words)
+    if alice is None or bob is None:
+        raise ValueError(
+            "One tagger's tags must come with `--alice-channels` and `--bob-channels`, but "
+            f"{'both are' if alice is bob else 'one is'} missing; without one tagger there must be "
+            "a file for each party."
+        )
+    found = load_tagger(
+        files,
+        alice_channels=alice,
+        bob_channels=bob,
+        options=words.options(),
+        delays=words.delays(None),
+    )
+    return BothTags(found.alice, found.bob, {" and ".join(f.name for f in files): found.report})
+
+
+def _load_each(alice_file: Path, bob_file: Path, words: TaggerWords) -> BothTags:
+    from e91.recorded import load_time_tags
+    from e91.recorded.taggers import has_laboratory_layout, load_party
+
+    loaded, reports = [], {}
+    for file, channels, party in zip(
+        (alice_file, bob_file), words.channels(), _PARTIES, strict=True
+    ):
+        if not (words.is_given or words.columns or has_laboratory_layout(file)):
+            loaded.append(load_time_tags(file))
+            continue
+        side, report = load_party(
+            file, channels=channels, options=words.options(), delays=words.delays(party)
+        )
+        loaded.append(side)
+        reports[f"{party.title()}'s {file.name}"] = report
+    return BothTags(loaded[0], loaded[1], reports)
