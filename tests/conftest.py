@@ -22,6 +22,7 @@ def ledger(tmp_path_factory, monkeypatch):
     place = tmp_path_factory.mktemp("ledger") / "recordings.jsonl"
     monkeypatch.setenv("E91_LEDGER", str(place))
     monkeypatch.setattr("e91.recorded.ledger._used_here", {})
+    monkeypatch.setattr("e91.distillation.authentication._TAKEN", set())
     return place
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from e91.adversaries.conditions import Conditions, Option, Simulator
 from e91.adversaries.notes import Answer, TappedDevice, with_white_noise
+from e91.distillation.authentication import PublicKey
 from e91.model.device import Device
 from e91.model.messages import Transmission, honest_transmission
 from e91.model.numbers import check_whole
@@ -115,7 +116,7 @@ class ClassicalLine:
     """
 
     transmission: Transmission = field(default=honest_transmission, repr=False)
-    authentication_key: bytes | None = field(default=None, repr=False)
+    authentication_key: PublicKey | None = field(default=None, repr=False)
 
 
 Build: TypeAlias = Callable[[Conditions], "ChannelTap | TappedDevice"]

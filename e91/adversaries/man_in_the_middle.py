@@ -19,6 +19,7 @@ from e91.adversaries.adversary import (
 )
 from e91.adversaries.conditions import Conditions, Switch
 from e91.adversaries.notes import Answer, Answers
+from e91.distillation.authentication import PublicKey
 from e91.model.bits import Bits
 from e91.model.device import Device
 from e91.model.messages import Channel, Message, Party, Transmission
@@ -52,7 +53,7 @@ def impersonating(party: Party, key: bytes) -> Transmission:
         >>> from e91.distillation.authentication import tag
         >>> transmit = impersonating(Party.BOB, PUBLIC_KEY)
         >>> forged = transmit(Message(Party.BOB, "tag", bytes(16)))
-        >>> forged.body == tag(b"", PUBLIC_KEY[32:])
+        >>> forged.body == tag(b"", PUBLIC_KEY[32:], role=Party.BOB)
         True
     """
     from e91.distillation.authentication import AUTHENTICATION_BITS, KEY_BYTES, tag
@@ -67,7 +68,7 @@ def impersonating(party: Party, key: bytes) -> Transmission:
             return heard.send(message)
         if message.sender is not party:
             return message
-        forged = tag(heard.transcript(party), half)
+        forged = tag(heard.transcript(party), half, role=party)
         return Message(party, message.subject, forged, message.disclosed_bits)
 
     return transmit
@@ -86,7 +87,7 @@ def _held_by_eve(device: Device, _: Conditions) -> Answer:
 
 def _line(conditions: Conditions) -> ClassicalLine:
     """Eve in Bob's place; without the key she can only try another, as good as any."""
-    known = None if _AUTHENTICATED.chosen(conditions) else PUBLIC_KEY
+    known = None if _AUTHENTICATED.chosen(conditions) else PublicKey(PUBLIC_KEY)
     return ClassicalLine(impersonating(Party.BOB, PUBLIC_KEY), known)
 
 

@@ -11,17 +11,22 @@ have only spoken more words that are public anyway, and a lie can make them disc
 that is still used.  Kiktenko et al., "Lightweight authentication for quantum key distribution",
 arXiv 1903.10237, prove the delayed scheme.
 
+A transcript has one reading: each message is preceded by the lengths of sender, subject and body
+(`Message.head`).  A tag begins with the role of whoever makes it.
+
 Not promised: a tag says nothing about *when*.  The session puts an identifier that never repeats
 at the head of the transcript, and the messages stand there in order with their senders, so that an
 old, reordered or reflected message makes another transcript.  That a message was lost at the very
 end, the last tag itself, only its receiver notices.
 """
 
+import hashlib
 import hmac
+import threading
 
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
-from e91.model.errors import AuthenticationFailed
+from e91.model.errors import AlreadyUsed, AuthenticationFailed
 from e91.model.messages import Channel, Message, Party
 from e91.model.numbers import check_not_negative
 
@@ -29,17 +34,125 @@ KEY_BYTES = 32
 """Length of the one-time key of one tag."""
 
 _SHORT = 4096  # bytes
+_ROLE_BYTES = 16  # before the transcript; they count as part of it
 
 AUTHENTICATION_BITS = 2 * 8 * KEY_BYTES
 """Pre-shared key bits that a session consumes: one one-time key per party."""
 
 
-def tag(transcript: bytes, key: bytes) -> bytes:
-    """Return the 16-byte tag of ``transcript``.
+class AuthenticationKey:
+    """A pre-shared key: 64 secret bytes for the two tags of one session.
+
+    It is a value that is used up.  Two transcripts under one key give both tags away, so the key is
+    refused a second time, as is any other value with the same bytes in this process; what other
+    processes do with them, their owner has to watch over.  A session uses its key up at the
+    beginning, whatever comes of it.
 
     Args:
-        transcript: All that the party saw, in an unambiguous encoding.
+        secret: 64 uniformly random bytes that only Alice and Bob know.
+
+    Raises:
+        ValueError: ``secret`` is no bytes, or not 64 of them.
+
+    Examples:
+        >>> key = AuthenticationKey(bytes(range(7, 71)))
+        >>> key, key.is_used, len(key.take()), key.is_used
+        (AuthenticationKey(64 bytes), False, 64, True)
+        >>> AuthenticationKey(bytes(range(7, 71))).take()
+        Traceback (most recent call last):
+            ...
+        e91.model.errors.AlreadyUsed: An authentication key must serve one session, but this one ...
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        size = AUTHENTICATION_BITS // 8
+        if type(secret) is not bytes:
+            kind = type(secret).__name__
+            raise ValueError(f"`authentication_key` must be bytes, but is a {kind}.")
+        if len(secret) != size:
+            raise ValueError(f"`authentication_key` must have {size} bytes, but has {len(secret)}.")
+        self._secret = secret
+
+    def take(self) -> bytes:
+        """Return the 64 bytes, once in this process: for a session, or for another process.
+
+        Raises:
+            AlreadyUsed: They were taken before.
+        """
+        with _LOCK:
+            self.check_unused()
+            _TAKEN.add(self._digest)
+        return self._secret
+
+    @property
+    def is_used(self) -> bool:
+        """Whether its bytes were taken in this process."""
+        return self._digest in _TAKEN
+
+    def check_unused(self) -> None:
+        """Return if the key can still serve a session.
+
+        Raises:
+            AlreadyUsed: It cannot.
+        """
+        if self.is_used:
+            raise AlreadyUsed(
+                "An authentication key must serve one session, but this one was used before: "
+                "take the next one from the keys of the last session."
+            )
+
+    @property
+    def _digest(self) -> bytes:
+        return hashlib.sha256(self._secret).digest()
+
+    def __len__(self) -> int:
+        return len(self._secret)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} bytes)"  # never print key bits
+
+
+class PublicKey(AuthenticationKey):
+    """An authentication key that everybody knows, for links without authentication.
+
+    It protects nothing, so there is nothing to use up.
+    """
+
+    def take(self) -> bytes:
+        """Return the 64 bytes, as often as they are asked for."""
+        return self._secret
+
+    @property
+    def is_used(self) -> bool:
+        """Always False."""
+        return False
+
+
+_TAKEN: set[bytes] = set()
+_LOCK = threading.Lock()
+
+
+def unused(key: AuthenticationKey | bytes | None) -> AuthenticationKey | None:
+    """Return a key that a user gave as the value that it is, if it may still be used.
+
+    Raises:
+        AlreadyUsed: It was used before.
+        ValueError: It is neither a key nor 64 bytes.
+    """
+    if key is None:
+        return None
+    checked = key if isinstance(key, AuthenticationKey) else AuthenticationKey(key)
+    checked.check_unused()
+    return checked
+
+
+def tag(transcript: bytes, key: bytes, *, role: Party) -> bytes:
+    """Return the 16-byte tag of ``transcript`` by one of the parties.
+
+    Args:
+        transcript: All that the party saw, in an encoding that has one reading.
         key: The party's 32 secret bytes for this session; never use them for a second tag.
+        role: Whose tag it is; it is tagged too, before the transcript.
 
     Raises:
         ValueError: ``key`` does not have 32 bytes.
@@ -49,27 +162,37 @@ def tag(transcript: bytes, key: bytes) -> bytes:
         Wegman-Carter authenticator: Wegman and Carter, J. Comput. Syst. Sci. 22, 265 (1981).
 
     Examples:
-        >>> tag(b"settings, parities, hash", bytes(range(32))).hex()
-        '7f3f67bcf64a1f12d53d41315041fdef'
+        >>> tag(b"settings, parities, hash", bytes(range(32)), role=Party.BOB).hex()
+        '769081774d5dc7712bb639745d1fa437'
     """
+    mac = _begun(key, role)
+    mac.update(transcript)
+    return mac.finalize()
+
+
+def _begun(key: bytes, role: Party) -> Poly1305:
+    """Return a tag that has begun with its role, in a field of one size."""
     if len(key) != KEY_BYTES:
         raise ValueError(f"`key` must have {KEY_BYTES} bytes, but has {len(key)}.")
-    return Poly1305.generate_tag(key, transcript)
+    mac = Poly1305(key)
+    mac.update(f"e91 tag of {role.value}".encode().ljust(_ROLE_BYTES))
+    return mac
 
 
-def check(transcript: bytes, key: bytes, received: bytes) -> None:
+def check(transcript: bytes, key: bytes, received: bytes, *, role: Party) -> None:
     """Return if ``received`` is the tag of ``transcript``; takes equally long if it is not.
 
     Args:
         transcript: All that *this* party saw.
         key: The other party's 32 secret bytes for this session.
         received: The other party's tag as it arrived.
+        role: The other party.
 
     Raises:
         AuthenticationFailed: It is not, whatever the reason.
         ValueError: ``key`` does not have 32 bytes.
     """
-    if not hmac.compare_digest(tag(transcript, key), received):
+    if not hmac.compare_digest(tag(transcript, key, role=role), received):
         raise AuthenticationFailed("The tag does not match.")
 
 
@@ -112,12 +235,13 @@ class RunningTags:
         >>> tags, message = RunningTags(bytes(64)), Message(Party.ALICE, "parity", b"1")
         >>> kept, heard = Channel(), Channel(listener=tags)
         >>> _ = kept.send(message), heard.send(message)
-        >>> tags.finish()[Party.BOB] == tag(kept.transcript(Party.BOB), bytes(32))
+        >>> bob = Party.BOB
+        >>> tags.finish()[bob] == tag(kept.transcript(bob), bytes(32), role=bob)
         True
     """
 
     def __init__(self, key: bytes) -> None:
-        self._macs = {party: Poly1305(half) for party, half in _halves(key).items()}
+        self._macs = {party: _begun(half, party) for party, half in _halves(key).items()}
 
     def __call__(self, party: Party, message: Message) -> None:
         """Take a message as ``party`` saw it."""
@@ -156,9 +280,9 @@ def exchange_tags(channel: Channel, key: bytes) -> None:
         return
     seen = {party: channel.transcript(party) for party in Party}
     for party in Party:
-        body = tag(seen[party], keys[party])
+        body = tag(seen[party], keys[party], role=party)
         received = channel.send(Message(party, "tag", body)).body
-        check(seen[party.peer], keys[party], received)
+        check(seen[party.peer], keys[party], received, role=party)
 
 
 def _halves(key: bytes) -> dict[Party, bytes]:

@@ -7,9 +7,13 @@ which disclosed key bits are counted.
 
 from __future__ import annotations
 
+import logging
+import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+
+from e91.model.errors import AuthenticationFailed
 
 
 class Party(Enum):
@@ -42,12 +46,20 @@ class Message:
 
     @property
     def head(self) -> bytes:
-        """What stands before the body in a transcript, so that messages cannot run together."""
-        return f"{self.sender.value}/{self.subject}/{len(self.body)}\n".encode()
+        """What stands before the body in a transcript: three lengths, then sender and subject.
 
+        The lengths have a fixed size and come first, so that a transcript has one reading,
+        whatever subject and body are.
+        """
+        sender, subject = self.sender.value.encode(), self.subject.encode(errors="surrogatepass")
+        return _LENGTHS.pack(len(sender), len(subject), len(self.body)) + sender + subject
+
+
+_LENGTHS = struct.Struct(">BIQ")
 
 # What stands between the parties: returns the message as the receiver sees it.  None is a lost
-# message.  The honest channel is the identity; a man in the middle is another such function.
+# message.  The honest channel is the identity; a man in the middle is another such function.  It is
+# the outside world: whatever it does, it can end a session, never break it (`Channel.send`).
 Transmission = Callable[[Message], Message | None]
 
 
@@ -86,19 +98,39 @@ class Channel:
     def send(self, message: Message) -> Message:
         """Transmit ``message``; return it as the receiver sees it.
 
-        A lost message arrives as one with an empty body: the receiver's clock ran out.
+        A lost message arrives as one with an empty body: the receiver's clock ran out.  Only the
+        body can arrive altered.  A receiver knows who is to speak next, and about what.
+
+        Raises:
+            AuthenticationFailed: What arrives is no message of this sender and subject with bytes
+                for a body, or the transmission raised an exception.  As that may be an oversight of
+                whoever wrote it, its traceback goes to the log ``e91``.
         """
-        received = self.transmission(message)
-        if received is None:
-            received = Message(message.sender, message.subject, b"")
-        sender = message.sender
+        sender, said = message.sender, replace(message)
         self._disclosed[sender] += message.disclosed_bits
-        for party, seen in ((sender, message), (sender.peer, received)):
-            if self.listener is None:
-                self.seen[party].append(seen)
-            else:
-                self.listener(party, seen)
+        self._note(sender, said)
+        received = (
+            said if self.transmission is honest_transmission else self._arrived(message, said)
+        )
+        self._note(sender.peer, received)
         return received
+
+    def _note(self, party: Party, message: Message) -> None:
+        if self.listener is None:
+            self.seen[party].append(message)
+        else:
+            self.listener(party, message)
+
+    def _arrived(self, message: Message, said: Message) -> Message:
+        """Return what the transmission makes of a message; it may keep and alter its own copies."""
+        try:
+            body = _body_of(self.transmission(message), said)
+        except Exception:
+            logging.getLogger("e91").warning("A transmission failed.", exc_info=True)
+            raise AuthenticationFailed("A message did not arrive.") from None
+        if body is None:
+            raise AuthenticationFailed("A message was altered so that it is none any more.")
+        return replace(said, body=body)
 
     def disclosed_by(self, party: Party) -> int:
         """Return the key bits that all messages of ``party`` so far gave away."""
@@ -115,3 +147,15 @@ class Channel:
         for message in self.seen[party]:
             parts += [message.head, message.body]
         return b"".join(parts)
+
+
+def _body_of(arrived: object, said: Message) -> bytes | None:
+    """Return the body of what arrived in the place of a message, or None if it is none like it."""
+    if arrived is None:
+        return b""
+    if not isinstance(arrived, Message) or arrived.sender is not said.sender:
+        return None
+    subject, body = (getattr(arrived, name) for name in ("subject", "body"))
+    return (
+        body if type(subject) is str and subject == said.subject and type(body) is bytes else None
+    )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
+from e91.distillation.authentication import AuthenticationKey
 from e91.model.drawn import Drawn
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.evidence import Evidence
@@ -99,12 +100,13 @@ class Keys:
     Attributes:
         alice: Alice's copy of the key.
         bob: Bob's copy.
-        authentication_key: 64 secret bytes that replace the spent pre-shared ones.
+        authentication_key: 64 secret bytes that replace the spent pre-shared ones, for the next
+            session.
     """
 
     alice: SecretKey
     bob: SecretKey
-    authentication_key: bytes = field(repr=False)
+    authentication_key: AuthenticationKey
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from e91.distillation import authentication
+from e91.distillation.authentication import AuthenticationKey
 from e91.model.bits import Bits
 from e91.model.device import Device, DeviceInfo, info_of
 from e91.model.messages import Channel, Party, Transmission, honest_transmission
@@ -41,7 +42,7 @@ def run(
     settings: Settings | None = None,
     policy: Policy | None = None,
     seed: int | None = None,
-    authentication_key: bytes | None = None,
+    authentication_key: AuthenticationKey | bytes | None = None,
     transmission: Transmission = honest_transmission,
     workspace: Workspace | None = None,
 ) -> SessionReport:
@@ -54,7 +55,8 @@ def run(
         policy: Security model, epsilon, revealed fraction; the defaults of `Policy`.
         seed: Replaces the operating system's entropy, for tests only: the report and the key
             say that the key is reproducible and not secret.
-        authentication_key: 64 pre-shared secret bytes; drawn for the simulation by default.
+        authentication_key: 64 pre-shared secret bytes, or the key that the last session made; it
+            is used up.  Drawn for the simulation by default.
         transmission: What happens to classical messages on their way; honest by default.
         workspace: Arrays that several sessions use one after the other, and whether compiled code
             runs; by default one of its own, with compiled code if that pays for one session.
@@ -65,6 +67,7 @@ def run(
     Raises:
         ValueError: An argument leaves its range, the settings are not the device's, or the
             device answers with something that is no record.
+        AlreadyUsed: The authentication key was used before.
 
     Examples:
         >>> from e91.devices.exact import exact_device
@@ -76,7 +79,7 @@ def run(
     settings = settings_of(device, settings)
     policy = policy or Policy()
     check_rounds(rounds)
-    _check_authentication_key(authentication_key)
+    authentication_key = authentication.unused(authentication_key)
     check_policy(rounds, settings=settings, policy=policy)
     entropy = operating_system_entropy if seed is None else seeded_entropy(seed)
     record = measure(device, rounds, settings=settings, entropy=entropy)
@@ -100,7 +103,7 @@ def analyse(
     settings: Settings = EKERT,
     policy: Policy | None = None,
     seed: int | None = None,
-    authentication_key: bytes | None = None,
+    authentication_key: AuthenticationKey | bytes | None = None,
     transmission: Transmission = honest_transmission,
     origin: str = "recorded detections",
     statistics_only: bool = False,
@@ -128,7 +131,8 @@ def analyse(
     Raises:
         ValueError: An argument leaves its range, or the record has a setting that ``settings``
             has not, or never the outcome 0.
-        AlreadyUsed: The rounds, or some of them, took part in a conversation before.
+        AlreadyUsed: The rounds, or some of them, took part in a conversation before, or the
+            authentication key was used.
 
     Examples:
         >>> from e91.devices.exact import exact_device
@@ -146,7 +150,7 @@ def analyse(
     started = time.perf_counter()
     policy = policy or Policy()
     check_rounds(len(record))
-    _check_authentication_key(authentication_key)
+    authentication_key = authentication.unused(authentication_key)
     check_policy(len(record), settings=settings, policy=policy)
     _check_settings(record, settings)
     _check_outcomes(record)
@@ -179,7 +183,7 @@ def conclude_record(
     policy: Policy,
     seed: int | None,
     entropy: Entropy,
-    authentication_key: bytes | None = None,
+    authentication_key: AuthenticationKey | bytes | None = None,
     transmission: Transmission = honest_transmission,
     started: float,
 ) -> SessionReport:
@@ -218,14 +222,17 @@ def _concluded(
     policy: Policy,
     seed: int | None,
     entropy: Entropy,
-    authentication_key: bytes | None = None,
+    authentication_key: AuthenticationKey | bytes | None = None,
     transmission: Transmission = honest_transmission,
     workspace: Workspace | None = None,
     started: float,
     distilled: Callable[[DetectionRecord, Means], Distilled] = distil,
 ) -> SessionReport:
     channel = Channel(transmission)
-    secret = authentication_key or entropy(authentication.AUTHENTICATION_BITS // 8)
+    preshared = authentication.unused(authentication_key)
+    size = authentication.AUTHENTICATION_BITS // 8
+    # Statistics say nothing to anybody, so that nothing is to be authenticated.
+    secret = preshared.take() if preshared and distilled is distil else entropy(size)
     workspace = workspace or _workspace_for(len(record), settings)
     means = Means(settings, policy, entropy, channel, secret, workspace)
     made = distilled(record, means)
@@ -334,13 +341,7 @@ def _keys(made: Distilled, policy: Policy, *, reproducible: bool) -> Keys | None
         )
         for packed in made.secrets
     )
-    return Keys(alice, bob, made.secrets[0][:spent].tobytes())
-
-
-def _check_authentication_key(key: bytes | None) -> None:
-    size = authentication.AUTHENTICATION_BITS // 8
-    if key is not None and len(key) != size:
-        raise ValueError(f"`authentication_key` must have {size} bytes, but has {len(key)}.")
+    return Keys(alice, bob, AuthenticationKey(made.secrets[0][:spent].tobytes()))
 
 
 def settings_of(device: object, settings: Settings | None) -> Settings:

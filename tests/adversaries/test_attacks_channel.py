@@ -11,6 +11,7 @@ from statistical import assert_binomial
 from e91.adversaries import Assumption, Conditions, run_attack, stage
 from e91.adversaries.man_in_the_middle import PUBLIC_KEY, impersonating
 from e91.devices.exact import exact_device
+from e91.distillation.authentication import PublicKey
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.messages import Party
 from e91.model.settings import BBM92
@@ -32,8 +33,8 @@ def leg(party, *, key, authentication_key, seed):
 
 
 def test_without_authentication_both_legs_are_perfect_sessions_and_eve_holds_both_keys():
-    alice = leg(Party.BOB, key=PUBLIC_KEY, authentication_key=PUBLIC_KEY, seed=1)
-    bob = leg(Party.ALICE, key=PUBLIC_KEY, authentication_key=PUBLIC_KEY, seed=2)
+    alice = leg(Party.BOB, key=PUBLIC_KEY, authentication_key=PublicKey(PUBLIC_KEY), seed=1)
+    bob = leg(Party.ALICE, key=PUBLIC_KEY, authentication_key=PublicKey(PUBLIC_KEY), seed=2)
     for report in (alice, bob):
         assert report.abort is None
         assert report.chsh.lower_bound > 2
@@ -51,7 +52,7 @@ def test_without_authentication_both_legs_are_perfect_sessions_and_eve_holds_bot
 @pytest.mark.parametrize("party", Party)
 def test_with_authentication_neither_leg_gives_a_key(party):
     for guess in (PUBLIC_KEY, os.urandom(64)):
-        report = leg(party, key=guess, authentication_key=bytes(range(64)), seed=3)
+        report = leg(party, key=guess, authentication_key=os.urandom(64), seed=3)
         assert report.abort is Abort.NOT_AUTHENTIC
         with pytest.raises(ProtocolAborted):
             _ = report.key

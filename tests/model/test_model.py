@@ -2,6 +2,8 @@
 
 import math
 import mmap
+import struct
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +184,29 @@ def test_a_transcript_cannot_be_cut_differently():
     two.send(Message(Party.ALICE, "x", b""))
     two.send(Message(Party.ALICE, "x", b"a"))
     assert one.transcript(Party.ALICE) != two.transcript(Party.ALICE)
+
+
+PIECES = st.text(st.sampled_from("a/1\n\0é\udc80"), max_size=6)
+
+
+@given(st.lists(st.tuples(st.sampled_from(Party), PIECES, st.binary(max_size=6)), max_size=4))
+def test_a_transcript_has_one_reading(said):
+    transcript = b"".join(m.head + m.body for m in (Message(*each) for each in said))
+    read = []
+    while transcript:
+        sender, subject, body = struct.unpack(">BIQ", transcript[:13])
+        edges = np.cumsum([13, sender, subject, body])
+        pieces = [transcript[i:j] for i, j in pairwise(edges)]
+        name, about = (piece.decode(errors="surrogatepass") for piece in pieces[:2])
+        read.append((Party(name), about, pieces[2]))
+        transcript = transcript[edges[-1] :]
+    assert read == said
+
+
+def test_messages_that_once_had_the_same_encoding_have_not():
+    one = Message(Party.ALICE, "settings", b"AB/2\nXY")
+    two = Message(Party.ALICE, "settings/7\nAB", b"XY")
+    assert one.head + one.body != two.head + two.body
 
 
 def test_a_message_does_not_print_its_body():

@@ -1,6 +1,7 @@
 """Whole sessions: keys when honest, a reason when not, and never a key bit where it must not be."""
 
 import json
+import logging
 import math
 from collections import Counter
 from dataclasses import replace
@@ -13,17 +14,18 @@ from statistical import assert_binomial
 from e91.bell import chsh
 from e91.devices.exact import exact_device, exact_device_of
 from e91.distillation import authentication
+from e91.distillation.authentication import AuthenticationKey
 from e91.distillation.cascade import reconciler as cascade
 from e91.model.bits import NO_CLICK
 from e91.model.device import DeviceInfo
-from e91.model.errors import Abort, ProtocolAborted
+from e91.model.errors import Abort, AlreadyUsed, ProtocolAborted
 from e91.model.messages import Channel, Message, Party
-from e91.model.randomness import seeded_entropy
+from e91.model.randomness import operating_system_entropy, seeded_entropy
 from e91.model.records import ReconciledKey
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy
-from e91.session.session import MAXIMUM_ROUNDS, measure, run
+from e91.session.session import MAXIMUM_ROUNDS, analyse, conclude_record, measure, run
 from e91.session.totals import RunSummary
 
 POLICY = Policy(epsilon=1e-6)
@@ -202,7 +204,8 @@ def aborted_session(cause, monkeypatch):
 
 
 def test_every_abort_reason_has_a_cause_here():
-    assert {reason for reason, _ in CAUSES.values()} == set(Abort)
+    # Statistics are asked of recordings: tests/recorded/test_ledger.py.
+    assert {reason for reason, _ in CAUSES.values()} == set(Abort) - {Abort.STATISTICS_ONLY}
 
 
 @pytest.mark.parametrize("cause", CAUSES)
@@ -294,7 +297,7 @@ def test_no_key_bits_are_printed():
     report = session()
     shown = "".join([repr(report), str(report), json.dumps(report.to_dict()), repr(report.keys)])
     bits, packed = report.key.bits, np.packbits(report.key.bits).tobytes()
-    after = report.keys.authentication_key
+    after = report.keys.authentication_key.take()
     secrets = ["".join(map(str, bits[:24])), str(bits[:8])]
     secrets += [packed[:8].hex(), after[:8].hex(), repr(after[:8])[2:-1], repr(packed[:8])[2:-1]]
     assert not [secret for secret in secrets if secret in shown]
@@ -690,7 +693,33 @@ def test_equal_preshared_keys_are_used_and_replaced():
     assert len(first.keys.authentication_key) == 64
     second = run(device, rounds=100_000, seed=2, authentication_key=first.keys.authentication_key)
     assert second.abort is None
-    assert second.keys.authentication_key != first.keys.authentication_key
+    with pytest.raises(AlreadyUsed):
+        run(device, rounds=100_000, seed=3, authentication_key=first.keys.authentication_key)
+    third = run(device, rounds=100_000, authentication_key=second.keys.authentication_key)
+    assert third.abort is None
+
+
+@pytest.mark.parametrize(
+    "again",
+    [lambda key: key, lambda key: bytes(bytearray(key)), AuthenticationKey],
+)
+@pytest.mark.parametrize("rounds", [100_000, 100])
+def test_authentication_key_serves_one_session_aborted_or_not(again, rounds):
+    device, key = exact_device(visibility=0.97, seed=1), bytes(range(64))
+    run(device, rounds=rounds, authentication_key=key)
+    with pytest.raises(AlreadyUsed, match="must serve one session"):
+        run(device, rounds=rounds, authentication_key=again(key))
+
+
+def test_refused_arguments_and_statistics_use_no_authentication_key():
+    device, key = exact_device(visibility=0.97, seed=1), AuthenticationKey(bytes(64))
+    with pytest.raises(ValueError, match="`rounds` must"):
+        run(device, rounds=0, authentication_key=key)
+    with pytest.raises(ValueError, match="must answer with two arrays"):
+        run(lambda x, y: None, rounds=100, authentication_key=key)
+    record = measure(device, 100_000, settings=EKERT, entropy=operating_system_entropy)
+    analyse(record, authentication_key=key, statistics_only=True)
+    assert analyse(record, authentication_key=key).abort is None
 
 
 def test_report_adds_what_the_device_assumes_to_what_the_theorem_does():
@@ -700,3 +729,106 @@ def test_report_adds_what_the_device_assumes_to_what_the_theorem_does():
     before = run(device, rounds=10_000, seed=1).assumptions
     device.info = DeviceInfo(None, "A box.", assumption="The moon is where it was.")
     assert run(device, rounds=10_000, seed=1).assumptions == f"{before} The moon is where it was."
+
+
+# A transmission that sends no message on ----------------------------------------------------------
+
+
+class Unreadable(Message):
+    """A message whose body cannot be read twice."""
+
+    @property
+    def body(self):
+        """Not there."""
+        raise RuntimeError("no body")
+
+
+class Shifting(bytes):
+    """Bytes that say that they are others."""
+
+    def __eq__(self, other):
+        return True
+
+    __hash__ = bytes.__hash__
+
+
+def meddled(message, **changes):
+    copied = replace(message)
+    for name, value in changes.items():
+        object.__setattr__(copied, name, value)
+    return copied
+
+
+ODD = {
+    "another type": lambda m: m.body,
+    "a tuple": lambda m: (m.sender, m.subject, m.body),
+    "bytearray": lambda m: meddled(m, body=bytearray(m.body)),
+    "bytes of another class": lambda m: meddled(m, body=Shifting(m.body)),
+    "memoryview": lambda m: meddled(m, body=memoryview(m.body)),
+    "text": lambda m: meddled(m, body=m.body.decode("latin1")),
+    "no body": lambda m: meddled(m, body=None),
+    "surrogate": lambda m: meddled(m, subject=m.subject + "\udc80"),
+    "another subject": lambda m: meddled(m, subject="settings"),
+    "subject in bytes": lambda m: meddled(m, subject=m.subject.encode()),
+    "another sender": lambda m: meddled(m, sender=m.sender.peer),
+    "sender in words": lambda m: meddled(m, sender=m.sender.value),
+    "unreadable": lambda m: object.__new__(Unreadable),
+    "exception": lambda m: 1 / 0,
+    "class": Message,
+}
+
+
+@pytest.mark.parametrize("subject", ["session", "sample", "cascade-parities", "tag"])
+@pytest.mark.parametrize("odd", ODD)
+def test_whatever_a_transmission_does_is_an_abort_and_no_error(odd, subject):
+    def transmission(message):
+        return ODD[odd](message) if message.subject == subject else message
+
+    assert session(transmission=transmission).abort is Abort.NOT_AUTHENTIC
+
+
+def test_exception_of_a_transmission_is_in_the_log(caplog):
+    with caplog.at_level(logging.WARNING, logger="e91"):
+        session(transmission=lambda message: 1 / 0)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_stop_from_the_keyboard_in_a_transmission_is_no_abort():
+    def stopped(message):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        session(transmission=stopped)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sent_message_that_is_overwritten_in_place_is_noticed(kind):
+    def overwriting(message):
+        object.__setattr__(message, "body", bytes(reversed(message.body)) + b"!")
+        return message
+
+    assert session(transmission=once(kind, overwriting)).abort in TAMPERED
+
+
+def test_altered_session_name_that_reads_like_a_head_does_not_pass():
+    # The name ends in what stood between subject and body when lengths came last.
+    calls = []
+
+    def entropy(size):
+        calls.append(size)
+        return b"ABCDEFGHIJKL/1\nX" if len(calls) == 1 else operating_system_entropy(size)
+
+    def eve(message):
+        if message.subject == "session":
+            return Message(message.sender, "session/16\nABCDEFGHIJKL", b"X")
+        return message
+
+    record = measure(
+        exact_device(visibility=0.97), 60_000, settings=EKERT, entropy=operating_system_entropy
+    )
+    report = conclude_record(
+        record, device=DeviceInfo(None, "d"), settings=EKERT, policy=POLICY, seed=None,
+        entropy=entropy, transmission=eve, authentication_key=bytes(range(64)), started=0.0,
+    )  # fmt: skip
+    assert calls
+    assert report.abort is Abort.NOT_AUTHENTIC
