@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc, betaincc, betainccinv, betaincinv
+from scipy.special import betainc, betaincc
 
+from e91.model.binomial import upper_probability
 from e91.model.hypergeometric import log_tail
 from e91.model.numbers import Floats, check_between_zero_and_one
 
 _MOST_ROUNDS = 10**15  # to here, whole numbers are exact as floats and the tails were checked
-_PLACES = 4  # last places by which the inverse tails may be off
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,10 @@ def correlator(same: int, different: int, *, epsilon: float = 1e-6) -> Correlato
     rounds = same + different
     if rounds == 0:
         raise ValueError("A correlator must have at least one round, but has none.")
-    low = float(betaincinv(same, different + 1, epsilon / 2)) if same else 0.0
-    high = float(betainccinv(same + 1, different, epsilon / 2)) if different else 1.0
-    # Rounded outwards, twice: the ends are found to some last places of the probability, and near 1
-    # the last place of E may be worth as much as epsilon.
-    lower = max(-1.0, math.nextafter(2 * (low - _PLACES * math.ulp(low)) - 1, -2.0))
-    upper = min(1.0, math.nextafter(2 * (high + _PLACES * math.ulp(high)) - 1, 2.0))
-    return Correlator((same - different) / rounds, lower, upper, rounds)
+    # Doubling is exact.  What is subtracted is rounded outwards.
+    upper = math.nextafter(2 * upper_probability(same, rounds, epsilon=epsilon / 2) - 1, 2.0)
+    lower = math.nextafter(1 - 2 * upper_probability(different, rounds, epsilon=epsilon / 2), -2.0)
+    return Correlator((same - different) / rounds, max(-1.0, lower), min(1.0, upper), rounds)
 
 
 def chsh_point(

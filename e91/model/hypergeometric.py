@@ -7,9 +7,12 @@ digits that a difference of logarithms of factorials would lose.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
+
+from e91.model.numbers import Floats
 
 _POINTS_PER_WIDTH = 32  # a tail is cut at this many points per local standard deviation,
 _WIDTHS = 10  # this many of them deep; what lies below is bounded by a geometric series
@@ -45,21 +48,45 @@ def log_tail(a: int, b: int, c: int, d: int) -> float:
     """
     if b == 0 or c == 0:
         return 0.0
+
+    def falling(below: Floats) -> Floats:
+        """Return one minus the ratio of the next term to this one, without cancellation."""
+        return (b + c + 1 - (a * d - b * c) + (a + b + c + d + 2) * below) / (
+            (b + 1 + below) * (c + 1 + below)
+        )
+
     width = 1 / math.sqrt(sum(1 / (cell + 1) for cell in (a, b, c, d)))
+    logs = partial(_log_probabilities, (a, b, c, d))
+    return log_sum_of_tail(falling, logs, width=width, deepest=min(a, d))
+
+
+def log_sum_of_tail(
+    falling: Callable[[Floats], Floats],
+    logs: Callable[[Floats], Floats],
+    *,
+    width: float,
+    deepest: int,
+) -> float:
+    """Return an upper bound on the logarithm of a sum of log-concave terms, at most 0.
+
+    Args:
+        falling: Returns one minus the ratio of the next term to that so many places below the
+            first; shape (n,) to (n,).
+        logs: Returns the logarithms of these terms.
+        width: Their local standard deviation.
+        deepest: Places of the last term below the first.
+    """
     stride = max(1, int(width / _POINTS_PER_WIDTH))
-    points = min(min(a, d) // stride + 1, int(_WIDTHS * width / stride) + 2)
+    points = min(deepest // stride + 1, int(_WIDTHS * width / stride) + 2)
     below = stride * np.arange(points, dtype=np.float64)
-    # One minus the ratio of the next term to this one: no cancellation in the lower tail.
-    falling = (b + c + 1 - (a * d - b * c) + (a + b + c + d + 2) * below) / (
-        (b + 1 + below) * (c + 1 + below)
-    )
-    if falling[-1] <= 0:
+    falls = falling(below)
+    if falls[-1] <= 0:
         return 0.0
-    logs = _log_probabilities((a, b, c, d), below)
-    weights = _stride_weights(falling, stride)
-    weights[-1] = 1 / falling[-1]
-    largest = float(logs.max())
-    return min(0.0, largest + math.log(float(np.dot(weights, np.exp(logs - largest)))))
+    found = logs(below)
+    weights = _stride_weights(falls, stride)
+    weights[-1] = 1 / falls[-1]
+    largest = float(found.max())
+    return min(0.0, largest + math.log(float(np.dot(weights, np.exp(found - largest)))))
 
 
 def relative_entropy_exponent(a: int, b: int, c: int, d: int) -> float:
@@ -88,7 +115,7 @@ def relative_entropy_exponent(a: int, b: int, c: int, d: int) -> float:
     return float(max(cells[0] + cells[2], cells[1] + cells[3]))
 
 
-def _stride_weights(falling: NDArray[np.float64], stride: int) -> NDArray[np.float64]:
+def _stride_weights(falling: Floats, stride: int) -> Floats:
     """Return 1 + r + ... + r^(stride - 1) with r = 1 - ``falling``, shape (n,)."""
     if stride == 1:
         return np.ones_like(falling)
@@ -98,18 +125,16 @@ def _stride_weights(falling: NDArray[np.float64], stride: int) -> NDArray[np.flo
     return np.where(falling == 0, float(stride), sums)
 
 
-def _log_probabilities(
-    cells: tuple[int, int, int, int], below: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _log_probabilities(cells: tuple[int, int, int, int], below: Floats) -> Floats:
     """Return the log-probabilities of the tables ``below`` places under ``cells``, shape (n,)."""
     a, b, c, d = cells
     margins = np.array([a + b, c + d, a + c, b + d], np.float64)
     signs = np.array([[-1.0], [1.0], [1.0], [-1.0]])
     tables = np.array(cells, np.float64)[:, None] + signs * below
-    found: NDArray[np.float64] = (
-        _factorial_excess(margins).sum()
-        - _factorial_excess(np.array([a + b + c + d], np.float64))
-        - (_factorial_excess(tables) + _deviances(cells, _excess(*cells) - below)).sum(axis=0)
+    found: Floats = (
+        factorial_excess(margins).sum()
+        - factorial_excess(np.array([a + b + c + d], np.float64))
+        - (factorial_excess(tables) + _deviances(cells, _excess(*cells) - below)).sum(axis=0)
     )
     return found
 
@@ -119,9 +144,7 @@ def _excess(a: int, b: int, c: int, d: int) -> float:
     return (a * d - b * c) / (a + b + c + d)
 
 
-def _deviances(
-    cells: tuple[int, int, int, int], excess: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _deviances(cells: tuple[int, int, int, int], excess: Floats) -> Floats:
     """Return count log(count / mean) - count + mean of the four cells, shape (4, n).
 
     The cells differ from their means by ``excess``, minus it, minus it, and it; that they do so
@@ -131,10 +154,20 @@ def _deviances(
     bits = a + b + c + d
     means = [(a + b) * (a + c), (a + b) * (b + d), (c + d) * (a + c), (c + d) * (b + d)]
     mean = np.array([product / bits for product in means])[:, None]
-    relative = np.maximum(np.array([[1.0], [-1.0], [-1.0], [1.0]]) * excess / mean, -1.0)
+    return deviance(mean, np.array([[1.0], [-1.0], [-1.0], [1.0]]) * excess)
+
+
+def deviance(mean: Floats, excess: Floats) -> Floats:
+    """Return count log(count / mean) - count + mean of counts that exceed their means.
+
+    Args:
+        mean: Positive; any shape.
+        excess: By how much each count exceeds it, at least minus the mean; the same shape.
+    """
+    relative = np.maximum(excess / mean, -1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where(relative > -1, (1 + relative) * np.log1p(relative), 0.0)
-    found: NDArray[np.float64] = mean * (logs - relative)
+    found: Floats = mean * (logs - relative)
     return found
 
 
@@ -143,7 +176,7 @@ _SMALL_FACTORIAL_EXCESS = np.array(
 )
 
 
-def _factorial_excess(n: NDArray[np.float64]) -> NDArray[np.float64]:
+def factorial_excess(n: Floats) -> Floats:
     """Return log n! - (n log n - n): 0 at 0, else Stirling's series, good to 1e-14."""
     large = np.maximum(n, 16)
     square = 1 / (large * large)

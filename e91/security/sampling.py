@@ -22,10 +22,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from e91.model.binomial import upper_probability
 from e91.model.hypergeometric import log_tail, relative_entropy_exponent
 from e91.model.numbers import check_between_zero_and_one
 
 _MOST_BITS = 10**18
+_ROUNDED_UP = 1 + 2**-48  # more than a closed form of a few operations loses
 
 
 def hypergeometric_upper_bound(errors: int, *, revealed: int, hidden: int, epsilon: float) -> float:
@@ -148,7 +150,8 @@ def serfling_upper_bound(errors: int, *, revealed: int, hidden: int, epsilon: fl
         0.1671
     """
     errors, revealed, hidden = _checked(errors, revealed, hidden, epsilon)
-    return min(1.0, errors / revealed + serfling_deviation(revealed, hidden, epsilon=epsilon))
+    bound = errors / revealed + serfling_deviation(revealed, hidden, epsilon=epsilon)
+    return min(1.0, bound * _ROUNDED_UP)
 
 
 def clopper_pearson_upper_bound(errors: int, *, trials: int, epsilon: float) -> float:
@@ -176,11 +179,7 @@ def clopper_pearson_upper_bound(errors: int, *, trials: int, epsilon: float) -> 
         0.029513
     """
     errors, trials, _ = _checked(errors, trials, 1, epsilon, revealed_name="trials")
-    if errors == trials:
-        return 1.0
-    from scipy.special import betainccinv  # late: naming a policy does without
-
-    return float(betainccinv(errors + 1, trials - errors, epsilon))
+    return upper_probability(errors, trials, epsilon=epsilon)
 
 
 def check_count(name: str, value: float, *, least: int = 1) -> None:

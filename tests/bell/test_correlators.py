@@ -48,7 +48,7 @@ def test_interval_covers_every_correlator_at_every_count(rounds, epsilon):
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.floats(1e-12, 0.5))
 @example(18055, 1, 2.0091010583191717e-12)  # an end within one last place of 1
 @example(0, 1, 1e-12)
-def test_interval_ends_have_exactly_half_the_epsilon_beyond_them(same, different, epsilon):
+def test_interval_ends_have_half_the_epsilon_beyond_them_and_never_more(same, different, epsilon):
     if same + different == 0:
         return
     found = correlator(same, different, epsilon=epsilon)
@@ -56,14 +56,14 @@ def test_interval_ends_have_exactly_half_the_epsilon_beyond_them(same, different
     rounds = same + different
     if same:  # the second route: the binomial tail at the end of the interval
         tail = binom.sf(same - 1, rounds, (1 + found.lower) / 2)
-        assert tail <= epsilon / 2 * (1 + 1e-5)
+        assert tail <= epsilon / 2 * (1 + 1e-9)
         if 1 + found.lower > 1e-8:  # else the last place of E is worth more than that
-            assert tail == pytest.approx(epsilon / 2, rel=1e-5, abs=0)
+            assert tail == pytest.approx(epsilon / 2, rel=3e-4, abs=0)
     if different:
         tail = binom.cdf(same, rounds, (1 + found.upper) / 2)
-        assert tail <= epsilon / 2 * (1 + 1e-5)
+        assert tail <= epsilon / 2 * (1 + 1e-9)
         if 1 - found.upper > 1e-8:
-            assert tail == pytest.approx(epsilon / 2, rel=1e-5, abs=0)
+            assert tail == pytest.approx(epsilon / 2, rel=3e-4, abs=0)
 
 
 @pytest.mark.parametrize("rounds", [1, 10, 1000])
