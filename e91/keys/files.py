@@ -54,7 +54,12 @@ SIMULATED = "SIMULATED: made by a simulator; secret only within the simulation"
 REPRODUCIBLE = "; whoever knows the seed can make it again"
 NOT_PROVED = "; no epsilon is proved for it"
 
-_MOST_BYTES = 2**32 - 1  # so that a damaged file cannot ask for all memory
+MOST_BYTES = 2**26
+"""Bytes of a whole key that a file may be of; a session of 50 million rounds makes at most 2**23.
+
+A small file is that of a long key, most of which is used.  So it must not be able to ask for all
+memory: at most some 400 MB are taken.
+"""
 
 
 class _KeyFile(Document, frozen=True, kw_only=True):
@@ -69,7 +74,7 @@ class _KeyFile(Document, frozen=True, kw_only=True):
     security: SecurityModel
     epsilon: float | None
     reproducible: bool
-    size: Annotated[int, Meta(ge=1, le=_MOST_BYTES)]
+    size: Annotated[int, Meta(ge=1, le=MOST_BYTES)]
     alice_share: int
     spent: tuple[Interval, ...]
     remaining: str
@@ -82,8 +87,16 @@ class _KeyFile(Document, frozen=True, kw_only=True):
 
 
 def encode_key(state: KeyState) -> bytes:
-    """Return the content of a key file.  It holds the key."""
+    """Return the content of a key file.  It holds the key.
+
+    Raises:
+        ValueError: The key is longer than a file may hold.
+    """
     label = state.label
+    if label.size > MOST_BYTES:
+        raise ValueError(
+            f"A key in a file must have at most {MOST_BYTES:,} bytes, but has {label.size:,}."
+        )
     document = _KeyFile(
         format="e91-key",
         version=2,

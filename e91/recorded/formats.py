@@ -4,11 +4,14 @@ An `.npz` is never a pickle and never more than its headers promise.  Text is a 
 metadata, a line of names, a line for each row.  Parquet wants pyarrow (the extra ``data``).
 """
 
+import errno
 import io
 import json
+import lzma
 import os
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import FileIO
@@ -19,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from e91.recorded.tables import (
+    HASH_NAME,
     TAG_COLUMNS,
     TYPES,
     Column,
@@ -43,6 +47,9 @@ _DAMAGED = (
     NotImplementedError,
     RuntimeError,
     OverflowError,
+    SyntaxError,
+    zlib.error,
+    lzma.LZMAError,
 )
 
 MARK = "# e91 "
@@ -55,6 +62,12 @@ METADATA_KEY = b"e91"
 """Under which the schema holds the metadata, as JSON."""
 
 _ROWS_OF_A_GROUP = 2**20
+
+ALWAYS_TAKEN = 2**26
+"""Bytes of a table that a compressed file may always grow to, however small it is."""
+
+MOST_GROWTH = 100
+"""How many times its own size a compressed file may grow to beyond that; outcomes allow a tenth."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +121,8 @@ def read_npz(file: Path, *, most_rows: int) -> Table:
                     if len(content) != size or stream.read(1):
                         raise EOFError
                 columns[member.name] = np.frombuffer(content, member.dtype)
-    except _DAMAGED as error:
-        raise ValueError(f"`{file}` must be a whole `.npz` file, but is damaged.") from error
+    except (*_DAMAGED, OSError) as error:
+        raise _damaged(file, error) from error
     return Table(columns, metadata)
 
 
@@ -123,6 +136,10 @@ def open_npz(file: Path, *, most_rows: int) -> tuple[tuple[Member, ...], dict[st
     try:
         with zipfile.ZipFile(file) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
+            for entry in entries.values():
+                # A name is compared with its second copy when it is opened: one that changed, such
+                # as that of the metadata, would else be an array that nobody asks for.
+                archive.open(entry).close()
             names = {name[:-4] for name in entries if name.endswith(".npy")} - {METADATA}
             columns = wanted_columns(names, file)
             metadata = _metadata(archive, entries, file)
@@ -130,14 +147,40 @@ def open_npz(file: Path, *, most_rows: int) -> tuple[tuple[Member, ...], dict[st
                 _member(archive, entries[f"{name}.npy"], file, most_rows=most_rows)
                 for name in columns
             )
-    except _DAMAGED as error:
+    except (*_DAMAGED, OSError) as error:
         if is_refusal(error):
             raise
-        raise ValueError(f"`{file}` must be a whole `.npz` file, but is damaged.") from error
+        raise _damaged(file, error) from error
+    _check_growth(
+        sum(member.length * member.dtype.itemsize for member in members if member.offset is None),
+        file,
+    )
     if len({member.length for member in members}) > 1:
         lengths = ", ".join(f"`{member.name}` {member.length:,}" for member in members)
         raise ValueError(f"The columns of `{file}` must have one length, but have {lengths}.")
     return members, metadata
+
+
+def _damaged(file: Path, error: Exception) -> Exception:
+    """Return the refusal of a damaged file; a disk that fails stays what it is."""
+    # Places that are none, in damaged headers, are "invalid arguments" to the system.
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+        return error
+    return ValueError(f"`{file}` must be a whole `{file.suffix}` file, but is damaged.")
+
+
+def _check_growth(size: int, file: Path) -> None:
+    """Refuse a small file that asks for much memory.
+
+    Raises:
+        ValueError: Its compressed columns take more than the two limits above allow.
+    """
+    most = max(ALWAYS_TAKEN, MOST_GROWTH * file.stat().st_size)
+    if size > most:
+        raise ValueError(
+            f"`{file}` must hold at most {MOST_GROWTH} times its own size, {most:,} bytes, but its "
+            f"columns take {size:,}: save it without compression."
+        )
 
 
 def _metadata(
@@ -187,13 +230,10 @@ def _member(
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     """Return shape, type and size of the header of an array; no data is read."""
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
-    else:
+    # Later versions are for headers beyond 64 KiB, which no array of whole numbers has.
+    if np.lib.format.read_magic(stream) != (1, 0):
         raise EOFError
+    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
     return shape, dtype, stream.tell()
 
 
@@ -272,6 +312,11 @@ def read_csv(file: Path, *, most_rows: int) -> Table:
             while line.startswith("#"):
                 if line.startswith(MARK):
                     metadata = parsed_metadata(line[len(MARK) :], file)
+                elif f'"{HASH_NAME}":' in line:
+                    raise ValueError(
+                        f"The line of metadata of `{file}` must begin with `{MARK}`, but does not: "
+                        "the file is damaged or was changed."
+                    )
                 line = text.readline(_LONGEST_LINE)
             names = [name.strip().strip('"') for name in line.strip().split(",")]
             wanted = wanted_columns(set(names), file)
@@ -306,7 +351,8 @@ def _rows(text: IO[str], file: Path, *, places: list[int], width: int, most_rows
                 delimiter=",",
                 ndmin=2,
                 usecols=None if width == len(places) else places,
-                max_rows=most_rows + 1,
+                # Room for so many is taken at once: no file has more rows than it has room for.
+                max_rows=min(most_rows, file.stat().st_size // (2 * len(places))) + 1,
             )
     except (ValueError, OverflowError) as error:
         detail = str(error).split("\n")[0].rstrip(".")[:_LONGEST_DETAIL]
@@ -380,26 +426,37 @@ def read_parquet(file: Path, *, most_rows: int) -> Table:
                 raise ValueError(
                     f"`{file}` must have at most {most_rows:,} rows, but has {rows:,}."
                 )
+            width = 0
             for name in wanted:
                 kind = opened.schema_arrow.field(name).type
                 if not arrow.types.is_integer(kind):
                     raise ValueError(
                         f"`{name}` in `{file}` must hold whole numbers, but is {kind}."
                     )
+                width += kind.bit_width // 8
+            _check_growth(rows * width, file)
             table = opened.read(columns=list(wanted))
             text = (opened.schema_arrow.metadata or {}).get(METADATA_KEY)
-    except arrow.ArrowException as error:
-        raise ValueError(f"`{file}` must be a whole Parquet file, but is damaged.") from error
-    except OSError as error:
-        if error.errno is not None:
+            if text is None and f'"{HASH_NAME}":'.encode() in _footer(raw):
+                raise EOFError  # there are metadata of ours, which a damaged footer hides
+    except (arrow.ArrowException, *_DAMAGED, OSError) as error:
+        if is_refusal(error):
             raise
-        raise ValueError(f"`{file}` must be a whole Parquet file, but is damaged.") from error
+        raise _damaged(file, error) from error
     columns = {}
     for name in wanted:
         if table[name].null_count:
             raise ValueError(f"`{name}` in `{file}` must have no empty entries, but has some.")
         columns[name] = np.asarray(table[name].to_numpy())
     return Table(columns, parsed_metadata(text, file) if text is not None else {})
+
+
+def _footer(raw: IO[bytes]) -> bytes:
+    """Return the footer of a Parquet file, which holds all metadata."""
+    raw.seek(-8, os.SEEK_END)
+    size = int.from_bytes(raw.read(4), "little")
+    raw.seek(-8 - size, os.SEEK_END)
+    return raw.read(size)
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -101,7 +101,7 @@ def load_table(file: Path, *, most_rows: int) -> tuple[Table, str]:
     found = read(file, most_rows=most_rows)
     columns = {name: in_range(name, column, file) for name, column in found.columns.items()}
     digest = content_hash(columns, found.metadata)
-    check_hash(found.metadata.get(HASH_NAME), digest, file)
+    check_hash(found.metadata, digest, file)
     return Table(columns, found.metadata), digest
 
 

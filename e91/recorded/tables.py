@@ -33,6 +33,10 @@ _RANGES = {
 }
 
 HASH_NAME = "sha256"
+
+KINDS = ("detections", "time tags")
+"""What ``kind`` is in the metadata of files that this package writes."""
+
 VERSION = 1
 
 _BYTES_AT_ONCE = 2**24
@@ -151,12 +155,18 @@ def parsed_metadata(text: str | bytes, file: Path) -> dict[str, Any]:
     return parse_json(text, dict[str, Any], where=f"metadata of {file}")
 
 
-def check_hash(stored: object, computed: str, file: Path) -> None:
+def check_hash(metadata: Mapping[str, Any], computed: str, file: Path) -> None:
     """Compare a content hash with the stored one, if there is one.
 
     Raises:
-        ValueError: They differ.
+        ValueError: They differ; or there is none, but the file was written here, which stores one.
     """
+    stored = metadata.get(HASH_NAME)
+    if stored is None and metadata.get("kind") in KINDS:
+        raise ValueError(
+            f"The metadata of `{file}` must state a `{HASH_NAME}`, as they have a `kind`, but "
+            "state none: the file is damaged or was changed."
+        )
     if stored is not None and stored != computed:
         raise ValueError(
             f"The content of `{file}` must have the hash that it states, {str(stored)[:16]}..., "

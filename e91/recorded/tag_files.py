@@ -140,7 +140,7 @@ def _checked_hash(tags: TagFile, metadata: Mapping[str, Any], file: Path) -> str
     for start in range(0, len(tags), _PIECE):
         digest.update(read_part(tags.file, tags.channels, start, start + _PIECE).data)
     _check_overlaps(tags, np.concatenate([np.empty(0, np.int64), *ties]), file)
-    check_hash(metadata.get(HASH_NAME), digest.hexdigest(), file)
+    check_hash(metadata, digest.hexdigest(), file)
     return digest.hexdigest()
 
 

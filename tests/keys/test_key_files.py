@@ -8,7 +8,9 @@ import os
 import stat
 import threading
 import traceback
+import tracemalloc
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,7 @@ from e91.encryption.cipher import (
     read_header,
 )
 from e91.keys.files import decode_key, encode_key, open_key_file, save_new
-from e91.keys.store import KeyStore
+from e91.keys.store import KeyState, KeyStore
 from e91.model.errors import AuthenticationFailed, KeyUnavailable
 from e91.model.messages import Party
 from e91.model.records import SecretKey
@@ -318,6 +320,7 @@ DAMAGE = {
     "epsilon type": {"epsilon": "1e-10"},
     "epsilon nan": {"epsilon": float("nan")},
     "size": {"size": 10**18},
+    "size of all memory": {"size": 2**26 + 1},
     "size zero": {"size": 0},
     "size less": {"size": SIZE - 1},
     "size type": {"size": "2000"},
@@ -377,6 +380,27 @@ def test_a_damaged_key_file_is_refused_and_nothing_is_encrypted(folder):
     with pytest.raises(ValueError, match="digest that it states, but is damaged"):
         encrypt_here(folder)
     assert names(folder) == START
+
+
+def test_a_small_key_file_asks_for_little_memory(folder):
+    size = 2**26
+    changed = {"size": size, "alice_share": 32, "spent": [[32, size - 32]], "version": 1}
+    small = (
+        state(folder / "alice.key") | changed | {"remaining": base64.b64encode(bytes(64)).decode()}
+    )
+    del small["sha256"]
+    (folder / "alice.key").write_text(json.dumps(small))
+    tracemalloc.start()
+    with pytest.warns(UserWarning, match="no digest"), open_key_file(folder / "alice.key"):
+        most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 400_000_000
+
+
+def test_a_key_that_no_file_would_give_back_is_not_written():
+    label = replace(make_store(ALICE).label, size=2**26 + 1)
+    with pytest.raises(ValueError, match="must have at most 67,108,864 bytes"):
+        encode_key(KeyState(label, (), b""))
 
 
 def test_a_key_file_of_the_first_version_is_read_says_so_and_gets_a_digest(folder):

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -30,6 +31,7 @@ from e91.recorded.record_files import (
 from e91.recorded.tables import DETECTION_COLUMNS, content_hash
 from e91.recorded.tag_files import TagFile, check_one_run, load_time_tags
 from e91.system import durable
+from e91.system.refusals import is_refusal
 
 ENDINGS = [".npz", ".csv", ".parquet"]
 
@@ -256,6 +258,94 @@ def test_damaged_tags_are_refused(tmp_path):
         file.write_bytes(content[:size])
         with pytest.raises(ValueError, match="must"):
             load_time_tags(file)
+
+
+def read_back(file):
+    """What a file holds, as plain lists, or None if it is refused; a bug is an error."""
+    try:
+        if file.stem == "night":
+            loaded = load_detections(file)
+            half = loaded.record
+            columns = [half.alice.setting, half.alice.outcome, half.bob.setting, half.bob.outcome]
+        else:
+            loaded = load_time_tags(file)
+            columns = list(loaded.tags.read(0, len(loaded.tags)))
+    except ValueError as error:
+        if is_refusal(error):
+            return None
+        raise
+    return [column.tolist() for column in columns], loaded.is_stored
+
+
+def assert_no_flip_is_unseen(folder, name, *, step):
+    file = folder / name
+    if file.stem == "night":
+        save_detections(file, record(20), metadata={"settings": "ekert"})
+    else:
+        save_time_tags(file, time_tags(20), party=Party.ALICE)
+    whole, content = read_back(file), file.read_bytes()
+    refused = 0
+    for place in range(0, 8 * len(content), step):
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << place % 8
+        file.write_bytes(damaged)
+        found = read_back(file)
+        refused += found is None
+        assert found in (None, whole), f"bit {place % 8} of byte {place // 8}"
+    assert refused > 0.5 * 8 * len(content) / step
+
+
+NAMES = [f"{kind}{ending}" for kind in ("night", "alice") for ending in ENDINGS]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", NAMES)
+def test_flipped_bit_is_refused_or_changes_nothing(tmp_path, name):
+    assert_no_flip_is_unseen(tmp_path, name, step=13)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", NAMES)
+def test_every_flipped_bit_is_refused_or_changes_nothing(tmp_path, name):
+    assert_no_flip_is_unseen(tmp_path, name, step=1)
+
+
+def test_hash_that_is_gone_from_a_file_of_ours_is_missed(tmp_path):
+    save_detections(tmp_path / "night.csv", record(20))
+    text = (tmp_path / "night.csv").read_text()
+    (tmp_path / "night.csv").write_text(text.replace("sha256", "sha257"))
+    with pytest.raises(ValueError, match=r"must state a `sha256`, as they have a `kind`"):
+        load_detections(tmp_path / "night.csv")
+    (tmp_path / "night.csv").write_text(text.replace("# e91 ", "# d91 "))
+    with pytest.raises(ValueError, match=r"must begin with `# e91 `, but does not"):
+        load_detections(tmp_path / "night.csv")
+
+
+# Small files ask for little memory ----------------------------------------------------------------
+
+
+def test_small_text_takes_little_memory(tmp_path):
+    (tmp_path / "night.csv").write_text(",".join(DETECTION_COLUMNS) + "\n0,0,0,0\n")
+    (tmp_path / "alice.csv").write_text("time_ps,channel\n1,0\n")
+    tracemalloc.start()
+    load_detections(tmp_path / "night.csv")
+    load_time_tags(tmp_path / "alice.csv")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 20_000_000
+
+
+@pytest.mark.parametrize("ending", [".npz", ".parquet"])
+def test_compressed_file_cannot_grow_beyond_its_limit(tmp_path, ending):
+    file, rows = tmp_path / f"night{ending}", 20_000_000
+    column = np.zeros(rows, np.uint8)
+    if ending == ".npz":
+        np.savez_compressed(file, **dict.fromkeys(DETECTION_COLUMNS, column))
+    else:
+        save_table(file, dict.fromkeys(DETECTION_COLUMNS, column), {})
+    with pytest.raises(ValueError, match="must hold at most 100 times its own size, 67,108,864 by"):
+        load_detections(file)
 
 
 def test_changed_row_is_seen(tmp_path):

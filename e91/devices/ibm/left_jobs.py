@@ -369,10 +369,23 @@ def _planned(content: _SessionFile) -> PlannedSession:
     settings = SETTINGS[content.settings].biased(
         content.alice_probabilities, content.bob_probabilities
     )
-    codes = np.frombuffer(zlib.decompress(base64.b64decode(content.choices)), np.uint8)
+    codes = np.frombuffer(_unpacked(base64.b64decode(content.choices, validate=True)), np.uint8)
     x, y = np.divmod(codes, np.uint8(len(settings.bob_angles)))
     prepared = PreparedSession(settings, _policy_of(content.policy), content.seed, x, y)
     return PlannedSession(content.session, content.machine, content.description, prepared)
+
+
+def _unpacked(packed: bytes) -> bytes:
+    """Return the choices of all rounds; a small file cannot ask for more than a job can take.
+
+    Raises:
+        zlib.error: They are damaged, or more.
+    """
+    opened = zlib.decompressobj()
+    content = opened.decompress(packed, MOST_BYTES)
+    if not opened.eof:
+        raise zlib.error
+    return content
 
 
 def _policy_of(values: dict[str, Any]) -> Policy:
