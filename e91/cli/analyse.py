@@ -175,6 +175,7 @@ def _correlated(
     from e91.optics.tags import correlate
     from e91.recorded import check_one_run
     from e91.recorded.fingerprints import fingerprints_of_tags
+    from e91.recorded.record_files import SEEDED
 
     if policy.security is SecurityModel.DEVICE_INDEPENDENT:
         raise ValueError(
@@ -197,7 +198,8 @@ def _correlated(
     if not len(found.record):
         raise ValueError("The two lists of tags must have coincidences, but have none.")
     used = fingerprints_of_tags(alice.tags) | fingerprints_of_tags(bob.tags)
-    record = replace(found.record, read_from=used)
+    seeded = any(loaded.metadata.get(SEEDED) is True for loaded in (alice, bob))
+    record = replace(found.record, read_from=used, reproducible=seeded)
     what = f"time tags in {' and '.join(file.name for file in files)}"
     named = {files[0].name: alice, files[-1].name: bob}
     origin = _origin(what, named) | {"coincidence_search": found.statistics.to_dict()}
@@ -304,15 +306,14 @@ def _make_sample(
     from e91.session.folder import new_folder
 
     settings = SETTINGS[settings_name]
-    physics = 1 if seed is None else seed
     with new_folder(folder) as hidden:
         made = save_sample(
             hidden,
-            exact_device(settings=settings, visibility=0.97, seed=physics),
+            exact_device(settings=settings, visibility=0.97, seed=seed),
             settings=settings,
             duration_s=_SAMPLE_SECONDS,
-            seed=physics,
-            entropy=operating_system_entropy if seed is None else seeded_entropy(physics),
+            seed=seed,
+            entropy=operating_system_entropy if seed is None else seeded_entropy(seed),
         )
     if as_json:
         click.echo(json.dumps({"folder": str(folder), **made}))

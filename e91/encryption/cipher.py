@@ -6,7 +6,7 @@ A ciphertext is one header, the encrypted data, and one tag; numbers are big-end
      0 -  4     magic, 89 45 39 31 0A ("E91", framed so that no text is mistaken for it)
      5          version of this format, 1
      6          cipher: 1 one-time pad, 2 AES-256-GCM
-     7          sender: 1 Alice, 2 Bob
+     7          sender: 1 Alice, 2 Bob; 3 and 4 the same, if a seed makes the key again
      8 - 23     key id, the 16 bytes of the UUID
     24 - 31     offset in the key of the first byte that this message uses
     32 - n+31   encrypted data, n >= 1 bytes, as long as the data
@@ -69,7 +69,13 @@ _MAGIC = b"\x89E91\n"
 _VERSION = 1
 _LAYOUT = struct.Struct(">5sBBB16sQ")
 _CIPHERS: dict[int, Cipher] = {1: "one-time-pad", 2: "aes-256-gcm"}
-_SENDERS = {1: Party.ALICE, 2: Party.BOB}
+# Sender, and whether the key can be made again by whoever knows a seed.
+_SENDERS = {
+    1: (Party.ALICE, False),
+    2: (Party.BOB, False),
+    3: (Party.ALICE, True),
+    4: (Party.BOB, True),
+}
 _NONCE = bytes(12)
 _NOT_AUTHENTIC = "The ciphertext must be authentic under this key, but is not."
 
@@ -83,17 +89,21 @@ class Header:
         sender: Who encrypted them.
         key_id: Of which key; a UUID in hexadecimal with hyphens.
         offset: Offset in the key of the first byte used.
+        reproducible: Whether whoever knows a seed can make the key again, so that the message is
+            no secret.
     """
 
     cipher: Cipher
     sender: Party
     key_id: str
     offset: int
+    reproducible: bool = False
 
     def encode(self) -> bytes:
         """Return the 32 bytes that open the ciphertext."""
         cipher = next(code for code, name in _CIPHERS.items() if name == self.cipher)
-        sender = next(code for code, party in _SENDERS.items() if party is self.sender)
+        known = (self.sender, self.reproducible)
+        sender = next(code for code, meaning in _SENDERS.items() if meaning == known)
         key_id = UUID(self.key_id).bytes
         return _LAYOUT.pack(_MAGIC, _VERSION, cipher, sender, key_id, self.offset)
 
@@ -113,7 +123,8 @@ def read_header(ciphertext: bytes) -> Header:
     known = magic == _MAGIC and version == _VERSION and cipher in _CIPHERS and sender in _SENDERS
     if not known:
         raise AuthenticationFailed(_NOT_AUTHENTIC)
-    return Header(_CIPHERS[cipher], _SENDERS[sender], str(UUID(bytes=key_id)), offset)
+    party, reproducible = _SENDERS[sender]
+    return Header(_CIPHERS[cipher], party, str(UUID(bytes=key_id)), offset, reproducible)
 
 
 def key_bytes_needed(size: int, cipher: Cipher) -> int:
@@ -183,7 +194,8 @@ def encrypt(data: bytes, store: KeyStore, *, cipher: Cipher = "one-time-pad") ->
     """
     _check_bytes("data", data)
     offset, fresh = store.take(key_bytes_needed(len(data), cipher))
-    header = Header(cipher, store.label.owner, store.label.key_id, offset).encode()
+    label = store.label
+    header = Header(cipher, label.owner, label.key_id, offset, label.reproducible).encode()
     message_key = _message_key(fresh, store.mask(store.label.owner))
     if cipher == "one-time-pad":
         body = _xor(data, fresh[MESSAGE_KEY_SIZE:])

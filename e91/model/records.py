@@ -53,11 +53,13 @@ class DetectionRecord:
         bob: Bob's half.
         read_from: Fingerprints (`e91.recorded.ledger`) of the time tags in whose files the rounds
             were found, empty for detections; None if the rounds were made in this process.
+        reproducible: Whether a seed makes the rounds again: no key of them is secret.
     """
 
     alice: PartyRecord
     bob: PartyRecord
     read_from: frozenset[str] | None = field(default=None, repr=False, kw_only=True)
+    reproducible: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if len(self.alice) != len(self.bob):
@@ -161,7 +163,7 @@ class SecretKey(_KeyBits):
         security: The security model under which it is secret.
         epsilon: Its composable failure probability; None if no theorem gives one, as asymptotic
             formulas do not.
-        reproducible: Whether it was made with seeded entropy.  Such a key is for tests: whoever
+        reproducible: Whether physics or protocol was seeded.  Such a key is for tests: whoever
             knows the seed can make it again.
         theorem: Name of the theorem that gave its length; None if that is not known.
         attacks: Which attacks the theorem covers; None if that is not known.

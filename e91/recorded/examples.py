@@ -13,7 +13,7 @@ from e91.optics.sources import ContinuousSource
 from e91.optics.tags.correlation import correlate
 from e91.optics.tags.laboratories import Clock, Laboratory
 from e91.optics.tags.simulation import record_time_tags
-from e91.recorded.record_files import save_detections, save_time_tags
+from e91.recorded.record_files import SEEDED, save_detections, save_time_tags
 
 WINDOW_S = 1e-9
 """Width of the window with which the sample's coincidences were found."""
@@ -51,7 +51,7 @@ def save_sample(
     *,
     settings: Settings,
     duration_s: float,
-    seed: int,
+    seed: int | None,
     entropy: Entropy = operating_system_entropy,
 ) -> dict[str, Any]:
     """Write both parties' simulated time tags, and their coincidences as `.npz` and CSV.
@@ -63,7 +63,7 @@ def save_sample(
         device: From settings to outcomes of true pairs, with the angles of ``settings``.
         settings: Angles and probabilities; the receivers' beam splitters divide the light so.
         duration_s: For how long the source is on.
-        seed: Of the physics.
+        seed: Of the physics, which the files then state; None takes it from the operating system.
         entropy: Random bits for double clicks and for the ``run_id``.
 
     Returns:
@@ -86,7 +86,8 @@ def save_sample(
     known = {
         "run_id": str(uuid.UUID(bytes=entropy(16), version=4)),
         "settings": settings.name,
-        "origin": f"simulated time tags, seed {seed}",
+        "origin": "simulated time tags" + ("" if seed is None else f", seed {seed}"),
+        **({} if seed is None else {SEEDED: True}),
     }
     written = {}
     for party, side in zip(Party, tags, strict=True):

@@ -52,6 +52,9 @@ _BUFFER = 2**24
 
 PARQUET = ".parquet"
 
+SEEDED = "reproducible"
+"""Metadata, true where a seed makes the rounds again: no key of them is secret."""
+
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
@@ -138,7 +141,8 @@ def save_detections(
             strict=True,
         )
     )
-    return save_table(file, columns, {"kind": "detections", **(metadata or {})})
+    seeded = {SEEDED: True} if record.reproducible else {}
+    return save_table(file, columns, {"kind": "detections", **(metadata or {}), **seeded})
 
 
 def load_detections(file: Path) -> Recorded:
@@ -157,7 +161,12 @@ def load_detections(file: Path) -> Recorded:
     if not len(table):
         raise ValueError(f"`{file}` must hold at least one round, but is empty.")
     x, a, y, b = (table.columns[name].astype(np.uint8) for name in DETECTION_COLUMNS)
-    record = DetectionRecord(PartyRecord(x, a), PartyRecord(y, b), read_from=frozenset())
+    record = DetectionRecord(
+        PartyRecord(x, a),
+        PartyRecord(y, b),
+        read_from=frozenset(),
+        reproducible=table.metadata.get(SEEDED) is True,
+    )
     plain = {name: value for name, value in table.metadata.items() if name != HASH_NAME}
     return Recorded(record, digest, HASH_NAME in table.metadata, plain)
 
@@ -238,7 +247,9 @@ def _drop(_: bytes) -> None:
     """Take bytes, and write them nowhere."""
 
 
-def save_block(folder: Path, number: int, *, codes: Bits, shape: tuple[int, ...]) -> Path:
+def save_block(
+    folder: Path, number: int, *, codes: Bits, shape: tuple[int, ...], reproducible: bool = False
+) -> Path:
     """Write the rounds of a block to ``folder / block-000042.npz``, whole or not at all.
 
     In a folder whose name ends in ``.parquet`` the blocks are Parquet, so that the folder is what
@@ -251,6 +262,7 @@ def save_block(folder: Path, number: int, *, codes: Bits, shape: tuple[int, ...]
         number: Number of the block.
         codes: The rounds, as `e91.devices.rounds.round_sampler` codes them; uint8, shape (n,).
         shape: (nx, ny, k, k), which the codes are numbered by.
+        reproducible: Whether a seed makes the rounds again, which the file then says.
 
     Returns:
         Where it was written.
@@ -274,6 +286,6 @@ def save_block(folder: Path, number: int, *, codes: Bits, shape: tuple[int, ...]
     # One look-up a round and column: the codes are few.
     meaning = np.array(np.unravel_index(np.arange(np.prod(shape)), shape), np.uint8)
     x, y, a, b = (column[codes] for column in meaning)
-    record = DetectionRecord(PartyRecord(x, a), PartyRecord(y, b))
+    record = DetectionRecord(PartyRecord(x, a), PartyRecord(y, b), reproducible=reproducible)
     save_detections(target, record, metadata={"block": number})
     return target

@@ -134,6 +134,7 @@ class SessionReport(Drawn):
         seconds: How long the session took.
         block: Its number in a run of several blocks, from 0.
         recorded: Whether the rounds were measured elsewhere, as `e91.analyse` takes them.
+        reproducible: Whether protocol or physics was seeded: its key is not secret.
         watch: The watch over the link up to the end of this session; None if nobody watched.
     """
 
@@ -154,6 +155,7 @@ class SessionReport(Drawn):
     block: int
     _keys: Keys | None = field(repr=False)
     recorded: bool = False
+    reproducible: bool = False
     watch: LinkWatch | None = None
 
     @property
@@ -227,6 +229,7 @@ class SessionReport(Drawn):
             "budget": None if proved is None else vars(split(proved)),
             "completeness": self.completeness,
             "seed": self.seed,
+            "reproducible": self.reproducible,
             "chsh": vars(self.chsh),
             "qber": {
                 "rate": self.qber.rate,
@@ -332,9 +335,13 @@ def _verdict(report: SessionReport) -> list[str]:
         f"Security model {policy.security.value}, theorem {policy.proof.value}. "
         f"{report.assumptions}"
     )
-    if report.seed is not None:
-        lines += wrapped(f"Seeded with {report.seed}: reproducible, and therefore not secret.")
+    if report.reproducible:
+        lines += wrapped(f"{_seeded(report.seed)}: reproducible, and therefore not secret.")
     return [*lines, f"  {report.seconds:.2f} s"]
+
+
+def _seeded(seed: int | None) -> str:
+    return "The device or the recording was seeded" if seed is None else f"Seeded with {seed}"
 
 
 def _epsilons(report: SessionReport) -> str:

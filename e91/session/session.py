@@ -163,6 +163,7 @@ def analyse(
             f"{origin}; that settings were random and nothing is left out, is the laboratory's "
             "word",
             recorded=True,
+            reproducible=record.reproducible,
         ),
         settings=settings,
         policy=policy,
@@ -281,6 +282,7 @@ def report_of(
     """Return the report of what `e91.session.protocol` made; arguments as its attributes."""
     policy, channel = means.policy, means.channel
     verdict = made.verdict
+    reproducible = seed is not None or device.reproducible
     return SessionReport(
         rounds=rounds,
         settings=means.settings,
@@ -295,9 +297,10 @@ def report_of(
         length=verdict.length,
         assumptions=" ".join(filter(None, (policy.proof.statement, device.assumption))),
         abort=verdict.abort,
+        reproducible=reproducible,
         seconds=seconds,
         block=block,
-        _keys=_keys(made, policy, reproducible=seed is not None),
+        _keys=_keys(made, policy, reproducible=reproducible),
         recorded=device.recorded,
     )
 
@@ -307,18 +310,27 @@ def measure(
 ) -> DetectionRecord:
     """Choose both parties' settings at random and let the device answer.
 
+    The device gets copies that it cannot write to, so the record holds what was chosen.
+
     Raises:
         ValueError: The device does not answer with one outcome a round and party.
     """
     x, y = random_settings(entropy, settings, rounds)
-    match device(x, y):
+    match device(_for_device(x), _for_device(y)):
         case (a, b):
-            return DetectionRecord(PartyRecord(x, a), PartyRecord(y, b))
+            seeded = info_of(device).reproducible
+            return DetectionRecord(PartyRecord(x, a), PartyRecord(y, b), reproducible=seeded)
         case other:
             raise ValueError(
                 f"A device must answer with two arrays of outcomes, but answered with a "
                 f"{type(other).__name__}."
             )
+
+
+def _for_device(choices: Bits) -> Bits:
+    copy = choices.copy()
+    copy.flags.writeable = False
+    return copy
 
 
 def _keys(made: Distilled, policy: Policy, *, reproducible: bool) -> Keys | None:

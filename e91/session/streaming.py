@@ -261,7 +261,9 @@ def session_of_block(
         means,
     )
     if keep is not None:
-        save_block(keep, number, codes=np.concatenate(kept), shape=run.source.shape)
+        seeded = run.seed is not None or info_of(run.device).reproducible
+        codes = np.concatenate(kept)
+        save_block(keep, number, codes=codes, shape=run.source.shape, reproducible=seeded)
     return report_of(
         made,
         means,

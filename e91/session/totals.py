@@ -77,6 +77,7 @@ class RunSummary(Totals):
         device: One sentence that describes the device.
         policy: The policy of every block.
         seed: Seed of the protocol's randomness, or None.
+        reproducible: Whether protocol or physics was seeded: no key of it is secret.
         watch: The watch over the link up to the last block; None if nobody watched.
     """
 
@@ -84,6 +85,7 @@ class RunSummary(Totals):
     device: str
     policy: Policy
     seed: int | None
+    reproducible: bool = False
     watch: LinkWatch | None = None
 
     def add(self, report: SessionReport) -> RunSummary:
@@ -105,6 +107,7 @@ class RunSummary(Totals):
             device=report.device,
             policy=report.policy,
             seed=report.seed,
+            reproducible=report.reproducible,
         )
 
     @property
@@ -175,6 +178,7 @@ class RunSummary(Totals):
             "epsilon": self.epsilon,
             "bounds_epsilon": self.policy.epsilon,
             "seed": self.seed,
+            "reproducible": self.reproducible,
             "chsh": vars(self.chsh),
             "qber": {"rate": qber.rate, "upper_bound": qber.upper_bound, "revealed": qber.revealed},
             "sifted_bits": self.evidence.key_size + self.evidence.sample_size,

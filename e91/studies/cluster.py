@@ -319,7 +319,7 @@ def stream_on(
             if on_progress is not None:
                 on_progress(numbers["rounds"])
     whole = joined(tally_from(found[start]) for start in sorted(found))
-    about = info_of(device).description
+    about = info_of(device)
     return whole.summary(settings=run.settings, policy=run.policy, device=about, seed=run.seed)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from e91.model.device import DeviceInfo
 from e91.studies.plan import Study
 from e91.studies.points import NONE, PARAMETERS, Point, Value
 from e91.studies.sessions import Tally
@@ -86,8 +87,11 @@ def dataset_of(study: Study, tallies: Mapping[int, Tally], *, root: int) -> Data
     )
 
 
+_ANY = DeviceInfo(None, "")
+
+
 def _row(point: Point, tally: Tally) -> dict[str, Any]:
-    summary = tally.summary(settings=point.settings, policy=point.policy, device="", seed=None)
+    summary = tally.summary(settings=point.settings, policy=point.policy, device=_ANY, seed=None)
     found, error, eve = summary.chsh, summary.qber, tally.eve or (None, None)
     return {
         "chsh": found.value,

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from e91.devices.rounds.keystreams import physics_entropy
+from e91.model.device import DeviceInfo
 from e91.model.evidence import Evidence
 from e91.model.settings import SETTINGS, Settings
 from e91.security.policy import Policy
@@ -51,12 +52,17 @@ class Tally(Totals):
     eve: tuple[float | None, float | None] | None = None
 
     def summary(
-        self, *, settings: Settings, policy: Policy, device: str, seed: int | None
+        self, *, settings: Settings, policy: Policy, device: DeviceInfo, seed: int | None
     ) -> RunSummary:
-        """Return the summary of the run that these blocks are; arguments as its attributes."""
+        """Return the summary of the run that these blocks are, made on ``device``."""
         nothing = Evidence.empty(settings)
         before = RunSummary(
-            evidence=nothing, settings=settings, policy=policy, device=device, seed=seed
+            evidence=nothing,
+            settings=settings,
+            policy=policy,
+            device=device.description,
+            seed=seed,
+            reproducible=seed is not None or device.reproducible,
         )
         return before + self
 

@@ -37,9 +37,10 @@ def make_store(
     seed: int = 1,
     key_id: str = KEY_ID,
     alice_share: int | None = None,
+    reproducible: bool = False,
 ) -> KeyStore:
     bits = np.unpackbits(np.frombuffer(content(size, seed=seed), np.uint8))
-    key = SecretKey(bits, key_id, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+    key = SecretKey(bits, key_id, SecurityModel.TRUSTED_ANALYSERS, 1e-10, reproducible)
     return KeyStore(key, owner, alice_share=alice_share)
 
 
@@ -306,11 +307,24 @@ def test_the_one_time_pad_is_preferred_as_long_as_there_is_key_for_it():
 
 
 @given(
-    st.sampled_from(BOTH), st.sampled_from(Party), st.uuids().map(str), st.integers(0, 2**64 - 1)
+    st.sampled_from(BOTH),
+    st.sampled_from(Party),
+    st.uuids().map(str),
+    st.integers(0, 2**64 - 1),
+    st.booleans(),
 )
-def test_a_header_is_read_as_it_was_written(cipher, sender, key_id, offset):
-    header = Header(cipher, sender, key_id, offset)
+def test_a_header_is_read_as_it_was_written(cipher, sender, key_id, offset, reproducible):
+    header = Header(cipher, sender, key_id, offset, reproducible)
     assert read_header(header.encode() + bytes(17)) == header
+
+
+@pytest.mark.parametrize(("sender", "code"), [(ALICE, 3), (BOB, 4)])
+def test_ciphertext_of_a_key_that_a_seed_makes_again_says_so_under_its_tag(sender, code):
+    ciphertext = encrypt(b"Jinan", make_store(sender, reproducible=True))
+    assert ciphertext[7] == code
+    denied = ciphertext[:7] + bytes([code - 2]) + ciphertext[8:]
+    with pytest.raises(AuthenticationFailed):
+        decrypt(denied, make_store(sender.peer, reproducible=True))
 
 
 @pytest.mark.parametrize("cipher", BOTH)

@@ -190,7 +190,9 @@ def test_last_block_is_what_is_left():
 
 
 def test_unseeded_runs_differ_and_are_not_marked_reproducible():
-    first, second = (next(stream(device(), rounds=ROUNDS, block_rounds=ROUNDS)) for _ in range(2))
+    first, second = (
+        next(stream(device(seed=None), rounds=ROUNDS, block_rounds=ROUNDS)) for _ in range(2)
+    )
     assert first.evidence != second.evidence
     assert first.seed is None
     assert not first.key.reproducible

@@ -146,7 +146,7 @@ def simulate_time_tags(
     *,
     device: Device,
     duration_s: float,
-    seed: int,
+    seed: int | None,
 ) -> Iterator[tuple[TimeTags, TimeTags]]:
     """Yield both sides' tags in intervals of time, in bounded memory.
 
@@ -165,6 +165,7 @@ def simulate_time_tags(
             without outcome (2) makes no click.
         duration_s: For how long the source is on.
         seed: Of the physical randomness, settings included: this is a stand-in for a recording.
+            None takes it from the operating system.
 
     Raises:
         ValueError: The duration is not positive, a clock runs backwards or beyond 2**62 counts, or
@@ -209,7 +210,7 @@ def record_time_tags(
     *,
     device: Device,
     duration_s: float,
-    seed: int,
+    seed: int | None,
 ) -> tuple[TimeTags, TimeTags]:
     """Return both sides' tags of a whole measurement; arguments as `simulate_time_tags`.
 
