@@ -1,6 +1,6 @@
 """Three bounds on the phase errors of one session: ``python -m benchmarks.phase_error_bounds``.
 
-The score Y of `e91.bell.phase_errors` has expectation 1 in every round, whatever happened before.
+The score Y of `e91.bell.chsh` has expectation 1 in every round, whatever happened before.
 Betting pays for its variance.  The inequality of Azuma and Hoeffding pays for its range R, as if
 its variance were R^2 / 4; Kato's for the largest variance that a variable of that range and mean
 can have.  Prints a Markdown table of what each would say of the same counts.
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from scipy.optimize import minimize_scalar
 
-from e91.bell.phase_errors import phase_error_bound
+from e91.bell.chsh import phase_error_bound
 from e91.model.evidence import Evidence, KeySample, outcomes_of
 from e91.model.settings import EKERT, Settings
 
@@ -63,7 +63,7 @@ class Comparison:
     Attributes:
         expected: Phase errors that the source makes on average.
         key_size: Unrevealed key rounds.
-        betting: The bound of `e91.bell.phase_errors`.
+        betting: The bound of `e91.bell.chsh`.
         kato: Kato's, with the best parameters that may be fixed beforehand.
         azuma: Azuma's and Hoeffding's.
     """

@@ -67,7 +67,7 @@ class Expected:
 
     All closed forms are for phi+ pairs without noise of their own; `seen_with` adds white noise.
     S is the same for every named choice of settings, because each has ``sum s_j A(a_j) x A(b_j) =
-    sqrt(2) (ZZ + XX)`` (checked by `e91.bell.phase_errors.check_identity`).  Error rate and
+    sqrt(2) (ZZ + XX)`` (checked by `e91.bell.chsh.check_identity`).  Error rate and
     knowledge depend on the key's angles and are averaged over the key pairs.
 
     Attributes:

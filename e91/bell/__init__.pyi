@@ -1,6 +1,7 @@
 from .chsh import chsh_lower_bound as chsh_lower_bound
 from .chsh import estimate as estimate
 from .chsh import local_p_value as local_p_value
+from .chsh import phase_error_bound as phase_error_bound
 from .correlators import ChshPoint as ChshPoint
 from .correlators import Correlator as Correlator
 from .correlators import chsh_point as chsh_point
@@ -14,4 +15,3 @@ from .p_values import local_bound_independent_settings as local_bound_independen
 from .p_values import log_p_value as log_p_value
 from .p_values import p_value as p_value
 from .p_values import winning_probability as winning_probability
-from .phase_errors import phase_error_bound as phase_error_bound

@@ -1,5 +1,10 @@
 from .arms import Arm as Arm
+from .arms import Fading as Fading
 from .arms import arm_over as arm_over
+from .arms import faded as faded
+from .arms import log_normal_fading as log_normal_fading
+from .arms import mean_over as mean_over
+from .arms import pointing_fading as pointing_fading
 from .arms import simple_arm as simple_arm
 from .coincidences import Coincidences as Coincidences
 from .coincidences import Optimum as Optimum
@@ -7,11 +12,6 @@ from .coincidences import best_source_and_window as best_source_and_window
 from .detectors import BasisChoice as BasisChoice
 from .detectors import Detector as Detector
 from .detectors import Receiver as Receiver
-from .fading import Fading as Fading
-from .fading import faded as faded
-from .fading import log_normal_fading as log_normal_fading
-from .fading import mean_over as mean_over
-from .fading import pointing_fading as pointing_fading
 from .links import Downlink as Downlink
 from .links import Fibre as Fibre
 from .links import FreeSpace as FreeSpace

@@ -4,7 +4,7 @@ Common assumptions: both parties' detectors are trusted, have no memory, and det
 a probability that does not depend on the basis; the two bases of each party are as characterised
 (mutually unbiased, unless said otherwise); laboratories are closed; the classical channel is
 authenticated.  The source is Eve's.  No function here may be fed with E91 data whose key bases
-are not mutually unbiased *to the test basis*; see `e91.bell.phase_errors` for those.
+are not mutually unbiased *to the test basis*; see `e91.bell.chsh` for those.
 
 In the finite formulas the tolerated error rate is fixed before the run, and the key is given up if
 the sample exceeds it.  Tested from 10 to 10^15 bits and for epsilons from 0.1 to 1e-30; counts

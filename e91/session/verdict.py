@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.bell import chsh, correlators, phase_errors
+from e91.bell import chsh, correlators
 from e91.distillation import authentication, verification
 from e91.model.errors import Abort
 from e91.model.evidence import Evidence
@@ -40,7 +40,7 @@ def case_of(
 
     def phase_error_bound(epsilon: float) -> float:
         """Return a bound on the key's phase errors."""
-        return phase_errors.phase_error_bound(
+        return chsh.phase_error_bound(
             evidence,
             settings=settings,
             revealed_fraction=policy.revealed_fraction,
@@ -76,7 +76,7 @@ def check_settings(settings: Settings, policy: Policy) -> None:
     """
     keys = {x for x, _ in settings.key_pairs}
     if policy.security is SecurityModel.TRUSTED_ANALYSERS:
-        phase_errors.check_identity(settings)
+        chsh.check_identity(settings)
     else:
         check_reference(settings)
         ldpc = policy.reconciler is Reconciler.LDPC

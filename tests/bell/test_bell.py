@@ -11,8 +11,7 @@ from scipy.stats import binom
 from statistical import acceptance
 
 from e91.bell import chsh
-from e91.bell.chsh import chsh_lower_bound, local_p_value, stake
-from e91.bell.phase_errors import check_identity, phase_error_bound
+from e91.bell.chsh import check_identity, chsh_lower_bound, local_p_value, phase_error_bound, stake
 from e91.model.evidence import Evidence, KeySample
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import e91
-from e91.bell.phase_errors import check_identity
+from e91.bell.chsh import check_identity
 from e91.model.numbers import ANGLE_ROUNDING, angle_between, same_angle
 from e91.model.settings import BBM92, EKERT, Settings
 from e91.security.theorems import check_alike, check_unbiased

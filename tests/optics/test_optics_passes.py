@@ -11,10 +11,9 @@ from scipy.special import ndtr
 from scipy.stats import binom
 from statistical import assert_binomial
 
-from e91.optics.arms import simple_arm
+from e91.optics.arms import Fading, faded, log_normal_fading, mean_over, pointing_fading, simple_arm
 from e91.optics.coincidences import Coincidences, best_source_and_window, coincidences
 from e91.optics.detectors import Detector, Receiver
-from e91.optics.fading import Fading, faded, log_normal_fading, mean_over, pointing_fading
 from e91.optics.links import Downlink, collected_fraction
 from e91.optics.satellites import (
     DELINGHA,

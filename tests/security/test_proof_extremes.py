@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e91.bell.chsh import chsh_lower_bound
-from e91.bell.phase_errors import phase_error_bound
+from e91.bell.chsh import chsh_lower_bound, phase_error_bound
 from e91.model.evidence import Evidence, KeySample, outcomes_of
 from e91.model.records import Leak
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT

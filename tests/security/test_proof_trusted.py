@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from e91.bell.chsh import DESIGN_CHSH, chsh_lower_bound, stake
-from e91.bell.phase_errors import phase_error_bound
+from e91.bell.chsh import DESIGN_CHSH, chsh_lower_bound, phase_error_bound, stake
 from e91.distillation.cascade import reconciler as cascade
 from e91.model.evidence import Evidence, KeySample, outcomes_of
 from e91.model.messages import Channel, Party
@@ -289,7 +288,7 @@ def test_bounds_are_asked_for_no_more_than_the_budget_of_a_session(monkeypatch, 
         asked.append(epsilon)
         return 0.02 * evidence.key_size
 
-    monkeypatch.setattr("e91.session.verdict.phase_errors.phase_error_bound", bound)
+    monkeypatch.setattr("e91.session.verdict.chsh.phase_error_bound", bound)
     shares = []
     monkeypatch.setattr(
         "e91.security.secret_length.share_bound",
