@@ -14,13 +14,13 @@ from small_study import ROUNDS, same, small, written
 
 from e91.studies import (
     cluster,
-    journal,
     load_study,
     plan_study,
     read_study,
     study,
     work,
 )
+from e91.studies import running as journal
 from e91.studies.points import PARAMETERS
 from e91.studies.sessions import tally_from, tally_of_blocks
 from e91.studies.work import CHUNK_JOBS, CHUNK_ROUNDS, chunks_of, fulfil, order_of, versions
