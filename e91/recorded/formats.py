@@ -5,7 +5,6 @@ metadata, a line of names, a line for each row.  Parquet wants pyarrow (the extr
 """
 
 import errno
-import io
 import json
 import lzma
 import os
@@ -269,13 +268,6 @@ def read_part(file: FileIO, member: Member, start: int, stop: int) -> NDArray[np
             raise ValueError("A file of time tags must stay whole while it is read, but ended.")
         done += got
     return np.frombuffer(room, member.dtype)
-
-
-def written(columns: Mapping[str, Column], metadata: Mapping[str, Any]) -> bytes:
-    """Return a small table as the bytes of an `.npz`."""
-    with io.BytesIO() as file:
-        write_npz(file, columns, metadata)
-        return file.getvalue()
 
 
 def write_csv(file: IO[bytes], columns: Mapping[str, Column], metadata: Mapping[str, Any]) -> None:

@@ -716,7 +716,9 @@ def test_file_cut_while_it_is_read_is_noticed(tmp_path):
 
 
 def test_small_table_written_in_memory_reads_back(tmp_path):
-    (tmp_path / "x.npz").write_bytes(formats.written(columns_of(), {"a": 1}))
+    with io.BytesIO() as memory:
+        formats.write_npz(memory, columns_of(), {"a": 1})
+        (tmp_path / "x.npz").write_bytes(memory.getvalue())
     members, metadata = open_npz(tmp_path / "x.npz", most_rows=9)
     assert {member.name for member in members} == set(DETECTION_COLUMNS)
     assert metadata == {"a": 1}
