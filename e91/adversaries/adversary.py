@@ -108,7 +108,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class ClassicalLine:
-    """What an attack does to the classical messages of a session.
+    """What an attack does to the classical messages of a session: arguments of its `run`.
 
     Attributes:
         transmission: What arrives of each message.

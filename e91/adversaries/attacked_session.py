@@ -163,12 +163,5 @@ def run_attack(
 
     check_rounds(rounds)
     staged = stage(name, conditions_of(name, strength, rounds=rounds, seed=seed, **conditions))
-    report = run(
-        staged.device,
-        rounds=rounds,
-        policy=policy,
-        seed=seed,
-        authentication_key=staged.line.authentication_key,
-        transmission=staged.line.transmission,
-    )
+    report = run(staged.device, rounds=rounds, policy=policy, seed=seed, **vars(staged.line))
     return AttackReport(staged, report)

@@ -18,6 +18,9 @@ Simulator = Literal["exact", "aer", "aer-with-eve"]
 """How photons are simulated: rounds drawn from exact probabilities, shots of Aer, or shots with
 Eve's qubits in them, where she has any."""
 
+ARM_NOISE = ("dephasing", "misalignment", "amplitude_damping", "readout_error")
+"""Noise that only photons can suffer."""
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -77,13 +80,8 @@ class Conditions:
 
     @property
     def arm_noise(self) -> dict[str, float]:
-        """The noise that only photons can suffer, by name."""
-        return {
-            "dephasing": self.dephasing,
-            "misalignment": self.misalignment,
-            "amplitude_damping": self.amplitude_damping,
-            "readout_error": self.readout_error,
-        }
+        """The noise of `ARM_NOISE`, by name."""
+        return {name: getattr(self, name) for name in ARM_NOISE}
 
 
 @dataclass(frozen=True)

@@ -352,11 +352,9 @@ def watch_blocks(
     for report in reports:
         declared = report.settings, report.policy.revealed_fraction
         if test is None:
-            known, test = (
-                declared,
-                promise.sequential_test(
-                    settings=report.settings, policy=report.policy, planned_pairs=planned_pairs
-                ),
+            known = declared
+            test = promise.sequential_test(
+                settings=report.settings, policy=report.policy, planned_pairs=planned_pairs
             )
         if declared != known:
             raise ValueError(

@@ -235,6 +235,7 @@ def _conclude(
     Raises:
         ProtocolAborted: There is none.
     """
+    from e91.session.folder import new_folder, save_session
     from e91.session.session import analyse as analyse_record
 
     record, known, found = loaded
@@ -248,7 +249,8 @@ def _conclude(
         statistics_only=no_key,
     )
     if report.abort is None and out is not None:
-        _save(report, out)
+        with new_folder(out) as folder:
+            save_session(report, folder)
         found["folder"] = str(out)
     _show(report, found, as_json=as_json)
     if report.abort not in (None, Abort.STATISTICS_ONLY):
@@ -265,13 +267,6 @@ def _settings(known: dict[str, Any], angles: Angles) -> Settings:
             f"{json.dumps(stated)[:80]}."
         )
     return angles.settings(stated or "ekert")
-
-
-def _save(report: Any, out: Path) -> None:
-    from e91.session.folder import new_folder, save_session
-
-    with new_folder(out) as folder:
-        save_session(report, folder)
 
 
 def _show(report: Any, found: dict[str, Any], *, as_json: bool) -> None:

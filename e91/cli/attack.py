@@ -6,7 +6,6 @@ import json
 import math
 import textwrap
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,7 +28,7 @@ from e91.security.policy import Policy
 from e91.security.theorems import Theorem
 
 if TYPE_CHECKING:
-    from e91.adversaries.attacked_session import AttackReport, Staged
+    from e91.adversaries.attacked_session import AttackReport
 
 
 WIDTH = 80
@@ -236,8 +235,8 @@ def run_named(
     """
     policy = Policy(SecurityModel(security), epsilon=epsilon)
 
-    from e91.adversaries.attacked_session import AttackReport, conditions_of, stage
-    from e91.session.session import check_rounds, run
+    from e91.adversaries.attacked_session import run_attack
+    from e91.session.session import check_rounds
     from e91.system.progress import rounds_bar
 
     check_rounds(rounds)
@@ -245,28 +244,19 @@ def run_named(
         raise ValueError(
             f"`--device {device}` must come with an attack on photons, but `{name}` sends none."
         )
-    conditions = conditions_of(
-        name,
-        settings=SETTINGS[settings_name],
-        rounds=rounds,
-        visibility=visibility,
-        simulator=device,
-        seed=seed,
-        **asked,
-    )
     with rounds_bar(rounds) as bar:
-        staged = stage(name, replace(conditions, progress=bar.update))
-        session = run(staged.device, rounds=rounds, policy=policy, seed=seed, **channel_of(staged))
-    report = AttackReport(staged, session)
+        report = run_attack(
+            name,
+            rounds=rounds,
+            policy=policy,
+            seed=seed,
+            settings=SETTINGS[settings_name],
+            visibility=visibility,
+            simulator=device,
+            progress=bar.update,
+            **asked,
+        )
     click.echo(json.dumps(report.to_dict()) if as_json else _text(report))
-
-
-def channel_of(staged: Staged) -> dict[str, Any]:
-    """Return the arguments of `e91.session.session.run` that are the attack's."""
-    return {
-        "transmission": staged.line.transmission,
-        "authentication_key": staged.line.authentication_key,
-    }
 
 
 def _text(report: AttackReport) -> str:

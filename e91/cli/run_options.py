@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from e91.adversaries.catalogue import ATTACKS, all_options
-from e91.cli.attack import channel_of, choices_of_attacks, given_choices
+from e91.adversaries.conditions import ARM_NOISE
+from e91.cli.attack import choices_of_attacks, given_choices
 from e91.cli.options import (
     ALICE_PROBABILITIES,
     ASYMPTOTIC,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 DEVICES = "{aer,exact,fake:NAME,ibm:NAME}"
 
-_PHOTONS = ("visibility", "dephasing", "misalignment", "amplitude_damping", "readout_error")
+_PHOTONS = ("visibility", *ARM_NOISE)
 _ELSEWHERE = (*_PHOTONS, "attack", "strength", *(option.name for option in all_options()))
 
 
@@ -132,7 +133,7 @@ def session_device(
             **choices,
         )
         staged = stage(attack, conditions)
-        return staged.device, channel_of(staged)
+        return staged.device, vars(staged.line)
     refuse_given(
         ("strength", *(option.name for option in all_options())),
         "must come with `--attack NAME`, but there is none.",

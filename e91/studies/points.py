@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from e91.adversaries.catalogue import ATTACKS, all_options
-from e91.adversaries.conditions import Option, Switch, Word
+from e91.adversaries.conditions import ARM_NOISE, Option, Switch, Word
 from e91.model.settings import SETTINGS, Settings
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy, Reconciler
@@ -212,7 +212,7 @@ def checked(name: str, value: object, *, path: str) -> Value:
         raise ValueError(f"`{path}` must {error}, but is {value!r}.") from None
 
 
-NOISE = ("visibility", "dephasing", "misalignment", "amplitude_damping", "readout_error")
+NOISE = ("visibility", *ARM_NOISE)
 """Parameters of the device that act on the pairs."""
 
 

@@ -225,30 +225,25 @@ def _honest(settings: str, noise: tuple[tuple[str, Any], ...]) -> ExactDevice:
 def _tally_of_session(
     point: Point, *, root: int, session: int, workspace: Workspace | None
 ) -> Tally:
-    seeds = seeds_of(root, session)
+    seeds, line, eve = seeds_of(root, session), {}, None
     if point["adversary.name"] is None:
         from e91.devices.aer import aer_device
 
-        device = aer_device(settings=point.settings, seed=seeds.physics, **point.noise)
-        report = run(
-            device,
-            rounds=point.rounds,
-            policy=point.policy,
-            seed=seeds.protocol,
-            workspace=workspace,
-        )
-        return tally_of(report, session=session)
-    from e91.adversaries.attacked_session import stage
+        device: Any = aer_device(settings=point.settings, seed=seeds.physics, **point.noise)
+    else:
+        from e91.adversaries.attacked_session import stage
 
-    staged = stage(point["adversary.name"], point.conditions(seed=seeds.physics))
+        staged = stage(point["adversary.name"], point.conditions(seed=seeds.physics))
+        device, line = staged.device, vars(staged.line)
     report = run(
-        staged.device,
+        device,
         rounds=point.rounds,
         policy=point.policy,
         seed=seeds.protocol,
-        authentication_key=staged.line.authentication_key,
-        transmission=staged.line.transmission,
         workspace=workspace,
+        **line,
     )
-    known = staged.device.knowledge
-    return tally_of(report, session=session, eve=(known.guess_rate, known.information))
+    if line:
+        known = device.knowledge
+        eve = known.guess_rate, known.information
+    return tally_of(report, session=session, eve=eve)
