@@ -19,11 +19,10 @@ from e91.model.device import DeviceInfo
 from e91.model.numbers import Floats
 from e91.model.settings import EKERT, Settings
 from e91.optics.arms import Arm, misread
-from e91.optics.coincidences import Source
 from e91.optics.detectors import BasisChoice
 from e91.optics.rates import continuous_rates
 from e91.optics.slots import continuous_slots, pulsed_slots
-from e91.optics.sources import ContinuousSource, HeraldedMemories, PulsedSource, QuantumDot
+from e91.optics.sources import ContinuousSource, HeraldedMemories, PulsedSource, QuantumDot, Source
 
 
 def optical_device(

@@ -12,9 +12,7 @@ from e91.model.numbers import Floats, check_fractions, check_not_negative, check
 from e91.optics.arms import Arm, misread
 from e91.optics.rates import continuous_rates, singles_per_second
 from e91.optics.slots import pulsed_slots
-from e91.optics.sources import ContinuousSource, HeraldedMemories, PulsedSource, QuantumDot
-
-Source = ContinuousSource | PulsedSource | QuantumDot | HeraldedMemories
+from e91.optics.sources import ContinuousSource, HeraldedMemories, PulsedSource, QuantumDot, Source
 
 _STEPS = 24  # of the search grid along each axis
 _STARTS = 3  # best grid points from which the search descends

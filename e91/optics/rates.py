@@ -28,7 +28,8 @@ def recorded_per_second(
             comes when the dead time is over.
 
     Returns:
-        r / (1 - p + r t): a fraction R t of the time is dead, so R = r (1 - R t) + p R.
+        r / (1 - p + r t): a fraction R t of the time is dead, so R = r (1 - R t) + p R, and the
+        rest, 1 - R t, is live.
 
     Source:
         Non-paralysable dead time, e.g. Neumann et al., Phys. Rev. A 104, 022406 (2021); the
@@ -42,22 +43,6 @@ def recorded_per_second(
     dead, more = np.asarray(dead_time_s), np.asarray(afterpulse_probability)
     recorded: Floats = primary / (1 - more + primary * dead)
     return recorded
-
-
-def live_fraction(
-    primary_per_second: ArrayLike, *, dead_time_s: ArrayLike, afterpulse_probability: ArrayLike
-) -> Floats:
-    """Return the fraction of the time in which a detector can click; as `recorded_per_second`.
-
-    Examples:
-        >>> float(live_fraction(1e6, dead_time_s=1e-6, afterpulse_probability=0.0))
-        0.5
-    """
-    recorded = recorded_per_second(
-        primary_per_second, dead_time_s=dead_time_s, afterpulse_probability=afterpulse_probability
-    )
-    live: Floats = 1 - recorded * np.asarray(dead_time_s)
-    return live
 
 
 def outer(alice: Floats, bob: Floats) -> tuple[Floats, Floats]:
@@ -263,7 +248,7 @@ def counting(arm: Arm, pairs_per_second: float, *, marginal: Floats) -> tuple[Fl
     primary = pairs_per_second * share * arm.efficiencies + arm.noise_per_second
     habits = {name: arm.per_detector(name) for name in ("dead_time_s", "afterpulse_probability")}
     recorded = recorded_per_second(primary, **habits)
-    return recorded, live_fraction(primary, **habits)
+    return recorded, 1 - recorded * habits["dead_time_s"]
 
 
 def _check_window(window_s: float, alice: Arm, bob: Arm) -> None:

@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike
 
 from e91.model.numbers import Floats, check_finite, check_positive, check_within
 from e91.optics.arms import Arm
-from e91.optics.coincidences import Coincidences, Source, coincidences
+from e91.optics.coincidences import Coincidences, coincidences
 from e91.optics.detectors import Receiver
 from e91.optics.links import Downlink
+from e91.optics.sources import Source
 
 EQUATORIAL_RADIUS_KM = 6378.137
 """WGS84."""

@@ -25,7 +25,6 @@ from e91.optics.rates import (
     blocked_pulses,
     both_live_gain,
     counting,
-    live_fraction,
     outer,
     recorded_per_second,
     shared_dead_time,
@@ -352,8 +351,8 @@ def _gated(
     blocked = blocked_pulses(
         arm.per_detector("dead_time_s"), repetition_rate_hz=source.repetition_rate_hz
     )
-    live = live_fraction(primary, dead_time_s=blocked, afterpulse_probability=more)
     recorded = recorded_per_second(primary, dead_time_s=blocked, afterpulse_probability=more)
+    live = 1 - recorded * blocked
     noise = 1 - (1 - dark * live) * (1 - more * recorded)
     return [_Gate(efficiency * own, live, noise) for own in caught]
 

@@ -238,3 +238,7 @@ class HeraldedMemories:
     def pairs_per_second(self) -> float:
         """Heralds per second."""
         return self.attempts_per_second * self.herald_probability
+
+
+Source = ContinuousSource | PulsedSource | QuantumDot | HeraldedMemories
+"""Any of them."""

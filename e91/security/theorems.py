@@ -346,8 +346,23 @@ _MODELS = {
         "kept as outcomes"
     ),
 }
-_ON_SOURCE = "Secret against coherent attacks on source and channel, "
-_WHATEVER = "Secret against collective attacks whatever the devices are, "
+
+# What entries have in common; each says only what is its own.
+_TRUSTED = partial(
+    TheoremEntry,
+    security=SecurityModel.TRUSTED_ANALYSERS,
+    attacks=Attacks.COHERENT,
+    secret="Secret against coherent attacks on source and channel, ",
+)
+_TWO_KEY_BASES = partial(
+    _TRUSTED, check=check_unbiased, fixes_errors_beforehand=True, wants_two_key_bases=True
+)
+_UNTRUSTED = partial(
+    TheoremEntry,
+    security=SecurityModel.DEVICE_INDEPENDENT,
+    attacks=Attacks.COLLECTIVE,
+    secret="Secret against collective attacks whatever the devices are, ",
+)
 
 
 class Theorem(Enum):
@@ -366,57 +381,32 @@ class Theorem(Enum):
         member.entry = entry
         return member
 
-    PHASE_ERRORS = TheoremEntry(
+    PHASE_ERRORS = _TRUSTED(
         name="phase-errors",
-        security=SecurityModel.TRUSTED_ANALYSERS,
-        attacks=Attacks.COHERENT,
-        secret=_ON_SOURCE,
         length=_phase_errors,
         takes_portions=True,
         is_default=True,
     )
-    EXACT_SAMPLING = TheoremEntry(
+    EXACT_SAMPLING = _TWO_KEY_BASES(
         name="exact-sampling",
-        security=SecurityModel.TRUSTED_ANALYSERS,
-        attacks=Attacks.COHERENT,
-        secret=_ON_SOURCE,
         length=_sampled(device_dependent.exact_sampling_length),
-        check=check_unbiased,
-        fixes_errors_beforehand=True,
-        wants_two_key_bases=True,
     )
-    TOMAMICHEL_LEVERRIER = TheoremEntry(
+    TOMAMICHEL_LEVERRIER = _TWO_KEY_BASES(
         name="tomamichel-leverrier-2017",
-        security=SecurityModel.TRUSTED_ANALYSERS,
-        attacks=Attacks.COHERENT,
-        secret=_ON_SOURCE,
         length=_sampled(device_dependent.tl17_length),
-        check=check_unbiased,
-        fixes_errors_beforehand=True,
-        wants_two_key_bases=True,
     )
-    TLGR = TheoremEntry(
+    TLGR = _TWO_KEY_BASES(
         name="tlgr-2012",
-        security=SecurityModel.TRUSTED_ANALYSERS,
-        attacks=Attacks.COHERENT,
-        secret=_ON_SOURCE,
         length=_tlgr,
-        check=check_unbiased,
-        fixes_errors_beforehand=True,
-        wants_two_key_bases=True,
     )
-    SHOR_PRESKILL = TheoremEntry(
+    SHOR_PRESKILL = _TRUSTED(
         name="shor-preskill-2000",
-        security=SecurityModel.TRUSTED_ANALYSERS,
-        attacks=Attacks.COHERENT,
         secret="Secret in the limit of long keys against coherent attacks on source and channel, ",
         length=_shor_preskill,
         finite=False,
     )
-    COLLECTIVE = TheoremEntry(
+    COLLECTIVE = _UNTRUSTED(
         name="collective-attacks",
-        security=SecurityModel.DEVICE_INDEPENDENT,
-        attacks=Attacks.COLLECTIVE,
         secret="Secret for finitely many rounds whatever the devices are, if the rounds are "
         "independent and alike (collective attacks), and ",
         length=_collective,
@@ -429,29 +419,20 @@ class Theorem(Enum):
         secret="Secret against coherent attacks whatever the devices are and remember, ",
         length=_accumulated,
     )
-    ACIN = TheoremEntry(
+    ACIN = _UNTRUSTED(
         name="acin-2007",
-        security=SecurityModel.DEVICE_INDEPENDENT,
-        attacks=Attacks.COLLECTIVE,
-        secret=_WHATEVER,
         length=_asymptotic(lambda _, s: device_independent.acin_entropy(s)),
         finite=False,
     )
-    NOISY_PREPROCESSING = TheoremEntry(
+    NOISY_PREPROCESSING = _UNTRUSTED(
         name="ho-2020",
-        security=SecurityModel.DEVICE_INDEPENDENT,
-        attacks=Attacks.COLLECTIVE,
-        secret=_WHATEVER,
         length=_asymptotic(_preprocessed),
         check=check_flips,
         finite=False,
         takes_flips=True,
     )
-    RANDOM_BASIS = TheoremEntry(
+    RANDOM_BASIS = _UNTRUSTED(
         name="schwonnek-2021",
-        security=SecurityModel.DEVICE_INDEPENDENT,
-        attacks=Attacks.COLLECTIVE,
-        secret=_WHATEVER,
         length=_asymptotic(lambda _, s: device_independent.random_basis_entropy(s)),
         check=check_alike,
         finite=False,

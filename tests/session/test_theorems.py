@@ -301,7 +301,7 @@ ENTRY = """
 WITH_ENTRY = """
 import importlib.util, sys
 spec = importlib.util.find_spec("e91.security.theorems")
-before, name, after = spec.loader.get_source(spec.name).partition("    PHASE_ERRORS = TheoremEntry")
+before, name, after = spec.loader.get_source(spec.name).partition("    PHASE_ERRORS = ")
 module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
 exec(before + ENTRY + name + after, vars(module))
 """

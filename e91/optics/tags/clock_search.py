@@ -152,7 +152,7 @@ def search_line(
 def _best_line(
     alice: Seconds,
     bob: Seconds,
-    method: Callable[..., list[tuple[float, float, float]]],
+    method: Callable[..., Callable[[float], tuple[float, float]]],
     *,
     span: SearchRange,
     width: float,
@@ -163,7 +163,8 @@ def _best_line(
     middle = float(alice[0] + alice[-1]) / 2 + (span.lowest_s + span.highest_s) / 2
     count = 1 + 2 * math.ceil(span.maximum_slope * duration / (2 * width))
     slopes = span.maximum_slope * np.linspace(-1, 1, count) if count > 1 else np.zeros(1)
-    tried = method(alice, bob, slopes=slopes, middle=middle, span=span, width=width)
+    highest = method(alice, bob, middle, span=span, width=width)
+    tried = [(slope, *highest(slope)) for slope in slopes.tolist()]
     slope, peak, lead = max(tried, key=lambda entry: entry[1])
     places = len(slopes) * (span.width_s / width + 1)
     if false_peak_probability(peak, mean=mean, places=places) > FALSE_PEAK:
@@ -172,24 +173,15 @@ def _best_line(
 
 
 def _direct(
-    alice: Seconds,
-    bob: Seconds,
-    *,
-    slopes: NDArray[np.float64],
-    middle: float,
-    span: SearchRange,
-    width: float,
-) -> list[tuple[float, float, float]]:
-    """Histogram all differences; return (slope, highest two bins, lead) for each slope."""
-    duration = float(alice[-1] - alice[0])
-    margin = span.maximum_slope * (duration + span.width_s)
+    alice: Seconds, bob: Seconds, middle: float, *, span: SearchRange, width: float
+) -> Callable[[float], tuple[float, float]]:
+    """Return what gives, for a slope, the highest two bins of all differences and their lead."""
+    margin = span.maximum_slope * (float(alice[-1] - alice[0]) + span.width_s)
     place, lead = differences(
         alice, bob, lowest_s=span.lowest_s - margin, highest_s=span.highest_s + margin
     )
     time = bob[place] - middle
-    return [
-        (float(slope), *_highest(lead - slope * time, span=span, width=width)) for slope in slopes
-    ]
+    return lambda slope: _highest(lead - slope * time, span=span, width=width)
 
 
 def _highest(leads: Seconds, *, span: SearchRange, width: float) -> tuple[float, float]:
@@ -203,33 +195,26 @@ def _highest(leads: Seconds, *, span: SearchRange, width: float) -> tuple[float,
 
 
 def _transformed(
-    alice: Seconds,
-    bob: Seconds,
-    *,
-    slopes: NDArray[np.float64],
-    middle: float,
-    span: SearchRange,
-    width: float,
-) -> list[tuple[float, float, float]]:
+    alice: Seconds, bob: Seconds, middle: float, *, span: SearchRange, width: float
+) -> Callable[[float], tuple[float, float]]:
     """Cross-correlate by Fourier transform; return as `_direct`."""
     begin = float(alice[0])
     alice_bins = np.floor((alice - begin) / width).astype(np.int64)
     lags = math.ceil(span.width_s / width) + 2
     size = 1 << (int(alice_bins[-1]) + lags + 1).bit_length()
     transform = np.conj(np.fft.rfft(np.bincount(alice_bins, minlength=size)))
-    found = []
-    for slope in slopes:
+
+    def highest(slope: float) -> tuple[float, float]:
         shifted = bob - slope * (bob - middle)
-        bob_bins = np.floor((shifted - begin - span.lowest_s) / width).astype(np.int64)
-        bob_bins = bob_bins[(bob_bins >= 0) & (bob_bins < size)]
-        correlation = np.fft.irfft(
-            transform * np.fft.rfft(np.bincount(bob_bins, minlength=size)), size
-        )
+        bins = np.floor((shifted - begin - span.lowest_s) / width).astype(np.int64)
+        filled = np.bincount(bins[(bins >= 0) & (bins < size)], minlength=size)
+        correlation = np.fft.irfft(transform * np.fft.rfft(filled), size)
         pairs = correlation[: lags - 1] + correlation[1:lags]
         top = int(np.argmax(pairs))
         # Times within a bin spread a difference over the bin of its lag and the one before.
-        found.append((float(slope), float(pairs[top]), span.lowest_s + (top + 0.5) * width))
-    return found
+        return float(pairs[top]), span.lowest_s + (top + 0.5) * width
+
+    return highest
 
 
 def refine_line(

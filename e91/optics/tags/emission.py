@@ -13,10 +13,10 @@ from e91.optics.sources import (
     PairStatistics,
     PulsedSource,
     QuantumDot,
+    Source,
 )
 from e91.optics.tags.laboratories import Laboratory
 
-PairSource = ContinuousSource | PulsedSource | QuantumDot | HeraldedMemories
 Times = NDArray[np.float64]
 
 _POLARISATION_MODES = 2
@@ -40,25 +40,24 @@ class Emission:
 
 
 def surviving_fractions(
-    alice: Laboratory, bob: Laboratory, *, extraction_efficiency: float = 1.0
+    source: Source, alice: Laboratory, bob: Laboratory
 ) -> tuple[float, float, float]:
     """Return the fractions of pairs that keep both photons, Alice's alone and Bob's alone.
 
     The best detector's efficiency is included: the others' photons are thinned later.
 
     Args:
+        source: A quantum dot's photons may not leave it.
         alice: Alice's laboratory.
         bob: Bob's.
-        extraction_efficiency: Chance of each photon to leave the source.
     """
-    first, second = (
-        extraction_efficiency * side.transmission * side.best_efficiency for side in (alice, bob)
-    )
+    leaving = source.extraction_efficiency if isinstance(source, QuantumDot) else 1.0
+    first, second = (leaving * side.transmission * side.best_efficiency for side in (alice, bob))
     return first * second, first * (1 - second), (1 - first) * second
 
 
 def emitted(
-    source: PairSource,
+    source: Source,
     alice: Laboratory,
     bob: Laboratory,
     *,
@@ -76,9 +75,7 @@ def emitted(
         end_s: Its end, whose pulses do not.  A quantum dot's photons may come later.
         generator: Physical randomness.
     """
-    both, alice_only, bob_only = surviving_fractions(
-        alice, bob, extraction_efficiency=extraction_of(source)
-    )
+    both, alice_only, bob_only = surviving_fractions(source, alice, bob)
     surviving = min(both + alice_only + bob_only, 1.0)
     times = emission_times(source, surviving, begin_s=begin_s, end_s=end_s, generator=generator)
     which = generator.random(len(times)) * surviving
@@ -91,13 +88,8 @@ def emitted(
     return Emission(first, second, ~alone, (which < both) | alone)
 
 
-def extraction_of(source: PairSource) -> float:
-    """Return the chance of each photon to leave the source: 1 but for a quantum dot."""
-    return source.extraction_efficiency if isinstance(source, QuantumDot) else 1.0
-
-
 def emission_times(
-    source: PairSource,
+    source: Source,
     surviving: float,
     *,
     begin_s: float,
@@ -138,13 +130,16 @@ def emission_times(
         gaps = generator.standard_exponential(count + 1)
         times: Times = begin_s + (end_s - begin_s) * np.cumsum(gaps[:-1]) / gaps.sum()
         return times
-    rate = _ticks_per_second(source)
+    if isinstance(source, HeraldedMemories):
+        rate = source.attempts_per_second
+    else:
+        rate = source.repetition_rate_hz
     first, last = (int(np.ceil(t * rate)) for t in (begin_s, end_s))
     pulses = _pulses(source, surviving, first=first, last=last, generator=generator)
     return np.sort(pulses) / rate
 
 
-def check_memories(source: PairSource, *laboratories: Laboratory) -> None:
+def check_memories(source: Source, *laboratories: Laboratory) -> None:
     """Refuse laboratories that lose or add something where every herald is a round.
 
     Raises:
@@ -164,12 +159,6 @@ def check_memories(source: PairSource, *laboratories: Laboratory) -> None:
                 "Heralded memories must be read out by active laboratories that lose nothing and "
                 "add nothing (their errors are the source's), but one does."
             )
-
-
-def _ticks_per_second(source: PulsedSource | QuantumDot | HeraldedMemories) -> float:
-    if isinstance(source, HeraldedMemories):
-        return source.attempts_per_second
-    return source.repetition_rate_hz
 
 
 def _pulses(

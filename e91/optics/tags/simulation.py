@@ -15,11 +15,10 @@ from e91.model.bits import NO_CLICK, Bits
 from e91.model.device import Device
 from e91.model.numbers import check_positive
 from e91.optics.detectors import FWHM_PER_SIGMA
+from e91.optics.sources import Source
 from e91.optics.tags.emission import (
-    PairSource,
     check_memories,
     emitted,
-    extraction_of,
     surviving_fractions,
 )
 from e91.optics.tags.laboratories import Laboratory
@@ -140,7 +139,7 @@ def clicks_until(
 
 
 def simulate_time_tags(
-    source: PairSource,
+    source: Source,
     alice: Laboratory,
     bob: Laboratory,
     *,
@@ -178,7 +177,7 @@ def simulate_time_tags(
     root = np.random.SeedSequence(seed)
     keys: NDArray[np.uint64] = root.generate_state(2, np.uint64).astype(np.uint64)
     sides = (ClickState(alice), ClickState(bob))
-    fractions = surviving_fractions(alice, bob, extraction_efficiency=extraction_of(source))
+    fractions = surviving_fractions(source, alice, bob)
     reach = (
         _REACH_SIGMAS
         / FWHM_PER_SIGMA
@@ -199,12 +198,12 @@ def simulate_time_tags(
         until = math.inf if number == count - 1 else end - reach
         yield (
             _side(sides[0], *pairs[0], (begin, end, until), key=keys[0], generator=generator),
-            (_side(sides[1], *pairs[1], (begin, end, until), key=keys[1], generator=generator)),
+            _side(sides[1], *pairs[1], (begin, end, until), key=keys[1], generator=generator),
         )
 
 
 def record_time_tags(
-    source: PairSource,
+    source: Source,
     alice: Laboratory,
     bob: Laboratory,
     *,
@@ -255,7 +254,7 @@ def _check_clock(laboratory: Laboratory, duration_s: float) -> None:
         )
 
 
-def _interval_s(source: PairSource, alice: Laboratory, bob: Laboratory, surviving: float) -> float:
+def _interval_s(source: Source, alice: Laboratory, bob: Laboratory, surviving: float) -> float:
     rate = source.pairs_per_second * surviving
     for laboratory in (alice, bob):
         rate += laboratory.stray_per_second
@@ -264,7 +263,7 @@ def _interval_s(source: PairSource, alice: Laboratory, bob: Laboratory, survivin
 
 
 def _photons(
-    source: PairSource,
+    source: Source,
     alice: Laboratory,
     bob: Laboratory,
     *,
