@@ -19,7 +19,7 @@ from e91.cli.options import (
     seed_option,
     settings_option,
 )
-from e91.cli.tagger_options import TAGGER, TaggerWords, load_both
+from e91.cli.tagger_options import TAGGER, TaggerWords, load_both, named_columns
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.records import DetectionRecord
 from e91.model.settings import SETTINGS, Settings
@@ -124,7 +124,7 @@ def analyse(
     given = {name: value for name, value in search.items() if value is not None}
     if len(files) == 1 and not _holds_tags(files[0], tagger):
         _check_no_search(given)
-        loaded = _detections(files[0])
+        loaded = _detections(files[0], tagger)
     else:
         loaded = _correlated(files, tagger, policy=policy, seed=seed, **given)
     _conclude(loaded, angles, policy=policy, seed=seed, no_key=no_key, out=out, as_json=as_json)
@@ -141,10 +141,12 @@ def _check_no_search(search: dict[str, Any]) -> None:
         )
 
 
-def _detections(file: Path) -> Loaded:
+def _detections(file: Path, words: TaggerWords) -> Loaded:
     from e91.recorded import load_detections
+    from e91.recorded.tables import DETECTION_COLUMNS
 
-    loaded = load_detections(file)
+    renamed = named_columns(words.columns, DETECTION_COLUMNS)
+    loaded = load_detections(file, renamed=renamed, has_signs=words.plus_minus_one)
     return (
         loaded.record,
         dict(loaded.metadata),

@@ -26,7 +26,8 @@ class TaggerWords:
         bob_channels: Bob's.
         layout: Layout of a file without a signature.
         unit: Length of a count.
-        columns: Names of the columns: ``time=NAME,channel=NAME``.
+        columns: Names of the columns, ``OURS=THEIRS,...``.
+        plus_minus_one: Whether outcomes of detections are +1, -1, and 0 for no click.
         delay: ``CHANNEL=DURATION``, each.
     """
 
@@ -35,6 +36,7 @@ class TaggerWords:
     layout: str | None
     unit: str | None
     columns: str | None
+    plus_minus_one: bool
     delay: tuple[str, ...]
 
     @property
@@ -144,7 +146,10 @@ TAGGER = as_one(
     click.option("--unit", metavar="DURATION",
                  help="Length of one count, such as 81ps, if the file does not state it."),
     click.option("--columns", metavar="NAME=COLUMN,...",
-                 help="What the file calls its columns: time=..., channel=..."),
+                 help="What the file calls its columns: time=..., channel=...; of detections "
+                 "alice_setting=... and so on."),
+    click.option("--plus-minus-one", is_flag=True,
+                 help="Outcomes of detections are +1, -1, and 0 for no click."),
     click.option("--delay", multiple=True, metavar="CHANNEL=DURATION",
                  help="How much too late a channel's tags are, such as 3=2.3ns; alice:3=2.3ns with "
                  "a file for each party.  Can be repeated."),
@@ -177,6 +182,8 @@ def load_both(files: tuple[Path, ...], words: TaggerWords) -> BothTags:
     from e91.recorded.taggers import load_tagger
     from e91.recorded.taggers.tag_words import ONE_CHANNEL_A_FILE
 
+    if words.plus_minus_one:
+        raise ValueError("`--plus-minus-one` must come with detections, but here are time tags.")
     alice, bob = words.channels()
     is_one = len(files) != 2 or words.layout in ONE_CHANNEL_A_FILE
     if not is_one:

@@ -11,7 +11,7 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -20,12 +20,14 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from e91.recorded.rows import LONGEST_LINE, SEPARATORS, Rows, RowShape, read_rows, text_bytes
 from e91.recorded.tables import (
     HASH_NAME,
     TAG_COLUMNS,
     TYPES,
     Column,
     Table,
+    check_growth,
     ordered,
     parsed_metadata,
     wanted_columns,
@@ -54,19 +56,15 @@ _DAMAGED = (
 MARK = "# e91 "
 """Begins the line of metadata; other lines with ``#`` before the names are skipped."""
 
-_LONGEST_LINE = 2**20
-_LONGEST_DETAIL = 120
+Renamed = Mapping[str, str]
+"""What a file calls columns that it does not call as documented, by our names."""
+
+NO_NAMES: Renamed = {}
 
 METADATA_KEY = b"e91"
 """Under which the schema holds the metadata, as JSON."""
 
 _ROWS_OF_A_GROUP = 2**20
-
-ALWAYS_TAKEN = 2**26
-"""Bytes of a table that a compressed file may always grow to, however small it is."""
-
-MOST_GROWTH = 100
-"""How many times its own size a compressed file may grow to beyond that; outcomes allow a tenth."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def write_npz(file: IO[bytes], columns: Mapping[str, Column], metadata: Mapping[
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 
-def read_npz(file: Path, *, most_rows: int) -> Table:
+def read_npz(file: Path, *, most_rows: int, renamed: Renamed = NO_NAMES) -> Table:
     """Return the table of an `.npz`.
 
     Raises:
@@ -108,18 +106,18 @@ def read_npz(file: Path, *, most_rows: int) -> Table:
             rows than ``most_rows``.
         OSError: It cannot be read.
     """
-    members, metadata = open_npz(file, most_rows=most_rows)
+    members, metadata = _members(file, most_rows=most_rows, renamed=renamed)
     try:
         with zipfile.ZipFile(file) as archive:
             columns = {}
-            for member in members:
+            for name, member in members.items():
                 with archive.open(f"{member.name}.npy") as stream:
                     _header(stream)
                     size = member.length * member.dtype.itemsize
                     content = stream.read(size)
                     if len(content) != size or stream.read(1):
                         raise EOFError
-                columns[member.name] = np.frombuffer(content, member.dtype)
+                columns[name] = np.frombuffer(content, member.dtype)
     except (*_DAMAGED, OSError) as error:
         raise _damaged(file, error) from error
     return Table(columns, metadata)
@@ -132,6 +130,14 @@ def open_npz(file: Path, *, most_rows: int) -> tuple[tuple[Member, ...], dict[st
         ValueError: As `read_npz`.
         OSError: It cannot be read.
     """
+    members, metadata = _members(file, most_rows=most_rows, renamed=NO_NAMES)
+    return tuple(members.values()), metadata
+
+
+def _members(
+    file: Path, *, most_rows: int, renamed: Renamed
+) -> tuple[dict[str, Member], dict[str, Any]]:
+    """Return the columns by our names, and the metadata."""
     try:
         with zipfile.ZipFile(file) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
@@ -140,22 +146,20 @@ def open_npz(file: Path, *, most_rows: int) -> tuple[tuple[Member, ...], dict[st
                 # as that of the metadata, would else be an array that nobody asks for.
                 archive.open(entry).close()
             names = {name[:-4] for name in entries if name.endswith(".npy")} - {METADATA}
-            columns = wanted_columns(names, file)
+            columns = wanted_columns(names, file, renamed)
             metadata = _metadata(archive, entries, file)
-            members = tuple(
-                _member(archive, entries[f"{name}.npy"], file, most_rows=most_rows)
-                for name in columns
-            )
+            members = {
+                ours: _member(archive, entries[f"{theirs}.npy"], file, most_rows=most_rows)
+                for ours, theirs in columns.items()
+            }
     except (*_DAMAGED, OSError) as error:
         if is_refusal(error):
             raise
         raise _damaged(file, error) from error
-    _check_growth(
-        sum(member.length * member.dtype.itemsize for member in members if member.offset is None),
-        file,
-    )
-    if len({member.length for member in members}) > 1:
-        lengths = ", ".join(f"`{member.name}` {member.length:,}" for member in members)
+    found = members.values()
+    check_growth(sum(m.length * m.dtype.itemsize for m in found if m.offset is None), file)
+    if len({member.length for member in found}) > 1:
+        lengths = ", ".join(f"`{member.name}` {member.length:,}" for member in found)
         raise ValueError(f"The columns of `{file}` must have one length, but have {lengths}.")
     return members, metadata
 
@@ -166,20 +170,6 @@ def _damaged(file: Path, error: Exception) -> Exception:
     if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
         return error
     return ValueError(f"`{file}` must be a whole `{file.suffix}` file, but is damaged.")
-
-
-def _check_growth(size: int, file: Path) -> None:
-    """Refuse a small file that asks for much memory.
-
-    Raises:
-        ValueError: Its compressed columns take more than the two limits above allow.
-    """
-    most = max(ALWAYS_TAKEN, MOST_GROWTH * file.stat().st_size)
-    if size > most:
-        raise ValueError(
-            f"`{file}` must hold at most {MOST_GROWTH} times its own size, {most:,} bytes, but its "
-            f"columns take {size:,}: save it without compression."
-        )
 
 
 def _metadata(
@@ -207,7 +197,7 @@ def _member(
             f"`{name}` in `{file}` must hold whole numbers, but holds Python objects, and a pickle "
             "is never loaded."
         )
-    if len(shape) != 1 or dtype.kind not in "iub":
+    if len(shape) != 1 or dtype.kind not in "iubf":
         raise ValueError(
             f"`{name}` in `{file}` must hold whole numbers, one a row, but is {dtype} of shape "
             f"{shape}."
@@ -290,96 +280,69 @@ def write_csv(file: IO[bytes], columns: Mapping[str, Column], metadata: Mapping[
     file.write("".join(lines[which]).encode())
 
 
-def read_csv(file: Path, *, most_rows: int) -> Table:
-    """Return the table of a text file.
+def read_csv(file: Path, *, most_rows: int, renamed: Renamed = NO_NAMES) -> Table:
+    """Return the table of a text file, which may be compressed with gzip.
+
+    Commas, semicolons or tabs stand between the entries.
 
     Raises:
         ValueError: Names are missing, a line has another number of entries, an entry is no whole
             number, or there are more than ``most_rows`` rows.
         OSError: It cannot be read.
     """
+    with text_bytes(file) as opened:
+        metadata: dict[str, Any] = {}
+        number, line = 1, _text(opened.readline(LONGEST_LINE), file).removeprefix("\ufeff")
+        while line.startswith("#"):
+            if line.startswith(MARK):
+                metadata = parsed_metadata(line[len(MARK) :], file)
+            elif f'"{HASH_NAME}":' in line:
+                raise ValueError(
+                    f"The line of metadata of `{file}` must begin with `{MARK}`, but does not: the "
+                    "file is damaged or was changed."
+                )
+            number, line = number + 1, _text(opened.readline(LONGEST_LINE), file)
+        separator = max(SEPARATORS, key=line.count)
+        names = tuple(name.strip().strip('"') for name in line.strip().split(separator))
+        wanted = wanted_columns(set(names), file, renamed)
+        for name in wanted.values():
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"`{file}` must name its column `{name}` once, but names it "
+                    f"{names.count(name)} times."
+                )
+        shape = RowShape(separator, names, tuple(names.index(name) for name in wanted.values()))
+        pieces = read_rows(opened, file, shape, line=number + 1)
+        columns = _columns(pieces, file, len(wanted), most_rows=most_rows)
+    return Table(dict(zip(wanted, columns, strict=True)), metadata)
+
+
+def _text(line: bytes, file: Path) -> str:
     try:
-        with file.open(encoding="utf-8-sig") as text:
-            metadata, line = {}, text.readline(_LONGEST_LINE)
-            while line.startswith("#"):
-                if line.startswith(MARK):
-                    metadata = parsed_metadata(line[len(MARK) :], file)
-                elif f'"{HASH_NAME}":' in line:
-                    raise ValueError(
-                        f"The line of metadata of `{file}` must begin with `{MARK}`, but does not: "
-                        "the file is damaged or was changed."
-                    )
-                line = text.readline(_LONGEST_LINE)
-            names = [name.strip().strip('"') for name in line.strip().split(",")]
-            wanted = wanted_columns(set(names), file)
-            _check_once(wanted, names, file)
-            places = [names.index(name) for name in wanted]
-            rows = _rows(text, file, places=places, width=len(names), most_rows=most_rows)
+        return line.decode()
     except UnicodeDecodeError:
         raise ValueError(f"`{file}` must be UTF-8 text, but is not.") from None
-    return Table({name: rows[:, k] for k, name in enumerate(wanted)}, metadata)
 
 
-def _check_once(wanted: tuple[str, ...], names: list[str], file: Path) -> None:
-    for name in wanted:
-        if names.count(name) > 1:
-            raise ValueError(
-                f"`{file}` must name its column `{name}` once, but names it "
-                f"{names.count(name)} times."
-            )
+def _columns(pieces: Iterable[Rows], file: Path, count: int, *, most_rows: int) -> list[Column]:
+    """Return the columns of rows that come in pieces, of one byte each where they fit."""
+    columns: list[Column] = [np.empty(0, np.uint8) for _ in range(count)]
+    for rows in pieces:
+        if len(columns[0]) + len(rows) > most_rows:
+            raise ValueError(f"`{file}` must have at most {most_rows:,} rows, but has more.")
+        for place in range(count):
+            columns[place] = _grown(columns[place], rows[:, place])
+    return columns
 
 
-def _rows(text: IO[str], file: Path, *, places: list[int], width: int, most_rows: int) -> Column:
-    """Return the wanted columns of the rows below the names; int64, shape (n, len(places))."""
-    import warnings
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # an empty table is refused elsewhere
-            rows = np.loadtxt(
-                text if width == len(places) else _whole_lines(text, width),
-                np.int64,
-                comments=None,
-                delimiter=",",
-                ndmin=2,
-                usecols=None if width == len(places) else places,
-                # Room for so many is taken at once: no file has more rows than it has room for.
-                max_rows=min(most_rows, file.stat().st_size // (2 * len(places))) + 1,
-            )
-    except (ValueError, OverflowError) as error:
-        detail = str(error).split("\n")[0].rstrip(".")[:_LONGEST_DETAIL]
-        raise _bad_row(file, len(places), width, f"one does not ({detail})") from None
-    if not rows.size:
-        return rows.reshape(0, len(places))
-    if width == len(places):
-        if rows.shape[1] != width:
-            raise _bad_row(file, width, width, f"the rows hold {rows.shape[1]}")
-        rows = rows[:, places]
-    if len(rows) > most_rows:
-        raise ValueError(f"`{file}` must have at most {most_rows:,} rows, but has more.")
-    return rows
-
-
-def _bad_row(file: Path, wanted: int, width: int, found: str) -> ValueError:
-    others = f" among its {width} entries" if width > wanted else ""
-    return ValueError(
-        f"Every row of `{file}` must hold {wanted} whole numbers{others}, but {found}."
-    )
-
-
-def _whole_lines(text: IO[str], width: int) -> Iterator[str]:
-    """Yield the lines, each checked for its number of entries.
-
-    `numpy.loadtxt` would take no notice of entries that follow the last wanted one.
-
-    Raises:
-        ValueError: A line has another number of entries.
-    """
-    for number, line in enumerate(text):
-        found = line.count(",") + 1
-        if found != width and line.strip():
-            raise ValueError(f"{found:,} entries at row {number}")
-        yield line
+def _grown(column: Column, more: Column) -> Column:
+    """Return a column with more entries, in the same memory if that can grow."""
+    is_small = not len(more) or (more.min() >= 0 and more.max() <= 255)
+    grown: Column = column if is_small else column.astype(np.int64, copy=False)
+    length = len(grown)
+    grown.resize((length + len(more),), refcheck=False)
+    grown[length:] = more
+    return grown
 
 
 def write_parquet(
@@ -400,7 +363,7 @@ def write_parquet(
     parquet.write_table(table, file, row_group_size=_ROWS_OF_A_GROUP)
 
 
-def read_parquet(file: Path, *, most_rows: int) -> Table:
+def read_parquet(file: Path, *, most_rows: int, renamed: Renamed = NO_NAMES) -> Table:
     """Return the table of a Parquet file.
 
     Raises:
@@ -412,22 +375,22 @@ def read_parquet(file: Path, *, most_rows: int) -> Table:
     try:
         with file.open("rb") as raw:
             opened = parquet.ParquetFile(raw)
-            wanted = wanted_columns(set(opened.schema_arrow.names), file)
+            wanted = wanted_columns(set(opened.schema_arrow.names), file, renamed)
             rows = opened.metadata.num_rows
             if rows > most_rows:
                 raise ValueError(
                     f"`{file}` must have at most {most_rows:,} rows, but has {rows:,}."
                 )
             width = 0
-            for name in wanted:
+            for name in wanted.values():
                 kind = opened.schema_arrow.field(name).type
-                if not arrow.types.is_integer(kind):
+                if not _may_be_whole(arrow, kind):
                     raise ValueError(
                         f"`{name}` in `{file}` must hold whole numbers, but is {kind}."
                     )
-                width += kind.bit_width // 8
-            _check_growth(rows * width, file)
-            table = opened.read(columns=list(wanted))
+                width += (kind.bit_width + 7) // 8
+            check_growth(rows * width, file)
+            table = opened.read(columns=list(wanted.values()))
             text = (opened.schema_arrow.metadata or {}).get(METADATA_KEY)
             if text is None and f'"{HASH_NAME}":'.encode() in _footer(raw):
                 raise EOFError  # there are metadata of ours, which a damaged footer hides
@@ -436,10 +399,13 @@ def read_parquet(file: Path, *, most_rows: int) -> Table:
             raise
         raise _damaged(file, error) from error
     columns = {}
-    for name in wanted:
+    for ours, name in wanted.items():
         if table[name].null_count:
-            raise ValueError(f"`{name}` in `{file}` must have no empty entries, but has some.")
-        columns[name] = np.asarray(table[name].to_numpy())
+            raise ValueError(
+                f"`{name}` in `{file}` must have no empty entries, but has some: write 2 as the "
+                "outcome for no click."
+            )
+        columns[ours] = np.asarray(table[name].to_numpy())
     return Table(columns, parsed_metadata(text, file) if text is not None else {})
 
 
@@ -449,6 +415,11 @@ def _footer(raw: IO[bytes]) -> bytes:
     size = int.from_bytes(raw.read(4), "little")
     raw.seek(-8 - size, os.SEEK_END)
     return raw.read(size)
+
+
+def _may_be_whole(arrow: Any, kind: Any) -> bool:
+    types = arrow.types
+    return bool(types.is_integer(kind) or types.is_boolean(kind) or types.is_floating(kind))
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -14,6 +14,8 @@ from e91.model.messages import Party
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.optics.tags.time_tags import TimeTags
 from e91.recorded.formats import (
+    NO_NAMES,
+    Renamed,
     read_csv,
     read_npz,
     read_parquet,
@@ -21,6 +23,7 @@ from e91.recorded.formats import (
     write_npz,
     write_parquet,
 )
+from e91.recorded.rows import GZIP, is_text
 from e91.recorded.tables import (
     DETECTION_COLUMNS,
     HASH_NAME,
@@ -28,7 +31,9 @@ from e91.recorded.tables import (
     Table,
     check_hash,
     content_hash,
+    from_signs,
     in_range,
+    whole,
 )
 from e91.system.durable import PRIVATE, new_file, open_regular
 
@@ -48,6 +53,12 @@ _READERS: Mapping[str, Callable[..., Table]] = {
     ".csv": read_csv,
     ".parquet": read_parquet,
 }
+_SIGNATURES: Mapping[bytes, Callable[..., Table]] = {
+    b"PK\x03\x04": read_npz,
+    b"PAR1": read_parquet,
+    GZIP: read_csv,
+}
+_HEAD = 4096
 _BUFFER = 2**24
 
 PARQUET = ".parquet"
@@ -92,17 +103,27 @@ def save_table(file: Path, columns: Mapping[str, Column], metadata: Mapping[str,
     return digest
 
 
-def load_table(file: Path, *, most_rows: int) -> tuple[Table, str]:
+def load_table(
+    file: Path, *, most_rows: int, renamed: Renamed = NO_NAMES, has_signs: bool = False
+) -> tuple[Table, str]:
     """Return a table in range, and its content hash, which is compared with a stored one.
+
+    Args:
+        file: Known by its content, whatever its name.
+        most_rows: More are refused.
+        renamed: What the file calls columns that it does not call as documented, by our names.
+        has_signs: Whether outcomes are +1, -1, and 0 for no click.
 
     Raises:
         ValueError: The file is none of the known ones, is damaged, or states another hash.
         OSError: It cannot be read.
     """
-    read = _of(file, _READERS)
-    open_regular(file, kind="a readable file").close()
-    found = read(file, most_rows=most_rows)
-    columns = {name: in_range(name, column, file) for name, column in found.columns.items()}
+    found = _reader(file)(file, most_rows=most_rows, renamed=renamed)
+    columns = {}
+    for name, column in found.columns.items():
+        numbers = whole(name, column, file)
+        numbers = from_signs(name, numbers, file) if has_signs else numbers
+        columns[name] = in_range(name, numbers, file)
     digest = content_hash(columns, found.metadata)
     check_hash(found.metadata, digest, file)
     return Table(columns, found.metadata), digest
@@ -145,15 +166,22 @@ def save_detections(
     return save_table(file, columns, {"kind": "detections", **(metadata or {}), **seeded})
 
 
-def load_detections(file: Path) -> Recorded:
+def load_detections(
+    file: Path, *, renamed: Renamed = NO_NAMES, has_signs: bool = False
+) -> Recorded:
     """Return the record of a file, in any of the formats.
+
+    Args:
+        file: Known by its content, whatever its name.
+        renamed: What the file calls its columns, by our names, where it has other ones.
+        has_signs: Whether outcomes are +1, -1, and 0 for no click.
 
     Raises:
         ValueError: The file is damaged, holds something else, states another hash, is empty, or
             has more than 50,000,000 rounds.
         OSError: It cannot be read.
     """
-    table, digest = load_table(file, most_rows=MOST_ROUNDS)
+    table, digest = load_table(file, most_rows=MOST_ROUNDS, renamed=renamed, has_signs=has_signs)
     if set(table.columns) != set(DETECTION_COLUMNS):
         raise ValueError(
             f"`{file}` must hold detections of both parties, but holds one party's time tags."
@@ -199,9 +227,28 @@ def save_time_tags(
 
 
 def _of(file: Path, table: Mapping[str, Any]) -> Any:
-    if file.suffix not in table:
+    ending = file.suffix.lower()
+    if ending not in table:
         raise ValueError(f"`{file}` must end in {', '.join(table)}, but ends in `{file.suffix}`.")
-    return table[file.suffix]
+    return table[ending]
+
+
+def _reader(file: Path) -> Callable[..., Table]:
+    """Return what reads a file: by its first bytes, and by its name if these say nothing."""
+    with open_regular(file, kind="a readable file") as opened:
+        head = opened.read(_HEAD) or b""
+    for signature, reader in _SIGNATURES.items():
+        if head.startswith(signature):
+            return reader
+    ending = file.suffix.lower()
+    if ending in _READERS:
+        return _READERS[ending]
+    if head and is_text(head):
+        return read_csv
+    raise ValueError(
+        f"`{file}` must be an `.npz`, Parquet or CSV file, but begins as none of them; the layouts "
+        "of time taggers are named by `--format`."
+    )
 
 
 @contextmanager

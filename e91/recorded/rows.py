@@ -13,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from e91.recorded.tables import check_growth
 from e91.system.compiled import compiled_code_may_run
 from e91.system.durable import open_regular
 
@@ -46,6 +47,11 @@ class RowShape:
     names: tuple[str, ...]
     wanted: tuple[int, ...]
     comment: str = ""
+
+
+def is_text(head: bytes) -> bool:
+    """Return whether bytes are lines of printable characters."""
+    return not any(byte < 9 or 13 < byte < 32 or byte == 127 for byte in head)
 
 
 @contextmanager
@@ -86,9 +92,11 @@ def read_rows(opened: BinaryIO, file: Path, shape: RowShape, *, line: int) -> It
     """
     slots = np.full(len(shape.names), -1, np.int64)
     slots[list(shape.wanted)] = np.arange(len(shape.wanted))
-    rest = b""
+    rest, size = b"", 0
     while True:
         content = opened.read(PIECE_BYTES)
+        size += len(content)
+        check_growth(size, file)
         text = rest + content if content else rest + (b"\n" if rest else b"")
         end = text.rfind(b"\n") + 1
         text, rest = text[:end], text[end:]

@@ -39,7 +39,14 @@ KINDS = ("detections", "time tags")
 
 VERSION = 1
 
+ALWAYS_TAKEN = 2**26
+"""Bytes of a table that a compressed file may always grow to, however small it is."""
+
+MOST_GROWTH = 100
+"""How many times its own size a compressed file may grow to beyond that; outcomes allow a tenth."""
+
 _BYTES_AT_ONCE = 2**24
+_WHOLE_FLOATS = 2**53
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,20 +114,70 @@ def ordered(columns: Mapping[str, Column]) -> tuple[str, ...]:
     return tuple(name for name in TYPES if name in columns)
 
 
-def wanted_columns(names: set[str], file: Path) -> tuple[str, ...]:
-    """Return which of the two documented sets of columns a file has.
+def wanted_columns(names: set[str], file: Path, renamed: Mapping[str, str]) -> dict[str, str]:
+    """Return which of the two documented sets of columns a file has: its names, by ours.
+
+    Args:
+        names: Of the file's columns.
+        file: For the sentence.
+        renamed: What the file calls columns that it does not call as documented, by our names.
 
     Raises:
         ValueError: It has neither, or both.
     """
-    kinds = [kind for kind in (DETECTION_COLUMNS, TAG_COLUMNS) if set(kind) <= names]
+    for name in renamed.values():
+        if name not in names:
+            found = ", ".join(f"`{name}`" for name in sorted(names)[:8]) or "none"
+            raise ValueError(f"`{file}` must have the column `{name}`, but has {found}.")
+    called = {name: renamed.get(name, name) for name in TYPES}
+    kinds = [
+        kind
+        for kind in (DETECTION_COLUMNS, TAG_COLUMNS)
+        if {called[name] for name in kind} <= names
+    ]
     if len(kinds) == 1:
-        return kinds[0]
+        return {name: called[name] for name in kinds[0]}
     found = ", ".join(f"`{name}`" for name in sorted(names)[:8]) or "none"
     raise ValueError(
         f"`{file}` must have the columns {' '.join(DETECTION_COLUMNS)}, or {' '.join(TAG_COLUMNS)},"
         f" but has {found if not kinds else 'both'}."
     )
+
+
+def whole(name: str, column: NDArray[Any], file: Path) -> Column:
+    """Return a column of whole numbers, of floating point ones too if they are whole.
+
+    Raises:
+        ValueError: It holds others.
+    """
+    if column.dtype.kind != "f" or column.ndim != 1:
+        return column
+    numbers = np.empty(len(column), np.int64)
+    for start in range(0, len(column), _BYTES_AT_ONCE // 8):
+        part = column[start : start + _BYTES_AT_ONCE // 8]
+        if not np.all((np.abs(part) < _WHOLE_FLOATS) & (np.rint(part) == part)):
+            raise ValueError(
+                f"`{name}` in `{file}` must hold whole numbers, floating point ones below 2^53, "
+                "but holds others: write 2 as the outcome for no click."
+            )
+        numbers[start : start + len(part)] = part
+    return numbers
+
+
+def from_signs(name: str, column: Column, file: Path) -> Column:
+    """Return outcomes 0, 1 and 2 from the signs +1, -1 and 0; other columns as they are.
+
+    Raises:
+        ValueError: An outcome is no sign.
+    """
+    if not name.endswith("outcome"):
+        return column
+    if not np.isin(column, (-1, 0, 1)).all():
+        raise ValueError(
+            f"`{name}` in `{file}` must hold +1, -1, and 0 for no click, but spans "
+            f"[{column.min()}, {column.max()}]."
+        )
+    return np.array([2, 0, 1], np.uint8)[column]
 
 
 def in_range(name: str, column: Column, file: Path) -> Column:
@@ -141,9 +198,29 @@ def in_range(name: str, column: Column, file: Path) -> Column:
         if len(part) and not (bottom <= int(part.min()) and int(part.max()) <= top):
             raise ValueError(
                 f"`{name}` in `{file}` must lie in [{bottom}, {top}], but spans "
-                f"[{column.min()}, {column.max()}]."
+                f"[{column.min()}, {column.max()}]{_cure(name, column)}."
             )
     return column.astype(TYPES[name], copy=False)
+
+
+def _cure(name: str, column: Column) -> str:
+    if name.endswith("outcome") and column.min() == -1 and column.max() == 1:
+        return ": write +1 as 0 and -1 as 1, or say `--plus-minus-one`"
+    return ""
+
+
+def check_growth(size: int, file: Path) -> None:
+    """Refuse a small file that asks for much memory.
+
+    Raises:
+        ValueError: Its compressed columns take more than the two limits above allow.
+    """
+    most = max(ALWAYS_TAKEN, MOST_GROWTH * file.stat().st_size)
+    if size > most:
+        raise ValueError(
+            f"`{file}` must hold at most {MOST_GROWTH} times its own size, {most:,} bytes, but its "
+            f"columns take {size:,}: save it without compression."
+        )
 
 
 def parsed_metadata(text: str | bytes, file: Path) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def load_time_tags(file: Path) -> RecordedTags:
             its tags are not sorted or overlap.
         OSError: It cannot be read.
     """
-    streamed = _streamed(file) if file.suffix == ".npz" else None
+    streamed = _streamed(file) if is_npz(file) else None
     if streamed is not None:
         return streamed
     table, digest = load_table(file, most_rows=MOST_TAGS_IN_MEMORY)
@@ -101,6 +101,12 @@ def load_time_tags(file: Path) -> RecordedTags:
     except ValueError as error:
         raise ValueError(f"{error} (`{file}`)") from None
     return _recorded(tags, digest, table.metadata, file)
+
+
+def is_npz(file: Path) -> bool:
+    """Return whether a file begins as an `.npz`, or claims by its name to be one."""
+    with open_regular(file, kind="a readable file") as opened:
+        return opened.read(4) == b"PK\x03\x04" or file.suffix.lower() == ".npz"
 
 
 def _streamed(file: Path) -> RecordedTags | None:

@@ -361,7 +361,7 @@ def test_jitter_carries_clicks_into_the_next_stretch_in_order(monkeypatch):
 @pytest.mark.parametrize(
     ("times", "channels", "sentence"),
     [
-        ([3, 2], [0, 1], "must be sorted, but tag 1 is earlier"),
+        ([3, 2], [0, 1], "sorted, but tag 2, the first one being tag 1, is earlier"),
         ([2, 2], [1, 1], "must not overlap"),
         ([2, 2, 2], [1, 0, 1], "must not overlap"),
         ([2, 3], [1], "must have the length"),

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import gzip
 import hashlib
 import io
 import json
@@ -426,7 +427,7 @@ def header(shape, descr="|u1"):
         (header((2**60,)), "must have at most 50,000,000 rows"),
         (header((10**6,)) + b"123", "must take 1,000,128 bytes as its header says"),
         (header((3, 1)) + b"123", "must hold whole numbers, one a row"),
-        (header((3,), "<f8") + bytes(24), "must hold whole numbers, one a row, but is float64"),
+        (header((3,), "<c8") + bytes(24), "must hold whole numbers, one a row, but is complex64"),
         (header((2,)) + b"12", "must have one length"),
         (b"\x93NUMPY\x09\x00", r"must be a whole `\.npz`"),
         (header((3,)).replace(b"|u1", b"|x1"), r"must be a whole `\.npz`"),
@@ -499,12 +500,13 @@ def test_missing_column_is_named_with_what_there_is(tmp_path, ending):
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
-        ("0,0,0", "must hold 4 whole numbers"),
-        ("0,0,0,0,0", "must hold 4 whole numbers"),
-        ("0,0,0,nan", "must hold 4 whole numbers"),
-        ("0,0,0,", "must hold 4 whole numbers"),
-        ("0,0,0,0.5", "must hold 4 whole numbers"),
-        ("0,0,0,99999999999999999999", "must hold 4 whole numbers"),
+        ("0,0,0", "Line 3 of .*, the first one being line 1, must hold 4 entries, but holds 3"),
+        ("0,0,0,0,0", "Line 3 .* must hold 4 entries, but holds 5"),
+        ("0,0,0,nan", "whole number as `bob_outcome`, but holds `nan`"),
+        ("0,0,0,", "but is empty there: write 2 as the outcome for no click"),
+        ("0,0,0,0.5", "whole number as `bob_outcome`, but holds 0.5"),
+        ("0,0,0,99999999999999999999", "does not fit in 64 bits"),
+        ('"0,1",0,0,0', "holds 5: remove the column in quotes that holds the separator"),
         ("0,0,0,3", r"`bob_outcome` in .* must lie in \[0, 2\]"),
         ("-1,0,0,0", r"`alice_setting` in .* must lie in \[0, 254\], but spans \[-1, 0\]"),
         ("256,0,0,0", r"`alice_setting` in .* must lie in \[0, 254\]"),
@@ -528,11 +530,19 @@ def test_other_columns_may_hold_words_and_stand_anywhere(tmp_path):
     assert record.bob.outcome.tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("row", ["1,0,1,2,9,9", "1,0,1,2", "1,zz,1,2,9", "1,0.5,1,2,9"])
-def test_row_of_another_width_is_refused_beside_other_columns(tmp_path, row):
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("1,0,1,2,9,9", "must hold 5 entries, but holds 6"),
+        ("1,0,1,2", "must hold 5 entries, but holds 4"),
+        ("1,zz,1,2,9", "whole number as `alice_outcome`, but holds `zz`"),
+        ("1,0.5,1,2,9", "whole number as `alice_outcome`, but holds 0.5"),
+    ],
+)
+def test_row_of_another_width_is_refused_beside_other_columns(tmp_path, row, sentence):
     file = tmp_path / "night.csv"
     file.write_text(f"{','.join(DETECTION_COLUMNS)},remark\n0,0,0,0,x\n{row}\n")
-    with pytest.raises(ValueError, match="must hold 4 whole numbers among its 5 entries"):
+    with pytest.raises(ValueError, match=sentence):
         load_detections(file)
 
 
@@ -552,7 +562,7 @@ def test_mark_of_the_byte_order_is_no_part_of_a_name(tmp_path):
 def test_entry_of_a_megabyte_is_not_repeated_in_the_sentence(tmp_path):
     file = tmp_path / "night.csv"
     file.write_text(f"{','.join(DETECTION_COLUMNS)}\n{'x' * 2**20},0,0,0\n")
-    with pytest.raises(ValueError, match="must hold 4 whole numbers") as refused:
+    with pytest.raises(ValueError, match="must hold a whole number as") as refused:
         load_detections(file)
     assert len(str(refused.value)) < 400 + len(str(file))
 
@@ -560,7 +570,7 @@ def test_entry_of_a_megabyte_is_not_repeated_in_the_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("column", "sentence"),
     [
-        ([0.5, 1.0, 2.0], "must hold whole numbers, but is double"),
+        ([0.5, 1.0, 2.0], "must hold whole numbers, floating point ones below"),
         ([0, None, 1], "must have no empty entries"),
         (["a", "b", "c"], "must hold whole numbers, but is string"),
         ([0, 1, 300], r"must lie in \[0, 254\]"),
@@ -650,9 +660,133 @@ def test_unknown_ending_is_refused(tmp_path, name):
     with pytest.raises(ValueError, match=r"must end in \.npz, \.csv, \.parquet"):
         save_detections(tmp_path / name, record())
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / name).write_text("x")
-    with pytest.raises(ValueError, match=r"must end in \.npz, \.csv, \.parquet"):
+    (tmp_path / name).write_bytes(b"x\0")
+    with pytest.raises(ValueError, match="but begins as none of them"):
         load_detections(tmp_path / name)
+
+
+# Dialects -----------------------------------------------------------------------------------------
+
+
+def csv_text(columns):
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return "\n".join([",".join(columns), *(",".join(map(str, row)) for row in rows)]) + "\n"
+
+
+def some_columns():
+    one = record(50)
+    halves = (one.alice.setting, one.alice.outcome, one.bob.setting, one.bob.outcome)
+    return dict(zip(DETECTION_COLUMNS, halves, strict=True)), one
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ", ", " ; "])
+def test_other_separators_are_read(tmp_path, separator):
+    columns, wanted = some_columns()
+    file = tmp_path / "night.csv"
+    file.write_text(csv_text(columns).replace(",", separator))
+    assert same(load_detections(file).record, wanted)
+
+
+@pytest.mark.parametrize("name", ["NIGHT.CSV", "night.csv.gz", "night", "night.npz.txt"])
+def test_format_is_told_by_content(tmp_path, name):
+    columns, wanted = some_columns()
+    text = csv_text(columns).encode()
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+    assert same(load_detections(tmp_path / name).record, wanted)
+    with (tmp_path / "x.CSV").open("wb") as opened:
+        np.savez(opened, **columns)
+    assert same(load_detections(tmp_path / "x.CSV").record, wanted)
+
+
+def test_capital_endings_are_written(tmp_path):
+    save_detections(tmp_path / "night.CSV", record())
+    assert same(load_detections(tmp_path / "night.CSV").record, record())
+
+
+def test_damaged_gzip_is_refused(tmp_path):
+    file = tmp_path / "night.csv.gz"
+    file.write_bytes(gzip.compress(csv_text(some_columns()[0]).encode())[:-9])
+    with pytest.raises(ValueError, match="must be a whole gzip file"):
+        load_detections(file)
+
+
+def test_small_gzip_that_would_grow_too_large_is_refused(tmp_path):
+    file = tmp_path / "night.csv.gz"
+    text = ",".join(DETECTION_COLUMNS) + "\n" + "0,0,0,0\n" * 9_000_000
+    file.write_bytes(gzip.compress(text.encode(), 9))
+    with pytest.raises(ValueError, match="must hold at most 100 times its own size"):
+        load_detections(file)
+
+
+def as_booleans(columns):
+    return {n: c == 1 if "outcome" in n else c for n, c in columns.items()}
+
+
+@pytest.mark.parametrize("kind", ["floats", "booleans"])
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_whole_floats_and_booleans_are_read(tmp_path, kind, ending):
+    import pyarrow
+    import pyarrow.parquet
+
+    columns, wanted = some_columns()
+    if kind == "booleans":
+        columns = as_booleans(columns)
+        wanted = DetectionRecord(
+            PartyRecord(columns["alice_setting"], columns["alice_outcome"].astype(np.uint8)),
+            PartyRecord(columns["bob_setting"], columns["bob_outcome"].astype(np.uint8)),
+        )
+    else:
+        columns = {name: column.astype(float) for name, column in columns.items()}
+    file = tmp_path / f"night{ending}"
+    if ending == ".npz":
+        np.savez(file, **columns)
+    elif ending == ".csv":
+        file.write_text(
+            csv_text({n: c * (1 if c.dtype == bool else 1.0) for n, c in columns.items()})
+        )
+    else:
+        pyarrow.parquet.write_table(pyarrow.table(columns), file)
+    assert same(load_detections(file).record, wanted)
+
+
+@pytest.mark.parametrize("ending", [".npz", ".csv"])
+def test_signs_are_outcomes_if_that_is_said(tmp_path, ending):
+    columns, wanted = some_columns()
+    signs = {
+        name: np.array([1, -1, 0])[column] if "outcome" in name else column
+        for name, column in columns.items()
+    }
+    file = tmp_path / f"night{ending}"
+    if ending == ".npz":
+        np.savez(file, **signs)
+    else:
+        file.write_text(csv_text(signs))
+    assert same(load_detections(file, has_signs=True).record, wanted)
+    with pytest.raises(ValueError, match=r"spans \[-1, 1\]: write \+1 as 0 and -1 as 1, or say"):
+        load_detections(file)
+    save_detections(tmp_path / "plain.npz", wanted)
+    with pytest.raises(ValueError, match=r"must hold \+1, -1, and 0 for no click"):
+        load_detections(tmp_path / "plain.npz", has_signs=True)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_columns_can_have_other_names(tmp_path, ending):
+    import pyarrow
+    import pyarrow.parquet
+
+    columns, wanted = some_columns()
+    theirs = {"alice_setting": "x", "alice_outcome": "a", "bob_setting": "y"}
+    named = {theirs.get(name, name): column for name, column in columns.items()}
+    file = tmp_path / f"night{ending}"
+    if ending == ".npz":
+        np.savez(file, **named)
+    elif ending == ".csv":
+        file.write_text(csv_text(named))
+    else:
+        pyarrow.parquet.write_table(pyarrow.table(named), file)
+    assert same(load_detections(file, renamed=theirs).record, wanted)
+    with pytest.raises(ValueError, match="must have the column `z`, but has `a`, `bob_outcome`"):
+        load_detections(file, renamed=theirs | {"bob_outcome": "z"})
 
 
 # Two files of one run -----------------------------------------------------------------------------

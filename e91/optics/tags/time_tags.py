@@ -110,8 +110,8 @@ def ties_of(times: NDArray[np.int64], *, first: int) -> NDArray[np.int64]:
     late = ties[times[ties + 1] < times[ties]]
     if len(late):
         raise ValueError(
-            f"Time tags must be sorted, but tag {first + late[0] + 1} is earlier than the one "
-            "before it."
+            f"Time tags must be sorted, but tag {first + late[0] + 2}, the first one being tag 1, "
+            "is earlier than the one before it."
         )
     return ties
 

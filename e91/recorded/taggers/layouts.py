@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from e91.recorded.record_files import MOST_TAGS_IN_MEMORY, load_table
-from e91.recorded.rows import GZIP
+from e91.recorded.rows import GZIP, is_text
 from e91.recorded.tables import TAG_COLUMNS
 from e91.recorded.taggers.durations import in_words
 from e91.recorded.taggers.hdf5_columns import open_hdf5
@@ -77,7 +77,7 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 def has_laboratory_layout(file: Path) -> bool:
     """Return whether a file is a tagger's, and neither a table nor text."""
     head = beginning(file, _HEAD)
-    return bool(head) and not (head.startswith((*_TABLES, GZIP)) or _is_text(head))
+    return bool(head) and not (head.startswith((*_TABLES, GZIP)) or is_text(head))
 
 
 def open_tags(file: Path, options: TaggerOptions = NO_OPTIONS) -> TagStream:
@@ -105,7 +105,7 @@ def open_tags(file: Path, options: TaggerOptions = NO_OPTIONS) -> TagStream:
             _check_nothing_asked(file, options)
             return reader(file)
     if head.startswith(_TABLES):
-        return _table(file)
+        return _table(file, options)
     if head.startswith(HDF5):
         return open_hdf5(
             file,
@@ -115,7 +115,7 @@ def open_tags(file: Path, options: TaggerOptions = NO_OPTIONS) -> TagStream:
         )
     if options.layout in WORD_LAYOUTS:
         return _words(file, options.layout, options.unit_s)
-    if options.layout == "text" or head.startswith(GZIP) or _is_text(head):
+    if options.layout == "text" or head.startswith(GZIP) or is_text(head):
         return open_text(
             file,
             unit_s=options.unit_s,
@@ -128,9 +128,11 @@ def open_tags(file: Path, options: TaggerOptions = NO_OPTIONS) -> TagStream:
     )
 
 
-def _table(file: Path) -> TagStream:
-    """Return the tags of an `.npz` or Parquet file in this package's own layout."""
-    table, _ = load_table(file, most_rows=MOST_TAGS_IN_MEMORY)
+def _table(file: Path, options: TaggerOptions) -> TagStream:
+    """Return the tags of an `.npz` or Parquet file."""
+    named = zip(TAG_COLUMNS, (options.time_column, options.channel_column), strict=True)
+    renamed = {ours: theirs for ours, theirs in named if theirs is not None}
+    table, _ = load_table(file, most_rows=MOST_TAGS_IN_MEMORY, renamed=renamed)
     if set(table.columns) != set(TAG_COLUMNS):
         raise ValueError(f"`{file}` must hold time tags, but holds detections.")
     times, channels = (table.columns[name] for name in TAG_COLUMNS)
@@ -138,18 +140,14 @@ def _table(file: Path) -> TagStream:
         RawTags(times[k : k + PIECE].astype(np.int64), channels[k : k + PIECE].astype(np.int16))
         for k in range(0, len(table), PIECE)
     )
-    return TagStream("time_ps and channel", PICOSECOND, pieces, counts_from_zero=True)
+    unit_s = options.unit_s or PICOSECOND
+    return TagStream("time_ps and channel", unit_s, pieces, counts_from_zero=True)
 
 
 def _check_nothing_asked(file: Path, options: TaggerOptions) -> None:
     for name, value in (("format", options.layout), ("unit", options.unit_s)):
         if value is not None:
             raise ValueError(f"`{name}` must be left out with `{file}`, which says it itself.")
-
-
-def _is_text(head: bytes) -> bool:
-    """Return whether bytes are lines of printable characters."""
-    return not any(byte < 9 or 13 < byte < 32 or byte == 127 for byte in head)
 
 
 def _words(file: Path, name: str, unit_s: Fraction | None) -> TagStream:
