@@ -25,6 +25,8 @@ import msgspec
 
 from e91.model.errors import AlreadyUsed
 from e91.recorded.fingerprints import Fingerprints
+from e91.system.digests import PLACE as PLACE_OF_DIGEST
+from e91.system.digests import is_whole, sealed
 from e91.system.durable import PRIVATE, flush_folder, read_all, reason, write_all, writing
 
 PLACE = "E91_LEDGER"
@@ -32,8 +34,9 @@ PLACE = "E91_LEDGER"
 
 
 class UsedRecording(msgspec.Struct, frozen=True):
-    """One line: when a recording was used, what it was called, and its fingerprints."""
+    """One line: its digest, when a recording was used, what it was called, its fingerprints."""
 
+    sha256: str
     used: str
     origin: str
     fingerprints: list[str]
@@ -72,7 +75,7 @@ def use_up(fingerprints: Fingerprints, *, origin: str, from_files: bool) -> None
         e91.model.errors.AlreadyUsed: A recording must make one key only, but these rounds, ...
     """
     used = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
-    entry = UsedRecording(used, origin, sorted(fingerprints))
+    entry = UsedRecording(PLACE_OF_DIGEST, used, origin, sorted(fingerprints))
     with _lock:
         _check_unused(fingerprints, _used_here)
         if from_files:
@@ -95,22 +98,45 @@ def _enter_in_file(entry: UsedRecording, fingerprints: Fingerprints) -> None:
     place = ledger_file()
     with _opened(place) as file:
         content = read_all(file)
-        # A line without an end was being written when the power failed: its recording was not used.
-        whole = content[: content.rfind(b"\n") + 1]
+        whole = _whole_lines(content)
         _check_unused(fingerprints, _used_before(whole, place))
         with writing(place):
-            file.truncate(len(whole))
-            file.seek(len(whole))
-            write_all(file, msgspec.json.encode(entry) + b"\n")
+            file.truncate(content.rfind(b"\n") + 1)
+            file.seek(0, os.SEEK_END)
+            added = sealed(msgspec.json.encode(entry)) + b"\n"
+            write_all(file, whole[content.rfind(b"\n") + 1 :] + added)
+
+
+def _whole_lines(content: bytes) -> bytes:
+    """Return the lines of a ledger that were written to their ends.
+
+    A line without an end was being written when the power failed: its recording was not used.  One
+    that lacks nothing but the end, which may be damaged, counts.
+    """
+    stop = content.rfind(b"\n") + 1
+    for last in (content[stop:], content[stop:-1]):
+        try:
+            entry = msgspec.json.decode(last, type=UsedRecording)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+        if is_whole(last, stated=entry.sha256):
+            return content[:stop] + last + b"\n"
+    return content[:stop]
 
 
 def _used_before(lines: bytes, place: Path) -> dict[str, UsedRecording]:
+    texts = lines.split(b"\n")[:-1]
     try:
-        entries = msgspec.json.Decoder(UsedRecording).decode_lines(lines)
+        entries = [msgspec.json.decode(text, type=UsedRecording) for text in texts]
     except (msgspec.DecodeError, UnicodeDecodeError):
+        entries = []
+    whole = [
+        is_whole(text, stated=entry.sha256) for text, entry in zip(texts, entries, strict=False)
+    ]
+    if len(whole) < len(texts) or not all(whole):
         raise ValueError(
             f"`{place}` must be the ledger of the recordings that were used, but is damaged."
-        ) from None
+        )
     return {known: entry for entry in entries for known in entry.fingerprints}
 
 

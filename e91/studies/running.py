@@ -12,6 +12,8 @@ import fcntl
 import hashlib
 import json
 import os
+import re
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
 
 _KIND = "e91 study journal 2"
 _CUT = CHUNK_ROUNDS, CHUNK_JOBS
+_HEX = re.compile(rb"[0-9a-f]{16}")
 _CHECK = 16  # hexadecimal digits; against torn lines, not against malice
 
 
@@ -109,16 +112,22 @@ def open_journal(path: Path, study: Study, *, root: int | None, fresh: int) -> I
     with file:
         _lock(file, path)
         content = read_all(file)
-        records, end = _records(content)
+        records, lost = _records(content, path)
         if not records:
             _check_begun(content, path)
             with writing(path):
                 _begin(file, study, root=fresh if root is None else root)
                 flush_folder(path.parent)
-            records, end = _records(read_all(file))
+            records, lost = _records(read_all(file), path)
         begun = _checked(records[0], study, root=root, path=path)
-        file.truncate(end)
-        file.seek(end)
+        if lost:
+            warnings.warn(
+                f"`{path}` has {lost} damaged lines; what they kept is done again.",
+                UserWarning,
+                stacklevel=3,
+            )
+        file.truncate(read_all(file).rfind(b"\n") + 1)  # without a line that was torn
+        file.seek(0, os.SEEK_END)
         done = {record["chunk"]: record["tallies"] for record in records[1:]}
         yield Journal(path, begun, done, file)
 
@@ -182,16 +191,21 @@ def _sum(text: bytes) -> bytes:
     return hashlib.sha256(text).hexdigest()[:_CHECK].encode()
 
 
-def _records(content: bytes) -> tuple[list[dict[str, Any]], int]:
-    """Return the records of the whole lines, and where the last of them ends."""
-    records, end = [], 0
-    for line in content.splitlines(keepends=True):
-        check, _, text = line.rstrip(b"\n").partition(b" ")
-        if not line.endswith(b"\n") or check != _sum(text):
-            break
-        records.append(json.loads(text))
-        end += len(line)
-    return records, end
+def _records(content: bytes, path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Return the records of the whole lines, and how many lines are damaged.
+
+    A last line without an end was torn, and is not counted.
+
+    Raises:
+        ValueError: The first line is damaged: it says of which study the others are.
+    """
+    lines = content.split(b"\n")[:-1]
+    parted = [line.partition(b" ") for line in lines]
+    whole = [check == _sum(text) for check, _, text in parted]
+    if lines and not whole[0] and _HEX.fullmatch(parted[0][0]):
+        raise ValueError(f"`{path}` must be the journal of a study, but its first line is damaged.")
+    texts = [text for (_, _, text), is_whole in zip(parted, whole, strict=True) if is_whole]
+    return [json.loads(text) for text in texts], len(lines) - len(texts)
 
 
 def _lock(file: FileIO, path: Path) -> None:

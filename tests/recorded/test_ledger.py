@@ -299,3 +299,37 @@ def test_ledger_is_its_owners_and_lies_in_the_state_folder(tmp_path, monkeypatch
     place = tmp_path / "state" / "e91" / "recordings.jsonl"
     assert used_recordings.ledger_file() == place
     assert place.stat().st_mode & 0o777 == 0o600
+
+
+def test_no_flipped_bit_of_the_ledger_makes_a_recording_fresh(tmp_path, monkeypatch):
+    place = tmp_path / "ledger"
+    monkeypatch.setenv("E91_LEDGER", str(place))
+    for known in ("aaaa", "bbbb"):
+        use_up(frozenset({known}), origin="night", from_files=True)
+    content = place.read_bytes()
+    for position in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[position // 8] ^= 1 << position % 8
+        place.write_bytes(damaged)
+        for known in ("aaaa", "bbbb"):
+            forgotten(monkeypatch)
+            with pytest.raises((AlreadyUsed, ValueError)):
+                use_up(frozenset({known}), origin="again", from_files=True)
+
+
+def test_line_of_the_ledger_that_was_torn_is_no_damage(tmp_path, monkeypatch):
+    place = tmp_path / "ledger"
+    monkeypatch.setenv("E91_LEDGER", str(place))
+    for known in ("aaaa", "bbbb"):
+        use_up(frozenset({known}), origin="night", from_files=True)
+    content = place.read_bytes()
+    for stop in range(content.index(b"\n") + 1, len(content)):
+        place.write_bytes(content[:stop])
+        forgotten(monkeypatch)
+        use_up(frozenset({"cccc"}), origin="night", from_files=True)
+        forgotten(monkeypatch)
+        with pytest.raises(AlreadyUsed):
+            use_up(frozenset({"aaaa"}), origin="night", from_files=True)
+        if stop == len(content) - 1:  # only the line's end is missing
+            with pytest.raises(AlreadyUsed):
+                use_up(frozenset({"bbbb"}), origin="night", from_files=True)

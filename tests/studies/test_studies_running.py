@@ -186,13 +186,27 @@ def test_torn_first_line_begins_anew(pairs, tmp_path):
     assert same(study(plan, seed=4, processes=1, keep=keep), study(plan, seed=4, processes=1))
 
 
-def test_altered_line_is_not_believed(pairs, tmp_path):
+def test_altered_line_is_not_believed_and_costs_its_chunk_only(pairs, tmp_path, monkeypatch):
     plan, keep = small(), tmp_path / "journal"
     whole = study(plan, seed=4, processes=1, keep=keep)
     lines = keep.read_bytes().splitlines(keepends=True)
     lines[2] = lines[2].replace(b'"rounds":', b'"rounds":1', 1)
     keep.write_bytes(b"".join(lines))
-    assert same(study(plan, processes=1, keep=keep), whole)
+    made = counting(monkeypatch)
+    with pytest.warns(UserWarning, match="has 1 damaged lines; what they kept is done again"):
+        assert same(study(plan, processes=1, keep=keep), whole)
+    assert len(made) == 2  # the chunk of that line has two sessions
+
+
+def test_damaged_first_line_is_refused_and_nothing_is_lost(tmp_path):
+    plan, keep = small(), tmp_path / "journal"
+    study(plan, seed=4, processes=1, keep=keep)
+    damaged = bytearray(keep.read_bytes())
+    damaged[100] ^= 1
+    keep.write_bytes(damaged)
+    with pytest.raises(ValueError, match="but its first line is damaged"):
+        study(plan, processes=1, keep=keep)
+    assert keep.read_bytes() == damaged
 
 
 def test_changed_plan_does_not_go_on(tmp_path):
