@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,15 @@ from e91.studies.plan import Study
 from e91.studies.points import NONE, PARAMETERS, Point, Value
 from e91.studies.sessions import Tally
 from e91.studies.work import versions
+from e91.system.digests import PLACE, is_whole, sealed
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
-KIND = "e91 study 1"
+KIND = "e91 study 2"
 """Attribute ``kind`` of a result."""
+
+_OLD_KIND = "e91 study 1"  # of version 0.1, without a digest
 
 _VARIABLES = {
     "chsh": ("1", "CHSH value S of the Bell-test rounds."),
@@ -172,7 +176,8 @@ def save_study(result: Dataset, file: Path) -> None:
     """
     from e91.system.durable import PUBLIC, new_file
 
-    stored = result.copy()
+    stored = result.assign_attrs()
+    stored.attrs = {"sha256": PLACE, **result.attrs}
     for name, variable in result.variables.items():
         if variable.dtype == np.int64:
             if variable.size and np.abs(variable.values).max() >= _EXACT_IN_FLOATS:
@@ -181,14 +186,17 @@ def save_study(result: Dataset, file: Path) -> None:
             stored[name] = (variable.dims, variable.values.astype(np.float64), whole)
     content = bytes(stored.to_netcdf(engine="scipy", format="NETCDF3_64BIT"))
     with new_file(file, mode=PUBLIC) as write:
-        write(content)
+        write(sealed(content))
 
 
 def load_study(file: Path) -> Dataset:
     """Return the result that `save_study` wrote.
 
     Raises:
-        ValueError: The file cannot be read or is no such result.
+        ValueError: The file cannot be read, is no such result, or was damaged.
+
+    Warns:
+        UserWarning: It is of version 0.1, which stored no digest.
     """
     import io
 
@@ -199,10 +207,16 @@ def load_study(file: Path) -> Dataset:
     content = read_file(file)
     try:
         stored = xarray.load_dataset(io.BytesIO(content), engine="scipy")
-    except (TypeError, ValueError, IndexError, KeyError, AssertionError) as error:
+    except Exception as error:
         raise ValueError(f"`{file}` must be a study's result, but is no netCDF file.") from error
-    if stored.attrs.get("kind") != KIND:
+    if stored.attrs.get("kind") not in (KIND, _OLD_KIND):
         raise ValueError(f"`{file}` must be a study's result, but is something else.")
+    if stored.attrs["kind"] == _OLD_KIND:
+        words = f"`{file}` is of version 0.1, which stored no digest: damage in it is not seen."
+        warnings.warn(words, UserWarning, stacklevel=2)
+    elif not is_whole(content, stated=str(stored.attrs.get("sha256"))):
+        raise ValueError(f"`{file}` must have the digest that it states, but is damaged.")
+    stored.attrs.pop("sha256", None)
     for name, variable in list(stored.variables.items()):
         if "stored_as" in variable.attrs:
             about = {key: value for key, value in variable.attrs.items() if key != "stored_as"}

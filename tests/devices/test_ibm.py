@@ -634,6 +634,26 @@ def test_damaged_plan_is_a_sentence(tmp_path, spoil, sentence):
         load_planned("ab" * 16, tmp_path)
 
 
+def test_no_flipped_bit_of_a_plan_is_unseen(tmp_path):
+    path = save_planned(planned(), tmp_path)
+    content = path.read_bytes()
+    for position in range(0, 8 * len(content), 7):
+        damaged = bytearray(content)
+        damaged[position // 8] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError):
+            load_planned("ab" * 16, tmp_path)
+
+
+def test_plan_of_the_first_version_is_read_and_says_what_it_lacks(tmp_path):
+    path = save_planned(planned(), tmp_path)
+    old = json.loads(path.read_text())
+    del old["sha256"]
+    path.write_text(json.dumps(old))
+    with pytest.warns(UserWarning, match="stored no digest: damage in it is not seen"):
+        assert load_planned("ab" * 16, tmp_path)[0].machine == planned().machine
+
+
 def test_folder_that_cannot_be_made_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="must be a folder that can be made"):

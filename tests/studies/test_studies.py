@@ -232,6 +232,26 @@ def test_stored_result_is_read_back_as_it_was(tmp_path):
         save_study(found, tmp_path / "scan.nc")
 
 
+def test_no_flipped_bit_of_a_stored_result_is_unseen(tmp_path):
+    file = tmp_path / "scan.nc"
+    save_study(study(plan_study({"rounds": 1000}), seed=1, processes=1), file)
+    content = file.read_bytes()
+    for position in range(0, 8 * len(content), 101):
+        damaged = bytearray(content)
+        damaged[position // 8] ^= 1 << position % 8
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"must be a study's result|but is damaged"):
+            load_study(file)
+
+
+def test_result_of_the_first_version_is_read_and_says_what_it_lacks(tmp_path):
+    found = study(plan_study({"rounds": 1000}), seed=1, processes=1)
+    found.attrs["kind"] = "e91 study 1"
+    (tmp_path / "old.nc").write_bytes(bytes(found.to_netcdf(engine="scipy")))
+    with pytest.warns(UserWarning, match="stored no digest: damage in it is not seen"):
+        assert load_study(tmp_path / "old.nc").attrs["root_entropy"] == "1"
+
+
 def test_integers_that_floats_do_not_hold_are_not_stored(tmp_path):
     found = study(plan_study({"rounds": 1000}), processes=1)
     found["blocks"] = found.blocks + 2**53

@@ -13,10 +13,11 @@ import binascii
 import json
 import os
 import uuid
+import warnings
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -30,8 +31,9 @@ from e91.model.device import DeviceInfo
 from e91.model.settings import SETTINGS
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy, PreparedSession
-from e91.system.documents import Document, Text, read_json
-from e91.system.durable import PRIVATE, WriteFailed, new_file
+from e91.system.digests import PLACE, is_whole, sealed
+from e91.system.documents import Document, Text, parse_json
+from e91.system.durable import PRIVATE, WriteFailed, new_file, read_file
 
 VERSION = 1
 
@@ -39,7 +41,13 @@ MOST_BYTES = 100_000_000
 """Largest file of a session: the choices of all rounds that a job can take, and room."""
 
 
-class _SessionFile(Document, frozen=True):
+class _LeftFile(Document, frozen=True, kw_only=True):
+    """What every file of a session has: a digest of itself, which those of version 0.1 lack."""
+
+    sha256: str | None = None
+
+
+class _SessionFile(_LeftFile, frozen=True, kw_only=True):
     """What `save_planned` writes."""
 
     version: Literal[1]
@@ -54,13 +62,13 @@ class _SessionFile(Document, frozen=True):
     choices: Text
 
 
-class _JobFile(Document, frozen=True):
+class _JobFile(_LeftFile, frozen=True, kw_only=True):
     """What `save_job_id` writes."""
 
     job_id: Text
 
 
-class _ConcludedFile(Document, frozen=True):
+class _ConcludedFile(_LeftFile, frozen=True, kw_only=True):
     """What `save_concluded` writes."""
 
     out: Text
@@ -327,7 +335,7 @@ def check_not_concluded(planned: PlannedSession, folder: Path) -> None:
     """
     done = folder / f"{planned.session}.done"
     if done.exists():
-        out = read_json(done, _ConcludedFile).out
+        out = _read(done, _ConcludedFile).out
         raise ValueError(
             f"A session must be concluded once, but the keys of this one are in `{out}`: a second "
             "key from the same rounds would give away the first."
@@ -344,8 +352,8 @@ def load_planned(name: str, folder: Path) -> tuple[PlannedSession, str | None]:
     job = folder / f"{session}.job"
     path = folder / f"{session}.json"
     try:
-        planned = _planned(read_json(path, _SessionFile, most_bytes=MOST_BYTES))
-        return planned, read_json(job, _JobFile).job_id if job.is_file() else None
+        planned = _planned(_read(path, _SessionFile))
+        return planned, _read(job, _JobFile).job_id if job.is_file() else None
     except (KeyError, TypeError, binascii.Error, zlib.error) as error:
         raise ValueError(
             f"`{path}` must be a session that `e91 run` left, but is damaged "
@@ -355,7 +363,7 @@ def load_planned(name: str, folder: Path) -> tuple[PlannedSession, str | None]:
 
 def _session_of(job_id: str, folder: Path) -> str:
     for job in sorted(folder.glob("*.job")):
-        if read_json(job, _JobFile).job_id == job_id:
+        if _read(job, _JobFile).job_id == job_id:
             return job.stem
     known = sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
     there = f"are only: {', '.join(known)}" if known else "is none"
@@ -388,11 +396,34 @@ def _unpacked(packed: bytes) -> bytes:
     return content
 
 
+_File = TypeVar("_File", bound=_LeftFile)
+
+
+def _read(path: Path, shape: type[_File]) -> _File:
+    """Return what a file of a session holds, compared with the digest that it states.
+
+    Raises:
+        ValueError: It is none, or damaged.
+
+    Warns:
+        UserWarning: It is of version 0.1, which stored no digest.
+    """
+    content = read_file(path, most_bytes=MOST_BYTES)
+    found = parse_json(content, shape, where=str(path))
+    if found.sha256 is None:
+        words = f"`{path}` is of version 0.1, which stored no digest: damage in it is not seen."
+        warnings.warn(words, UserWarning, stacklevel=2)
+    elif not is_whole(content, stated=found.sha256):
+        raise ValueError(f"`{path}` must have the digest that it states, but is damaged.")
+    return found
+
+
 def _policy_of(values: dict[str, Any]) -> Policy:
     return Policy(**(values | {"security": SecurityModel(values["security"])}))
 
 
 def _write(path: Path, content: dict[str, Any]) -> Path:
+    text = json.dumps({"sha256": PLACE, **content}).encode() + b"\n"
     with new_file(path, mode=PRIVATE) as write:
-        write(json.dumps(content).encode() + b"\n")
+        write(sealed(text))
     return path
