@@ -19,7 +19,14 @@ from e91.cli.options import (
     seed_option,
     settings_option,
 )
-from e91.cli.tagger_options import TAGGER, TaggerWords, load_both, named_columns
+from e91.cli.tagger_options import (
+    TAGGER,
+    BothTags,
+    TaggerWords,
+    late_channels,
+    load_and_find_delays,
+    named_columns,
+)
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.records import DetectionRecord
 from e91.model.settings import SETTINGS, Settings
@@ -184,15 +191,20 @@ def _correlated(
             "`--security device-independent` must be given every round, lost photons included, but "
             "coincidences of time tags leave these out."
         )
-    both = load_both(files, tagger)
+    window_s = window_ps * 1e-12
+    period_s = None if pulse_period_ps is None else pulse_period_ps * 1e-12
+    reach: dict[str, Any] = {
+        "maximum_offset_s": maximum_offset_s,
+        "maximum_frequency_error_ppm": maximum_frequency_error_ppm,
+    }
+    both = load_and_find_delays(files, tagger, window_s=window_s, pulse_period_s=period_s, **reach)
     alice, bob = both.alice, both.bob
     check_one_run(alice, bob)
     found = correlate(
         alice.tags,
         bob.tags,
-        window_s=window_ps * 1e-12,
-        maximum_offset_s=maximum_offset_s,
-        maximum_frequency_error_ppm=maximum_frequency_error_ppm,
+        window_s=window_s,
+        **reach,
         side_delay_s=None if pulse_period_ps is None else pulse_period_ps * 1e-11,
         dead_time_s=None if dead_time_ps is None else dead_time_ps * 1e-12,
         entropy=operating_system_entropy if seed is None else seeded_entropy(seed),
@@ -205,11 +217,28 @@ def _correlated(
     what = f"time tags in {' and '.join(file.name for file in files)}"
     named = {files[0].name: alice, files[-1].name: bob}
     origin = _origin(what, named) | {"coincidence_search": found.statistics.to_dict()}
+    late = late_channels(
+        both, files, tagger, clock=found.clock, window_s=window_s, pulse_period_s=period_s
+    )
+    return record, dict(alice.metadata), origin | _of_taggers(both, origin["sha256"], late)
+
+
+def _of_taggers(both: BothTags, sha256: dict[str, str], late: tuple[str, ...]) -> dict[str, Any]:
+    """Return what is told of the taggers' files, for JSON and in words."""
+    lines = [f"{name}: {report}." for name, report in both.reports.items()]
+    if both.delays:
+        lines.append(f"Delays found and taken away: {', '.join(both.delays)}.")
+    if late:
+        lines.append(f"Late channels: {', '.join(late)}; `--delay find` takes this away.")
     for report in both.reports.values():
-        origin["sha256"] |= report.sha256
-    origin["taggers"] = {name: report.to_dict() for name, report in both.reports.items()}
-    origin[LINES] = [f"{name}: {report}" for name, report in both.reports.items()]
-    return record, dict(alice.metadata), origin
+        sha256 = sha256 | dict(report.sha256)
+    return {
+        "sha256": sha256,
+        "taggers": {name: report.to_dict() for name, report in both.reports.items()},
+        "delays": list(both.delays),
+        "late_channels": list(late),
+        LINES: lines,
+    }
 
 
 def _origin(what: str, files: dict[str, Any]) -> dict[str, Any]:
@@ -279,7 +308,7 @@ def _show(report: Any, found: dict[str, Any], *, as_json: bool) -> None:
     for name, digest in found["sha256"].items():
         click.echo(f"  SHA-256 of {name}: {digest}")
     for line in found.get(LINES, ()):
-        click.echo(f"  {line}.")
+        click.echo(f"  {line}")
     search = found.get("coincidence_search")
     if search is not None:
         car = "-" if search["car"] is None else f"{search['car']:.0f}"

@@ -1,7 +1,7 @@
 """Options for laboratories' own files of time tags, and both parties' tags from such files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +11,13 @@ import click
 from e91.cli.options import as_one
 
 if TYPE_CHECKING:
+    from e91.optics.tags import DetectorDelays
+    from e91.optics.tags.clock_track import ClockTrack
     from e91.recorded import RecordedTags
     from e91.recorded.taggers import TaggerOptions, TaggerReport
 
 _PARTIES = ("alice", "bob")
+FIND = "find"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,17 @@ class TaggerWords:
     def is_given(self) -> bool:
         """Whether any of them is there."""
         return any((self.alice_channels, self.bob_channels, self.layout, self.unit, self.delay))
+
+    @property
+    def finds_delays(self) -> bool:
+        """Whether delays are to be found from the coincidences.
+
+        Raises:
+            ValueError: Some are given as well.
+        """
+        if FIND in self.delay and len(self.delay) > 1:
+            raise ValueError(f"`--delay {FIND}` must come alone, but there are other delays.")
+        return self.delay == (FIND,)
 
     def options(self) -> "TaggerOptions":
         """Return what the files do not say of themselves.
@@ -86,7 +100,7 @@ class TaggerWords:
         from e91.recorded.taggers import parse_duration
 
         found: dict[int, Fraction] = {}
-        for text in self.delay:
+        for text in () if self.finds_delays else self.delay:
             left, equals, duration = text.partition("=")
             side, colon, channel = left.rpartition(":")
             wanted = _PARTIES if party else ("",)
@@ -152,7 +166,7 @@ TAGGER = as_one(
                  help="Outcomes of detections are +1, -1, and 0 for no click."),
     click.option("--delay", multiple=True, metavar="CHANNEL=DURATION",
                  help="How much too late a channel's tags are, such as 3=2.3ns; alice:3=2.3ns with "
-                 "a file for each party.  Can be repeated."),
+                 "a file for each party.  Can be repeated; `find` finds all of them."),
 )  # fmt: skip
 
 
@@ -165,11 +179,13 @@ class BothTags:
         bob: Bob's.
         reports: What each tagger's file held, by the words that name it; none for files in this
             package's own layout.
+        delays: Delays that were found and taken away, as for `--delay`.
     """
 
     alice: "RecordedTags"
     bob: "RecordedTags"
     reports: dict[str, "TaggerReport"]
+    delays: tuple[str, ...] = ()
 
 
 def load_both(files: tuple[Path, ...], words: TaggerWords) -> BothTags:
@@ -180,13 +196,11 @@ def load_both(files: tuple[Path, ...], words: TaggerWords) -> BothTags:
         OSError: It cannot be read.
     """
     from e91.recorded.taggers import load_tagger
-    from e91.recorded.taggers.tag_words import ONE_CHANNEL_A_FILE
 
     if words.plus_minus_one:
         raise ValueError("`--plus-minus-one` must come with detections, but here are time tags.")
     alice, bob = words.channels()
-    is_one = len(files) != 2 or words.layout in ONE_CHANNEL_A_FILE
-    if not is_one:
+    if not _is_one_tagger(files, words):
         return _load_each(files[0], files[1], words)
     if alice is None or bob is None:
         raise ValueError(
@@ -202,6 +216,13 @@ def load_both(files: tuple[Path, ...], words: TaggerWords) -> BothTags:
         delays=words.delays(None),
     )
     return BothTags(found.alice, found.bob, {" and ".join(f.name for f in files): found.report})
+
+
+def _is_one_tagger(files: tuple[Path, ...], words: TaggerWords) -> bool:
+    """Return whether the files are one tagger's: but for two, each of a party."""
+    from e91.recorded.taggers.tag_words import ONE_CHANNEL_A_FILE
+
+    return len(files) != 2 or words.layout in ONE_CHANNEL_A_FILE
 
 
 def _load_each(alice_file: Path, bob_file: Path, words: TaggerWords) -> BothTags:
@@ -221,3 +242,80 @@ def _load_each(alice_file: Path, bob_file: Path, words: TaggerWords) -> BothTags
         loaded.append(side)
         reports[f"{party.title()}'s {file.name}"] = report
     return BothTags(loaded[0], loaded[1], reports)
+
+
+def load_and_find_delays(
+    files: tuple[Path, ...],
+    words: TaggerWords,
+    *,
+    window_s: float,
+    pulse_period_s: float | None,
+    maximum_offset_s: float,
+    maximum_frequency_error_ppm: float,
+) -> BothTags:
+    """Return both parties' tags, with the delays taken away that are given or found.
+
+    Raises:
+        ValueError: A file is not as it must be, or delays are not found.
+        OSError: A file cannot be read.
+    """
+    both = load_both(files, words)
+    if not words.finds_delays:
+        return both
+    from e91.optics.tags import find_detector_delays
+
+    found = find_detector_delays(
+        both.alice.tags,
+        both.bob.tags,
+        window_s=window_s,
+        pulse_period_s=pulse_period_s,
+        maximum_offset_s=maximum_offset_s,
+        maximum_frequency_error_ppm=maximum_frequency_error_ppm,
+    )
+    options = _as_options(found, files, words, above_s=0.0)
+    if not options:
+        return both
+    corrected = load_both(files, replace(words, delay=options))
+    return replace(corrected, delays=options)
+
+
+def late_channels(
+    both: BothTags,
+    files: tuple[Path, ...],
+    words: TaggerWords,
+    *,
+    clock: "ClockTrack",
+    window_s: float,
+    pulse_period_s: float | None,
+) -> tuple[str, ...]:
+    """Return which channels are late by more than a quarter of the window, as for `--delay`.
+
+    None if delays were given or found, or if the coincidences do not tell.
+    """
+    from e91.optics.tags.detector_delays import REACHES_S, measure_delays
+
+    if words.delay:
+        return ()
+    reach_s = REACHES_S[0] if pulse_period_s is None else 0.4 * pulse_period_s
+    found = measure_delays(
+        both.alice.tags, both.bob.tags, clock=clock, window_s=window_s, reach_s=reach_s
+    )
+    if not found.seconds or found.apart or found.residual_s > window_s / 2:
+        return ()
+    return _as_options(found, files, words, above_s=window_s / 4)
+
+
+def _as_options(
+    delays: "DetectorDelays", files: tuple[Path, ...], words: TaggerWords, *, above_s: float
+) -> tuple[str, ...]:
+    """Return delays beyond ``above_s`` as they are written behind `--delay`."""
+    found = []
+    for (party, detector), seconds in delays.seconds.items():
+        picoseconds = round(1e12 * seconds)
+        if not picoseconds or abs(seconds) <= above_s:
+            continue
+        channels = words.channels()[_PARTIES.index(party.value)]
+        channel = detector if channels is None else channels[detector]
+        prefix = "" if _is_one_tagger(files, words) else f"{party.value}:"
+        found.append(f"{prefix}{channel}={picoseconds}ps")
+    return tuple(found)

@@ -111,3 +111,50 @@ def test_wrong_option_is_one_sentence(put, status, options, sentence):
     assert code == 2
     assert sentence in complaint
     assert complaint.count("\n") == 1
+
+
+def delayed(link):
+    """Return one tagger's tags with channel 3 late by 1.4 ns, and channel 11 early by 900 ps."""
+    late = {3: 700, 11: -450}  # counts of 2 ps
+    return sorted((t + late.get(c, 0), c) for t, c in one_tagger(link))
+
+
+def test_late_channels_are_named(put, link, status):
+    content, options = contents(delayed(link))["Swabian"]
+    file = put(content)
+    _, printed, _ = status("analyse", file, *CHANNELS, *options, "--seed", "1", "--no-key")
+    line = next(line for line in printed.splitlines() if "Late channels" in line)
+    named = dict(part.split("=") for part in line.split(": ")[1].split(";")[0].split(", "))
+    # The mean of a thousand differences of 300 ps (FWHM) jitters a side, 5 ps; 8 of these.
+    assert named.keys() == {"3", "11"}
+    assert abs(int(named["3"][:-2]) - 1400) < 40
+    assert abs(int(named["11"][:-2]) + 900) < 40
+
+
+def test_delays_that_are_given_or_found_give_the_coincidences_without(put, link, expected, status):
+    content, options = contents(delayed(link))["Swabian"]
+    file = put(content)
+    arguments = file, *CHANNELS, *options
+    given = "--delay", "3=1400ps", "--delay", "11=-0.9ns"
+    assert analysed(status, *arguments, *given) == expected
+    late = analysed(status, *arguments)[0]
+    found = analysed(status, *arguments, "--delay", "find")[0]
+    assert late < 0.9 * expected[0]
+    assert abs(found - expected[0]) < 0.005 * expected[0]
+    _, printed, _ = status("analyse", *arguments, "--delay", "find", "--no-key", "--seed", "1")
+    assert "Delays found and taken away: " in printed
+    assert "Late channels" not in printed
+
+
+def test_delays_of_two_files_name_the_party(tmp_path, link, status):
+    files = [tmp_path / "alice.npz", tmp_path / "bob.npz"]
+    for file, side, party in zip(files, link, Party, strict=True):
+        save_time_tags(file, side, party=party)
+    plain = analysed(status, *files)
+    assert analysed(status, *files, "--delay", "alice:2=0ps", "--delay", "bob:0=0ps") == plain
+    late = analysed(status, *files, "--delay", "alice:2=3ns")[0]
+    assert late < 0.9 * plain[0]
+    _, _, complaint = status("analyse", *files, "--delay", "2=3ns")
+    assert "`--delay` must be PARTY:CHANNEL=DURATION, such as alice:3=2.3ns" in complaint
+    _, _, complaint = status("analyse", *files, "--delay", "find", "--delay", "bob:1=3ns")
+    assert "`--delay find` must come alone" in complaint

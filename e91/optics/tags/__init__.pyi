@@ -2,6 +2,9 @@ from .correlation import CoincidenceStatistics as CoincidenceStatistics
 from .correlation import Correlated as Correlated
 from .correlation import correlate as correlate
 from .correlation import known_clock as known_clock
+from .detector_delays import DetectorDelays as DetectorDelays
+from .detector_delays import find_detector_delays as find_detector_delays
+from .detector_delays import measure_delays as measure_delays
 from .laboratories import Clock as Clock
 from .laboratories import Laboratory as Laboratory
 from .photon_statistics import Autocorrelation as Autocorrelation
