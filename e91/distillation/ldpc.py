@@ -39,7 +39,7 @@ from scipy.sparse import csr_matrix
 from e91.model.bits import Bits, pack, unpack
 from e91.model.errors import AuthenticationFailed
 from e91.model.messages import Channel, Message, Party
-from e91.model.numbers import check_within
+from e91.model.numbers import check_whole, check_within
 from e91.model.randomness import Entropy, operating_system_entropy, random_bits
 from e91.model.records import ReconciledKey, SiftedKey
 
@@ -58,7 +58,11 @@ _LEAST_RATE, _LARGEST_RATE = 1e-3, 0.2
 # (``benchmarks/ldpc_frames.py`` measures what is left).  1 would be Shannon's limit.
 _OVERHEAD_RATES = (0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.08, 0.11)
 _OVERHEAD = (1.40, 1.33, 1.29, 1.23, 1.18, 1.135, 1.08, 1.06)
-_FAILURE = 1e-3  # Probability that a key has a frame with more errors than are allowed for.
+_ERRORS_ALLOWED_FOR = 1e-3  # But for this probability no frame of a key has more of them.
+# Codes fail at scattered error rates, as if the variance of a frame's errors were so many times as
+# large: measured with 2,000 bits, whose rate ten times as many revealed ones gave.
+_SCATTER = 2.3
+_PARAMETERS = struct.Struct("<dQ")  # error rate, and bits of the sample; 0 if it is known
 
 
 class Shape(NamedTuple):
@@ -92,6 +96,7 @@ def reconcile(
     bob_key: SiftedKey,
     *,
     error_rate: float,
+    sample_size: int = 0,
     permutation_seed: bytes,
     channel: Channel,
     entropy: Entropy = operating_system_entropy,
@@ -101,8 +106,10 @@ def reconcile(
     Args:
         alice_key: The reference; n bits.
         bob_key: Bob's key; n bits.
-        error_rate: The estimated QBER, in [0, 1]; fixes the rate of the code.  One too low leaves
-            errors, one too high costs bits.
+        error_rate: The estimated QBER, in [0, 1]; fixes the rate of the code, with `sample_size`.
+            One too low leaves errors, one too high costs bits.
+        sample_size: Revealed bits that the estimate rests on; the fewer, the more errors are
+            allowed for.  0 if the rate is known.
         permutation_seed: 32 uniform bytes, drawn after the quantum phase; they become public.
         channel: Carries and records the message with the key bits it discloses.
         entropy: Where Alice's private bits come from.
@@ -119,7 +126,11 @@ def reconcile(
     if len(alice_key) != len(bob_key):
         raise ValueError(f"`bob_key` must have {len(alice_key)} bits, but has {len(bob_key)}.")
     message = announce(
-        alice_key, error_rate=error_rate, permutation_seed=permutation_seed, entropy=entropy
+        alice_key,
+        error_rate=error_rate,
+        sample_size=sample_size,
+        permutation_seed=permutation_seed,
+        entropy=entropy,
     )
     return ReconciledKey(alice_key.bits), correct(bob_key, channel.send(message))
 
@@ -128,34 +139,37 @@ def announce(
     key: SiftedKey,
     *,
     error_rate: float,
+    sample_size: int = 0,
     permutation_seed: bytes,
     entropy: Entropy = operating_system_entropy,
 ) -> Message:
     """Play Alice: return the one message.  For the arguments see `reconcile`.
 
     Returns:
-        Seed, error rate and the syndromes of all frames.
+        Seed, error rate, size of its sample, and the syndromes of all frames.
 
     Raises:
-        ValueError: ``error_rate`` or ``permutation_seed`` leaves its range.
+        ValueError: ``error_rate``, ``sample_size`` or ``permutation_seed`` leaves its range.
 
     Examples:
         >>> key = SiftedKey(np.zeros(10_000, np.uint8))
-        >>> message = announce(key, error_rate=0.02, permutation_seed=bytes(32))
-        >>> message.disclosed_bits == shape(10_000, 0.02).disclosed_bits
+        >>> message = announce(key, error_rate=0.02, sample_size=900, permutation_seed=bytes(32))
+        >>> message.disclosed_bits == shape(10_000, 0.02, 900).disclosed_bits
         True
     """
     check_within(0, 1, error_rate=error_rate)
+    check_whole(most=2**63, sample_size=sample_size)
     if len(permutation_seed) != SEED_BYTES:
         raise ValueError(
             f"`permutation_seed` must have {SEED_BYTES} bytes, but has {len(permutation_seed)}."
         )
-    code = shape(len(key), error_rate)
+    code = shape(len(key), error_rate, sample_size)
     private = random_bits(entropy, code.frames * code.punctured)
     private = private.reshape(code.frames, code.punctured)
     frames = _cut(key.bits, _shuffle(len(key), permutation_seed), code)
     syndromes = _syndromes(np.hstack([private, frames]), code)
-    body = permutation_seed + struct.pack("<d", error_rate) + pack(syndromes.ravel())
+    parameters = _PARAMETERS.pack(error_rate, sample_size)
+    body = permutation_seed + parameters + pack(syndromes.ravel())
     return Message(Party.ALICE, "ldpc-syndrome", body, code.disclosed_bits)
 
 
@@ -168,13 +182,13 @@ def correct(key: SiftedKey, message: Message) -> ReconciledKey:
         AuthenticationFailed: The message is missing or malformed.
         ModuleNotFoundError: The package `ldpc` is not installed.
     """
-    seed, rate = message.body[:SEED_BYTES], message.body[SEED_BYTES : SEED_BYTES + 8]
-    if len(rate) != 8 or not 0 <= (error_rate := struct.unpack("<d", rate)[0]) <= 1:
-        raise AuthenticationFailed("The message of LDPC is missing or malformed.")
-    code = shape(len(key), error_rate)
+    seed, start = message.body[:SEED_BYTES], SEED_BYTES + _PARAMETERS.size
     try:
-        heard = unpack(message.body[SEED_BYTES + 8 :], code.frames * code.checks)
-    except ValueError:
+        error_rate, sample_size = _PARAMETERS.unpack(message.body[SEED_BYTES:start])
+        check_within(0, 1, error_rate=error_rate)
+        code = shape(len(key), error_rate, sample_size)
+        heard = unpack(message.body[start:], code.frames * code.checks)
+    except (ValueError, struct.error):
         raise AuthenticationFailed("The message of LDPC is missing or malformed.") from None
     order = _shuffle(len(key), seed)
     frames = _cut(key.bits, order, code)
@@ -250,25 +264,35 @@ def _decoder(code: Shape, error_rate: float) -> _Decoder:
     return cast(_Decoder, decoder)
 
 
-def shape(length: int, error_rate: float) -> Shape:
+def shape(length: int, error_rate: float, sample_size: int = 0) -> Shape:
     """Return the frames and the code for a key of ``length`` bits: public, as its arguments are.
+
+    Args:
+        length: Key bits.
+        error_rate: Their estimated error rate, in [0, 1].
+        sample_size: Revealed bits that the estimate rests on; 0 if the rate is known.
 
     Examples:
         >>> shape(10_000, 0.02).frames
         1
+        >>> shape(10_000, 0.02, 1_000).disclosed_bits > 1.2 * shape(10_000, 0.02).disclosed_bits
+        True
     """
     if length == 0:
         return Shape(0, 0, 0, 0)
     # No frame is longer than this, which is three times its message part.
     frames = -(-length // (_KEY_COLUMNS + _ROWS) // _LIFTINGS[-1])
-    while (code := _lifted(frames, -(-length // frames), error_rate)) is None:
+    while True:
+        bits = -(-length // frames)
+        share = _share(error_rate, bits, frames=frames, sample_size=sample_size)
+        if (code := _lifted(frames, bits, share)) is not None:
+            return code
         frames += 1
-    return code
 
 
-def _lifted(frames: int, bits: int, error_rate: float) -> Shape | None:
+def _lifted(frames: int, bits: int, share: float) -> Shape | None:
     """Return the smallest code for frames of ``bits`` key bits, or None if they are too long."""
-    disclosed = math.floor(bits * _share(error_rate, bits, frames))
+    disclosed = math.floor(bits * share)
     for lifting in _LIFTINGS:
         if _KEY_COLUMNS * lifting >= bits - disclosed:
             least = (_CORE_ROWS - _PUNCTURED) * lifting
@@ -286,23 +310,32 @@ def believed_rate(error_rate: float) -> float:
     return min(max(error_rate, _LEAST_RATE), _LARGEST_RATE)
 
 
-def _share(error_rate: float, bits: int, frames: int) -> float:
+def _share(error_rate: float, bits: int, *, frames: int, sample_size: int) -> float:
     """Return which share of each of ``frames`` frames of ``bits`` key bits to disclose.
 
-    The number of errors fluctuates, and with it what they take to describe: a frame of n bits
-    needs n h + z sqrt(n v) where v is the variance of the information of a bit and z the number
-    of standard deviations to allow for (Tomamichel, Martinez-Mateo, Pacher and Elkouss, Quantum
-    Inf. Process. 16, 280 (2017)).  The code needs `_OVERHEAD` times h.
+    The code needs `_OVERHEAD` times h of the errors that a frame has, which differ from those of
+    the sample as one random sample from another: their share is taken for Wilson's upper limit at
+    the size of both together, z standard deviations away, `_SCATTER` included.  For a rate that is
+    known, and codes without scatter, that is to first order the fluctuation of a frame alone
+    (Tomamichel, Martinez-Mateo, Pacher and Elkouss, Quantum Inf. Process. 16, 280 (2017)).
+
+    Source:
+        Wilson, J. Am. Stat. Assoc. 22, 209 (1927).
     """
-    rate = believed_rate(error_rate)
-    surprise = math.log2((1 - rate) / rate)
-    entropy = -math.log2(1 - rate) + rate * surprise
-    deviation = math.sqrt(rate * (1 - rate) / bits) * surprise
+    deviations = NormalDist().inv_cdf(1 - _ERRORS_ALLOWED_FOR / frames)
+    both = 1 / (_SCATTER / bits + (1 / sample_size if sample_size else 0.0))
+    rate = believed_rate(_wilson_limit(believed_rate(error_rate), both, deviations))
     overhead = np.interp(math.log(rate), np.log(_OVERHEAD_RATES), _OVERHEAD)
-    allowed = NormalDist().inv_cdf(1 - _FAILURE / frames)
-    share = float(overhead) * entropy + allowed * deviation
+    share = float(overhead) * (-rate * math.log2(rate) - (1 - rate) * math.log2(1 - rate))
     least, most = (rows / (_KEY_COLUMNS + rows) for rows in (_CORE_ROWS - 2, _ROWS - 2))
     return min(max(share, least), most)
+
+
+def _wilson_limit(rate: float, size: float, deviations: float) -> float:
+    """Return the rate from which an observed one is so many of its standard deviations away."""
+    half = deviations**2 / (2 * size)
+    spread = deviations * math.sqrt(rate * (1 - rate) / size + half / (2 * size))
+    return (rate + half + spread) / (1 + 2 * half)
 
 
 @cache

@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import betainc, betaincc
 
+from e91.distillation import ldpc
 from e91.distillation.verification import HASH_BITS
 from e91.model.evidence import Evidence, KeySample
 from e91.model.numbers import TSIRELSON, check_fractions, check_whole, check_within
 from e91.model.records import ChshEstimate, Leak, QberEstimate
 from e91.model.settings import Settings
 from e91.model.trust import SecurityModel
-from e91.security.policy import Policy
+from e91.security.policy import Policy, Reconciler
 from e91.security.shannon import binary_entropy
 from e91.security.theorems import Case
+from e91.session.protocol import expected_error_rate
 from e91.session.verdict import FALSE_ALARM, case_of, chsh_estimate, verdict_of
 
 
@@ -103,7 +105,22 @@ def expected_case(link: Link, rounds: int, settings: Settings, policy: Policy) -
     disclosed = math.ceil(link.efficiency * evidence.key_size * binary_entropy(min(error, 0.5)))
     qber = QberEstimate(link.qber, 1.0, evidence.sample_size, evidence.sample_errors)
     leak = Leak(disclosed + HASH_BITS, disclosed)
+    if policy.reconciler is Reconciler.LDPC:
+        leak = ldpc_leak(evidence, evidence.sample_errors, policy)
     return case_of(evidence, settings=settings, policy=policy, found=found, qber=qber, leak=leak)
+
+
+def ldpc_leak(evidence: Evidence, sample_errors: int, policy: Policy) -> Leak:
+    """Return what LDPC and the hash disclose of a session's key: Alice's bits alone.
+
+    Args:
+        evidence: Gives the sizes of key and sample.
+        sample_errors: Errors among the revealed bits.
+        policy: Whether Alice flips bits.
+    """
+    revealed = evidence.sample_size
+    rate = expected_error_rate(sample_errors, revealed, flip=policy.flip_probability)
+    return Leak(ldpc.shape(evidence.key_size, rate, revealed).disclosed_bits + HASH_BITS)
 
 
 def _expected_evidence(
@@ -131,11 +148,12 @@ def _expected_evidence(
     )
 
 
-# Measured, not proved (``python -m benchmarks.cascade 30000 --length 1000 --rate 0.03``), and to
-# this precision only at up to 1,000 bits: Cascade leaves an error in about one frame in 10^4 at the
-# most, and discloses, per party, at most this times n h(Q), and this many bits, beyond what theory
-# asks.
-_FRAME_FAILURE = 1e-4
+# Measured, not proved.  Cascade (``python -m benchmarks.cascade 30000 --length 1000 --rate 0.03``),
+# to this precision only at up to 1,000 bits, leaves an error in about one frame in 10^4 at the
+# most.  LDPC is laid out for 1e-3 (``python -m benchmarks.ldpc_sessions``).
+_RECONCILER_FAILURE = {Reconciler.CASCADE: 1e-4, Reconciler.LDPC: 1e-3}
+# Cascade discloses, per party, at most this times n h(Q), and this many bits beyond what theory
+# asks.  What LDPC discloses follows from the sample.
 _EFFICIENCY = 1.25
 _CLOSING_BITS = 400
 
@@ -181,7 +199,7 @@ def refusal_bound(
 
     Every count that decides the verdict is set to its unfavourable quantile at level delta / 13;
     if that session is still accepted, a real one is refused with probability at most delta plus
-    that of an error which Cascade leaves.
+    that of an error which error correction leaves.
 
     Args:
         settings: Angles and choice probabilities.
@@ -190,11 +208,11 @@ def refusal_bound(
         policy: The session's policy; its theorem must look at totals, not at each key basis.
 
     Returns:
-        The smallest of 1e-1, 1e-2, ... 1e-12 that can be stated, plus 1e-4 for Cascade and
-        2e-9 for the tests of the settings and of signalling; 1 if none.
+        The smallest of 1e-1, 1e-2, ... 1e-12 that can be stated, plus 1e-4 for Cascade or 1e-3
+        for LDPC, and 2e-9 for the tests of the settings and of signalling; 1 if none.
 
-    Not promised: anything for correlated or lossy pairs.  The efficiency of Cascade is measured
-    (at most 1.25), not proved.
+    Not promised: anything for correlated or lossy pairs.  The efficiency of Cascade (at most 1.25)
+    and how often either leaves an error are measured, not proved.
 
     Examples:
         >>> from e91.model.settings import EKERT
@@ -216,7 +234,8 @@ def refusal_bound(
         for level in _LEVELS
         if _accepts_worst(settings, rounds, link, policy, delta=level / 13)
     ]
-    return min(accepted) + _FRAME_FAILURE + 2 * FALSE_ALARM if accepted else 1.0
+    failure = _RECONCILER_FAILURE[Reconciler(policy.reconciler)]
+    return min(accepted) + failure + 2 * FALSE_ALARM if accepted else 1.0
 
 
 def _accepts_worst(
@@ -224,12 +243,20 @@ def _accepts_worst(
 ) -> bool:
     """Return whether a session is accepted whose every count is at its bad quantile."""
     evidence = _worst_evidence(settings, rounds, link, policy.revealed_fraction, delta=delta)
+    leak = _worst_leak(evidence, link, policy, delta=delta)
+    return verdict_of(evidence, settings=settings, policy=policy, leak=leak).abort is None
+
+
+def _worst_leak(evidence: Evidence, link: Link, policy: Policy, *, delta: float) -> Leak:
+    """Return what error correction discloses of many errors, of the key or of the sample."""
     size = evidence.key_size
+    if policy.reconciler is Reconciler.LDPC:
+        most = _high_quantile(delta, evidence.sample_size, link.qber)
+        return ldpc_leak(evidence, most, policy)
     errors = _high_quantile(delta, size, link.qber) if size else 0
     entropy = binary_entropy(min(0.5, errors / size)) if size else 1.0
     leaked = int(_EFFICIENCY * size * entropy) + _CLOSING_BITS
-    leak = Leak(leaked, leaked)
-    return verdict_of(evidence, settings=settings, policy=policy, leak=leak).abort is None
+    return Leak(leaked, leaked)
 
 
 def _worst_evidence(

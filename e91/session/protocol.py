@@ -170,26 +170,36 @@ def reconcile(
         Both parties' keys of each portion, or None where they differ, and how many bits Alice has
         disclosed about each.
     """
-    error_rate = _expected_error_rate(evidence, flip=means.policy.flip_probability)
+    sample = evidence.sample_errors, evidence.sample_size
+    error_rate = expected_error_rate(*sample, flip=means.policy.flip_probability)
     # One public shuffle serves all portions: no claim but efficiency rests on it.
     uses_ldpc = means.policy.reconciler is Reconciler.LDPC
     shuffle = means.entropy(ldpc.SEED_BYTES if uses_ldpc else SEED_BYTES)
     verified, disclosed = [], [means.channel.disclosed_by(Party.ALICE)]
     for alice, bob in portions:
-        keys = _correct(alice, bob, error_rate=error_rate, shuffle=shuffle, means=means)
+        keys = _correct(
+            alice, bob, error_rate=error_rate, revealed=sample[1], shuffle=shuffle, means=means
+        )
         verified.append(verify(*keys, means=means))
         disclosed.append(means.channel.disclosed_by(Party.ALICE))
     return verified, tuple(after - before for before, after in pairwise(disclosed))
 
 
 def _correct(
-    alice: SiftedKey, bob: SiftedKey, *, error_rate: float, shuffle: bytes, means: Means
+    alice: SiftedKey,
+    bob: SiftedKey,
+    *,
+    error_rate: float,
+    revealed: int,
+    shuffle: bytes,
+    means: Means,
 ) -> tuple[ReconciledKey, ReconciledKey]:
     if means.policy.reconciler is Reconciler.LDPC:
         return ldpc.reconcile(
             alice,
             bob,
             error_rate=error_rate,
+            sample_size=revealed,
             permutation_seed=shuffle,
             channel=means.channel,
             entropy=means.entropy,
@@ -254,7 +264,15 @@ def leak_of(channel: Channel, bits_disclosed_per_portion: tuple[int, ...]) -> Le
     return Leak(alice, bob, bits_disclosed_per_portion if several else ())
 
 
-def _expected_error_rate(evidence: Evidence, *, flip: float) -> float:
-    # Laplace's rule of succession: a sample without an error does not mean a key without one.
-    error = min(0.5, (evidence.sample_errors + 1) / (evidence.sample_size + 2))
+def expected_error_rate(errors: int, revealed: int, *, flip: float) -> float:
+    """Return the error rate of the key that error correction is told.
+
+    By Laplace's rule of succession: a sample without an error does not mean a key without one.
+
+    Args:
+        errors: Errors of the sample.
+        revealed: Its bits.
+        flip: Probability with which Alice flips each of her key bits.
+    """
+    error = min(0.5, (errors + 1) / (revealed + 2))
     return error + flip - 2 * error * flip

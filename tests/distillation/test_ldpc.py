@@ -156,8 +156,8 @@ def test_message_says_the_syndrome_and_counts_what_it_gives_away():
     assert (message.sender, message.subject) == (Party.ALICE, "ldpc-syndrome")
     assert message.disclosed_bits == code.disclosed_bits < code.frames * code.checks
     assert message.body[:SEED_BYTES] == SEED
-    assert struct.unpack("<d", message.body[SEED_BYTES : SEED_BYTES + 8]) == (0.03,)
-    assert len(message.body) == SEED_BYTES + 8 + -(-code.frames * code.checks // 8)
+    assert struct.unpack("<dQ", message.body[SEED_BYTES : SEED_BYTES + 16]) == (0.03, 0)
+    assert len(message.body) == SEED_BYTES + 16 + -(-code.frames * code.checks // 8)
 
 
 def test_message_is_linear_in_key_and_private_bits():
@@ -165,7 +165,7 @@ def test_message_is_linear_in_key_and_private_bits():
     zero = SiftedKey(np.zeros(1000, np.uint8))
 
     def syndrome(key, entropy):
-        return np.frombuffer(announced(key, entropy=entropy).body[SEED_BYTES + 8 :], np.uint8)
+        return np.frombuffer(announced(key, entropy=entropy).body[SEED_BYTES + 16 :], np.uint8)
 
     both = SiftedKey(alice.bits ^ bob.bits)
     masks = syndrome(zero, seeded_entropy(1)), syndrome(zero, seeded_entropy(2))
@@ -207,6 +207,30 @@ def test_failures_are_as_rare_as_stated(decoder):
     most = int(binom.isf(1e-9, frames, 0.03))
     assert binom.cdf(most, frames, 0.5) < 1e-3
     assert failures <= most
+
+
+@pytest.mark.parametrize(("sample", "rate"), [(220, 0.015), (220, 0.05), (20_000, 0.05)])
+def test_keys_become_equal_at_a_rate_that_a_sample_estimates(decoder, sample, rate):
+    """0.1 % may differ; without a margin for the sample's error one in ten did."""
+    sessions, failures = 250, 0
+    for seed in range(sessions):
+        errors = int(np.random.default_rng((seed, sample)).binomial(sample, rate))
+        alice, bob = keys(2_000, rate, seed=5_000 + seed)
+        _, two = reconcile(
+            alice, bob,
+            error_rate=(errors + 1) / (sample + 2), sample_size=sample,
+            permutation_seed=SEED, channel=Channel(), entropy=seeded_entropy(seed),
+        )  # fmt: skip
+        failures += not np.array_equal(alice.bits, two.bits)
+    most = int(binom.isf(1e-9, sessions, 1e-3))
+    assert binom.cdf(most, sessions, 0.1) < 1e-3
+    assert failures <= most
+
+
+def test_fewer_revealed_bits_disclose_more_of_the_key():
+    disclosed = [shape(10_000, 0.02, m).disclosed_bits for m in (0, 10**6, 10**4, 10**3, 200)]
+    assert disclosed == sorted(disclosed)
+    assert disclosed[-1] > 1.5 * disclosed[0]
 
 
 def test_key_of_many_frames_takes_one_message(decoder):

@@ -6,7 +6,11 @@ import sys
 import pytest
 from scipy.stats import binom
 
-from e91.session.expectation import _high_quantile, _low_quantile
+from e91.devices.exact import exact_device
+from e91.model.settings import EKERT
+from e91.security.policy import Policy
+from e91.session.expectation import _high_quantile, _low_quantile, ldpc_leak, refusal_bound
+from e91.session.session import run
 
 CASES = [
     (trials, probability, level)
@@ -28,6 +32,25 @@ def test_high_quantile_is_the_first_count_that_is_seldom_exceeded(trials, probab
     found = _high_quantile(level, trials, probability)
     assert binom.sf(found, trials, probability) <= level * (1 + 1e-9)
     assert found == 0 or binom.sf(found - 1, trials, probability) > level * (1 - 1e-9)
+
+
+def test_the_bound_on_refusals_counts_the_reconcilers_own_failures():
+    bounds = {
+        reconciler: refusal_bound(
+            EKERT, rounds=1_000_000, visibility=0.97, policy=Policy(reconciler=reconciler)
+        )
+        for reconciler in ("cascade", "ldpc")
+    }
+    assert 1e-4 < bounds["cascade"] < 1.1e-4
+    assert 1e-3 < bounds["ldpc"] < 1.1e-3
+
+
+def test_what_ldpc_is_expected_to_disclose_is_what_a_session_discloses():
+    pytest.importorskip("ldpc")
+    policy = Policy(reconciler="ldpc")
+    report = run(exact_device(visibility=0.97, seed=1), rounds=100_000, policy=policy, seed=1)
+    assert report.abort is None
+    assert report.leak == ldpc_leak(report.evidence, report.evidence.sample_errors, policy)
 
 
 def test_no_trials_have_no_successes():
