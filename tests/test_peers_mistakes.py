@@ -165,10 +165,10 @@ def by_messages(x, y, outcomes, sent):
 def by_the_block(x, y, outcomes, sent):
     """Those of a block, and the coins: one for each round."""
     codes = (12 * x + 4 * y + 2 * outcomes[0] + outcomes[1]).astype(np.uint8)
-    alice, bob = packed_sifting.sift(
+    alice, bob = packed_sifting.measure(
         [codes], meaning=packed_sifting.code_table(EKERT), fraction=0.3,
-        entropies=[seeded_entropy(4)], channel=Channel(sent), rounds=len(codes),
-    )  # fmt: skip
+        entropies=[seeded_entropy(4)], rounds=len(codes),
+    ).announce(Channel(sent))  # fmt: skip
     return alice, bob, np.ones(len(x), bool)
 
 

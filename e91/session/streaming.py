@@ -249,17 +249,14 @@ def session_of_block(
     parts = -(-run.block_rounds // PART_ROUNDS)
     numbers = range(number * parts, (number + 1) * parts)
     kept: list[Bits] = []
-    made = conclude(
-        lambda: packed_sifting.sift(
-            _drawn(run.source, rounds, numbers, kept=None if keep is None else kept),
-            meaning=run.meaning,
-            fraction=run.policy.revealed_fraction,
-            entropies=map(run.source.sample_entropy, numbers),
-            channel=channel,
-            rounds=rounds,
-        ),
-        means,
+    measured = packed_sifting.measure(
+        _drawn(run.source, rounds, numbers, kept=None if keep is None else kept),
+        meaning=run.meaning,
+        fraction=run.policy.revealed_fraction,
+        entropies=map(run.source.sample_entropy, numbers),
+        rounds=rounds,
     )
+    made = conclude(lambda: measured.announce(channel), means)
     if keep is not None:
         seeded = run.seed is not None or info_of(run.device).reproducible
         codes = np.concatenate(kept)

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from statistical import assert_binomial
 from e91.cli import main
 from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
-from e91.devices.rounds.round_sampler import round_sampler
+from e91.devices.rounds.round_sampler import RoundSampler, round_sampler
 from e91.distillation.sifting import by_block as packed_sifting
 from e91.distillation.sifting import packing
 from e91.distillation.sifting import two_party as sifting
@@ -32,7 +32,7 @@ from e91.model.trust import SecurityModel
 from e91.recorded import load_detections
 from e91.recorded.record_files import save_block
 from e91.security.policy import Policy
-from e91.session.streaming import plan_run, session_of_block, stream
+from e91.session.streaming import PART_ROUNDS, plan_run, session_of_block, stream
 from e91.system.processes import worker_processes
 
 ROUNDS = 600_000
@@ -78,14 +78,13 @@ def test_packed_sifting_gives_what_sifting_by_messages_gives(lost):
     sampler.fill(codes, block=0)
     meaning = code_table(EKERT, outcomes=table.shape[-1], assign_lost=lost == "assigned")
     channel = Channel()
-    packed = packed_sifting.sift(
+    packed = packed_sifting.measure(
         [codes[:30_000].copy(), codes[30_000:].copy()],
         meaning=meaning,
         fraction=0.1,
         entropies=map(sampler.sample_entropy, range(2)),
-        channel=channel,
         rounds=len(codes),
-    )
+    ).announce(channel)
     record = decoded(codes, table.shape)
     if lost == "assigned":
         record = DetectionRecord(*map(sifting.assign_lost_photons, (record.alice, record.bob)))
@@ -127,14 +126,13 @@ def test_announcements_tell_no_outcome_of_a_key_round_that_is_kept():
     transcripts = []
     for rounds in (codes, flipped):
         channel = Channel()
-        packed_sifting.sift(
+        packed_sifting.measure(
             [rounds],
             meaning=meaning,
             fraction=0.1,
             entropies=[sampler.sample_entropy(0)],
-            channel=channel,
             rounds=len(rounds),
-        )
+        ).announce(channel)
         transcripts.append(channel.transcript(Party.BOB))
     assert transcripts[0] == transcripts[1]
 
@@ -152,6 +150,29 @@ def test_streamed_block_agrees_with_a_small_session_in_law():
     errors = report.evidence.sample_errors
     assert_binomial(errors, report.evidence.sample_size, 0.05, must_detect=0.065)
     assert_binomial(report.sifted_bits, 1_000_000, 2 / 9, must_detect=0.2265)
+
+
+def test_nothing_is_announced_before_the_last_round_of_a_block(monkeypatch):
+    """An adaptive source that hears of earlier rounds could choose how many there are."""
+    happened = []
+    drawn, sent = RoundSampler.fill, Channel.send
+
+    def fill(self, codes, *, block):
+        happened.append("rounds")
+        drawn(self, codes, block=block)
+
+    def send(self, message):
+        happened.append("message")
+        return sent(self, message)
+
+    monkeypatch.setattr(RoundSampler, "fill", fill)
+    monkeypatch.setattr(Channel, "send", send)
+    size = 2 * PART_ROUNDS + 1
+    reports = list(stream(device(), rounds=2 * size, block_rounds=size, threads=1, seed=1))
+    assert [report.abort for report in reports] == [None, None]
+    runs = [kind for kind, _ in groupby(happened)]
+    assert runs == ["rounds", "message"] * 2
+    assert happened.count("rounds") == 6
 
 
 # Blocks -------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ depends on a key bit that is kept (`test_packed_sifting_gives_what_sifting_by_me
 `test_announcement_of_a_key_round_is_the_same_whatever_its_bits_are`).
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,25 +100,48 @@ def _assigned(outcome: int, assign_lost: bool) -> int:
     return 0 if assign_lost and outcome == NO_CLICK else outcome
 
 
-def sift(
-    blocks: Iterable[Bits],
+@dataclass(frozen=True, eq=False)
+class MeasuredBlock:
+    """Both parties' view of a block after its last round, before the first announcement.
+
+    Attributes:
+        alice: Alice's result of sifting.
+        bob: Bob's.
+        announcements: What they say to get there, in order.
+    """
+
+    alice: Sifted
+    bob: Sifted
+    announcements: tuple[Message, ...] = field(repr=False)
+
+    def announce(self, channel: Channel) -> tuple[Sifted, Sifted]:
+        """Let both parties say what they have to say; return Alice's and Bob's results."""
+        for message in self.announcements:
+            channel.send(message)
+        return self.alice, self.bob
+
+
+def measure(
+    parts: Iterable[Bits],
     *,
     meaning: CodeTable,
     fraction: float,
     entropies: Iterable[Entropy],
-    channel: Channel,
     rounds: int,
-) -> tuple[Sifted, Sifted]:
-    """Let both parties sift blocks of rounds; return Alice's and Bob's results.
+) -> MeasuredBlock:
+    """Take in all rounds of a block, as they are drawn, and say nothing yet.
+
+    Whoever heard of some rounds while others are still measured could lose the photons to come as
+    soon as chance has been kind, and so choose the number of rounds by their outcomes; the bounds
+    on phase errors and S do not hold for that.
 
     Args:
-        blocks: Codes of consecutive rounds; contiguous uint8.  An array may be used again for the
-            next block.
+        parts: Codes of consecutive rounds; contiguous uint8.  An array may be used again for the
+            next part.
         meaning: What the codes mean.
         fraction: Probability that a key round is revealed.
-        entropies: The protocol's randomness for the sample, one source a block.
-        channel: Records what is announced.
-        rounds: Rounds in all blocks together, at most.
+        entropies: The protocol's randomness for the sample, one source a part.
+        rounds: Rounds in all parts together, at most.
 
     Raises:
         ValueError: A code does not exist, or there are more rounds than ``rounds``.
@@ -126,8 +149,8 @@ def sift(
     room = 8 * -(-rounds // 64) + 8
     keys = zero_bytes(room), zero_bytes(room)
     counts, revealed = np.zeros(256, np.int64), np.zeros(256, np.int64)
-    position = 0
-    for codes, entropy in zip(blocks, entropies, strict=False):
+    position, announcements = 0, list[Message]()
+    for codes, entropy in zip(parts, entropies, strict=False):
         sample = packing.draw_sample(entropy, fraction=fraction, rounds=len(codes))
         done = packing.append_key(
             codes, roles=meaning.roles, sample=sample, alice=keys[0], bob=keys[1], position=position
@@ -136,24 +159,24 @@ def sift(
         counts[:cells] += packing.tally(codes, cells=cells)
         revealed += done.revealed
         position = done.position
-        _announce(codes, sample=sample, shown=done.shown, meaning=meaning, channel=channel)
+        announcements += _announcements(codes, sample=sample, shown=done.shown, meaning=meaning)
     evidence = _evidence(counts, revealed, meaning)
     whole = -(-position // 8)
     alice, bob = (SiftedKey.from_packed(key[:whole], position) for key in keys)
-    return Sifted(alice, evidence), Sifted(bob, evidence)
+    return MeasuredBlock(Sifted(alice, evidence), Sifted(bob, evidence), tuple(announcements))
 
 
-def _announce(
-    codes: Bits, *, sample: Bits, shown: Bits, meaning: CodeTable, channel: Channel
-) -> None:
-    """Send what both parties say about a block; nothing of it tells of a key bit that is kept."""
+def _announcements(
+    codes: Bits, *, sample: Bits, shown: Bits, meaning: CodeTable
+) -> Iterator[Message]:
+    """Yield what both parties say about a part; nothing of it tells of a key bit that is kept."""
     said = packing.announcements(codes, says=meaning.says, pairs=meaning.pairs)
     for party, body in zip(Party, said, strict=True):
-        channel.send(Message(party, "settings and tests", body.tobytes()))
-    channel.send(Message(Party.ALICE, "sample", sample.tobytes()))
+        yield Message(party, "settings and tests", body.tobytes())
+    yield Message(Party.ALICE, "sample", sample.tobytes())
     outcomes = (meaning.roles[shown] & 2) > 0, (meaning.roles[shown] & 1) > 0
     for party, bits in zip(Party, outcomes, strict=True):
-        channel.send(Message(party, "revealed outcomes", np.packbits(bits).tobytes()))
+        yield Message(party, "revealed outcomes", np.packbits(bits).tobytes())
 
 
 def _evidence(counts: Counts, revealed: Counts, meaning: CodeTable) -> Evidence:
