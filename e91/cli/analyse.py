@@ -1,9 +1,9 @@
 """``e91 analyse``: the same protocol on recorded detections, or on two lists of time tags."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -32,6 +32,9 @@ from e91.model.records import DetectionRecord
 from e91.model.settings import SETTINGS, Settings
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy
+
+if TYPE_CHECKING:
+    from e91.optics.tags import Correlated
 
 LINES = "tagger_lines"
 """What is printed of a tagger's files; JSON has it as numbers."""
@@ -63,7 +66,7 @@ SEARCH = as_one(
     click.option("--dead-time-ps", type=float,
                  help="Of the detectors, if known: the window must not exceed it."),
 )  # fmt: skip
-"""How coincidences are found; None for the defaults of `_correlated`."""
+"""How coincidences are found; None for the defaults of `_Search`."""
 
 
 def _refuse_attack(_: click.Context, __: click.Parameter, attack: str | None) -> None:
@@ -133,7 +136,7 @@ def analyse(
         _check_no_search(given)
         loaded = _detections(files[0], tagger)
     else:
-        loaded = _correlated(files, tagger, policy=policy, seed=seed, **given)
+        loaded = _correlated(files, tagger, _Search(**given), policy=policy, seed=seed)
     _conclude(loaded, angles, policy=policy, seed=seed, no_key=no_key, out=out, as_json=as_json)
 
 
@@ -168,20 +171,35 @@ def _holds_tags(file: Path, tagger: TaggerWords) -> bool:
     return tagger.is_given or has_laboratory_layout(file)
 
 
+@dataclass(frozen=True)
+class _Search:
+    """How coincidences are found; see the options of the same names."""
+
+    window_ps: float = 1000.0
+    maximum_offset_s: float = 0.5
+    maximum_frequency_error_ppm: float = 10.0
+    pulse_period_ps: float | None = None
+    dead_time_ps: float | None = None
+
+    @property
+    def window_s(self) -> float:
+        """Full width of the window."""
+        return self.window_ps * 1e-12
+
+    @property
+    def pulse_period_s(self) -> float | None:
+        """Of a pulsed source."""
+        return None if self.pulse_period_ps is None else self.pulse_period_ps * 1e-12
+
+
 def _correlated(
     files: tuple[Path, ...],
-    tagger: TaggerWords,
+    words: TaggerWords,
+    search: _Search,
     *,
     policy: Policy,
     seed: int | None,
-    window_ps: float = 1000.0,
-    maximum_offset_s: float = 0.5,
-    maximum_frequency_error_ppm: float = 10.0,
-    pulse_period_ps: float | None = None,
-    dead_time_ps: float | None = None,
 ) -> Loaded:
-    from e91.model.randomness import operating_system_entropy, seeded_entropy
-    from e91.optics.tags import correlate
     from e91.recorded import check_one_run
     from e91.recorded.fingerprints import fingerprints_of_tags
     from e91.recorded.record_files import SEEDED
@@ -191,36 +209,47 @@ def _correlated(
             "`--security device-independent` must be given every round, lost photons included, but "
             "coincidences of time tags leave these out."
         )
-    window_s = window_ps * 1e-12
-    period_s = None if pulse_period_ps is None else pulse_period_ps * 1e-12
-    reach: dict[str, Any] = {
-        "maximum_offset_s": maximum_offset_s,
-        "maximum_frequency_error_ppm": maximum_frequency_error_ppm,
-    }
-    both = load_and_find_delays(files, tagger, window_s=window_s, pulse_period_s=period_s, **reach)
+    both = load_and_find_delays(
+        files,
+        words,
+        window_s=search.window_s,
+        pulse_period_s=search.pulse_period_s,
+        maximum_offset_s=search.maximum_offset_s,
+        maximum_frequency_error_ppm=search.maximum_frequency_error_ppm,
+    )
     alice, bob = both.alice, both.bob
     check_one_run(alice, bob)
-    found = correlate(
-        alice.tags,
-        bob.tags,
-        window_s=window_s,
-        **reach,
-        side_delay_s=None if pulse_period_ps is None else pulse_period_ps * 1e-11,
-        dead_time_s=None if dead_time_ps is None else dead_time_ps * 1e-12,
-        entropy=operating_system_entropy if seed is None else seeded_entropy(seed),
-    )
-    if not len(found.record):
-        raise ValueError("The two lists of tags must have coincidences, but have none.")
+    found = _coincidences(both, search, seed=seed)
     used = fingerprints_of_tags(alice.tags) | fingerprints_of_tags(bob.tags)
     seeded = any(loaded.metadata.get(SEEDED) is True for loaded in (alice, bob))
     record = replace(found.record, read_from=used, reproducible=seeded)
     what = f"time tags in {' and '.join(file.name for file in files)}"
-    named = {files[0].name: alice, files[-1].name: bob}
-    origin = _origin(what, named) | {"coincidence_search": found.statistics.to_dict()}
+    origin = _origin(what, {files[0].name: alice, files[-1].name: bob})
+    origin["coincidence_search"] = found.statistics.to_dict()
+    window_s, period_s = search.window_s, search.pulse_period_s
     late = late_channels(
-        both, files, tagger, clock=found.clock, window_s=window_s, pulse_period_s=period_s
+        both, files, words, clock=found.clock, window_s=window_s, pulse_period_s=period_s
     )
     return record, dict(alice.metadata), origin | _of_taggers(both, origin["sha256"], late)
+
+
+def _coincidences(both: BothTags, search: _Search, *, seed: int | None) -> "Correlated":
+    from e91.model.randomness import operating_system_entropy, seeded_entropy
+    from e91.optics.tags import correlate
+
+    found = correlate(
+        both.alice.tags,
+        both.bob.tags,
+        window_s=search.window_s,
+        maximum_offset_s=search.maximum_offset_s,
+        maximum_frequency_error_ppm=search.maximum_frequency_error_ppm,
+        side_delay_s=None if search.pulse_period_ps is None else search.pulse_period_ps * 1e-11,
+        dead_time_s=None if search.dead_time_ps is None else search.dead_time_ps * 1e-12,
+        entropy=operating_system_entropy if seed is None else seeded_entropy(seed),
+    )
+    if not len(found.record):
+        raise ValueError("The two lists of tags must have coincidences, but have none.")
+    return found
 
 
 def _of_taggers(both: BothTags, sha256: dict[str, str], late: tuple[str, ...]) -> dict[str, Any]:
@@ -317,6 +346,8 @@ def _show(report: Any, found: dict[str, Any], *, as_json: bool) -> None:
             f"ppm ahead; {search['accidentals']:.0f} ± {search['accidentals_error']:.0f} of the "
             f"coincidences are accidental (true to accidental: {car})."
         )
+        alice, bob = (search[f"{party}_heralding_efficiency"] for party in ("alice", "bob"))
+        click.echo(f"  Heralding efficiency  {alice:.2%} (Alice), {bob:.2%} (Bob)")
     if "folder" in found:
         click.echo(f"  folder                {found['folder']}")
 

@@ -8,7 +8,11 @@ from .detector_delays import measure_delays as measure_delays
 from .laboratories import Clock as Clock
 from .laboratories import Laboratory as Laboratory
 from .photon_statistics import Autocorrelation as Autocorrelation
+from .photon_statistics import CrossCorrelation as CrossCorrelation
+from .photon_statistics import HeraldedAutocorrelation as HeraldedAutocorrelation
 from .photon_statistics import autocorrelation as autocorrelation
+from .photon_statistics import cross_correlation as cross_correlation
+from .photon_statistics import heralded_autocorrelation as heralded_autocorrelation
 from .simulation import record_time_tags as record_time_tags
 from .simulation import simulate_time_tags as simulate_time_tags
 from .time_tags import TimeTags as TimeTags

@@ -54,6 +54,8 @@ class CoincidenceStatistics:
         >>> found = CoincidenceStatistics(1e-9, 10.0, 1000, 80, (5000,), (6000,), 1, 2, 0.1, 3.0, 0)
         >>> found.accidentals, found.true_coincidences, found.car
         (40.0, 960.0, 24.0)
+        >>> found.alice_heralding_efficiency, found.bob_heralding_efficiency
+        (0.16, 0.192)
     """
 
     window_s: float
@@ -88,14 +90,34 @@ class CoincidenceStatistics:
         """True coincidences over accidental ones; None if none of these was seen."""
         return self.true_coincidences / self.accidentals if self.displaced else None
 
+    @property
+    def alice_heralding_efficiency(self) -> float | None:
+        """Chance that Alice clicks given that Bob does: true coincidences over Bob's tags.
+
+        It is her arm's efficiency if Bob's tags are photons of pairs (Klyshko, Sov. J. Quantum
+        Electron. 10, 1112 (1980)); his dark counts make it lower.  None without tags of Bob's.
+        """
+        return _part(self.true_coincidences, self.bob_singles)
+
+    @property
+    def bob_heralding_efficiency(self) -> float | None:
+        """Chance that Bob clicks given that Alice does."""
+        return _part(self.true_coincidences, self.alice_singles)
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, ready for JSON."""
         return vars(self) | {
+            "alice_heralding_efficiency": self.alice_heralding_efficiency,
+            "bob_heralding_efficiency": self.bob_heralding_efficiency,
             "accidentals": self.accidentals,
             "accidentals_error": self.accidentals_error,
             "true_coincidences": self.true_coincidences,
             "car": self.car,
         }
+
+
+def _part(coincidences: float, singles: tuple[int, ...]) -> float | None:
+    return coincidences / sum(singles) if sum(singles) else None
 
 
 @dataclass(frozen=True, eq=False)

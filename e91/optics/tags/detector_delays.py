@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +9,10 @@ from numpy.typing import NDArray
 from e91.model.bits import Bits
 from e91.model.messages import Party
 from e91.model.numbers import check_positive
+from e91.optics.tags.aligned import aligned_tags
 from e91.optics.tags.clock_search import false_peak_probability
 from e91.optics.tags.clock_track import ClockTrack, find_clock, track_clock
-from e91.optics.tags.matching import Seconds, align
+from e91.optics.tags.matching import Seconds
 from e91.optics.tags.time_tags import Side, TagReader, side_of
 
 REACHES_S = (20e-9, 100e-9, 500e-9)
@@ -170,43 +170,12 @@ def _differences(
 ) -> tuple[Seconds, Bits, Bits]:
     """Return the time differences of near pairs of tags, Bob's less Alice's, and their channels."""
     start = max(0, len(alice.tags) // 2 - _MOST_TAGS // 2)
-    times, channels = alice.tags.read(start, start + _MOST_TAGS)
-    base = int(times[0])
-    alice_times = (times - base) * np.float64(alice.tags.resolution_s)
-    ends = [float(count - alice.first) * alice.tags.resolution_s for count in (base, times[-1])]
-    low, high = (
-        bob.place(_bobs_time(clock, end) + margin)
-        for end, margin in zip(ends, (-2 * reach_s, 2 * reach_s), strict=True)
+    tags = aligned_tags(
+        alice, bob, start=start, stop=start + _MOST_TAGS, clock=clock, reach_s=reach_s
     )
-    bob_counts, bob_channels = bob.tags.read(low, high)
-    if not len(bob_counts):
-        return np.empty(0), channels[:0], bob_channels
-    first = int(bob_counts[0])
-    # Exact: the difference of two long times must keep its picoseconds.
-    since = (first - bob.first) * Fraction(bob.tags.resolution_s)
-    bob_times = align(
-        bob_counts,
-        base=first,
-        resolution_s=bob.tags.resolution_s,
-        since_s=float(since),
-        ahead_s=float(since - (base - alice.first) * Fraction(alice.tags.resolution_s)),
-        clock=(clock.knots_s, clock.lead_s, clock.slope),
-    )
-    before = np.searchsorted(bob_times, alice_times - reach_s)
-    count = np.searchsorted(bob_times, alice_times + reach_s) - before
-    kept = int(np.searchsorted(np.cumsum(count), _MOST_PAIRS, side="right"))
-    before, count = before[:kept], count[:kept]
-    mine = np.repeat(np.arange(kept), count)
-    theirs = np.arange(len(mine)) + np.repeat(before - (np.cumsum(count) - count), count)
-    return bob_times[theirs] - alice_times[mine], channels[mine], bob_channels[theirs]
-
-
-def _bobs_time(clock: ClockTrack, alice_time_s: float) -> float:
-    """Return what Bob's clock shows at a time of Alice's, both from their first tags."""
-    time = alice_time_s
-    for _ in range(_MOST_STEPS):  # the lead changes by at most a thousandth of the time
-        time = alice_time_s + clock.lead_at(time)
-    return time
+    mine, theirs = (places[:_MOST_PAIRS] for places in tags.near_pairs(reach_s))
+    differences: Seconds = tags.bob_times[theirs] - tags.alice_times[mine]
+    return differences, tags.alice_channels[mine], tags.bob_channels[theirs]
 
 
 def _peak(
