@@ -1,16 +1,23 @@
 """``e91 rate``, what S and the QBER are worth; ``e91 bell``, what counts of the CHSH game prove."""
 
+from __future__ import annotations
+
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from e91.cli.options import ASYMPTOTIC, EPSILON, JSON, as_one, security_option, settings_option
+from e91.model.numbers import check_whole
 from e91.model.settings import SETTINGS
 from e91.model.trust import SecurityModel
-from e91.security.policy import Policy
+from e91.security.policy import Policy, Reconciler
+
+if TYPE_CHECKING:
+    from e91.session.expectation import Link
+    from e91.session.planning import SessionPlan
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,9 @@ class Question:
         tolerated_error: What some theorems want declared beforehand, or None.
         settings_name: One of `SETTINGS`, or None for the theorem's own.
         noisy_preprocessing: Whether Alice flips key bits.
-        efficiency: What error correction discloses, over the Shannon limit.
+        efficiency: What error correction discloses, over the Shannon limit, or None.
+        reconciler: Value of a `Reconciler`.
+        block_rounds: Most rounds of a block, or None for one block.
     """
 
     security: str
@@ -41,7 +50,9 @@ class Question:
     tolerated_error: float | None
     settings_name: str | None
     noisy_preprocessing: bool
-    efficiency: float
+    efficiency: float | None
+    reconciler: str
+    block_rounds: int | None
 
 
 _ROUNDING = 5e-5  # of an S that is given with four digits
@@ -63,8 +74,14 @@ QUESTION = as_one(
                     "theorem needs it, by default."),
     click.option("--noisy-preprocessing", is_flag=True,
                  help="Alice flips key bits with the best probability."),
-    click.option("--efficiency", type=float, default=1.0, show_default=True,
-                 help="Error correction discloses this many times the Shannon limit."),
+    click.option("--efficiency", type=float,
+                 help="Error correction discloses this many times the Shannon limit; by default "
+                 "1.1 in a session and 1 in the asymptotic rate."),
+    click.option("--reconciler", type=click.Choice([known.value for known in Reconciler]),
+                 default=Reconciler.CASCADE.value, show_default=True,
+                 help="Error correction; without trust cascade costs both parties' bits."),
+    click.option("--block-rounds", type=int,
+                 help="Cut the session into blocks of at most so many rounds."),
 )  # fmt: skip
 
 
@@ -74,8 +91,8 @@ QUESTION = as_one(
 def rate(*, asked: Question, as_json: bool) -> None:
     """Tell the secret-key rate of a link, asymptotic or for a session of --rounds.
 
-    The asymptotic rate is in secret bits per key round; that of a session in secret bits per round
-    of any kind, with the choice probabilities that make the key longest.
+    The asymptotic rate is in secret bits per key round; that of a session also in secret bits per
+    round of any kind, with the choice probabilities that make the key longest.
     """
     found = _asymptotic(asked) if asked.rounds is None else _finite(asked, asked.rounds)
     if as_json:
@@ -83,7 +100,27 @@ def rate(*, asked: Question, as_json: bool) -> None:
         return
     for name, value in found.items():
         if value is not None:
-            click.echo(f"{name.replace('_', ' '):<22}{_text(value)}")
+            title, unit = _LINES.get(name, (name.replace("_", " "), ""))
+            click.echo(f"{title:<22}{_text(value)} {unit}".rstrip())
+
+
+_LINES = {
+    "secret_bits_per_key_round": ("rate", "secret bits per key round"),
+    "secret_bits_per_round": ("rate of all rounds", "secret bits per round"),
+    "secret_bits": ("secret key", "bits, authentication paid for"),
+    "charged_parties": ("charged for errors", "parties: their bits in error correction cost key"),
+    "efficiency": ("efficiency", "times n h(QBER) are disclosed"),
+    "phase_error": ("phase error", "of the key bits"),
+    "flip_probability": ("flip probability", "of each of Alice's key bits"),
+    "epsilon": ("epsilon", "(failure probability of the run)"),
+    "block_epsilon": ("epsilon of a block", "(failure probability)"),
+    "block_rounds": ("block", "rounds"),
+    "rounds": ("rounds", "pairs"),
+    "alice_probabilities": ("Alice's settings", "(probabilities)"),
+    "bob_probabilities": ("Bob's settings", "(probabilities)"),
+    "revealed_fraction": ("revealed fraction", "of the key rounds"),
+}
+"""How a line calls a value, and its unit."""
 
 
 def _text(value: Any) -> str:
@@ -102,22 +139,30 @@ def _asymptotic(asked: Question) -> dict[str, Any]:
 
     security = SecurityModel(asked.security)
     Policy(security, epsilon=asked.epsilon)
-    for name, value in (("theorem", asked.theorem), ("tolerated-error", asked.tolerated_error),
-                        ("settings", asked.settings_name)):  # fmt: skip
+    for name, value in (
+        ("theorem", asked.theorem),
+        ("tolerated-error", asked.tolerated_error),
+        ("settings", asked.settings_name),
+        ("block-rounds", asked.block_rounds),
+    ):
         if value is not None:
             raise ValueError(f"`--{name}` must come with `--rounds`, but there is none.")
+    efficiency = 1.0 if asked.efficiency is None else asked.efficiency
     found = asymptotic_rate(
         security,
         chsh_value=asked.chsh_value,
         qber=asked.qber,
-        efficiency=asked.efficiency,
+        efficiency=efficiency,
         noisy_preprocessing=asked.noisy_preprocessing,
+        reconciler=Reconciler(asked.reconciler),
     )
     return {
-        "rate": found.rate,
-        "secret_bits": None,
+        "secret_bits_per_key_round": found.rate,
         "security": security.value,
         "theorem": found.theorem.value,
+        "reconciler": asked.reconciler,
+        "charged_parties": found.charged_parties,
+        "efficiency": efficiency,
         "phase_error": found.phase_error,
         "flip_probability": found.flip,
         "remark": _remark(asked),
@@ -125,40 +170,83 @@ def _asymptotic(asked: Question) -> dict[str, Any]:
 
 
 def _finite(asked: Question, rounds: int) -> dict[str, Any]:
-    from e91.session.expectation import Link
     from e91.session.planning import best_plan
+    from e91.session.streaming import MAXIMUM_ROUNDS
 
     if asked.noisy_preprocessing:
         raise ValueError(
             "`--noisy-preprocessing` must come without `--rounds`: its theorem is asymptotic."
         )
+    check_whole(least=1, most=MAXIMUM_ROUNDS, rounds=rounds)
     policy = Policy(
         SecurityModel(asked.security),
         epsilon=asked.epsilon,
         theorem=asked.theorem,
         asymptotic=asked.asymptotic,
         tolerated_error=asked.tolerated_error,
+        reconciler=asked.reconciler,
     )
     wants_bases = policy.proof.entry.wants_two_key_bases
     name = asked.settings_name or ("bbm92" if wants_bases else "asymmetric")
-    link = Link(asked.chsh_value, asked.qber, asked.efficiency)
-    plan = best_plan(link, rounds, settings=SETTINGS[name], policy=policy)
-    return {
-        "rate": plan.secret_bits / rounds,
-        "secret_bits": plan.secret_bits,
-        "security": asked.security,
-        "theorem": policy.proof.value,
-        "phase_error": plan.length.phase_error,
-        "flip_probability": 0.0,
+    link = _link(asked)
+    plan = best_plan(
+        link, rounds, settings=SETTINGS[name], policy=policy, largest_block=asked.block_rounds
+    )
+    return _told(plan, rounds, efficiency=link.efficiency) | {
         "epsilon": policy.key_epsilon,
-        "blocks": plan.blocks,
         "settings": name,
+        "remark": _remark(asked) or _session_remark(plan),
+    }
+
+
+def _link(asked: Question) -> Link:
+    from e91.session.expectation import Link
+
+    if asked.efficiency is None:
+        return Link(asked.chsh_value, asked.qber)
+    if asked.reconciler == Reconciler.LDPC.value:
+        raise ValueError(
+            "`--efficiency` must come with cascade, but is given with ldpc, whose code says what "
+            "it discloses."
+        )
+    return Link(asked.chsh_value, asked.qber, asked.efficiency)
+
+
+def _told(plan: SessionPlan, rounds: int, *, efficiency: float) -> dict[str, Any]:
+    """Return what a plan says, as plain values with their units in the names."""
+    policy, cascade = plan.policy, plan.policy.reconciler is Reconciler.CASCADE
+    untrusting = policy.security is SecurityModel.DEVICE_INDEPENDENT
+    return {
+        "secret_bits": plan.secret_bits,
+        "secret_bits_per_round": plan.secret_bits / rounds,
+        "secret_bits_per_key_round": plan.secret_bits / (rounds * plan.settings.key_probability),
+        "rounds": rounds,
+        "blocks": plan.blocks,
+        "block_rounds": plan.block_rounds,
+        "block_epsilon": policy.key_epsilon,
+        "security": policy.security.value,
+        "theorem": policy.proof.value,
+        "reconciler": Reconciler(policy.reconciler).value,
+        "charged_parties": 2 if untrusting and cascade else 1,
+        "efficiency": efficiency if cascade else None,
+        "phase_error": plan.length.phase_error,
+        "flip_probability": policy.flip_probability,
         "alice_probabilities": plan.settings.alice_probabilities,
         "bob_probabilities": plan.settings.bob_probabilities,
-        "revealed_fraction": plan.policy.revealed_fraction,
+        "revealed_fraction": policy.revealed_fraction,
         "limited_by": plan.length.limit[0],
-        "remark": _remark(asked),
     }
+
+
+def _session_remark(plan: SessionPlan) -> str | None:
+    from e91.session.session import MAXIMUM_ROUNDS
+
+    if plan.block_rounds <= MAXIMUM_ROUNDS:
+        return None
+    return (
+        f"A session here has at most {MAXIMUM_ROUNDS:,} rounds; --block-rounds says what a run of "
+        "blocks earns."
+    )
 
 
 def _remark(asked: Question) -> str | None:

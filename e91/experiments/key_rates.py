@@ -291,7 +291,7 @@ def finite_bits(protocol: Protocol, *, theorem: Theorem, chsh: float | None, qbe
     link = Link(chsh, qber, _efficiency(protocol))
     rounds = round(given(protocol.rounds, "`protocol.rounds`"))
     plan = best_plan(link, rounds, settings=ASYMMETRIC, policy=policy)
-    return float(plan.secret_bits)
+    return float(plan.blocks * plan.length.bits)  # published keys do not pay for our tags
 
 
 def fixed_session_bits_per_round(protocol: Protocol) -> float:

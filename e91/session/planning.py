@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from e91.distillation.authentication import AUTHENTICATION_BITS
 from e91.model.numbers import TSIRELSON, check_whole
 from e91.model.records import SecretLength
 from e91.model.settings import Settings
 from e91.model.trust import SecurityModel
 from e91.security.device_dependent import bbm92_rate
 from e91.security.device_independent import acin_rate, noisy_preprocessing_rate
-from e91.security.policy import Policy
+from e91.security.policy import Policy, Reconciler
 from e91.security.theorems import Theorem, secret_bits
 from e91.session.expectation import Link, expected_case
 from e91.session.verdict import check_policy
@@ -46,8 +47,8 @@ class SessionPlan:
 
     @property
     def secret_bits(self) -> int:
-        """Expected secret bits of the whole run, before authentication is paid for."""
-        return self.blocks * self.length.bits
+        """Expected secret bits of the whole run, its blocks' authentication paid for."""
+        return self.blocks * max(0, self.length.bits - AUTHENTICATION_BITS)
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,14 @@ class AsymptoticRate:
         theorem: Where it comes from.
         phase_error: Phase-error rate, or None without trust in the devices.
         flip: Probability of noisy preprocessing; 0 without.
+        charged_parties: Whose messages of error correction cost key: 1 is Alice alone.
     """
 
     rate: float
     theorem: Theorem
     phase_error: float | None
     flip: float
+    charged_parties: int
 
 
 def asymptotic_rate(
@@ -74,9 +77,12 @@ def asymptotic_rate(
     qber: float,
     efficiency: float = 1.0,
     noisy_preprocessing: bool = False,
+    reconciler: Reconciler = Reconciler.CASCADE,
 ) -> AsymptoticRate:
     """Return the key rate that S and the QBER allow if both are known exactly.
 
+    It is the limit of sessions here: without trust in the devices Bob's messages cost key as well
+    as Alice's, and Cascade has as many of both.  LDPC has none of Bob's, as the rates in papers.
     With trusted analysers the phase-error rate is 1 - S / (2 sqrt 2) - QBER; statistics for which
     that is negative are beyond quantum theory and count as 0.
 
@@ -87,13 +93,18 @@ def asymptotic_rate(
         efficiency: Error correction discloses this many times the Shannon limit; at least 1.
         noisy_preprocessing: Let Alice flip her key bits with the best probability; without trust
             in the devices only.
+        reconciler: Which error correction.
 
     Raises:
         ValueError: A number leaves its range, or noisy preprocessing is asked with trust.
 
     Examples:
-        >>> asymptotic_rate(SecurityModel.DEVICE_INDEPENDENT, chsh_value=2.7, qber=0.02).rate
-        0.58704158...
+        >>> untrusting = SecurityModel.DEVICE_INDEPENDENT
+        >>> round(asymptotic_rate(untrusting, chsh_value=2.7, qber=0.02).rate, 6)
+        0.445601
+        >>> one_way = {"chsh_value": 2.7, "qber": 0.02, "reconciler": Reconciler.LDPC}
+        >>> round(asymptotic_rate(untrusting, **one_way).rate, 6)
+        0.587042
     """
     Link(chsh_value, qber, efficiency)
     if security is SecurityModel.TRUSTED_ANALYSERS:
@@ -105,12 +116,14 @@ def asymptotic_rate(
         seen = min(chsh_value, TSIRELSON)
         error = min(0.5, max(0.0, 1 - seen / TSIRELSON - qber))
         found = bbm92_rate(qber, error, efficiency=efficiency)
-        return AsymptoticRate(found, Theorem.SHOR_PRESKILL, error, 0.0)
+        return AsymptoticRate(found, Theorem.SHOR_PRESKILL, error, 0.0, 1)
+    parties = 2 if reconciler is Reconciler.CASCADE else 1
     if noisy_preprocessing:
-        noisy = noisy_preprocessing_rate(chsh_value, qber, efficiency=efficiency)
-        return AsymptoticRate(noisy.rate, Theorem.NOISY_PREPROCESSING, None, noisy.flip)
-    found = acin_rate(chsh_value, qber, efficiency=efficiency)
-    return AsymptoticRate(found, Theorem.ACIN, None, 0.0)
+        noisy = noisy_preprocessing_rate(chsh_value, qber, efficiency=parties * efficiency)
+        theorem = Theorem.NOISY_PREPROCESSING
+        return AsymptoticRate(noisy.rate, theorem, None, noisy.flip, parties)
+    found = acin_rate(chsh_value, qber, efficiency=parties * efficiency)
+    return AsymptoticRate(found, Theorem.ACIN, None, 0.0, parties)
 
 
 def expected_length(link: Link, rounds: int, *, settings: Settings, policy: Policy) -> SecretLength:
@@ -126,8 +139,8 @@ def expected_length(link: Link, rounds: int, *, settings: Settings, policy: Poli
         What the policy's theorem gives for the mean counts; half of all sessions do worse.
 
     Raises:
-        ValueError: ``rounds`` is not whole and positive, or the theorem does not cover the
-            settings.
+        ValueError: ``rounds`` is not whole and positive, the theorem does not cover the settings,
+            or epsilon is smaller than a session of ``rounds`` can give.
 
     Examples:
         >>> from e91.model.settings import EKERT
@@ -137,7 +150,7 @@ def expected_length(link: Link, rounds: int, *, settings: Settings, policy: Poli
     """
     if not float(rounds).is_integer() or isinstance(rounds, bool) or rounds < 1:
         raise ValueError(f"`rounds` must be a whole number from 1, but is {rounds}.")
-    check_policy(1, settings=settings, policy=policy)
+    check_policy(rounds, settings=settings, policy=policy)
     return secret_bits(expected_case(link, rounds, settings, policy))
 
 
@@ -147,21 +160,21 @@ def best_plan(
     *,
     settings: Settings,
     policy: Policy,
-    largest_block: int = 1_000_000_000,
+    largest_block: int | None = None,
 ) -> SessionPlan:
     """Return the choice probabilities, revealed fraction and blocks of the longest expected key.
 
-    The run is cut into as few blocks as ``largest_block`` allows, for every theorem here gains with
-    the block; each gets its share of epsilon.  Probabilities and revealed fraction are searched
-    by the simplex method of Nelder and Mead from three starts: a local optimum, typically within
-    a percent of the best.
+    The run is one block, for every theorem here gains with the block, or as few as
+    ``largest_block`` allows; each gets its share of epsilon.  Probabilities and revealed fraction
+    are searched by the simplex method of Nelder and Mead from three starts: a local optimum,
+    typically within a percent of the best.
 
     Args:
         link: What it delivers.
         rounds: Rounds of the whole run; a whole number from 1.
         settings: Angles and roles; their probabilities are replaced.
         policy: Theorem, epsilon of the whole run, and what is declared beforehand.
-        largest_block: Most rounds of a block, by memory or by patience.
+        largest_block: Most rounds of a block, by memory or by patience; any by default.
 
     Raises:
         ValueError: As for `expected_length`, or ``largest_block`` is below 1.
@@ -173,11 +186,14 @@ def best_plan(
         >>> plan.blocks, plan.secret_bits > 1.5 * uniform.bits
         (1, True)
     """
-    expected_length(link, rounds, settings=settings, policy=policy)
-    check_whole(least=1, largest_block=largest_block)
-    blocks = -(-rounds // largest_block)
-    block_rounds = -(-rounds // blocks)
+    if largest_block is not None:
+        check_whole(least=1, largest_block=largest_block)
+    block = rounds if largest_block is None else min(rounds, largest_block)
+    expected_length(link, block, settings=settings, policy=policy)
+    blocks = int(-(-rounds // block))
+    block_rounds = int(-(-rounds // blocks))
     block_policy = replace(policy, epsilon=policy.epsilon / blocks)
+    check_policy(block_rounds, settings=settings, policy=block_policy)
 
     def choices(point: _Point) -> tuple[Settings, Policy]:
         """Return the settings and the policy that a point of the search stands for."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 from itertools import pairwise
 
@@ -81,9 +82,8 @@ def test_best_rate_grows_with_rounds_and_tends_to_the_asymptotic_one(name):
         for n in (10**k for k in (4, 5, 6, 7, 9, 11, 13, 15))
     ]
     assert all(first <= second for first, second in pairwise(rates))
-    leaks = 1 if policy.security is TRUSTED else 2  # both parties' bits count without trust
     limit = asymptotic_rate(
-        policy.security, chsh_value=LINK.chsh_value, qber=LINK.qber, efficiency=1.1 * leaks
+        policy.security, chsh_value=LINK.chsh_value, qber=LINK.qber, efficiency=1.1
     ).rate
     assert 0.99 * limit < rates[-1] < limit
 
@@ -197,36 +197,129 @@ def rate(*arguments):
     return json.loads(out.getvalue())
 
 
-def test_device_independent_rate_of_acin():
-    found = rate("--security", "device-independent", "--chsh", 2.7, "--qber", 0.02)
-    assert found["rate"] == pytest.approx(0.587041583, abs=1e-9)
-    assert found["theorem"] == "acin-2007"
-    assert found["phase_error"] is None
+def entropy(p):
+    return -p * math.log2(p) - (1 - p) * math.log2(1 - p)
+
+
+def test_device_independent_rate_of_acin_charges_whose_bits_sessions_charge():
+    options = ("--security", "device-independent", "--chsh", 2.7, "--qber", 0.02)
+    acin = 1 - entropy((1 + math.sqrt(1.35**2 - 1)) / 2)
+    for reconciler, parties in (("cascade", 2), ("ldpc", 1)):
+        found = rate(*options, "--reconciler", reconciler)
+        expected = acin - parties * entropy(0.02)
+        assert found["secret_bits_per_key_round"] == pytest.approx(expected, abs=1e-9)
+        assert found["charged_parties"] == parties
+    assert rate(*options)["theorem"] == "acin-2007"
+    assert rate(*options)["phase_error"] is None
+
+
+def test_threshold_of_white_noise_is_the_one_that_sessions_reach():
+    def limit(qber, *options):
+        link = ("--chsh", TSIRELSON * (1 - 2 * qber), "--qber", qber)
+        untrusting = rate("--security", "device-independent", *link, *options)
+        return untrusting["secret_bits_per_key_round"]
+
+    assert limit(0.0460) > 0 == limit(0.0462)  # 7.15 % is the threshold of one party's bits
+    assert limit(0.0428, "--efficiency", 1.1) > 0 == limit(0.0431, "--efficiency", 1.1)
+    assert limit(0.0714, "--reconciler", "ldpc") > 0 == limit(0.0716, "--reconciler", "ldpc")
 
 
 def test_trusted_rate_is_one_minus_both_entropies():
     found = rate("--chsh", 0.9 * TSIRELSON, "--qber", 0.05, "--efficiency", 1.16)
-    assert found["rate"] == pytest.approx(0.381382573, abs=1e-9)
+    assert found["secret_bits_per_key_round"] == pytest.approx(0.381382573, abs=1e-9)
     assert found["phase_error"] == pytest.approx(0.05)
 
 
 def test_noisy_preprocessing_tells_its_flip_probability():
     options = ("--security", "device-independent", "--chsh", 2.4, "--qber", 0.075)
-    assert rate(*options)["rate"] == 0
+    options = (*options, "--reconciler", "ldpc")
+    assert rate(*options)["secret_bits_per_key_round"] == 0
     found = rate(*options, "--noisy-preprocessing")
-    assert found["rate"] > 0
+    assert found["secret_bits_per_key_round"] > 0
     assert 0 < found["flip_probability"] < 0.5
 
 
-def test_rate_of_a_session_is_below_the_asymptotic_one():
+def test_rate_of_a_session_is_below_the_asymptotic_one_and_grows_with_its_rounds():
     options = ("--security", "device-independent", "--chsh", 2.75, "--qber", 0.01)
-    limit = rate(*options)["rate"]
-    sessions = [rate(*options, "--rounds", n) for n in (10**5, 10**7, 10**9)]
-    assert [found["secret_bits"] for found in sessions] == [
-        pytest.approx(found["rate"] * n)
-        for found, n in zip(sessions, (10**5, 10**7, 10**9), strict=True)
-    ]
-    assert sessions[0]["rate"] < sessions[1]["rate"] < sessions[2]["rate"] < limit
+    limit = rate(*options)["secret_bits_per_key_round"]
+    counts = [10**power for power in (5, 7, 9, 10, 12, 15)]
+    sessions = [rate(*options, "--rounds", n) for n in counts]
+    for n, found in zip(counts, sessions, strict=True):
+        assert found["secret_bits"] == pytest.approx(found["secret_bits_per_round"] * n)
+        assert (found["rounds"], found["blocks"], found["block_rounds"]) == (n, 1, n)
+    rates = [found["secret_bits_per_round"] for found in sessions]
+    assert rates == sorted(rates)
+    assert rates[-1] < limit
+
+
+def test_blocks_are_cut_only_where_that_is_asked_for():
+    options = ("--chsh", 2.75, "--qber", 0.01, "--rounds", 10**8)
+    cut = rate(*options, "--block-rounds", 10**7)
+    assert (cut["blocks"], cut["block_rounds"]) == (10, 10**7)
+    assert (cut["epsilon"], cut["block_epsilon"]) == (1e-10, pytest.approx(1e-11))
+    assert "at most 50,000,000 rounds" in rate(*options)["remark"]
+    assert cut["remark"] is None
+
+
+def test_every_number_of_a_rate_has_its_unit(capsys):
+    for options in ((), ("--rounds", "1000000")):
+        commands.main(["rate", "--chsh", "2.7", "--qber", "0.02", *options], standalone_mode=False)
+        lines = capsys.readouterr().out.splitlines()
+        numbers = [line for line in lines if line[22].isdigit() and not line.startswith("blocks")]
+        assert len(numbers) >= 4
+        for line in numbers:
+            assert re.fullmatch(r"[\d.,e-]+(, [\d.e-]+)* \S.*", line[22:]), line
+
+
+def test_rate_refuses_the_epsilon_that_a_session_refuses():
+    options = ("--chsh", 2.7, "--qber", 0.02, "--rounds", 10**6)
+    with pytest.raises(ValueError, match=r"`epsilon` must be at least .* of 1,000,000 rounds"):
+        rate(*options, "--epsilon", 1e-25)
+    with pytest.raises(ValueError, match=r"`epsilon` must be at least .* of 1,000 rounds"):
+        rate(*options, "--epsilon", 1e-21, "--block-rounds", 1000)
+
+
+PLANNED = [
+    ({"security": "trusted-analysers"}, EKERT, 0.97, 2_000_000),
+    ({"security": "trusted-analysers", "reconciler": "ldpc"}, ASYMMETRIC, 0.96, 1_000_000),
+    ({"security": "device-independent"}, ASYMMETRIC, 0.99, 4_000_000),
+    ({"security": "device-independent", "reconciler": "ldpc"}, BBM92, 0.99, 1_000_000),
+    (
+        {"security": "device-independent", "theorem": "entropy-accumulation"},
+        ASYMMETRIC,
+        0.99,
+        4_000_000,
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "settings", "visibility", "rounds"), PLANNED)
+def test_what_was_planned_is_run_and_makes_the_planned_key(options, settings, visibility, rounds):
+    """Within six standard errors of S, QBER and key size (1e-9 each), and f from 1 to 1.2."""
+    if "reconciler" in options:
+        pytest.importorskip("ldpc")
+    link, policy = Link.werner(visibility), Policy(**options)
+    plan = best_plan(link, rounds, settings=settings, policy=policy)
+    device = exact_device(settings=plan.settings, visibility=visibility, seed=5)
+    report = run(device, rounds=plan.block_rounds, policy=plan.policy, seed=6)
+    assert report.abort is None
+
+    def length(side, efficiency):
+        tests = [rounds * plan.settings.pair_probability(pair) for pair, _ in settings.chsh_pairs]
+        key = rounds * plan.settings.key_probability
+        s_error = math.sqrt(sum((1 - (link.chsh_value / 4) ** 2) / n for n in tests))
+        q_error = math.sqrt(link.qber * (1 - link.qber) / (key * plan.policy.revealed_fraction))
+        seen = Link(
+            min(4.0, link.chsh_value + side * 6 * s_error),
+            max(0.0, link.qber - side * 6 * q_error),
+            efficiency,
+        )
+        found = expected_length(seen, rounds, settings=plan.settings, policy=plan.policy)
+        return found.bits - 512 + side * 6 * math.sqrt(key)
+
+    assert length(-1, 1.2) <= report.secret_bits <= length(1, 1.0)
+    assert length(-1, 1.2) > 0.4 * plan.secret_bits  # a key of 0.4 times the length would be seen
+    assert length(1, 1.0) < 1.6 * plan.secret_bits
 
 
 def test_beyond_quantum_theory_is_said():
@@ -249,7 +342,7 @@ def test_rate_at_an_unviolated_inequality_is_said_to_release_no_key():
         (("--chsh", 5, "--qber", 0), "`chsh_value` must lie"),
         (("--chsh", "nan", "--qber", 0), "`chsh_value` must lie"),
         (("--chsh", 2.5, "--qber", 2), "`qber` must lie"),
-        (("--chsh", 2.5, "--qber", 0, "--rounds", 0), "`rounds` must be a whole number"),
+        (("--chsh", 2.5, "--qber", 0, "--rounds", 0), r"`rounds` must lie in \[1, 10"),
         (("--chsh", 2.5, "--qber", 0, "--rounds", 100, "--epsilon", 0), "`epsilon` must lie"),
         (("--chsh", 2.5, "--qber", 0, "--epsilon", 1), "`epsilon` must lie"),
         (("--chsh", 2.5, "--qber", 0, "--efficiency", 0.5), "`efficiency` must be finite"),
