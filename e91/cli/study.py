@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from e91.cli.options import JSON, seed_option
+from e91.system.extras import extra
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -60,13 +61,7 @@ def study(
 
 
 def _check_installed() -> None:
-    try:
-        import xarray  # noqa: F401
-    except ImportError:
-        raise ValueError(
-            "A study must have xarray for its result, but it is not there: pip install "
-            "'e91[study]'."
-        ) from None
+    extra("xarray", what="A study")
 
 
 def _check_free(target: Path) -> None:

@@ -27,7 +27,7 @@ Richardson and Kudekar, IEEE Commun. Mag. 56 (3), 28 (2018).
 import math
 import struct
 from functools import cache
-from importlib import import_module, resources
+from importlib import resources
 from statistics import NormalDist
 from typing import NamedTuple, Protocol, cast
 
@@ -42,6 +42,7 @@ from e91.model.messages import Channel, Message, Party
 from e91.model.numbers import check_whole, check_within
 from e91.model.randomness import Entropy, operating_system_entropy, random_bits
 from e91.model.records import ReconciledKey, SiftedKey
+from e91.system.extras import extra
 
 SEED_BYTES = 32  # of the public seed of the shuffle
 _ITERATIONS = 100
@@ -246,12 +247,7 @@ class _Decoder(Protocol):
 
 def _decoder(code: Shape, error_rate: float) -> _Decoder:
     """Return belief propagation that knows the error rate, and nothing of the punctured bits."""
-    try:
-        package = import_module("ldpc.bp_decoder")
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "LDPC reconciliation needs the package `ldpc`: pip install 'e91[ldpc]'."
-        ) from error
+    package = extra("ldpc.bp_decoder", what="LDPC reconciliation")
     rate = believed_rate(error_rate)
     decoder = package.BpDecoder(
         parity_checks(code),

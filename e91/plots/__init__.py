@@ -6,4 +6,8 @@ to draw into, and makes a new figure without it.
 
 import lazy_loader
 
+from e91.system.extras import extra
+
+extra("matplotlib", what="A figure")
+
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -32,6 +32,7 @@ from e91.recorded.tables import (
     parsed_metadata,
     wanted_columns,
 )
+from e91.system.extras import extra
 from e91.system.refusals import is_refusal
 
 METADATA = "metadata"
@@ -423,12 +424,5 @@ def _may_be_whole(arrow: Any, kind: Any) -> bool:
 
 
 def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise ValueError(
-            "Parquet files must be read and written with pyarrow, but it is not installed: "
-            "pip install 'e91[data]'."
-        ) from None
-    return pyarrow, pyarrow.parquet
+    what = "Whoever reads or writes Parquet"
+    return extra("pyarrow", what=what), extra("pyarrow.parquet", what=what)

@@ -33,13 +33,14 @@ from e91.model.randomness import (
 )
 from e91.model.settings import Settings
 from e91.model.trust import SecurityModel
-from e91.recorded.record_files import save_block
+from e91.recorded.record_files import PARQUET, save_block
 from e91.security.policy import Policy
 from e91.session.protocol import Means, conclude
 from e91.session.report import SessionReport
 from e91.session.session import report_of, settings_of
 from e91.session.verdict import check_policy
 from e91.system.compiled import compiled_code_may_run
+from e91.system.extras import extra
 from e91.system.processes import checked_cores, in_order
 from e91.system.workspace import Workspace
 
@@ -177,6 +178,8 @@ def stream(
         block_rounds=block_rounds,
         seed=seed,
     )
+    if keep is not None and keep.suffix == PARQUET:
+        extra("pyarrow.parquet", what="A folder of Parquet")
     _check_memory(block_rounds, threads)
     if executor is None:
         pool = ThreadPoolExecutor(threads, thread_name_prefix="e91-block")

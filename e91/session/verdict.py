@@ -16,6 +16,7 @@ from e91.model.trust import SecurityModel
 from e91.security import sampling, secret_length, theorems
 from e91.security.policy import Policy, Reconciler
 from e91.security.theorems import Case, alice_test_settings, check_reference
+from e91.system.extras import extra
 
 
 def case_of(
@@ -218,7 +219,10 @@ def check_policy(rounds: int, *, settings: Settings, policy: Policy) -> None:
     Raises:
         ValueError: There are no key or CHSH pairs, one of them never occurs, the theorem
             does not fit the angles, or epsilon is smaller than the tags can give.
+        MissingPackage: The reconciler needs a package that is not installed.
     """
+    if policy.reconciler is Reconciler.LDPC:
+        extra("ldpc.bp_decoder", what="`reconciler` ldpc")
     if not settings.chsh_pairs or not settings.key_pairs:
         raise ValueError(
             f"A session's settings must have key and CHSH pairs, but `{settings.name}` has not."

@@ -21,6 +21,7 @@ from e91.session.streaming import BlockDevice, Run, plan_run
 from e91.session.totals import RunSummary
 from e91.studies.sessions import joined, tally_from
 from e91.studies.work import Numbers, tally_run, versions
+from e91.system.extras import extra
 from e91.system.processes import attach, watched
 from e91.system.refusals import Refusal, refusals_marked
 
@@ -243,13 +244,7 @@ def _lost_scheduler_is_reported_once() -> Iterator[None]:
 
 
 def _dask() -> Any:
-    try:
-        import distributed
-    except ImportError:
-        raise ValueError(
-            "A cluster must be reached with dask, but it is not there: pip install 'e91[study]'."
-        ) from None
-    return distributed
+    return extra("distributed", what="A cluster")
 
 
 def _check_answers(dask: Any, address: str, timeout_seconds: float) -> None:

@@ -51,6 +51,7 @@ from e91.system.durable import (
     write_all,
     writing,
 )
+from e91.system.extras import extra
 from e91.system.processes import checked_cores
 from e91.system.workspace import Workspace
 
@@ -324,6 +325,7 @@ def study(
     """
     if seed is not None and (type(seed) is not int or seed < 0):
         raise ValueError(f"`seed` must be a whole number from 0, but is {seed!r}.")
+    extra("xarray", what="A study")
     count = _processes(plan, processes) if client is None else 1
     fresh = new_root() if seed is None else seed
     journal = nullcontext() if keep is None else open_journal(keep, plan, root=seed, fresh=fresh)

@@ -40,6 +40,7 @@ from e91.devices.samplers.snapshots import noisy_table
 from e91.model.bits import Bits
 from e91.model.device import checked_choices
 from e91.model.settings import EKERT, Settings
+from e91.system.extras import extra
 
 MAXIMUM_EXECUTIONS = 10_000_000
 """IBM's limit of a sampler job, circuits times shots over all PUBs (documentation of 2026)."""
@@ -111,21 +112,15 @@ def open_service() -> Any:
         ValueError: The package is missing, there is no account, it is refused, or IBM cannot be
             reached.
     """
-    try:
-        from qiskit_ibm_runtime import QiskitRuntimeService
-    except ImportError:
-        raise ValueError(
-            "`ibm:` must have the package qiskit-ibm-runtime, but it is not installed: "
-            "pip install 'e91[ibm]'."
-        ) from None
+    runtime_service = extra("qiskit_ibm_runtime", what="`ibm:`").QiskitRuntimeService
     if os.environ.get("QISKIT_IBM_CHANNEL") == "local":
-        return QiskitRuntimeService(channel="local")
+        return runtime_service(channel="local")
     saved = Path.home() / ".qiskit" / "qiskit-ibm.json"
     if "QISKIT_IBM_TOKEN" not in os.environ and not saved.exists():
         # Asked without one, the package would leave an empty account file behind.
         raise ValueError(_NO_ACCOUNT)
     with one_sentence():
-        return QiskitRuntimeService()
+        return runtime_service()
 
 
 def machine_of(service: Any, name: str) -> BackendV2:

@@ -29,6 +29,7 @@ from e91.devices.samplers.qubit_pairs import (
 from e91.devices.samplers.sampler_device import ALICE_ANGLE, BOB_ANGLE
 from e91.model.device import DeviceInfo
 from e91.model.settings import EKERT, Settings
+from e91.system.extras import extra
 
 PREFIX = "fake_"
 """What the runtime package puts before a machine's name."""
@@ -194,13 +195,7 @@ def _qubits(backend: BackendV2, layout: Layout) -> QubitPair:
 
 def _snapshot_classes() -> dict[str, Any]:
     """Return the snapshots' classes by short name; nothing is read from disk yet."""
-    try:
-        from qiskit_ibm_runtime import fake_provider
-    except ImportError:
-        raise ValueError(
-            "Snapshots must have the package qiskit-ibm-runtime, but it is not installed: "
-            "pip install 'e91[ibm]'."
-        ) from None
+    fake_provider = extra("qiskit_ibm_runtime.fake_provider", what="Snapshots")
     classes = (getattr(fake_provider, name) for name in dir(fake_provider) if name[:4] == "Fake")
     return {
         found.backend_name.removeprefix(PREFIX): found

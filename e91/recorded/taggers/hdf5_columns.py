@@ -13,6 +13,7 @@ from e91.recorded.taggers import raw_tags
 from e91.recorded.taggers.durations import duration_in_name
 from e91.recorded.taggers.raw_tags import Counts, RawTags, TagStream
 from e91.recorded.taggers.text_columns import as_channels
+from e91.system.extras import extra
 
 _WHOLE_FLOATS = 2**53
 _PHOTON = "photon_data/timestamps"
@@ -153,12 +154,7 @@ def _listed(content: Any) -> str:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[Any]:
-    try:
-        import h5py
-    except ImportError:
-        raise ValueError(
-            "HDF5 files must be read with h5py, but it is not installed: pip install 'e91[data]'."
-        ) from None
+    h5py = extra("h5py", what="A reader of HDF5")
     try:
         with h5py.File(file, "r") as content:
             yield content
