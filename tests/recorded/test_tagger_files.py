@@ -127,6 +127,7 @@ def damaged_picoquant():
     end = whole.index(b"Header_End")
     kind = whole.index(b"TTResultFormat") + 40
     resolution = whole.index(b"MeasDesc_Global") + 40
+    no_count = writers.ptu(writers.GENERIC_T2, [], records=0)
     old = writers.old_hydraharp([(5, 1, 0)], mode=2)
     return {
         "cut in the header": (whole[:end], "header has no end"),
@@ -140,6 +141,7 @@ def damaged_picoquant():
             "header has no end",
         ),
         "unknown record": (whole[:-4] + b"\xff\xff\xff\xbf", "of PicoQuant's kinds"),
+        "beyond 64 bits": (no_count + b"\xff" * 4 * 2**13, "must fit in 64 bits"),
         "histogram": (b"PQHISTO\0" + bytes(100), "a PicoQuant histogram"),
         "old, cut": (old[:400], "within its header of 720 bytes"),
         "old, of another mode": (old[:340] + b"\1" + old[341:], "mode T2 or T3, but is of mode 1"),
@@ -351,6 +353,17 @@ def test_columns_of_hdf5_are_read(tmp_path):
     file.write_bytes(file.read_bytes()[:900])
     with pytest.raises(ValueError, match="whole HDF5 file, but is damaged"):
         tags_of(file, unit_s=PS, time_column="tags/time")
+
+
+def test_hdf5_that_promises_more_than_it_holds_is_refused(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    file = tmp_path / "night.h5"
+    with h5py.File(file, "w") as content:
+        content.create_dataset("long", (2**50,), "<i8", chunks=(1024,))
+        content.create_dataset("wide", (8,), "<i8", chunks=(2**28,), maxshape=(None,))
+    for name in ("long", "wide"):
+        with pytest.raises(ValueError, match="must hold at most 100 times its own size"):
+            tags_of(file, unit_s=PS, time_column=name)
 
 
 def test_photon_hdf5_says_its_columns_and_unit(tmp_path):

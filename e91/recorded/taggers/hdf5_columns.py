@@ -1,5 +1,6 @@
 """Columns of numbers in HDF5 files, with h5py (the extra ``data``), Photon-HDF5 among them."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -9,15 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from e91.recorded.tables import check_growth
 from e91.recorded.taggers import raw_tags
 from e91.recorded.taggers.durations import duration_in_name
 from e91.recorded.taggers.raw_tags import Counts, RawTags, TagStream
 from e91.recorded.taggers.text_columns import as_channels
 from e91.system.extras import extra
+from e91.system.refusals import is_refusal
 
 _WHOLE_FLOATS = 2**53
 _PHOTON = "photon_data/timestamps"
 _MOST_LISTED = 8
+_DAMAGED = (OSError, KeyError, ValueError, RuntimeError, TypeError, OverflowError, MemoryError)
+"""What h5py raises where a file is damaged."""
 
 
 def open_hdf5(
@@ -53,11 +58,10 @@ def open_hdf5(
                 f"`{file}` must be read with `--columns time=PATH,channel=PATH`; it has "
                 f"{_listed(content)}."
             )
-        length = len(_piece(content, time_column, 0, 0, file))
-        for column in (time_column, channel_column):
-            if column is not None:
-                _piece(content, column, 0, 1, file)
-        lengths = {_length(content, c) for c in (time_column, channel_column) if c is not None}
+        columns = [column for column in (time_column, channel_column) if column is not None]
+        for column in columns:
+            _piece(content, column, 0, 0, file)  # refuses what is no column
+        lengths = {_length(content, column, file) for column in columns}
         if len(lengths) > 1:
             raise ValueError(f"The columns of `{file}` must have one length, but have two.")
         (length,) = lengths
@@ -83,8 +87,12 @@ def _pieces(file: Path, time: str, channel: str | None, *, length: int) -> Itera
             yield RawTags(times, channels)
 
 
-def _length(content: Any, column: str) -> int:
-    return len(content[column.partition(":")[0]])
+def _length(content: Any, column: str, file: Path) -> int:
+    """Return how many entries a column has, of no more bytes than its file may grow to."""
+    dataset = content[column.partition(":")[0]]
+    for shape in (dataset.shape, dataset.chunks or (0,)):
+        check_growth(math.prod(shape) * dataset.dtype.itemsize, file)
+    return len(dataset)
 
 
 def _piece(content: Any, column: str, start: int, stop: int, file: Path) -> NDArray[Any]:
@@ -158,7 +166,7 @@ def _opened(file: Path) -> Iterator[Any]:
     try:
         with h5py.File(file, "r") as content:
             yield content
-    except OSError as error:
-        if error.errno is not None:
+    except _DAMAGED as error:
+        if is_refusal(error):
             raise
         raise ValueError(f"`{file}` must be a whole HDF5 file, but is damaged.") from error

@@ -12,7 +12,8 @@ from e91.recorded.taggers.raw_tags import Channels, Counts, RawTags, read_record
 
 Words = NDArray[np.uint32]
 
-_UNKNOWN = -(2**15)
+_UNKNOWN, _OVERFLOW = -(2**15), -(2**15) + 1
+_LATEST = 2**62
 _SPECIAL_OVERFLOW = 127
 _MARKERS = 16
 
@@ -69,7 +70,7 @@ def read_events(
         scale: In mode T3.
 
     Raises:
-        ValueError: A record is of no known kind.
+        ValueError: A record is of no known kind, or a time does not fit in 64 bits.
     """
     decode = _picoharp if kind.is_picoharp else _hydraharp
     base = 0
@@ -79,20 +80,18 @@ def read_events(
             raise ValueError(
                 f"`{file}` must hold records of PicoQuant's kinds, but has others: it is damaged."
             )
-        times = _coarse_times(words, kind)
+        end = base + kind.wrap * (int(overflows[1].sum(dtype=np.float64)) + 1)
+        if end * max(1, 1 if scale is None else scale.sync) > _LATEST:
+            raise ValueError(f"The times of `{file}` must fit in 64 bits: it is damaged.")
+        times = _coarse_times(words, kind) + base
         events: NDArray[np.intp] | slice = slice(None)
         if len(overflows[0]):
             wraps = np.zeros(len(words), np.int64)
             wraps[overflows[0]] = overflows[1] * kind.wrap
             wraps = np.cumsum(wraps)
             times += wraps
-            times += base
             base += int(wraps[-1])
-            keep = np.ones(len(words), np.bool_)
-            keep[overflows[0]] = False
-            events = np.flatnonzero(keep)
-        else:
-            times += base
+            events = np.flatnonzero(channels != _OVERFLOW)
         if scale is not None:
             times = _scaled(times, _fine_times(words, kind, channels), scale)
         yield RawTags(times[events], channels[events])
@@ -142,7 +141,7 @@ def _hydraharp_channels() -> Channels:
     table[:64] = np.arange(1, 65)
     table[64] = 0  # the sync input
     table[65 : 64 + _MARKERS] = -np.arange(1, _MARKERS)
-    table[_SPECIAL_OVERFLOW] = 0
+    table[_SPECIAL_OVERFLOW] = _OVERFLOW
     return table
 
 
@@ -158,4 +157,5 @@ def _picoharp(words: Words, kind: RecordKind) -> tuple[Channels, Overflows]:
     channels[channels > 4] = _UNKNOWN
     channels[special] = np.where(markers < _MARKERS, -markers, _UNKNOWN)
     places = special[markers == 0]
+    channels[places] = _OVERFLOW
     return channels, (places, np.ones(len(places), np.int64))
