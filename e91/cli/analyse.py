@@ -1,7 +1,9 @@
 """``e91 analyse``: the same protocol on recorded detections, or on two lists of time tags."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from e91.cli.options import (
     REVEAL,
     Angles,
     as_one,
+    refuse_given,
     security_option,
     seed_option,
     settings_option,
@@ -50,6 +53,12 @@ ANGLES = as_one(
     ALICE_PROBABILITIES,
     BOB_PROBABILITIES,
 )
+ESTIMATE = click.option(
+    "--estimate-probabilities",
+    is_flag=True,
+    help="Take the settings' probabilities from the recording, as for passive receivers of unknown "
+    "splitters and dead times; the report says what that assumes.",
+)
 
 SEARCH = as_one(
     "search",
@@ -80,6 +89,7 @@ def _refuse_attack(_: click.Context, __: click.Parameter, attack: str | None) ->
 @click.command()
 @click.argument("files", metavar="[FILE]...", type=click.Path(path_type=Path), nargs=-1)
 @ANGLES
+@ESTIMATE
 @TAGGER
 @SEARCH
 @security_option()
@@ -101,6 +111,7 @@ def analyse(
     *,
     files: tuple[Path, ...],
     angles: Angles,
+    estimate_probabilities: bool,
     tagger: TaggerWords,
     search: dict[str, float | None],
     security: str,
@@ -130,6 +141,11 @@ def analyse(
         from e91.session.folder import check_free
 
         check_free(out)
+    if estimate_probabilities:
+        refuse_given(
+            ("alice_probabilities", "bob_probabilities"),
+            "must come without `--estimate-probabilities`, but both are given.",
+        )
     policy = Policy(SecurityModel(security), epsilon=epsilon, revealed_fraction=reveal)
     given = {name: value for name, value in search.items() if value is not None}
     if len(files) == 1 and not _holds_tags(files[0], tagger):
@@ -137,7 +153,14 @@ def analyse(
         loaded = _detections(files[0], tagger)
     else:
         loaded = _correlated(files, tagger, _Search(**given), policy=policy, seed=seed)
-    _conclude(loaded, angles, policy=policy, seed=seed, no_key=no_key, out=out, as_json=as_json)
+    analysed = partial(
+        _analysed,
+        policy=policy,
+        seed=seed,
+        statistics_only=no_key,
+        estimate_probabilities=estimate_probabilities,
+    )
+    _conclude(loaded, angles, analysed, out=out, as_json=as_json)
 
 
 Loaded = tuple[DetectionRecord, dict[str, Any], dict[str, Any]]
@@ -283,10 +306,8 @@ def _origin(what: str, files: dict[str, Any]) -> dict[str, Any]:
 def _conclude(
     loaded: Loaded,
     angles: Angles,
+    analysed: Callable[..., Any],
     *,
-    policy: Policy,
-    seed: int | None,
-    no_key: bool,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -296,18 +317,10 @@ def _conclude(
         ProtocolAborted: There is none.
     """
     from e91.session.folder import new_folder, save_session
-    from e91.session.session import analyse as analyse_record
 
     record, known, found = loaded
     settings = _settings(known, angles)
-    report = analyse_record(
-        record,
-        settings=settings,
-        policy=policy,
-        seed=seed,
-        origin=found["origin"],
-        statistics_only=no_key,
-    )
+    report = analysed(record, settings=settings, origin=found["origin"])
     if report.abort is None and out is not None:
         with new_folder(out) as folder:
             save_session(report, folder)
@@ -315,6 +328,12 @@ def _conclude(
     _show(report, found, as_json=as_json)
     if report.abort not in (None, Abort.STATISTICS_ONLY):
         raise ProtocolAborted(report.abort)
+
+
+def _analysed(record: DetectionRecord, **asked: Any) -> Any:
+    from e91.session.session import analyse as analyse_record
+
+    return analyse_record(record, **asked)
 
 
 def _settings(known: dict[str, Any], angles: Angles) -> Settings:

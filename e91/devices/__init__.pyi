@@ -2,6 +2,7 @@ from .aer import aer_device as aer_device
 from .aer import aer_device_of as aer_device_of
 from .exact import exact_device as exact_device
 from .exact import exact_device_of as exact_device_of
+from .optical import coincidence_settings as coincidence_settings
 from .optical import optical_device as optical_device
 from .optical import optical_slot_device as optical_slot_device
 from .samplers.sampler_device import sampler_device as sampler_device

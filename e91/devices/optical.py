@@ -24,6 +24,8 @@ from e91.optics.rates import continuous_rates
 from e91.optics.slots import continuous_slots, pulsed_slots
 from e91.optics.sources import ContinuousSource, HeraldedMemories, PulsedSource, QuantumDot, Source
 
+_ROUNDING = 1e-12  # of probabilities that are the declared ones
+
 
 def optical_device(
     source: Source,
@@ -45,7 +47,8 @@ def optical_device(
         source: When pairs come.
         alice: Alice's arm; None for heralded memories, and only for them.
         bob: Bob's arm; the same.
-        settings: The angles of both parties.
+        settings: The angles of both parties, and the choices of active receivers.  How often a
+            coincidence has which setting of a passive one, the optics say (`coincidence_settings`).
         pair: Circuit of one pair, unmeasured; by default phi+, and with memories one with their
             bit and phase errors.  What the links do to the polarisation is added.
         window_s: Coincidence window, or gate about each pulse; by default a pulse's period.
@@ -71,7 +74,13 @@ def optical_device(
     if not totals.min() > 0:
         raise ValueError("Every setting pair must have coincidences, but one never has.")
     kind = f"{_name(source)}, coincidences only, lost pairs discarded: fair sampling."
-    return _device(kind, rates / totals, settings=settings, seed=seed)
+    seen = _as_often_as(totals[..., 0, 0], alice, bob, settings=settings)
+    # An active receiver's choices are the session's, whatever is lost afterwards.
+    seen = settings.biased(
+        (seen if _is_passive(alice) else settings).alice_probabilities,
+        (seen if _is_passive(bob) else settings).bob_probabilities,
+    )
+    return _device(kind, rates / totals, settings=seen, seed=seed)
 
 
 def optical_slot_device(
@@ -152,6 +161,78 @@ def coincidence_table(
         return misread(rates[0] + rates[1], alice=alice.readout_error, bob=bob.readout_error)
     slots = slot_table(source, alice, bob, settings=settings, pair=pair, window_s=window_s)
     return source.repetition_rate_hz * slots[..., :2, :2]
+
+
+def coincidence_settings(
+    source: ContinuousSource | PulsedSource | QuantumDot,
+    alice: Arm,
+    bob: Arm,
+    *,
+    settings: Settings = EKERT,
+    pair: QuantumCircuit | None = None,
+    window_s: float | None = None,
+) -> Settings:
+    """Return settings with the probabilities that the optics predict of coincidences.
+
+    A passive receiver's beam splitter chooses, but which setting a *coincidence* has depends on its
+    detectors too: a busy one is dead more often.  These probabilities are what a session on such
+    data has to declare.  An active receiver chooses with the probabilities of ``settings``.
+
+    Args:
+        source: When pairs come.
+        alice: Alice's arm; a passive one says how its splitter shares the light.
+        bob: Bob's.
+        settings: The angles of both parties, and the choices of active receivers.
+        pair: As for `optical_device`.
+        window_s: The same.
+
+    Returns:
+        The same angles and roles.  The probabilities are those of each party by itself; where
+        the parties' losses are correlated (one dead time shared, unlike detectors) pairs of
+        settings deviate from the products.
+
+    Raises:
+        ValueError: As for `optical_device`.
+
+    Examples:
+        >>> from e91.optics import Detector, Receiver
+        >>> detector = Detector(0.6, dead_time_s=1e-6)
+        >>> receiver = Receiver((detector,) * 6, BasisChoice.PASSIVE)
+        >>> arm = Arm(3.0, receiver, setting_probabilities=(0.6, 0.2, 0.2))
+        >>> found = coincidence_settings(ContinuousSource(2e6), arm, arm, window_s=1e-9)
+        >>> [round(p, 2) for p in found.alice_probabilities]
+        [0.58, 0.21, 0.21]
+    """
+    rates = coincidence_table(
+        source, alice, bob, settings=settings, pair=pair, window_s=window_s
+    ).sum(axis=(2, 3))
+    if not rates.sum() > 0:
+        raise ValueError("Some setting pair must have coincidences, but none has.")
+    return _as_often_as(rates, alice, bob, settings=settings)
+
+
+def _as_often_as(
+    rates: Floats, alice: Arm | None, bob: Arm | None, *, settings: Settings
+) -> Settings:
+    """Return settings whose probabilities are those of coincidences at these rates."""
+    chosen = [
+        np.ones(len(given)) if _is_passive(arm) else np.array(given)
+        for arm, given in (
+            (alice, settings.alice_probabilities),
+            (bob, settings.bob_probabilities),
+        )
+    ]
+    seen = rates * np.outer(*chosen)
+    both = [seen.sum(axis=1 - axis) / seen.sum() for axis in (0, 1)]
+    declared = (settings.alice_probabilities, settings.bob_probabilities)
+    if all(np.abs(a - b).max() < _ROUNDING for a, b in zip(both, declared, strict=True)):
+        return settings
+    first, second = (tuple((shares / math.fsum(shares)).tolist()) for shares in both)
+    return settings.biased(first, second)
+
+
+def _is_passive(arm: Arm | None) -> bool:
+    return arm is not None and arm.receiver.basis_choice is BasisChoice.PASSIVE
 
 
 def slot_table(

@@ -4,6 +4,7 @@
 takes hours, a prepared session is kept in between; see `e91.devices.ibm`.
 """
 
+import math
 import time
 import uuid
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 
 from e91.distillation import authentication
 from e91.distillation.authentication import AuthenticationKey
-from e91.model.bits import Bits
+from e91.model.bits import NO_CLICK, Bits
 from e91.model.device import Device, DeviceInfo, info_of
 from e91.model.messages import Channel, Party, Transmission, honest_transmission
 from e91.model.numbers import check_whole
@@ -107,6 +108,7 @@ def analyse(
     transmission: Transmission = honest_transmission,
     origin: str = "recorded detections",
     statistics_only: bool = False,
+    estimate_probabilities: bool = False,
 ) -> SessionReport:
     """Run the protocol on detections that were made elsewhere, and report it.
 
@@ -127,6 +129,8 @@ def analyse(
         origin: Where the record comes from, for the report.
         statistics_only: Make the Bell test and the error estimate, but say nothing to anybody and
             make no key.  The record is not used up, and may be analysed as often as one likes.
+        estimate_probabilities: Take how often each party had which setting from the record, see
+            `estimated_settings`, in place of what ``settings`` declare.
 
     Raises:
         ValueError: An argument leaves its range, or the record has a setting that ``settings``
@@ -151,9 +155,12 @@ def analyse(
     policy = policy or Policy()
     check_rounds(len(record))
     authentication_key = authentication.unused(authentication_key)
-    check_policy(len(record), settings=settings, policy=policy)
     _check_settings(record, settings)
     _check_outcomes(record)
+    assumption = ""
+    if estimate_probabilities:
+        settings, assumption = estimated_settings(record, settings), ESTIMATED
+    check_policy(len(record), settings=settings, policy=policy)
     if not statistics_only:
         _use_up(record, origin)
     return _concluded(
@@ -162,6 +169,7 @@ def analyse(
             settings,
             f"{origin}; that settings were random and nothing is left out, is the laboratory's "
             "word",
+            assumption,
             recorded=True,
             reproducible=record.reproducible,
         ),
@@ -256,6 +264,51 @@ def _check_settings(record: DetectionRecord, settings: Settings) -> None:
                 f"{name}'s settings must be indices of the {len(angles)} angles of "
                 f"`{settings.name}`, but go up to {highest}."
             )
+
+
+ESTIMATED = (
+    "The probabilities of the settings were not declared beforehand but taken from these rounds: "
+    "bounds and key rest on the assumption that each round's settings were random with exactly "
+    "them, the parties' independent of each other, and that losses depend on nobody's choice."
+)
+"""What is assumed where `estimated_settings` are used."""
+
+
+def estimated_settings(record: DetectionRecord, settings: Settings) -> Settings:
+    """Return settings that are as probable as they occur in the rounds that both parties saw.
+
+    For passive receivers whose splitters or dead times nobody knows.  (Where they are known,
+    `e91.devices.coincidence_settings` predicts the probabilities.)  No theorem here covers
+    probabilities that are taken from the rounds they are used for; the test that settings are as
+    declared then finds only how the parties' settings depend on each other.
+
+    Args:
+        record: Both laboratories' rounds.
+        settings: Angles and roles with which they were measured.
+
+    Raises:
+        ValueError: No round was seen by both.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> biased = EKERT.biased((0.5, 0.3, 0.2), (0.2, 0.2, 0.6))
+        >>> device = exact_device(settings=biased, seed=1)
+        >>> record = measure(device, 100_000, settings=biased, entropy=seeded_entropy(1))
+        >>> [round(p, 2) for p in estimated_settings(record, EKERT).alice_probabilities]
+        [0.5, 0.3, 0.2]
+    """
+    seen = (record.alice.outcome != NO_CLICK) & (record.bob.outcome != NO_CLICK)
+    if not seen.any():
+        raise ValueError("A record must have a round that both parties saw, but has none.")
+    shares = (
+        np.bincount(half.setting[seen], minlength=len(angles)) / np.count_nonzero(seen)
+        for half, angles in (
+            (record.alice, settings.alice_angles),
+            (record.bob, settings.bob_angles),
+        )
+    )
+    alice, bob = (tuple((share / math.fsum(share)).tolist()) for share in shares)
+    return settings.biased(alice, bob)
 
 
 def _check_outcomes(record: DetectionRecord) -> None:
