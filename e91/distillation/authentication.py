@@ -258,13 +258,16 @@ class RunningTags:
         return {party: mac.finalize() for party, mac in self._macs.items()}
 
 
-def exchange_tags(channel: Channel, key: bytes) -> None:
+def exchange_tags(channel: Channel, key: bytes) -> bytes:
     """Let each party tag what it saw and check the other's tag against that.
 
     Args:
         channel: The session's channel, with both parties' transcripts or with `RunningTags` of
             the same key that listen to it.
         key: 64 pre-shared secret bytes, 32 for each tag; they are used up.
+
+    Returns:
+        Both tags as they were sent, Alice's first: public, and of this conversation alone.
 
     Raises:
         AuthenticationFailed: The parties saw different messages, or a tag was altered.
@@ -277,12 +280,13 @@ def exchange_tags(channel: Channel, key: bytes) -> None:
             received = quiet.send(Message(party, "tag", tags[party])).body
             if not hmac.compare_digest(tags[party], received):
                 raise AuthenticationFailed("The tag does not match.")
-        return
+        return b"".join(tags[party] for party in Party)
     seen = {party: channel.transcript(party) for party in Party}
+    tags = {party: tag(seen[party], keys[party], role=party) for party in Party}
     for party in Party:
-        body = tag(seen[party], keys[party], role=party)
-        received = channel.send(Message(party, "tag", body)).body
+        received = channel.send(Message(party, "tag", tags[party])).body
         check(seen[party.peer], keys[party], received, role=party)
+    return b"".join(tags[party] for party in Party)
 
 
 def _halves(key: bytes) -> dict[Party, bytes]:

@@ -1,5 +1,6 @@
 """The protocol after the photons: from both records to equal secret bits, or an abort."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -61,13 +62,15 @@ class Distilled:
     Attributes:
         verdict: On the evidence, with the final abort or none.
         secrets: Alice's and Bob's secret bits, packed; None if the session was aborted.
-        session_id: 16 public bytes that name the session and its key.
+        key_id: 16 public bytes that name the key: a hash of the session's name and of both tags,
+            so that no other conversation gives them, with the same seed neither; None without a
+            key.
         tagged: Whether tags were sent, which uses up the pre-shared key.
     """
 
     verdict: Verdict
     secrets: tuple[Bits, Bits] | None
-    session_id: bytes
+    key_id: bytes | None
     tagged: bool
 
 
@@ -81,13 +84,13 @@ def survey(record: DetectionRecord, means: Means) -> Distilled:
 
     The counts are those of a session with the same randomness.
     """
-    session_id = means.entropy(16)
+    means.entropy(16)  # a session's name
     alice, _ = _sift(record, replace(means, channel=Channel()))
     verdict = judge(alice.evidence, settings=means.settings, policy=means.policy)
     # What error correction would disclose is not known, so there is no length to speak of.
     abort = verdict.abort or Abort.STATISTICS_ONLY
     verdict = replace(verdict, length=None, portions=(), abort=abort)
-    return Distilled(verdict, None, session_id, tagged=False)
+    return Distilled(verdict, None, None, tagged=False)
 
 
 def _sift(record: DetectionRecord, means: Means) -> tuple[sifting.Sifted, sifting.Sifted]:
@@ -112,7 +115,7 @@ def conclude(sift: Callable[[], tuple[sifting.Sifted, sifting.Sifted]], means: M
         means: What they work with.
     """
     settings, policy, channel = means.settings, means.policy, means.channel
-    session_id, secrets, tagged = means.entropy(16), None, False
+    session_id, secrets, key_id, tagged = means.entropy(16), None, None, False
     verdict = judge(Evidence.empty(settings), settings=settings, policy=policy)
     try:
         channel.send(Message(Party.ALICE, "session", session_id))
@@ -130,11 +133,12 @@ def conclude(sift: Callable[[], tuple[sifting.Sifted, sifting.Sifted]], means: M
             elif verdict.abort is None:
                 amplified = amplify([pair for pair in verified if pair], verdict, means=means)
                 tagged = True
-                authentication.exchange_tags(channel, means.secret)
+                tags = authentication.exchange_tags(channel, means.secret)
+                key_id = hashlib.sha256(session_id + tags).digest()[:16]
                 secrets = amplified
     except AuthenticationFailed:
         verdict = verdict.refuted(Abort.NOT_AUTHENTIC)
-    return Distilled(verdict, secrets, session_id, tagged)
+    return Distilled(verdict, secrets, key_id, tagged)
 
 
 def divide(

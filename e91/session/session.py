@@ -387,12 +387,12 @@ def _for_device(choices: Bits) -> Bits:
 
 
 def _keys(made: Distilled, policy: Policy, *, reproducible: bool) -> Keys | None:
-    if made.secrets is None or made.verdict.length is None:
+    if made.secrets is None or made.verdict.length is None or made.key_id is None:
         return None
     # The first bits replace the authentication key that the tags used up.
     spent = authentication.AUTHENTICATION_BITS // 8
     size = made.verdict.length.bits - authentication.AUTHENTICATION_BITS
-    key_id = str(uuid.UUID(bytes=made.session_id, version=4))
+    key_id = str(uuid.UUID(bytes=made.key_id, version=4))
     alice, bob = (
         SecretKey.from_packed(
             packed[spent:],

@@ -128,3 +128,20 @@ def test_device_that_keeps_its_answer_changes_no_record():
 def test_both_seeds_together_make_a_key_again(make):
     first, second = (e91.run(make(seed=1), rounds=20_000, seed=2).key.bits for _ in range(2))
     assert (first == second).all()
+
+
+def test_identifiers_of_different_keys_never_agree():
+    """The same seed of the protocol, other photons: other keys, and other names for them."""
+    made = [
+        e91.run(e91.exact_device(visibility=0.98, seed=physics), rounds=ENOUGH, seed=2).key
+        for physics in (1, 2, None, 1)
+    ]
+    assert len({key.key_id for key in made}) == len({key.packed.tobytes() for key in made}) == 3
+    assert made[0].key_id == made[3].key_id
+
+
+def test_both_parties_have_one_identifier_in_runs_of_blocks_too():
+    run = e91.stream(device(1), rounds=2 * ENOUGH, block_rounds=ENOUGH, seed=2)
+    keys = [block.keys for block in run]
+    assert all(pair.alice.key_id == pair.bob.key_id for pair in keys)
+    assert len({pair.alice.key_id for pair in keys}) == 2
