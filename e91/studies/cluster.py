@@ -7,12 +7,13 @@ orders under way than keep the workers busy.
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,7 +23,7 @@ from e91.session.totals import RunSummary
 from e91.studies.sessions import joined, tally_from
 from e91.studies.work import Numbers, tally_run, versions
 from e91.system.extras import extra
-from e91.system.processes import attach, watched
+from e91.system.processes import frozen, new_pool, silence_told
 from e91.system.refusals import Refusal, refusals_marked
 
 if TYPE_CHECKING:
@@ -34,6 +35,15 @@ ORDERS_A_WORKER = 3
 
 _MAXIMUM_DEATHS = 3
 """Times that processes may die without finishing anything before it is called a failure."""
+
+SILENCE_S = 20.0
+"""Seconds without a finished order after which a study says so."""
+
+_ANSWER_S = 5  # that a scheduler may take
+_SILENT = (
+    f"A study has finished nothing for {SILENCE_S:.0f} s: {{}}.  Ctrl-C ends it, and what is "
+    "finished is kept."
+)
 
 _LOST = (
     "The scheduler must stay until the study is done, but was lost: what is finished is kept; run "
@@ -88,9 +98,30 @@ def _pooled(
     work: Callable[[T], R], left: dict[int, T], waiting: Iterator[tuple[int, T]], *, processes: int
 ) -> Results[T, R]:
     """Work off ``left`` and what is waiting in one pool; ``left`` holds what is not done yet."""
-    context = multiprocessing.get_context("spawn")
-    pool = watched(ProcessPoolExecutor(processes, mp_context=context, initializer=attach))
+    pool = new_pool(processes)
     try:
+        yield from _worked_off(work, left, waiting, pool=pool, processes=processes)
+    finally:
+        for process in frozen(pool):
+            os.kill(process, signal.SIGKILL)  # nothing else ends them
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _worked_off(
+    work: Callable[[T], R],
+    left: dict[int, T],
+    waiting: Iterator[tuple[int, T]],
+    *,
+    pool: ProcessPoolExecutor,
+    processes: int,
+) -> Results[T, R]:
+    def state() -> str:
+        """Say why nothing is finished."""
+        stopped = len(frozen(pool))
+        what = f"{stopped} of its processes are stopped" if stopped else "its orders are long"
+        return _SILENT.format(what)
+
+    with silence_told(state, after_s=SILENCE_S) as note:
         under_way: dict[Future[R], int] = {
             pool.submit(refusals_marked, work, order): number for number, order in left.items()
         }
@@ -100,11 +131,10 @@ def _pooled(
                 left[number] = order
                 under_way[pool.submit(refusals_marked, work, order)] = number
             done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+            note()
             for future in done:
                 result = future.result()
                 yield left.pop(under_way.pop(future)), result
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def on_cluster(
@@ -141,16 +171,29 @@ def on_cluster(
     how = {"loop": client.loop, "with_results": True, "raise_errors": False}
     results: Any = as_completed(list(under_way), **how)  # type: ignore[no-untyped-call]
     try:
-        for future, result in results:
-            _check(future, result)
-            order = under_way.pop(future)
-            for more in islice(waiting, 1):
-                fresh = submit(*more)
-                under_way[fresh] = more[1]
-                results.add(fresh)
-            yield order, result
+        with silence_told(partial(_state_of, client), after_s=SILENCE_S) as note:
+            for future, result in results:
+                note()
+                _check(future, result)
+                order = under_way.pop(future)
+                for more in islice(waiting, 1):
+                    fresh = submit(*more)
+                    under_way[fresh] = more[1]
+                    results.add(fresh)
+                yield order, result
     finally:
         client.cancel(list(under_way))
+
+
+def _state_of(client: Any) -> str:
+    """Say why nothing comes from a cluster."""
+    try:
+        workers = len(client.sync(client.scheduler.ncores, callback_timeout=_ANSWER_S))
+    except Exception:  # noqa: BLE001 - whatever Dask makes of a scheduler that does not answer
+        return _SILENT.format("its scheduler does not answer")
+    if not workers:
+        return _SILENT.format("its cluster has no workers any more, and it waits for new ones")
+    return _SILENT.format(f"its {workers} workers are frozen or cut off, or its orders are long")
 
 
 def check_workers(client: Any) -> int:

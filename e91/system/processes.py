@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from threading import Thread
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import ReferenceType, ref
 
@@ -57,17 +60,41 @@ def worker_processes(count: int | None = None) -> ProcessPoolExecutor:
         count: How many; as many as there are cores by default.
 
     Raises:
-        ValueError: ``count`` is no number from 1 to that of the cores.
+        ValueError: ``count`` is no number from 1 to that of the cores, or no process can be begun,
+            as from a script without that line or on standard input.
 
     Examples:
         >>> with worker_processes(1) as pool:
         ...     pool.submit(max, 1, 2).result()
         2
     """
+    from concurrent.futures import BrokenExecutor
+
+    pool = new_pool(checked_cores(count, name="processes"))
+    try:
+        pool.submit(int).result()
+    except BrokenExecutor:
+        pool.shutdown()
+        raise ValueError(
+            "Worker processes must live, but the first ended at once: a script must be a file and "
+            'make them under `if __name__ == "__main__":`.'
+        ) from None
+    return pool
+
+
+def new_pool(count: int) -> ProcessPoolExecutor:
+    """Return a pool of processes, none of which is begun yet; see `worker_processes`.
+
+    Raises:
+        SystemExit: This is a process of a pool that imports the script which made the pool, for
+            that does not make it under ``if __name__ == "__main__":``.  Its parent, whose pool
+            then breaks, says so; this one is silent.
+    """
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    count = checked_cores(count, name="processes")
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(1)
     context = multiprocessing.get_context("spawn")
     return watched(ProcessPoolExecutor(count, mp_context=context, initializer=attach))
 
@@ -138,6 +165,54 @@ def _break_with_worker(pool: ReferenceType[ProcessPoolExecutor]) -> None:
             results._writer.close()
             return
         time.sleep(_LOOK_EVERY_S)
+
+
+def frozen(pool: ProcessPoolExecutor) -> list[int]:
+    """Return the numbers of a pool's processes that a signal has stopped; on Linux only."""
+    processes: Any = pool._processes
+    return [number for number in list(processes or ()) if _is_stopped(number)]
+
+
+def _is_stopped(process: int) -> bool:
+    try:
+        # The state follows the name, which may hold anything, parentheses included.
+        status = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2]
+    except OSError:
+        return False
+    return status.split()[0] in (b"T", b"t")
+
+
+@contextmanager
+def silence_told(state: Callable[[], str], *, after_s: float) -> Iterator[Callable[[], None]]:
+    """Warn when nothing was heard for a while; give the function that says that something was.
+
+    Args:
+        state: Says what is known of who should be heard; called in a thread of its own.
+        after_s: How long silence may last; each is told once.
+
+    Warns:
+        UserWarning: What ``state`` says.
+    """
+    heard, ended = Event(), Event()
+
+    def listen() -> None:
+        """Wait for silence, tell it, and wait for its end."""
+        while not ended.is_set():
+            if not heard.wait(after_s):
+                warnings.warn(state(), UserWarning, stacklevel=1)
+                heard.wait()
+            heard.clear()
+
+    def note() -> None:
+        """Note that something was heard."""
+        heard.set()
+
+    Thread(target=listen, daemon=True).start()
+    try:
+        yield note
+    finally:
+        ended.set()
+        heard.set()
 
 
 def attach() -> None:

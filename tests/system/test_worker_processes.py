@@ -3,13 +3,15 @@
 import os
 import signal
 import struct
+import subprocess
 import sys
 import time
+import warnings
 from concurrent.futures import BrokenExecutor
 
 import pytest
 
-from e91.system.processes import worker_processes
+from e91.system.processes import frozen, silence_told, worker_processes
 
 
 def die_while_sending() -> None:
@@ -48,3 +50,53 @@ def test_workers_that_end_well_break_nothing():
         assert pool.submit(max, 1, 2).result(timeout=60) == 2
         time.sleep(1.2)  # longer than between two looks
         assert pool.submit(max, 3, 2).result(timeout=60) == 3
+
+
+SCRIPT = """
+from e91.system.processes import worker_processes
+with worker_processes(1) as pool:
+    print(pool.submit(max, 1, 2).result())
+"""
+
+
+@pytest.mark.parametrize("kind", ["file", "standard input"])
+def test_script_without_its_line_gets_one_sentence(tmp_path, kind):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py" if kind == "file" else "-"],
+        input=SCRIPT,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == (
+        "ValueError: Worker processes must live, but the first ended at once: a script must be a "
+        'file and make them under `if __name__ == "__main__":`.'
+    )
+    assert done.stderr.count("Traceback") == (1 if kind == "file" else 2)  # one is the child's
+
+
+def test_silence_is_told_once_and_says_what_is_known():
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with silence_told(lambda: "nobody answers", after_s=0.1) as note:
+            time.sleep(0.5)
+            note()
+            time.sleep(0.02)
+        time.sleep(0.3)
+    assert [str(each.message) for each in told] == ["nobody answers"]
+
+
+def test_stopped_process_of_a_pool_is_known():
+    with worker_processes(1) as pool:
+        (number,) = pool._processes
+        assert frozen(pool) == []
+        os.kill(number, signal.SIGSTOP)
+        deadline = time.monotonic() + 30
+        while frozen(pool) != [number] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert frozen(pool) == [number]
+        os.kill(number, signal.SIGCONT)
