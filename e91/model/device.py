@@ -38,6 +38,7 @@ class DeviceInfo:
         assumption: What the report adds to the assumptions of the theorem; empty for nothing.
         recorded: Whether the rounds were measured before, elsewhere.
         reproducible: Whether the physical randomness was seeded, so that it can be had again.
+        uncovered: Whether ``assumption`` is one that no theorem covers: a key carries no epsilon.
     """
 
     settings: Settings | None
@@ -45,6 +46,7 @@ class DeviceInfo:
     assumption: str = ""
     recorded: bool = False
     reproducible: bool = False
+    uncovered: bool = False
 
 
 @runtime_checkable
@@ -112,7 +114,7 @@ def info_of(device: object) -> DeviceInfo:
         ...     return 0 * x, 0 * y
         >>> info_of(always_zero)
         DeviceInfo(settings=None, description='always_zero', assumption='', recorded=False, \
-reproducible=False)
+reproducible=False, uncovered=False)
         >>> always_zero.info = DeviceInfo(EKERT, "Zeros.", assumption="Nobody looks.")
         >>> info_of(always_zero).assumption
         'Nobody looks.'

@@ -135,6 +135,8 @@ class SessionReport(Drawn):
         block: Its number in a run of several blocks, from 0.
         recorded: Whether the rounds were measured elsewhere, as `e91.analyse` takes them.
         reproducible: Whether protocol or physics was seeded: its key is not secret.
+        uncovered: Whether it rests on an assumption that no theorem covers, e.g. on probabilities
+            that were estimated from the same rounds; its key carries no epsilon then.
         watch: The watch over the link up to the end of this session; None if nobody watched.
     """
 
@@ -156,12 +158,18 @@ class SessionReport(Drawn):
     _keys: Keys | None = field(repr=False)
     recorded: bool = False
     reproducible: bool = False
+    uncovered: bool = False
     watch: LinkWatch | None = None
 
     @property
     def alarm(self) -> RaisedAlarm | None:
         """What rang while the link was watched; None if nothing did, or nobody watched."""
         return self.watch.alarm if self.watch else None
+
+    @property
+    def epsilon(self) -> float | None:
+        """The failure probability that a key carries; None if no theorem gives one."""
+        return None if self.uncovered else self.policy.key_epsilon
 
     @property
     def keys(self) -> Keys:
@@ -215,7 +223,7 @@ class SessionReport(Drawn):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the public contents as plain values, ready for JSON; no key bits."""
-        proved = self.policy.key_epsilon
+        proved = self.epsilon
         return {
             "rounds": self.rounds,
             "settings": self.settings.name,
@@ -320,13 +328,13 @@ def _verdict(report: SessionReport) -> list[str]:
     policy = report.policy
     if report.abort is None:
         promise = "no epsilon is proved"
-        if policy.key_epsilon is not None:
-            promise = f"epsilon {policy.key_epsilon:g}"
+        if report.epsilon is not None:
+            promise = f"epsilon {report.epsilon:g}"
         verdict = f"KEY RELEASED: {report.secret_bits:,} bits, {promise}"
     else:
         verdict = f"NO KEY: {report.abort.value}"
     lines = [titled("Verdict"), *wrapped(verdict)]
-    if report.abort is None and policy.key_epsilon is not None:
+    if report.abort is None and report.epsilon is not None:
         lines += wrapped(_epsilons(report))
     if report.length is not None:
         name, bits = report.length.limit

@@ -130,7 +130,8 @@ def analyse(
         statistics_only: Make the Bell test and the error estimate, but say nothing to anybody and
             make no key.  The record is not used up, and may be analysed as often as one likes.
         estimate_probabilities: Take how often each party had which setting from the record, see
-            `estimated_settings`, in place of what ``settings`` declare.
+            `estimated_settings`, in place of what ``settings`` declare.  No theorem covers that,
+            so the key carries no epsilon.
 
     Raises:
         ValueError: An argument leaves its range, or the record has a setting that ``settings``
@@ -172,6 +173,7 @@ def analyse(
             assumption,
             recorded=True,
             reproducible=record.reproducible,
+            uncovered=estimate_probabilities,
         ),
         settings=settings,
         policy=policy,
@@ -353,7 +355,13 @@ def report_of(
         reproducible=reproducible,
         seconds=seconds,
         block=block,
-        _keys=_keys(made, policy, reproducible=reproducible),
+        uncovered=device.uncovered,
+        _keys=_keys(
+            made,
+            policy,
+            epsilon=None if device.uncovered else policy.key_epsilon,
+            reproducible=reproducible,
+        ),
         recorded=device.recorded,
     )
 
@@ -386,7 +394,9 @@ def _for_device(choices: Bits) -> Bits:
     return copy
 
 
-def _keys(made: Distilled, policy: Policy, *, reproducible: bool) -> Keys | None:
+def _keys(
+    made: Distilled, policy: Policy, *, epsilon: float | None, reproducible: bool
+) -> Keys | None:
     if made.secrets is None or made.verdict.length is None or made.key_id is None:
         return None
     # The first bits replace the authentication key that the tags used up.
@@ -399,7 +409,7 @@ def _keys(made: Distilled, policy: Policy, *, reproducible: bool) -> Keys | None
             size,
             key_id=key_id,
             security=policy.security,
-            epsilon=policy.key_epsilon,
+            epsilon=epsilon,
             reproducible=reproducible,
             theorem=policy.proof.value,
             attacks=policy.proof.entry.attacks.value,

@@ -23,7 +23,7 @@ from e91.optics.tags import correlate
 from e91.optics.tags.laboratories import Laboratory
 from e91.optics.tags.simulation import record_time_tags
 from e91.recorded import save_detections
-from e91.session.session import analyse, estimated_settings, run
+from e91.session.session import analyse, estimated_settings, measure, run
 
 WINDOW_S = 2e-9
 SOURCE = ContinuousSource(1e6, coherence_time_s=1e-12)
@@ -91,6 +91,16 @@ def test_estimated_probabilities_are_told_with_what_they_assume():
     assert "were not declared beforehand but taken from these rounds" in found.assumptions
     for seen, p in zip(probabilities(found.settings), probabilities(predicted()), strict=True):
         assert seen == pytest.approx(p, abs=0.005)
+
+
+def test_a_key_at_estimated_probabilities_carries_no_epsilon():
+    biased = EKERT.biased((0.5, 0.3, 0.2), (0.2, 0.2, 0.6))
+    device = exact_device(settings=biased, visibility=0.98, seed=5)
+    record = measure(device, 100_000, settings=biased, entropy=seeded_entropy(5))
+    report = analyse(record, settings=EKERT, seed=1, estimate_probabilities=True)
+    assert report.abort is None
+    assert report.key.epsilon is report.epsilon is report.to_dict()["epsilon"] is None
+    assert "no epsilon is proved" in str(report)
 
 
 def test_the_command_is_given_or_estimates_the_probabilities(tmp_path, capsys):
