@@ -20,6 +20,7 @@ from qiskit.providers import BackendV2
 from e91.devices.aer import fresh_seed
 from e91.devices.circuits import Analyser
 from e91.devices.rounds.keystreams import physics_entropy
+from e91.devices.samplers.idle_noise import idle_noise
 from e91.devices.samplers.qubit_pairs import Layout, placed_circuit, placement_words
 from e91.model.bits import Bits
 from e91.model.device import Apparatus, DeviceInfo, checked_choices
@@ -233,12 +234,14 @@ def sampler_device(
     measured = analyser(bell_pair() if source is None else source, ALICE_ANGLE, BOB_ANGLE)
     circuit = measured if backend is None else placed_circuit(measured, backend, layout=layout)
     place = "" if backend is None else placement_words(circuit, backend)
-    description = f"{_name(sampler)}{place}; {measured.name}."
+    samplers, randomness = sampler_factory(sampler), physics_entropy(seed)
+    idle = idle_noise(circuit, samplers(fresh_seed(randomness)))
+    description = " ".join(filter(None, (f"{_name(sampler)}{place}; {measured.name}.", idle)))
     return SamplerDevice(
         DeviceInfo(settings, description, GROUPED, reproducible=seed is not None),
         circuit=circuit,
-        samplers=sampler_factory(sampler),
-        randomness=physics_entropy(seed),
+        samplers=samplers,
+        randomness=randomness,
         grouping=grouping,
         executions_per_run=executions_per_run,
     )
