@@ -5,8 +5,10 @@ import io
 import re
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from e91.recorded.tables import check_growth
 from e91.system.compiled import compiled_code_may_run
 from e91.system.durable import open_regular
+from e91.system.processes import cores, in_order
 
 GZIP = b"\x1f\x8b"
 SEPARATORS = (",", ";", "\t")
@@ -90,8 +93,14 @@ def read_rows(opened: BinaryIO, file: Path, shape: RowShape, *, line: int) -> It
     Raises:
         ValueError: A row is not as it must be, or is longer than a megabyte.
     """
-    slots = np.full(len(shape.names), -1, np.int64)
-    slots[list(shape.wanted)] = np.arange(len(shape.wanted))
+    threads = cores()
+    work = partial(_parsed, file=file, shape=shape)
+    with ThreadPoolExecutor(threads, thread_name_prefix="e91-rows") as pool:
+        yield from in_order(pool, work, _whole_lines(opened, file, line=line), ahead=threads)
+
+
+def _whole_lines(opened: BinaryIO, file: Path, *, line: int) -> Iterator[tuple[int, bytes]]:
+    """Yield pieces of a file, of whole lines, with the number of the first line of each."""
     rest, size = b"", 0
     while True:
         content = opened.read(PIECE_BYTES)
@@ -103,16 +112,19 @@ def read_rows(opened: BinaryIO, file: Path, shape: RowShape, *, line: int) -> It
         if len(rest) > LONGEST_LINE:
             raise ValueError(f"The lines of `{file}` must have at most {LONGEST_LINE:,} bytes.")
         if text:
-            yield _parsed(text, slots, file, shape, line=line)
+            yield line, text
             line += text.count(b"\n")
         if not content:
             return
 
 
-def _parsed(text: bytes, slots: Rows, file: Path, shape: RowShape, *, line: int) -> Rows:
-    """Return the rows of whole lines."""
+def _parsed(piece: tuple[int, bytes], *, file: Path, shape: RowShape) -> Rows:
+    """Return the rows of whole lines; the piece has the number of the first one."""
     from e91.recorded.row_kernels import parse_rows
 
+    line, text = piece
+    slots = np.full(len(shape.names), -1, np.int64)
+    slots[list(shape.wanted)] = np.arange(len(shape.wanted))
     rows = np.empty((text.count(b"\n"), len(shape.wanted)), np.int64)
     found, place = parse_rows(
         # Where nothing is compiled, bytes are read faster than an array.

@@ -196,7 +196,7 @@ def _loaded(
     stream = streams[0] if len(streams) == 1 else _merged(streams, files)
     gathered = _Gathered(detectors, _shifts(delays, detectors, stream.unit_s))
     try:
-        with ThreadPoolExecutor(1) as pool:  # hashing lets other threads run
+        with ThreadPoolExecutor(1, thread_name_prefix="e91-tagger") as pool:
             digests = pool.map(_sha256, files)
             for piece in stream.pieces:
                 gathered.take(piece)
