@@ -31,6 +31,7 @@ from e91.cli.tagger_options import (
     named_columns,
 )
 from e91.model.errors import Abort, ProtocolAborted
+from e91.model.messages import Party
 from e91.model.records import DetectionRecord
 from e91.model.settings import SETTINGS, Settings
 from e91.model.trust import SecurityModel
@@ -103,6 +104,8 @@ def _refuse_attack(_: click.Context, __: click.Parameter, attack: str | None) ->
     is_flag=True,
     help="Statistics only: nothing is used up, and the file may be analysed again.",
 )
+@click.option("--flip", type=click.Choice([party.value for party in Party]),
+              help="Exchange 0 and 1 in this party's outcomes, as for a singlet.")  # fmt: skip
 @click.option("--sample", type=click.Path(path_type=Path), metavar="DIR",
               help="Make a new folder of sample files by the simulator instead.")  # fmt: skip
 @click.option("--attack", hidden=True, callback=_refuse_attack, expose_value=False)
@@ -120,6 +123,7 @@ def analyse(
     seed: int | None,
     out: Path | None,
     no_key: bool,
+    flip: str | None,
     sample: Path | None,
     as_json: bool,
 ) -> None:
@@ -159,6 +163,7 @@ def analyse(
         seed=seed,
         statistics_only=no_key,
         estimate_probabilities=estimate_probabilities,
+        flip=flip,
     )
     _conclude(loaded, angles, analysed, out=out, as_json=as_json)
 

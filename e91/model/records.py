@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 
 from e91.model.bits import NO_CLICK, Bits, frozen_array
+from e91.model.messages import Party
 from e91.model.trust import SecurityModel
 
 
@@ -70,6 +71,29 @@ class DetectionRecord:
 
     def __len__(self) -> int:
         return len(self.alice)
+
+    def flipped(self, party: Party | str) -> Self:
+        """Return the record with one party's outcomes 0 and 1 exchanged; no click stays.
+
+        Args:
+            party: `Party.ALICE` or `Party.BOB`, or its name in lower case.
+
+        Raises:
+            ValueError: ``party`` is neither.
+
+        Examples:
+            >>> half = PartyRecord([0, 1, 2], [0, 1, 2])
+            >>> DetectionRecord(half, half).flipped("bob").bob.outcome.tolist()
+            [1, 0, 2]
+        """
+        if party not in [*Party, *(known.value for known in Party)]:
+            raise ValueError(f"`party` must be alice or bob, but is {party!r}.")
+        inverse = np.array((1, 0, NO_CLICK), np.uint8)
+        if Party(party) is Party.ALICE:
+            alice = PartyRecord(self.alice.setting, inverse[self.alice.outcome])
+            return replace(self, alice=alice)
+        bob = PartyRecord(self.bob.setting, inverse[self.bob.outcome])
+        return replace(self, bob=bob)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

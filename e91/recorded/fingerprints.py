@@ -36,6 +36,8 @@ _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 def fingerprints_of(record: DetectionRecord) -> Fingerprints:
     """Return the fingerprints of both parties' coincidences; a lost photon makes none.
 
+    A record with a party's outcomes inverted has the same.
+
     Examples:
         >>> half, other = PartyRecord([0, 1, 2], [1, 0, 2]), PartyRecord([0, 1], [1, 0])
         >>> whole, without_loss = DetectionRecord(half, half), DetectionRecord(other, other)
@@ -53,9 +55,11 @@ def fingerprints_of_tags(tags: TagReader) -> Fingerprints:
 
 
 def _of_party(half: PartyRecord, seen: NDArray[np.bool_]) -> Fingerprints:
-    symbols = half.setting * np.uint8(2) + half.outcome
+    setting, outcome = half.setting, half.outcome
     if not seen.all():
-        symbols = symbols[seen]
+        setting, outcome = setting[seen], outcome[seen]
+    symbols = setting * np.uint8(2)
+    symbols[1:] += outcome[1:] ^ outcome[:-1]  # changes of the outcome: inverted ones have the same
     return _sketch(symbols[start : start + _PIECE] for start in range(0, len(symbols), _PIECE))
 
 

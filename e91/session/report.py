@@ -15,6 +15,7 @@ from e91.model.settings import Settings
 from e91.security.policy import Policy
 from e91.security.secret_length import split
 from e91.session.expectation import completeness_of
+from e91.session.inversion import looks_inverted
 
 
 class RaisedAlarm(Protocol):
@@ -296,15 +297,18 @@ def _tested(report: SessionReport) -> list[str]:
     return [
         titled("Bell test"),
         row("S", f"{value}   {limits}"),
-        *_bounds(found, report.policy),
+        *_bounds(found, report.policy, error_rate=qber.rate),
         row("QBER", rate if most is None else f"{rate}   (at most {most} of the key)"),
         *watched,
     ]
 
 
-def _bounds(found: ChshEstimate, policy: Policy) -> list[str]:
+def _bounds(found: ChshEstimate, policy: Policy, *, error_rate: float | None) -> list[str]:
     if found.lower_bound is None or found.p_value is None:
         nothing = "not stated: what it rests on is refuted, as the verdict says"
+        return [row("S is at least", nothing), row("p-value, local model", nothing)]
+    if looks_inverted(chsh_value=found.value, error_rate=error_rate):
+        nothing = "not stated: outcomes look inverted, as the verdict says"
         return [row("S is at least", nothing), row("p-value, local model", nothing)]
     bound = rounded_down(found.lower_bound)
     return [

@@ -23,6 +23,7 @@ from e91.model.settings import EKERT, Settings
 from e91.recorded.fingerprints import fingerprints_of
 from e91.recorded.ledger import use_up
 from e91.security.policy import Policy, PreparedSession
+from e91.session.inversion import record_looks_inverted
 from e91.session.protocol import Distilled, Means, distil, survey
 from e91.session.report import Keys, SessionReport
 from e91.session.verdict import check_policy
@@ -109,6 +110,7 @@ def analyse(
     origin: str = "recorded detections",
     statistics_only: bool = False,
     estimate_probabilities: bool = False,
+    flip: Party | str | None = None,
 ) -> SessionReport:
     """Run the protocol on detections that were made elsewhere, and report it.
 
@@ -132,6 +134,9 @@ def analyse(
         estimate_probabilities: Take how often each party had which setting from the record, see
             `estimated_settings`, in place of what ``settings`` declare.  No theorem covers that,
             so the key carries no epsilon.
+        flip: The party whose outcomes 0 and 1 are exchanged first, "alice" or "bob", as for a
+            singlet source.  Without it, a record whose outcomes look inverted ends as
+            ``Abort.OUTCOMES_INVERTED`` before anybody says anything, and is not used up.
 
     Raises:
         ValueError: An argument leaves its range, or the record has a setting that ``settings``
@@ -162,7 +167,11 @@ def analyse(
     if estimate_probabilities:
         settings, assumption = estimated_settings(record, settings), ESTIMATED
     check_policy(len(record), settings=settings, policy=policy)
-    if not statistics_only:
+    if flip is not None:
+        record = record.flipped(flip)
+        origin = f"{origin}, {Party(flip).value.capitalize()}'s outcomes inverted"
+    speaks = not statistics_only and not record_looks_inverted(record, settings)
+    if speaks:
         _use_up(record, origin)
     return _concluded(
         record,
@@ -182,7 +191,7 @@ def analyse(
         authentication_key=authentication_key,
         transmission=transmission,
         started=started,
-        distilled=survey if statistics_only else distil,
+        distilled=distil if speaks else survey,
     )
 
 

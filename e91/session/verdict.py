@@ -16,6 +16,7 @@ from e91.model.trust import SecurityModel
 from e91.security import sampling, secret_length, theorems
 from e91.security.policy import Policy, Reconciler
 from e91.security.theorems import Case, alice_test_settings, check_reference
+from e91.session.inversion import looks_inverted
 from e91.system.extras import extra
 
 
@@ -196,7 +197,9 @@ def verdict_of(
     case = case_of(evidence, settings=settings, policy=policy, found=found, qber=qber, leak=leak)
     length = theorems.secret_bits(case)
     abort = None
-    if not found.at_least > 2:
+    if looks_inverted(chsh_value=found.value, error_rate=qber.rate):
+        abort = Abort.OUTCOMES_INVERTED
+    elif not found.at_least > 2:
         abort = Abort.NO_VIOLATION
     elif length.bits <= authentication.AUTHENTICATION_BITS:
         abort = Abort.NO_SECRET_LEFT

@@ -92,6 +92,56 @@ def test_recorded_rounds_give_the_evidence_that_a_run_on_them_gives():
     assert ran.chsh == analysed.chsh
 
 
+@pytest.mark.parametrize("settings", [EKERT, ASYMMETRIC, BBM92])
+@pytest.mark.parametrize("party", ["alice", "bob"])
+def test_inverted_outcomes_are_called_so_and_turned_for_a_key(settings, party):
+    record = measured(settings)
+    inverted = record.flipped(party)
+    report = analyse(inverted, settings=settings, policy=POLICY, seed=3)
+    assert report.abort is Abort.OUTCOMES_INVERTED
+    assert report.chsh.value < -2.6
+    assert "eavesdropper" not in str(report)
+    assert "`--flip bob`" in str(report)
+    assert "S is at least         not stated" in str(report)
+    turned = analyse(inverted, settings=settings, policy=POLICY, seed=3, flip=party)
+    upright = analyse(record, settings=settings, policy=POLICY, seed=3, statistics_only=True)
+    assert turned.abort is None
+    assert f"{party.capitalize()}'s outcomes inverted" in turned.device
+    assert turned.evidence == upright.evidence
+
+
+@pytest.mark.parametrize("visibility", [0.3, 0.75])
+def test_noise_of_a_singlet_source_is_still_noise(visibility):
+    # S = -0.85 and -2.12 with error rates 65 % and 87.5 %: 20 standard errors from the thresholds.
+    record = measured(visibility=visibility).flipped("bob")
+    assert analyse(record, policy=POLICY, seed=3).abort is Abort.NO_VIOLATION
+
+
+def test_lost_photons_do_not_hide_inverted_outcomes():
+    record = measured().flipped("bob")
+    lost = np.where(np.arange(ROUNDS) % 3 == 0, 2, record.bob.outcome)
+    record = replace(record, bob=PartyRecord(record.bob.setting, lost))
+    assert np.array_equal(record.flipped(Party.BOB).bob.outcome == 2, lost == 2)
+    assert analyse(record, policy=POLICY, seed=3).abort is Abort.OUTCOMES_INVERTED
+
+
+def test_only_a_party_can_be_flipped():
+    with pytest.raises(ValueError, match="`party` must be alice or bob, but is 'carol'"):
+        analyse(measured(), policy=POLICY, flip="carol")
+
+
+def test_command_turns_a_singlet(tmp_path, status):
+    file = tmp_path / "singlet.npz"
+    save_detections(file, measured().flipped("bob"), metadata={"settings": "ekert"})
+    code, printed, complaint = status("analyse", file)
+    assert code == 3
+    assert "look inverted" in printed
+    assert "look inverted" in complaint
+    code, printed, _ = status("analyse", file, "--flip", "bob", "--out", tmp_path / "keys")
+    assert code == 0
+    assert "KEY RELEASED" in printed
+
+
 def test_report_says_whose_word_the_settings_are():
     report = analyse(measured(), policy=POLICY, seed=1, origin="detections of night 7")
     assert "detections of night 7; that settings were random" in report.device

@@ -85,6 +85,23 @@ def test_copies_parts_and_halves_of_a_used_recording_are_refused(again):
         analyse(again(record), policy=POLICY)
 
 
+@pytest.mark.parametrize("parties", [["alice"], ["bob"], ["alice", "bob"]])
+def test_used_recording_with_inverted_outcomes_is_refused(parties):
+    record = measured()
+    analyse(record, policy=POLICY)
+    for party in parties:
+        record = record.flipped(party)
+    with pytest.raises(AlreadyUsed):
+        analyse(record, policy=POLICY, flip=parties[0] if len(parties) == 1 else None)
+
+
+def test_recording_that_was_inverted_for_its_key_is_used_up():
+    record = measured().flipped("bob")
+    assert analyse(record, policy=POLICY, flip="bob").abort is None
+    with pytest.raises(AlreadyUsed):
+        analyse(record.flipped("bob"), policy=POLICY)
+
+
 def test_used_rounds_between_lost_ones_are_refused():
     record = measured()
     analyse(record, policy=POLICY)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from e91_circuits import intercept_resend
+from e91_circuits import bell_pair, intercept_resend
 from statistical import assert_binomial
 
 from e91.bell import chsh
@@ -185,6 +185,10 @@ CAUSES = {
         {"device": lambda: loses_photons_at_one_setting},
     ),
     "device that wires Alice's setting to Bob": (Abort.SIGNALLING, {"device": lambda: wired}),
+    "singlet source": (
+        Abort.OUTCOMES_INVERTED,
+        {"device": lambda: exact_device_of(bell_pair("psi-"), seed=1)},
+    ),
     "device that always answers 0": (Abort.NO_VIOLATION, {"device": lambda: always_zero}),
     "noise": (
         Abort.NO_SECRET_LEFT,
@@ -588,10 +592,8 @@ def test_correlators_do_not_accumulate_from_setting_to_setting():
 
 
 def test_singlet_source_without_a_flip_makes_no_key():
-    from e91_circuits import bell_pair
-
     report = session(exact_device_of(bell_pair("psi-"), seed=1))
-    assert report.abort is Abort.NO_VIOLATION  # perfect anticorrelation is not taken for a key
+    assert report.abort is Abort.OUTCOMES_INVERTED  # nor for the work of an eavesdropper
 
 
 def test_error_free_sample_does_not_excuse_a_missing_violation():
