@@ -5,6 +5,7 @@ line or an input file is wrong; 1 anything else.  Heavy packages load inside the
 """
 
 import errno
+import re
 import shlex
 import signal
 import sys
@@ -36,6 +37,14 @@ from e91.system.refusals import is_refusal
 ABORTED = 3
 BAD_INPUT = 2
 FAILED = 1
+
+_TOO_LITTLE = (
+    "A command must fit in memory, but there is too little: use fewer rounds, threads or processes."
+)
+_OUT_OF_MEMORY = re.compile(
+    "bad_alloc|start new thread|failed to map segment|annot allocate memory|nsufficient memory"
+)
+"""What C++, Python, the loader, the system and Aer say of it."""
 
 _SCARCE = {
     errno.EAGAIN, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOLCK, errno.ENOMEM,
@@ -103,11 +112,8 @@ def _expected_end(error: BaseException) -> tuple[str, int] | None:
             return "Interrupted; nothing was written but what is reported above.", FAILED
         case BrokenExecutor():
             return "Worker processes must live, but one was killed: use fewer `--threads`.", FAILED
-        case MemoryError():
-            return (
-                "The session must fit in memory, but there is too little: send fewer rounds.",
-                FAILED,
-            )
+        case _ if _is_of_memory(error):
+            return _TOO_LITTLE, FAILED
         case WriteFailed(filename=name):
             return f"{name} must be writable to its end, but {reason(error)}.", FAILED
         case OSError() if _is_of_printing(error):
@@ -116,6 +122,18 @@ def _expected_end(error: BaseException) -> tuple[str, int] | None:
             where = f" (`{error.filename}`)" if error.filename is not None else ""
             return f"The machine must have what it takes, but {reason(error)}{where}.", FAILED
     return None
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    """Return whether memory, or a thread's part of it, was refused; not all say MemoryError."""
+    link: BaseException | None = error
+    while link is not None:
+        foreign = isinstance(link, RuntimeError | ImportError | OSError)
+        said = foreign or type(link).__module__.partition(".")[0] in ("qiskit", "qiskit_aer")
+        if isinstance(link, MemoryError) or (said and _OUT_OF_MEMORY.search(str(link))):
+            return True
+        link = link.__cause__ or link.__context__
+    return False
 
 
 def _is_of_printing(error: OSError) -> bool:

@@ -21,6 +21,8 @@ def encrypt(*, file: Path, key: Path, out: Path | None, cipher: Any | None, as_j
     """Encrypt FILE with key bytes that are then used up."""
     from e91.encryption import encrypt_file
 
+    if not file.name:
+        raise ValueError(f"`{file}` must be a readable, non-empty file, but is a folder.")
     target = out or file.with_name(f"{file.name}.e91")
     _show_use(encrypt_file(file, target, key, cipher=cipher), target, as_json=as_json)
 
@@ -36,6 +38,8 @@ def decrypt(*, file: Path, key: Path, out: Path | None, as_json: bool) -> None:
 
     if out is None and file.suffix != ".e91":
         raise ValueError(f"`{file}` must end in `.e91` or `--out` be given, but neither is so.")
+    if not file.name:
+        raise ValueError(f"`{file}` must be a readable, non-empty file, but is a folder.")
     target = out or file.with_suffix("")
     try:
         use = decrypt_file(file, target, key)

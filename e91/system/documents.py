@@ -51,6 +51,8 @@ Shape = TypeVar("Shape")
 
 _RECORDS = (inspect.StructType, inspect.DataclassType)
 _LONGEST_SHOWN = 60  # characters of a wrong value that a sentence repeats
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_LONG_KEY = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{MOST_DEPTH},}}+")
 _STEP = re.compile(r"\.([^.\[\]`]+)|\[(\d+|\.\.\.)\]")
 
 
@@ -95,7 +97,7 @@ def parse_toml(text: str | bytes, shape: type[Shape], *, where: str) -> Shape:
     Raises:
         ValueError: The text is no TOML, is too deep, or does not fit.
     """
-    content, reason = _decoded(tomllib.loads, text)
+    content, reason = _decoded(_toml, text)
     if reason:
         raise ValueError(f"`{where}` must be {_named(reason, 'a TOML file')}.")
     return typed(content, shape, where=where)
@@ -183,6 +185,13 @@ def _decoded(decode: Callable[[str], object], text: str | bytes) -> tuple[object
         return None, _TOO_DEEP
     except ValueError as error:  # the decoders' own errors, and of numbers with too many digits
         return None, str(error).rstrip(".")
+
+
+def _toml(text: str) -> object:
+    """Return the values of a TOML text; long dotted keys are refused before they take minutes."""
+    if _LONG_KEY.search(text):
+        raise RecursionError
+    return tomllib.loads(text)
 
 
 def _named(reason: str, kind: str) -> str:

@@ -44,7 +44,7 @@ def extra(module: str, *, what: str) -> Any:
     try:
         import_module(module.partition(".")[0])
         return import_module(module)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         package = module.partition(".")[0].replace("_", "-")
         raise MissingPackage(
             f"{what} must have the package {package}, but it is not installed: "

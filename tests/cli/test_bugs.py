@@ -131,7 +131,44 @@ def test_failed_write_names_its_file(status, monkeypatch, tmp_path):
     assert not target.exists()
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("can't start new thread"),
+        ImportError("libopenblas.so: failed to map segment from shared object"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("std::bad_alloc"),
+    ],
+)
+def test_want_of_memory_is_a_sentence_whoever_says_it(status, monkeypatch, error):
+    def starved(*_, **__):
+        raise error
+
+    monkeypatch.setattr("e91.session.session.measure", starved)
+    code, printed, complaint = status(*RUN)
+    assert (code, printed) == (1, "")
+    assert complaint == (
+        "e91: A command must fit in memory, but there is too little: use fewer rounds, threads or "
+        "processes.\n"
+    )
+
+
+def test_other_errors_of_the_same_types_stay_bugs(status, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("dictionary changed size during iteration")
+
+    monkeypatch.setattr("e91.session.session.measure", broken)
+    code, _, complaint = status(*RUN)
+    shows_a_bug(code, complaint, "RuntimeError: dictionary changed size during iteration")
+
+
 def test_failed_write_is_an_os_error_that_knows_its_file():
     failed = WriteFailed(errno.ENOSPC, "No space left on device", "x.key")
     assert isinstance(failed, OSError)
     assert failed.filename == "x.key"
+
+
+def test_folder_in_place_of_a_file_is_a_sentence(status):
+    code, printed, complaint = status("encrypt", "/", "--key", "nowhere")
+    assert (code, printed, complaint.count("\n")) == (2, "", 1)

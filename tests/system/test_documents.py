@@ -166,6 +166,25 @@ def test_deep_nesting_is_a_sentence(parse, opening, closing, depth):
         parse(opening + inside + closing, Lamp, where="x")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        ".".join("a" * 1_000) + " = 1",
+        "[" + " . ".join("a" * 1_000) + "]",
+        "x = {" + ".".join(['"b c"'] * 1_000) + " = 1}",
+        ".".join("a" * 200_000) + " = 1",  # the decoder would take minutes
+    ],
+)
+def test_long_dotted_key_is_a_sentence_at_once(text):
+    with pytest.raises(ValueError, match="must be nested at most 32 deep, but is deeper"):
+        parse_toml(text, dict, where="long.toml")
+
+
+def test_long_text_without_dots_is_read_at_once():
+    text = 'a = "' + "x" * 900_000 + '"\nb.c.d = 1.5\n' + "e = [" + "1.5, " * 1_000 + "]\n"
+    assert parse_toml(text, dict, where="long.toml")["b"] == {"c": {"d": 1.5}}
+
+
 def test_large_or_odd_files_are_refused_before_they_are_read(tmp_path):
     file = tmp_path / "large.toml"
     file.write_bytes(b"#" * 1001)
