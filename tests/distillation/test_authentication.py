@@ -111,6 +111,57 @@ def test_swapped_messages_do_not_authenticate():
         authentication.check(swapped.transcript(Party.BOB), key, tag, role=ALICE)
 
 
+# Tags of a transcript that is not kept ------------------------------------------------------------
+
+SECRET = bytes(range(64))
+SAID = [
+    Message(Party.ALICE, "settings", b"\x01" * 5000),
+    Message(Party.BOB, "settings", b"\x02" * 5000),
+    Message(Party.ALICE, "parity", b"1"),
+    Message(Party.BOB, "parity", b"0"),
+]
+
+
+def listened(transmission):
+    """A channel whose transcript is not kept, after both parties spoke."""
+    channel = Channel(transmission, listener=authentication.RunningTags(SECRET))
+    for message in SAID:
+        channel.send(message)
+    return channel
+
+
+def test_running_tags_are_those_of_a_kept_transcript():
+    kept = Channel()
+    for message in SAID:
+        kept.send(message)
+    tags = authentication.exchange_tags(listened(lambda message: message), SECRET)
+    assert tags == authentication.exchange_tags(kept, SECRET)
+
+
+@pytest.mark.parametrize("party", Party)
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda tag: bytes([tag[0] ^ 1]) + tag[1:],
+        lambda tag: tag[:-1] + bytes([tag[-1] ^ 0x80]),
+        lambda tag: tag[:-1],
+        lambda tag: tag + b"\0",
+        lambda tag: b"",
+    ],
+    ids=["first bit", "last bit", "shorter", "longer", "none"],
+)
+@pytest.mark.parametrize("kept", [False, True])
+def test_each_partys_altered_tag_is_noticed_running_or_kept(party, alter, kept):
+    def transmission(message):
+        if (message.sender, message.subject) != (party, "tag"):
+            return message
+        return Message(message.sender, message.subject, alter(message.body))
+
+    channel = Channel(transmission) if kept else listened(transmission)
+    with pytest.raises(AuthenticationFailed):
+        authentication.exchange_tags(channel, SECRET)
+
+
 @pytest.mark.parametrize("size", [0, 31, 33, 64])
 def test_key_of_wrong_length_is_refused(size):
     with pytest.raises(ValueError, match="`key` must have 32 bytes"):
