@@ -128,8 +128,8 @@ def sweep(points: int) -> None:
             done = timed(lambda to=client: study(plan, client=to, seed=1))
             print_row(f"{workers} Dask worker(s)", done, processor=worker_seconds(client) - before)
         results.append(done)
-    first = results[0].found.drop_vars("seconds")
-    equal = all(first.identical(done.found.drop_vars("seconds")) for done in results)
+    first = results[0].found.drop_vars("processor_seconds")
+    equal = all(first.identical(done.found.drop_vars("processor_seconds")) for done in results)
     print(f"equal to the last bit: {'yes' if equal else 'NO'}")
     print(f"two Dask workers are {results[2].wall / results[3].wall:.2f} times one")
 

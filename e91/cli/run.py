@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from e91.cli.run_options import (
 )
 from e91.model.errors import ProtocolAborted
 from e91.system.durable import reason, sweep
+from e91.system.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from e91.alarm import Replay
@@ -109,12 +111,14 @@ def _work_off(reports: Iterable[SessionReport], request: Request, *, block_round
     from e91.system.progress import rounds_bar
 
     found: RunSummary | None = None
+    stopwatch = Stopwatch()
     try:
         with rounds_bar(request.rounds) as bar:
             for found in _sums(reports, request.files.out):
                 bar.update(found.rounds - bar.n)
     finally:
         if found is not None:
+            found = replace(found, seconds=stopwatch.seconds)
             click.echo(json.dumps(found.to_dict()) if request.as_json else str(found))
             if found.rounds < request.rounds:
                 of = -(-request.rounds // block_rounds)

@@ -20,15 +20,19 @@ old, reordered or reflected message makes another transcript.  That a message wa
 end, the last tag itself, only its receiver notices.
 """
 
+from __future__ import annotations
+
 import hashlib
 import hmac
 import threading
-
-from cryptography.hazmat.primitives.poly1305 import Poly1305
+from typing import TYPE_CHECKING
 
 from e91.model.errors import AlreadyUsed, AuthenticationFailed
 from e91.model.messages import Channel, Message, Party
 from e91.model.numbers import check_not_negative
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 KEY_BYTES = 32
 """Length of the one-time key of one tag."""
@@ -174,6 +178,9 @@ def _begun(key: bytes, role: Party) -> Poly1305:
     """Return a tag that has begun with its role, in a field of one size."""
     if len(key) != KEY_BYTES:
         raise ValueError(f"`key` must have {KEY_BYTES} bytes, but has {len(key)}.")
+    # The command line knows every adversary's key before it needs a tag.
+    from cryptography.hazmat.primitives.poly1305 import Poly1305
+
     mac = Poly1305(key)
     mac.update(f"e91 tag of {role.value}".encode().ljust(_ROLE_BYTES))
     return mac

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, Context
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -82,16 +83,16 @@ def rounded_up(probability: float) -> str:
     """Return ``probability`` with two digits, never smaller than it is.
 
     Examples:
-        >>> rounded_up(0.03912), rounded_up(0.0), rounded_up(1.0)
-        ('4.0e-02', 'below 1e-308', '1')
+        >>> rounded_up(0.03912), rounded_up(0.0), rounded_up(0.998), rounded_up(9.96e-5)
+        ('4.0e-02', 'below 1e-308', '1', '1.0e-04')
     """
     if not probability > 0:
         return "below 1e-308"
     if probability >= 1:
         return "1"
-    power = math.floor(math.log10(probability))
-    digits = math.ceil(probability * 10.0 ** (1 - power)) / 10 if power > -300 else 10.0
-    return f"{digits:.1f}e{power:+03d}"
+    up = Context(prec=2, rounding=ROUND_CEILING).create_decimal_from_float(probability)
+    power = up.adjusted()
+    return "1" if up >= 1 else f"{up.scaleb(-power):.1f}e{power:+03d}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +134,8 @@ class SessionReport(Drawn):
         assumptions: What the security model assumes, in a sentence.
         abort: Why there is no key, or None if there is one.
         seconds: How long the session took.
+        processor_seconds: Processor time of it: of its process, or in a run of blocks of the
+            thread that made the block.
         block: Its number in a run of several blocks, from 0.
         recorded: Whether the rounds were measured elsewhere, as `e91.analyse` takes them.
         reproducible: Whether protocol or physics was seeded: its key is not secret.
@@ -155,6 +158,7 @@ class SessionReport(Drawn):
     assumptions: str
     abort: Abort | None
     seconds: float
+    processor_seconds: float
     block: int
     _keys: Keys | None = field(repr=False)
     recorded: bool = False
@@ -231,7 +235,7 @@ class SessionReport(Drawn):
             "device": self.device,
             "security": self.policy.security.value,
             "theorem": self.policy.proof.value,
-            "attacks": self.policy.proof.entry.attacks.value,
+            "attacks_covered": self.policy.proof.entry.attacks.value,
             "assumptions": self.assumptions,
             "epsilon": proved,
             "bounds_epsilon": self.policy.epsilon,
@@ -260,6 +264,7 @@ class SessionReport(Drawn):
             "watch": self.watch.to_dict() if self.watch else None,
             "alarm": self.alarm.to_dict() if self.alarm else None,
             "seconds": round(self.seconds, 3),
+            "processor_seconds": round(self.processor_seconds, 3),
         }
 
     def __str__(self) -> str:

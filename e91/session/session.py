@@ -5,7 +5,6 @@ takes hours, a prepared session is kept in between; see `e91.devices.ibm`.
 """
 
 import math
-import time
 import uuid
 from collections.abc import Callable
 
@@ -28,6 +27,7 @@ from e91.session.protocol import Distilled, Means, distil, survey
 from e91.session.report import Keys, SessionReport
 from e91.session.verdict import check_policy
 from e91.system.compiled import compiled_code_pays
+from e91.system.stopwatch import Stopwatch
 from e91.system.workspace import Workspace
 
 MAXIMUM_ROUNDS = 50_000_000
@@ -77,7 +77,7 @@ def run(
         >>> report.abort is None, report.chsh.lower_bound > 2, len(report.key) > 8_000
         (True, True, True)
     """
-    started = time.perf_counter()
+    stopwatch = Stopwatch()
     settings = settings_of(device, settings)
     policy = policy or Policy()
     check_rounds(rounds)
@@ -95,7 +95,7 @@ def run(
         authentication_key=authentication_key,
         transmission=transmission,
         workspace=workspace,
-        started=started,
+        stopwatch=stopwatch,
     )
 
 
@@ -157,7 +157,7 @@ def analyse(
             ...
         e91.model.errors.AlreadyUsed: A recording must make one key only, but these rounds, ...
     """
-    started = time.perf_counter()
+    stopwatch = Stopwatch()
     policy = policy or Policy()
     check_rounds(len(record))
     authentication_key = authentication.unused(authentication_key)
@@ -190,7 +190,7 @@ def analyse(
         entropy=operating_system_entropy if seed is None else seeded_entropy(seed),
         authentication_key=authentication_key,
         transmission=transmission,
-        started=started,
+        stopwatch=stopwatch,
         distilled=distil if speaks else survey,
     )
 
@@ -205,7 +205,7 @@ def conclude_record(
     entropy: Entropy,
     authentication_key: AuthenticationKey | bytes | None = None,
     transmission: Transmission = honest_transmission,
-    started: float,
+    stopwatch: Stopwatch,
 ) -> SessionReport:
     """Return the report of a session whose rounds are recorded, and use these up.
 
@@ -225,7 +225,7 @@ def conclude_record(
         entropy=entropy,
         authentication_key=authentication_key,
         transmission=transmission,
-        started=started,
+        stopwatch=stopwatch,
     )
 
 
@@ -245,7 +245,7 @@ def _concluded(
     authentication_key: AuthenticationKey | bytes | None = None,
     transmission: Transmission = honest_transmission,
     workspace: Workspace | None = None,
-    started: float,
+    stopwatch: Stopwatch,
     distilled: Callable[[DetectionRecord, Means], Distilled] = distil,
 ) -> SessionReport:
     channel = Channel(transmission)
@@ -256,8 +256,7 @@ def _concluded(
     workspace = workspace or _workspace_for(len(record), settings)
     means = Means(settings, policy, entropy, channel, secret, workspace)
     made = distilled(record, means)
-    seconds = time.perf_counter() - started
-    return report_of(made, means, rounds=len(record), device=device, seed=seed, seconds=seconds)
+    return report_of(made, means, rounds=len(record), device=device, seed=seed, stopwatch=stopwatch)
 
 
 def _workspace_for(rounds: int, settings: Settings) -> Workspace:
@@ -340,7 +339,7 @@ def report_of(
     rounds: int,
     device: DeviceInfo,
     seed: int | None,
-    seconds: float,
+    stopwatch: Stopwatch,
     block: int = 0,
 ) -> SessionReport:
     """Return the report of what `e91.session.protocol` made; arguments as its attributes."""
@@ -362,7 +361,8 @@ def report_of(
         assumptions=" ".join(filter(None, (policy.proof.statement, device.assumption))),
         abort=verdict.abort,
         reproducible=reproducible,
-        seconds=seconds,
+        seconds=stopwatch.seconds,
+        processor_seconds=stopwatch.processor_seconds,
         block=block,
         uncovered=device.uncovered,
         _keys=_keys(
@@ -506,7 +506,7 @@ def conclude_session(
         ValueError: The outcomes are none, or not one for each round.
         AlreadyUsed: The session was concluded before.
     """
-    started = time.perf_counter() - seconds
+    stopwatch = Stopwatch(already_s=seconds)
     settings, seed = prepared.settings, prepared.seed
     entropy = operating_system_entropy if seed is None else seeded_entropy(seed)
     if seed is not None:  # these bytes chose the settings: use none twice
@@ -522,5 +522,5 @@ def conclude_session(
         policy=prepared.policy,
         seed=seed,
         entropy=entropy,
-        started=started,
+        stopwatch=stopwatch,
     )

@@ -42,6 +42,7 @@ from e91.session.verdict import check_policy
 from e91.system.compiled import compiled_code_may_run
 from e91.system.extras import extra
 from e91.system.processes import checked_cores, in_order
+from e91.system.stopwatch import Stopwatch
 from e91.system.workspace import Workspace
 
 PART_ROUNDS = 2**18
@@ -242,7 +243,7 @@ def session_of_block(
         ValueError: The run has no such block.
         OSError: The record cannot be written.
     """
-    started = time.perf_counter()
+    stopwatch = Stopwatch(time.thread_time)
     rounds = run.rounds_of(number)
     entropy = block_entropy(run.root, block=number)
     secret = entropy(authentication.AUTHENTICATION_BITS // 8)
@@ -270,7 +271,7 @@ def session_of_block(
         rounds=rounds,
         device=info_of(run.device),
         seed=run.seed,
-        seconds=time.perf_counter() - started,
+        stopwatch=stopwatch,
         block=number,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from e91.model.settings import Settings
 from e91.security.policy import Policy
 from e91.session.report import LinkWatch, RaisedAlarm, SessionReport
 from e91.session.verdict import chsh_estimate, qber_estimate, refuted_premise
+from e91.system.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class Totals:
         leaked_by_bob: Key bits in Bob's messages.
         authentication_bits: Pre-shared key bits that were consumed.
         secret_bits: Net secret bits of the released blocks.
-        seconds: Time that the blocks took, all threads together.
+        processor_seconds: Processor time of the blocks, all threads and workers together.
     """
 
     evidence: Evidence
@@ -40,7 +41,7 @@ class Totals:
     leaked_by_bob: int = 0
     authentication_bits: int = 0
     secret_bits: int = 0
-    seconds: float = field(default=0.0, compare=False)
+    processor_seconds: float = field(default=0.0, compare=False)
 
     def __add__(self, other: Totals) -> Self:
         """Return these with the sums of both; whatever else they have stays."""
@@ -64,7 +65,7 @@ def totals_of(report: SessionReport) -> Totals:
         leaked_by_bob=report.leak.bob,
         authentication_bits=report.authentication_bits,
         secret_bits=report.secret_bits,
-        seconds=report.seconds,
+        processor_seconds=report.processor_seconds,
     )
 
 
@@ -78,6 +79,7 @@ class RunSummary(Totals):
         policy: The policy of every block.
         seed: Seed of the protocol's randomness, or None.
         reproducible: Whether protocol or physics was seeded: no key of it is secret.
+        seconds: How long the run took so far.
         watch: The watch over the link up to the last block; None if nobody watched.
     """
 
@@ -86,6 +88,7 @@ class RunSummary(Totals):
     policy: Policy
     seed: int | None
     reproducible: bool = False
+    seconds: float = field(default=0.0, compare=False)
     watch: LinkWatch | None = None
 
     def add(self, report: SessionReport) -> RunSummary:
@@ -174,7 +177,7 @@ class RunSummary(Totals):
             "device": self.device,
             "security": self.policy.security.value,
             "theorem": self.policy.proof.value,
-            "attacks": self.policy.proof.entry.attacks.value,
+            "attacks_covered": self.policy.proof.entry.attacks.value,
             "epsilon": self.epsilon,
             "bounds_epsilon": self.policy.epsilon,
             "seed": self.seed,
@@ -191,6 +194,7 @@ class RunSummary(Totals):
             "watch": self.watch.to_dict() if self.watch else None,
             "alarm": self.alarm.to_dict() if self.alarm else None,
             "seconds": round(self.seconds, 3),
+            "processor_seconds": round(self.processor_seconds, 3),
         }
 
     def __str__(self) -> str:
@@ -232,8 +236,22 @@ def summary_of(reports: Iterable[SessionReport]) -> RunSummary:
         (2, 2, True)
     """
     found: RunSummary | None = None
-    for report in reports:
-        found = (found or RunSummary.before(report)).add(report)
+    for found in running_sums(reports):  # noqa: B007 - the last is wanted
+        pass
     if found is None:
         raise ValueError("A run must have at least one block, but has none.")
     return found
+
+
+def running_sums(reports: Iterable[SessionReport]) -> Iterator[RunSummary]:
+    """Yield the summary of the blocks so far after each; time counts from the first request.
+
+    Raises:
+        ValueError: The blocks are of several runs.
+    """
+    stopwatch = Stopwatch()
+    found: RunSummary | None = None
+    for report in reports:
+        found = (found or RunSummary.before(report)).add(report)
+        found = replace(found, seconds=stopwatch.seconds)
+        yield found

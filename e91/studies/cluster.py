@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +26,7 @@ from e91.studies.work import Numbers, tally_run, versions
 from e91.system.extras import extra
 from e91.system.processes import frozen, new_pool, silence_told
 from e91.system.refusals import Refusal, refusals_marked
+from e91.system.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -342,12 +344,12 @@ def stream_on(
             `e91.stream`.
 
     Returns:
-        The summary of all blocks; its ``seconds`` are those of the workers together.
+        The summary of all blocks; its ``processor_seconds`` are those of the workers.
 
     Raises:
         ValueError: As for `e91.stream`, or the cluster has no workers or loses them.
     """
-    run = plan_run(device, **arguments)
+    stopwatch, run = Stopwatch(), plan_run(device, **arguments)
     # Once to each worker that needs it, not with every order.
     shared = client.scatter(run, hash=False)  # type: ignore[no-untyped-call]
     found: dict[int, Numbers] = {}
@@ -358,7 +360,8 @@ def stream_on(
                 on_progress(numbers["rounds"])
     whole = joined(tally_from(found[start]) for start in sorted(found))
     about = info_of(device)
-    return whole.summary(settings=run.settings, policy=run.policy, device=about, seed=run.seed)
+    summary = whole.summary(settings=run.settings, policy=run.policy, device=about, seed=run.seed)
+    return replace(summary, seconds=stopwatch.seconds)
 
 
 def _made(client: Client, run: Run, shared: Any) -> Results[range, Numbers]:

@@ -43,7 +43,7 @@ _VARIABLES = {
     "abort": ("", "Why there is no key at all; empty if there is one."),
     "eve_guess_rate": ("1", "Fraction of Alice's key bits that Eve guesses; NaN if not looked at."),
     "eve_information": ("bit", "Bits that Eve has per key bit; NaN if not looked at."),
-    "seconds": ("s", "Time that the session took; differs from run to run."),
+    "processor_seconds": ("s", "Processor time of the session; differs from run to run."),
     "session": ("1", "Number from which, with the root, the session is made again."),
 }
 _WHOLE = {"coincidences", "sifted_bits", "leaked_bits", "authentication_bits", "secret_bits",
@@ -114,7 +114,7 @@ def _row(point: Point, tally: Tally) -> dict[str, Any]:
         "abort": summary.abort.name if summary.abort else "",
         "eve_guess_rate": eve[0],
         "eve_information": eve[1],
-        "seconds": tally.seconds,
+        "processor_seconds": tally.processor_seconds,
         "session": tally.session,
     }
 

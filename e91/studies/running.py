@@ -291,9 +291,9 @@ def study(
 ) -> Dataset:
     """Run all sessions of a plan and return their statistics.
 
-    The result depends on the plan and the root alone, ``seconds`` excepted: not on who did what,
-    nor on interruptions.  Keys are made, measured and dropped where they are made; as the root
-    travels to the workers they are secret to nobody.
+    The result depends on the plan and the root alone, ``processor_seconds`` excepted: not on who
+    did what, nor on interruptions.  Keys are made, measured and dropped where they are made; as
+    the root travels to the workers they are secret to nobody.
 
     Args:
         plan: From `e91.studies.plan_study` or `e91.studies.read_study`.

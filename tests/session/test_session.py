@@ -42,6 +42,9 @@ def pair_table(settings, pairs):
     return table
 
 
+TIMES = {"seconds": 0, "processor_seconds": 0}
+
+
 def session(device=None, *, rounds=ROUNDS, seed=2, policy=POLICY, **options):
     device = device or exact_device(visibility=0.97, seed=1)
     return run(device, rounds=rounds, policy=policy, seed=seed, **options)
@@ -98,7 +101,7 @@ def test_key_bits_are_unbiased():
 def test_same_seeds_give_the_same_report(seed):
     first, second = session(seed=seed), session(seed=seed)
     assert np.array_equal(first.key.bits, second.key.bits)
-    assert {**first.to_dict(), "seconds": 0} == {**second.to_dict(), "seconds": 0}
+    assert first.to_dict() | TIMES == second.to_dict() | TIMES
     assert first.key.reproducible
 
 

@@ -1,9 +1,12 @@
 """Runs of any length: blocks that are sessions, made again alone, in bounded memory."""
 
+import functools
+import operator
 import os
 import pickle
 import subprocess
 import sys
+import time
 from collections import Counter
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -33,6 +36,7 @@ from e91.recorded import load_detections
 from e91.recorded.record_files import save_block
 from e91.security.policy import Policy
 from e91.session.streaming import PART_ROUNDS, plan_run, session_of_block, stream
+from e91.session.totals import summary_of, totals_of
 from e91.system.processes import worker_processes
 
 ROUNDS = 600_000
@@ -48,7 +52,7 @@ def run_of(blocks=3, **options):
 
 def public(report):
     shown = report.to_dict()
-    del shown["seconds"]
+    del shown["seconds"], shown["processor_seconds"]
     return shown
 
 
@@ -389,3 +393,15 @@ def test_worker_that_is_killed_ends_the_run_in_a_sentence(monkeypatch, capsys):
 def test_processes_are_at_most_as_many_as_cores(count):
     with pytest.raises(ValueError, match="`processes` must lie in"):
         worker_processes(count)
+
+
+def test_seconds_of_a_run_are_its_own_and_processor_time_adds_up():
+    """Two threads at once: what they took together is no time that anybody waited."""
+    started = time.perf_counter()
+    found = summary_of(stream(device(), rounds=8 * ROUNDS, block_rounds=ROUNDS, threads=2, seed=1))
+    waited = time.perf_counter() - started
+    blocks = list(stream(device(), rounds=8 * ROUNDS, block_rounds=ROUNDS, threads=2, seed=1))
+    assert 0 < found.seconds <= waited
+    added = functools.reduce(operator.add, map(totals_of, blocks))
+    assert added.processor_seconds == sum(block.processor_seconds for block in blocks) > 0
+    assert not hasattr(added, "seconds")

@@ -71,7 +71,7 @@ def test_only_a_finite_theorem_gives_a_key_an_epsilon(theorem, tmp_path):
     assert (report.key.epsilon, report.keys.bob.epsilon) == (proved, proved)
     assert (report.key.theorem, report.key.attacks) == (theorem.value, attacks)
     public = report.to_dict()
-    assert (public["epsilon"], public["theorem"], public["attacks"]) == (
+    assert (public["epsilon"], public["theorem"], public["attacks_covered"]) == (
         proved, theorem.value, attacks,
     )  # fmt: skip
     assert (public["budget"] is None) is not finite
