@@ -8,6 +8,11 @@ from .correlators import chsh_point as chsh_point
 from .correlators import correlator as correlator
 from .correlators import no_signalling_p_value as no_signalling_p_value
 from .correlators import settings_p_value as settings_p_value
+from .count_tables import BellTable as BellTable
+from .count_tables import read_table as read_table
+from .counting import BellTest as BellTest
+from .counting import bell_test as bell_test
+from .counting import ideal_signs as ideal_signs
 from .p_values import chsh_value as chsh_value
 from .p_values import hoeffding_p_value as hoeffding_p_value
 from .p_values import local_bound as local_bound

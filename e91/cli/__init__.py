@@ -21,13 +21,14 @@ import click
 
 from e91.cli.analyse import analyse
 from e91.cli.attack import attack
+from e91.cli.bell import bell
 from e91.cli.conformance import conformance
 from e91.cli.encodings import print_what_can_be_printed
 from e91.cli.encrypt import decrypt, encrypt
 from e91.cli.experiment import experiment
 from e91.cli.machines import snapshots
 from e91.cli.outcome import STANDARD_OUTPUT, flush_output
-from e91.cli.rate import bell, rate
+from e91.cli.rate import rate
 from e91.cli.run import run
 from e91.cli.study import study
 from e91.model.errors import KeyUnavailable, ProtocolAborted
