@@ -14,10 +14,11 @@ from qiskit_aer import AerSimulator
 
 from e91.devices.circuits import CircuitTable, Noise, pair_circuits
 from e91.devices.exact import outcome_table
-from e91.devices.rounds.keystreams import seeded_key
-from e91.devices.rounds.round_sampler import RoundSampler, round_sampler
+from e91.devices.rounds.round_sampler import round_sampler
+from e91.distillation.sifting.choices import RoundSampler
 from e91.model.bits import Bits
 from e91.model.settings import EKERT
+from e91.system.keystreams import seeded_key
 
 SETTINGS = EKERT
 """Nine setting pairs, uniform."""

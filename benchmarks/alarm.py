@@ -252,14 +252,14 @@ class Joined:
         self.info = DeviceInfo(EKERT, "One device, then another.")
         self.devices, self.part = (before, after), part
 
-    def sampler(self, settings: Settings, *, protocol_key: bytes) -> Any:
-        """Return one source that draws from either."""
-        before, after = (d.sampler(settings, protocol_key=protocol_key) for d in self.devices)
+    def outcome_source(self, settings: Settings) -> Any:
+        """Return one source that answers as either."""
+        before, after = (d.outcome_source(settings) for d in self.devices)
 
-        def fill(codes: Bits, *, block: int) -> None:
-            (before if block < self.part else after).fill(codes, block=block)
+        def answer(pairs: Bits, outcomes: Bits, *, block: int) -> None:
+            (before if block < self.part else after).answer(pairs, outcomes, block=block)
 
-        return SimpleNamespace(shape=before.shape, sample_entropy=before.sample_entropy, fill=fill)
+        return SimpleNamespace(shape=before.shape, answer=answer)
 
 
 def print_block_delays(*, runs: int = 12) -> None:

@@ -22,9 +22,10 @@ import numpy as np
 from e91.adversaries import ATTACKS, Conditions, stage
 from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
-from e91.devices.rounds.round_sampler import BLOCK_ROUNDS
 from e91.model.settings import ASYMMETRIC
 from e91.session.session import run
+from e91.session.streaming import source_of
+from e91.system.cell_draws import BLOCK_ROUNDS
 
 ROUNDS = 2**20
 SHOTS = 400_000
@@ -56,7 +57,7 @@ def device_work(device: Any) -> Callable[[], object]:
 
 def block_work(device: Any) -> Callable[[], object]:
     """Sixteen million rounds in the blocks of a stream."""
-    sampler = device.sampler(ASYMMETRIC, protocol_key=bytes(32))
+    sampler = source_of(device, ASYMMETRIC, protocol_key=bytes(32))
     codes = np.empty(BLOCK_ROUNDS, np.uint8)
     return lambda: [sampler.fill(codes, block=n) for n in range(BLOCKS)]
 

@@ -27,10 +27,11 @@ from benchmarks.aer_alone import (
 from benchmarks.machine import headed, machine
 from benchmarks.timing import Work, shared_out
 from benchmarks.work import FRACTION, draw_and_pack, numpy_only
-from e91.devices.rounds.keystreams import Stream, draws, keystream, seeded_key
-from e91.devices.rounds.round_sampler import BLOCK_ROUNDS, RoundSampler
+from e91.distillation.sifting.choices import RoundSampler
 from e91.distillation.sifting.packing import append_key, draw_sample, key_roles, tally
 from e91.model.bits import Bits
+from e91.system.cell_draws import BLOCK_ROUNDS
+from e91.system.keystreams import Stream, draws, keystream, seeded_key
 
 REPEATS = 7
 SEED = 1

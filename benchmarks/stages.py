@@ -30,12 +30,12 @@ from benchmarks.work import (
     reconciled_share,
     run_whole,
 )
-from e91.devices.rounds.round_sampler import BLOCK_ROUNDS
 from e91.distillation.amplification.hashing import toeplitz_hash, toeplitz_hash_packed
 from e91.model.bits import Bits
 from e91.model.settings import EKERT
 from e91.security.policy import Policy
 from e91.session.streaming import BLOCK_ROUNDS as SESSION_ROUNDS
+from e91.system.cell_draws import BLOCK_ROUNDS
 from e91.system.processes import worker_processes
 
 REPEATS = 8

@@ -12,10 +12,9 @@ import numpy as np
 
 from benchmarks.aer_alone import SETTINGS
 from e91.devices.exact import exact_device
-from e91.devices.rounds.keystreams import Stream, keystream
-from e91.devices.rounds.round_sampler import BLOCK_ROUNDS, RoundSampler
 from e91.distillation.cascade.reconciler import reconcile
 from e91.distillation.cascade.wire_format import SEED_BYTES
+from e91.distillation.sifting.choices import RoundSampler
 from e91.distillation.sifting.packing import append_key, draw_sample, key_roles, tally
 from e91.model.messages import Channel
 from e91.model.portion_sizes import PORTIONS
@@ -24,6 +23,7 @@ from e91.model.settings import EKERT, Settings
 from e91.security.policy import Policy
 from e91.session.planning import Link, SessionPlan, best_plan
 from e91.session.streaming import stream
+from e91.system.cell_draws import BLOCK_ROUNDS
 from e91.system.compiled import compiled_code_may_run
 from e91.system.workspace import Workspace
 
@@ -51,8 +51,7 @@ def draw_and_pack(sampler: RoundSampler, *, first: int, blocks: int) -> int:
     for block in range(first, first + blocks):
         sampler.fill(codes, block=block)
         counts += tally(codes, cells=cells)
-        entropy = keystream(sampler.protocol_key, stream=Stream.SAMPLE, block=block)
-        sample = draw_sample(entropy, fraction=FRACTION, rounds=BLOCK_ROUNDS)
+        sample = draw_sample(sampler.sample_entropy(block), fraction=FRACTION, rounds=BLOCK_ROUNDS)
         append_key(codes, roles=roles, sample=sample, alice=alice, bob=bob, position=0)
     return int(counts.sum())
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from e91.adversaries.notes import Knowledge, Notes, joined, knowledge
 from e91.devices.aer import AerDevice
 from e91.devices.exact import ExactDevice
-from e91.devices.rounds.round_sampler import RoundSampler
+from e91.devices.rounds.round_sampler import OutcomeSampler
 from e91.model.bits import Bits
 from e91.model.device import DeviceInfo, Progress
 from e91.model.settings import Settings
@@ -172,6 +172,6 @@ class BlockTap(ChannelTap):
 
     photons: ExactDevice
 
-    def sampler(self, settings: Settings, *, protocol_key: bytes) -> RoundSampler:
-        """Return the device as a source of whole blocks of rounds; see `ExactDevice.sampler`."""
-        return self.photons.sampler(settings, protocol_key=protocol_key)
+    def outcome_source(self, settings: Settings) -> OutcomeSampler:
+        """Return the device as a source of outcomes; see `ExactDevice.outcome_source`."""
+        return self.photons.outcome_source(settings)

@@ -37,10 +37,10 @@ from e91.devices.circuits import (
     pair_circuits,
 )
 from e91.devices.exact import ExactDevice, outcome_table
-from e91.devices.rounds.keystreams import physics_entropy
 from e91.model.bits import Bits
 from e91.model.device import DeviceInfo, Progress, no_progress
 from e91.model.settings import Settings
+from e91.system.keystreams import physics_entropy
 
 
 def shot_by_shot(

@@ -16,6 +16,7 @@ from e91.alarm.link import OutcomeCounts, outcome_counts
 from e91.alarm.promise import Promise, SequentialTest
 from e91.distillation.sifting import two_party as sifting
 from e91.distillation.sifting.by_block import CodeTable, code_table
+from e91.distillation.sifting.choices import OutcomeSource
 from e91.distillation.sifting.packing import DISCARD, draw_sample
 from e91.model.bits import NO_CLICK, Bits
 from e91.model.device import Device, DeviceInfo, info_of
@@ -26,7 +27,7 @@ from e91.model.settings import Settings
 from e91.model.trust import SecurityModel
 from e91.session.report import SessionReport
 from e91.session.session import run
-from e91.session.streaming import PART_ROUNDS, BlockSource, source_of
+from e91.session.streaming import PART_ROUNDS, RunKeeper, source_of
 
 SHORTEST_INTERVAL = 32
 """Tallied rounds after which the alarm may ring: a period of its bets."""
@@ -234,7 +235,7 @@ def announced_rounds(
 
 
 @dataclass(frozen=True, eq=False)
-class Replay:
+class Replay(RunKeeper):
     """A device that draws by the block and can draw a block of its run again.
 
     For the run it behaves as `device` does, as fast.
@@ -242,27 +243,23 @@ class Replay:
     Attributes:
         device: One that `e91.stream` takes.
         block_rounds: Rounds of every block of the run but the last.
-        sources: What the device was asked for; the last one is the run's.
     """
 
     device: Any
     block_rounds: int
-    sources: list[BlockSource] = field(default_factory=list, repr=False)
 
     @property
     def info(self) -> DeviceInfo:
         """What the device is."""
         return info_of(self.device)
 
-    def sampler(self, settings: Settings, *, protocol_key: bytes) -> BlockSource:
-        """Return the device's own source of blocks, and remember it.
+    def outcome_source(self, settings: Settings) -> OutcomeSource:
+        """Return the device's own source of outcomes.
 
         Raises:
             ValueError: The device draws no blocks, or not with these settings.
         """
-        source = source_of(self.device, settings, protocol_key=protocol_key)
-        self.sources.append(source)
-        return source
+        return source_of(self.device, settings, protocol_key=bytes(32)).source
 
     def announced(
         self, block: int, *, rounds: int, table: CodeTable, fraction: float
@@ -283,7 +280,7 @@ class Replay:
         Raises:
             ValueError: No run has asked for this device.
         """
-        if not self.sources:
+        if not self.runs:
             raise ValueError("A replay must have been run, but has not.")
         starts = range(0, rounds, PART_ROUNDS)
         first = block * -(-self.block_rounds // PART_ROUNDS)
@@ -298,7 +295,7 @@ class Replay:
     def _part(
         self, number: int, size: int, table: CodeTable, fraction: float
     ) -> tuple[Bits, NDArray[np.intp]]:
-        source, codes = self.sources[-1], np.empty(size, np.uint8)
+        source, codes = self.runs[-1].source, np.empty(size, np.uint8)
         source.fill(codes, block=number)
         sample = draw_sample(source.sample_entropy(number), fraction=fraction, rounds=size)
         shown = np.unpackbits(sample, count=size).view(np.bool_)
@@ -385,7 +382,7 @@ def replayed_rounds(
     """
     table = code_table(
         report.settings,
-        outcomes=replay.sources[-1].shape[-1] if replay.sources else 2,
+        outcomes=replay.runs[-1].source.shape[-1] if replay.runs else 2,
         assign_lost=report.policy.security is SecurityModel.DEVICE_INDEPENDENT,
     )
     fraction = report.policy.revealed_fraction

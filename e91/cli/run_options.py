@@ -174,7 +174,7 @@ def block_device(*, attack: str | None, **options: Any) -> Any:
         ValueError: The attack has no such table.
     """
     device, _ = session_device(rounds=1, attack=attack, **options)
-    if attack is not None and not hasattr(device, "sampler"):
+    if attack is not None and not hasattr(device, "outcome_source"):
         able = ", ".join(name for name, found in ATTACKS.items() if found.is_channel)
         raise ValueError(
             f"A run of blocks must be honest or, with `--device exact`, under one of {able}, but "

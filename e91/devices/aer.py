@@ -12,11 +12,11 @@ from qiskit_aer import AerSimulator
 
 from e91.devices.circuits import Analyser, Attack, CircuitTable, Noise, pair_circuits
 from e91.devices.exact import measures_last, outcome_table
-from e91.devices.rounds.keystreams import physics_entropy, uniform
 from e91.model.bits import Bits
 from e91.model.device import Apparatus, DeviceInfo, checked_choices
 from e91.model.randomness import Entropy
 from e91.model.settings import EKERT, Settings
+from e91.system.keystreams import physics_entropy, uniform
 
 SHOTS_PER_RUN = 2**18
 """Longest run handed to Aer.  Aer holds about 200 bytes per shot; longer runs are not faster."""

@@ -10,12 +10,12 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 
 from e91.devices.circuits import Analyser, Attack, CircuitTable, Noise, pair_circuits
-from e91.devices.rounds.keystreams import KEY_BYTES, physics_entropy, uniform
-from e91.devices.rounds.round_sampler import RoundSampler, checked_table, round_sampler
+from e91.devices.rounds.round_sampler import OutcomeSampler, checked_table, outcome_sampler
 from e91.model.bits import Bits
 from e91.model.device import Apparatus, DeviceInfo, checked_choices
 from e91.model.randomness import Entropy
 from e91.model.settings import EKERT, Settings
+from e91.system.keystreams import KEY_BYTES, physics_entropy, uniform
 
 ROUNDS_PER_BLOCK = 2**18
 """Rounds drawn at once, so that memory does not grow with the session."""
@@ -72,23 +72,17 @@ class ExactDevice(Apparatus):
         a, b = np.divmod(cell, np.uint8(self.table.shape[3]))
         return a, b
 
-    def sampler(self, settings: Settings, *, protocol_key: bytes) -> RoundSampler:
-        """Return the same device as a source of whole blocks of rounds, for `e91.stream`.
+    def outcome_source(self, settings: Settings) -> OutcomeSampler:
+        """Return the same device as a source of the outcomes of whole blocks, for `e91.stream`.
 
         Args:
             settings: The device's angles, with any choice probabilities.
-            protocol_key: 32 bytes from which the settings are drawn; the outcomes come from the
-                device's own randomness, which advances.
 
         Raises:
-            ValueError: The angles are others, or the key has another length.
+            ValueError: The angles are others.
         """
-        return round_sampler(
-            self.table,
-            settings=settings,
-            physics_key=self.randomness(KEY_BYTES),
-            protocol_key=protocol_key,
-        )
+        key = self.randomness(KEY_BYTES)  # the device's own randomness advances
+        return outcome_sampler(self.table, settings=settings, physics_key=key)
 
     def _drawn_cells(self, x: Bits, y: Bits) -> Bits:
         """Return k a + b for each round, by inversion of the cumulative probabilities."""

@@ -14,7 +14,6 @@ from qiskit_aer import AerSimulator
 
 from e91.devices.circuits import pair_circuits
 from e91.devices.exact import ExactDevice, outcome_table
-from e91.devices.rounds.keystreams import physics_entropy
 from e91.model.device import DeviceInfo
 from e91.model.numbers import Floats
 from e91.model.settings import EKERT, Settings
@@ -23,6 +22,7 @@ from e91.optics.detectors import BasisChoice
 from e91.optics.rates import continuous_rates
 from e91.optics.slots import continuous_slots, pulsed_slots
 from e91.optics.sources import ContinuousSource, HeraldedMemories, PulsedSource, QuantumDot, Source
+from e91.system.keystreams import physics_entropy
 
 _ROUNDING = 1e-12  # of probabilities that are the declared ones
 

@@ -14,7 +14,6 @@ from .session import measure as measure
 from .session import prepare_session as prepare_session
 from .session import run as run
 from .streaming import BlockDevice as BlockDevice
-from .streaming import BlockSource as BlockSource
 from .streaming import plan_run as plan_run
 from .streaming import session_of_block as session_of_block
 from .streaming import stream as stream

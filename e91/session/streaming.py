@@ -21,12 +21,12 @@ import numpy as np
 from e91.distillation import authentication
 from e91.distillation.sifting import by_block as packed_sifting
 from e91.distillation.sifting.by_block import CodeTable, code_table
+from e91.distillation.sifting.choices import OutcomeSource, RoundSampler, choices, room_for
 from e91.model.bits import Bits
 from e91.model.device import info_of
 from e91.model.messages import Channel
 from e91.model.numbers import check_whole
 from e91.model.randomness import (
-    Entropy,
     block_entropy,
     operating_system_entropy,
     seeded_entropy,
@@ -57,26 +57,12 @@ MAXIMUM_ROUNDS = 10**15
 _BYTES_PER_ROUND = 16  # of a block in work: announcements, transcripts, keys
 
 
-class BlockSource(Protocol):
-    """A memoryless device that draws whole blocks, e.g. `round_sampler.RoundSampler`."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(nx, ny, k, k): settings of both parties and outcomes of each."""
-
-    def fill(self, codes: Bits, *, block: int) -> None:
-        """Overwrite ``codes`` with the first rounds of a block."""
-
-    def sample_entropy(self, block: int) -> Entropy:
-        """Return the bytes that choose which key rounds of a block are revealed."""
-
-
 @runtime_checkable
 class BlockDevice(Protocol):
-    """A device that can be asked for a `BlockSource`, e.g. `e91.exact_device`."""
+    """A device that can be asked for an `OutcomeSource`, e.g. `e91.exact_device`."""
 
-    def sampler(self, settings: Settings, *, protocol_key: bytes) -> BlockSource:
-        """Return the device as a source of blocks."""
+    def outcome_source(self, settings: Settings) -> OutcomeSource:
+        """Return the device as a source of the outcomes of blocks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +71,7 @@ class Run:
 
     Attributes:
         device: The device.
-        source: It as a source of blocks.
+        source: The protocol's choices with its answers, by the block.
         settings: Angles, probabilities and roles.
         policy: The policy of every block.
         rounds: Rounds of the whole run.
@@ -95,7 +81,7 @@ class Run:
     """
 
     device: BlockDevice
-    source: BlockSource
+    source: RoundSampler = field(repr=False)
     settings: Settings
     policy: Policy
     rounds: int
@@ -125,6 +111,20 @@ class Run:
             outcomes=self.source.shape[-1],
             assign_lost=self.policy.security is SecurityModel.DEVICE_INDEPENDENT,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class RunKeeper:
+    """Part of a device that may know its runs, settings and sample of every round included.
+
+    Only who draws rounds again derives from it (`e91.alarm.Replay`): a device that knew before what
+    is chosen and revealed could deceive every test.
+
+    Attributes:
+        runs: Those that were planned with the device.
+    """
+
+    runs: list[Run] = field(default_factory=list, repr=False, kw_only=True)
 
 
 def stream(
@@ -210,21 +210,30 @@ def plan_run(
     check_policy(min(rounds, block_rounds), settings=settings, policy=policy)
     entropy = operating_system_entropy if seed is None else seeded_entropy(seed)
     source = source_of(device, settings, protocol_key=entropy(32))
-    return Run(device, source, settings, policy, int(rounds), int(block_rounds), seed, entropy(32))
+    run = Run(device, source, settings, policy, int(rounds), int(block_rounds), seed, entropy(32))
+    if isinstance(device, RunKeeper):
+        device.runs.append(run)
+    return run
 
 
-def source_of(device: object, settings: Settings, *, protocol_key: bytes) -> BlockSource:
-    """Return a device as a source of blocks.
+def source_of(device: object, settings: Settings, *, protocol_key: bytes) -> RoundSampler:
+    """Return the protocol's choices with a device's answers, by the block.
+
+    Args:
+        device: One that answers to whole blocks.
+        settings: Angles, and how often each is chosen.
+        protocol_key: 32 secret bytes for the choices, which the device does not get.
 
     Raises:
-        ValueError: It draws none, or not with these settings.
+        ValueError: The device answers to none, or not to these settings.
     """
     if not isinstance(device, BlockDevice):
         raise ValueError(
             "A device must draw blocks of rounds to be streamed, as `exact_device` does, but "
             f"`{info_of(device).description}` does not."
         )
-    return device.sampler(settings, protocol_key=protocol_key)
+    chosen = choices(settings, key=protocol_key)
+    return RoundSampler(chosen, device.outcome_source(settings))
 
 
 def session_of_block(
@@ -295,13 +304,13 @@ def _in_free_workspace(
 
 
 def _drawn(
-    source: BlockSource, rounds: int, numbers: Iterable[int], *, kept: list[Bits] | None
+    source: RoundSampler, rounds: int, numbers: Iterable[int], *, kept: list[Bits] | None
 ) -> Iterator[Bits]:
     """Yield the codes part by part, all in one buffer; append copies to ``kept``."""
-    buffer = np.empty(PART_ROUNDS, np.uint8)
+    buffer, room = np.empty(PART_ROUNDS, np.uint8), room_for(PART_ROUNDS)
     for start, number in zip(range(0, rounds, PART_ROUNDS), numbers, strict=False):
         codes = buffer[: min(PART_ROUNDS, rounds - start)]
-        source.fill(codes, block=number)
+        source.fill(codes, block=number, room=room)
         if kept is not None:
             kept.append(codes.copy())
         yield codes

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import numpy as np
 
-from e91.devices.rounds.keystreams import physics_entropy
 from e91.model.device import DeviceInfo
 from e91.model.evidence import Evidence
 from e91.model.settings import SETTINGS, Settings
@@ -24,6 +23,7 @@ from e91.session.session import run
 from e91.session.streaming import Run, plan_run, session_of_block
 from e91.session.totals import RunSummary, Totals, totals_of
 from e91.studies.points import Point
+from e91.system.keystreams import physics_entropy
 from e91.system.workspace import Workspace
 
 if TYPE_CHECKING:

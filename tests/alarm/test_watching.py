@@ -327,15 +327,15 @@ class TurningAt:
     def __init__(self, part, visibility):
         self.part, self.devices = part, (honest(), honest(visibility, seed=9))
 
-    def sampler(self, settings, *, protocol_key):
-        before, after = (d.sampler(settings, protocol_key=protocol_key) for d in self.devices)
+    def outcome_source(self, settings):
+        before, after = (d.outcome_source(settings) for d in self.devices)
         part = self.part
 
         class Source:
-            shape, sample_entropy = before.shape, staticmethod(before.sample_entropy)
+            shape = before.shape
 
-            def fill(self, codes, *, block):
-                (before if block < part else after).fill(codes, block=block)
+            def answer(self, pairs, outcomes, *, block):
+                (before if block < part else after).answer(pairs, outcomes, block=block)
 
         return Source()
 
@@ -382,7 +382,7 @@ def test_replay_stands_for_its_device_in_every_sentence():
     replay = Replay(device, 50_000)
     assert replay.info is device.info
     with pytest.raises(ValueError, match="must draw blocks of rounds to be streamed"):
-        Replay(lambda x, y: (x, y), 50_000).sampler(EKERT, protocol_key=bytes(32))
+        Replay(lambda x, y: (x, y), 50_000).outcome_source(EKERT)
 
 
 # Guards and the command line --------------------------------------------------------------------

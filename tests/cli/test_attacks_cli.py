@@ -50,7 +50,7 @@ def test_list_names_just_the_options_devices_and_settings_that_are_taken(status,
     for settings in SETTINGS:
         assert (status(*short, "--settings", settings)[0] == 0) is (settings in row["settings"])
     assert row["blocks"] is hasattr(
-        stage(name, Conditions(ATTACKS[name].default)).device, "sampler"
+        stage(name, Conditions(ATTACKS[name].default)).device, "outcome_source"
     )
 
 

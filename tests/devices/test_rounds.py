@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 from scipy.stats import chi2, ncx2
 from statistical import FALSE_ALARM
 
-from e91.devices.rounds import draw_kernels
-from e91.devices.rounds.cumulative import Edges
-from e91.devices.rounds.keystreams import Stream, draws, keystream, seeded_key, words_at
-from e91.devices.rounds.round_sampler import BLOCK_ROUNDS, round_sampler
+from e91.devices.rounds.round_sampler import round_sampler
+from e91.distillation.sifting.choices import RoundSampler, choices
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, Settings
+from e91.system import cell_kernels
+from e91.system.cell_draws import BLOCK_ROUNDS
 from e91.system.compiled import compiled_code_may_run
+from e91.system.cumulative import Edges
+from e91.system.keystreams import Stream, draws, keystream, seeded_key, words_at
 
 ROUTES = ["numba", "numpy"]
 PHYSICS = seeded_key(20261123, purpose="physics")
@@ -103,15 +105,12 @@ def implied_probabilities(open_draws, cells, *, edges, row):
 @pytest.mark.parametrize("name", ROUTES)
 @pytest.mark.parametrize(("settings", "outcomes"), CASES)
 def test_settings_have_their_exact_probabilities(settings, outcomes, name):
-    table = np.zeros((len(settings.alice_angles), len(settings.bob_angles), outcomes, outcomes))
-    table[..., 0, 0] = 1  # so that the code shows the pair, whatever the outcomes' draw
-    sampler = sampler_of(settings, table=table)
-    codes = np.empty(2**16, np.uint8)
+    drawn = sampler_of(settings, outcomes=outcomes).choices.pairs
+    pairs = np.empty(2**16, np.uint8)
     with route(name):
-        left = sampler._look_up(DRAWS, np.full(2**16, 40_000, np.uint16), codes)
+        left = drawn._look_up(DRAWS, None, pairs)
     found = np.isin(np.arange(2**16), left)
-    pair = codes // outcomes**2
-    implied = implied_probabilities(found, pair, edges=sampler.setting_edges, row=0)
+    implied = implied_probabilities(found, pairs, edges=drawn.edges, row=0)
     exact = [
         Fraction(p) * Fraction(q)
         for p in settings.alice_probabilities
@@ -127,21 +126,13 @@ def test_settings_have_their_exact_probabilities(settings, outcomes, name):
 @pytest.mark.parametrize(("settings", "outcomes"), CASES)
 def test_outcomes_have_their_exact_probabilities_at_every_pair(settings, outcomes, name):
     table = random_table(settings, outcomes)
-    sampler = sampler_of(settings, table=table)
-    edges = sampler.setting_edges
+    drawn = sampler_of(settings, table=table).source.cells
     for pair, row in enumerate(table.reshape(-1, outcomes**2)):
-        zero = np.zeros(2**16, np.uint8)
-        of_pair = np.flatnonzero(
-            edges.cells(DRAWS.astype(np.uint64) << np.uint64(48), rows=zero) == pair
-        )
-        inside = np.full(2**16, of_pair[len(of_pair) // 2], np.uint16)
-        codes = np.empty(2**16, np.uint8)
+        cells = np.empty(2**16, np.uint8)
         with route(name):
-            left = sampler._look_up(inside, DRAWS, codes)
+            left = drawn._look_up(DRAWS, np.full(2**16, pair, np.uint8), cells)
         found = np.isin(np.arange(2**16), left)
-        assert np.all(codes[~found] // outcomes**2 == pair)
-        cells = codes % outcomes**2
-        implied = implied_probabilities(found, cells, edges=sampler.outcome_edges, row=pair)
+        implied = implied_probabilities(found, cells, edges=drawn.edges, row=pair)
         exact = [Fraction(p) for p in row]
         assert sum(implied) == 1
         for i, e in zip(implied, exact, strict=True):
@@ -176,18 +167,20 @@ def test_cell_of_a_number_is_the_count_of_edges_that_it_reaches(weights, numbers
 @pytest.mark.parametrize("settings", [EKERT, EKERT.biased((0.0, 1.0, 0.0), (0.5, 0.5, 0.0))])
 def test_compiled_decision_is_the_count_of_edges_on_and_beside_every_edge(settings):
     sampler = sampler_of(settings, table=random_table(settings, 3, empty=0.5))
-    pairs, cells = sampler.setting_edges, sampler.outcome_edges
-    near = {0, 1, 2**64 - 1}
-    for edge in [*pairs.numbers.ravel().tolist(), *cells.numbers.ravel().tolist()]:
-        near |= {max(0, edge - 1), edge, min(2**64 - 1, edge + 1)}
-    numbers = np.array(sorted(near), np.uint64)
-    first, second = (grid.ravel() for grid in np.meshgrid(numbers, numbers))
-    codes = np.empty(len(first), np.uint8)
-    with route("numba"):
-        arguments = pairs.numbers, pairs.last, cells.numbers, cells.last
-        draw_kernels.decide(first, second, *arguments, codes)
-    pair = pairs.cells(first, rows=np.zeros(len(first), np.uint8))
-    assert np.array_equal(codes, 9 * pair + cells.cells(second, rows=pair))
+    for edges in (sampler.choices.pairs.edges, sampler.source.cells.edges):
+        near = {0, 1, 2**64 - 1}
+        for edge in edges.numbers.ravel().tolist():
+            near |= {max(0, edge - 1), edge, min(2**64 - 1, edge + 1)}
+        numbers, rows = (
+            grid.ravel()
+            for grid in np.meshgrid(
+                np.array(sorted(near), np.uint64), np.arange(len(edges.last), dtype=np.uint8)
+            )
+        )
+        cells = np.empty(len(numbers), np.uint8)
+        with route("numba"):
+            cell_kernels.decide(numbers, rows, edges.numbers, edges.last, cells)
+        assert np.array_equal(cells, edges.cells(numbers, rows=rows))
 
 
 def test_impossible_settings_and_outcomes_never_occur():
@@ -253,7 +246,7 @@ def test_open_rounds_are_those_of_the_definition(name):
     """Every round whose draw lies on an edge, found in many blocks, takes its 48 further bits."""
     table, seen = random_table(EKERT, 2), 0
     sampler = sampler_of(table=table)
-    edges = sampler.setting_edges, sampler.outcome_edges
+    edges = sampler.choices.pairs.edges, sampler.source.cells.edges
     for block in range(4):
         with route(name):
             codes = block_of(sampler, block)
@@ -536,3 +529,55 @@ def test_sampler_never_prints_its_keys():
     text = repr(sampler_of())
     assert "key" not in text
     assert repr(PHYSICS) not in text
+
+
+# --- the free choice ------------------------------------------------------------------------------
+
+
+class Meddler:
+    """A source that overwrites the settings it is asked, and answers with what it likes."""
+
+    shape = (3, 3, 2, 2)
+
+    def __init__(self, answer=0):
+        self.given = answer
+
+    def answer(self, pairs, outcomes, *, block):
+        """Overwrite both."""
+        pairs[:] = 4
+        outcomes[:] = self.given
+
+
+@pytest.mark.parametrize("settings", [EKERT, BIASED])
+def test_source_writes_no_setting_and_no_sample_into_the_record(settings):
+    meddled, honest = (
+        RoundSampler(choices(settings, key=PROTOCOL), source)
+        for source in (Meddler(2), sampler_of(settings).source)
+    )
+    assert np.array_equal(block_of(meddled, 7) // 4, block_of(honest, 7) // 4)
+    assert np.all(block_of(meddled, 7) % 4 == 2)
+    draw, again = (sampler.sample_entropy(7) for sampler in (meddled, honest))
+    assert draw(100) == again(100)
+
+
+@pytest.mark.parametrize("answer", [4, 255])
+def test_answer_that_is_no_outcome_is_refused_and_stands_for_no_other_setting(answer):
+    sampler = RoundSampler(choices(EKERT, key=PROTOCOL), Meddler(answer))
+    with pytest.raises(ValueError, match=f"outcomes below 4, but answered with {answer}"):
+        block_of(sampler)
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 2, 2, 2), (3, 3, 2), (3, 3, 4, 4), (3, 3, 2, 3), (9, 1, 1, 1)]
+)
+def test_source_for_other_rounds_is_refused(shape):
+    source = Meddler()
+    source.shape = shape
+    with pytest.raises(ValueError, match="must be for 9 setting pairs and 2 or 3 outcomes"):
+        RoundSampler(choices(EKERT, key=PROTOCOL), source)
+
+
+@pytest.mark.parametrize("pairs", [np.full(8, 9, np.uint8), np.zeros(7, np.uint8), np.zeros(8)])
+def test_setting_pair_that_does_not_exist_is_refused(pairs):
+    with pytest.raises(ValueError, match="`rows` must be uint8 of shape"):
+        sampler_of().source.answer(pairs, np.empty(8, np.uint8), block=0)

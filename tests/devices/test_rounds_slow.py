@@ -8,9 +8,10 @@ from scipy.stats import chi2, ncx2
 from statistical import FALSE_ALARM, assert_binomial
 
 from e91.devices.exact import exact_device
-from e91.devices.rounds.round_sampler import BLOCK_ROUNDS
 from e91.distillation.sifting.packing import tally
 from e91.model.settings import EKERT
+from e91.session.streaming import source_of
+from e91.system.cell_draws import BLOCK_ROUNDS
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,7 @@ def probabilities():
 
 def over_blocks(count, *, work):
     """Apply ``work`` to ``count`` blocks of rounds on two threads, and yield what it returns."""
-    sampler = DEVICE.sampler(EKERT, protocol_key=b"1" * 32)
+    sampler = source_of(DEVICE, EKERT, protocol_key=b"1" * 32)
 
     def one(block):
         codes = np.empty(BLOCK_ROUNDS, np.uint8)

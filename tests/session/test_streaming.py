@@ -21,11 +21,13 @@ from statistical import assert_binomial
 from e91.cli import main
 from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
-from e91.devices.rounds.round_sampler import RoundSampler, round_sampler
+from e91.devices.rounds.round_sampler import round_sampler
 from e91.distillation.sifting import by_block as packed_sifting
 from e91.distillation.sifting import packing
 from e91.distillation.sifting import two_party as sifting
 from e91.distillation.sifting.by_block import code_table
+from e91.distillation.sifting.choices import RoundSampler
+from e91.model.device import DeviceInfo
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.messages import Channel, Party
 from e91.model.randomness import block_entropy, seeded_entropy
@@ -161,9 +163,9 @@ def test_nothing_is_announced_before_the_last_round_of_a_block(monkeypatch):
     happened = []
     drawn, sent = RoundSampler.fill, Channel.send
 
-    def fill(self, codes, *, block):
+    def fill(self, codes, **where):
         happened.append("rounds")
-        drawn(self, codes, block=block)
+        drawn(self, codes, **where)
 
     def send(self, message):
         happened.append("message")
@@ -177,6 +179,55 @@ def test_nothing_is_announced_before_the_last_round_of_a_block(monkeypatch):
     runs = [kind for kind, _ in groupby(happened)]
     assert runs == ["rounds", "message"] * 2
     assert happened.count("rounds") == 6
+
+
+class Predetermined:
+    """A device whose outcomes are a list that Eve made before a setting was chosen.
+
+    For the settings that she foresaw they violate the CHSH inequality, and have few errors.
+    """
+
+    settings, shape = EKERT, (3, 3, 2, 2)
+    info = DeviceInfo(EKERT, "A black box.")
+
+    def outcome_source(self, settings):
+        """Return itself."""
+        return self
+
+    def answer(self, pairs, outcomes, *, block):
+        """Read the list, and put the foreseen settings into the question."""
+        generator = np.random.default_rng(block)
+        foreseen = generator.integers(0, 9, len(pairs), np.uint8)
+        x, y = np.divmod(foreseen, 3)
+        a = generator.integers(0, 2, len(pairs), np.uint8)
+        lost = generator.random(len(pairs)) < 0.15
+        test = (x != 1) & (y != 1)
+        b = np.where(test, a ^ ((x == 0) & (y == 2)) ^ lost, a)
+        pairs[:] = foreseen
+        outcomes[:] = 2 * a + b
+
+
+@pytest.mark.parametrize("security", SecurityModel)
+def test_device_that_foresaw_other_settings_makes_no_key(security):
+    policy = Policy(security)
+    (report,) = stream(Predetermined(), rounds=2**20, block_rounds=2**20, policy=policy, threads=1)
+    assert report.abort is Abort.NO_VIOLATION
+    assert report.chsh.value < 2
+
+
+def test_device_that_would_draw_settings_and_sample_itself_is_refused():
+    class OfItsOwn:
+        shape = (3, 3, 2, 2)
+
+        def sampler(self, settings, *, protocol_key):
+            """Return itself."""
+            return self
+
+        def fill(self, codes, *, block):
+            """Choose settings, too."""
+
+    with pytest.raises(ValueError, match="must draw blocks of rounds to be streamed"):
+        stream(OfItsOwn(), rounds=1000)
 
 
 # Blocks -------------------------------------------------------------------------------------------

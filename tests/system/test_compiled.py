@@ -23,7 +23,7 @@ device = exact_device(visibility=0.98, seed=1)
 (report,) = stream(device, rounds=50_000, threads=1, seed=2)
 stages = ("sifting.packing", "cascade.parity", "amplification.carryless")
 kernels = [f"e91.distillation.{{stage}}_kernels" in sys.modules for stage in stages]
-print(compiled_code_may_run(), *kernels, "e91.devices.rounds.draw_kernels" in sys.modules)
+print(compiled_code_may_run(), *kernels, "e91.system.cell_kernels" in sys.modules)
 print(report.key.packed.tobytes().hex())
 """
 # A wish of whoever runs the tests must not answer for them.

@@ -19,13 +19,13 @@ from qiskit.providers import BackendV2
 
 from e91.devices.aer import fresh_seed
 from e91.devices.circuits import Analyser
-from e91.devices.rounds.keystreams import physics_entropy
 from e91.devices.samplers.idle_noise import idle_noise
 from e91.devices.samplers.qubit_pairs import Layout, placed_circuit, placement_words
 from e91.model.bits import Bits
 from e91.model.device import Apparatus, DeviceInfo, checked_choices
 from e91.model.randomness import Entropy
 from e91.model.settings import EKERT, Settings
+from e91.system.keystreams import physics_entropy
 
 SamplerFactory: TypeAlias = Callable[[int], BaseSamplerV2]
 """From a seed, a whole number in [0, 2**63), to a sampler that uses it."""

@@ -15,7 +15,6 @@ from qiskit_aer.noise import NoiseModel
 
 from e91.devices.circuits import pair_circuits
 from e91.devices.exact import ExactDevice, outcome_table
-from e91.devices.rounds.keystreams import physics_entropy
 from e91.devices.samplers.qubit_pairs import (
     NOISE_MODEL,
     ONE_CHIP,
@@ -30,6 +29,7 @@ from e91.devices.samplers.sampler_device import ALICE_ANGLE, BOB_ANGLE
 from e91.model.device import DeviceInfo
 from e91.model.settings import EKERT, Settings
 from e91.system.extras import extra
+from e91.system.keystreams import physics_entropy
 
 PREFIX = "fake_"
 """What the runtime package puts before a machine's name."""

@@ -2,6 +2,10 @@ from .by_block import CodeTable as CodeTable
 from .by_block import MeasuredBlock as MeasuredBlock
 from .by_block import code_table as code_table
 from .by_block import measure as measure
+from .choices import Choices as Choices
+from .choices import OutcomeSource as OutcomeSource
+from .choices import RoundSampler as RoundSampler
+from .choices import choices as choices
 from .two_party import Role as Role
 from .two_party import Sifted as Sifted
 from .two_party import announce_settings as announce_settings
