@@ -1,10 +1,11 @@
 """Fingerprints by which a recording is known again: as a copy, in another format, or in parts.
 
-A party's rounds are read as one symbol each, ``2 * setting + outcome``, which is also the number of
-the channel in its time tags.  Every stretch of 64 successive symbols has a number; the smallest
-numbers of a recording are its fingerprints (a bottom-k sketch: Broder, SEQUENCES 1997, 21).  Parts
-that share many stretches share some of the smallest.  Stretches of different measurements are
-equal only by chance, with probability 2**-64 a pair or less, as each holds 64 random outcomes.
+A party's rounds are read as one symbol each, its setting and the change of its outcome; time tags
+as which of the tags before share their channel, whatever its number. Every stretch of 64 successive
+symbols has a number; the smallest numbers of a recording are its fingerprints (a bottom-k sketch:
+Broder, SEQUENCES 1997, 21). Parts that share many stretches share some of the smallest. Stretches
+of different measurements are equal only by chance, with probability 2**-64 a pair or less, as each
+holds 64 random outcomes.
 """
 
 import hashlib
@@ -27,6 +28,8 @@ _STRETCH = 64  # symbols
 _START = 8  # symbols that decide whether a stretch counts
 _ONE_IN = 64  # of the beginnings that differ
 _PIECE = 2**20  # symbols at a time
+_LOOK_BACK = 8  # tags
+_NO_CHANNEL = -1
 
 # Odd constants of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
@@ -49,9 +52,24 @@ def fingerprints_of(record: DetectionRecord) -> Fingerprints:
 
 
 def fingerprints_of_tags(tags: TagReader) -> Fingerprints:
-    """Return the fingerprints of one party's time tags, whatever its clock shows."""
+    """Return the fingerprints of one party's time tags, whatever its clock shows.
+
+    They do not depend on how the channels are numbered, only on which tags share one.
+    """
     starts = range(0, len(tags), _PIECE)
-    return _sketch(tags.read(start, start + _PIECE)[1] for start in starts)
+    return _sketch(_shared(tags.read(start, start + _PIECE)[1] for start in starts))
+
+
+def _shared(pieces: Iterable[Bits]) -> Iterator[Bits]:
+    """Yield for every tag which of the `_LOOK_BACK` before it have its channel, one bit each."""
+    before = np.full(_LOOK_BACK, _NO_CHANNEL)
+    for piece in pieces:
+        joined = np.concatenate([before, piece])
+        shared = np.zeros(len(piece), np.uint8)
+        for back in range(1, _LOOK_BACK + 1):
+            shared = shared << 1 | (piece == joined[_LOOK_BACK - back : len(joined) - back])
+        before = joined[-_LOOK_BACK:]
+        yield shared
 
 
 def _of_party(half: PartyRecord, seen: NDArray[np.bool_]) -> Fingerprints:

@@ -209,8 +209,8 @@ def conclude_record(
 ) -> SessionReport:
     """Return the report of a session whose rounds are recorded, and use these up.
 
-    Arguments as `run`'s; ``entropy`` continues after what chose the settings, and ``started`` is of
-    `time.perf_counter`.
+    Arguments as `run`'s; ``entropy`` continues after what chose the settings, and ``stopwatch`` was
+    started with it.
 
     Raises:
         AlreadyUsed: The rounds, or some of them, took part in a conversation before.

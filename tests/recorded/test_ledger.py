@@ -350,3 +350,14 @@ def test_line_of_the_ledger_that_was_torn_is_no_damage(tmp_path, monkeypatch):
         if stop == len(content) - 1:  # only the line's end is missing
             with pytest.raises(AlreadyUsed):
                 use_up(frozenset({"bbbb"}), origin="night", from_files=True)
+
+
+@pytest.mark.parametrize("channels", [[3, 2, 1, 0], [7, 12, 9, 40], [1, 0, 3, 2]])
+def test_tags_whose_channels_are_numbered_otherwise_are_the_same_recording(channels):
+    rng = np.random.default_rng(5)
+    times, seen = np.cumsum(rng.integers(1, 1000, 20_000)), rng.integers(0, 4, 20_000)
+    as_they_were = fingerprints_of_tags(TimeTags(times, seen.astype(np.uint8), 1e-12))
+    renumbered = np.array(channels, np.uint8)[seen]
+    assert fingerprints_of_tags(TimeTags(times, renumbered, 1e-12)) == as_they_were
+    others = rng.integers(0, 4, 20_000).astype(np.uint8)
+    assert not fingerprints_of_tags(TimeTags(times, others, 1e-12)) & as_they_were
