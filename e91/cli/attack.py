@@ -270,16 +270,23 @@ def _text(report: AttackReport) -> str:
         ("Eve's bits per key bit", eve.information, expected.information),
     )
     title = textwrap.wrap(f"Attack {found.name}{strength}: {found.summary}", WIDTH)
-    lines = [str(session), "", *title, ""]
+    lines = [*_violated(report), str(session), "", *title, ""]
     lines.append(f"  {'':<26}{'this session':>14}{'expected':>14}")
     lines += [f"  {name:<26}{_number(seen):>14}{_number(value):>14}" for name, seen, value in rows]
     kept = session.policy.security is SecurityModel.DEVICE_INDEPENDENT
     if kept and min(expected.efficiencies) < 1:
         lines.append("  Expected are the values of coincidences; this session keeps lost photons.")
-    lines += ["", *(f"  Not true here: {broken.value}." for broken in report.broken)]
-    if report.broken and session.abort is None:
-        lines.append("  The key above is not secret: it rests on an assumption that is violated.")
-    return "\n".join(lines).rstrip()
+    return "\n".join(lines)
+
+
+def _violated(report: AttackReport) -> list[str]:
+    """Return which assumptions do not hold, and what the key is worth: first things first."""
+    if not report.broken:
+        return []
+    lines = [f"  Not true here: {broken.value}." for broken in report.broken]
+    if report.session.abort is None:
+        lines.insert(0, "THE KEY BELOW IS NOT SECRET: it rests on an assumption that is violated.")
+    return [*lines, ""]
 
 
 def _number(value: float | None) -> str:

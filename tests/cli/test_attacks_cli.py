@@ -124,6 +124,14 @@ def test_attack_run_without_json_shows_both_columns(status):
     assert "Not true here: losses do not depend on setting or outcome." in out
 
 
+def test_key_that_is_not_secret_is_called_so_before_it_is_called_released(status):
+    code, out, _ = status("attack", "run", "blinding", "--seed", 1)
+    assert code == 0
+    assert "KEY RELEASED" in out
+    assert out.startswith("THE KEY BELOW IS NOT SECRET: it rests on an assumption that is violated")
+    assert out.index("Not true here") < out.index("KEY RELEASED")
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 def test_attack_run_fits_a_terminal_of_eighty_columns(status, name):
     for options in ([], ["--security", "device-independent"]):
@@ -133,8 +141,8 @@ def test_attack_run_fits_a_terminal_of_eighty_columns(status, name):
 
 def test_released_key_that_eve_knows_is_called_not_secret(status):
     line = ["attack", "run", "gisin", "--rounds", 100_000, "--seed", 1]
-    assert "The key above is not secret" in status(*line)[1]
-    assert "The key above is not secret" not in status(*line, "--security", "device-independent")[1]
+    assert "THE KEY BELOW IS NOT SECRET" in status(*line)[1]
+    assert "THE KEY BELOW IS NOT SECRET" not in status(*line, "--security", "device-independent")[1]
 
 
 def test_basis_reaches_the_attack(status):
