@@ -245,7 +245,7 @@ def _continued_fraction(a: int, b: int, x: float) -> float:
 
 def _checked(wins: int, rounds: int, bound: float) -> tuple[int, int]:
     for name, value in (("wins", wins), ("rounds", rounds)):
-        if not (float(value).is_integer() and value >= 0):
+        if value % 1 != 0 or value < 0:
             raise ValueError(f"`{name}` must be a whole number from 0, but is {value}.")
     if not 1 <= rounds <= _MOST_ROUNDS:
         raise ValueError(f"`rounds` must lie in [1, 10^15], but is {rounds}.")

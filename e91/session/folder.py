@@ -61,9 +61,9 @@ def check_free(target: Path) -> None:
         ValueError: It is a file, a link, or a folder that holds something, or cannot be looked at.
     """
     # A folder cannot take the name of a link, not even of one that leads nowhere.
-    if target.is_symlink():
-        raise ValueError(f"`{target}` must be a new or an empty folder, but it is a link.")
     try:
+        if target.is_symlink():
+            raise ValueError(f"`{target}` must be a new or an empty folder, but it is a link.")
         taken = target.exists() and (not target.is_dir() or any(target.iterdir()))
     except OSError as error:
         raise ValueError(f"`{target}` must be an empty folder, but: {error.strerror}.") from None

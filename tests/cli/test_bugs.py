@@ -172,3 +172,16 @@ def test_failed_write_is_an_os_error_that_knows_its_file():
 def test_folder_in_place_of_a_file_is_a_sentence(status):
     code, printed, complaint = status("encrypt", "/", "--key", "nowhere")
     assert (code, printed, complaint.count("\n")) == (2, "", 1)
+
+
+def test_name_that_is_too_long_is_a_sentence(status):
+    code, _, complaint = status(*RUN, "--out", "a" * 300)
+    assert (code, complaint) == (
+        2,
+        f"e91: `{'a' * 300}` must be an empty folder, but: File name too long.\n",
+    )
+
+
+def test_count_of_400_digits_is_a_sentence(status):
+    code, _, complaint = status("bell", "--rounds", 100, "--wins", "9" * 400)
+    assert (code, complaint[:46]) == (2, "e91: `wins` must be at most `rounds`, 100, but")
