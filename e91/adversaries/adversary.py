@@ -302,6 +302,7 @@ def _honest_pairs(conditions: Conditions, visibility: float) -> Device:
         settings=conditions.settings,
         visibility=visibility,
         seed=conditions.seed,
+        state="phi+",
         **conditions.arm_noise,
     )
     return device.announcing(conditions.progress)

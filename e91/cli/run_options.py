@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 DEVICES = "{aer,exact,fake:NAME,ibm:NAME}"
 
 _PHOTONS = ("visibility", *ARM_NOISE)
-_ELSEWHERE = (*_PHOTONS, "attack", "strength", *(option.name for option in all_options()))
+_ELSEWHERE = (*_PHOTONS, "state", "attack", "strength", *(option.name for option in all_options()))
 
 
 def device_kind(device: str) -> tuple[str, str]:
@@ -95,6 +95,7 @@ def session_device(
     rounds: int,
     attack: str | None,
     strength: float | None,
+    state: str = "phi+",
     progress: Progress = no_progress,
     **photons: Any,
 ) -> tuple[Any, dict[str, Any]]:
@@ -107,6 +108,7 @@ def session_device(
         rounds: Length of the session.
         attack: Name of an attack, or None.
         strength: Its strength, or None for its default.
+        state: Bell state of the pairs.
         progress: Is called with the rounds of every step of a measurement.
         photons: Noise of the pairs, and options of the attack or None.
 
@@ -119,6 +121,7 @@ def session_device(
     if device_kind(device)[0] == "fake":
         _refuse_photons(device)
     if attack is not None:
+        refuse_given(("state",), "must come without `--attack`, whose pairs are phi+.")
         from e91.adversaries.attacked_session import conditions_of, stage
 
         conditions = conditions_of(
@@ -138,7 +141,7 @@ def session_device(
         ("strength", *(option.name for option in all_options())),
         "must come with `--attack NAME`, but there is none.",
     )
-    honest = _honest_device(device, settings=settings, seed=seed, **noise)
+    honest = _honest_device(device, settings=settings, seed=seed, state=state, **noise)
     return honest.announcing(progress), {}
 
 
@@ -150,7 +153,7 @@ def _check_probabilities(noise: dict[str, float]) -> None:
             raise ValueError(f"`--{option}` must lie in [0, 1], but is {value:g}.")
 
 
-def _honest_device(device: str, *, settings: Settings, seed: int | None, **noise: float) -> Any:
+def _honest_device(device: str, *, settings: Settings, seed: int | None, **source: Any) -> Any:
     kind, machine = device_kind(device)
     if kind == "fake":
         from e91.devices.samplers.snapshots import snapshot_device
@@ -160,7 +163,7 @@ def _honest_device(device: str, *, settings: Settings, seed: int | None, **noise
     from e91.devices.exact import exact_device
 
     make: Callable[..., Any] = aer_device if device == "aer" else exact_device
-    return make(settings=settings, seed=seed, **noise)
+    return make(settings=settings, seed=seed, **source)
 
 
 def block_device(*, attack: str | None, **options: Any) -> Any:
@@ -305,6 +308,8 @@ PHOTONS = as_one(
     dict,
     click.option("--visibility", type=float, default=0.97, show_default=True,
                  help="Werner visibility of the pairs, 0 to 1."),
+    click.option("--state", type=click.Choice(["phi+", "phi-", "psi+", "psi-"]), default="phi+",
+                 show_default=True, help="Bell state of the pairs; Bob's analyser stands for it."),
     click.option("--dephasing", type=float, default=0.0,
                  help=f"Phase flip on Bob's arm, {PROBABILITY}."),
     click.option("--misalignment", type=float, default=0.0,

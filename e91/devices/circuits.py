@@ -4,12 +4,14 @@
 come to disagree about the physics.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TypeAlias
 
 from e91_circuits import (
+    BellState,
     bell_pair,
     measured_pair,
     with_amplitude_damping,
@@ -51,15 +53,20 @@ class Noise:
     amplitude_damping: float = 0.0
     readout_error: float = 0.0
 
-    def apparatus(self, attack: Attack | None) -> tuple[QuantumCircuit, Analyser]:
+    def apparatus(
+        self, attack: Attack | None, state: BellState = "phi+"
+    ) -> tuple[QuantumCircuit, Analyser]:
         """Return the source, attacked and sent through this noise, and the parties' analyser.
+
+        Bob's analyser stands at `bobs_angle`, so that every state has the correlations of phi+.
 
         The photons meet, in this order: the source, Eve (between the source and Bob, with the
         photons still perfect), white noise on the pair, and on Bob's arm misalignment, dephasing
         and amplitude damping.  The analyser misreads every outcome bit of both parties alike.
 
         Raises:
-            ValueError: A number leaves its range; for `readout_error` the analyser raises it.
+            ValueError: ``state`` is no Bell state, or a number leaves its range; for
+                `readout_error` the analyser raises it.
 
         Examples:
             >>> source, analyser = Noise(0.97, dephasing=0.01, readout_error=0.01).apparatus(None)
@@ -68,7 +75,7 @@ class Noise:
             >>> analyser(source, 0.0, 0.0).count_ops()["measure"]
             2
         """
-        source = bell_pair()
+        source = bell_pair(state)
         if attack is not None:
             attacked = attack(source)
             if attacked.name == source.name:  # a report must not call an attacked source clean
@@ -78,17 +85,35 @@ class Noise:
         source = with_misalignment(source, self.misalignment, party="bob")
         source = with_dephasing(source, self.dephasing, party="bob")
         source = with_amplitude_damping(source, self.amplitude_damping, party="bob")
-        return source, self._misread_pair
+        return source, partial(self._misread_pair, state)
 
     def _misread_pair(
-        self, source: QuantumCircuit, alice_angle: float, bob_angle: float
+        self, state: BellState, source: QuantumCircuit, alice_angle: float, bob_angle: float
     ) -> QuantumCircuit:
         """Measure a pair, and misread either outcome."""
         error = self.readout_error
-        circuit = measured_pair(source, alice_angle, bob_angle)
+        circuit = measured_pair(source, alice_angle, bobs_angle(bob_angle, state))
         for party in ("alice", "bob"):
             circuit = with_readout_error(circuit, party, one_given_zero=error, zero_given_one=error)
         return circuit
+
+
+def bobs_angle(angle: float, state: BellState) -> float:
+    """Return where Bob's analyser stands, so that ``state`` looks like phi+ at ``angle``.
+
+    E(a, b) is cos(a - b) for phi+, cos(a + b) for phi-, -cos(a + b) for psi+ and -cos(a - b) for
+    psi- (`e91_circuits.pairs`).  A turn by pi inverts Bob's outcomes.
+
+    Args:
+        angle: Of Bob's setting, radians on the Bloch sphere.
+        state: What the source emits.
+
+    Examples:
+        >>> bobs_angle(0.25, "phi+"), bobs_angle(0.25, "phi-"), round(bobs_angle(0.25, "psi-"), 4)
+        (0.25, -0.25, 3.3916)
+    """
+    mirrored = -angle if state in ("phi-", "psi+") else angle
+    return mirrored + math.pi if state.startswith("psi") else mirrored
 
 
 def pair_circuits(

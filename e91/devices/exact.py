@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from e91_circuits import measured_pair, measured_qubit
+from e91_circuits import BellState, measured_pair, measured_qubit
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
@@ -98,6 +98,7 @@ class ExactDevice(Apparatus):
 def exact_device(
     *,
     settings: Settings = EKERT,
+    state: BellState = "phi+",
     attack: Attack | None = None,
     seed: int | None = None,
     **noise: float,
@@ -109,6 +110,7 @@ def exact_device(
 
     Args:
         settings: The angles of both parties.
+        state: What the source emits, as for `aer_device`.
         attack: Eve, as a transformation of the source, or None.
         seed: Root of the physical randomness.
         noise: visibility, misalignment, dephasing, amplitude_damping and readout_error.
@@ -125,7 +127,7 @@ def exact_device(
         >>> bool(0.01 < np.mean(a != b) < 0.12)
         True
     """
-    source, analyser = Noise(**noise).apparatus(attack)
+    source, analyser = Noise(**noise).apparatus(attack, state)
     return exact_device_of(source, settings=settings, analyser=analyser, seed=seed)
 
 

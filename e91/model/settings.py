@@ -41,6 +41,19 @@ class Settings:
         0.1111111111111111
         >>> EKERT.biased((0.2, 0.6, 0.2), (0.2, 0.6, 0.2)).pair_probability((2, 1))
         0.12
+
+        One's own angles: a key at 0, tests at 45 and -45 degrees of the Bloch sphere.
+
+        >>> eighth = math.pi / 4
+        >>> own = Settings(
+        ...     "own", alice_angles=(0.0, 2 * eighth), bob_angles=(0.0, eighth, -eighth),
+        ...     key_pairs=((0, 0),),
+        ...     chsh_pairs=(((0, 1), +1), ((0, 2), +1), ((1, 1), +1), ((1, 2), -1)),
+        ... )
+        >>> import e91
+        >>> report = e91.run(e91.exact_device(settings=own, seed=1), rounds=60_000, seed=2)
+        >>> report.abort is None, report.chsh.value > 2.7
+        (True, True)
     """
 
     name: str
