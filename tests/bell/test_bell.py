@@ -68,6 +68,15 @@ def test_estimate_is_the_signed_sum_of_correlators():
     assert found.rounds == 400
 
 
+def test_p_value_of_an_estimate_is_the_binomial_tail_at_three_quarters():
+    """17 wins in 20 rounds, four pairs of five; the pair with the sign -1 is won if unlike."""
+    same = [1 if sign < 0 else 4 for _, sign in EKERT.chsh_pairs]
+    same[0] += 1 if EKERT.chsh_pairs[0][1] > 0 else -1
+    found = chsh.estimate(same, [5 - count for count in same], settings=EKERT, epsilon=1e-6)
+    tail = sum(math.comb(20, won) * 3**won for won in range(17, 21)) / 4**20
+    assert found.p_value == pytest.approx(tail, rel=1e-12)
+
+
 def test_setting_pair_that_never_occurred_leaves_no_value():
     found = chsh.estimate((10, 0, 10, 10), (0, 0, 0, 0), settings=EKERT, epsilon=EPSILON)
     assert found.value is None
