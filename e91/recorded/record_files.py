@@ -294,9 +294,28 @@ def _drop(_: bytes) -> None:
     """Take bytes, and write them nowhere."""
 
 
-def save_block(
-    folder: Path, number: int, *, codes: Bits, shape: tuple[int, ...], reproducible: bool = False
-) -> Path:
+def record_of_codes(
+    codes: Bits, *, shape: tuple[int, ...], reproducible: bool = False
+) -> DetectionRecord:
+    """Return the record of the rounds of a block.
+
+    Args:
+        codes: The rounds, as `e91.devices.rounds.round_sampler` codes them; uint8, shape (n,).
+        shape: (nx, ny, k, k), which the codes are numbered by.
+        reproducible: Whether a seed makes the rounds again.
+
+    Examples:
+        >>> record = record_of_codes(np.array([0, 5], np.uint8), shape=(1, 2, 2, 2))
+        >>> record.bob.setting.tolist(), record.bob.outcome.tolist()
+        ([0, 1], [0, 1])
+    """
+    # One look-up a round and column: the codes are few.
+    meaning = np.array(np.unravel_index(np.arange(np.prod(shape)), shape), np.uint8)
+    x, y, a, b = (column[codes] for column in meaning)
+    return DetectionRecord(PartyRecord(x, a), PartyRecord(y, b), reproducible=reproducible)
+
+
+def save_block(folder: Path, number: int, record: DetectionRecord) -> Path:
     """Write the rounds of a block to ``folder / block-000042.npz``, whole or not at all.
 
     In a folder whose name ends in ``.parquet`` the blocks are Parquet, so that the folder is what
@@ -307,9 +326,7 @@ def save_block(
     Args:
         folder: An existing folder.
         number: Number of the block.
-        codes: The rounds, as `e91.devices.rounds.round_sampler` codes them; uint8, shape (n,).
-        shape: (nx, ny, k, k), which the codes are numbered by.
-        reproducible: Whether a seed makes the rounds again, which the file then says.
+        record: Its rounds.
 
     Returns:
         Where it was written.
@@ -317,22 +334,8 @@ def save_block(
     Raises:
         ValueError: The file exists, or pyarrow is wanted and not installed.
         OSError: It cannot be written; nothing is left then.
-
-    Examples:
-        >>> import tempfile
-        >>> from e91.recorded import load_detections
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     codes = np.array([0, 5], np.uint8)
-        ...     file = save_block(Path(folder), 0, codes=codes, shape=(1, 2, 2, 2))
-        ...     record = load_detections(file).record
-        >>> record.bob.setting.tolist(), record.bob.outcome.tolist()
-        ([0, 1], [0, 1])
     """
     ending = PARQUET if folder.suffix == PARQUET else ".npz"
     target = folder / f"block-{number:06d}{ending}"
-    # One look-up a round and column: the codes are few.
-    meaning = np.array(np.unravel_index(np.arange(np.prod(shape)), shape), np.uint8)
-    x, y, a, b = (column[codes] for column in meaning)
-    record = DetectionRecord(PartyRecord(x, a), PartyRecord(y, b), reproducible=reproducible)
     save_detections(target, record, metadata={"block": number})
     return target

@@ -33,7 +33,9 @@ from e91.model.randomness import (
 )
 from e91.model.settings import Settings
 from e91.model.trust import SecurityModel
-from e91.recorded.record_files import PARQUET, save_block
+from e91.recorded.fingerprints import fingerprints_of
+from e91.recorded.ledger import use_up
+from e91.recorded.record_files import PARQUET, record_of_codes, save_block
 from e91.security.policy import Policy
 from e91.session.protocol import Means, conclude
 from e91.session.report import SessionReport
@@ -269,11 +271,15 @@ def session_of_block(
         entropies=map(run.source.sample_entropy, numbers),
         rounds=rounds,
     )
-    made = conclude(lambda: measured.announce(channel), means)
     if keep is not None:
         seeded = run.seed is not None or info_of(run.device).reproducible
-        codes = np.concatenate(kept)
-        save_block(keep, number, codes=codes, shape=run.source.shape, reproducible=seeded)
+        codes, shape = np.concatenate(kept), run.source.shape
+        record = record_of_codes(codes, shape=shape, reproducible=seeded)
+        if not seeded:  # what a seed makes again is no secret, and comes again
+            use_up(fingerprints_of(record), origin=f"block {number} of a run", from_files=True)
+    made = conclude(lambda: measured.announce(channel), means)
+    if keep is not None:
+        save_block(keep, number, record)
     return report_of(
         made,
         means,

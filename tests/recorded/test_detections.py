@@ -24,6 +24,7 @@ from e91.recorded.formats import open_npz, read_npz
 from e91.recorded.record_files import (
     load_detections,
     load_table,
+    record_of_codes,
     save_block,
     save_detections,
     save_table,
@@ -868,7 +869,7 @@ def test_kept_block_is_a_file_of_detections(tmp_path, name, ending):
     folder = tmp_path / name
     folder.mkdir()
     codes = np.arange(81, dtype=np.uint8)
-    file = save_block(folder, 42, codes=codes, shape=(3, 3, 3, 3))
+    file = save_block(folder, 42, record_of_codes(codes, shape=(3, 3, 3, 3)))
     assert file == folder / f"block-000042{ending}"
     loaded = load_detections(file)
     x, y, a, b = np.unravel_index(codes, (3, 3, 3, 3))

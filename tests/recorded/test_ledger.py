@@ -22,6 +22,7 @@ from e91.recorded.ledger import use_up
 from e91.recorded.record_files import load_detections, save_detections
 from e91.security.policy import Policy
 from e91.session.session import analyse, measure
+from e91.session.streaming import stream
 
 POLICY = Policy(epsilon=1e-6)
 ROUNDS = 60_000
@@ -361,3 +362,15 @@ def test_tags_whose_channels_are_numbered_otherwise_are_the_same_recording(chann
     assert fingerprints_of_tags(TimeTags(times, renumbered, 1e-12)) == as_they_were
     others = rng.integers(0, 4, 20_000).astype(np.uint8)
     assert not fingerprints_of_tags(TimeTags(times, others, 1e-12)) & as_they_were
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_kept_block_of_a_run_is_used_unless_a_seed_makes_it_again(tmp_path, seed, status):
+    device = exact_device(visibility=0.98, seed=seed)
+    run = stream(device, rounds=60_000, block_rounds=60_000, keep=tmp_path)
+    assert next(run).abort is None
+    block = tmp_path / "block-000000.npz"
+    assert status("analyse", block, "--no-key")[0] == 0
+    code, _, complaint = status("analyse", block)
+    assert code == (2 if seed is None else 0)
+    assert ("block 0 of a run" in complaint) is (seed is None)

@@ -35,7 +35,7 @@ from e91.model.records import DetectionRecord, PartyRecord, SiftedKey
 from e91.model.settings import BBM92, EKERT
 from e91.model.trust import SecurityModel
 from e91.recorded import load_detections
-from e91.recorded.record_files import save_block
+from e91.recorded.record_files import record_of_codes, save_block
 from e91.security.policy import Policy
 from e91.session.streaming import PART_ROUNDS, plan_run, session_of_block, stream
 from e91.session.totals import summary_of, totals_of
@@ -336,7 +336,7 @@ def test_record_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        save_block(tmp_path, 0, codes=np.zeros(3, np.uint8), shape=(2, 2, 2, 2))
+        save_block(tmp_path, 0, record_of_codes(np.zeros(3, np.uint8), shape=(2, 2, 2, 2)))
     assert list(tmp_path.iterdir()) == []
 
 
