@@ -39,12 +39,12 @@ class CountOptions:
 COUNTS = as_one(
     "given",
     CountOptions,
-    click.option("--table", type=click.Path(path_type=Path), metavar="FILE",
+    click.option("--counts", "table", type=click.Path(path_type=Path), metavar="FILE",
                  help="CSV: two angles, then coincidences (and accidentals) in 16 rows, or same "
                  "and different in 4."),
     click.option("--same", metavar="N,N,N,N", help="Equal outcomes at settings 00, 01, 10, 11."),
     click.option("--different", metavar="N,N,N,N", help="Unequal outcomes."),
-    click.option("--counts", metavar="N,...,N",
+    click.option("--outcomes", "counts", metavar="N,...,N",
                  help="Sixteen counts: outcomes ++, +-, -+, -- at each setting pair."),
     click.option("--signs", metavar="S,S,S,S",
                  help="Signs of the sum, e.g. +,-,+,+; else those of phi+ at the angles."),
@@ -85,7 +85,7 @@ def bell(
     """Test local models: S, its error and a p-value, without a key.
 
     Of wins and rounds of the CHSH game, settings chosen uniformly; or of the counts at four setting
-    pairs, from `--table FILE`, `--same` and `--different`, or `--counts`.
+    pairs, from `--counts FILE`, `--same` and `--different`, or `--outcomes`.
     """
     from e91.bell import p_values
 
@@ -98,7 +98,7 @@ def bell(
         return
     if wins is None or rounds is None:
         raise click.UsageError(
-            "`e91 bell` must be given `--wins` and `--rounds`, or `--table`, `--counts`, or "
+            "`e91 bell` must be given `--wins` and `--rounds`, or `--counts`, `--outcomes`, or "
             "`--same` and `--different`."
         )
     _show_game(wins, rounds, bound, as_json=as_json)
@@ -155,7 +155,8 @@ def _evaluated(given: CountOptions, bound: float) -> "BellTest":
 def _refuse_beside_table(given: CountOptions) -> None:
     for name in ("same", "different", "counts", "alice_angles", "bob_angles"):
         if getattr(given, name) is not None:
-            raise click.UsageError(f"`--{name.replace('_', '-')}` must come without `--table`.")
+            option = "outcomes" if name == "counts" else name.replace("_", "-")
+            raise click.UsageError(f"`--{option}` must come without `--counts`.")
 
 
 def _counts(given: CountOptions) -> Any:
@@ -164,8 +165,8 @@ def _counts(given: CountOptions) -> Any:
 
     if given.counts is not None:
         if (given.same, given.different) != (None, None):
-            raise click.UsageError("`--counts` must come without `--same` and `--different`.")
-        return np.reshape(_numbers("--counts", given.counts, 16), (2, 2, 2, 2))
+            raise click.UsageError("`--outcomes` must come without `--same` and `--different`.")
+        return np.reshape(_numbers("--outcomes", given.counts, 16), (2, 2, 2, 2))
     if given.same is None or given.different is None:
         raise click.UsageError("`--same` and `--different` must come together.")
     pairs = _numbers("--same", given.same, 4), _numbers("--different", given.different, 4)

@@ -39,7 +39,7 @@ def dehlinger(tmp_path):
 
 
 def test_table_of_dehlinger_and_mitchell_gives_its_published_value(dehlinger, status):
-    code, printed, _ = status("bell", "--table", dehlinger, "--json")
+    code, printed, _ = status("bell", "--counts", dehlinger, "--json")
     found = json.loads(printed)
     assert code == 0
     assert round(found["value"], 3) == 2.307
@@ -47,7 +47,7 @@ def test_table_of_dehlinger_and_mitchell_gives_its_published_value(dehlinger, st
     assert found["p_value"] is None
     assert "not chosen at random" in found["no_p_value"]
     assert found["no_signalling_p_value"] > 0.01
-    assert "S                    2.3073 ± 0.0348" in status("bell", "--table", dehlinger)[1]
+    assert "S                    2.3073 ± 0.0348" in status("bell", "--counts", dehlinger)[1]
 
 
 def test_table_is_the_same_in_radians_in_any_order_and_with_turned_polarisers(tmp_path, dehlinger):
@@ -100,7 +100,7 @@ def test_wrong_sign_is_named_beside_the_right_one(status):
 def test_command_takes_sixteen_counts_and_own_angles(dehlinger, status):
     counts = ",".join(f"{n:.0f}" for n in read_table(dehlinger).counts.ravel())
     angles = ("--alice-angles", "-45,0", "--bob-angles", "-22.5,22.5")
-    code, printed, _ = status("bell", "--counts", counts, *angles, "--fixed-settings", "--json")
+    code, printed, _ = status("bell", "--outcomes", counts, *angles, "--fixed-settings", "--json")
     assert code == 0
     assert round(json.loads(printed)["value"], 4) == 2.3073
     assert json.loads(printed)["p_value"] is None
@@ -143,7 +143,7 @@ def test_signs_of_the_angles_are_those_of_the_correlations():
         ([], "must be given"),
         (["--wins", "3"], "must be given"),
         (["--same", "1,2,3,4", "--signs", "+,+,+,-"], "must come together"),
-        (["--counts", "1,2", "--signs", "+,+,+,-"], "16 numbers"),
+        (["--outcomes", "1,2", "--signs", "+,+,+,-"], "16 numbers"),
         (["--same", "1,2,3,4", "--different", "1,2,3,4"], "must come with `--signs`"),
         (["--same", "1,2,3,4", "--different", "1,2,3,4", "--signs", "+,+,+,+"], "one or three"),
         (["--same", "1,2,3,4", "--different", "1,2,3,x", "--signs", "+,+,+,-"], "4 numbers"),
@@ -178,7 +178,7 @@ def test_impossible_counts_are_a_sentence(status, options, sentence):
 def test_damaged_table_is_one_sentence(tmp_path, status, text):
     file = tmp_path / "table.csv"
     file.write_bytes(text.encode("latin-1"))
-    code, printed, complaint = status("bell", "--table", file)
+    code, printed, complaint = status("bell", "--counts", file)
     assert (code, printed) == (2, "")
     assert complaint.startswith("e91: `")
     assert complaint.count("\n") == 1
