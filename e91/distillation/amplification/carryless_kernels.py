@@ -155,6 +155,7 @@ def toeplitz_hash(key: Bits, count: int, *, length: int, seed: Bits) -> Bits:
         Packed bits; uint8, shape (ceil(length / 8),), with undefined bits behind the last.
 
     Examples:
+        >>> from e91.system.numba_internals import LANES
         >>> key, seed = np.array([0b10100000], np.uint8), np.array([0b11010000], np.uint8)
         >>> bool(not LANES or toeplitz_hash(key, 3, length=2, seed=seed)[0] >> 6 == 0b10)
         True
