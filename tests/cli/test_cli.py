@@ -400,7 +400,14 @@ def test_long_run_under_attack_ends_with_three(status, tmp_path):
 def test_stopped_long_run_keeps_its_blocks_and_says_how_many(tmp_path, stop):
     command = [sys.executable, "-m", "e91", "run", "--device", "exact", "--rounds", "4000000000",
                "--block-rounds", "1000000", "--out", str(tmp_path / "blocks")]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Under nohup, or behind an ampersand, a child inherits that it ignores these.
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(stop, signal.SIG_DFL),  # noqa: PLW1509 - of one thread
+    )
     deadline = time.monotonic() + 50
     while time.monotonic() < deadline and not (tmp_path / "blocks" / "block-000003").exists():
         time.sleep(0.05)

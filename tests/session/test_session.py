@@ -27,6 +27,7 @@ from e91.model.trust import SecurityModel
 from e91.security.policy import Policy
 from e91.session.session import MAXIMUM_ROUNDS, analyse, conclude_record, measure, run
 from e91.session.totals import RunSummary
+from e91.system.stopwatch import Stopwatch
 
 POLICY = Policy(epsilon=1e-6)
 DEVICE_INDEPENDENT = replace(POLICY, security=SecurityModel.DEVICE_INDEPENDENT)
@@ -834,7 +835,8 @@ def test_altered_session_name_that_reads_like_a_head_does_not_pass():
     )
     report = conclude_record(
         record, device=DeviceInfo(None, "d"), settings=EKERT, policy=POLICY, seed=None,
-        entropy=entropy, transmission=eve, authentication_key=bytes(range(64)), started=0.0,
+        entropy=entropy, transmission=eve, authentication_key=bytes(range(64)),
+        stopwatch=Stopwatch(),
     )  # fmt: skip
     assert calls
     assert report.abort is Abort.NOT_AUTHENTIC
