@@ -375,7 +375,14 @@ def test_command_that_is_ended_leaves_no_process_and_goes_on(tmp_path, how):
     """After SIGKILL nobody tidies up: workers must notice, and the journal must hold."""
     file = written(tmp_path, "rounds = 1e6\nrepeats = 200\n")
     command = [sys.executable, "-m", "e91", "study", str(file), "--seed", "3", "--processes", "2"]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    # Behind an ampersand a child inherits that it ignores interrupts.
+    running = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
     journal_file = tmp_path / "scan.nc.journal"
     while not (journal_file.exists() and journal_file.read_bytes().count(b"\n") > 2):
         time.sleep(0.05)
