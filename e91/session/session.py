@@ -12,6 +12,7 @@ import numpy as np
 
 from e91.distillation import authentication
 from e91.distillation.authentication import AuthenticationKey
+from e91.distillation.cascade.parties import compiled_kernels_are_loaded
 from e91.model.bits import NO_CLICK, Bits
 from e91.model.device import Device, DeviceInfo, info_of
 from e91.model.messages import Channel, Party, Transmission, honest_transmission
@@ -26,7 +27,7 @@ from e91.session.inversion import record_looks_inverted
 from e91.session.protocol import Distilled, Means, distil, survey
 from e91.session.report import Keys, SessionReport
 from e91.session.verdict import check_policy
-from e91.system.compiled import compiled_code_pays
+from e91.system.compiled import compiled_code_may_run, compiled_code_pays
 from e91.system.stopwatch import Stopwatch
 from e91.system.workspace import Workspace
 
@@ -260,7 +261,9 @@ def _concluded(
 
 
 def _workspace_for(rounds: int, settings: Settings) -> Workspace:
-    return Workspace(compiled=compiled_code_pays(round(rounds * settings.key_probability)))
+    pays = compiled_code_pays(round(rounds * settings.key_probability))
+    loaded = compiled_kernels_are_loaded() and compiled_code_may_run()
+    return Workspace(compiled=pays or loaded)
 
 
 def _check_settings(record: DetectionRecord, settings: Settings) -> None:

@@ -12,6 +12,7 @@ from e91.model.settings import BBM92
 from e91.security.policy import Policy
 from e91.session.expectation import refusal_bound
 from e91.session.session import run
+from e91.studies.running import warm_up
 
 pytestmark = pytest.mark.slow
 
@@ -63,6 +64,7 @@ def test_honest_sessions_make_equal_keys_and_are_refused_no_more_often_than_stat
     stated = refusal_bound(BBM92, rounds=rounds, visibility=0.99, policy=policy)
     assert stated < 1e-3
     device = exact_device(settings=BBM92, visibility=0.99, seed=32)
+    warm_up()
     refused = 0
     for seed in range(SESSIONS):
         report = run(device, rounds=rounds, policy=policy, seed=seed)

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from e91.system.compiled import compiled_code_may_run
+
 AFTER = """
 import sys
 from types import ModuleType
@@ -34,3 +36,27 @@ print(len(before) > 20 or not compiled_code_may_run(), *compiled() - before)
 def test_warm_up_compiles_all_that_sessions_use():
     done = subprocess.run([sys.executable, "-c", AFTER], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True"]
+
+
+SHORT = """
+import hashlib, sys
+import e91
+
+if sys.argv[1] == "warm":
+    e91.warm_up()
+report = e91.run(e91.exact_device(visibility=0.97, seed=1), rounds=20_000, seed=1)
+print("e91.distillation.cascade.numpy_kernels" in sys.modules)
+print(hashlib.sha256(report.key.packed.tobytes()).hexdigest())
+"""
+
+
+def test_short_sessions_use_what_was_warmed_up_and_make_the_same_key():
+    cold, warm = (
+        subprocess.run(
+            [sys.executable, "-c", SHORT, how], capture_output=True, text=True, check=True
+        ).stdout.split()
+        for how in ("cold", "warm")
+    )
+    assert cold[0] == "True"
+    assert (warm[0] == "True") is not compiled_code_may_run()
+    assert cold[1] == warm[1]
