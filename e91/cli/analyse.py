@@ -140,23 +140,14 @@ def analyse(
     if not files:
         raise click.UsageError("`e91 analyse` must be given a FILE, or `--sample DIR`.")
     if out is not None:
-        if no_key:
-            raise click.UsageError("`--out DIR` must come with a key, but here is `--no-key`.")
-        from e91.session.folder import check_free
-
-        check_free(out)
+        _check_out(out, no_key=no_key)
     if estimate_probabilities:
         refuse_given(
             ("alice_probabilities", "bob_probabilities"),
             "must come without `--estimate-probabilities`, but both are given.",
         )
     policy = Policy(SecurityModel(security), epsilon=epsilon, revealed_fraction=reveal)
-    given = {name: value for name, value in search.items() if value is not None}
-    if len(files) == 1 and not _holds_tags(files[0], tagger):
-        _check_no_search(given)
-        loaded = _detections(files[0], tagger)
-    else:
-        loaded = _correlated(files, tagger, _Search(**given), policy=policy, seed=seed)
+    loaded = _loaded(files, tagger, search, policy=policy, seed=seed)
     analysed = partial(
         _analysed,
         policy=policy,
@@ -168,7 +159,30 @@ def analyse(
     _conclude(loaded, angles, analysed, out=out, as_json=as_json)
 
 
+def _check_out(out: Path, *, no_key: bool) -> None:
+    if no_key:
+        raise click.UsageError("`--out DIR` must come with a key, but here is `--no-key`.")
+    from e91.session.folder import check_free
+
+    check_free(out)
+
+
 Loaded = tuple[DetectionRecord, dict[str, Any], dict[str, Any]]
+
+
+def _loaded(
+    files: tuple[Path, ...],
+    tagger: TaggerWords,
+    search: dict[str, float | None],
+    *,
+    policy: Policy,
+    seed: int | None,
+) -> Loaded:
+    given = {name: value for name, value in search.items() if value is not None}
+    if len(files) == 1 and not _holds_tags(files[0], tagger):
+        _check_no_search(given)
+        return _detections(files[0], tagger)
+    return _correlated(files, tagger, _Search(**given), policy=policy, seed=seed)
 
 
 def _check_no_search(search: dict[str, Any]) -> None:
@@ -281,7 +295,7 @@ def _coincidences(both: BothTags, search: _Search, *, seed: int | None) -> "Corr
 
 
 def _of_taggers(both: BothTags, sha256: dict[str, str], late: tuple[str, ...]) -> dict[str, Any]:
-    """Return what is told of the taggers' files, for JSON and in words."""
+    """Return what is known of the taggers' files, for JSON and in words."""
     lines = [f"{name}: {report}." for name, report in both.reports.items()]
     if both.delays:
         lines.append(f"Delays found and taken away: {', '.join(both.delays)}.")

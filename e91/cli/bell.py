@@ -223,8 +223,11 @@ def _show(found: "BellTest", given: CountOptions, *, as_json: bool) -> None:
     from e91.session.report import rounded_up
 
     if as_json:
-        told = {"other_signs_violate": found.other_signs_violate, "assumes": _assumed(found, given)}
-        click.echo(json.dumps(asdict(found) | told))
+        remarks = {
+            "other_signs_violate": found.other_signs_violate,
+            "assumes": _assumed(found, given),
+        }
+        click.echo(json.dumps(asdict(found) | remarks))
         return
     click.echo(f"S                    {found.value:.4f} ± {found.standard_error:.4f}   "
                "(local models: at most 2)")  # fmt: skip

@@ -126,10 +126,10 @@ def _channel(text: str) -> int:
 
 
 def named_columns(text: str | None, known: Sequence[str]) -> dict[str, str]:
-    """Return a file's names of columns by ours, from ``OURS=THEIRS,...``.
+    """Return a file's columns by the names used here, from ``NAME=COLUMN,...``.
 
     Raises:
-        ValueError: The text has another form, or one of ours is unknown or named twice.
+        ValueError: The text has another form, or a name is unknown or stands twice.
 
     Examples:
         >>> named_columns("time=T (ps),channel=Ch", ("time", "channel"))
@@ -137,13 +137,13 @@ def named_columns(text: str | None, known: Sequence[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for part in text.split(",") if text else ():
-        ours, equals, theirs = part.partition("=")
-        if not equals or ours.strip() not in known or ours.strip() in found:
+        name, equals, column = part.partition("=")
+        if not equals or name.strip() not in known or name.strip() in found:
             raise ValueError(
                 f"`--columns` must be NAME=COLUMN with commas between, each of {', '.join(known)} "
                 f"at most once, but is `{str(text)[:60]}`."
             )
-        found[ours.strip()] = theirs.strip()
+        found[name.strip()] = column.strip()
     return found
 
 

@@ -1,4 +1,4 @@
-"""The nouns of the protocol: what each stage hands to the next.
+"""The nouns of the protocol: what each stage gives to the next.
 
 Every class here is frozen and every array in it read-only.  Records that hold key bits print
 their length only.  The chain of types is the order of the protocol: a `SiftedKey` becomes a
@@ -50,7 +50,7 @@ class DetectionRecord:
     """Both parties' records of the same rounds.
 
     Attributes:
-        alice: Alice's half; hers alone until she announces something.
+        alice: Alice's half; nobody else knows it until she announces something.
         bob: Bob's half.
         read_from: Fingerprints (`e91.recorded.ledger`) of the time tags in whose files the rounds
             were found, empty for detections; None if the rounds were made in this process.

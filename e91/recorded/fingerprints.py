@@ -1,9 +1,9 @@
 """Fingerprints by which a recording is known again: as a copy, in another format, or in parts.
 
 A party's rounds are read as one symbol each, its setting and the change of its outcome; time tags
-as which of the tags before share their channel, whatever its number. Every stretch of 64 successive
+as which of the tags before share their channel, whatever its number. Every window of 64 successive
 symbols has a number; the smallest numbers of a recording are its fingerprints (a bottom-k sketch:
-Broder, SEQUENCES 1997, 21). Parts that share many stretches share some of the smallest. Stretches
+Broder, SEQUENCES 1997, 21). Parts that share many windows share some of the smallest. Windows
 of different measurements are equal only by chance, with probability 2**-64 a pair or less, as each
 holds 64 random outcomes.
 """
@@ -24,8 +24,8 @@ KEPT = 512
 """Fingerprints of a party's symbols.  A part of 1/50 of a recording has none of them with a
 probability below 0.98**512, that is 4e-5, and both parties have some."""
 
-_STRETCH = 64  # symbols
-_START = 8  # symbols that decide whether a stretch counts
+_WINDOW = 64  # symbols
+_START = 8  # symbols that decide whether a window counts
 _ONE_IN = 64  # of the beginnings that differ
 _PIECE = 2**20  # symbols at a time
 _LOOK_BACK = 8  # tags
@@ -82,7 +82,7 @@ def _of_party(half: PartyRecord, seen: NDArray[np.bool_]) -> Fingerprints:
 
 
 def _sketch(pieces: Iterable[Bits]) -> Fingerprints:
-    """Return the digest of all symbols, and the smallest numbers of their stretches."""
+    """Return the digest of all symbols, and the smallest numbers of their windows."""
     digest, smallest = hashlib.sha256(), np.empty(0, np.uint64)
     for joined, new in _overlapping(pieces):
         digest.update(new.data)
@@ -96,19 +96,19 @@ def _overlapping(pieces: Iterable[Bits]) -> Iterator[tuple[Bits, Bits]]:
     for piece in pieces:
         new = np.ascontiguousarray(piece, np.uint8)
         joined = np.concatenate([before, new])
-        before = joined[-(_STRETCH - 1) :]
+        before = joined[-(_WINDOW - 1) :]
         yield joined, new
 
 
 def _numbers(symbols: Bits) -> NDArray[np.uint64]:
-    """Return the numbers of the stretches that count: those with a rare beginning."""
-    count = len(symbols) - _STRETCH + 1
+    """Return the numbers of the windows that count: those with a rare beginning."""
+    count = len(symbols) - _WINDOW + 1
     if count < 1:
         return np.empty(0, np.uint64)
     words = np.ndarray((len(symbols) - _START + 1,), "<u8", symbols, strides=(1,))
     starts = np.flatnonzero(words[:count] * _SPREAD >> np.uint64(32) < np.uint64(2**32 // _ONE_IN))
     numbers = np.zeros(len(starts), np.uint64)
-    for place in range(0, _STRETCH, _START):
+    for place in range(0, _WINDOW, _START):
         numbers = _mixed(numbers + words[starts + place])
     return numbers
 

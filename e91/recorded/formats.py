@@ -150,8 +150,8 @@ def _members(
             columns = wanted_columns(names, file, renamed)
             metadata = _metadata(archive, entries, file)
             members = {
-                ours: _member(archive, entries[f"{theirs}.npy"], file, most_rows=most_rows)
-                for ours, theirs in columns.items()
+                name: _member(archive, entries[f"{column}.npy"], file, most_rows=most_rows)
+                for name, column in columns.items()
             }
     except (*_DAMAGED, OSError) as error:
         if is_refusal(error):
@@ -400,13 +400,13 @@ def read_parquet(file: Path, *, most_rows: int, renamed: Renamed = NO_NAMES) -> 
             raise
         raise _damaged(file, error) from error
     columns = {}
-    for ours, name in wanted.items():
-        if table[name].null_count:
+    for name, column in wanted.items():
+        if table[column].null_count:
             raise ValueError(
-                f"`{name}` in `{file}` must have no empty entries, but has some: write 2 as the "
+                f"`{column}` in `{file}` must have no empty entries, but has some: write 2 as the "
                 "outcome for no click."
             )
-        columns[ours] = np.asarray(table[name].to_numpy())
+        columns[name] = np.asarray(table[column].to_numpy())
     return Table(columns, parsed_metadata(text, file) if text is not None else {})
 
 

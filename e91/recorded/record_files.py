@@ -269,7 +269,7 @@ def _buffered(append: Callable[[bytes], None]) -> Iterator[IO[bytes]]:
 
 
 class _Sink(io.RawIOBase):
-    """A stream that passes what is written to a function, until it is told to drop it."""
+    """A stream that passes what is written to a function, until it is to drop it."""
 
     def __init__(self, append: Callable[[bytes], None]) -> None:
         super().__init__()

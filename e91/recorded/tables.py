@@ -115,12 +115,12 @@ def ordered(columns: Mapping[str, Column]) -> tuple[str, ...]:
 
 
 def wanted_columns(names: set[str], file: Path, renamed: Mapping[str, str]) -> dict[str, str]:
-    """Return which of the two documented sets of columns a file has: its names, by ours.
+    """Return which documented set of columns a file has: documented names to the file's.
 
     Args:
         names: Of the file's columns.
         file: For the sentence.
-        renamed: What the file calls columns that it does not call as documented, by our names.
+        renamed: Documented names of columns, to those of the file where these differ.
 
     Raises:
         ValueError: It has neither, or both.

@@ -269,7 +269,7 @@ def leak_of(channel: Channel, bits_disclosed_per_portion: tuple[int, ...]) -> Le
 
 
 def expected_error_rate(errors: int, revealed: int, *, flip: float) -> float:
-    """Return the error rate of the key that error correction is told.
+    """Return the error rate of the key that error correction expects.
 
     By Laplace's rule of succession: a sample without an error does not mean a key without one.
 

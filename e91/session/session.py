@@ -164,9 +164,8 @@ def analyse(
     authentication_key = authentication.unused(authentication_key)
     _check_settings(record, settings)
     _check_outcomes(record)
-    assumption = ""
-    if estimate_probabilities:
-        settings, assumption = estimated_settings(record, settings), ESTIMATED
+    assumption = ESTIMATED if estimate_probabilities else ""
+    settings = estimated_settings(record, settings) if estimate_probabilities else settings
     check_policy(len(record), settings=settings, policy=policy)
     if flip is not None:
         record = record.flipped(flip)
@@ -176,15 +175,7 @@ def analyse(
         _use_up(record, origin)
     return _concluded(
         record,
-        device=DeviceInfo(
-            settings,
-            f"{origin}; that settings were random and nothing is left out, is the laboratory's "
-            "word",
-            assumption,
-            recorded=True,
-            reproducible=record.reproducible,
-            uncovered=estimate_probabilities,
-        ),
+        device=_recording(record, settings, origin, assumption),
         settings=settings,
         policy=policy,
         seed=seed,
@@ -193,6 +184,21 @@ def analyse(
         transmission=transmission,
         stopwatch=stopwatch,
         distilled=distil if speaks else survey,
+    )
+
+
+def _recording(
+    record: DetectionRecord, settings: Settings, origin: str, assumption: str
+) -> DeviceInfo:
+    """Return what stands for the device of a recording; an assumption is one no theorem covers."""
+    word = "that settings were random and nothing is left out, is the laboratory's word"
+    return DeviceInfo(
+        settings,
+        f"{origin}; {word}",
+        assumption,
+        recorded=True,
+        reproducible=record.reproducible,
+        uncovered=bool(assumption),
     )
 
 

@@ -188,7 +188,7 @@ def silence_told(state: Callable[[], str], *, after_s: float) -> Iterator[Callab
 
     Args:
         state: Says what is known of who should be heard; called in a thread of its own.
-        after_s: How long silence may last; each is told once.
+        after_s: How long silence may last; each is reported once.
 
     Warns:
         UserWarning: What ``state`` says.

@@ -13,8 +13,9 @@ def idle_noise(circuit: QuantumCircuit, sampler: object) -> str:
     """Return what to say of noise that cannot act on ``circuit``; empty if none is idle.
 
     Aer's noise models act on instructions by name, and on the qubits that they name.  An error of
-    ``cz`` does nothing to a circuit of ``cx``, and Aer does not say so.  Said is where the model
-    has noise for gates on so many qubits, or for measurements, but none that the circuit meets.
+    ``cz`` does nothing to a circuit of ``cx``, and Aer does not say so.  Gates on one qubit, gates
+    on two and measurements are kinds of their own; the noise of a kind is idle if the circuit has
+    such instructions and none of the noise meets one.
 
     Args:
         circuit: As the sampler runs it.
@@ -67,11 +68,11 @@ def _size(error: Mapping[str, Any]) -> int:
 
 
 def _sentence(noisy: set[tuple[str, Place | None]], met: set[tuple[str, Place]]) -> str:
-    def told(parts: set[tuple[str, Any]]) -> str:
+    def listed(parts: set[tuple[str, Any]]) -> str:
         """Return instructions and their qubits in words."""
         return ", ".join(
             name + ("" if place is None else f" on qubits {', '.join(map(str, place))}")
             for name, place in sorted(parts, key=str)
         )
 
-    return f"The noise of {told(noisy)} does not act: the circuit has {told(met)}."
+    return f"The noise of {listed(noisy)} does not act: the circuit has {listed(met)}."

@@ -20,7 +20,7 @@ class AlignedTags:
     """Some of Alice's tags, and Bob's that may be near them, in her time.
 
     Attributes:
-        alice_times: Seconds from the first of hers; ascending.
+        alice_times: Seconds from the first of Alice's; ascending.
         alice_channels: Her channels.
         bob_times: Seconds from the same instant; ascending.
         bob_channels: His channels.
@@ -35,9 +35,11 @@ class AlignedTags:
         """Return the places of both tags of each pair that is at most ``reach_s`` apart."""
         before = np.searchsorted(self.bob_times, self.alice_times - reach_s)
         count = np.searchsorted(self.bob_times, self.alice_times + reach_s, side="right") - before
-        mine = np.repeat(np.arange(len(count)), count)
-        theirs = np.arange(len(mine)) + np.repeat(before - (np.cumsum(count) - count), count)
-        return mine, theirs
+        alice_places = np.repeat(np.arange(len(count)), count)
+        bob_places = np.arange(len(alice_places)) + np.repeat(
+            before - (np.cumsum(count) - count), count
+        )
+        return alice_places, bob_places
 
 
 def aligned_tags(

@@ -32,7 +32,7 @@ Detector = tuple[Party, int]
 class DetectorDelays:
     """How late each detector's tags are; the median of each side's detectors is 0.
 
-    What all detectors of one side have in common is the clocks' offset, and not told from it.
+    What all detectors of one side have in common cannot be separated from the clocks' offset.
 
     Attributes:
         seconds: By detector (party, and its channel in the tags); only what a peak was seen of.
@@ -173,9 +173,9 @@ def _differences(
     tags = aligned_tags(
         alice, bob, start=start, stop=start + _MOST_TAGS, clock=clock, reach_s=reach_s
     )
-    mine, theirs = (places[:_MOST_PAIRS] for places in tags.near_pairs(reach_s))
-    differences: Seconds = tags.bob_times[theirs] - tags.alice_times[mine]
-    return differences, tags.alice_channels[mine], tags.bob_channels[theirs]
+    alice_places, bob_places = (places[:_MOST_PAIRS] for places in tags.near_pairs(reach_s))
+    differences: Seconds = tags.bob_times[bob_places] - tags.alice_times[alice_places]
+    return differences, tags.alice_channels[alice_places], tags.bob_channels[bob_places]
 
 
 def _peak(
@@ -221,9 +221,9 @@ def _fitted(
     main = groups == np.bincount(groups).argmax()
     seconds: dict[Detector, float] = {}
     for side in (slice(0, alices), slice(alices, len(detectors))):
-        mine = [k for k in range(*side.indices(len(detectors))) if main[k]]
-        middle = float(np.median(delays[mine])) if mine else 0.0
-        seconds |= {detectors[k]: float(delays[k]) - middle for k in mine}
+        fitted = [k for k in range(*side.indices(len(detectors))) if main[k]]
+        middle = float(np.median(delays[fitted])) if fitted else 0.0
+        seconds |= {detectors[k]: float(delays[k]) - middle for k in fitted}
     apart = tuple(detectors[k] for k in np.flatnonzero(~main))
     return DetectorDelays(seconds, residual, apart)
 

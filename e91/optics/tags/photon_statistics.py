@@ -199,8 +199,8 @@ def cross_correlation(
     for tags in all_aligned(alice_side, bob_side, size=_PIECE, clock=clock, reach_s=edge):
         chosen = _only(tags, alice_channels, bob_channels)
         alice_clicks += len(chosen.alice_times)
-        mine, theirs = chosen.near_pairs(edge)
-        delays = chosen.bob_times[theirs] - chosen.alice_times[mine]
+        alice_places, bob_places = chosen.near_pairs(edge)
+        delays = chosen.bob_times[bob_places] - chosen.alice_times[alice_places]
         counts += np.histogram(delays, len(counts), (-edge, edge))[0]
     bob_rate = _clicks(bob, bob_channels) / max(bob_side.duration_s, bin_s)
     return CrossCorrelation(bin_s, tuple(counts.tolist()), alice_clicks * bob_rate * bin_s)
@@ -294,7 +294,7 @@ def _only(
     tags: AlignedTags, alice_channels: Sequence[int] | None, bob_channels: Sequence[int] | None
 ) -> AlignedTags:
     """Return the tags of some channels."""
-    mine, theirs = (
+    alice_places, bob_places = (
         np.ones(len(channels), np.bool_) if wanted is None else np.isin(channels, wanted)
         for channels, wanted in (
             (tags.alice_channels, alice_channels),
@@ -302,10 +302,10 @@ def _only(
         )
     )
     return AlignedTags(
-        tags.alice_times[mine],
-        tags.alice_channels[mine],
-        tags.bob_times[theirs],
-        tags.bob_channels[theirs],
+        tags.alice_times[alice_places],
+        tags.alice_channels[alice_places],
+        tags.bob_times[bob_places],
+        tags.bob_channels[bob_places],
     )
 
 

@@ -131,7 +131,7 @@ def open_tags(file: Path, options: TaggerOptions = NO_OPTIONS) -> TagStream:
 def _table(file: Path, options: TaggerOptions) -> TagStream:
     """Return the tags of an `.npz` or Parquet file."""
     named = zip(TAG_COLUMNS, (options.time_column, options.channel_column), strict=True)
-    renamed = {ours: theirs for ours, theirs in named if theirs is not None}
+    renamed = {name: column for name, column in named if column is not None}
     table, _ = load_table(file, most_rows=MOST_TAGS_IN_MEMORY, renamed=renamed)
     if set(table.columns) != set(TAG_COLUMNS):
         raise ValueError(f"`{file}` must hold time tags, but holds detections.")

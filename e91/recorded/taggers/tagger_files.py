@@ -154,7 +154,7 @@ def load_party(
 
     Args:
         file: As of `load_tagger`.
-        channels: The party's channels, as there; None if they are 2 * setting + outcome.
+        channels: The party's channels, as in the file; None if they are 2 * setting + outcome.
         options: As of `load_tagger`.
         delays: As of `load_tagger`.
 
@@ -265,10 +265,10 @@ class _Gathered:
         self.last = int(raw.times[-1])
         places = self.detectors.of(raw.channels)
         for party, (ordering, spool) in enumerate(zip(self.orderings, self.spools, strict=True)):
-            mine = np.flatnonzero((places & -PARTY) == PARTY * party)
-            if not len(mine):
+            chosen = np.flatnonzero((places & -PARTY) == PARTY * party)
+            if not len(chosen):
                 continue
-            times, detectors = raw.times[mine], places[mine]
+            times, detectors = raw.times[chosen], places[chosen]
             if self.shifts is not None:
                 times = times - self.shifts[detectors]
             spool.append(ordering.push(times, detectors.astype(np.uint8)))
