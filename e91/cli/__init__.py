@@ -19,18 +19,9 @@ from typing import NoReturn
 
 import click
 
-from e91.cli.analyse import analyse
-from e91.cli.attack import attack
-from e91.cli.bell import bell
-from e91.cli.conformance import conformance
+from e91.cli.commands import Commands
 from e91.cli.encodings import print_what_can_be_printed
-from e91.cli.encrypt import decrypt, encrypt
-from e91.cli.experiment import experiment
-from e91.cli.machines import snapshots
 from e91.cli.outcome import STANDARD_OUTPUT, flush_output
-from e91.cli.rate import rate
-from e91.cli.run import run
-from e91.cli.study import study
 from e91.model.errors import KeyUnavailable, ProtocolAborted
 from e91.system.durable import WriteFailed, reason
 from e91.system.refusals import is_refusal
@@ -54,26 +45,12 @@ _SCARCE = {
 """What no program can help: a disk or a memory that is full or fails, too many open files."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="e91")
 def commands() -> None:
     """Entanglement-based quantum key distribution, from photons to an encrypted file."""
-
-
-for _command in (
-    run,
-    analyse,
-    encrypt,
-    decrypt,
-    bell,
-    rate,
-    attack,
-    study,
-    experiment,
-    snapshots,
-    conformance,
-):
-    commands.add_command(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:
