@@ -26,6 +26,9 @@ from . import (
     model as model,
 )
 from . import (
+    network as network,
+)
+from . import (
     optics as optics,
 )
 from . import (

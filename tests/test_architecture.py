@@ -41,6 +41,7 @@ PLACES = {
     "e91.devices": "devices",
     "e91.adversaries": "adversaries",
     "e91.experiments": "experiments",
+    "e91.network": "network",
     "e91.studies": "studies",
     "e91.plots": "plots",
     "e91.cli": "cli",
@@ -76,7 +77,7 @@ LAYERS = (
     ),
     ("devices", "recorded", "encryption"),
     ("session",),
-    ("adversaries", "alarm", "experiments", "studies"),
+    ("adversaries", "alarm", "experiments", "studies", "network"),
     ("plots", "cli"),
     ("front",),
 )
@@ -86,6 +87,8 @@ LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 # layers would let it.
 NEIGHBOURS = {
     ("system", "model"),
+    ("network", "adversaries"),
+    ("network", "alarm"),
     ("studies", "adversaries"),
     ("cli", "plots"),
     *(

@@ -1,0 +1,17 @@
+from .layout import Call as Call
+from .layout import Claim as Claim
+from .layout import Incident as Incident
+from .layout import IncidentKind as IncidentKind
+from .layout import Light as Light
+from .layout import LinkPlan as LinkPlan
+from .layout import NetworkPlan as NetworkPlan
+from .layout import Quantity as Quantity
+from .layout import RateMode as RateMode
+from .layout import Requests as Requests
+from .layout import Rotation as Rotation
+from .layout import SharedReceiver as SharedReceiver
+from .layout import Site as Site
+from .layout import SiteKind as SiteKind
+from .layout import Transfer as Transfer
+from .layout import Variation as Variation
+from .layout import Varied as Varied

@@ -1,0 +1,447 @@
+"""What a network is made of, as frozen values: places, links, light, receivers, demand, incidents.
+
+A plan says what stands where and who wants keys of whom; nothing in it happens.  Every number that
+somebody published is a `Quantity` with its source; a number that nobody published is marked as
+assumed, never guessed in silence.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+
+from e91.model.numbers import (
+    check_finite,
+    check_fractions,
+    check_not_negative,
+    check_positive,
+    check_whole,
+)
+from e91.optics import ContinuousSource, Detector
+
+KEY_BITS = 256
+"""Bits of a key that an application asks for, where a plan says nothing else."""
+
+
+class SiteKind(Enum):
+    """What stands at a site; the value is its name in a file."""
+
+    USER = "user"
+    RELAY = "relay"
+    SWITCH = "switch"
+    STATION = "station"
+
+
+class RateMode(Enum):
+    """Where the rates of a plan's links come from; the two are never mixed under one label."""
+
+    SIMULATED = "simulated"
+    PUBLISHED = "published"
+
+
+class IncidentKind(Enum):
+    """What can happen to a link or a relay; the value is its name in a file."""
+
+    ATTACK = "attack"
+    CUT = "cut"
+    SOURCE_FAILS = "source-fails"
+    RELAY_DIES = "relay-dies"
+    RELAY_TURNS = "relay-dishonest"
+
+
+class Varied(Enum):
+    """Which property of a link a variation changes; the value is its name in a file."""
+
+    LOSS_DB = "extra_loss_db"
+    VISIBILITY = "visibility"
+    BACKGROUND = "background_photons_per_second"
+    EFFICIENCY = "efficiency"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number, its unit, and where it comes from.
+
+    Attributes:
+        value: The number; None if it is printed only as words.
+        unit: Its unit.
+        printed: The digits as the source prints them, or None for what nobody printed.
+        qualifier: Words that the source puts beside it: ``"average"``, ``">"``; or empty.
+        spread: The spread as printed, or None.
+        source: Where it stands: paper, then section, table or figure.
+        seen: How it was read: ``"text"``, ``"table"``, ``"figure"``, ``"press"``, ``"inferred"``...
+        agrees: Whether an independent source agrees.
+        assumed: Whether it was assumed here.
+    """
+
+    value: float | None
+    unit: str
+    printed: str | None = None
+    qualifier: str = ""
+    spread: str | None = None
+    source: str = ""
+    seen: str = ""
+    agrees: bool = False
+    assumed: bool = False
+
+    def __str__(self) -> str:
+        digits = self.printed if self.printed is not None else f"{self.value:g}"
+        words = [self.qualifier, digits, self.unit if self.unit != "1" else ""]
+        return " ".join(filter(None, words)) + (" (assumed)" if self.assumed else "")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the press about a network, quoted as a press claim.
+
+    Attributes:
+        words: As printed.
+        source: Who printed it, and when.
+        reading: What it may mean here, or why it cannot be simulated.
+    """
+
+    words: str
+    source: str
+    reading: str = ""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place of the network.
+
+    Attributes:
+        name: Unique in the network.
+        kind: User, trusted relay, optical switch or ground station.
+        x_km: East of the middle of the map.
+        y_km: North of it.
+        sector: Of a user: government, military, ...; None without.
+        assumed: Whether the place is a drawing of ours (nobody prints coordinates).
+    """
+
+    name: str
+    kind: SiteKind
+    x_km: float
+    y_km: float
+    sector: str | None = None
+    assumed: bool = True
+
+    def __post_init__(self) -> None:
+        check_finite(x_km=self.x_km, y_km=self.y_km)
+
+
+@dataclass(frozen=True)
+class Light:
+    """Source, fibre and receivers of one kind of link; lengths are each link's own.
+
+    Attributes:
+        name: What links call it.
+        source: The pairs.
+        window_s: Coincidence window.
+        detectors: Alice's and Bob's, two of each: receivers are active.
+        source_position: Part of the way from the first end at which the source stands: 0 at the
+            first end, 1/2 in the middle.
+        db_per_km: Loss of the fibre where a link states none.
+        coupling_db: Loss of either arm before the fibre begins.
+        receiver_db: Loss of either receiver's optics.
+        switch_db: Loss of the optical switch on the second arm, 0 without.
+        dispersion_ps_per_nm_km: Of the fibre.
+        visibility: What polarisation control leaves on an arm that is longer than nothing.
+        bit_error: Chance that a pair's outcomes differ when it leaves the source.
+        block_rounds: Coincidences of a block, each a session of its own.
+        revealed_fraction: Part of the key rounds that is revealed; None takes the best for a
+            typical link of the kind, as do empty probabilities.
+        alice_probabilities: Of the settings; empty for the best ones.
+        bob_probabilities: The same.
+        epsilon: Failure probability of a block's key.
+        assumed: Whether nobody published these numbers.
+    """
+
+    name: str
+    source: ContinuousSource
+    window_s: float
+    detectors: tuple[Detector, Detector]
+    source_position: float = 0.0
+    db_per_km: float = 0.3
+    coupling_db: float = 3.0
+    receiver_db: float = 1.5
+    switch_db: float = 0.0
+    dispersion_ps_per_nm_km: float = 17.0
+    visibility: float = 0.99
+    bit_error: float = 0.005
+    block_rounds: int = 2**20
+    revealed_fraction: float | None = None
+    alice_probabilities: tuple[float, ...] = ()
+    bob_probabilities: tuple[float, ...] = ()
+    epsilon: float = 1e-10
+    assumed: bool = True
+
+    def __post_init__(self) -> None:
+        check_positive(window_s=self.window_s)
+        check_fractions(
+            source_position=self.source_position,
+            visibility=self.visibility,
+            bit_error=self.bit_error,
+        )
+        check_not_negative(
+            db_per_km=self.db_per_km,
+            coupling_db=self.coupling_db,
+            receiver_db=self.receiver_db,
+            switch_db=self.switch_db,
+        )
+        check_whole(least=1, block_rounds=self.block_rounds)
+
+
+@dataclass(frozen=True)
+class LinkPlan:
+    """A link between two sites.
+
+    Attributes:
+        name: ``"A-B"`` unless a file names it otherwise; unique.
+        ends: The two sites; Alice's is the first.
+        light: Name of its `Light`; empty in a network whose rates are published ones.
+        length_km: Of the fibre, or the free path.
+        loss_db: Of the fibre; None takes the length times `Light.db_per_km`.
+        medium: ``"fibre"``, ``"aerial-fibre"``, ``"free-space"``, ``"satellite"`` or ``"stored"``.
+        receiver: Name of the receiver that it shares in time with other links; None has its own.
+        protocol: What ran there, as published: ``"bbm92"``, ``"decoy-bb84"``, ...; empty if E91.
+        bits_per_second: Published key rate, or None.
+        qber: Published error rate, or None.
+        delivery_bits: Key bits that a published rate brings at once; 0 for every second's worth.
+        store_bits: Key bits in the store at the start; None takes the plan's `store_s`.
+        least_store_bits: Below this store the link may not be used.
+    """
+
+    name: str
+    ends: tuple[str, str]
+    light: str
+    length_km: Quantity
+    loss_db: Quantity | None = None
+    medium: str = "fibre"
+    receiver: str | None = None
+    protocol: str = ""
+    bits_per_second: Quantity | None = None
+    qber: Quantity | None = None
+    delivery_bits: int = 0
+    store_bits: int | None = None
+    least_store_bits: int = 0
+
+
+@dataclass(frozen=True)
+class SharedReceiver:
+    """A receiver, or source, that an optical switch gives to one link after the other.
+
+    Attributes:
+        name: What links call it.
+        switch_s: Time that is lost at every turn of the switch.
+    """
+
+    name: str
+    switch_s: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_not_negative(switch_s=self.switch_s)
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Keys asked for at random: a Poisson process over pairs of users.
+
+    Attributes:
+        keys_per_second: Of the whole network.
+        key_bits: Bits of a key.
+        within_sector: Part of them between users of one sector; the rest between any two.
+        sectors: Only users of these sectors; empty for all.
+    """
+
+    keys_per_second: float
+    key_bits: int = KEY_BITS
+    within_sector: float = 0.7
+    sectors: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_not_negative(keys_per_second=self.keys_per_second)
+        check_whole(least=1, key_bits=self.key_bits)
+        check_fractions(within_sector=self.within_sector)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call or a stream under one-time pad: so many key bits a second for a time.
+
+    Attributes:
+        source: Who calls.
+        target: Who is called.
+        bits_per_second: Key bits that it spends, end to end.
+        start_s: When it begins.
+        end_s: When it ends.
+        chunk_s: Seconds of it for which key is asked at once.
+    """
+
+    source: str
+    target: str
+    bits_per_second: float
+    start_s: float = 0.0
+    end_s: float = float("inf")
+    chunk_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive(bits_per_second=self.bits_per_second, chunk_s=self.chunk_s)
+        check_not_negative(start_s=self.start_s)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A file under one-time pad, asked for at once.
+
+    Attributes:
+        source: Who sends.
+        target: Who receives.
+        bits: Size of the file.
+        start_s: When it is asked for.
+    """
+
+    source: str
+    target: str
+    bits: int
+    start_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """An encryptor that changes its key at fixed times, from a small store of keys of its own.
+
+    Attributes:
+        source: One end.
+        target: The other.
+        every_s: Time between two changes of the key.
+        key_bits: Bits of a key.
+        store_keys: Keys that the encryptors hold; 0 asks for each key when it is due.
+        refill_at: The store is filled up when it is down to so many keys.
+    """
+
+    source: str
+    target: str
+    every_s: float
+    key_bits: int = KEY_BITS
+    store_keys: int = 0
+    refill_at: int = 0
+
+    def __post_init__(self) -> None:
+        check_positive(every_s=self.every_s)
+        check_whole(least=1, key_bits=self.key_bits)
+        check_whole(store_keys=self.store_keys, refill_at=self.refill_at)
+
+
+Demand = Requests | Call | Transfer | Rotation
+
+
+@dataclass(frozen=True)
+class Incident:
+    """Something that happens to a link or a relay.
+
+    Attributes:
+        kind: What.
+        target: Name of the link or the site.
+        start_s: When it begins.
+        end_s: When it ends; infinite if it does not.
+        attack: Of an attack: the adversary's name in `e91.adversaries`.
+        strength: Of an attack, as that adversary defines it.
+    """
+
+    kind: IncidentKind
+    target: str
+    start_s: float
+    end_s: float = float("inf")
+    attack: str = ""
+    strength: float | None = None
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How a property of some links changes with time: a polygon through points, perhaps periodic.
+
+    Attributes:
+        links: Names of the links.
+        varied: Which property.
+        times_s: Ascending, the first one 0; seconds.
+        values: At these times, in the property's unit.
+        period_s: After which it repeats; None keeps the last value.
+        source: Where the numbers come from, or ``"assumed"``.
+    """
+
+    links: tuple[str, ...]
+    varied: Varied
+    times_s: tuple[float, ...]
+    values: tuple[float, ...]
+    period_s: float | None = None
+    source: str = "assumed"
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """A network before anything happens in it.
+
+    Attributes:
+        name: What users call it.
+        title: Its full name.
+        reference: Where it is described.
+        licence: Of what was taken from there.
+        rate: Where its links' rates come from.
+        sites: All places.
+        links: All links.
+        lights: The kinds of links.
+        receivers: Those shared in time.
+        demand: Who wants keys.
+        incidents: What happens, in the file.
+        variations: What changes with time.
+        claims: What the press said.
+        facts: Published numbers about the network as a whole, by name.
+        limits: What a simulation of it cannot claim, a sentence each.
+        rule: Name of the routing rule.
+        store_s: Seconds of its own key rate with which every store begins.
+        store_limit_s: Seconds of its own key rate at which a full store stops its link.
+        patience_s: How long a request waits before it is missed.
+        good_blocks: Blocks with key after which a link that rang is used again.
+        keep_store_after_alarm: Whether key that was stored before an alarm may still be used.
+    """
+
+    name: str
+    title: str
+    reference: str
+    sites: tuple[Site, ...]
+    links: tuple[LinkPlan, ...]
+    lights: tuple[Light, ...] = ()
+    receivers: tuple[SharedReceiver, ...] = ()
+    demand: tuple[Demand, ...] = ()
+    incidents: tuple[Incident, ...] = ()
+    variations: tuple[Variation, ...] = ()
+    licence: str = ""
+    rate: RateMode = RateMode.SIMULATED
+    claims: tuple[Claim, ...] = ()
+    facts: dict[str, Quantity] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
+    rule: str = "fewest-hops"
+    store_s: float = 20.0
+    store_limit_s: float = 60.0
+    patience_s: float = 1.0
+    good_blocks: int = 3
+    keep_store_after_alarm: bool = False
+
+    @cached_property
+    def site(self) -> dict[str, Site]:
+        """The sites by name."""
+        return {site.name: site for site in self.sites}
+
+    @cached_property
+    def link(self) -> dict[str, LinkPlan]:
+        """The links by name."""
+        return {link.name: link for link in self.links}
+
+    @cached_property
+    def light(self) -> dict[str, Light]:
+        """The kinds of light by name."""
+        return {light.name: light for light in self.lights}
+
+    @cached_property
+    def users(self) -> tuple[Site, ...]:
+        """The sites that ask for keys."""
+        return tuple(site for site in self.sites if site.kind is SiteKind.USER)
