@@ -7,6 +7,7 @@ from . import (
 from . import (
     bell as bell,
 )
+from . import cli as cli
 from . import (
     devices as devices,
 )

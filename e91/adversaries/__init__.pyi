@@ -1,3 +1,4 @@
+from . import detector_attacks as detector_attacks
 from .adversary import Assumption as Assumption
 from .adversary import Attack as Attack
 from .adversary import ClassicalLine as ClassicalLine

@@ -1,3 +1,8 @@
+from . import exact as exact
+from . import ibm as ibm
+from . import optical as optical
+from . import rounds as rounds
+from . import samplers as samplers
 from .aer import aer_device as aer_device
 from .aer import aer_device_of as aer_device_of
 from .exact import exact_device as exact_device

@@ -1,3 +1,7 @@
+from . import coincidences as coincidences
+from . import satellites as satellites
+from . import sources as sources
+from . import tags as tags
 from .arms import Arm as Arm
 from .arms import Fading as Fading
 from .arms import arm_over as arm_over

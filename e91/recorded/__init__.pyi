@@ -1,3 +1,4 @@
+from . import taggers as taggers
 from .examples import save_sample as save_sample
 from .record_files import Recorded as Recorded
 from .record_files import load_detections as load_detections

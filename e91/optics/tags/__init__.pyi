@@ -1,3 +1,4 @@
+from . import simulation as simulation
 from .correlation import CoincidenceStatistics as CoincidenceStatistics
 from .correlation import Correlated as Correlated
 from .correlation import correlate as correlate
