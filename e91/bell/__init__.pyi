@@ -6,6 +6,7 @@ from .correlators import ChshPoint as ChshPoint
 from .correlators import Correlator as Correlator
 from .correlators import chsh_point as chsh_point
 from .correlators import correlator as correlator
+from .correlators import local_correlation as local_correlation
 from .correlators import no_signalling_p_value as no_signalling_p_value
 from .correlators import settings_p_value as settings_p_value
 from .count_tables import BellTable as BellTable

@@ -140,6 +140,44 @@ def chsh_point(
     )
 
 
+def local_correlation(angles: ArrayLike) -> Floats:
+    """Return the saw-tooth, the best correlator that a local model can have at every angle.
+
+    It is that of a hidden direction, uniform in the plane of the analysers, and of two analysers
+    that each answer with the sign of its projection: 1 at 0, falling by 1 in every 90 degrees to -1
+    at 180, and rising again.  Its S is 2 at Ekert's settings.
+
+    *Best* means: no local model whose correlator E depends on the angle t between the analysers
+    alone, with E(t + pi) = -E(t) as half a turn exchanges a party's outcomes, is at least as large
+    from 0 to 90 degrees without being the saw-tooth.  (It can be larger at some angles if it is
+    smaller at others; a model for one angle alone can have any E.)  So what lies above at all these
+    angles, as the cosine does, no local model explains.
+
+    Args:
+        angles: Between the analysers, radians on the Bloch sphere; any shape.
+
+    Returns:
+        E in [-1, 1]; float64, the shape of ``angles``.
+
+    Source:
+        The model: J. S. Bell, Physics 1, 195 (1964), section III (from memory).  Best, derived: let
+        T be the saw-tooth and E >= T from 0 to 90 degrees, so that E <= T from 90 to 180.  For
+        settings 0, t, 2t, ..., (2n - 1) t, by turns Alice's and Bob's, (2n - 1) E(t) -
+        E((2n - 1) t) <= 2n - 2: signs that agree at every link of a chain agree at its ends (n = 2
+        is the CHSH inequality).  Where (2n - 1) t is from 90 to 180 degrees, that is
+        E(t) <= T(t); n = 2, 3, 4, ... cover all t up to 60 degrees.  Beyond, as E(0) = 1, both
+        parties answer alike at equal settings, so that 1 - E obeys Bell's triangle inequality; that
+        of t, 180 - 2t and 180 - t degrees gives E(t) <= T(t) from 60 to 90 degrees as well.
+
+    Examples:
+        >>> local_correlation([0, math.pi / 4, math.pi / 2, math.pi, 1.5 * math.pi]).tolist()
+        [1.0, 0.5, 0.0, -1.0, 0.0]
+    """
+    turned = np.remainder(np.asarray(angles, np.float64), 2 * math.pi)
+    tooth: Floats = np.abs(2 - 2 * turned / math.pi) - 1
+    return tooth
+
+
 def no_signalling_p_value(counts: ArrayLike) -> float:
     """Return a p-value for "neither party's outcome depends on the other's setting".
 

@@ -1,9 +1,11 @@
 from .drawing import CorrelationScan as CorrelationScan
 from .drawing import Deviation as Deviation
+from .drawing import bell_scale as bell_scale
 from .drawing import chsh_scale as chsh_scale
 from .drawing import correlation_curve as correlation_curve
 from .drawing import deviations as deviations
 from .drawing import deviations_figure as deviations_figure
+from .drawing import game_scale as game_scale
 from .drawing import pass_figure as pass_figure
 from .drawing import scan as scan
 from .drawing import scan_settings as scan_settings
@@ -18,3 +20,4 @@ from .rate_curves import rates_by_rounds as rates_by_rounds
 from .rate_figures import efficiency_figure as efficiency_figure
 from .rate_figures import qber_figure as qber_figure
 from .rate_figures import rounds_figure as rounds_figure
+from .style import styled as styled

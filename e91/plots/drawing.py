@@ -11,6 +11,9 @@ import numpy as np
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 
+from e91.bell.correlators import local_correlation
+from e91.bell.counting import BellTest
+from e91.bell.p_values import chsh_value
 from e91.experiments.results import ExperimentReport, status
 from e91.model.device import Device
 from e91.model.numbers import TSIRELSON, Floats, check_whole
@@ -18,7 +21,7 @@ from e91.model.settings import Settings
 from e91.optics.coincidences import Coincidences
 from e91.optics.links import Downlink
 from e91.optics.satellites import Pass
-from e91.plots.style import BESIDE, COLOURS, axes_for
+from e91.plots.style import BESIDE, COLOURS, MARKERS, axes_for, legend_below, thin
 from e91.session.report import SessionReport
 
 
@@ -66,12 +69,12 @@ def scan(device: Device, settings: Settings, *, rounds_per_angle: int) -> Correl
 def correlation_curve(
     scan: CorrelationScan, *, visibility: float = 1.0, ax: Axes | None = None
 ) -> Axes:
-    """Draw measured correlators beside quantum theory and the classical bound.
+    """Draw measured correlators round the whole circle, beside quantum theory and local models.
 
-    For settings at 0, t, 2t and 3t the CHSH inequality reads ``|3 E(t) - E(3t)| <= 2``.  The
-    dashed line ``1 - 2 t / pi`` (a local model: both photons carry one direction and each analyser
-    answers with the sign of its projection) meets it with equality up to 60 degrees; points above
-    it at 45 and below it at 135 degrees are what the Bell test turns into S > 2.
+    The dashed saw-tooth is the best that local models can do: none whose correlator depends on the
+    angle between the analysers alone lies above it anywhere without lying below it elsewhere
+    (`e91.bell.local_correlation`, with the proof).  Of itself a point beyond the saw-tooth refutes
+    nothing: that takes the curve, or the four correlators of S.
 
     Args:
         scan: Measured correlators.
@@ -81,26 +84,33 @@ def correlation_curve(
     Returns:
         The Matplotlib axes.
     """
-    axes = axes_for(ax, size=(7, 4.2))
-    fine = np.linspace(0, math.pi, 361)
-    theory, bound = visibility * np.cos(fine), 1 - 2 * fine / math.pi
-    axes.plot(np.degrees(fine), theory, label=f"quantum theory, V = {visibility:g}")
-    axes.plot(np.degrees(fine), bound, "--", color=BESIDE, label="classical bound (local)")
+    axes = axes_for(ax, size=(7.2, 4.6))
+    fine = np.linspace(0, 2 * math.pi, 721)
+    degrees = np.degrees(fine)
+    theory = f"quantum theory, {visibility:g} cos θ" if visibility != 1 else "quantum theory, cos θ"
+    axes.plot(degrees, visibility * np.cos(fine), color=COLOURS[0], label=theory)
+    local = "best local model: saw-tooth, S = 2"
+    axes.plot(degrees, local_correlation(fine), "--", color=BESIDE, label=local)
     axes.errorbar(
         np.degrees(scan.angles),
         scan.correlators,
         3 * scan.errors,
         fmt="o",
-        ms=4,
-        capsize=2,
+        color=COLOURS[1],
+        elinewidth=thin(),
+        capsize=3,
         label="measured, 3 standard errors",
     )
     axes.set(
-        xlabel="angle between the analysers on the Bloch sphere (degrees)",
+        xlabel="angle θ between the analysers on the Bloch sphere (degrees)",
         ylabel="correlator E",
         title="Correlation of entangled pairs against angle",
+        xlim=(-5, 365),
+        ylim=(-1.08, 1.08),
+        xticks=range(0, 361, 45),
     )
-    axes.legend(frameon=False)
+    axes.grid(color="0.93")
+    axes.legend(frameon=False, fontsize="small", loc="upper center")
     return axes
 
 
@@ -120,21 +130,68 @@ def chsh_scale(report: SessionReport, *, ax: Axes | None = None) -> Axes:
     found = report.chsh
     if found.value is None or found.standard_error is None:
         raise ValueError("A session must have a value of S to be drawn, but some pair is missing.")
-    axes = axes_for(ax, size=(7, 2.1))
-    axes.axvspan(0, 2, color="0.85", label="local models")
-    axes.axvline(TSIRELSON, color=BESIDE, ls="--", label="quantum limit")
-    error, label = [3 * found.standard_error], "S, 3 standard errors"
-    axes.errorbar([found.value], [1.5], xerr=error, fmt="o", capsize=3, label=label)
-    left = min(1.8, found.value - 0.3)
-    if found.lower_bound is not None:
-        axes.plot([found.lower_bound], [1.5], "|", ms=14, label="lower bound")
-        left = min(left, found.lower_bound - 0.1)
-    axes.set(xlabel="CHSH value S", yticks=[], xlim=(left, 3.0), ylim=(0, 2))
-    axes.legend(ncols=2, fontsize="small", loc="lower center", framealpha=1)
+    return _scale(found.value, found.standard_error, lower_bound=found.lower_bound, ax=ax)
+
+
+def bell_scale(test: BellTest, *, ax: Axes | None = None) -> Axes:
+    """Draw S of a Bell test from counts, as `chsh_scale` does: the error bar is no bound.
+
+    Args:
+        test: From `e91.bell.bell_test`.
+        ax: Axes to draw into; a new figure by default.
+
+    Returns:
+        The Matplotlib axes.
+    """
+    return _scale(test.value, test.standard_error, lower_bound=None, ax=ax)
+
+
+def game_scale(wins: int, rounds: int, *, ax: Axes | None = None) -> Axes:
+    """Draw S = 8 wins / rounds - 4 of a CHSH game, as `chsh_scale` does.
+
+    Args:
+        wins: Rounds that were won, from 0.
+        rounds: Rounds that were played, from 1; settings were uniform.
+        ax: Axes to draw into; a new figure by default.
+
+    Returns:
+        The Matplotlib axes.
+
+    Raises:
+        ValueError: There are no rounds, or more wins than rounds.
+    """
+    check_whole(least=1, rounds=rounds)
+    check_whole(most=rounds, wins=wins)
+    won = wins / rounds
+    return _scale(chsh_value(won), 8 * math.sqrt(won * (1 - won) / rounds), lower_bound=None, ax=ax)
+
+
+def _scale(value: float, error: float, *, lower_bound: float | None, ax: Axes | None) -> Axes:
+    axes = axes_for(ax, size=(7.2, 2.4))
+    axes.axvspan(-2, 2, facecolor="0.9", edgecolor="0.75", hatch="//", label="local models")
+    axes.axvline(TSIRELSON, color=BESIDE, ls="--", label="quantum limit, 2√2")
+    label = f"S = {value:.3f}, 3 standard errors"
+    axes.errorbar([value], [1], xerr=[3 * error], fmt="o", capsize=4, color=COLOURS[1], label=label)
+    ends = [value - 3 * error, value + 3 * error]
+    if lower_bound is not None:
+        ends.append(lower_bound)
+        label = f"S is at least {math.floor(1e3 * lower_bound) / 1e3:.3f}"
+        mark = 3 * pyplot.rcParams["lines.markersize"]
+        axes.plot([lower_bound], [1], "|", ms=mark, mew=2, color=COLOURS[0], label=label)
+    axes.set(
+        xlabel="CHSH value S",
+        yticks=[],
+        xlim=(min(1.8, min(ends) - 0.1), max(3.0, max(ends) + 0.1)),
+        ylim=(0, 2),
+    )
+    legend_below(axes, columns=2)
     return axes
 
 
-_COLOURS = dict(zip(("agrees", "differs", "reproduced"), COLOURS, strict=False))
+_LOOKS = dict(
+    zip(("agrees", "differs", "reproduced"), zip(COLOURS, MARKERS, strict=True), strict=False)
+)
+"""Colour and marker of each status, so that it can be told without colours."""
 
 
 @dataclass(frozen=True)
@@ -184,8 +241,9 @@ def deviations_figure(
 ) -> Axes:
     """Draw the deviations in units of the published errors, one outcome a line.
 
-    Bars are the simulated errors in the same unit.  Open circles: published values that were not
-    read in a page.  Arrows at the edge: deviations beyond ``limit``.
+    Bars are the simulated errors in the same unit.  Markers tell what agrees, differs and is
+    reproduced.  Open ones: published values that were not read in a page.  Arrows at the edge:
+    deviations beyond ``limit``.
 
     Args:
         found: From `deviations`.
@@ -200,32 +258,32 @@ def deviations_figure(
     """
     if not found:
         raise ValueError("`found` must hold at least one outcome, but is empty.")
-    size = (7.2, 1.4 + 0.24 * len(found))
-    axes = axes_for(ax, size=size)
+    axes = axes_for(ax, size=(7.2, 1.7 + 0.27 * len(found)))
     axes.axvspan(-2, 2, color="0.92", lw=0)
     axes.axvline(0, color="0.5", lw=0.8)
     for place, row in enumerate(found):
-        colour = _COLOURS[row.status]
+        colour, marker = _LOOKS[row.status]
         edge = float(np.clip(row.sigmas, -limit, limit))
         face = colour if row.printed else "white"
-        if edge != row.sigmas:
-            axes.plot(edge, place, ">" if edge > 0 else "<", color=colour, mfc=face)
-            continue
-        axes.errorbar(edge, place, xerr=row.error, fmt="o", color=colour, mfc=face, lw=1)
-    for name, colour in _COLOURS.items():
-        axes.plot([], [], "o", color=colour, label=name)
-    axes.plot([], [], "o", color="0.3", mfc="white", label="published value not read in a page")
+        is_beyond = edge != row.sigmas
+        error = None if is_beyond else row.error
+        axes.errorbar(edge, place, xerr=error, fmt=marker, color=colour, mfc=face)
+        if is_beyond:
+            further = {"arrowstyle": "->", "color": colour, "shrinkA": 0}
+            axes.annotate("", (1.13 * edge, place), (edge, place), arrowprops=further)
+    for name, (colour, marker) in _LOOKS.items():
+        axes.plot([], [], marker, color=colour, label=name)
+    axes.plot([], [], "o", color="0.3", mfc="white", label="open: not read in a page")
     axes.set(
         xlabel="(simulated - published) / published error",
         xlim=(-1.15 * limit, 1.15 * limit),
         ylim=(len(found) - 0.5, -0.5),
         yticks=range(len(found)),
         yticklabels=[row.label for row in found],
-        title="Outcomes to which nothing was fitted",
+        title="Nothing was fitted to these",
     )
     axes.tick_params(axis="y", labelsize="small")
-    below = (0.3, -0.75 / size[1])
-    axes.legend(fontsize="small", frameon=False, ncols=4, loc="upper center", bbox_to_anchor=below)
+    legend_below(axes, columns=2)
     return axes
 
 

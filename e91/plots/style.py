@@ -1,13 +1,70 @@
-"""What all figures share: their colours, and the axes that they are drawn into."""
+"""What all figures share: colours, sizes, and the axes that they are drawn into."""
 
-from matplotlib import pyplot
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
+
+from matplotlib import pyplot, rc_context, rcParams
 from matplotlib.axes import Axes
+from matplotlib.transforms import ScaledTranslation
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
+LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), ":")
+"""One for each of `COLOURS`: curves differ in print without colours, too."""
+
+MARKERS = ("o", "s", "D", "^", "v", "P")
+"""The same for points."""
+
 BESIDE = "0.4"
 """Grey of what stands beside a measurement: a bound, or a theory line."""
+
+STYLES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "notebook": {"font.size": 10, "lines.linewidth": 1.5, "lines.markersize": 5},
+        "slide": {"font.size": 14.5, "lines.linewidth": 2.6, "lines.markersize": 8},
+        "print": {"font.size": 8.5, "lines.linewidth": 1.1, "lines.markersize": 3.5},
+    }
+)
+"""Sizes of letters and lines, in points, of a figure about seven inches wide."""
+
+_DPI = {"notebook": 150, "slide": 270, "print": 400}
+"""Dots per inch of a PNG; those of a slide make it 1,900 dots wide."""
+
+
+@contextmanager
+def styled(style: str) -> Iterator[None]:
+    """Draw and save figures for a notebook, a slide or print while the block runs.
+
+    All are about seven inches wide and are meant to be scaled to the page.  Across a slide of 13
+    inches a figure's letters are then 22 to 27 points high; in print, across two columns, 8.
+
+    Args:
+        style: "notebook" (as without it), "slide" or "print".
+
+    Raises:
+        ValueError: It is none of these.
+
+    Examples:
+        >>> with styled("slide"):
+        ...     axes_for(None, size=(7, 4)).xaxis.label.get_size()
+        14.5
+    """
+    if style not in STYLES:
+        raise ValueError(f"`style` must be one of {', '.join(STYLES)}, but is {style!r}.")
+    line = STYLES[style]["lines.linewidth"]
+    sizes: Any = {  # Matplotlib's type is the list of all names
+        **STYLES[style],
+        **dict.fromkeys(
+            ("axes.linewidth", "grid.linewidth", "xtick.major.width", "ytick.major.width"),
+            0.5 * line,
+        ),
+        "savefig.dpi": _DPI[style],
+    }
+    with rc_context(sizes):
+        yield
 
 
 def axes_for(ax: Axes | None, *, size: tuple[float, float]) -> Axes:
@@ -16,3 +73,23 @@ def axes_for(ax: Axes | None, *, size: tuple[float, float]) -> Axes:
         return ax
     axes: Axes = pyplot.subplots(figsize=size, layout="constrained")[1]
     return axes
+
+
+def legend_below(axes: Axes, *, columns: int) -> None:
+    """Put the legend below the label of the horizontal axis, whatever the size of the letters."""
+    inches = -3.4 * float(rcParams["font.size"]) / 72
+    down = ScaledTranslation(0, inches, axes.figure.dpi_scale_trans)
+    axes.legend(
+        ncols=columns,
+        fontsize="small",
+        frameon=False,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        bbox_transform=axes.transAxes + down,
+        borderaxespad=0,
+    )
+
+
+def thin() -> float:
+    """Return the width of a line that stands beside the curves, in points."""
+    return 0.6 * float(rcParams["lines.linewidth"])

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 from scipy.stats import binom, multinomial, norm
 
 from e91.bell.correlators import (
     chsh_point,
     correlator,
+    local_correlation,
     no_signalling_p_value,
     settings_p_value,
 )
@@ -322,3 +324,56 @@ def test_impossible_tables_are_refused(counts):
 def test_impossible_settings_counts_are_refused(counts, probabilities):
     with pytest.raises(ValueError, match="must"):
         settings_p_value(counts, probabilities=probabilities)
+
+
+# --- what local models can do at every angle ------------------------------------------------------
+
+
+def every_local_correlator(steps):
+    """E at the multiples of 180 degrees / steps of all models, deterministic, turned and mirrored.
+
+    Both parties answer every angle of the circle by a sign that half a turn inverts; all local
+    models with E(t + pi) = -E(t) are mixtures of these.
+    """
+    half = np.array(list(product((1, -1), repeat=steps)))
+    signs = np.hstack([half, -half])
+    found = [
+        (signs @ np.roll(signs, -shift, axis=1).T + signs @ np.roll(signs, shift, axis=1).T)
+        / (4 * steps)
+        for shift in range(steps)
+    ]
+    return np.unique(np.stack(found, axis=-1).reshape(-1, steps).round(9), axis=0)
+
+
+@pytest.mark.parametrize("steps", [4, 6, 7])
+def test_no_local_model_is_above_the_saw_tooth_anywhere_unless_below_it_elsewhere(steps):
+    models = every_local_correlator(steps)
+    tooth = local_correlation(np.arange(steps) * math.pi / steps)
+    assert models[:, 0].max() == 1
+    below = [at for at in range(steps) if tooth[at] > 0]
+    best = linprog(  # as high as possible below 90 degrees, and nowhere under the saw-tooth
+        -models[:, below].sum(axis=1),
+        A_ub=-models[:, below].T,
+        b_ub=-tooth[below],
+        A_eq=np.ones((1, len(models))),
+        b_eq=[1],
+    )
+    assert -best.fun == pytest.approx(tooth[below].sum(), abs=1e-8)
+    if steps == 4:  # and at Ekert's angles none is as near to the quantum curve
+        cosine = np.cos(np.arange(steps) * math.pi / steps)
+        columns = np.ones((steps, 1))
+        nearest = linprog(
+            [*np.zeros(len(models)), 1],
+            A_ub=np.block([[models.T, -columns], [-models.T, -columns]]),
+            b_ub=[*cosine, *-cosine],
+            A_eq=[[*np.ones(len(models)), 0]],
+            b_eq=[1],
+        )
+        assert nearest.fun == pytest.approx(np.abs(cosine - tooth).max())
+
+
+def test_saw_tooth_is_that_of_a_hidden_direction():
+    hidden = np.linspace(0, 2 * math.pi, 100_001)[:-1]
+    for angle in np.linspace(-7, 7, 30):
+        mean = np.mean(np.sign(np.cos(hidden)) * np.sign(np.cos(hidden - angle)))
+        assert local_correlation(angle) == pytest.approx(mean, abs=1e-4)

@@ -10,7 +10,19 @@ from matplotlib.container import ErrorbarContainer
 from statistical import assert_binomial
 
 import e91
-from e91.plots import CorrelationScan, chsh_scale, correlation_curve, scan, scan_settings
+from e91.plots import (
+    CorrelationScan,
+    Deviation,
+    bell_scale,
+    chsh_scale,
+    correlation_curve,
+    deviations_figure,
+    game_scale,
+    scan,
+    scan_settings,
+    styled,
+)
+from e91.plots.style import STYLES
 
 matplotlib.use("Agg")
 
@@ -97,15 +109,62 @@ def test_curve_shows_each_point_with_three_standard_errors():
 
 
 def test_theory_line_is_visibility_times_cosine():
-    degrees, values = line(correlation_curve(SCAN, visibility=0.9), "quantum theory, V = 0.9")
+    degrees, values = line(correlation_curve(SCAN, visibility=0.9), "quantum theory, 0.9 cos θ")
     assert values == pytest.approx(0.9 * np.cos(np.radians(degrees)))
 
 
-def test_classical_line_meets_the_chsh_inequality_with_equality():
-    degrees, values = line(correlation_curve(SCAN), "classical bound")
+def test_local_line_meets_the_chsh_inequality_with_equality():
+    degrees, values = line(correlation_curve(SCAN), "best local model: saw-tooth, S = 2")
     angles = degrees[degrees <= 60]
     once, thrice = (np.interp(k * angles, degrees, values) for k in (1, 3))
     assert abs(3 * once - thrice) == pytest.approx(np.full(len(angles), 2.0))
+
+
+def test_curve_goes_round_the_circle_with_a_tick_every_45_degrees():
+    axes = correlation_curve(SCAN)
+    assert axes.get_xticks().tolist() == list(range(0, 361, 45))
+    for drawn in axes.lines[:2]:
+        assert (drawn.get_xdata()[[0, -1]] == (0, 360)).all()
+
+
+@pytest.mark.parametrize("draw", [lambda ax: correlation_curve(SCAN, ax=ax),
+                                  lambda ax: game_scale(800, 1000, ax=ax)])  # fmt: skip
+@pytest.mark.parametrize("style", STYLES)
+def test_style_sets_the_letters_and_leaves_nothing_behind(style, draw):
+    before = dict(matplotlib.rcParams)
+    with styled(style):
+        axes = pyplot.figure().subplots()
+        assert draw(axes) is axes
+        assert axes.xaxis.label.get_size() == STYLES[style]["font.size"]
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_unknown_style_is_refused():
+    with pytest.raises(ValueError, match="must be one of notebook, slide, print, but is 'poster'"):
+        styled("poster").__enter__()
+
+
+def test_bell_test_and_game_are_drawn_with_three_standard_errors():
+    counts = [[[53, 8], [16, 51]], [[42, 20], [50, 5]]]
+    found = e91.bell.bell_test(counts, signs=(1, -1, 1, 1), random_settings=True)
+    for axes, value, error in (
+        (bell_scale(found), found.value, found.standard_error),
+        (game_scale(800, 1000), 2.4, 8 * math.sqrt(0.8 * 0.2 / 1000)),
+    ):
+        centres, lengths = error_bars(axes)
+        assert centres == pytest.approx([value])
+        assert lengths == pytest.approx([3 * error])
+    with pytest.raises(ValueError, match="`wins`"):
+        game_scale(11, 10)
+
+
+def test_each_status_has_a_marker_of_its_own():
+    known = ("reproduced", "agrees", "differs")
+    found = [Deviation(name, 9.0 * at, 0.1, True, name) for at, name in enumerate(known)]
+    axes = deviations_figure(found)
+    markers = {bars.lines[0].get_marker() for bars in axes.containers}
+    assert len(markers) == 3
+    assert markers == {one.get_marker() for one in axes.lines if one.get_label() in known}
 
 
 @pytest.mark.parametrize("visibility", [1.0, 0.97, 0.4])
@@ -115,7 +174,7 @@ def test_scale_shows_s_its_error_and_its_bound_inside_the_axes(visibility):
     centres, lengths = error_bars(axes)
     assert centres == pytest.approx([report.chsh.value])
     assert lengths == pytest.approx([3 * report.chsh.standard_error])
-    ((bound,), _) = line(axes, "lower bound")
+    ((bound,), _) = line(axes, "S is at least")
     assert bound == report.chsh.lower_bound
     left, right = axes.get_xlim()
     assert left < bound < centres[0] + lengths[0] < right
