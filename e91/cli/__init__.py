@@ -5,6 +5,7 @@ line or an input file is wrong; 1 anything else.  Heavy packages load inside the
 """
 
 import errno
+import json
 import re
 import shlex
 import signal
@@ -13,7 +14,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -21,7 +22,7 @@ import click
 
 from e91.cli.commands import Commands
 from e91.cli.encodings import print_what_can_be_printed
-from e91.cli.outcome import STANDARD_OUTPUT, flush_output
+from e91.cli.outcome import STANDARD_OUTPUT, flush_output, is_reported
 from e91.model.errors import KeyUnavailable, ProtocolAborted
 from e91.system.durable import WriteFailed, reason
 from e91.system.refusals import is_refusal
@@ -56,36 +57,48 @@ def commands() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status.
 
-    What was to be expected (a wrong input, an aborted session, a full disk) is one sentence.  All
-    else is a bug of ours and shows itself: a traceback, and a line that says how to report it.
+    What was to be expected (a wrong input, an aborted session, a full disk) is one sentence, and
+    with ``--json`` an object on standard output beside it, unless one is there.  All else is a bug
+    of ours and shows itself: a traceback, and a line that says how to report it.
     """
-    line = sys.argv[1:] if arguments is None else arguments
+    line = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     print_what_can_be_printed()
     try:
         with _tidy_stop(), _warnings_in_our_voice():
             commands.main(args=line, prog_name="e91", standalone_mode=False)
             flush_output()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last one who can say it
-        expected = _expected_end(error)
+        expected = _expected_end(error, line)
         if expected is None:
-            _report_bug(error, line)
-            _exit(FAILED)
-        sentence, status = expected
+            traceback.print_exception(error)
+        sentence, status = expected or (_bug(line), FAILED)
         click.echo(f"e91: {sentence}", err=True)
+        _say_as_json(sentence, status, error, line)
         _exit(status)
 
 
-def _expected_end(error: BaseException) -> tuple[str, int] | None:
+def _say_as_json(sentence: str, status: int, error: BaseException, line: list[str]) -> None:
+    """Print the end of a command for programs that asked for JSON and got none."""
+    from e91.cli.sentences import wants_json
+
+    if not (is_reported(error) or isinstance(error, ProtocolAborted)) and wants_json(
+        commands, line
+    ):
+        with suppress(OSError):  # standard output itself may be what failed
+            click.echo(json.dumps({"error": sentence, "exit_status": status}))
+
+
+def _expected_end(error: BaseException, line: list[str]) -> tuple[str, int] | None:
     """Return the sentence and the exit status of what ended a command, or None for a bug."""
+    from e91.cli.sentences import sentence_of
+
     match error:
-        case click.ClickException():
-            return error.format_message(), BAD_INPUT
         case ProtocolAborted():
             return str(error), ABORTED
-        case KeyUnavailable():
-            return str(error), BAD_INPUT
+        case click.ClickException() | KeyUnavailable():
+            return sentence_of(error, commands, line), BAD_INPUT
         case ValueError() if is_refusal(error):
-            return str(error), BAD_INPUT
+            return sentence_of(error, commands, line), BAD_INPUT
         case KeyboardInterrupt() | click.Abort():
             return "Interrupted; nothing was written but what is reported above.", FAILED
         case BrokenExecutor():
@@ -120,15 +133,13 @@ def _is_of_printing(error: OSError) -> bool:
     return frame.f_globals.get("__name__") == "click.utils"
 
 
-def _report_bug(error: BaseException, line: list[str]) -> None:
-    """Show where a bug is, and say how to report it without what is in files and keys."""
+def _bug(line: list[str]) -> str:
+    """Return how to report a bug, without what is in files and keys."""
     from importlib.metadata import version
 
-    traceback.print_exception(error)
-    click.echo(
-        "e91: This is a bug: please report it in the project's issue tracker, with the lines above,"
-        f" the version, e91 {version('e91')}, and the command: {shlex.join(['e91', *line])}",
-        err=True,
+    return (
+        "This is a bug: please report it in the project's issue tracker, with the lines above, the "
+        f"version, e91 {version('e91')}, and the command: {shlex.join(['e91', *line])}"
     )
 
 

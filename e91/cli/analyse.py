@@ -32,6 +32,7 @@ from e91.cli.tagger_options import (
 )
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.messages import Party
+from e91.model.numbers import check_positive
 from e91.model.records import DetectionRecord
 from e91.model.settings import SETTINGS, Settings
 from e91.model.trust import SecurityModel
@@ -119,7 +120,7 @@ def analyse(
     search: dict[str, float | None],
     security: str,
     epsilon: float,
-    reveal: float,
+    revealed_fraction: float,
     seed: int | None,
     out: Path | None,
     no_key: bool,
@@ -146,7 +147,7 @@ def analyse(
             ("alice_probabilities", "bob_probabilities"),
             "must come without `--estimate-probabilities`, but both are given.",
         )
-    policy = Policy(SecurityModel(security), epsilon=epsilon, revealed_fraction=reveal)
+    policy = Policy(SecurityModel(security), epsilon=epsilon, revealed_fraction=revealed_fraction)
     loaded = _loaded(files, tagger, search, policy=policy, seed=seed)
     analysed = partial(
         _analysed,
@@ -222,6 +223,10 @@ class _Search:
     maximum_frequency_error_ppm: float = 10.0
     pulse_period_ps: float | None = None
     dead_time_ps: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.pulse_period_ps is not None:
+            check_positive(pulse_period_ps=self.pulse_period_ps)
 
     @property
     def window_s(self) -> float:

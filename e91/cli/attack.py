@@ -14,6 +14,7 @@ from e91.adversaries.adversary import AS_CHANNEL, Assumption, Attack, Expected, 
 from e91.adversaries.catalogue import ATTACKS, all_options, attack_named
 from e91.adversaries.conditions import Conditions, Option, Switch, Word
 from e91.cli.options import (
+    COUNT,
     EPSILON,
     JSON,
     Decorator,
@@ -193,7 +194,7 @@ def list_attacks(*, as_json: bool) -> None:
     click.option("--strength", type=float, help="See `e91 attack list`."),
     *choices_of_attacks(),
 )
-@click.option("--rounds", type=int, default=200_000, show_default=True, help="Rounds to run.")
+@click.option("--rounds", type=COUNT, default=200_000, show_default=True, help="Rounds to run.")
 @seed_option("Reproducible run, for tests: its key is not secret.")
 @settings_option(
     default="asymmetric", help_text="Angles of the analysers; asymmetric makes key along Z alone."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from e91.cli.options import JSON, as_one
+from e91.cli.options import COUNT, JSON, as_one
 
 if TYPE_CHECKING:
     from e91.bell import BellTest
@@ -59,8 +59,8 @@ COUNTS = as_one(
 
 
 @click.command()
-@click.option("--wins", type=int, help="Rounds of the CHSH game that were won.")
-@click.option("--rounds", type=int, help="Rounds played, fixed beforehand.")
+@click.option("--wins", type=COUNT, help="Rounds of the CHSH game that were won.")
+@click.option("--rounds", type=COUNT, help="Rounds played, fixed beforehand.")
 @click.option(
     "--predictability",
     type=float,

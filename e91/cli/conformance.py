@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from e91.cli.options import JSON
+from e91.cli.options import COUNT, JSON
 
 FAILED = 1
 
@@ -23,7 +23,7 @@ FAILED = 1
               help="The sampler's noise is unknown: compare signs, no values.")  # fmt: skip
 @click.option("--grouping", type=click.Choice(["one-pub", "pair-by-pair"]), default="one-pub",
               show_default=True, help="All setting pairs as one PUB, or each a run.")  # fmt: skip
-@click.option("--shots", type=int, default=20_000, show_default=True,
+@click.option("--shots", type=COUNT, default=20_000, show_default=True,
               help="Shots of each setting pair in each of two runs.")  # fmt: skip
 @click.option("--seed", type=int, help="Root of the seeds; from the operating system by default.")
 @JSON

@@ -5,6 +5,7 @@ A command that names thirty options one by one cannot be read; `as_one` lets it 
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from functools import wraps
 from typing import Any
 
@@ -17,6 +18,36 @@ from e91.model.trust import SecurityModel
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 PROBABILITY = "probability, 0 to 1"
+
+
+class Count(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has no ParamType[int]
+    """A whole number as people write large ones: 1000000, 1_000_000, 1e6 or 2.5e6."""
+
+    name = "count"
+    most_digits = 18  # beyond any count of rounds; `1e999999999` must not fill the memory
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number.
+
+        Raises:
+            click.BadParameter: It is no whole number, or has too many digits.
+
+        Examples:
+            >>> Count().convert("1e6", None, None), Count().convert("2_500", None, None)
+            (1000000, 2500)
+        """
+        try:
+            number = Decimal(value)
+        except InvalidOperation:
+            number = Decimal("NaN")
+        fits = number.is_finite() and number.adjusted() < self.most_digits
+        if not fits or number != number.to_integral_value():
+            self.fail(f"{value!r} is not a count.", param, ctx)
+        return int(number)
+
+
+COUNT = Count()
+"""The type of every option that counts something."""
 
 
 def _not_negative(_: click.Context, option: click.Parameter, value: int | None) -> int | None:
@@ -52,7 +83,7 @@ EPSILON = click.option("--epsilon", type=float, default=1e-10, show_default=True
 ASYMPTOTIC = click.option("--asymptotic", is_flag=True,
                           help="Let the theorem be an asymptotic formula: its keys have no "
                           "epsilon.")  # fmt: skip
-REVEAL = click.option("--reveal", type=float, default=0.1, show_default=True,
+REVEAL = click.option("--reveal", "revealed_fraction", type=float, default=0.1, show_default=True,
                       help="Fraction of the key revealed to estimate the QBER.")  # fmt: skip
 ALICE_PROBABILITIES = click.option(
     "--alice-probabilities", metavar="P,P,...",

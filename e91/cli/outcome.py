@@ -16,6 +16,23 @@ STANDARD_OUTPUT = "Standard output"
 """The name by which `WriteFailed` calls it."""
 
 
+_REPORTED = "What was done before is on standard output."
+
+
+def mark_reported(error: BaseException) -> None:
+    """Note on an exception that standard output says already what was done."""
+    error.add_note(_REPORTED)
+
+
+def is_reported(error: BaseException | None) -> bool:
+    """Return whether `mark_reported` has seen an exception, or one that it comes from."""
+    while error is not None:
+        if _REPORTED in getattr(error, "__notes__", ()):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 @dataclass(frozen=True)
 class Files:
     """What becomes of a key.

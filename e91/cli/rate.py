@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from e91.cli.options import ASYMPTOTIC, EPSILON, JSON, as_one, security_option, settings_option
+from e91.cli.options import (
+    ASYMPTOTIC,
+    COUNT,
+    EPSILON,
+    JSON,
+    as_one,
+    security_option,
+    settings_option,
+)
 from e91.model.numbers import check_whole
 from e91.model.settings import SETTINGS
 from e91.model.trust import SecurityModel
@@ -63,7 +71,7 @@ QUESTION = as_one(
     security_option(),
     click.option("--chsh", "chsh_value", type=float, required=True, help="S, 0 to 4."),
     click.option("--qber", type=float, required=True, help="Error rate of the key, 0 to 1."),
-    click.option("--rounds", type=int,
+    click.option("--rounds", type=COUNT,
                  help="Rounds of a session; without it, the asymptotic rate."),
     EPSILON,
     click.option("--theorem", help="Name of the theorem; by default the security model's own."),
@@ -80,7 +88,7 @@ QUESTION = as_one(
     click.option("--reconciler", type=click.Choice([known.value for known in Reconciler]),
                  default=Reconciler.CASCADE.value, show_default=True,
                  help="Error correction; without trust cascade costs both parties' bits."),
-    click.option("--block-rounds", type=int,
+    click.option("--block-rounds", type=COUNT,
                  help="Cut the session into blocks of at most so many rounds."),
 )  # fmt: skip
 
@@ -178,6 +186,8 @@ def _finite(asked: Question, rounds: int) -> dict[str, Any]:
             "`--noisy-preprocessing` must come without `--rounds`: its theorem is asymptotic."
         )
     check_whole(least=1, most=MAXIMUM_ROUNDS, rounds=rounds)
+    if asked.block_rounds is not None:
+        check_whole(least=1, block_rounds=asked.block_rounds)
     policy = Policy(
         SecurityModel(asked.security),
         epsilon=asked.epsilon,

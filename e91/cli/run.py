@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from e91.cli.options import JSON, Angles, refuse_given, seed_option
-from e91.cli.outcome import Files, check_files, flush_output, show_and_save
+from e91.cli.options import COUNT, JSON, Angles, refuse_given, seed_option
+from e91.cli.outcome import Files, check_files, flush_output, mark_reported, show_and_save
 from e91.cli.run_options import (
     ANGLES,
     BLOCKS,
@@ -116,6 +116,10 @@ def _work_off(reports: Iterable[SessionReport], request: Request, *, block_round
         with rounds_bar(request.rounds) as bar:
             for found in _sums(reports, request.files.out):
                 bar.update(found.rounds - bar.n)
+    except BaseException as error:
+        if found is not None:
+            mark_reported(error)
+        raise
     finally:
         if found is not None:
             found = replace(found, seconds=stopwatch.seconds)
@@ -162,7 +166,7 @@ def _save_block(report: SessionReport, target: Path) -> None:
 
 
 @click.command()
-@click.option("--rounds", type=int, default=1_000_000, show_default=True, help="Pairs to send.")
+@click.option("--rounds", type=COUNT, default=1_000_000, show_default=True, help="Pairs to send.")
 @seed_option("Reproducible run, for tests: its key is not secret.")
 @POLICY
 @WATCH

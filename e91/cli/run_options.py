@@ -16,6 +16,7 @@ from e91.cli.options import (
     ALICE_PROBABILITIES,
     ASYMPTOTIC,
     BOB_PROBABILITIES,
+    COUNT,
     EPSILON,
     PROBABILITY,
     REVEAL,
@@ -187,13 +188,13 @@ def block_device(*, attack: str | None, **options: Any) -> Any:
     return device
 
 
-def policy_of(*, security: str, reveal: float, **others: Any) -> Policy:
+def policy_of(*, security: str, **others: Any) -> Policy:
     """Return the policy that the options of `POLICY` ask for.
 
     Raises:
         ValueError: There is none, e.g. because a theorem needs another security model.
     """
-    return Policy(SecurityModel(security), revealed_fraction=reveal, **others)
+    return Policy(SecurityModel(security), **others)
 
 
 POLICY = as_one(
@@ -212,7 +213,7 @@ POLICY = as_one(
     click.option("--reconciler", type=click.Choice([known.value for known in Reconciler]),
                  default=Reconciler.CASCADE.value, show_default=True,
                  help="Error correction; ldpc is one message and needs e91[ldpc]."),
-    click.option("--portions", type=int, default=1, show_default=True,
+    click.option("--portions", type=COUNT, default=1, show_default=True,
                  help="Divide a long key into 2, 4, ... 64 portions, which is faster."),
 )  # fmt: skip
 """Arguments of `policy_of`."""
@@ -230,7 +231,9 @@ def promise_of(*, watch: float | None, false_alarm: float | None) -> Promise | N
             raise ValueError("`--false-alarm` must come with `--watch V`, but there is none.")
         return None
     from e91.alarm.promise import Promise
+    from e91.model.numbers import check_between_zero_and_one
 
+    check_between_zero_and_one(watch=watch)
     return Promise(watch, **({} if false_alarm is None else {"false_alarm": false_alarm}))
 
 
@@ -265,9 +268,9 @@ class Blocks:
 BLOCKS = as_one(
     "blocks",
     Blocks,
-    click.option("--block-rounds", type=int, default=2**22, show_default=True,
+    click.option("--block-rounds", type=COUNT, default=2**22, show_default=True,
                  help="Rounds of a block, in a run of more than 50 million pairs or with --keep."),
-    click.option("--threads", type=int,
+    click.option("--threads", type=COUNT,
                  help="Of a run of blocks: how many are in work at once; all cores by default."),
     click.option("--processes", is_flag=True,
                  help="Of a run of blocks: make them in processes: faster, for more memory."),

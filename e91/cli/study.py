@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from e91.cli.options import JSON, seed_option
+from e91.cli.options import COUNT, JSON, seed_option
 from e91.system.extras import extra
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _SHOWN = 40  # rows of the table on a terminal
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--scheduler", metavar="ADDRESS",
               help="Dask scheduler whose workers do it, e.g. tcp://HOST:8786.")  # fmt: skip
-@click.option("--processes", type=int,
+@click.option("--processes", type=COUNT,
               help="Processes of this machine; as many as cores by default.")  # fmt: skip
 @seed_option("Root of all randomness; drawn, and kept, by default.")
 @click.option("--out", type=click.Path(path_type=Path),

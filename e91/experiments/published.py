@@ -248,7 +248,7 @@ def load(name: str) -> Experiment:
         hint = did_you_mean(name, names())
         hint = "; see `e91 experiment list`." if hint == "." else hint
         raise ValueError(
-            f"An experiment must be a known name or a .toml file, but is {name!r}{hint}"
+            f"An experiment must be a known name or a .toml file, but is `{name}`{hint}"
         )
     return parse(files("e91.experiments").joinpath(f"{name}.toml").read_text("utf-8"), name=name)
 

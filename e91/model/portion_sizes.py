@@ -34,4 +34,5 @@ def check_portions(portions: int) -> None:
         ValueError: It may not.
     """
     if portions not in PORTIONS:
-        raise ValueError(f"`portions` must be one of {PORTIONS}, but is {portions}.")
+        known = ", ".join(map(str, PORTIONS))
+        raise ValueError(f"`portions` must be one of {known}, but is {portions}.")

@@ -424,8 +424,8 @@ def test_stopped_long_run_keeps_its_blocks_and_says_how_many(tmp_path, stop):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--threads", "1000"], "`threads` must lie in"),
-        (["--block-rounds", "0"], "`block_rounds` must be at least 1, but is 0"),
+        (["--threads", "1000"], "`--threads` must lie in"),
+        (["--block-rounds", "0"], "`--block-rounds` must be at least 1, but is 0"),
         (["--block-rounds", "10000000000000"], "to fit in memory"),
         (["--device", "aer"], "must draw blocks of rounds"),
     ],

@@ -317,8 +317,8 @@ def test_file_of_unknown_settings_is_not_taken_for_ekerts(tmp_path, status, stat
     [
         (["--attack", "intercept-resend"], "the detections are recorded"),
         (["--seed", "-1"], "must not be negative"),
-        (["--epsilon", "0"], "`epsilon` must lie"),
-        (["--reveal", "2"], "`revealed_fraction` must lie"),
+        (["--epsilon", "0"], "`--epsilon` must lie"),
+        (["--reveal", "2"], "`--reveal` must lie"),
         (["--alice-probabilities", "1,2"], "must have 3 entries"),
         (["--window-ps", "1000"], "`--window-ps` must come with two files of time tags"),
         (["--dead-time-ps", "9"], "`--dead-time-ps` must come with two files of time tags"),
@@ -334,12 +334,12 @@ def test_wrong_options_are_one_sentence(detections, options, sentence, status):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--window-ps", "0"], "`window_s` must be finite and positive"),
-        (["--window-ps", "nan"], "`window_s` must be finite and positive"),
+        (["--window-ps", "0"], "`--window-ps` must be finite and positive"),
+        (["--window-ps", "nan"], "`--window-ps` must be finite and positive"),
         (["--window-ps", "2000", "--dead-time-ps", "1000"], "at most the dead time"),
-        (["--maximum-offset-s", "-1"], "`maximum_offset_s` must be finite and not negative"),
-        (["--maximum-offset-s", "1e300"], "`maximum_offset_s` must be at most 1e+09 s"),
-        (["--pulse-period-ps", "-1"], "`side_delay_s` must be finite and positive"),
+        (["--maximum-offset-s", "-1"], "`--maximum-offset-s` must be finite and not negative"),
+        (["--maximum-offset-s", "1e300"], "`--maximum-offset-s` must be at most 1e+09 s"),
+        (["--pulse-period-ps", "-1"], "`--pulse-period-ps` must be finite and positive"),
         (["--security", "device-independent"], "must be given every round"),
     ],
 )

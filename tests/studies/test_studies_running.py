@@ -320,7 +320,7 @@ def test_stopped_command_says_what_is_kept_and_goes_on(tmp_path, status, monkeyp
     ("options", "sentence"),
     [
         (("--seed", -1), "`--seed` must not be negative"),
-        (("--processes", 0), "`processes` must lie in"),
+        (("--processes", 0), "`--processes` must lie in"),
         (("--processes", 1, "--scheduler", "x:1"), "`--processes` must not come with"),
         (("--scheduler", "nonsense"), "`nonsense` must be the address of a running Dask scheduler"),
         (("--scheduler", "tcp://127.0.0.1:9"), "must be the address of a running Dask scheduler"),
