@@ -2,9 +2,10 @@
 
 Alice sends the syndrome of her key under a published code; Bob looks for the likeliest errors that
 explain how it differs from his own (belief propagation by the package `ldpc`).  It discloses more
-than Cascade and may fail, but takes one message instead of some hundred: the right choice where a
-message is slow, as over a satellite or between storage and a later day.  On an ordinary network
-Cascade leaves more key.
+than Alice does in Cascade and may fail, but takes one message instead of some hundred: the right
+choice where a message is slow, as over a satellite or between storage and a later day.  On an
+ordinary network Cascade leaves more key between trusted analysers.  Without trust Bob's messages in
+Cascade cost key too, and from about 1 % of errors on this leaves more.
 
 The code is 5G New Radio's base graph 1, lifted to the length of the frame.  Its first rows and
 columns alone form good codes of every rate between 1/3 and 11/12, so that the rate follows the

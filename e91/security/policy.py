@@ -14,8 +14,10 @@ from e91.security.theorems import Theorem
 class Reconciler(Enum):
     """How Bob's errors are corrected; the value is its name.
 
-    Cascade discloses least and talks most; LDPC is one message, and discloses more, the more the
-    rarer the errors are (``python -m benchmarks.ldpc_frames``): for links where a message is slow.
+    In Cascade Alice discloses least, and both talk most.  LDPC is one message, Alice's, and
+    discloses more than she does there, the more the rarer the errors are (``python -m
+    benchmarks.ldpc_frames``): for links where a message is slow.  Without trust in the devices
+    Bob's messages cost key too, and as LDPC has none it leaves more from about 1 % of errors on.
     """
 
     CASCADE = "cascade"
@@ -40,7 +42,8 @@ class Policy:
             1/2; for the theorems that want it declared before the run, and only for those.
         flip_probability: Probability with which Alice flips each of her key bits before error
             correction, 0 to 1/2; for ``ho-2020`` only.
-        reconciler: A `Reconciler` or its name.  Cascade, as it leaves more key.
+        reconciler: A `Reconciler` or its name.  Cascade, as it leaves more key with trusted
+            analysers; `Reconciler` says where LDPC does.
         portions: Into how many portions a session's key is divided, which are corrected and
             hashed one by one: less work per bit, for a little key; a power of two up to 64.  Only
             with ``phase-errors`` and Cascade, for which it is proved.

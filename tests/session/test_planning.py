@@ -213,6 +213,25 @@ def test_device_independent_rate_of_acin_charges_whose_bits_sessions_charge():
     assert rate(*options)["phase_error"] is None
 
 
+@pytest.mark.parametrize(
+    ("security", "qber", "more"),
+    [(TRUSTED, 0.005, "cascade"), (TRUSTED, 0.03, "cascade"), (TRUSTED, 0.08, "cascade"),
+     (FREE, 0.005, "cascade"), (FREE, 0.015, "ldpc"), (FREE, 0.03, "ldpc")],
+)  # fmt: skip
+def test_cascade_leaves_more_key_with_trust_and_ldpc_without_where_errors_are_not_rare(
+    security, qber, more
+):
+    settings = BBM92.biased((0.9, 0.1), (0.9, 0.05, 0.025, 0.025))
+    link = Link(TSIRELSON * (1 - 2 * qber), qber)
+    bits = {
+        name: expected_length(
+            link, 10**7, settings=settings, policy=Policy(security, reconciler=name)
+        ).bits
+        for name in ("cascade", "ldpc")
+    }
+    assert max(bits, key=bits.get) == more
+
+
 def test_threshold_of_white_noise_is_the_one_that_sessions_reach():
     def limit(qber, *options):
         link = ("--chsh", TSIRELSON * (1 - 2 * qber), "--qber", qber)
