@@ -66,6 +66,7 @@ class Expected:
     """What an attack shows and what it earns, in expectation.
 
     All closed forms are for phi+ pairs without noise of their own; `seen_with` adds white noise.
+    Where Eve is a channel they hold for every Bell state, as she turns her apparatus with it.
     S is the same for every named choice of settings, because each has ``sum s_j A(a_j) x A(b_j) =
     sqrt(2) (ZZ + XX)`` (checked by `e91.bell.chsh.check_identity`).  Error rate and
     knowledge depend on the key's angles and are averaged over the key pairs.
@@ -198,6 +199,7 @@ class Attack:
                 f"`{self.name}` must be run with the settings {' or '.join(self.settings)}, for "
                 f"which it is defined, but they are {conditions.settings.name}."
             )
+        self._check_state(conditions)
         self._check_simulator(conditions.simulator)
         self._check_options(conditions)
         if conditions.seed is not None:
@@ -221,6 +223,15 @@ class Attack:
                 f"`strength` of `{self.name}` must lie in [{self.low:.6g}, {high} "
                 f"({self.meaning}), but is {strength:g}."
             )
+
+    def _check_state(self, conditions: Conditions) -> None:
+        states = {conditions.state or "phi+", conditions.settings.state}
+        if self.is_channel or (states == {"phi+"} and -1 not in conditions.settings.key_signs):
+            return
+        raise ValueError(
+            f"`{self.name}` must come with phi+ pairs and settings for them, as its answers are "
+            "written for equal outcomes, but the state, or that of the settings, is another."
+        )
 
     def _check_simulator(self, simulator: str) -> None:
         if simulator not in AS_CHANNEL:
@@ -302,7 +313,7 @@ def _honest_pairs(conditions: Conditions, visibility: float) -> Device:
         settings=conditions.settings,
         visibility=visibility,
         seed=conditions.seed,
-        state="phi+",
+        state=None,
         **conditions.arm_noise,
     )
     return device.announcing(conditions.progress)

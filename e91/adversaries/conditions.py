@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from e91.model.bell_states import BellState
 from e91.model.device import DeviceInfo, Progress, no_progress
 from e91.model.numbers import check_within
 from e91.model.settings import ASYMMETRIC, Settings
@@ -36,6 +37,7 @@ class Conditions:
         amplitude_damping: Decay on Bob's arm.
         readout_error: Misread outcomes, both parties.
         simulator: Of honest photons.
+        state: What the source emits; by default what the settings are written for.
         seed: Root of all physical randomness; None takes it from the operating system.
         options: What else the attack's entry lets users choose, by name; see `Attack.options`.
         progress: Is called with the rounds of every step of the photons' simulation.
@@ -54,6 +56,7 @@ class Conditions:
     amplitude_damping: float = 0.0
     readout_error: float = 0.0
     simulator: Simulator = "exact"
+    state: BellState | None = None
     seed: int | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     progress: Progress = field(default=no_progress, repr=False, compare=False)

@@ -148,7 +148,9 @@ def tapped_device(
     """
     settings, seed = conditions.settings, conditions.seed
     noise = Noise(visibility=conditions.visibility, **conditions.arm_noise)
-    source, honest = noise.apparatus(attack)
+    source, honest = noise.apparatus(
+        attack, conditions.state or settings.state, written_for=settings.state
+    )
     plain = _turned(honest, turned, flipped_at)
     eve_qubits(source)  # a source without her would be a device that knows nothing
     info = conditions.info(f"Eve in the circuits ({conditions.simulator}); {source.name}.")

@@ -74,8 +74,8 @@ def kinds_of(settings: Settings) -> NDArray[np.int64]:
     """
     shape = len(settings.alice_angles), len(settings.bob_angles), 2
     kinds = np.zeros(shape, np.int64)
-    for pair in settings.key_pairs:
-        kinds[pair] = 8, 9
+    for pair, sign in settings.signed_key_pairs:
+        kinds[pair] = (8, 9) if sign > 0 else (9, 8)
     # A win's kind is the number of its pair, a loss's that and four; which is which the sign says.
     equal, unequal = wins_and_losses(range(4), range(4, 8), signs=settings.signs)
     for index, (pair, _) in enumerate(settings.chsh_pairs):

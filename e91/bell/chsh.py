@@ -213,9 +213,12 @@ def _against_local_models(
 def check_identity(settings: Settings) -> None:
     """Check that ``e_phase = 1 - S / (2 sqrt 2) - Q`` holds for ``settings``.
 
+    It does if a turn of Bob's qubit, the one that makes phi+ pairs of ``settings.state``, turns the
+    CHSH sum into ``sqrt(2) (ZZ + XX)``: the settings refuse key pairs that would not become
+    ``A(t) A(t)`` by it.  Proof: ``docs/security.md``, section 1.
+
     Raises:
-        ValueError: The CHSH observables do not add up to ``sqrt(2) (ZZ + XX)``, or there is no
-            key pair.
+        ValueError: The CHSH observables do not add up to that, or there is no key pair.
 
     Examples:
         >>> from e91.model.settings import BBM92
@@ -223,13 +226,14 @@ def check_identity(settings: Settings) -> None:
     """
     observable = np.zeros((2, 2))
     for (x, y), sign in settings.chsh_pairs:
-        a, b = settings.alice_angles[x], settings.bob_angles[y]
+        a, b = settings.alice_angles[x], settings.bob_directions[y]
         observable += sign * np.outer((math.cos(a), math.sin(a)), (math.cos(b), math.sin(b)))
     missed = float(np.abs(observable - math.sqrt(2) * np.eye(2)).max())
     if not (missed <= ANGLE_ROUNDING and settings.key_pairs):
         raise ValueError(
             "The trusted-analysers model must have key pairs and CHSH angles whose observables "
-            f"add up to sqrt(2) (ZZ + XX), but the settings `{settings.name}` do not."
+            f"add up to sqrt(2) (ZZ + XX) for {settings.state} pairs turned into phi+, but the "
+            f"settings `{settings.name}` do not."
         )
 
 

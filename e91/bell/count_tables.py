@@ -14,7 +14,11 @@ from e91.system.durable import read_file
 
 POLARISER_DEGREES = "polariser-degrees"
 BLOCH_RADIANS = "bloch-radians"
-ANGLE_UNITS = {POLARISER_DEGREES: math.pi / 90, BLOCH_RADIANS: 1.0}
+ANGLE_UNITS = {
+    POLARISER_DEGREES: math.pi / 90,
+    BLOCH_RADIANS: 1.0,
+    "bloch-degrees": math.pi / 180,
+}
 """Units of angles, with their size in radians on the Bloch sphere."""
 
 _MOST_BYTES = 2**20

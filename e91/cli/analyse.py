@@ -20,6 +20,7 @@ from e91.cli.options import (
     refuse_given,
     security_option,
     seed_option,
+    settings_named,
     settings_option,
 )
 from e91.cli.tagger_options import (
@@ -361,9 +362,14 @@ def _analysed(record: DetectionRecord, **asked: Any) -> Any:
 
 
 def _settings(known: dict[str, Any], angles: Angles) -> Settings:
-    stated, asked = known.get("settings"), angles.settings_name
-    if asked is not None and stated is not None and stated != asked:
-        raise ValueError(f"`--settings` must be those of the file, `{stated}`, but are `{asked}`.")
+    stated = known.get("settings")
+    if angles.settings_name is not None:
+        asked = angles.settings()
+        if stated not in (None, asked.name):
+            raise ValueError(
+                f"`--settings` must be those of the file, `{stated}`, but are `{asked.name}`."
+            )
+        return asked
     if stated is not None and not (isinstance(stated, str) and stated in SETTINGS):
         raise ValueError(
             f"`settings` in the file's metadata must be one of {', '.join(SETTINGS)}, but is "
@@ -405,7 +411,7 @@ def _make_sample(
     from e91.recorded import save_sample
     from e91.session.folder import new_folder
 
-    settings = SETTINGS[settings_name]
+    settings = settings_named(settings_name)
     with new_folder(folder) as hidden:
         made = save_sample(
             hidden,

@@ -21,6 +21,7 @@ from e91.cli.options import (
     as_one,
     security_option,
     seed_option,
+    settings_named,
     settings_option,
 )
 from e91.model.settings import ASYMMETRIC, SETTINGS
@@ -251,7 +252,7 @@ def run_named(
             rounds=rounds,
             policy=policy,
             seed=seed,
-            settings=SETTINGS[settings_name],
+            settings=settings_named(settings_name),
             visibility=visibility,
             simulator=device,
             progress=bar.update,

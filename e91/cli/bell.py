@@ -13,7 +13,7 @@ from e91.cli.options import COUNT, JSON, as_one
 if TYPE_CHECKING:
     from e91.bell import BellTest
 
-UNITS = ("polariser-degrees", "bloch-radians")
+UNITS = ("polariser-degrees", "bloch-radians", "bloch-degrees")
 
 
 @dataclass(frozen=True)

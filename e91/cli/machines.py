@@ -94,7 +94,8 @@ def link_of(table: Any, *, settings: Settings = EKERT) -> tuple[float, float]:
     equal = table[..., 0, 0] + table[..., 1, 1]
     s = sum(sign * (2 * float(equal[pair]) - 1) for pair, sign in settings.chsh_pairs)
     wrong = sum(
-        settings.pair_probability(pair) * (1 - float(equal[pair])) for pair in settings.key_pairs
+        settings.pair_probability(pair) * (1 - sign * (2 * float(equal[pair]) - 1)) / 2
+        for pair, sign in settings.signed_key_pairs
     )
     return s, wrong / settings.key_probability
 

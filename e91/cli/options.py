@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -61,10 +62,32 @@ def seed_option(help_text: str) -> Decorator:
     return click.option("--seed", type=int, callback=_not_negative, help=help_text)
 
 
+class _NamedOrFile(click.Choice[str]):
+    """The name of settings, or a file of one's own."""
+
+    def convert(self, value: Any, option: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Take any file that ends in .toml; it is read when the settings are wanted."""
+        is_file = str(value).endswith(".toml")
+        return value if is_file else super().convert(value, option, ctx)
+
+
+def settings_named(name: str) -> Settings:
+    """Return the settings of that name, or those of the file, if it ends in ``.toml``.
+
+    Raises:
+        ValueError: The file cannot be read, or is no settings.
+    """
+    if not name.endswith(".toml"):
+        return SETTINGS[name]
+    from e91.session.settings_files import read_settings
+
+    return read_settings(Path(name))
+
+
 def settings_option(*, default: str | None, help_text: str) -> Decorator:
     """Return the option ``--settings``, which reaches a command as ``settings_name``."""
     return click.option(
-        "--settings", "settings_name", type=click.Choice(sorted(SETTINGS)),
+        "--settings", "settings_name", type=_NamedOrFile((*sorted(SETTINGS), "FILE.toml")),
         default=default, show_default=default is not None, help=help_text,
     )  # fmt: skip
 
@@ -158,7 +181,7 @@ class Angles:
     """Which settings a session has.
 
     Attributes:
-        settings_name: One of `SETTINGS`, or None for the command's own choice.
+        settings_name: One of `SETTINGS`, or a TOML file, or None for the command's own choice.
         alice_probabilities: Numbers with commas between, or None.
         bob_probabilities: The same.
     """
@@ -177,7 +200,7 @@ class Angles:
             >>> Angles("bbm92", "0.9,0.1", None).settings().alice_probabilities
             (0.9, 0.1)
         """
-        chosen = SETTINGS[self.settings_name or default]
+        chosen = settings_named(self.settings_name or default)
         return chosen.biased(
             _numbers(self.alice_probabilities, chosen.alice_probabilities),
             _numbers(self.bob_probabilities, chosen.bob_probabilities),

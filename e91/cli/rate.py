@@ -16,10 +16,10 @@ from e91.cli.options import (
     JSON,
     as_one,
     security_option,
+    settings_named,
     settings_option,
 )
 from e91.model.numbers import check_whole
-from e91.model.settings import SETTINGS
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy, Reconciler
 
@@ -41,7 +41,7 @@ class Question:
         theorem: Its name, or None for the security model's own.
         asymptotic: Whether it may be an asymptotic formula.
         tolerated_error: What some theorems want declared beforehand, or None.
-        settings_name: One of `SETTINGS`, or None for the theorem's own.
+        settings_name: A name, a TOML file, or None for the theorem's own.
         noisy_preprocessing: Whether Alice flips key bits.
         efficiency: What error correction discloses, over the Shannon limit, or None.
         reconciler: Value of a `Reconciler`.
@@ -200,7 +200,7 @@ def _finite(asked: Question, rounds: int) -> dict[str, Any]:
     name = asked.settings_name or ("bbm92" if wants_bases else "asymmetric")
     link = _link(asked)
     plan = best_plan(
-        link, rounds, settings=SETTINGS[name], policy=policy, largest_block=asked.block_rounds
+        link, rounds, settings=settings_named(name), policy=policy, largest_block=asked.block_rounds
     )
     return _told(plan, rounds, efficiency=link.efficiency) | {
         "epsilon": policy.key_epsilon,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -27,6 +27,7 @@ from e91.cli.options import (
     settings_option,
 )
 from e91.cli.outcome import Files
+from e91.model.bell_states import BellState
 from e91.model.device import Progress, no_progress
 from e91.model.settings import Settings
 from e91.model.trust import SecurityModel
@@ -96,7 +97,7 @@ def session_device(
     rounds: int,
     attack: str | None,
     strength: float | None,
-    state: str = "phi+",
+    state: BellState | None = None,
     progress: Progress = no_progress,
     **photons: Any,
 ) -> tuple[Any, dict[str, Any]]:
@@ -109,7 +110,7 @@ def session_device(
         rounds: Length of the session.
         attack: Name of an attack, or None.
         strength: Its strength, or None for its default.
-        state: Bell state of the pairs.
+        state: Bell state of the pairs; by default the settings'.
         progress: Is called with the rounds of every step of a measurement.
         photons: Noise of the pairs, and options of the attack or None.
 
@@ -122,7 +123,6 @@ def session_device(
     if device_kind(device)[0] == "fake":
         _refuse_photons(device)
     if attack is not None:
-        refuse_given(("state",), "must come without `--attack`, whose pairs are phi+.")
         from e91.adversaries.attacked_session import conditions_of, stage
 
         conditions = conditions_of(
@@ -131,6 +131,7 @@ def session_device(
             settings=settings,
             rounds=rounds,
             simulator=device,
+            state=state,
             seed=seed,
             progress=progress,
             **noise,
@@ -311,8 +312,9 @@ PHOTONS = as_one(
     dict,
     click.option("--visibility", type=float, default=0.97, show_default=True,
                  help="Werner visibility of the pairs, 0 to 1."),
-    click.option("--state", type=click.Choice(["phi+", "phi-", "psi+", "psi-"]), default="phi+",
-                 show_default=True, help="Bell state of the pairs; Bob's analyser stands for it."),
+    click.option("--state", type=click.Choice(get_args(BellState)),
+                 help="Bell state of the pairs, for which Bob's analyser stands; by default the "
+                 "settings', phi+ unless a file says otherwise."),
     click.option("--dephasing", type=float, default=0.0,
                  help=f"Phase flip on Bob's arm, {PROBABILITY}."),
     click.option("--misalignment", type=float, default=0.0,

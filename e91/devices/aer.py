@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from e91_circuits import BellState, measured_pair, outcome_bit
+from e91_circuits import measured_pair, outcome_bit
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Clbit
@@ -12,6 +12,7 @@ from qiskit_aer import AerSimulator
 
 from e91.devices.circuits import Analyser, Attack, CircuitTable, Noise, pair_circuits
 from e91.devices.exact import measures_last, outcome_table
+from e91.model.bell_states import BellState
 from e91.model.bits import Bits
 from e91.model.device import Apparatus, DeviceInfo, checked_choices
 from e91.model.randomness import Entropy
@@ -158,7 +159,7 @@ def shot_bits(circuit: QuantumCircuit, bit: Clbit, words: NDArray[np.int64]) -> 
 def aer_device(
     *,
     settings: Settings = EKERT,
-    state: BellState = "phi+",
+    state: BellState | None = None,
     attack: Attack | None = None,
     seed: int | None = None,
     **noise: float,
@@ -172,9 +173,10 @@ def aer_device(
 
     Args:
         settings: The angles of both parties.
-        state: What the source emits: phi+, phi-, psi+ or psi- (Ekert's singlet).  Bob's analyser
-            is mirrored, turned by half a turn (of the Bloch sphere), or both, so that each has
-            the correlations of phi+ and makes a key (`e91.devices.circuits.bobs_angle`).
+        state: What the source emits: phi+, phi-, psi+ or psi- (Ekert's singlet); by default what
+            the settings are written for.  If that is another one, Bob's analyser is mirrored,
+            turned by half a turn (of the Bloch sphere), or both, so that outcomes are as the
+            settings expect (`e91.model.bell_states.bobs_angle`).
         attack: Eve, as a transformation of the source: for example
             ``partial(intercept_resend, fraction=0.2, basis="random")``.
         seed: Root of the physical randomness, not negative; None takes it from the operating
@@ -196,7 +198,9 @@ def aer_device(
         >>> bool(0.75 < np.mean(a == b) < 0.95)    # theory: (1 + 0.97 cos 45 deg) / 2 = 0.843
         True
     """
-    source, analyser = Noise(**noise).apparatus(attack, state)
+    source, analyser = Noise(**noise).apparatus(
+        attack, state or settings.state, written_for=settings.state
+    )
     return aer_device_of(source, settings=settings, analyser=analyser, seed=seed)
 
 

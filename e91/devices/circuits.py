@@ -4,16 +4,15 @@
 come to disagree about the physics.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TypeAlias
 
 from e91_circuits import (
-    BellState,
     bell_pair,
     measured_pair,
+    party_qubit,
     with_amplitude_damping,
     with_dephasing,
     with_misalignment,
@@ -23,6 +22,7 @@ from e91_circuits import (
 from qiskit import QuantumCircuit, transpile
 from qiskit_aer import AerSimulator
 
+from e91.model.bell_states import BellState, bobs_angle
 from e91.model.settings import Settings
 
 Attack: TypeAlias = Callable[[QuantumCircuit], QuantumCircuit]
@@ -54,11 +54,17 @@ class Noise:
     readout_error: float = 0.0
 
     def apparatus(
-        self, attack: Attack | None, state: BellState = "phi+"
+        self,
+        attack: Attack | None,
+        state: BellState = "phi+",
+        *,
+        written_for: BellState = "phi+",
     ) -> tuple[QuantumCircuit, Analyser]:
         """Return the source, attacked and sent through this noise, and the parties' analyser.
 
-        Bob's analyser stands at `bobs_angle`, so that every state has the correlations of phi+.
+        Bob's analyser stands at the angles of settings that are ``written_for`` the emitted
+        ``state``, else where that has the correlations that they expect (`bobs_angle`).
+        Eve knows the state, and turns her apparatus with it.
 
         The photons meet, in this order: the source, Eve (between the source and Bob, with the
         photons still perfect), white noise on the pair, and on Bob's arm misalignment, dephasing
@@ -77,7 +83,7 @@ class Noise:
         """
         source = bell_pair(state)
         if attack is not None:
-            attacked = attack(source)
+            attacked = _in_frame_of(state, attack(bell_pair()))
             if attacked.name == source.name:  # a report must not call an attacked source clean
                 attacked = attacked.copy(f"{source.name}, attacked")
             source = attacked
@@ -85,35 +91,41 @@ class Noise:
         source = with_misalignment(source, self.misalignment, party="bob")
         source = with_dephasing(source, self.dephasing, party="bob")
         source = with_amplitude_damping(source, self.amplitude_damping, party="bob")
-        return source, partial(self._misread_pair, state)
+        return source, partial(self._misread_pair, state, written_for)
 
     def _misread_pair(
-        self, state: BellState, source: QuantumCircuit, alice_angle: float, bob_angle: float
+        self,
+        state: BellState,
+        written_for: BellState,
+        source: QuantumCircuit,
+        alice_angle: float,
+        bob_angle: float,
     ) -> QuantumCircuit:
         """Measure a pair, and misread either outcome."""
         error = self.readout_error
-        circuit = measured_pair(source, alice_angle, bobs_angle(bob_angle, state))
+        if state != written_for:
+            bob_angle = bobs_angle(bobs_angle(bob_angle, written_for), state)
+        circuit = measured_pair(source, alice_angle, bob_angle)
         for party in ("alice", "bob"):
             circuit = with_readout_error(circuit, party, one_given_zero=error, zero_given_one=error)
         return circuit
 
 
-def bobs_angle(angle: float, state: BellState) -> float:
-    """Return where Bob's analyser stands, so that ``state`` looks like phi+ at ``angle``.
+def _in_frame_of(state: BellState, attacked: QuantumCircuit) -> QuantumCircuit:
+    """Return an attack on phi+ pairs as the same attack on ``state``, Eve's frame turned with it.
 
-    E(a, b) is cos(a - b) for phi+, cos(a + b) for phi-, -cos(a + b) for psi+ and -cos(a - b) for
-    psi- (`e91_circuits.pairs`).  A turn by pi inverts Bob's outcomes.
-
-    Args:
-        angle: Of Bob's setting, radians on the Bloch sphere.
-        state: What the source emits.
-
-    Examples:
-        >>> bobs_angle(0.25, "phi+"), bobs_angle(0.25, "phi-"), round(bobs_angle(0.25, "psi-"), 4)
-        (0.25, -0.25, 3.3916)
+    For every channel of hers and the turn U of Bob's qubit that makes ``state`` of phi+, first
+    the channel and then U is first U and then a channel as good: U, the channel, and U back.
     """
-    mirrored = -angle if state in ("phi-", "psi+") else angle
-    return mirrored + math.pi if state.startswith("psi") else mirrored
+    if state == "phi+":
+        return attacked
+    turned = attacked.copy(attacked.name.replace("phi+ pair", f"{state} pair"))
+    photon = party_qubit(turned, "bob")
+    if state.startswith("psi"):
+        turned.x(photon)
+    if state.endswith("-"):
+        turned.z(photon)
+    return turned
 
 
 def pair_circuits(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from e91_circuits import BellState, measured_pair, measured_qubit
+from e91_circuits import measured_pair, measured_qubit
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
@@ -11,6 +11,7 @@ from qiskit_aer.noise import NoiseModel
 
 from e91.devices.circuits import Analyser, Attack, CircuitTable, Noise, pair_circuits
 from e91.devices.rounds.round_sampler import OutcomeSampler, checked_table, outcome_sampler
+from e91.model.bell_states import BellState
 from e91.model.bits import Bits
 from e91.model.device import Apparatus, DeviceInfo, checked_choices
 from e91.model.randomness import Entropy
@@ -98,7 +99,7 @@ class ExactDevice(Apparatus):
 def exact_device(
     *,
     settings: Settings = EKERT,
-    state: BellState = "phi+",
+    state: BellState | None = None,
     attack: Attack | None = None,
     seed: int | None = None,
     **noise: float,
@@ -127,7 +128,9 @@ def exact_device(
         >>> bool(0.01 < np.mean(a != b) < 0.12)
         True
     """
-    source, analyser = Noise(**noise).apparatus(attack, state)
+    source, analyser = Noise(**noise).apparatus(
+        attack, state or settings.state, written_for=settings.state
+    )
     return exact_device_of(source, settings=settings, analyser=analyser, seed=seed)
 
 

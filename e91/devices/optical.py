@@ -321,7 +321,7 @@ def _prepared(
                 f"settings, but has them for {rows}."
             )
     visibility = alice.visibility * bob.visibility
-    circuit = with_visibility(pair or bell_pair(), visibility)
+    circuit = with_visibility(pair or bell_pair(settings.state), visibility)
     polarised = outcome_table(pair_circuits(circuit, settings=settings))
     return alice, bob, polarised, steered_lengths(circuit, settings=settings)
 

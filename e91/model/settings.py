@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
+from e91.model.bell_states import BellState, bobs_angle
 from e91.model.numbers import same_angle
 
 Pair = tuple[int, int]
@@ -25,16 +27,21 @@ class Settings:
         name: What users call this choice.
         alice_angles: One angle per setting index x, radians.
         bob_angles: One angle per setting index y, radians.
-        key_pairs: Pairs (x, y) of equal angles (see `e91.model.numbers.same_angle`), whose
-            outcomes make the key.
+        key_pairs: Pairs (x, y) whose outcomes make the key.  With pairs in ``state`` they are
+            always equal, or always opposite, as ``key_signs`` say: of phi+ at equal angles (see
+            `e91.model.numbers.same_angle`).
         chsh_pairs: The four pairs of the CHSH sum with their signs, or empty (no Bell test).
         alice_probabilities: Probability of each x; uniform if not given.
         bob_probabilities: Probability of each y; uniform if not given.
+        key_signs: One sign per key pair: with +1 equal outcomes are equal key bits, with -1 (a
+            singlet's) opposite ones are, and Bob inverts his; all +1 if not given.
+        state: The Bell state for which the roles are written.
 
     Raises:
         ValueError: Probabilities do not fit the angles or do not sum to 1, a pair does not
-            exist or has two roles, the angles of a key pair differ, or the CHSH pairs are not
-            two settings of Alice crossed with two of Bob with an odd number of minus signs.
+            exist or has two roles, the outcomes of a key pair are not always as its sign says, or
+            the CHSH pairs are not two settings of Alice crossed with two of Bob with an odd number
+            of minus signs.
 
     Examples:
         >>> EKERT.pair_probability((1, 0))
@@ -54,6 +61,13 @@ class Settings:
         >>> report = e91.run(e91.exact_device(settings=own, seed=1), rounds=60_000, seed=2)
         >>> report.abort is None, report.chsh.value > 2.7
         (True, True)
+
+        Ekert's singlet at the same angles, where every product of outcomes has the other sign.
+
+        >>> singlet = replace(
+        ...     EKERT, name="singlet", state="psi-", key_signs=(-1, -1),
+        ...     chsh_pairs=tuple((pair, -sign) for pair, sign in EKERT.chsh_pairs),
+        ... )
     """
 
     name: str
@@ -63,6 +77,8 @@ class Settings:
     chsh_pairs: tuple[tuple[Pair, int], ...] = ()
     alice_probabilities: tuple[float, ...] = field(default=())
     bob_probabilities: tuple[float, ...] = field(default=())
+    key_signs: tuple[int, ...] = field(default=())
+    state: BellState = "phi+"
 
     def __post_init__(self) -> None:
         for party in ("alice", "bob"):
@@ -72,6 +88,7 @@ class Settings:
             object.__setattr__(self, f"{party}_probabilities", tuple(map(float, chosen)))
             _check_probabilities(f"{party}_probabilities", chosen, len(angles))
         self._check_pairs()
+        self._check_key()
 
     def _check_pairs(self) -> None:
         tests = [pair for pair, _ in self.chsh_pairs]
@@ -81,14 +98,42 @@ class Settings:
                 raise ValueError(f"A setting pair must have angles, but ({x}, {y}) has none.")
         if len(set(pairs)) < len(pairs):
             raise ValueError(f"Each setting pair must have one role, but the roles are {pairs}.")
-        for x, y in self.key_pairs:
-            if not same_angle(self.alice_angles[x], self.bob_angles[y]):
-                raise ValueError(
-                    f"A key pair must have equal angles, but ({x}, {y}) has "
-                    f"{self.alice_angles[x]} and {self.bob_angles[y]}."
-                )
         if tests:
             _check_chsh(self.chsh_pairs)
+
+    def _check_key(self) -> None:
+        if self.state not in get_args(BellState):
+            known = ", ".join(get_args(BellState))
+            raise ValueError(f"`state` must be one of {known}, but is {self.state!r}.")
+        signs = self.key_signs
+        if signs and (len(signs) != len(self.key_pairs) or not {1, -1}.issuperset(signs)):
+            raise ValueError(f"`key_signs` must be +1 or -1 for each key pair, but are {signs}.")
+        for (x, y), sign in self.signed_key_pairs:
+            wanted = self.bob_directions[y] + (math.pi if sign < 0 else 0.0)
+            if not same_angle(self.alice_angles[x], wanted):
+                angles = f"({x}, {y}) has {self.alice_angles[x]} and {self.bob_angles[y]}"
+                if (self.state, sign) == ("phi+", 1):
+                    raise ValueError(f"A key pair must have equal angles, but {angles}.")
+                word = "equal" if sign > 0 else "opposite"
+                raise ValueError(
+                    f"A key pair of sign {sign:+d} must have angles at which {self.state} pairs "
+                    f"always have {word} outcomes, but {angles}."
+                )
+
+    @property
+    def signed_key_pairs(self) -> tuple[tuple[Pair, int], ...]:
+        """The key pairs with their signs: -1 where Bob inverts his bit."""
+        signs = self.key_signs or (1,) * len(self.key_pairs)
+        return tuple(zip(self.key_pairs, signs, strict=True))
+
+    @property
+    def bob_directions(self) -> tuple[float, ...]:
+        """Bob's angles for phi+ pairs in place of ``state``, with the same outcomes; radians.
+
+        A turn of Bob's qubit makes the one of the other, so whatever holds for phi+ and these
+        angles holds for ``state`` and ``bob_angles``.
+        """
+        return tuple(bobs_angle(angle, self.state) for angle in self.bob_angles)
 
     @property
     def signs(self) -> tuple[int, ...]:

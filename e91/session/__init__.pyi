@@ -13,6 +13,7 @@ from .session import conclude_session as conclude_session
 from .session import measure as measure
 from .session import prepare_session as prepare_session
 from .session import run as run
+from .settings_files import read_settings as read_settings
 from .streaming import BlockDevice as BlockDevice
 from .streaming import plan_run as plan_run
 from .streaming import session_of_block as session_of_block

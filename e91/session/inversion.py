@@ -64,6 +64,9 @@ def record_looks_inverted(record: DetectionRecord, settings: Settings) -> bool:
     key_rounds = sum(int(rounds[pair]) for pair in settings.key_pairs)
     if key_rounds == 0 or any(rounds[pair] == 0 for pair, _ in settings.chsh_pairs):
         return False
-    agreed = sum(int(same[pair]) for pair in settings.key_pairs)
+    agreed = sum(
+        int(same[pair] if sign > 0 else rounds[pair] - same[pair])
+        for pair, sign in settings.signed_key_pairs
+    )
     value = sum(sign * (2 * same[pair] / rounds[pair] - 1) for pair, sign in settings.chsh_pairs)
     return looks_inverted(chsh_value=float(value), error_rate=1 - agreed / key_rounds)

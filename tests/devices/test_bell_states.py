@@ -45,6 +45,6 @@ def test_command_makes_a_key_of_a_singlet(status):
     code, printed, _ = status(*line, "--json")
     assert code == 0
     assert "psi- pair" in json.loads(printed)["device"]
-    code, _, complaint = status(*line, "--attack", "probe")
+    code, _, complaint = status(*line, "--attack", "local")
     assert code == 2
-    assert "`--state` must come without `--attack`" in complaint
+    assert "`local` must come with phi+ pairs" in complaint

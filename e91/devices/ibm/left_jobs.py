@@ -192,8 +192,15 @@ def plan_session(
 
     Raises:
         ValueError: There is no account or no such machine, it is down or too small, the rounds do
-            not fit in one job, or it cannot be left.
+            not fit in one job, the settings are one's own, or it cannot be left.
     """
+    own = prepared.settings
+    named = SETTINGS.get(own.name)
+    if named is None or named.biased(own.alice_probabilities, own.bob_probabilities) != own:
+        raise ValueError(
+            f"A job's settings must be one of {', '.join(SETTINGS)}, as its file keeps their name, "
+            f"but are one's own, `{own.name}`."
+        )
     service = machine.open_service() if service is None else service
     if to_leave:
         _check_keeps_jobs(service)

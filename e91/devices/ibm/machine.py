@@ -183,7 +183,7 @@ def plan_job(backend: BackendV2, x: Bits, y: Bits, *, settings: Settings = EKERT
             f"take {pairs * shots:,} (each of {pairs} setting pairs as often as the most "
             f"frequent): send at most about {most:,} rounds."
         )
-    measured = measured_pair(bell_pair(), ALICE_ANGLE, BOB_ANGLE)
+    measured = measured_pair(bell_pair(settings.state), ALICE_ANGLE, BOB_ANGLE)
     circuit = placed_circuit(measured, backend)
     alice, bob = (circuit.find_bit(measured_qubit(circuit, p)).index for p in ("alice", "bob"))
     return JobPlan(
@@ -214,7 +214,7 @@ def _promised_table(
     backend: BackendV2, qubits: QubitPair, *, settings: Settings
 ) -> NDArray[np.float64]:
     pair = PairBackend(backend, qubits)
-    measured = measured_pair(bell_pair(), ALICE_ANGLE, BOB_ANGLE)
+    measured = measured_pair(bell_pair(settings.state), ALICE_ANGLE, BOB_ANGLE)
     circuit = placed_circuit(measured, pair, layout=(0, 1))
     return noisy_table(circuit, settings=settings, noise_model=pair.noise_model)
 

@@ -231,7 +231,9 @@ def sampler_device(
         raise ValueError(f"`grouping` must be one-pub or pair-by-pair, but is {grouping!r}.")
     if executions_per_run < 1:
         raise ValueError(f"`executions_per_run` must be at least 1, but is {executions_per_run}.")
-    measured = analyser(bell_pair() if source is None else source, ALICE_ANGLE, BOB_ANGLE)
+    measured = analyser(
+        bell_pair(settings.state) if source is None else source, ALICE_ANGLE, BOB_ANGLE
+    )
     circuit = measured if backend is None else placed_circuit(measured, backend, layout=layout)
     place = "" if backend is None else placement_words(circuit, backend)
     samplers, randomness = sampler_factory(sampler), physics_entropy(seed)

@@ -134,7 +134,7 @@ def snapshot_device(
         True
     """
     backend = pair_backend(name, layout=layout)
-    source = bell_pair() if source is None else source
+    source = bell_pair(settings.state) if source is None else source
     measured = measured_pair(source, ALICE_ANGLE, BOB_ANGLE)
     circuit = placed_circuit(measured, backend, layout=(0, 1))
     alice, bob = backend.qubits

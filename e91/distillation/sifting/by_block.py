@@ -1,7 +1,7 @@
 """Sifting of rounds that are one byte each: the exchange of `sifting.two_party`, by the block.
 
 The announcements are those of `sifting.two_party`, written down a block at a time: each party's
-setting and, where the pair is a Bell test, its outcome; Alice's sample; both outcomes of the
+setting and, where the pair is a Bell test, its outcome; Alice's sample; both parties' bits of the
 revealed key rounds.  They pass the same `Channel`, so the same tags cover them.  What a party keeps
 is packed.
 

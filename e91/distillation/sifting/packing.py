@@ -30,7 +30,8 @@ DISCARD = 0
 """Role of a round that makes no key."""
 
 KEY = 4
-"""Role of a key round; add 2 if Alice's bit is 1, and 1 if Bob's is."""
+"""Role of a key round; add 2 if Alice's bit is 1, and 1 if Bob's is (his outcome, or its
+inverse where opposite outcomes are equal key bits)."""
 
 _ALICE_ONE, _BOB_ONE = 2, 1
 _CODES = 256
@@ -89,10 +90,11 @@ def key_roles(settings: Settings, *, outcomes: int = 2, assign_lost: bool = Fals
     if codes > _UNUSED:
         raise ValueError(f"`settings` must give at most {_UNUSED} codes, but gives {codes}.")
     roles = np.full(_CODES, DISCARD, np.uint8)
-    for (x, y), a, b in product(settings.key_pairs, range(outcomes), range(outcomes)):
+    cells = product(settings.signed_key_pairs, range(outcomes), range(outcomes))
+    for ((x, y), sign), a, b in cells:
         if assign_lost or NO_CLICK not in (a, b):
             code = (x * choices + y) * outcomes**2 + a * outcomes + b
-            roles[code] = KEY + _ALICE_ONE * (a == 1) + _BOB_ONE * (b == 1)
+            roles[code] = KEY + _ALICE_ONE * (a == 1) + _BOB_ONE * ((b == 1) == (sign > 0))
     return roles
 
 

@@ -7,6 +7,7 @@ function here is one party's; `exchange` only carries their messages.
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from e91.model.records import DetectionRecord, PartyRecord, SiftedKey
 from e91.model.settings import Settings
 
 Counts = NDArray[np.int64]
+
+_What = TypeVar("_What")
 
 _LOST = 255
 
@@ -106,9 +109,28 @@ def reveal(record: PartyRecord, roles: Bits) -> bytes:
     return pack(record.outcome[roles >= Role.REVEALED])
 
 
-def key_of(record: PartyRecord, roles: Bits) -> SiftedKey:
-    """Return this party's outcomes in the key rounds that stay secret."""
-    return SiftedKey(record.outcome[roles == Role.KEY])
+def key_of(record: PartyRecord, roles: Bits, *, inverted: Bits | None = None) -> SiftedKey:
+    """Return this party's outcomes in the key rounds that stay secret.
+
+    Args:
+        record: That party's half.
+        roles: Role of every round.
+        inverted: 1 where opposite outcomes are equal key bits; Bob's, or None.
+    """
+    kept = roles == Role.KEY
+    bits = record.outcome[kept]
+    return SiftedKey(bits if inverted is None else bits ^ inverted[kept])
+
+
+def inverted_rounds(alice: Bits, bob: Bits, *, settings: Settings) -> Bits | None:
+    """Return 1 for each round in which Bob inverts his key bit; None if he never does."""
+    if -1 not in settings.key_signs:
+        return None
+    table = np.zeros((256, 256), np.uint8)
+    for pair, sign in settings.signed_key_pairs:
+        table[pair] = sign < 0
+    rounds: Bits = table[alice, bob]
+    return rounds
 
 
 def tally(
@@ -155,13 +177,19 @@ def evidence_of(
             KeySample(
                 int(hidden[pair].sum()),
                 int(shown[pair].sum()),
-                int(shown[pair][0, 1] + shown[pair][1, 0]),
+                _errors(shown[pair], sign),
             )
-            for pair in settings.key_pairs
+            for pair, sign in settings.signed_key_pairs
         ),
         pair_counts=tuple(tuple(row) for row in seen.tolist()),
         signs=settings.signs,
     )
+
+
+def _errors(counts: Counts, sign: int) -> int:
+    """Return how many of these outcomes are not the key bits' agreement."""
+    wrong = [(0, 1), (1, 0)] if sign > 0 else [(0, 0), (1, 1)]
+    return sum(int(counts[cell]) for cell in wrong)
 
 
 def _table(counts: Counts) -> JointCounts:
@@ -192,7 +220,7 @@ def exchange(
     for party in Party:
         own = np.frombuffer(announced[party], np.uint8)
         other = read_settings(heard[party], rounds=len(record), choices=choices[party.peer])
-        views[party] = (own, other) if party is Party.ALICE else (other, own)
+        views[party] = _alices_first(party, own, other)
     roles = {party: assign_roles(*views[party], settings=settings) for party in Party}
     sample = choose_sample(roles[Party.ALICE], fraction=fraction, entropy=entropy)
     sample_heard = channel.send(Message(Party.ALICE, "sample", sample)).body
@@ -200,13 +228,14 @@ def exchange(
     roles[Party.BOB] = mark_sample(roles[Party.BOB], sample_heard)
     revealed = {party: reveal(halves[party], roles[party]) for party in Party}
     answers = _swap(revealed, subject="revealed outcomes", channel=channel)
+    inverted = {Party.ALICE: None, Party.BOB: inverted_rounds(*views[Party.BOB], settings=settings)}
     alice, bob = (
         Sifted(
-            key_of(halves[party], roles[party]),
+            key_of(halves[party], roles[party], inverted=inverted[party]),
             tally(
                 roles[party],
                 *views[party],
-                revealed=(revealed[party], answers[party]),
+                revealed=_alices_first(party, revealed[party], answers[party]),
                 settings=settings,
             ),
         )
@@ -216,6 +245,11 @@ def exchange(
     if len(alice.key) != len(bob.key):
         raise AuthenticationFailed("The parties count different numbers of key rounds.")
     return alice, bob
+
+
+def _alices_first(party: Party, own: _What, other: _What) -> tuple[_What, _What]:
+    """Return what a party has and what it heard, Alice's first."""
+    return (own, other) if party is Party.ALICE else (other, own)
 
 
 def _swap(bodies: dict[Party, bytes], *, subject: str, channel: Channel) -> dict[Party, bytes]:
