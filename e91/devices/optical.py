@@ -14,7 +14,7 @@ from qiskit_aer import AerSimulator
 
 from e91.devices.circuits import pair_circuits
 from e91.devices.exact import ExactDevice, outcome_table
-from e91.model.device import DeviceInfo
+from e91.model.device import DeviceInfo, Pace
 from e91.model.numbers import Floats
 from e91.model.settings import EKERT, Settings
 from e91.optics.arms import Arm, misread
@@ -74,13 +74,15 @@ def optical_device(
     if not totals.min() > 0:
         raise ValueError("Every setting pair must have coincidences, but one never has.")
     kind = f"{_name(source)}, coincidences only, lost pairs discarded: fair sampling."
+    per_second = float(_chosen(totals[..., 0, 0], alice, bob, settings=settings).sum())
     seen = _as_often_as(totals[..., 0, 0], alice, bob, settings=settings)
     # An active receiver's choices are the session's, whatever is lost afterwards.
     seen = settings.biased(
         (seen if _is_passive(alice) else settings).alice_probabilities,
         (seen if _is_passive(bob) else settings).bob_probabilities,
     )
-    return _device(kind, rates / totals, settings=seen, seed=seed)
+    pace = Pace(per_second, per_second)
+    return _device(kind, rates / totals, settings=seen, pace=pace, seed=seed)
 
 
 def optical_slot_device(
@@ -125,7 +127,18 @@ def optical_slot_device(
             raise ValueError("A receiver whose every slot counts must be active, but is passive.")
     slots = slot_table(source, alice, bob, settings=settings, pair=pair, window_s=window_s)
     kind = f"{_name(source)}, every pulse or slot a round, losses kept as no click."
-    return _device(kind, slots, settings=settings, seed=seed)
+    per_second = _slots_per_second(source, window_s)
+    both_click = _chosen(slots[..., :2, :2].sum(axis=(2, 3)), alice, bob, settings=settings).sum()
+    pace = Pace(per_second, per_second * float(both_click))
+    return _device(kind, slots, settings=settings, pace=pace, seed=seed)
+
+
+def _slots_per_second(
+    source: ContinuousSource | PulsedSource | QuantumDot, window_s: float | None
+) -> float:
+    if isinstance(source, ContinuousSource):
+        return 1 / _given_window(window_s)
+    return source.repetition_rate_hz
 
 
 def coincidence_table(
@@ -215,6 +228,20 @@ def _as_often_as(
     rates: Floats, alice: Arm | None, bob: Arm | None, *, settings: Settings
 ) -> Settings:
     """Return settings whose probabilities are those of coincidences at these rates."""
+    seen = _chosen(rates, alice, bob, settings=settings)
+    both = [seen.sum(axis=1 - axis) / seen.sum() for axis in (0, 1)]
+    declared = (settings.alice_probabilities, settings.bob_probabilities)
+    if all(np.abs(a - b).max() < _ROUNDING for a, b in zip(both, declared, strict=True)):
+        return settings
+    first, second = (tuple((shares / math.fsum(shares)).tolist()) for shares in both)
+    return settings.biased(first, second)
+
+
+def _chosen(rates: Floats, alice: Arm | None, bob: Arm | None, *, settings: Settings) -> Floats:
+    """Return how often each setting pair is seen, if rates are those of pairs that are set always.
+
+    A passive receiver's choices are in its rates already.
+    """
     chosen = [
         np.ones(len(given)) if _is_passive(arm) else np.array(given)
         for arm, given in (
@@ -222,13 +249,8 @@ def _as_often_as(
             (bob, settings.bob_probabilities),
         )
     ]
-    seen = rates * np.outer(*chosen)
-    both = [seen.sum(axis=1 - axis) / seen.sum() for axis in (0, 1)]
-    declared = (settings.alice_probabilities, settings.bob_probabilities)
-    if all(np.abs(a - b).max() < _ROUNDING for a, b in zip(both, declared, strict=True)):
-        return settings
-    first, second = (tuple((shares / math.fsum(shares)).tolist()) for shares in both)
-    return settings.biased(first, second)
+    seen: Floats = rates * np.outer(*chosen)
+    return seen
 
 
 def _is_passive(arm: Arm | None) -> bool:
@@ -338,13 +360,14 @@ def _heralded(
         raise ValueError("Heralded memories must have no arms and no window, but were given some.")
     table = outcome_table(pair_circuits(pair or memory_pair(source), settings=settings))
     kind = "Heralded memories, every herald a round, none lost."
-    return _device(kind, table, settings=settings, seed=seed)
+    pace = Pace(source.pairs_per_second, source.pairs_per_second)
+    return _device(kind, table, settings=settings, pace=pace, seed=seed)
 
 
 def _device(
-    description: str, table: Floats, *, settings: Settings, seed: int | None
+    description: str, table: Floats, *, settings: Settings, pace: Pace, seed: int | None
 ) -> ExactDevice:
-    info = DeviceInfo(settings, description, reproducible=seed is not None)
+    info = DeviceInfo(settings, description, reproducible=seed is not None, pace=pace)
     return ExactDevice(info, table, physics_entropy(seed))
 
 

@@ -29,6 +29,27 @@ def no_progress(rounds: int) -> None:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How fast a source, its links and its detectors make rounds.
+
+    Attributes:
+        rounds_per_second: Rounds: coincidences, pulses, slots or heralds, whatever counts as one.
+        coincidences_per_second: Those in which both parties see a photon, in expectation.
+
+    Examples:
+        >>> Pace(2.0, 2.0).seconds_for(6200)
+        3100.0
+    """
+
+    rounds_per_second: float
+    coincidences_per_second: float
+
+    def seconds_for(self, rounds: int) -> float:
+        """Return how long the light takes to make so many rounds."""
+        return rounds / self.rounds_per_second
+
+
+@dataclass(frozen=True)
 class DeviceInfo:
     """What a device is: all that a session and its report want to know of it.
 
@@ -39,6 +60,7 @@ class DeviceInfo:
         recorded: Whether the rounds were measured before, elsewhere.
         reproducible: Whether the physical randomness was seeded, so that it can be had again.
         uncovered: Whether ``assumption`` is one that no theorem covers: a key carries no epsilon.
+        pace: How fast it would make rounds in a laboratory, or None if it does not say.
     """
 
     settings: Settings | None
@@ -47,6 +69,7 @@ class DeviceInfo:
     recorded: bool = False
     reproducible: bool = False
     uncovered: bool = False
+    pace: Pace | None = None
 
 
 @runtime_checkable
@@ -114,7 +137,7 @@ def info_of(device: object) -> DeviceInfo:
         ...     return 0 * x, 0 * y
         >>> info_of(always_zero)
         DeviceInfo(settings=None, description='always_zero', assumption='', recorded=False, \
-reproducible=False, uncovered=False)
+reproducible=False, uncovered=False, pace=None)
         >>> always_zero.info = DeviceInfo(EKERT, "Zeros.", assumption="Nobody looks.")
         >>> info_of(always_zero).assumption
         'Nobody looks.'

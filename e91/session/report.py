@@ -1,5 +1,6 @@
 """The report of a session: what was sent, measured, tested, lost and gained."""
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Context
@@ -7,6 +8,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from e91.distillation.authentication import AuthenticationKey
+from e91.model.device import Pace
 from e91.model.drawn import Drawn
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.evidence import Evidence
@@ -67,6 +69,50 @@ def wrapped(text: str, *, width: int = _WIDTH) -> list[str]:
             lines.append("")
         lines[-1] += f" {word}" if lines[-1] else word
     return [f"  {line}" for line in lines]
+
+
+def rates_of(pace: Pace | None, *, rounds: int, secret_bits: int) -> dict[str, float]:
+    """Return what a session is worth in time, as JSON has it; nothing if the device has no pace.
+
+    Examples:
+        >>> rates_of(Pace(2.5, 2.0), rounds=1000, secret_bits=100)
+        {'coincidences_per_second': 2.0, 'link_seconds': 400.0, 'secret_bits_per_second': 0.25}
+    """
+    if pace is None:
+        return {}
+    seconds = pace.seconds_for(rounds)
+    return {
+        "coincidences_per_second": pace.coincidences_per_second,
+        "link_seconds": seconds,
+        "secret_bits_per_second": secret_bits / seconds,
+    }
+
+
+def rate_lines(rates: dict[str, float]) -> dict[str, str]:
+    """Return what `rates_of` gives as text, by the names of lines; key rates are rounded down.
+
+    Examples:
+        >>> rate_lines(rates_of(Pace(0.5, 0.5), rounds=100_000, secret_bits=12_345))
+        {'coincidences': '0.5 per second', 'time on the link': '200,000 s (2.3 days)', \
+'secret key': '0.06172 bits per second'}
+    """
+    if not rates:
+        return {}
+    seconds, days = rates["link_seconds"], rates["link_seconds"] / 86_400
+    long = f" ({days:,.1f} days)" if days >= 1 else ""
+    return {
+        "coincidences": f"{_four_digits(rates['coincidences_per_second'])} per second",
+        "time on the link": f"{_four_digits(seconds)} s{long}",
+        "secret key": f"{_four_digits(rates['secret_bits_per_second'])} bits per second",
+    }
+
+
+def _four_digits(value: float) -> str:
+    """Return four digits of a rate, or all of a larger number's, never more than it is."""
+    digits = 3 - math.floor(math.log10(value)) if value > 0 else 0
+    if digits <= 0:
+        return f"{math.floor(value):,}"
+    return f"{math.floor(value * 10.0**digits) / 10.0**digits:g}"
 
 
 def rounded_down(value: float) -> str:
@@ -142,6 +188,7 @@ class SessionReport(Drawn):
         uncovered: Whether it rests on an assumption that no theorem covers, e.g. on probabilities
             that were estimated from the same rounds; its key carries no epsilon then.
         watch: The watch over the link up to the end of this session; None if nobody watched.
+        pace: How fast its source and links make rounds; None if the device does not say.
     """
 
     rounds: int
@@ -165,6 +212,7 @@ class SessionReport(Drawn):
     reproducible: bool = False
     uncovered: bool = False
     watch: LinkWatch | None = None
+    pace: Pace | None = None
 
     @property
     def alarm(self) -> RaisedAlarm | None:
@@ -200,6 +248,14 @@ class SessionReport(Drawn):
     def secret_bits(self) -> int:
         """Net length of the key; 0 if the session was aborted."""
         return 0 if self.abort is not None else len(self.keys.alice)
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Coincidences per second, seconds on the link, secret bits per second; empty without pace.
+
+        The time is that of the light, not of the simulation.
+        """
+        return rates_of(self.pace, rounds=self.rounds, secret_bits=self.secret_bits)
 
     @property
     def leaked_bits(self) -> int:
@@ -258,6 +314,7 @@ class SessionReport(Drawn):
             "length_terms": dict(self.length.terms) if self.length else None,
             "limited_by": self.length.limit[0] if self.length else None,
             "secret_bits": self.secret_bits,
+            **self.rates,
             "abort": self.abort.name if self.abort else None,
             "reason": self.abort.value if self.abort else None,
             "block": self.block,
@@ -271,6 +328,10 @@ class SessionReport(Drawn):
         sections = [_sent(self), _tested(self)]
         if self.length is not None:
             sections.append(_budget(self))
+        if self.pace is not None:
+            sections.append(
+                [titled("Rates"), *itertools.starmap(row, rate_lines(self.rates).items())]
+            )
         sections.append(_verdict(self))
         return "\n".join(line for section in sections for line in [*section, ""]).rstrip()
 

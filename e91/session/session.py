@@ -381,6 +381,7 @@ def report_of(
             reproducible=reproducible,
         ),
         recorded=device.recorded,
+        pace=device.pace,
     )
 
 

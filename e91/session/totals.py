@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
+from e91.model.device import Pace
 from e91.model.errors import Abort
 from e91.model.evidence import Evidence
 from e91.model.records import ChshEstimate, QberEstimate
 from e91.model.settings import Settings
 from e91.security.policy import Policy
-from e91.session.report import LinkWatch, RaisedAlarm, SessionReport
+from e91.session.report import LinkWatch, RaisedAlarm, SessionReport, rate_lines, rates_of
 from e91.session.verdict import chsh_estimate, qber_estimate, refuted_premise
 from e91.system.stopwatch import Stopwatch
 
@@ -81,6 +82,7 @@ class RunSummary(Totals):
         reproducible: Whether protocol or physics was seeded: no key of it is secret.
         seconds: How long the run took so far.
         watch: The watch over the link up to the last block; None if nobody watched.
+        pace: How fast source and links make rounds; None if the device does not say.
     """
 
     settings: Settings
@@ -90,6 +92,7 @@ class RunSummary(Totals):
     reproducible: bool = False
     seconds: float = field(default=0.0, compare=False)
     watch: LinkWatch | None = None
+    pace: Pace | None = None
 
     def add(self, report: SessionReport) -> RunSummary:
         """Return the summary with one block more.
@@ -111,6 +114,7 @@ class RunSummary(Totals):
             policy=report.policy,
             seed=report.seed,
             reproducible=report.reproducible,
+            pace=report.pace,
         )
 
     @property
@@ -122,6 +126,11 @@ class RunSummary(Totals):
     def abort(self) -> Abort | None:
         """Why no block made a key, or None if one did."""
         return Abort[self.aborts[0][0]] if self.aborts and not self.released else None
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Rates in the time of the light, as of `e91.session.report.SessionReport.rates`."""
+        return rates_of(self.pace, rounds=self.rounds, secret_bits=self.secret_bits)
 
     @property
     def leaked_bits(self) -> int:
@@ -189,6 +198,7 @@ class RunSummary(Totals):
             "leaked_by_alice": self.leaked_by_alice,
             "authentication_bits": self.authentication_bits,
             "secret_bits": self.secret_bits,
+            **self.rates,
             "abort": self.abort.name if self.abort else None,
             "reason": self.abort.value if self.abort else None,
             "watch": self.watch.to_dict() if self.watch else None,
@@ -213,6 +223,7 @@ class RunSummary(Totals):
             "blocks released": f"{self.released:,}",
             **{f"blocks refused, {name}": f"{count:,}" for name, count in aborts.items()},
             "secret key": f"{self.secret_bits:,} bits",
+            **{f"rate, {name}": text for name, text in rate_lines(self.rates).items()},
             "epsilon of the run": promise,
             **({"alarm": str(self.watch)} if self.watch else {}),
             "security": f"{self.policy.security.value}, theorem {proof.value} "

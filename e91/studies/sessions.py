@@ -63,6 +63,7 @@ class Tally(Totals):
             device=device.description,
             seed=seed,
             reproducible=seed is not None or device.reproducible,
+            pace=device.pace,
         )
         return before + self
 

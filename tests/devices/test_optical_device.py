@@ -35,6 +35,7 @@ from e91.optics.sources import (
 from e91.security.policy import Policy
 from e91.session.session import measure, run
 from e91.session.streaming import stream
+from e91.session.totals import summary_of
 
 MICIUS = ContinuousSource(5.9e6, coherence_time_s=1.2e-9)
 SATELLITE = simple_arm(32.0, 200.0)
@@ -263,3 +264,54 @@ def _passive(settings: int) -> Arm:
 def test_what_makes_no_device_is_refused_with_a_sentence(make, sentence):
     with pytest.raises(ValueError, match=sentence):
         make()
+
+
+# --- how fast -------------------------------------------------------------------------------------
+
+
+def test_pace_of_coincidences_is_the_counted_rate_whatever_chooses_the_setting():
+    counted = coincidences(MICIUS, SATELLITE, SATELLITE, window_s=2.5e-9)
+    active = optical_device(MICIUS, SATELLITE, SATELLITE, window_s=2.5e-9)
+    assert active.info.pace.coincidences_per_second == pytest.approx(counted.per_second, rel=1e-9)
+    assert active.info.pace.rounds_per_second == active.info.pace.coincidences_per_second
+    passive = Arm(32.0, Receiver((Detector(1.0, 200 / 6),) * 6, BasisChoice.PASSIVE))
+    split = optical_device(MICIUS, passive, passive, window_s=2.5e-9)
+    # Two detectors in six answer at one setting, but all six are counted.
+    assert split.info.pace.rounds_per_second == pytest.approx(counted.per_second, rel=1e-9)
+
+
+def test_pace_of_slots_counts_every_slot_and_the_coincidences_in_them():
+    arm = simple_arm(3.0, 1000.0)
+    slots = optical_slot_device(PulsedSource(1e6, 0.01), arm, arm).info.pace
+    found = optical_device(PulsedSource(1e6, 0.01), arm, arm).info.pace
+    assert slots.rounds_per_second == 1e6
+    assert slots.coincidences_per_second == pytest.approx(found.rounds_per_second, rel=1e-9)
+    continuous = optical_slot_device(MICIUS, SATELLITE, SATELLITE, window_s=1e-9)
+    assert continuous.info.pace.rounds_per_second == pytest.approx(1e9)
+
+
+def test_report_and_summary_tell_the_key_by_the_time_of_the_light():
+    memories = HeraldedMemories(1e6, 2e-4, bit_error=0.01, phase_error=0.01)
+    device = optical_device(memories, seed=1)
+    report = run(device, rounds=100_000, seed=1)
+    assert report.secret_bits > 5_000
+    expected = {
+        "coincidences_per_second": 200.0,
+        "link_seconds": 500.0,
+        "secret_bits_per_second": report.secret_bits / 500,
+    }
+    assert report.rates == expected
+    assert expected.items() <= report.to_dict().items()
+    assert "200 per second" in str(report)
+    assert "500 s" in str(report)
+    whole = summary_of([report, report])
+    assert whole.rates["link_seconds"] == 1000
+    assert whole.rates["secret_bits_per_second"] == expected["secret_bits_per_second"]
+    assert "200 per second" in str(whole)
+
+
+def test_a_device_without_pace_tells_no_rates():
+    report = run(exact_device(seed=1), rounds=1000, seed=1)
+    assert report.rates == {}
+    assert "link_seconds" not in report.to_dict()
+    assert "per second" not in str(report)
