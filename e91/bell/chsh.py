@@ -21,6 +21,7 @@ rate of one says little about the phase errors of the other.  S says it all.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -278,32 +279,60 @@ def phase_error_bound(
         0.0229
     """
     check_identity(settings)
-    kept = settings.key_probability + settings.chsh_probability
-    key = settings.key_probability * (1 - revealed_fraction) / kept
-    revealed = settings.key_probability * revealed_fraction / kept
-    tests = [settings.pair_probability(pair) / kept for pair, _ in settings.chsh_pairs]
-    scores = [1 / (TSIRELSON * p) for p in tests]
+    shares = kept_shares(settings, revealed_fraction)
+    scores = [1 / (TSIRELSON * p) for p in shares.tests]
     rounds = evidence.test_size + evidence.sample_size + evidence.key_size
     if rounds == 0 or evidence.key_size == 0:
         return 0.0
     bet = stake(
-        _variance(key, revealed, tests),
+        shares.score_variance,
         rounds,
         epsilon=epsilon,
         largest=1 / (2 * (1 + max(scores))),
     )
     growth = [
-        evidence.sample_errors * math.log1p(bet * (1 / revealed - 1)),
+        evidence.sample_errors * math.log1p(bet * (1 / shares.revealed - 1)),
         (evidence.sample_size - evidence.sample_errors + evidence.key_size) * math.log1p(-bet),
     ]
     for wins, losses, score in zip(evidence.wins, evidence.losses, scores, strict=True):
         growth += [wins * math.log1p(bet * (score - 1)), losses * math.log1p(-bet * (score + 1))]
-    per_error = math.log1p(bet * (1 / key - 1)) - math.log1p(-bet)
+    per_error = math.log1p(bet * (1 / shares.key - 1)) - math.log1p(-bet)
     bound = (-math.log(epsilon) - rounded_down(growth)) / (per_error * (1 - ROUNDING))
     return min(float(evidence.key_size), max(0.0, bound))
 
 
-def _variance(key: float, revealed: float, tests: Sequence[float]) -> float:
-    """Return the variance of one round's score for a Werner state of the design S."""
-    error = (1 - DESIGN_CHSH / TSIRELSON) / 2
-    return error / key + error / revealed + sum(1 / (8 * p) for p in tests) - 1
+@dataclass(frozen=True)
+class KeptShares:
+    """How often a round that both parties keep is of which kind; from `kept_shares`.
+
+    Attributes:
+        key: Probability of an unrevealed key round.
+        revealed: Of a revealed one.
+        tests: Of each pair of the Bell test.
+    """
+
+    key: float
+    revealed: float
+    tests: tuple[float, ...]
+
+    @property
+    def score_variance(self) -> float:
+        """Variance of one round's score in `phase_error_bound` for a Werner state of design S."""
+        error = (1 - DESIGN_CHSH / TSIRELSON) / 2
+        tests = sum(1 / (8 * p) for p in self.tests)
+        return error / self.key + error / self.revealed + tests - 1
+
+
+def kept_shares(settings: Settings, revealed_fraction: float) -> KeptShares:
+    """Return how often a kept round is of which kind.
+
+    Args:
+        settings: Settings with their choice probabilities.
+        revealed_fraction: Probability that a key round was revealed.
+    """
+    kept = settings.key_probability + settings.chsh_probability
+    return KeptShares(
+        key=settings.key_probability * (1 - revealed_fraction) / kept,
+        revealed=settings.key_probability * revealed_fraction / kept,
+        tests=tuple(settings.pair_probability(pair) / kept for pair, _ in settings.chsh_pairs),
+    )

@@ -1,3 +1,7 @@
+from .block_counts import BlockCounts as BlockCounts
+from .block_counts import draw_counts as draw_counts
+from .block_verdicts import Verdicts as Verdicts
+from .block_verdicts import judge_many as judge_many
 from .expectation import Link as Link
 from .expectation import quantum_limit as quantum_limit
 from .expectation import refusal_bound as refusal_bound

@@ -208,12 +208,22 @@ def verdict_of(
 
 def _outcome_table(evidence: Evidence, settings: Settings) -> NDArray[np.int64]:
     """Return the Bell-test counts with axes x, y, a, b."""
+    return np.reshape(evidence.tests, (4, 2, 2))[chsh_pairs_by_setting(settings)]
+
+
+def chsh_pairs_by_setting(settings: Settings) -> NDArray[np.intp]:
+    """Return the places in ``settings.chsh_pairs`` of the four pairs, by Alice's and Bob's setting.
+
+    Returns:
+        Integers, shape (2, 2); both parties' two settings in ascending order.
+
+    Examples:
+        >>> from e91.model.settings import EKERT
+        >>> chsh_pairs_by_setting(EKERT).tolist()
+        [[0, 1], [2, 3]]
+    """
     pairs = [pair for pair, _ in settings.chsh_pairs]
-    alice, bob = (sorted({pair[party] for pair in pairs}) for party in (0, 1))
-    table = np.zeros((2, 2, 2, 2), np.int64)
-    for (x, y), counts in zip(pairs, evidence.tests, strict=True):
-        table[alice.index(x), bob.index(y)] = np.reshape(counts, (2, 2))
-    return table
+    return np.array(sorted(range(4), key=pairs.__getitem__), np.intp).reshape(2, 2)
 
 
 def check_policy(rounds: int, *, settings: Settings, policy: Policy) -> None:
