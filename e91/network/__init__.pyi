@@ -1,3 +1,5 @@
+from .graph import Graph as Graph
+from .graph import Route as Route
 from .layout import Call as Call
 from .layout import Claim as Claim
 from .layout import Incident as Incident
@@ -15,3 +17,6 @@ from .layout import SiteKind as SiteKind
 from .layout import Transfer as Transfer
 from .layout import Variation as Variation
 from .layout import Varied as Varied
+from .rules import RULES as RULES
+from .rules import Router as Router
+from .rules import rule_named as rule_named

@@ -1,0 +1,110 @@
+"""Routes without a common relay, against NetworkX's flows of least cost on the split graph."""
+
+import networkx as nx
+import numpy as np
+import pytest
+from small_networks import graph_of, jinan_like, random_graph
+
+from e91.network.disjoint import check_disjoint, cut_relays, disjoint_routes
+from e91.network.graph import Graph
+from e91.network.rules import rule_named
+
+
+def hops_by_flow(graph, source, target, count, usable):
+    """Least hops of `count` routes, each relay passed once: a flow of least cost."""
+    net = nx.DiGraph()
+    net.add_node(("out", source), demand=-count)
+    net.add_node(("in", target), demand=count)
+    for site, relays in enumerate(graph.relays):
+        if relays and site not in (source, target):
+            net.add_edge(("in", site), ("out", site), capacity=1, weight=0)
+    for link, ends in enumerate(graph.ends):
+        inside = all(graph.relays[x] or x in (source, target) for x in ends)
+        for one, other in (ends, ends[::-1]) if usable(link) and inside else ():
+            if one != target and other != source:
+                # A node on every link, so that parallel direct links stay two.
+                net.add_edge(("out", one), (link, one), capacity=1, weight=1)
+                net.add_edge((link, one), ("in", other), capacity=1, weight=0)
+    try:
+        return nx.min_cost_flow_cost(net)
+    except nx.NetworkXUnfeasible:
+        return None
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_routes_share_no_relay_and_have_the_fewest_hops(count):
+    rng, found_some = np.random.default_rng(count), 0
+    for _ in range(120):
+        graph = random_graph(rng, links=14, homes=(1, 2, 3))
+        stores = rng.integers(0, 10, len(graph.links)).tolist()
+        source, target = (int(site) for site in rng.choice(12, 2, replace=False))
+        usable = {link for link, store in enumerate(stores) if store > 1}.__contains__
+        found = disjoint_routes(graph, source, target, count=count, usable=usable)
+        best = hops_by_flow(graph, source, target, count, usable)
+        assert (None if found is None else sum(map(len, found))) == best
+        if found is not None:
+            found_some += 1
+            relays = [
+                x
+                for way in graph.route(source, target, sum(found, ()), stores=stores).trusts
+                for x in way
+            ]
+            assert len(relays) == len(set(relays))
+            assert graph.strands(source, target, sum(found, ())) == found
+            assert all(usable(link) for way in found for link in way)
+    assert found_some > 10
+
+
+def test_as_many_routes_as_relays_in_the_way():
+    rng = np.random.default_rng(9)
+    for _ in range(40):
+        graph = random_graph(rng, links=14, homes=(1, 2, 3))
+        source, target = (int(site) for site in rng.choice(12, 2, replace=False))
+        direct = sum(set(ends) == {source, target} for ends in graph.ends)
+        most = len(cut_relays(graph, source, target)) + direct
+        every = lambda _: True  # noqa: E731
+        assert disjoint_routes(graph, source, target, count=most + 1, usable=every) is None
+        assert most == 0 or disjoint_routes(graph, source, target, count=most, usable=every)
+
+
+@pytest.mark.parametrize(
+    ("users", "relays", "links", "count", "sentence"),
+    [
+        ("A B", "R S", "A-R R-S S-B", 2, "but every route passes R and S."),
+        ("A B", "R S T", "A-R A-S R-T S-T T-B", 2, "but every route passes T."),
+        ("A B", "R S", "A-R A-S R-B S-B", 3, "but every route passes R or S."),
+        ("A B", "R", "A-R R-B A-B", 3, "but every other route passes R."),
+        ("A B", "R", "A-R", 2, "but there are 0 in all."),
+        ("A B", "R", "A-B", 2, "but there are 1 in all."),
+    ],
+)
+def test_too_few_routes_are_refused_by_naming_what_they_all_pass(
+    users, relays, links, count, sentence
+):
+    graph = graph_of(users, relays, links)
+    with pytest.raises(ValueError, match=sentence):
+        check_disjoint(graph, 0, 1, count=count)
+
+
+def test_rule_refuses_users_with_one_home():
+    graph = Graph.of(jinan_like(users=16))
+    router = rule_named("disjoint=2")(graph, [1000] * len(graph.links))
+    with pytest.raises(
+        ValueError, match="must join `U0` and `U1`, but every route passes R0 and R1"
+    ):
+        router.check(0, 1)
+    assert router.find(0, 1, 1) is None
+
+
+def test_rule_keeps_its_routes_and_goes_around_an_empty_link():
+    graph = graph_of("A B", "R S T", "A-R A-S R-B S-B S-T T-B")
+    stores = [100] * 6
+    router = rule_named("disjoint=2")(graph, stores)
+    assert router.find(0, 1, 10) == (0, 2, 1, 3)
+    assert router.find(0, 1, 10) == (0, 2, 1, 3)
+    stores[3] = 5
+    assert router.find(0, 1, 10) == (0, 2, 1, 4, 5)
+    stores[3] = 10
+    assert router.find(0, 1, 10) == (0, 2, 1, 3)
+    router.switch(0, up=False)
+    assert router.find(0, 1, 10) is None
