@@ -17,6 +17,11 @@ from .layout import SiteKind as SiteKind
 from .layout import Transfer as Transfer
 from .layout import Variation as Variation
 from .layout import Varied as Varied
+from .plan_checks import check_plan as check_plan
+from .plan_files import generate as generate
+from .plan_files import load as load
+from .plan_files import names as names
+from .plan_files import variants as variants
 from .rules import RULES as RULES
 from .rules import Router as Router
 from .rules import rule_named as rule_named

@@ -62,9 +62,10 @@ class Quantity:
     """A number, its unit, and where it comes from.
 
     Attributes:
-        value: The number; None if it is printed only as words.
+        value: The number; None if nobody states it, or only as words.
         unit: Its unit.
         printed: The digits as the source prints them, or None for what nobody printed.
+        printed_unit: The unit of these digits where it is another: ``"kbit/s"``; or empty.
         qualifier: Words that the source puts beside it: ``"average"``, ``">"``; or empty.
         spread: The spread as printed, or None.
         source: Where it stands: paper, then section, table or figure.
@@ -76,6 +77,7 @@ class Quantity:
     value: float | None
     unit: str
     printed: str | None = None
+    printed_unit: str = ""
     qualifier: str = ""
     spread: str | None = None
     source: str = ""
@@ -84,8 +86,12 @@ class Quantity:
     assumed: bool = False
 
     def __str__(self) -> str:
-        digits = self.printed if self.printed is not None else f"{self.value:g}"
-        words = [self.qualifier, digits, self.unit if self.unit != "1" else ""]
+        if self.printed is None and self.value is None:
+            return "not stated"
+        digits = self.printed if self.printed is not None else f"{self.value:,.10g}"
+        spread = f"+- {self.spread}" if self.spread is not None else ""
+        unit = self.printed_unit or self.unit
+        words = [self.qualifier, digits, spread, unit if unit != "1" else ""]
         return " ".join(filter(None, words)) + (" (assumed)" if self.assumed else "")
 
 
@@ -153,6 +159,7 @@ class Light:
         bob_probabilities: The same.
         epsilon: Failure probability of a block's key.
         assumed: Whether nobody published these numbers.
+        note: What they rest on.
     """
 
     name: str
@@ -173,6 +180,7 @@ class Light:
     bob_probabilities: tuple[float, ...] = ()
     epsilon: float = 1e-10
     assumed: bool = True
+    note: str = ""
 
     def __post_init__(self) -> None:
         check_positive(window_s=self.window_s)
@@ -203,7 +211,10 @@ class LinkPlan:
         medium: ``"fibre"``, ``"aerial-fibre"``, ``"free-space"``, ``"satellite"`` or ``"stored"``.
         receiver: Name of the receiver that it shares in time with other links; None has its own.
         protocol: What ran there, as published: ``"bbm92"``, ``"decoy-bb84"``, ...; empty if E91.
-        bits_per_second: Published key rate, or None.
+        bits_per_second: Key rate that it has in a plan of published rates; None makes nothing.  A
+            plan of simulated rates carries it to be shown beside its own and never uses it.
+        rated_bits_per_second: Published key rate where the plan's story has it run at another one,
+            as when most devices were off; else None.
         qber: Published error rate, or None.
         delivery_bits: Key bits that a published rate brings at once; 0 for every second's worth.
         store_bits: Key bits in the store at the start; None takes the plan's `store_s`.
@@ -219,6 +230,7 @@ class LinkPlan:
     receiver: str | None = None
     protocol: str = ""
     bits_per_second: Quantity | None = None
+    rated_bits_per_second: Quantity | None = None
     qber: Quantity | None = None
     delivery_bits: int = 0
     store_bits: int | None = None
@@ -384,6 +396,8 @@ class NetworkPlan:
         name: What users call it.
         title: Its full name.
         reference: Where it is described.
+        summary: What it is, in a sentence.
+        variant: Which variant of its file this is; empty for the only one.
         licence: Of what was taken from there.
         rate: Where its links' rates come from.
         sites: All places.
@@ -415,6 +429,8 @@ class NetworkPlan:
     incidents: tuple[Incident, ...] = ()
     variations: tuple[Variation, ...] = ()
     licence: str = ""
+    summary: str = ""
+    variant: str = ""
     rate: RateMode = RateMode.SIMULATED
     claims: tuple[Claim, ...] = ()
     facts: dict[str, Quantity] = field(default_factory=dict)
@@ -443,5 +459,11 @@ class NetworkPlan:
 
     @cached_property
     def users(self) -> tuple[Site, ...]:
-        """The sites that ask for keys."""
-        return tuple(site for site in self.sites if site.kind is SiteKind.USER)
+        """The sites that ask for keys: those of users, or without one those that the demand names.
+
+        In some networks every node is a trusted relay with applications of its own.
+        """
+        found = tuple(site for site in self.sites if site.kind is SiteKind.USER)
+        pairs = [(d.source, d.target) for d in self.demand if not isinstance(d, Requests)]
+        named = {end for pair in pairs for end in pair}
+        return found or tuple(site for site in self.sites if site.name in named)
