@@ -1,7 +1,10 @@
 from .block_counts import BlockCounts as BlockCounts
 from .block_counts import draw_counts as draw_counts
 from .block_verdicts import Verdicts as Verdicts
+from .block_verdicts import conclude_many as conclude_many
 from .block_verdicts import judge_many as judge_many
+from .cascade_leak import Corrections as Corrections
+from .cascade_leak import draw_corrections as draw_corrections
 from .expectation import Link as Link
 from .expectation import quantum_limit as quantum_limit
 from .expectation import refusal_bound as refusal_bound

@@ -24,6 +24,7 @@ from e91.security.policy import Policy
 from e91.security.secret_length import split
 from e91.security.theorems import Theorem
 from e91.session.block_counts import BlockCounts, Counts
+from e91.session.cascade_leak import draw_corrections
 from e91.session.inversion import ERROR_RATE_IF_INVERTED
 from e91.session.verdict import FALSE_ALARM, Verdict, chsh_pairs_by_setting, judge, verdict_of
 
@@ -51,6 +52,8 @@ class Verdicts:
         chsh_lower_bound: S is at least this, except with the policy's epsilon; NaN where a test
             refuted what the bound rests on; float64, shape (n,).
         error_rate: QBER of the sample; NaN if nothing was revealed; float64, shape (n,).
+        leaked_bits: Key bits in Alice's messages; 0 where the first verdict refused the block, so
+            that nothing was corrected; int64, shape (n,).
         by_scalar_code: How many blocks the scalar code decided.
     """
 
@@ -59,6 +62,7 @@ class Verdicts:
     chsh: Floats
     chsh_lower_bound: Floats
     error_rate: Floats
+    leaked_bits: Counts
     by_scalar_code: int
 
     def __len__(self) -> int:
@@ -81,6 +85,51 @@ class Verdicts:
     def abort(self, block: int) -> Abort | None:
         """Return why a block has no key, or None if it has one."""
         return ABORTS[int(self.aborts[block])]
+
+
+def conclude_many(
+    rng: np.random.Generator,
+    counts: BlockCounts,
+    *,
+    key_size: int,
+    settings: Settings,
+    policy: Policy,
+) -> Verdicts:
+    """Return what the sessions of these counts conclude, with Cascade drawn where it would run.
+
+    Blocks are drawn one after the other, so that calls of any length give the same verdicts.
+
+    Args:
+        rng: Chance in error correction; of a stream of its own.
+        counts: Of the blocks, of one kind of link.
+        key_size: Hidden key bits of a typical block of that kind.
+        settings: Which pairs made the counts, with their probabilities.
+        policy: As for `judge_many`; with Cascade, the key in one portion and no flips.
+
+    Raises:
+        ValueError: The policy is another, or the theorem does not fit the settings.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> from e91.model.settings import EKERT
+        >>> from e91.session.block_counts import draw_counts
+        >>> counts = draw_counts(np.random.default_rng(1), exact_device(visibility=0.97).table,
+        ...                      [100_000] * 3, settings=EKERT, policy=Policy())
+        >>> conclude_many(np.random.default_rng(2), counts, key_size=20_000, settings=EKERT,
+        ...               policy=Policy()).secret_bits
+        array([9409, 9356, 9727])
+    """
+    first = judge_many(counts, 0, settings=settings, policy=policy)
+    corrected = draw_corrections(
+        rng, counts, key_size=key_size, policy=policy, needed=first.released
+    )
+    return judge_many(
+        counts,
+        corrected.leaked_bits,
+        settings=settings,
+        policy=policy,
+        keys_differ=corrected.keys_differ,
+    )
 
 
 def judge_many(
@@ -134,8 +183,9 @@ def judge_many(
     for i in rows:
         leak = Leak(int(alice[i]), int(bob[i]))
         evidence, differs = counts.evidence(i), bool(differ[i])
-        verdict = _concluded(evidence, leak, differs, settings=settings, policy=policy)
+        verdict, told = _concluded(evidence, leak, differs, settings=settings, policy=policy)
         _write(verdict, found, i)
+        found.leaked_bits[i] = told
     return replace(found, by_scalar_code=len(rows))
 
 
@@ -151,14 +201,18 @@ def _whole(name: str, values: ArrayLike, blocks: int) -> Counts:
 
 def _concluded(
     evidence: Evidence, leak: Leak, differ: bool, *, settings: Settings, policy: Policy
-) -> Verdict:
-    """Return the last verdict of a session, as `e91.session.protocol.conclude` reaches it."""
+) -> tuple[Verdict, int]:
+    """Return the last verdict of a session, as `e91.session.protocol.conclude` reaches it.
+
+    And what Alice had disclosed by then.
+    """
     verdict = judge(evidence, settings=settings, policy=policy)
-    if verdict.abort is None:
-        verdict = verdict_of(evidence, settings=settings, policy=policy, leak=leak)
-        if differ:
-            verdict = replace(verdict, abort=Abort.KEYS_DIFFER)
-    return verdict
+    if verdict.abort is not None:
+        return verdict, 0
+    verdict = verdict_of(evidence, settings=settings, policy=policy, leak=leak)
+    if differ:
+        verdict = replace(verdict, abort=Abort.KEYS_DIFFER)
+    return verdict, leak.alice
 
 
 def _write(verdict: Verdict, found: Verdicts, block: int) -> None:
@@ -174,9 +228,9 @@ def _write(verdict: Verdict, found: Verdicts, block: int) -> None:
 
 
 def _unjudged(blocks: int) -> Verdicts:
-    aborts, bits = np.zeros(blocks, np.int8), np.zeros(blocks, np.int64)
+    aborts, (bits, leaked) = np.zeros(blocks, np.int8), np.zeros((2, blocks), np.int64)
     chsh, bound, error_rate = np.zeros((3, blocks))
-    return Verdicts(aborts, bits, chsh, bound, error_rate, by_scalar_code=0)
+    return Verdicts(aborts, bits, chsh, bound, error_rate, leaked, by_scalar_code=0)
 
 
 def _judged(
@@ -199,14 +253,15 @@ def _judged(
     first = np.select(list(kinds.values()), [_CODE[abort] for abort in kinds], 0)
     nothing, differing = _CODE[Abort.NO_SECRET_LEFT], _CODE[Abort.KEYS_DIFFER]
     first[(first == 0) & (before <= AUTHENTICATION_BITS)] = nothing
-    after = before - np.where(first == 0, leaked, 0)
-    bits = np.where(few, 0, np.maximum(0, after))
+    leaked = np.where(first == 0, leaked, 0)
+    bits = np.where(few, 0, np.maximum(0, before - leaked))
     second = np.where((first == 0) & (bits <= AUTHENTICATION_BITS), nothing, first)
     second[(first == 0) & differ] = differing
     certain = (few | _is_far_from_edges(counts, exact, bound, value)) & _surely_fits(
         counts, settings
     )
-    return Verdicts(second.astype(np.int8), bits, value, bound, error_rate, 0), certain
+    found = Verdicts(second.astype(np.int8), bits, value, bound, error_rate, leaked, 0)
+    return found, certain
 
 
 def _entropies(counts: BlockCounts, *, settings: Settings, policy: Policy) -> Floats:

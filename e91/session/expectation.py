@@ -148,10 +148,14 @@ def _expected_evidence(
     )
 
 
-# Measured, not proved.  Cascade (``python -m benchmarks.cascade 30000 --length 1000 --rate 0.03``),
-# to this precision only at up to 1,000 bits, leaves an error in about one frame in 10^4 at the
-# most.  LDPC is laid out for 1e-3 (``python -m benchmarks.ldpc_sessions``).
-_RECONCILER_FAILURE = {Reconciler.CASCADE: 1e-4, Reconciler.LDPC: 1e-3}
+RECONCILER_FAILURE = {Reconciler.CASCADE: 1e-4, Reconciler.LDPC: 1e-3}
+"""How often an error is left in a key, at most; measured, not proved.
+
+Cascade (``python -m benchmarks.cascade 30000 --length 1000 --rate 0.03``), to this precision only
+at up to 1,000 bits, leaves an error in about one frame in 10^4 at the most.  LDPC is laid out for
+1e-3 (``python -m benchmarks.ldpc_sessions``).
+"""
+
 # Cascade discloses, per party, at most this times n h(Q), and this many bits beyond what theory
 # asks.  What LDPC discloses follows from the sample.
 _EFFICIENCY = 1.25
@@ -234,7 +238,7 @@ def refusal_bound(
         for level in _LEVELS
         if _accepts_worst(settings, rounds, link, policy, delta=level / 13)
     ]
-    failure = _RECONCILER_FAILURE[Reconciler(policy.reconciler)]
+    failure = RECONCILER_FAILURE[Reconciler(policy.reconciler)]
     return min(accepted) + failure + 2 * FALSE_ALARM if accepted else 1.0
 
 

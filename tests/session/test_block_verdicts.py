@@ -33,14 +33,15 @@ def werner(settings, visibility):
 
 
 def conclude(evidence, leak, differ, settings, policy):
-    """A session's verdicts, written out: abort, bits, net bits, lower bound."""
-    found = judge(evidence, settings=settings, policy=policy)
+    """A session's verdicts, written out: abort, bits, net bits, what Alice said, the last one."""
+    found, told = judge(evidence, settings=settings, policy=policy), 0
     if found.abort is None:
+        told = leak.alice
         found = verdict_of(evidence, settings=settings, policy=policy, leak=leak)
         if differ:
             found = replace(found, abort=Abort.KEYS_DIFFER)
     bits = found.length.bits if found.length else 0
-    return found.abort, bits, 0 if found.abort else bits - 512, found
+    return (found.abort, bits, 0 if found.abort else bits - 512, told), found
 
 
 def sabotaged(counts, rng):
@@ -74,8 +75,9 @@ def assert_equal(counts, leak, differ, settings, policy):
     found = judge_many(counts, leak, settings=settings, policy=policy, keys_differ=differ)
     for i in range(len(counts)):
         told = Leak(int(leak[i]), int(leak[i]))
-        abort, bits, net, verdict = conclude(counts.evidence(i), told, differ[i], settings, policy)
-        assert (found.abort(i), found.length_bits[i], found.secret_bits[i]) == (abort, bits, net)
+        known, verdict = conclude(counts.evidence(i), told, differ[i], settings, policy)
+        seen = found.length_bits[i], found.secret_bits[i], found.leaked_bits[i]
+        assert (found.abort(i), *seen) == known
         for seen, known in (
             (found.chsh_lower_bound[i], verdict.chsh.lower_bound),
             (found.chsh[i], verdict.chsh.value),

@@ -7,7 +7,6 @@ Frames are *lanes*: with 64 of them, bit j of word i is place i of frame j, so t
 cut into frames without moving a bit, and one operation on a word serves 64 frames.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -15,7 +14,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Words = NDArray[np.uint64]
 Places = NDArray[np.uint16]
@@ -39,10 +38,14 @@ MOST_ITERATIONS = 32
 # shorter frames cost (f grows by 0.0005).
 _LONG_KEY = 2**18
 _GROUPS = 2  # groups of 64 frames in one batch: more share a round trip, fewer stay in the cache
-# Brassard and Salvail put 0.73 errors into a first block; rounded to a power of two, so that
-# blocks halve evenly.  Of ten schedules of later sizes measured at 2 %, this one had the smallest f
-# below a thousand round trips.
-_ERRORS_PER_BLOCK = 0.8
+ERRORS_PER_BLOCK = 0.8
+"""Errors that a first block has: Brassard and Salvail's 0.73, rounded as block sizes are.
+
+These are powers of two, so that blocks halve evenly.
+"""
+
+# Of ten schedules of later sizes measured at 2 %, this one had the smallest f below a thousand
+# round trips.
 _SECOND, _LATER = 8, 16
 _CLOSING = 4  # blocks of a closing iteration: it separates errors that all others missed
 _LEAST_ITERATIONS = 4  # with fewer, a short frame would too often need another check
@@ -161,12 +164,27 @@ def _edges(places: int, size: int) -> Edges:
 
 def _block_sizes(places: int, error_rate: float) -> tuple[int, ...]:
     closing = max(2, -(-places // _CLOSING))
-    size = int(2 ** max(1, round(math.log2(_ERRORS_PER_BLOCK / max(error_rate, _LEAST_RATE)))))
+    size = int(first_block_sizes(error_rate))
     sizes, factor = [], _SECOND
     while size < closing:
         sizes.append(size)
         size, factor = size * factor, _LATER
     return (*sizes, *[closing] * max(1, _LEAST_ITERATIONS - len(sizes)))
+
+
+def first_block_sizes(error_rates: ArrayLike) -> NDArray[np.int64]:
+    """Return how many bits a block of the first iteration has, in a frame that is long enough.
+
+    Args:
+        error_rates: Expected shares of errors, in [0, 0.5]; any shape.
+
+    Examples:
+        >>> first_block_sizes([0.02, 0.0])
+        array([  32, 1024])
+    """
+    rates = np.maximum(np.asarray(error_rates, np.float64), _LEAST_RATE)
+    powers = np.maximum(1, np.rint(np.log2(ERRORS_PER_BLOCK / rates)))
+    return np.left_shift(1, powers.astype(np.int64))
 
 
 def rank(keys: Places, order: Places, place: Places) -> None:
