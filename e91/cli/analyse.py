@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from e91.cli.figures import FIGURE
 from e91.cli.options import (
     ALICE_PROBABILITIES,
     BOB_PROBABILITIES,
@@ -23,6 +24,7 @@ from e91.cli.options import (
     settings_named,
     settings_option,
 )
+from e91.cli.outcome import FigureFile, draw_session
 from e91.cli.tagger_options import (
     TAGGER,
     BothTags,
@@ -110,6 +112,7 @@ def _refuse_attack(_: click.Context, __: click.Parameter, attack: str | None) ->
               help="Exchange 0 and 1 in this party's outcomes, as for a singlet.")  # fmt: skip
 @click.option("--sample", type=click.Path(path_type=Path), metavar="DIR",
               help="Make a new folder of sample files by the simulator instead.")  # fmt: skip
+@FIGURE
 @click.option("--attack", hidden=True, callback=_refuse_attack, expose_value=False)
 @JSON
 def analyse(
@@ -127,6 +130,7 @@ def analyse(
     no_key: bool,
     flip: str | None,
     sample: Path | None,
+    figure: FigureFile,
     as_json: bool,
 ) -> None:
     """Run the protocol on recorded detections; exit with 3 if it must abort.
@@ -141,6 +145,7 @@ def analyse(
         return
     if not files:
         raise click.UsageError("`e91 analyse` must be given a FILE, or `--sample DIR`.")
+    figure.check()
     if out is not None:
         _check_out(out, no_key=no_key)
     if estimate_probabilities:
@@ -158,7 +163,7 @@ def analyse(
         estimate_probabilities=estimate_probabilities,
         flip=flip,
     )
-    _conclude(loaded, angles, analysed, out=out, as_json=as_json)
+    _conclude(loaded, angles, analysed, out=out, figure=figure, as_json=as_json)
 
 
 def _check_out(out: Path, *, no_key: bool) -> None:
@@ -334,9 +339,10 @@ def _conclude(
     analysed: Callable[..., Any],
     *,
     out: Path | None,
+    figure: FigureFile,
     as_json: bool,
 ) -> None:
-    """Distil a key of the record, save it, and print what was found.
+    """Distil a key of the record, save it, and print and draw what was found.
 
     Raises:
         ProtocolAborted: There is none.
@@ -351,6 +357,7 @@ def _conclude(
             save_session(report, folder)
         found["folder"] = str(out)
     _show(report, found, as_json=as_json)
+    draw_session(report, figure)
     if report.abort not in (None, Abort.STATISTICS_ONLY):
         raise ProtocolAborted(report.abort)
 

@@ -6,6 +6,7 @@ import json
 import math
 import textwrap
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ import click
 from e91.adversaries.adversary import AS_CHANNEL, Assumption, Attack, Expected, assumed_by
 from e91.adversaries.catalogue import ATTACKS, all_options, attack_named
 from e91.adversaries.conditions import Conditions, Option, Switch, Word
+from e91.cli.figures import FIGURE
 from e91.cli.options import (
     COUNT,
     EPSILON,
@@ -24,6 +26,7 @@ from e91.cli.options import (
     settings_named,
     settings_option,
 )
+from e91.cli.outcome import FigureFile
 from e91.model.settings import ASYMMETRIC, SETTINGS
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy
@@ -217,6 +220,7 @@ def list_attacks(*, as_json: bool) -> None:
     show_default=True,
     help="White noise that is not Eve's, 0 to 1.",
 )
+@FIGURE
 @JSON
 def run_named(
     name: str,
@@ -229,6 +233,7 @@ def run_named(
     epsilon: float,
     device: str,
     visibility: float,
+    figure: FigureFile,
     as_json: bool,
 ) -> None:
     """Run one session under the attack NAME and compare it with what theory expects.
@@ -236,6 +241,7 @@ def run_named(
     Exits with 0 whether the attack was caught or not: to show that is what the command is for.
     """
     policy = Policy(SecurityModel(security), epsilon=epsilon)
+    figure.check()
 
     from e91.adversaries.attacked_session import run_attack
     from e91.session.session import check_rounds
@@ -259,6 +265,13 @@ def run_named(
             **asked,
         )
     click.echo(json.dumps(report.to_dict()) if as_json else _text(report))
+    figure.save(partial(_draw, report))
+
+
+def _draw(report: AttackReport) -> Any:
+    from e91.plots import attack_figure
+
+    return attack_figure(report)
 
 
 def _text(report: AttackReport) -> str:

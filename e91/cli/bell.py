@@ -3,12 +3,15 @@
 import json
 import math
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from e91.cli.figures import FIGURE
 from e91.cli.options import COUNT, JSON, as_one
+from e91.cli.outcome import FigureFile
 
 if TYPE_CHECKING:
     from e91.bell import BellTest
@@ -72,6 +75,7 @@ COUNTS = as_one(
     "--independent", is_flag=True, help="The two settings are independent, given the past."
 )
 @COUNTS
+@FIGURE
 @JSON
 def bell(
     *,
@@ -80,6 +84,7 @@ def bell(
     predictability: float,
     independent: bool,
     given: CountOptions,
+    figure: FigureFile,
     as_json: bool,
 ) -> None:
     """Test local models: S, its error and a p-value, without a key.
@@ -87,6 +92,8 @@ def bell(
     Of wins and rounds of the CHSH game, settings chosen uniformly; or of the counts at four setting
     pairs, from `--counts FILE`, `--same` and `--different`, or `--outcomes`.
     """
+    figure.check()
+
     from e91.bell import p_values
 
     local = p_values.local_bound_independent_settings if independent else p_values.local_bound
@@ -94,7 +101,9 @@ def bell(
     if given.are_given:
         if (wins, rounds) != (None, None):
             raise click.UsageError("`--wins` and `--rounds` must come without other counts.")
-        _show(_evaluated(given, bound), given, as_json=as_json)
+        found = _evaluated(given, bound)
+        _show(found, given, as_json=as_json)
+        figure.save(partial(_draw, "bell_scale", found))
         return
     if wins is None or rounds is None:
         raise click.UsageError(
@@ -102,6 +111,13 @@ def bell(
             "`--same` and `--different`."
         )
     _show_game(wins, rounds, bound, as_json=as_json)
+    figure.save(partial(_draw, "game_scale", wins, rounds))
+
+
+def _draw(name: str, *found: Any) -> Any:
+    from e91 import plots
+
+    return getattr(plots, name)(*found)
 
 
 def _show_game(wins: int, rounds: int, bound: float, *, as_json: bool) -> None:

@@ -4,7 +4,9 @@ import json
 
 import click
 
+from e91.cli.figures import FIGURE
 from e91.cli.options import JSON
+from e91.cli.outcome import FigureFile
 
 
 @click.group()
@@ -48,10 +50,14 @@ def show(name: str, *, as_json: bool) -> None:
     type=int,
     help="Draw one repetition with the experiment's own counts; without it, expectations.",
 )
+@FIGURE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
-def run_named(name: str, *, seed: int | None, as_json: bool) -> None:
+def run_named(name: str, *, seed: int | None, figure: FigureFile, as_json: bool) -> None:
     """Simulate NAME (or a .toml file) and print it beside what was published."""
+    figure.check()
+
     from e91.experiments import run
 
     report = run(name, seed=seed)
     click.echo(json.dumps(report.to_records()) if as_json else str(report))
+    figure.save(report.plot)

@@ -131,7 +131,7 @@ def _markdown(rows: list[dict[str, Any]]) -> str:
 
 INTERRUPTED = 1
 
-_GO_ON = ("resume", "leave", "out", "plain", "as_json")
+_GO_ON = ("resume", "leave", "out", "plain", "figure", "figure_style", "as_json")
 
 
 def run_on_ibm(machine: str, request: Request, *, confirmed: bool, leave: bool) -> None:

@@ -1,9 +1,10 @@
 """How a session on the command line ends: a report, keys in a folder, or the reason for none."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +35,62 @@ def is_reported(error: BaseException | None) -> bool:
 
 
 @dataclass(frozen=True)
+class FigureFile:
+    """Where a figure goes, if one is wanted.
+
+    Attributes:
+        figure: A new file, or None.
+        figure_style: Size of letters and lines.
+    """
+
+    figure: Path | None = None
+    figure_style: str = "notebook"
+
+    def check(self) -> None:
+        """Refuse what cannot be written, before the work that it shows.
+
+        Raises:
+            ValueError: Matplotlib is missing, the file exists, its folder cannot be written, or
+                its ending is unknown.
+        """
+        if self.figure is None:
+            return
+        os.environ.setdefault("MPLBACKEND", "agg")  # a command opens no window
+        from e91.plots import check_figure_file
+
+        check_figure_file(self.figure)
+
+    def save(self, draw: Callable[[], Any]) -> None:
+        """Write the figure that ``draw`` draws, if one is wanted.
+
+        Args:
+            draw: As for `e91.plots.save_figure`.
+        """
+        if self.figure is None:
+            return
+        from e91.plots import save_figure
+
+        save_figure(draw, self.figure, style=self.figure_style)
+
+
+@dataclass(frozen=True)
 class Files:
     """What becomes of a key.
 
     Attributes:
         plain: A file to encrypt with it, or None.
         out: New folder for keys, report and ciphertext, or None.
+        picture: Where the session is drawn.
     """
 
     plain: Path | None
     out: Path | None
+    picture: FigureFile = field(default_factory=FigureFile)
+
+
+def files_of(*, plain: Path | None, out: Path | None, **figure: Any) -> Files:
+    """Return what becomes of a key from the options of the command line."""
+    return Files(plain, out, FigureFile(**figure))
 
 
 def show_and_save(
@@ -53,7 +100,7 @@ def show_and_save(
     as_json: bool,
     sealed: Callable[[], object] | None = None,
 ) -> None:
-    """Print the report of a session and save its keys, or raise why there are none.
+    """Print the report of a session, draw it and save its keys, or raise why there are none.
 
     Args:
         report: A finished session.
@@ -67,6 +114,7 @@ def show_and_save(
     """
     if report.abort is not None:
         click.echo(json.dumps(report.to_dict()) if as_json else str(report))
+        draw_session(report, files.picture)
         raise ProtocolAborted(report.abort)
     saved = _save(report, files.out, files.plain, sealed) if files.out is not None else None
     try:
@@ -77,6 +125,19 @@ def show_and_save(
     except OSError as error:
         kept = f"the session was saved in `{files.out}`" if saved else "nothing was saved"
         raise WriteFailed(error.errno, f"{error.strerror}; {kept}", STANDARD_OUTPUT) from None
+    draw_session(report, files.picture)
+
+
+def draw_session(report: Any, picture: FigureFile) -> None:
+    """Draw a session, or the blocks of a run, if a figure is wanted."""
+
+    def draw() -> Any:
+        """Draw S and the key budget."""
+        from e91.plots import session_figure
+
+        return session_figure(report)
+
+    picture.save(draw)
 
 
 def flush_output() -> None:
@@ -95,6 +156,7 @@ def flush_output() -> None:
 
 def check_files(files: Files) -> None:
     """Refuse bad files before the photons fly, not after."""
+    files.picture.check()
     if files.plain is not None:
         from e91.system.durable import read_file
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from e91.cli.figures import FIGURE
 from e91.cli.options import (
     ASYMPTOTIC,
     COUNT,
@@ -19,6 +21,7 @@ from e91.cli.options import (
     settings_named,
     settings_option,
 )
+from e91.cli.outcome import FigureFile
 from e91.model.numbers import check_whole
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy, Reconciler
@@ -95,14 +98,49 @@ QUESTION = as_one(
 
 @click.command()
 @QUESTION
+@FIGURE
 @JSON
-def rate(*, asked: Question, as_json: bool) -> None:
+def rate(*, asked: Question, figure: FigureFile, as_json: bool) -> None:
     """Tell the secret-key rate of a link, asymptotic or for a session of --rounds.
 
     The asymptotic rate is in secret bits per key round; that of a session also in secret bits per
     round of any kind, with the choice probabilities that make the key longest.
     """
+    figure.check()
     found = _asymptotic(asked) if asked.rounds is None else _finite(asked, asked.rounds)
+    _show(found, as_json=as_json)
+    figure.save(partial(_draw, asked, found))
+
+
+def _draw(asked: Question, found: dict[str, Any]) -> Any:
+    """Draw the rate of white noise against the error rate, or of this link against the rounds."""
+    from e91 import plots
+
+    if asked.rounds is None:
+        most = min(0.5, max(0.12, 1.2 * asked.qber))
+        curves = plots.rates_by_qber([most * step / 240 for step in range(241)])
+        label = f"asked: S = {asked.chsh_value:g}, {asked.security}"
+        mark = plots.Mark(asked.qber, max(0.0, found["secret_bits_per_key_round"]), label)
+        return plots.qber_figure(curves, mark=mark)
+    policy, settings = _policy(asked), settings_named(found["settings"])
+    planned = plots.planned_rates(
+        _steps(asked), link=_link(asked), settings=settings, policy=policy
+    )
+    label = f"asked: {asked.rounds:.4g} rounds"
+    mark = plots.Mark(asked.rounds, found["secret_bits_per_round"], label)
+    return plots.rounds_figure(planned, mark=mark)
+
+
+def _steps(asked: Question) -> list[int]:
+    """Return numbers of rounds about the one asked for, three decades to each side."""
+    from e91.session import least_epsilon
+
+    exponent = math.log10(asked.rounds or 1)
+    about = {max(1, round(10 ** (exponent + step / 2))) for step in range(-6, 7)}
+    return sorted(rounds for rounds in about if least_epsilon(rounds) <= asked.epsilon)
+
+
+def _show(found: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -188,14 +226,7 @@ def _finite(asked: Question, rounds: int) -> dict[str, Any]:
     check_whole(least=1, most=MAXIMUM_ROUNDS, rounds=rounds)
     if asked.block_rounds is not None:
         check_whole(least=1, block_rounds=asked.block_rounds)
-    policy = Policy(
-        SecurityModel(asked.security),
-        epsilon=asked.epsilon,
-        theorem=asked.theorem,
-        asymptotic=asked.asymptotic,
-        tolerated_error=asked.tolerated_error,
-        reconciler=asked.reconciler,
-    )
+    policy = _policy(asked)
     wants_bases = policy.proof.entry.wants_two_key_bases
     name = asked.settings_name or ("bbm92" if wants_bases else "asymmetric")
     link = _link(asked)
@@ -207,6 +238,17 @@ def _finite(asked: Question, rounds: int) -> dict[str, Any]:
         "settings": name,
         "remark": _remark(asked) or _session_remark(plan),
     }
+
+
+def _policy(asked: Question) -> Policy:
+    return Policy(
+        SecurityModel(asked.security),
+        epsilon=asked.epsilon,
+        theorem=asked.theorem,
+        asymptotic=asked.asymptotic,
+        tolerated_error=asked.tolerated_error,
+        reconciler=asked.reconciler,
+    )
 
 
 def _link(asked: Question) -> Link:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from e91.cli.options import COUNT, JSON, Angles, refuse_given, seed_option
-from e91.cli.outcome import Files, check_files, flush_output, mark_reported, show_and_save
+from e91.cli.outcome import (
+    Files,
+    check_files,
+    draw_session,
+    flush_output,
+    mark_reported,
+    show_and_save,
+)
 from e91.cli.run_options import (
     ANGLES,
     BLOCKS,
@@ -129,6 +136,8 @@ def _work_off(reports: Iterable[SessionReport], request: Request, *, block_round
                 done = f"{found.released:,} released blocks of {of:,}"
                 click.echo(f"e91: The run ended early; {done} are valid.", err=True)
             flush_output()
+    if found is not None:
+        draw_session(found, request.files.picture)
     if found is not None and found.abort is not None:
         raise ProtocolAborted(found.abort)
 

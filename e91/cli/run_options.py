@@ -12,6 +12,7 @@ import click
 from e91.adversaries.catalogue import ATTACKS, all_options
 from e91.adversaries.conditions import ARM_NOISE
 from e91.cli.attack import choices_of_attacks, given_choices
+from e91.cli.figures import FIGURE_OPTIONS
 from e91.cli.options import (
     ALICE_PROBABILITIES,
     ASYMPTOTIC,
@@ -26,7 +27,7 @@ from e91.cli.options import (
     security_option,
     settings_option,
 )
-from e91.cli.outcome import Files
+from e91.cli.outcome import Files, files_of
 from e91.model.bell_states import BellState
 from e91.model.device import Progress, no_progress
 from e91.model.settings import Settings
@@ -282,11 +283,12 @@ BLOCKS = as_one(
 
 FILES = as_one(
     "files",
-    Files,
+    files_of,
     click.option("--encrypt", "plain", type=click.Path(path_type=Path), metavar="FILE",
                  help="Encrypt FILE with the key; needs --out."),
     click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
                  help="New folder for both key files, the report and the ciphertext."),
+    *FIGURE_OPTIONS,
 )  # fmt: skip
 
 DEVICE = click.option(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from e91.cli.figures import FIGURE
 from e91.cli.options import COUNT, JSON, seed_option
+from e91.cli.outcome import FigureFile
 from e91.system.extras import extra
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ _SHOWN = 40  # rows of the table on a terminal
 @seed_option("Root of all randomness; drawn, and kept, by default.")
 @click.option("--out", type=click.Path(path_type=Path),
               help="The result (netCDF); FILE with .nc by default.")  # fmt: skip
+@FIGURE
 @JSON
 def study(
     file: Path,
@@ -38,6 +42,7 @@ def study(
     processes: int | None,
     seed: int | None,
     out: Path | None,
+    figure: FigureFile,
     as_json: bool,
 ) -> None:
     """Run the sweep that FILE.toml plans; its statistics go to FILE.nc.
@@ -50,7 +55,10 @@ def study(
     from e91.studies import read_study, save_study
 
     _check_installed()
+    figure.check()
     plan = read_study(file)
+    if figure.figure is not None and not plan.axes:
+        raise ValueError("`--figure` must come with a study that has an axis, but it has none.")
     target = file.with_suffix(".nc") if out is None else out
     _check_free(target)
     journal = target.with_name(f"{target.name}.journal")
@@ -58,6 +66,13 @@ def study(
     save_study(result, target)
     journal.unlink()
     click.echo(json.dumps(_as_json(plan, result, target)) if as_json else _text(result, target))
+    figure.save(partial(_draw, result))
+
+
+def _draw(result: Dataset) -> Any:
+    from e91.plots import study_figure, sweep_of
+
+    return study_figure(sweep_of(result))
 
 
 def _check_installed() -> None:

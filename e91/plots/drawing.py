@@ -23,6 +23,7 @@ from e91.optics.links import Downlink
 from e91.optics.satellites import Pass
 from e91.plots.style import BESIDE, COLOURS, MARKERS, axes_for, legend_below, thin
 from e91.session.report import SessionReport
+from e91.session.totals import RunSummary
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,11 +115,11 @@ def correlation_curve(
     return axes
 
 
-def chsh_scale(report: SessionReport, *, ax: Axes | None = None) -> Axes:
+def chsh_scale(report: SessionReport | RunSummary, *, ax: Axes | None = None) -> Axes:
     """Draw S with its error bar and lower bound between the local and the quantum limit.
 
     Args:
-        report: Any session in which S could be estimated.
+        report: Any session, or run of blocks, in which S could be estimated.
         ax: Axes to draw into; a new figure by default.
 
     Returns:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from e91.model.numbers import Floats
-from e91.model.settings import ASYMMETRIC, BBM92
+from e91.model.settings import ASYMMETRIC, BBM92, Settings
 from e91.model.trust import SecurityModel
 from e91.security.device_dependent import bbm92_rate
 from e91.security.device_independent import (
@@ -26,7 +26,7 @@ from e91.security.device_independent import (
     random_basis_rate,
     werner_chsh,
 )
-from e91.security.policy import Policy
+from e91.security.policy import Policy, Reconciler
 from e91.security.theorems import Theorem
 from e91.session.expectation import Link
 from e91.session.planning import asymptotic_rate, best_plan
@@ -292,6 +292,43 @@ def rates_by_rounds(rounds: Sequence[int], *, link: Link, epsilon: float = 1e-10
     )
 
 
+def planned_rates(
+    rounds: Sequence[int], *, link: Link, settings: Settings, policy: Policy
+) -> RoundsRates:
+    """Return the rate of one policy at each number of rounds, each with its best plan.
+
+    Args:
+        rounds: Increasing whole numbers from 1.
+        link: What the link delivers.
+        settings: Angles and roles; their probabilities are replaced.
+        policy: Theorem, epsilon, and what is declared beforehand.
+
+    Returns:
+        One curve; and one limit, the asymptotic rate with the same error correction.
+
+    Raises:
+        ValueError: As for `rates_by_rounds`, or the theorem does not cover the settings.
+
+    Examples:
+        >>> found = planned_rates([10**6], link=Link(2.74, 0.015), settings=ASYMMETRIC,
+        ...                       policy=Policy())
+        >>> 0 < float(found.curves[0].rates[0]) < found.limits[0].rate
+        True
+    """
+    axis = increasing("rounds", rounds, top=np.inf)
+    found = asymptotic_rate(
+        policy.security,
+        chsh_value=link.chsh_value,
+        qber=link.qber,
+        efficiency=link.efficiency,
+        reconciler=Reconciler(policy.reconciler),
+    )
+    curve = _planned_curve(rounds, link, settings, policy)
+    limit = RateLimit(f"{found.theorem.value}, endless", policy.security, found.rate)
+    tolerated = policy.tolerated_error or 0.0
+    return RoundsRates(axis, link, policy.epsilon, tolerated, (curve,), (limit,))
+
+
 def _finite_curve(theorem: Theorem, rounds: Sequence[int], link: Link, epsilon: float) -> RateCurve:
     declares = theorem.fixes_errors_beforehand
     policy = Policy(
@@ -301,13 +338,18 @@ def _finite_curve(theorem: Theorem, rounds: Sequence[int], link: Link, epsilon: 
         tolerated_error=min(0.5, _TOLERANCE * link.qber) if declares else None,
     )
     settings = BBM92 if theorem.entry.wants_two_key_bases else ASYMMETRIC
+    return _planned_curve(rounds, link, settings, policy)
 
+
+def _planned_curve(
+    rounds: Sequence[int], link: Link, settings: Settings, policy: Policy
+) -> RateCurve:
     def rate(count: int) -> float:
         """Return the best rate of a session of ``count`` rounds."""
         plan = best_plan(link, count, settings=settings, policy=policy, largest_block=count)
         return plan.secret_bits / count
 
-    return RateCurve(theorem.value, theorem.security, frozen(map(rate, rounds)))
+    return RateCurve(policy.proof.value, policy.security, frozen(map(rate, rounds)))
 
 
 def _limits(link: Link) -> tuple[RateLimit, ...]:
@@ -328,7 +370,7 @@ def _limits(link: Link) -> tuple[RateLimit, ...]:
         RateLimit("Acín et al. 2007", untrusted, acin_rate(seen, qber, efficiency=efficiency)),
         RateLimit("Ho et al. 2020, best flip", untrusted, noisy),
         RateLimit(
-            "Acín et al. 2007, error correction charged twice",
+            "Acín et al. 2007, charged for both",
             untrusted,
             acin_rate(seen, qber, efficiency=2 * efficiency),
         ),

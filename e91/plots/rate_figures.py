@@ -1,20 +1,38 @@
 """Figures of key rates: against QBER, number of rounds and detection efficiency."""
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from e91.model.numbers import Floats
 from e91.model.trust import SecurityModel
 from e91.plots.rate_curves import EfficiencyRates, QberRates, RateCurve, RoundsRates
-from e91.plots.style import COLOURS, axes_for
+from e91.plots.style import COLOURS, LINES, MARKERS, axes_for, legend_below, thin
 
-_PER_KEY_ROUND = "secret-key rate (bits per key round)"
+_PER_KEY_ROUND = "key rate (bits per key round)"
 
 
-def qber_figure(rates: QberRates, *, ax: Axes | None = None) -> Axes:
+@dataclass(frozen=True)
+class Mark:
+    """A point that a figure shows beside its curves.
+
+    Attributes:
+        where: On the horizontal axis.
+        rate: On the vertical one.
+        label: What it is.
+    """
+
+    where: float
+    rate: float
+    label: str
+
+
+def qber_figure(rates: QberRates, *, mark: Mark | None = None, ax: Axes | None = None) -> Axes:
     """Draw the asymptotic rates against QBER, with each theorem's threshold and its source.
 
     The inset enlarges the region in which only noisy preprocessing or a random key basis leave a
@@ -22,75 +40,76 @@ def qber_figure(rates: QberRates, *, ax: Axes | None = None) -> Axes:
 
     Args:
         rates: From `rates_by_qber`.
+        mark: One point more, e.g. a link whose noise is not white; it may lie off the curves.
         ax: Axes to draw into; a new figure by default.
 
     Returns:
         The Matplotlib axes.
     """
-    axes = axes_for(ax, size=(7.2, 4.8))
-    for curve, colour in zip(rates.curves, COLOURS, strict=False):
-        axes.plot(
-            rates.qber, _without_tail(curve.rates), color=colour, label=_with_threshold(curve)
-        )
+    axes = axes_for(ax, size=(7.2, 5.2))
+    for curve, colour, dashes in zip(rates.curves, COLOURS, LINES, strict=False):
+        kept, label = _without_tail(curve.rates), _with_threshold(curve)
+        axes.plot(rates.qber, kept, color=colour, ls=dashes, label=label)
         if curve.threshold is not None:
-            axes.plot(curve.threshold, 0, "o", color=colour, ms=5, clip_on=False, zorder=5)
+            axes.plot(curve.threshold, 0, "o", color=colour, clip_on=False, zorder=5)
     axes.set(
         xlabel="QBER Q (white noise)",
         ylabel=_PER_KEY_ROUND,
-        title="Key rate against error rate, limit of long keys",
+        title="Key rate, limit of long keys",
         xlim=(rates.qber[0], rates.qber[-1]),
         ylim=(0, 1),
     )
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.legend(frameon=False, fontsize="small", loc="upper right")
+    _draw_mark(axes, mark)
+    legend_below(axes, columns=1)
     _chsh_axis(axes, rates.qber, rates.chsh_values, "S = 2√2 (1 − 2Q)")
     _threshold_inset(axes, rates)
     return axes
 
 
-def rounds_figure(rates: RoundsRates, *, ax: Axes | None = None) -> Axes:
+def rounds_figure(rates: RoundsRates, *, mark: Mark | None = None, ax: Axes | None = None) -> Axes:
     """Draw the finite-size rates against the number of rounds, and their limits as lines.
 
+    Theorems that want a tolerated error rate declared have that of ``rates``.
+
     Args:
-        rates: From `rates_by_rounds`.
+        rates: From `rates_by_rounds` or `planned_rates`.
+        mark: One point more.
         ax: Axes to draw into; a new figure by default.
 
     Returns:
         The Matplotlib axes.
     """
-    axes = axes_for(ax, size=(7.2, 5.6))
-    for place, (curve, colour) in enumerate(zip(rates.curves, COLOURS, strict=False)):
+    axes = axes_for(ax, size=(7.2, 6.0))
+    for curve, colour, dashes, marker in zip(rates.curves, COLOURS, LINES, MARKERS, strict=False):
         axes.semilogx(
             rates.rounds,
             _without_tail(curve.rates),
-            # Dashed above solid: two curves that coincide are both seen.
-            ("o--" if place % 2 else "o-"),
             color=colour,
-            ms=3 if place % 2 else 5,
+            ls=dashes,
+            marker=marker,
             label=f"{curve.name} ({curve.security.value})",
         )
     _draw_limits(axes, rates)
     link = rates.link
     axes.set(
         xlabel="rounds n of one session",
-        ylabel="secret-key rate (bits per round of any kind)",
+        ylabel="key rate (bits per round of any kind)",
         title=f"Finite key rate with the best choices\nS = {link.chsh_value:.3f}, "
-        f"QBER {link.qber:.2%}, f = {link.efficiency:g}, ε = {rates.epsilon:g}; "
-        f"tolerated where declared: {rates.tolerated_error:.2%}",
+        f"QBER {link.qber:.2%}, f = {link.efficiency:g}, ε = {rates.epsilon:g}",
         ylim=(0, 1.08 * max(0.01, *(limit.rate for limit in rates.limits))),
     )
     axes.grid(color="0.93")
-    axes.legend(
-        frameon=False, fontsize="small", ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12)
-    )
+    _draw_mark(axes, mark)
+    legend_below(axes, columns=2)
     return axes
 
 
 def efficiency_figure(rates: EfficiencyRates, *, ax: Axes | None = None) -> Axes:
     """Draw the device-independent rates against detection efficiency, no-clicks kept.
 
-    Grey: no violation of S = 2.  Light grey: a violation, and yet no key without preprocessing.
-    The upper axis is S.
+    Hatched: no violation of S = 2.  Grey: a violation, and yet no key without preprocessing.  The
+    upper axis is S.
 
     Args:
         rates: From `rates_by_efficiency`.
@@ -99,45 +118,48 @@ def efficiency_figure(rates: EfficiencyRates, *, ax: Axes | None = None) -> Axes
     Returns:
         The Matplotlib axes.
     """
-    axes = axes_for(ax, size=(7.2, 4.8))
+    axes = axes_for(ax, size=(7.2, 5.4))
     left, right = float(rates.efficiency[0]), float(rates.efficiency[-1])
-    axes.axvspan(min(left, rates.bell_threshold), rates.bell_threshold, color="0.8", lw=0)
-    _mark(axes, rates.bell_threshold, "S = 2: Garg & Mermin 1987")
-    for curve, colour in zip(rates.curves, COLOURS[1:], strict=False):
-        axes.plot(rates.efficiency, _without_tail(curve.rates), color=colour, label=curve.name)
+    start = rates.bell_threshold
+    label = f"S at most 2: up to {start:.2%} (Garg & Mermin 1987)"
+    axes.axvspan(min(left, start), start, fc="0.9", ec="0.6", hatch="//", lw=0, label=label)
+    for curve, colour, dashes in zip(rates.curves, COLOURS[1:], LINES, strict=False):
         if curve.threshold is not None:
-            axes.axvspan(rates.bell_threshold, curve.threshold, color="0.93", lw=0)
-            axes.text(
-                (rates.bell_threshold + curve.threshold) / 2,
-                0.5,
-                "S > 2, no key\nwithout preprocessing",
-                ha="center",
-            )
-            _mark(axes, curve.threshold, f"key: {curve.source}")
+            label = f"S > 2, no key: up to {curve.threshold:.2%} ({curve.source})"
+            axes.axvspan(start, curve.threshold, color="0.9", lw=0, label=label)
+        kept = _without_tail(curve.rates)
+        axes.plot(rates.efficiency, kept, color=colour, ls=dashes, label=curve.name)
     axes.set(
-        xlabel="detection efficiency η of both parties (no-clicks recorded as outcome 0)",
+        xlabel="detection efficiency η, no-clicks kept as outcome 0",
         ylabel=_PER_KEY_ROUND,
-        title=f"Device-independent key rate against efficiency, visibility {rates.visibility:g}",
+        title=f"Device-independent key rate, visibility {rates.visibility:g}",
         xlim=(left, right),
         ylim=(0, 1),
     )
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.xaxis.set_major_locator(MultipleLocator(0.02 if right - left < 0.3 else 0.1))
-    axes.legend(framealpha=1, fontsize="small", loc="upper left")
+    axes.xaxis.set_major_locator(MultipleLocator(0.04 if right - left < 0.3 else 0.1))
+    legend_below(axes, columns=1)
     _chsh_axis(axes, rates.efficiency, rates.chsh_values, "S = 2√2 V η² + 2 (1 − η)²")
     return axes
 
 
+def _draw_mark(axes: Axes, mark: Mark | None) -> None:
+    if mark is not None:
+        look: Any = {"color": "black", "ms": 2 * rcParams["lines.markersize"], "clip_on": False}
+        axes.plot(mark.where, mark.rate, "*", label=mark.label, zorder=6, **look)
+
+
 def _threshold_inset(axes: Axes, rates: QberRates) -> None:
     untrusted = [c for c in rates.curves if c.security is SecurityModel.DEVICE_INDEPENDENT]
-    inset = axes.inset_axes((0.61, 0.36, 0.36, 0.3))
-    for curve, colour in zip(rates.curves, COLOURS, strict=False):
+    inset = axes.inset_axes((0.55, 0.48, 0.42, 0.45))
+    for curve, colour, dashes in zip(rates.curves, COLOURS, LINES, strict=False):
         if curve in untrusted and curve.threshold is not None:
-            inset.plot(rates.qber, _without_tail(curve.rates), color=colour)
-            inset.axvline(curve.threshold, color=colour, ls=":", lw=1)
+            inset.plot(rates.qber, _without_tail(curve.rates), color=colour, ls=dashes)
+            inset.axvline(curve.threshold, color=colour, ls=":", lw=thin())
     marks = [curve.threshold for curve in untrusted if curve.threshold is not None]
     inset.set(xlim=(min(marks) - 0.003, max(marks) + 0.002), ylim=(0, 0.04))
     inset.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    inset.xaxis.set_major_locator(MultipleLocator(0.005))
     inset.tick_params(labelsize="x-small")
     axes.indicate_inset_zoom(inset, edgecolor="0.6")
 
@@ -147,21 +169,6 @@ def _with_threshold(curve: RateCurve) -> str:
         return curve.name
     digits = f"{100 * curve.threshold:.3f}".rstrip("0")
     return f"{curve.name}: 0 at {digits} % ({curve.source})"
-
-
-def _mark(axes: Axes, where: float, text: str) -> None:
-    axes.axvline(where, color="0.3", ls=":", lw=1.2)
-    axes.annotate(
-        f"{where:.2%}  {text}",
-        (where, 0.1),
-        xycoords=("data", "axes fraction"),
-        xytext=(-3, 0),
-        textcoords="offset points",
-        rotation=90,
-        ha="right",
-        va="bottom",
-        fontsize="small",
-    )
 
 
 def _chsh_axis(axes: Axes, positions: Floats, values: Floats, label: str) -> None:
@@ -182,11 +189,11 @@ def _draw_limits(axes: Axes, rates: RoundsRates) -> None:
     for limit in rates.limits:
         names.setdefault(f"{limit.rate:.3f}", []).append(limit.name)
     lines = sorted(((float(rate), rate, shared) for rate, shared in names.items()), reverse=True)
-    free = math.inf
+    free, top = math.inf, max(0.01, lines[0][0])
     for height, rate, shared in lines:
-        axes.axhline(height, color="0.35", ls=":", lw=1.1)
+        axes.axhline(height, color="0.35", ls=":", lw=thin())
         # A label stands on its line, or lower where the one above needs the room.
-        free = min(height + 0.006, free - 0.042 * lines[0][0])
+        free = min(height + 0.008 * top, free - 0.042 * top)
         axes.text(
             0.01,
             free,

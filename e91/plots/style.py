@@ -75,12 +75,25 @@ def axes_for(ax: Axes | None, *, size: tuple[float, float]) -> Axes:
     return axes
 
 
+_WIDTH_OF_A_LETTER = 0.48  # of the font's size: small letters, on average
+_SPACE_OF_A_SAMPLE = 7  # letters: the line or marker before a label
+
+
 def legend_below(axes: Axes, *, columns: int) -> None:
-    """Put the legend below the label of the horizontal axis, whatever the size of the letters."""
-    inches = -3.4 * float(rcParams["font.size"]) / 72
-    down = ScaledTranslation(0, inches, axes.figure.dpi_scale_trans)
+    """Put the legend below the label of the horizontal axis, whatever the size of the letters.
+
+    Args:
+        axes: What has labels.
+        columns: Of the legend, or fewer if they would be wider than the figure.
+    """
+    size, figure = float(rcParams["font.size"]), axes.get_figure(root=True)
+    assert figure is not None
+    inches = -3.4 * size / 72
+    down = ScaledTranslation(0, inches, figure.dpi_scale_trans)
+    longest = max(map(len, axes.get_legend_handles_labels()[1]), default=0)
+    wide = (longest + _SPACE_OF_A_SAMPLE) * _WIDTH_OF_A_LETTER * size / 72
     axes.legend(
-        ncols=columns,
+        ncols=max(1, min(columns, int(figure.get_figwidth() / wide))),
         fontsize="small",
         frameon=False,
         loc="upper center",

@@ -143,7 +143,7 @@ def test_efficiency_data_agree_with_an_enumeration_of_clicks(visibility):
 
 def test_efficiency_figure_marks_both_thresholds_with_their_sources():
     axes = efficiency_figure(rates_by_efficiency(EFFICIENCIES))
-    texts = [text.get_text() for text in axes.texts]
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
     assert any("82.84%" in text and "Garg & Mermin 1987" in text for text in texts)
     assert any("92.31%" in text and "Pironio et al. 2009" in text for text in texts)
     assert "efficiency" in axes.get_xlabel()
@@ -153,7 +153,7 @@ def test_efficiency_figure_marks_both_thresholds_with_their_sources():
 def test_key_threshold_is_not_claimed_for_a_noisy_pair():
     found = rates_by_efficiency([0.95, 1.0], visibility=0.95)
     assert found.curves[0].threshold is None
-    texts = [text.get_text() for text in efficiency_figure(found).texts]
+    texts = [text.get_text() for text in efficiency_figure(found).get_legend().get_texts()]
     assert not [text for text in texts if "key" in text]
 
 
