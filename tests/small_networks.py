@@ -1,7 +1,19 @@
 """Networks for tests, written in a line."""
 
+from dataclasses import replace
+
 from e91.network.graph import Graph
-from e91.network.layout import LinkPlan, NetworkPlan, Quantity, Site, SiteKind
+from e91.network.layout import (
+    Light,
+    LinkPlan,
+    NetworkPlan,
+    Quantity,
+    Requests,
+    SharedReceiver,
+    Site,
+    SiteKind,
+)
+from e91.optics import ContinuousSource, Detector
 
 
 def network_of(users, relays, links, *, least_store_bits=0):
@@ -53,4 +65,40 @@ def jinan_like(users=200, relays=8, chords=4):
         " ".join(f"U{i}" for i in range(users)),
         " ".join(f"R{i}" for i in range(relays)),
         " ".join(ring + across + homes),
+    )
+
+
+def lit(plan, *, keys_per_second=100.0, shared="", **changes):
+    """Return a network whose links have light of their own, in blocks of a tenth of a second.
+
+    Args:
+        plan: Of `network_of`.
+        keys_per_second: Requests at random between all users.
+        shared: Names of links that share one receiver.
+        changes: Other fields of the plan.
+    """
+    source = ContinuousSource(1.7e7, coherence_time_s=4.4e-12, bandwidth_nm=0.8)
+    fast = Detector(0.8, 100.0, dead_time_s=30e-9, jitter_fwhm_s=60e-12)
+    light = Light(
+        "fast",
+        source,
+        250e-12,
+        (fast, fast),
+        block_rounds=2**17,
+        revealed_fraction=0.1,
+        alice_probabilities=(0.15, 0.15, 0.7),
+        bob_probabilities=(0.15, 0.7, 0.15),
+    )
+    links = tuple(
+        replace(link, light="fast", receiver="one" if link.name in shared.split() else None)
+        for link in plan.links
+    )
+    given = {"store_s": 0.5, "store_limit_s": 1.0, "patience_s": 0.5} | changes
+    return replace(
+        plan,
+        links=links,
+        lights=(light,),
+        receivers=(SharedReceiver("one", 0.01),) if shared else (),
+        demand=(Requests(keys_per_second, within_sector=0.0),),
+        **given,
     )

@@ -17,6 +17,13 @@ from .layout import SiteKind as SiteKind
 from .layout import Transfer as Transfer
 from .layout import Variation as Variation
 from .layout import Varied as Varied
+from .light import LinkState as LinkState
+from .light import Quality as Quality
+from .light import quality_of as quality_of
+from .link_events import Simulation as Simulation
+from .network_report import NetworkReport as NetworkReport
+from .network_run import begin as begin
+from .network_run import run as run
 from .plan_checks import check_plan as check_plan
 from .plan_files import generate as generate
 from .plan_files import load as load

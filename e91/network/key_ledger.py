@@ -1,0 +1,144 @@
+"""Where every key bit of a network is: made, spent, lost or stored, link by link, exactly."""
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
+
+
+@dataclass(eq=False)
+class Ledger:
+    """The bits of every link: integers that add up after every step.
+
+    Attributes:
+        made: Bits of key that came out of blocks.
+        spent: Bits that padded a key on its way to somebody.
+        lost: Bits that were thrown away.
+        stored: Bits at both ends that nobody has used.
+        reasons: Bits lost by reason, of all links together.
+
+    Examples:
+        >>> book = Ledger.of(2)
+        >>> book.make(0, 1000)
+        >>> book.spend((0,), 256)
+        >>> book.lose(0, 100, reason="alarm")
+        >>> book.made, book.spent, book.lost, book.stored, book.is_conserved
+        ([1000, 0], [256, 0], [100, 0], [644, 0], True)
+    """
+
+    made: list[int]
+    spent: list[int]
+    lost: list[int]
+    stored: list[int]
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, links: int) -> Self:
+        """Return the empty ledger of so many links."""
+        return cls([0] * links, [0] * links, [0] * links, [0] * links)
+
+    def make(self, link: int, bits: int) -> None:
+        """Book bits that a block made."""
+        self.made[link] += bits
+        self.stored[link] += bits
+
+    def spend(self, links: Iterable[int], bits: int) -> None:
+        """Book a key's bits on every link of its way."""
+        for link in links:
+            self.stored[link] -= bits
+            self.spent[link] += bits
+
+    def lose(self, link: int, bits: int, *, reason: str) -> None:
+        """Book stored bits that are thrown away."""
+        self.stored[link] -= bits
+        self.lost[link] += bits
+        self.reasons[reason] = self.reasons.get(reason, 0) + bits
+
+    def void(self, links: Iterable[int], bits: int) -> None:
+        """Book a key as lost that was on its way when a link of its route fell out of trust."""
+        for link in links:
+            self.spent[link] -= bits
+            self.lost[link] += bits
+            self.reasons["void"] = self.reasons.get("void", 0) + bits
+
+    @property
+    def is_conserved(self) -> bool:
+        """Whether made = spent + lost + stored on every link, and no store is below zero."""
+        return all(
+            made == spent + lost + stored and stored >= 0
+            for made, spent, lost, stored in zip(
+                self.made, self.spent, self.lost, self.stored, strict=True
+            )
+        )
+
+
+class StoredBlock(NamedTuple):
+    """Key of one block in a pool."""
+
+    end: int  # position behind its last bit, counted over the life of the pool
+    made_s: float
+    number: int
+
+
+@dataclass(eq=False)
+class Pool:
+    """Key bytes of a link at both its ends, in the order in which they were made.
+
+    Attributes:
+        first: At the link's first end; empty where no bytes are drawn.
+        second: At its second end.
+        taken: Bits taken over the life of the pool.
+        filled: Bits put in.
+        blocks: From which blocks the bits come, oldest first.
+    """
+
+    first: bytearray = field(default_factory=bytearray, repr=False)
+    second: bytearray = field(default_factory=bytearray, repr=False)
+    taken: int = 0
+    filled: int = 0
+    blocks: deque[StoredBlock] = field(default_factory=deque, repr=False)
+
+    def put(self, bits: int, *, now_s: float, number: int, key: tuple[bytes, bytes] | None) -> None:
+        """Add a block's key: whole bytes."""
+        self.filled += bits
+        self.blocks.append(StoredBlock(self.filled, now_s, number))
+        if key is not None:
+            self.first += key[0]
+            self.second += key[1]
+
+    def take(self, size: int, *, backwards: bool = False) -> tuple[int, int]:
+        """Return the next bytes at the near and the far end as numbers, and remove both.
+
+        Args:
+            size: Bytes.
+            backwards: Whether the near end is the link's second.
+        """
+        near = int.from_bytes(self.first[:size], "big")
+        far = int.from_bytes(self.second[:size], "big")
+        del self.first[:size], self.second[:size]
+        self.taken += 8 * size
+        return (far, near) if backwards else (near, far)
+
+    def drop(self) -> None:
+        """Throw away all that is stored."""
+        self.taken = self.filled
+        self.first.clear()
+        self.second.clear()
+        self.blocks.clear()
+
+    def forget_used(self) -> None:
+        """Drop the records of blocks whose bits are all taken."""
+        while self.blocks and self.blocks[0].end <= self.taken:
+            self.blocks.popleft()
+
+    def blocks_of_next(self, bits: int) -> int:
+        """Return from how many blocks the next bits come."""
+        self.forget_used()
+        ends = [block.end for block in self.blocks]
+        return bisect_right(ends, self.taken + bits - 1) + 1
+
+    def oldest_s(self) -> float | None:
+        """Return when the oldest stored bits were made; None from an empty pool."""
+        self.forget_used()
+        return self.blocks[0].made_s if self.blocks else None

@@ -1,0 +1,548 @@
+"""The links of a network in simulated time: light, blocks, alarms, stores, incidents.
+
+Every change of a link's light, every block that ends, every request is an event; between events
+nothing changes.  All randomness is each link's own, so that a run is the same on any number of
+workers, to the last event.
+"""
+
+import heapq
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any, Protocol
+
+from e91.alarm.link import OutcomeCounts
+from e91.network import fluid
+from e91.network.blocks import BlockOrder, BlockOutcome, order
+from e91.network.graph import Graph
+from e91.network.history import Alarmed, History
+from e91.network.key_ledger import Ledger, Pool
+from e91.network.layout import Incident, IncidentKind, NetworkPlan, RateMode
+from e91.network.light import Quality, quality_of
+from e91.network.link_life import AUTHENTICATION_CREDIT, BlockInWork, Condition, LinkLife
+from e91.network.rules import Router
+from e91.network.weather import STEP_S, Weather
+
+Handler = Callable[[float, Any], None]
+
+AUTHENTICATION_BITS = 512
+"""Pre-shared bits that a session's two tags use up."""
+
+
+class BlockMaker(Protocol):
+    """How blocks are made: bit by bit, or their counts only."""
+
+    def begin(self, wanted: BlockOrder) -> Any:
+        """Hand out the order for a block."""
+
+    def outcome(self, begun: Any) -> BlockOutcome:
+        """Return what became of it."""
+
+    def drop(self, begun: Any) -> None:
+        """Give it up."""
+
+    def close(self) -> None:
+        """End what it holds."""
+
+
+class Users(Protocol):
+    """Those who want keys: what the links tell them."""
+
+    def second(self, now_s: float) -> None:
+        """A second begins."""
+
+    def refilled(self, link: int, now_s: float) -> None:
+        """A link has more key than before, or is in service again."""
+
+    def fell(self, links: list[int], now_s: float) -> None:
+        """Links are out of service: keys on their way over them are void."""
+
+    def serve_until(self, time_s: float) -> None:
+        """Serve the requests that come up to a time."""
+
+
+@dataclass(eq=False)
+class Turns:
+    """A receiver and the links that it serves, one after the other.
+
+    Attributes:
+        links: By number.
+        switch_s: Time that a turn of the switch takes.
+        next: Place of the link whose turn is next.
+        idle: Whether no link wants to be served.
+    """
+
+    links: list[int]
+    switch_s: float
+    next: int = 0
+    idle: bool = True
+
+
+class Simulation:
+    """The links of a network and their stores while time passes.
+
+    Attributes:
+        plan: The network.
+        graph: It by numbers.
+        lives: Its links.
+        ledger: Where every bit is.
+        pools: The key itself.
+        router: Which way a key goes.
+        history: What happened.
+        weather: What changes by the plan.
+        users: Those who want keys.
+        now_s: Simulated time; a run begins before zero, with the filling of the stores.
+    """
+
+    users: Users
+
+    def __init__(
+        self,
+        plan: NetworkPlan,
+        lives: list[LinkLife],
+        *,
+        maker: BlockMaker,
+        rule: Callable[[Graph, list[int]], Router],
+        seed: int | None,
+    ) -> None:
+        self.plan, self.lives, self.seed = plan, lives, seed
+        self.graph = Graph.of(plan)
+        self.ledger = Ledger.of(len(lives))
+        self.pools = [Pool() for _ in lives]
+        self.router = rule(self.graph, self.ledger.stored)
+        self.history, self.weather = History(), Weather(plan)
+        self.now_s = -plan.store_s if plan.rate is RateMode.SIMULATED else 0.0
+        self._maker = maker
+        self._heap: list[tuple[float, int, Handler, Any]] = []
+        self._numbers = count()
+        self._dead_relays: set[str] = set()
+        self._turns = _turns_of(plan)
+        self._turn_of = {link: turns for turns in self._turns for link in turns.links}
+        self._fluid = [life for life in lives if life.light is None]
+
+    def start(self, users: Users) -> None:
+        """Begin with those who want keys: put on the calendar what is known beforehand."""
+        self.users = users
+        self.at(float(math.floor(self.now_s)), self._tick, None)
+        for life in self._fluid:
+            self._pour(life, fluid.initial_bits(life, store_s=self.plan.store_s))
+        for life in self.lives:
+            if life.plan.name in self.weather.of_link and life.light is not None:
+                self.at(self.now_s, self._look, life)
+        for incident in self.plan.incidents:
+            self.at(incident.start_s, self._begin_incident, incident)
+            if incident.end_s < float("inf"):
+                self.at(incident.end_s, self._end_incident, incident)
+
+    def at(self, time_s: float, handler: Handler, what: Any) -> None:
+        """Let something happen at a time; what is put there first happens first."""
+        heapq.heappush(self._heap, (time_s, next(self._numbers), handler, what))
+
+    def advance(self, until_s: float) -> None:
+        """Let time pass, up to but not including what happens at ``until_s``."""
+        heap, users = self._heap, self.users
+        while heap[0][0] < until_s:
+            time_s, _, handler, what = heap[0]
+            users.serve_until(time_s)
+            heapq.heappop(heap)
+            self.now_s = time_s
+            handler(time_s, what)
+        users.serve_until(until_s)
+        self.now_s = until_s
+
+    def close(self) -> None:
+        """End the workers."""
+        self._maker.close()
+
+    # Receivers and blocks.
+
+    def _serve(self, now_s: float, turns: Turns) -> None:
+        """Let a receiver that is free begin a block of the next link that wants one."""
+        for step in range(len(turns.links)):
+            place = (turns.next + step) % len(turns.links)
+            life = self.lives[turns.links[place]]
+            if life.block is None and self._wants_block(life):
+                turns.next, turns.idle = (place + 1) % len(turns.links), False
+                begin_s = now_s + (turns.switch_s if len(turns.links) > 1 else 0.0)
+                self._hand_out(life, life.begin(begin_s))
+                return
+        turns.idle = True
+
+    def _wants_block(self, life: LinkLife) -> bool:
+        """Whether a link's light comes and its store has room; looked at once a second."""
+        if not life.shines:
+            return False
+        return life.condition is Condition.RANG or life.level < life.store_limit
+
+    def _hand_out(self, life: LinkLife, block: BlockInWork) -> None:
+        assert life.practice is not None
+        block.begun = self._maker.begin(
+            order(
+                life.index, block.number, block.all_pieces, practice=life.practice, seed=self.seed
+            )
+        )
+        self.at(block.end_s, self._end_block, (life, block, block.since_s))
+
+    def _end_block(self, now_s: float, ended: tuple[LinkLife, BlockInWork, float]) -> None:
+        life, block, since_s = ended
+        if life.block is not block or block.since_s != since_s:
+            return  # its light changed, so that it ends at another time, or never
+        life.block = None
+        self._judge(now_s, life, block, self._maker.outcome(block.begun))
+        self._serve(now_s, self._turn_of[life.index])
+
+    def _judge(
+        self, now_s: float, life: LinkLife, block: BlockInWork, outcome: BlockOutcome
+    ) -> None:
+        """Ask the alarm first, and release the block's key only then."""
+        assert life.test is not None
+        life.last, history = outcome, self.history
+        history.blocks += 1
+        history.rounds += outcome.rounds
+        life.test = life.test.after(OutcomeCounts.from_array(outcome.counts), pairs=outcome.rounds)
+        if outcome.abort is not None:
+            name = outcome.abort.name
+            history.aborts[name] = history.aborts.get(name, 0) + 1
+        self._pay_for_tags(now_s, life, outcome)
+        if life.condition is Condition.RANG:
+            self._on_trial(life, outcome)
+        elif life.test.rang is not None:
+            self._ring(now_s, life, outcome.bits, cause=self._named(life))
+        elif outcome.bits:
+            self._store(now_s, life, block.number, outcome)
+
+    def _pay_for_tags(self, now_s: float, life: LinkLife, outcome: BlockOutcome) -> None:
+        """An aborted session spends its authentication key; one with a key has replaced it."""
+        if not (outcome.tagged and outcome.abort is not None):
+            return
+        life.authentications -= 1
+        if life.authentications <= 0:
+            life.condition = Condition.MUTE
+            self._fall([life.index], now_s)
+            words = f"{life.plan.name} has no authentication key left: somebody must bring one."
+            self.history.note(now_s, "mute", life.plan.name, words)
+
+    def _store(self, now_s: float, life: LinkLife, number: int, outcome: BlockOutcome) -> None:
+        """Put a block's key into the stores at both ends: whole bytes, the rest is lost."""
+        link, bits = life.index, outcome.bits
+        self.ledger.make(link, bits)
+        refund = min(AUTHENTICATION_CREDIT - life.authentications, bits // AUTHENTICATION_BITS // 4)
+        if bits % 8:
+            self.ledger.lose(link, bits % 8, reason="rounding")
+        key, whole = outcome.key, bits - bits % 8
+        if refund > 0:  # what aborted sessions spent is put aside again
+            life.authentications += refund
+            aside = refund * AUTHENTICATION_BITS
+            self.ledger.lose(link, aside, reason="authentication")
+            key = None if key is None else (key[0][aside // 8 :], key[1][aside // 8 :])
+            whole -= aside
+        self.pools[link].put(whole, now_s=now_s, number=number, key=key)
+        self.users.refilled(link, now_s)
+
+    # The alarm.
+
+    def _named(self, life: LinkLife) -> str:
+        """The cause that a link's sequential test names."""
+        alarm = life.test.alarm if life.test is not None else None
+        return "no cause yet" if alarm is None or alarm.named is None else alarm.named
+
+    def _ring(self, now_s: float, life: LinkLife, unreleased: int, *, cause: str) -> None:
+        """Stop a link: its block is thrown away, and its store if the plan says so."""
+        link, lost = life.index, unreleased
+        self.ledger.make(link, unreleased)
+        self.ledger.lose(link, unreleased, reason="alarm")
+        if not self.plan.keep_store_after_alarm:
+            lost += self.drop_store(link, reason="alarm")
+        life.condition, life.good = Condition.RANG, 0
+        if life.practice is not None:
+            life.watch_anew()
+        reason = cause.lower().replace("_", " ")
+        self.history.alarms.append(Alarmed(life.plan.name, now_s, life.attacked_s, reason, lost))
+        words = f"The alarm of {life.plan.name} rings ({reason}): {lost:,} bits are thrown away."
+        self.history.note(now_s, "alarm", life.plan.name, words, value=lost)
+        self._fall([link], now_s)
+
+    def _on_trial(self, life: LinkLife, outcome: BlockOutcome) -> None:
+        """Count the good blocks of a link that rang; their key is thrown away all the same."""
+        assert life.test is not None
+        self.ledger.make(life.index, outcome.bits)
+        self.ledger.lose(life.index, outcome.bits, reason="on trial")
+        if life.test.rang is not None or outcome.abort is not None:
+            life.good = 0
+            life.watch_anew()
+            return
+        life.good += 1
+        if 0 < self.plan.good_blocks <= life.good:
+            self.clear(life.plan.name)
+
+    def clear(self, link: str) -> None:
+        """Take a link back into service whose alarm rang."""
+        life = self._life(link)
+        if life.condition is Condition.RANG:
+            life.condition = Condition.UP
+            words = f"{link} is back in service after {life.good} good blocks."
+            self.history.note(self.now_s, "back", link, words)
+            self._rise([life.index])
+
+    def drop_store(self, link: int, *, reason: str) -> int:
+        """Throw a link's stored key away at both ends, and return how many bits that were."""
+        stored = self.ledger.stored[link]
+        self.ledger.lose(link, stored, reason=reason)
+        self.pools[link].drop()
+        return stored
+
+    def _fall(self, links: list[int], now_s: float) -> None:
+        """Take links out of the routes."""
+        before = self.routes_between_homes()
+        for link in links:
+            self.router.switch(link, up=False)
+        self.users.fell(links, now_s)
+        self._note_routes(before)
+
+    def _rise(self, links: list[int]) -> None:
+        """Let routes use links again that nothing else keeps out."""
+        before = self.routes_between_homes()
+        for link in links:
+            life = self.lives[link]
+            if life.condition is Condition.UP and not self._dead_relays & set(life.plan.ends):
+                self.router.switch(link, up=True)
+                self.users.refilled(link, self.now_s)
+        self._note_routes(before)
+
+    def routes_between_homes(self) -> dict[tuple[int, int], tuple[int, ...] | None]:
+        """Return the way that keys take between any two relays, or other sites without a home."""
+        relays = [site for site, relays in enumerate(self.graph.relays) if relays]
+        return {
+            (one, other): self.router.find(one, other, 1)
+            for place, one in enumerate(relays[:64])
+            for other in relays[place + 1 : 64]
+        }
+
+    def _note_routes(self, before: dict[tuple[int, int], tuple[int, ...] | None]) -> None:
+        after = self.routes_between_homes()
+        changed = [pair for pair, route in after.items() if route != before[pair]]
+        self.history.routes_changed += len(changed)
+        if changed:
+            words = f"Keys between {len(changed)} pairs of relays take another way."
+            self.history.note(self.now_s, "route", "", words, value=len(changed))
+
+    # Links with published rates.
+
+    def _flow(self, now_s: float, life: LinkLife) -> None:
+        """Let a published rate flow for a second, past the test of its error rate."""
+        if now_s <= 0 or life.condition is Condition.CUT:
+            return
+        done = fluid.second_of(life, now_s)
+        if life.condition is Condition.UP and done.rings:
+            self._ring(now_s, life, done.bits, cause="error rate")
+        elif life.condition is Condition.UP:
+            self._pour(life, done.bits)
+        else:
+            self._on_trial_fluid(life, done)
+
+    def _on_trial_fluid(self, life: LinkLife, done: fluid.Second) -> None:
+        self.ledger.make(life.index, done.bits)
+        self.ledger.lose(life.index, done.bits, reason="on trial")
+        life.good = 0 if done.rings else life.good + 1
+        if 0 < self.plan.good_blocks <= life.good:
+            self.clear(life.plan.name)
+
+    def _pour(self, life: LinkLife, bits: int) -> None:
+        if bits:
+            self.ledger.make(life.index, bits)
+            self.pools[life.index].put(bits, now_s=self.now_s, number=life.number, key=None)
+            life.number += 1
+            self.users.refilled(life.index, self.now_s)
+
+    # What happens to links.
+
+    def _life(self, link: str) -> LinkLife:
+        return self.lives[self.graph.link_number[link]]
+
+    def _look(self, now_s: float, life: LinkLife) -> None:
+        """Let a link's light be what the plan says for now."""
+        self.relight(life)
+        self.at(now_s + STEP_S, self._look, life)
+
+    def relight(self, life: LinkLife) -> None:
+        """Give a link the light that plan and adversary make now."""
+        if life.light is None:
+            return
+        state = self.weather.state(life.plan.name, self.now_s)
+        if life.eve is not None:
+            state = replace(state, attack=life.eve[0], strength=life.eve[1])
+        assert life.practice is not None
+        quality = quality_of(life.plan, life.light, state, settings=life.practice.settings)
+        if life.condition is Condition.CUT or life.dark:
+            quality = replace(quality, per_second=0.0)
+        if life.quality is quality:
+            return
+        life.quality = quality
+        self._go_on(life, quality)
+
+    def _go_on(self, life: LinkLife, quality: Quality) -> None:
+        """Let the block in work, or the receiver that waits, see other light."""
+        block, turns = life.block, self._turn_of[life.index]
+        if block is None:
+            if turns.idle:
+                self._serve(self.now_s, turns)
+            return
+        self._maker.drop(block.begun)
+        if not quality.per_second > 0:
+            life.block = None  # what was collected of it is worth nothing
+            self._serve(self.now_s, turns)
+            return
+        if self.now_s > block.since_s:
+            block.change(self.now_s, quality, life.rng)
+        else:  # it begins only when the switch has turned
+            block.quality = quality
+        self._hand_out(life, block)
+
+    def attack(self, link: str, adversary: str, strength: float | None = None) -> None:
+        """Put an adversary on a link, or change how strong it is.
+
+        Raises:
+            ValueError: There is no such adversary, it does not act on photons one by one, or cannot
+                be that strong; nothing has changed then.
+        """
+        life, eve = self._life(link), (adversary, strength)
+        self._check_eve(life, eve)
+        if life.eve is None:
+            life.attacked_s = self.now_s
+        life.eve = eve
+        words = f"{adversary} begins on {link}" + (f", {strength:g}." if strength else ".")
+        self.history.note(self.now_s, "attack", link, words, truth=True)
+        self.relight(life)
+
+    def _check_eve(self, life: LinkLife, eve: tuple[str, float | None]) -> None:
+        if life.light is not None and life.practice is not None:
+            state = replace(self.weather.state(life.plan.name, self.now_s), attack=eve[0])
+            state = replace(state, strength=eve[1])
+            quality_of(life.plan, life.light, state, settings=life.practice.settings)
+
+    def end_attack(self, link: str) -> None:
+        """Take the adversary off a link."""
+        life = self._life(link)
+        if life.eve is not None:
+            life.eve = life.attacked_s = None
+            words = f"The adversary on {link} is gone."
+            self.history.note(self.now_s, "attack-ends", link, words, truth=True)
+            self.relight(life)
+
+    def cut(self, link: str) -> None:
+        """Cut a link: neither photons nor messages pass, and its store cannot be used."""
+        life = self._life(link)
+        if life.condition is not Condition.CUT:
+            life.condition = Condition.CUT
+            self.history.note(self.now_s, "cut", link, f"{link} is cut.")
+            self._fall([life.index], self.now_s)
+            self.relight(life)
+
+    def mend(self, link: str) -> None:
+        """Mend a link that was cut, or whose source failed."""
+        life = self._life(link)
+        if life.dark or life.condition is Condition.CUT:
+            life.dark = False
+            if life.condition is Condition.CUT:
+                life.condition = Condition.UP
+                self._rise([life.index])
+            self.history.note(self.now_s, "mended", link, f"{link} is mended.")
+            self.relight(life)
+
+    def darken(self, link: str) -> None:
+        """Let a link's source fail: no photons come, its store serves on."""
+        life = self._life(link)
+        life.dark = True
+        self.history.note(self.now_s, "source-fails", link, f"The source of {link} fails.")
+        self.relight(life)
+
+    def kill_relay(self, site: str) -> None:
+        """Let a relay die: none of its links can be used or makes key."""
+        self._dead_relays.add(site)
+        self.history.note(self.now_s, "relay-dies", site, f"Relay {site} is dead.")
+        for life in self._lives_at(site):
+            life.dark = True
+            self.relight(life)
+        self._fall([life.index for life in self._lives_at(site)], self.now_s)
+
+    def revive_relay(self, site: str) -> None:
+        """Let a relay work again."""
+        self._dead_relays.discard(site)
+        self.history.note(self.now_s, "back", site, f"Relay {site} works again.")
+        for life in self._lives_at(site):
+            life.dark = False
+            self.relight(life)
+        self._rise([life.index for life in self._lives_at(site)])
+
+    def _lives_at(self, site: str) -> list[LinkLife]:
+        return [life for life in self.lives if site in life.plan.ends]
+
+    def turn_relay(self, site: str, *, honest: bool) -> None:
+        """Let a relay tell Eve every key that it passes on, or stop doing so; nobody notices."""
+        known = self.history.dishonest
+        known.discard(site) if honest else known.add(site)
+        words = f"Relay {site} {'is honest again' if honest else 'tells what it passes on'}."
+        self.history.note(self.now_s, "relay-dishonest", site, words, truth=True)
+
+    def _begin_incident(self, _: float, incident: Incident) -> None:
+        match incident.kind:
+            case IncidentKind.ATTACK:
+                self.attack(incident.target, incident.attack, incident.strength)
+            case IncidentKind.CUT:
+                self.cut(incident.target)
+            case IncidentKind.SOURCE_FAILS:
+                self.darken(incident.target)
+            case IncidentKind.RELAY_DIES:
+                self.kill_relay(incident.target)
+            case IncidentKind.RELAY_TURNS:
+                self.turn_relay(incident.target, honest=False)
+
+    def _end_incident(self, _: float, incident: Incident) -> None:
+        match incident.kind:
+            case IncidentKind.ATTACK:
+                self.end_attack(incident.target)
+            case IncidentKind.CUT | IncidentKind.SOURCE_FAILS:
+                self.mend(incident.target)
+            case IncidentKind.RELAY_DIES:
+                self.revive_relay(incident.target)
+            case IncidentKind.RELAY_TURNS:
+                self.turn_relay(incident.target, honest=True)
+
+    # Time.
+
+    def _tick(self, now_s: float, _: object) -> None:
+        """A second begins: receivers look at their stores, requests of the second are drawn."""
+        for life, stored in zip(self.lives, self.ledger.stored, strict=True):
+            life.level = stored
+        for turns in self._turns:
+            if turns.idle and self.lives[turns.links[0]].light is not None:
+                self._serve(now_s, turns)
+        for life in self._fluid:
+            self._flow(now_s, life)
+        if self.history.samples.is_due(now_s) and now_s >= 0:
+            self._sample(now_s)
+        self.users.second(now_s)
+        self.at(now_s + 1.0, self._tick, None)
+
+    def _sample(self, now_s: float) -> None:
+        book = self.ledger
+        for pool, stored in zip(self.pools, book.stored, strict=True):
+            pool.taken = pool.filled - stored
+        ages = [pool.oldest_s() for pool in self.pools]
+        since = [now_s - made_s if made_s is not None else 0.0 for made_s in ages]
+        done = self.history.delivered
+        counted = [[done.served], [done.late], [done.missed]]
+        self.history.samples.add(now_s, [book.stored, book.made, book.spent, since, *counted])
+
+
+def _turns_of(plan: NetworkPlan) -> list[Turns]:
+    """Return the receivers: the shared ones, and one for every other link."""
+    shared = {receiver.name: Turns([], receiver.switch_s) for receiver in plan.receivers}
+    own = []
+    for number, link in enumerate(plan.links):
+        if link.receiver is None:
+            own.append(Turns([number], 0.0))
+        else:
+            shared[link.receiver].links.append(number)
+    return [turns for turns in (*shared.values(), *own) if turns.links]

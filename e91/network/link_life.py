@@ -1,0 +1,158 @@
+"""A link while time passes: what its light is, the block in work, the alarm, its store's state."""
+
+import math
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from e91.alarm.promise import Promise, SequentialTest
+from e91.network.blocks import BlockOutcome
+from e91.network.layout import Light, LinkPlan
+from e91.network.light import Practice, Quality
+
+AUTHENTICATION_CREDIT = 100
+"""Sessions that a link can authenticate before one has to leave it a new key."""
+
+
+class Condition(Enum):
+    """Whether a link may be used; the value is what reports call it."""
+
+    UP = "up"
+    RANG = "quarantined"
+    CUT = "cut"
+    MUTE = "no authentication key"
+
+
+@dataclass(eq=False)
+class BlockInWork:
+    """A block whose coincidences are being collected.
+
+    Coincidences are a Poisson process, so that in units of *expected* coincidences the block ends
+    after a gamma variable, whatever the rate does; and what fell into an earlier stretch of that is
+    binomial.
+
+    Attributes:
+        number: Of the block.
+        rounds: Coincidences that it needs.
+        exposure: Expected coincidences up to its end.
+        exposed: Those up to `since_s`.
+        since_s: When the present light began, or the block.
+        quality: The present light.
+        pieces: Coincidences collected before, with the light that they had.
+        begun: Its making, handed out for the light that it has now.
+    """
+
+    number: int
+    rounds: int
+    exposure: float
+    exposed: float
+    since_s: float
+    quality: Quality
+    pieces: list[tuple[int, Quality]] = field(default_factory=list)
+    begun: Any = None
+
+    @property
+    def end_s(self) -> float:
+        """When it ends if the light stays as it is; infinite in the dark."""
+        if not self.quality.per_second > 0:
+            return math.inf
+        return self.since_s + (self.exposure - self.exposed) / self.quality.per_second
+
+    @property
+    def all_pieces(self) -> list[tuple[int, Quality]]:
+        """All its rounds with their light, if that stays as it is."""
+        done = sum(rounds for rounds, _ in self.pieces)
+        return [*self.pieces, (self.rounds - done, self.quality)]
+
+    def change(self, now_s: float, quality: Quality, rng: np.random.Generator) -> None:
+        """Go on with other light."""
+        exposed = self.exposed + (now_s - self.since_s) * self.quality.per_second
+        exposed = min(exposed, self.exposure)
+        left = self.rounds - sum(rounds for rounds, _ in self.pieces)
+        share = (exposed - self.exposed) / (self.exposure - self.exposed)
+        seen = int(rng.binomial(left - 1, min(1.0, share)))  # the last one ends the block
+        self.pieces.append((seen, self.quality))
+        self.exposed, self.since_s, self.quality = exposed, now_s, quality
+
+
+@dataclass(eq=False)
+class LinkLife:
+    """Everything about a link that changes.
+
+    Attributes:
+        index: Its number.
+        plan: Its plan.
+        light: Its kind; None where rates are published.
+        practice: How it is run; the same.
+        rng: Its own random numbers.
+        false_alarm: Probability that its alarm ever rings while the promise is kept.
+        eve: Name and strength of the adversary on it.
+        quality: What it delivers now.
+        condition: Whether it may be used.
+        dark: Whether its source fails.
+        number: Blocks begun.
+        block: The one in work.
+        test: The sequential Bell test.
+        good: Good blocks in a row since it rang.
+        authentications: Sessions whose tags it can still pay for.
+        attacked_s: When the present attack began.
+        level: Bits in its store when the second began, by which its receiver decides.
+        flowing: Of a published rate: bits that are made and not delivered yet.
+        last: What became of the last block.
+        store_limit: Bits at which the store is full.
+        expected_bits: Bits to expect of a block.
+        bits_per_second: Key rate to expect, the turns of its receiver counted in.
+    """
+
+    index: int
+    plan: LinkPlan
+    light: Light | None
+    practice: Practice | None
+    rng: np.random.Generator
+    false_alarm: float
+    quality: Quality | None = None
+    condition: Condition = Condition.UP
+    dark: bool = False
+    number: int = 0
+    block: BlockInWork | None = None
+    test: SequentialTest | None = None
+    good: int = 0
+    authentications: int = AUTHENTICATION_CREDIT
+    eve: tuple[str, float | None] | None = None
+    attacked_s: float | None = None
+    level: int = 0
+    flowing: float = 0.0
+    last: BlockOutcome | None = None
+    store_limit: float = math.inf
+    expected_bits: int = 0
+    bits_per_second: float = 0.0
+
+    @property
+    def shines(self) -> bool:
+        """Whether a block can be begun: light comes, and tags can be paid for."""
+        return (
+            self.quality is not None
+            and self.quality.per_second > 0
+            and not self.dark
+            and self.condition in (Condition.UP, Condition.RANG)
+        )
+
+    def begin(self, now_s: float) -> BlockInWork:
+        """Begin a block."""
+        assert self.quality is not None
+        assert self.light is not None
+        rounds = self.light.block_rounds
+        exposure = float(self.rng.gamma(rounds))
+        self.block = BlockInWork(self.number, rounds, exposure, 0.0, now_s, self.quality)
+        self.number += 1
+        return self.block
+
+    def watch_anew(self) -> None:
+        """Begin the sequential test of the link's promise."""
+        assert self.practice is not None
+        promise = Promise(self.practice.visibility, self.false_alarm)
+        self.test = promise.sequential_test(
+            settings=self.practice.settings, policy=self.practice.policy
+        )

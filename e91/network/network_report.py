@@ -1,0 +1,324 @@
+"""What became of a network: keys, requests, alarms, and where every bit is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from e91.model.drawn import Drawn
+from e91.network.history import Alarmed, Event, Samples
+from e91.network.layout import NetworkPlan, RateMode, Requests
+
+_MOST_EVENTS = 12  # in the text
+
+
+@dataclass(frozen=True)
+class LinkBits:
+    """Key bits of a link, exactly: made = spent + lost + stored.
+
+    Attributes:
+        made: By its blocks.
+        spent: As pads of keys that were delivered.
+        lost: Thrown away.
+        stored: Left at both ends.
+    """
+
+    made: int
+    spent: int
+    lost: int
+    stored: int
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkReport(Drawn):
+    """What happened in a network in a time.
+
+    Attributes:
+        plan: The network.
+        depth: ``"bits"``: every round drawn, real key at both ends; ``"counts"``: every block's
+            public counts drawn, no key; ``"published"``: published rates flowed.
+        seed: Root of all randomness, or None for the operating system's; keys of a seeded run are
+            not secret.
+        rule: Name of the routing rule.
+        simulated_s: Time that passed in the network, from zero.
+        seconds: Time that it took here, set-up and the filling of the stores included.
+        served: Requests whose key was delivered to both ends.
+        late: Those of them that had to wait.
+        missed: Requests that waited in vain.
+        delivered_bits: Key bits delivered to both ends.
+        hops: Links that delivered keys used, in sum.
+        most_hops: Of one key.
+        unequal: Keys that differed at their two ends; 0 unless error correction failed unseen.
+        told: Delivered keys that dishonest relays passed on to Eve.
+        links: Bits of every link, in the order of the plan.
+        lost_by: Bits lost, by reason.
+        blocks: Blocks of all links, the filling of the stores included.
+        rounds: Their coincidences.
+        aborts: Blocks without a key, by reason.
+        alarms: All alarms.
+        routes_changed: Pairs of relays, calls and encryptors whose keys took another way, summed.
+        events: What happened, in words.
+        samples: Levels in time.
+        is_conserved: Whether every bit is accounted for on every link.
+        false_alarm: Promised probability that an alarm of an honest link ever rings, a link.
+        expected_bits_per_second: Key rate of every link while its receiver serves it in turn.
+        bound: Largest share of the random demand that any routing could have served; None without.
+    """
+
+    plan: NetworkPlan
+    depth: str
+    seed: int | None
+    rule: str
+    simulated_s: float
+    seconds: float
+    served: int
+    late: int
+    missed: int
+    delivered_bits: int
+    hops: int
+    most_hops: int
+    unequal: int
+    told: int
+    links: tuple[LinkBits, ...]
+    lost_by: dict[str, int]
+    blocks: int
+    rounds: int
+    aborts: dict[str, int]
+    alarms: tuple[Alarmed, ...]
+    routes_changed: int
+    events: tuple[Event, ...] = field(repr=False)
+    samples: Samples = field(repr=False)
+    is_conserved: bool
+    false_alarm: float
+    expected_bits_per_second: tuple[float, ...] = field(repr=False)
+    bound: float | None = None
+
+    @property
+    def keys_per_second(self) -> float:
+        """Delivered keys a second of simulated time."""
+        return self.served / self.simulated_s if self.simulated_s else 0.0
+
+    @property
+    def key_bits(self) -> int | None:
+        """Bits of a key, if all random requests are of one size."""
+        sizes = {wanted.key_bits for wanted in self.plan.demand if isinstance(wanted, Requests)}
+        return sizes.pop() if len(sizes) == 1 else None
+
+    @property
+    def total(self) -> LinkBits:
+        """The bits of all links together."""
+        parts = zip(*((b.made, b.spent, b.lost, b.stored) for b in self.links), strict=True)
+        return LinkBits(*map(sum, parts))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values, ready for JSON; no key bits."""
+        total = self.total
+        return {
+            "network": self.plan.name,
+            "depth": self.depth,
+            "rate": self.plan.rate.value,
+            "seed": self.seed,
+            "reproducible": self.seed is not None,
+            "rule": self.rule,
+            "users": len(self.plan.users),
+            "links": len(self.plan.links),
+            "simulated_seconds": self.simulated_s,
+            "seconds": round(self.seconds, 3),
+            "keys": {
+                "delivered": self.served,
+                "bits_each": self.key_bits,
+                "bits": self.delivered_bits,
+                "per_second": self.keys_per_second,
+                "unequal": self.unequal,
+                "known_to_dishonest_relays": self.told,
+            },
+            "requests": {"served": self.served, "late": self.late, "missed": self.missed},
+            "hops": {
+                "mean": self.hops / self.served if self.served else None,
+                "most": self.most_hops,
+            },
+            "link_bits": vars(total),
+            "lost_by": self.lost_by,
+            "conserved": self.is_conserved,
+            "blocks": self.blocks,
+            "coincidences": self.rounds,
+            "aborts": self.aborts,
+            "alarms": [
+                {
+                    "link": alarm.link,
+                    "time_s": alarm.time_s,
+                    "delay_s": alarm.delay_s,
+                    "reason": alarm.reason,
+                    "bits_lost": alarm.bits_lost,
+                }
+                for alarm in self.alarms
+            ],
+            "false_alarm_per_link": self.false_alarm,
+            "routes_changed": self.routes_changed,
+            "largest_share_any_routing_serves": self.bound,
+            "link_table": [
+                {"link": link.name, **vars(bits)}
+                for link, bits in zip(self.plan.links, self.links, strict=True)
+            ],
+        }
+
+    def levels(self) -> Any:
+        """Return stores, bits made and spent, and requests in time, as an `xarray.Dataset`.
+
+        Needs ``pip install 'e91[study]'``.
+
+        Returns:
+            Stored, made and spent bits and the age of the oldest stored key (s) of every link over
+            ``time_s`` and ``link``; served, late and missed requests over ``time_s``.
+        """
+        from e91.system.extras import extra
+
+        xarray = extra("xarray", what="A network's levels")
+        names = [link.name for link in self.plan.links]
+        columns: dict[str, Any] = {}
+        for name in self.samples.names:
+            values = self.samples.column(name)
+            if values.shape[-1:] == (len(names),) and name not in ("served", "late", "missed"):
+                columns[name] = (("time_s", "link"), values)
+            else:
+                columns[name] = ("time_s", values.reshape(len(values)))
+        coordinates = {"time_s": np.array(self.samples.times_s), "link": names}
+        return xarray.Dataset(columns, coords=coordinates)
+
+    def __str__(self) -> str:
+        sections = [_what(self), _keys(self), _bits(self), _alarms(self), _limits(self)]
+        return "\n".join(line for section in sections for line in [*section, ""]).rstrip()
+
+
+def _titled(title: str) -> str:
+    return f"{title}\n{'-' * len(title)}"
+
+
+def _row(name: str, value: str) -> str:
+    return f"  {name:<22}{value}"
+
+
+def _what(report: NetworkReport) -> list[str]:
+    plan = report.plan
+    depths = {
+        "bits": "every round drawn, every key distilled, real bytes at both ends",
+        "counts": "the counts of every block drawn and judged; no key bytes",
+        "published": "published rates flow; no photon is simulated",
+    }
+    return [
+        _titled(f"{plan.title} ({plan.name})"),
+        _row("users, links", f"{len(plan.users):,} users, {len(plan.links):,} links"),
+        _row("depth", f"{report.depth}: {depths[report.depth]}"),
+        _row(
+            "time",
+            f"{duration(report.simulated_s)} in {report.seconds:.1f} s"
+            f" ({report.simulated_s / max(report.seconds, 1e-9):.3g} times real time)",
+        ),
+        _row("blocks", f"{report.blocks:,} of {report.rounds:,} coincidences; {_aborted(report)}"),
+    ]
+
+
+def _aborted(report: NetworkReport) -> str:
+    if not report.aborts:
+        return "all made key"
+    return "without key: " + ", ".join(
+        f"{number:,} {name}" for name, number in sorted(report.aborts.items())
+    )
+
+
+def _keys(report: NetworkReport) -> list[str]:
+    asked = report.served + report.missed
+    size = f" of {report.key_bits} bits" if report.key_bits else ""
+    each = f"{report.keys_per_second:,.0f} a second, delivered to both ends"
+    rows = [
+        _titled("Keys"),
+        _row("delivered", f"{report.served:,} keys{size}: {each}"),
+        _row("late, missed", f"{report.late:,} late, {report.missed:,} missed of {asked:,}"),
+    ]
+    if report.served:
+        mean = report.hops / report.served
+        rows.append(_row("hops", f"{mean:.2f} on average, {report.most_hops} at most"))
+    if report.bound is not None and asked:
+        share = report.served / asked
+        words = f"{share:.4f} of all requests served; no routing could serve more than"
+        rows.append(_row("routing", f"{words} {report.bound:.4f}"))
+    if report.depth == "bits":
+        same = "equal at both ends" if not report.unequal else f"{report.unequal} UNEQUAL"
+        rows.append(_row("check", same))
+    if report.told:
+        rows.append(_row("dishonest relays", f"know {report.told:,} of the delivered keys"))
+    return rows
+
+
+def _bits(report: NetworkReport) -> list[str]:
+    total = report.total
+    lost = ", ".join(f"{bits:,} {reason}" for reason, bits in sorted(report.lost_by.items()))
+    rows = [
+        _titled("Key bits of all links"),
+        _row("made", f"{total.made:,}"),
+        _row("spent", f"{total.spent:,}"),
+        _row("lost", f"{total.lost:,}" + (f" ({lost})" if lost else "")),
+        _row("stored", f"{total.stored:,}"),
+    ]
+    if report.delivered_bits:
+        rows.append(_row("per delivered bit", f"{total.spent / report.delivered_bits:.2f} spent"))
+    balance = "made = spent + lost + stored on every link"
+    rows.append(_row("balance", balance if report.is_conserved else f"BROKEN: not {balance}"))
+    return rows
+
+
+def _alarms(report: NetworkReport) -> list[str]:
+    rows = [_titled("Alarms and routes")]
+    if not report.alarms:
+        rows.append(_row("alarms", "none"))
+    for alarm in report.alarms[:_MOST_EVENTS]:
+        delay = "nobody attacked"
+        if alarm.delay_s is not None:
+            delay = f"{alarm.delay_s:.1f} s after the attack began"
+        words = f"{alarm.link} ({alarm.reason}), {delay}; {alarm.bits_lost:,} bits thrown away"
+        rows.append(_row(clock(alarm.time_s), words))
+    if len(report.alarms) > _MOST_EVENTS:
+        rows.append(_row("", f"and {len(report.alarms) - _MOST_EVENTS} more"))
+    rows.append(_row("routes changed", f"{report.routes_changed:,}"))
+    return rows
+
+
+def _limits(report: NetworkReport) -> list[str]:
+    plan = report.plan
+    secret = "seeded: nothing here is secret" if report.seed is not None else "not seeded"
+    rows = [
+        _titled("What this claims"),
+        _row("trust", "every relay on a key's way knows the key, unless shares take disjoint ways"),
+        _row("randomness", secret),
+    ]
+    if plan.rate is RateMode.SIMULATED:
+        rows.append(_row("false alarms", f"{report.false_alarm:g} of honest links ever ring"))
+    rows += [_row("" if place else "limits", limit) for place, limit in enumerate(plan.limits)]
+    return rows
+
+
+def clock(time_s: float) -> str:
+    """Return simulated time as ``h:mm:ss``.
+
+    Examples:
+        >>> clock(3725.4)
+        '1:02:05'
+    """
+    whole = int(time_s)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def duration(time_s: float) -> str:
+    """Return a length of time in words.
+
+    Examples:
+        >>> duration(600.0), duration(90.0), duration(7200.0), duration(172800.0)
+        ('10 minutes', '90 seconds', '2 hours', '2 days')
+    """
+    for unit, seconds in (("day", 86400.0), ("hour", 3600.0), ("minute", 60.0)):
+        if time_s >= seconds and time_s % seconds == 0:
+            number = time_s / seconds
+            return f"{number:g} {unit}{'' if number == 1 else 's'}"
+    return f"{time_s:g} seconds"

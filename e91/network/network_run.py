@@ -1,0 +1,266 @@
+"""Running a network, and the report of what became of it."""
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import Literal, get_args
+
+import numpy as np
+
+from e91.model.numbers import check_positive, check_whole
+from e91.model.settings import EKERT
+from e91.network.blocks import bit_by_bit
+from e91.network.demand import RandomRequests
+from e91.network.fluid import rate_of
+from e91.network.graph import Graph
+from e91.network.layout import NetworkPlan, RateMode, Requests
+from e91.network.light import Practice, practice_of, quality_of
+from e91.network.link_events import AUTHENTICATION_BITS, Simulation
+from e91.network.link_life import LinkLife
+from e91.network.network_report import LinkBits, NetworkReport
+from e91.network.rules import Disjoint, Router, rule_named
+from e91.network.traffic import Traffic
+from e91.network.weather import Weather
+from e91.session.expectation import Link
+from e91.session.planning import expected_length
+from e91.system.processes import checked_cores
+
+Depth = Literal["bits", "counts"]
+
+DEPTHS: tuple[Depth, ...] = get_args(Depth)
+"""How deep a link is simulated."""
+
+FALSE_ALARM = 1e-4
+"""Probability that the alarm of a link ever rings while it keeps its promise."""
+
+
+def lives_of(plan: NetworkPlan, *, seed: int | None, false_alarm: float) -> list[LinkLife]:
+    """Return the links of a plan before the first photon."""
+    weather, roots = Weather(plan), np.random.SeedSequence(seed).spawn(len(plan.links))
+    practices = practices_of(plan, weather)
+    lives = []
+    for index, (link, root) in enumerate(zip(plan.links, roots, strict=True)):
+        light = plan.light.get(link.light)
+        life = LinkLife(
+            index,
+            link,
+            light,
+            practices.get(link.light),
+            np.random.Generator(np.random.Philox(root)),
+            false_alarm,
+        )
+        if life.light is None:
+            life.bits_per_second = rate_of(life)
+        elif life.practice is not None:
+            state = weather.state(link.name, 0.0)
+            life.quality = quality_of(link, life.light, state, settings=life.practice.settings)
+            life.expected_bits = _expected_bits(
+                life.practice,
+                life.light.block_rounds,
+                round(life.quality.chsh_value, 3),
+                round(life.quality.error_rate, 4),
+            )
+            life.watch_anew()
+        lives.append(life)
+    _limit_stores(plan, lives)
+    return lives
+
+
+def practices_of(plan: NetworkPlan, weather: Weather) -> dict[str, Practice]:
+    """Return how the links of every kind are run, by the worst that the plan has for them."""
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for link in plan.links:
+        if link.light in plan.light:
+            for state in weather.extremes(link.name):
+                quality = quality_of(link, plan.light[link.light], state, settings=EKERT)
+                found[link.light].append((quality.chsh_value, quality.error_rate))
+    return {
+        name: practice_of(replace(plan.light[name], name=""), tuple(qualities))
+        for name, qualities in found.items()
+    }
+
+
+@lru_cache(maxsize=1024)
+def _expected_bits(practice: Practice, rounds: int, chsh: float, error: float) -> int:
+    length = expected_length(
+        Link(chsh, error, 1.05), rounds, settings=practice.settings, policy=practice.policy
+    )
+    return max(0, length.bits - AUTHENTICATION_BITS)
+
+
+def _limit_stores(plan: NetworkPlan, lives: list[LinkLife]) -> None:
+    """Let stores be full at some seconds of their own rate, but hold two blocks."""
+    switch = {receiver.name: receiver.switch_s for receiver in plan.receivers}
+    turn_s: dict[object, float] = defaultdict(float)
+    for life in lives:
+        if life.light is not None and life.quality is not None and life.quality.per_second > 0:
+            name = life.plan.receiver
+            turn_s[name or life.index] += life.light.block_rounds / life.quality.per_second
+            turn_s[name or life.index] += switch.get(name or "", 0.0)
+    for life in lives:
+        period_s = turn_s.get(life.plan.receiver or life.index)
+        if period_s:
+            blocks = max(2.0, plan.store_limit_s / period_s)
+            life.store_limit = blocks * life.expected_bits
+            life.bits_per_second = life.expected_bits / period_s
+
+
+def begin(
+    plan: NetworkPlan,
+    *,
+    depth: Depth = "bits",
+    seed: int | None = None,
+    workers: int | None = 1,
+    rule: str | None = None,
+    disjoint: int = 1,
+    false_alarm: float = FALSE_ALARM,
+) -> Simulation:
+    """Return a network before its first second, which can be let go step by step.
+
+    Arguments and errors as of `run`.  Close it when it is done: it may hold worker processes.
+
+    Examples:
+        >>> from e91.network import load
+        >>> simulation = begin(load("secoqc-2008"))
+        >>> simulation.advance(60.0)
+        >>> simulation.ledger.is_conserved
+        True
+        >>> simulation.close()
+    """
+    if depth not in DEPTHS:
+        raise ValueError(f"`depth` must be one of {', '.join(DEPTHS)}, but is {depth!r}.")
+    published = plan.rate is RateMode.PUBLISHED
+    simulation = Simulation(
+        plan,
+        lives_of(plan, seed=seed, false_alarm=false_alarm),
+        maker=bit_by_bit(1 if published else checked_cores(workers, name="workers")),
+        rule=_rule(rule or plan.rule, disjoint),
+        seed=seed,
+    )
+    root = np.random.SeedSequence(seed, spawn_key=(2**31,))
+    requests = _random_requests(plan, simulation, root)
+    traffic = Traffic(simulation, requests, real=depth == "bits" and not published)
+    simulation.start(traffic)
+    traffic.begin(plan.demand)
+    return simulation
+
+
+def run(
+    plan: NetworkPlan,
+    *,
+    minutes: float,
+    depth: Depth = "bits",
+    seed: int | None = None,
+    workers: int | None = None,
+    rule: str | None = None,
+    disjoint: int = 1,
+    false_alarm: float = FALSE_ALARM,
+    each_minute: Callable[[Simulation], None] = lambda _: None,
+) -> NetworkReport:
+    """Let time pass in a network, and return what became of it.
+
+    Before time zero the stores are filled with `NetworkPlan.store_s` seconds of blocks.
+
+    Args:
+        plan: The network.
+        minutes: Simulated time.
+        depth: ``"bits"`` draws every round and makes every key; ``"counts"`` draws every block's
+            public counts from their exact distribution and judges them by the same verdict.
+        seed: Root of all randomness; None takes the operating system's.
+        workers: Processes that make blocks; as many as there are cores by default.
+        rule: Name of a routing rule; the plan's by default.
+        disjoint: Into how many shares keys are divided, which take ways without a common relay.
+        false_alarm: Probability that the alarm of a link ever rings while it keeps its promise.
+        each_minute: Called after every minute of simulated time.
+
+    Raises:
+        ValueError: An argument leaves its range, or the network cannot be run so.
+    """
+    check_positive(minutes=minutes)
+    started, end_s = time.monotonic(), 60.0 * minutes
+    simulation = begin(
+        plan,
+        depth=depth,
+        seed=seed,
+        workers=workers,
+        rule=rule,
+        disjoint=disjoint,
+        false_alarm=false_alarm,
+    )
+    try:
+        simulation.advance(0.0)
+        for minute in range(1, math.ceil(minutes) + 1):
+            simulation.advance(min(60.0 * minute, end_s))
+            each_minute(simulation)
+    finally:
+        simulation.close()
+    return report_of(
+        simulation, depth=depth, rule=rule or plan.rule, seconds=time.monotonic() - started
+    )
+
+
+def report_of(simulation: Simulation, *, depth: Depth, rule: str, seconds: float) -> NetworkReport:
+    """Return what became of a network up to now."""
+    plan, book, history = simulation.plan, simulation.ledger, simulation.history
+    done = history.delivered
+    return NetworkReport(
+        plan=plan,
+        depth="published" if plan.rate is RateMode.PUBLISHED else depth,
+        seed=simulation.seed,
+        rule=rule,
+        simulated_s=max(0.0, simulation.now_s),
+        seconds=seconds,
+        served=done.served,
+        late=done.late,
+        missed=done.missed,
+        delivered_bits=done.bits,
+        hops=done.hops,
+        most_hops=done.most_hops,
+        unequal=done.unequal,
+        told=done.told,
+        links=tuple(
+            LinkBits(*bits)
+            for bits in zip(book.made, book.spent, book.lost, book.stored, strict=True)
+        ),
+        lost_by=dict(book.reasons),
+        blocks=history.blocks,
+        rounds=history.rounds,
+        aborts=dict(history.aborts),
+        alarms=tuple(history.alarms),
+        routes_changed=history.routes_changed,
+        events=tuple(history.events),
+        samples=history.samples,
+        is_conserved=book.is_conserved,
+        false_alarm=simulation.lives[0].false_alarm,
+        expected_bits_per_second=tuple(life.bits_per_second for life in simulation.lives),
+    )
+
+
+def _rule(name: str, disjoint: int) -> Callable[[Graph, list[int]], Router]:
+    check_whole(least=1, disjoint=disjoint)
+    return rule_named(name) if disjoint == 1 else partial(Disjoint, shares=disjoint)
+
+
+def _random_requests(
+    plan: NetworkPlan, simulation: Simulation, root: np.random.SeedSequence
+) -> list[RandomRequests]:
+    wanted = [demand for demand in plan.demand if isinstance(demand, Requests)]
+    number = simulation.graph.site_number
+    found = []
+    for requests, seed in zip(wanted, root.spawn(len(wanted)), strict=True):
+        users = [
+            user for user in plan.users if not requests.sectors or user.sector in requests.sectors
+        ]
+        names = sorted({user.sector or "" for user in users})
+        found.append(
+            RandomRequests(
+                requests,
+                np.array([number[user.name] for user in users]),
+                np.array([names.index(user.sector or "") for user in users]),
+                seed,
+            )
+        )
+    return found

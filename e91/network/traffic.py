@@ -1,0 +1,422 @@
+"""Those who want keys: requests, calls, files and encryptors, served hop by hop.
+
+A key is taken from every link of its way at once, or from none.  Its origin releases it only when
+the far end has acknowledged it; a link that falls out of trust before makes it void.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from e91.network.demand import RandomRequests
+from e91.network.graph import Path
+from e91.network.layout import Call, Demand, Requests, Rotation, Transfer
+from e91.network.link_events import Simulation
+
+HOP_S = 1e-3
+"""Time that a message takes over one link, relay included; assumed."""
+
+_CHUNK_BITS = 2**16  # of a file, for which key is asked at once
+
+
+class InFlight(NamedTuple):
+    """A key on its way."""
+
+    acknowledged_s: float
+    links: Path
+    bits: int
+
+
+@dataclass(eq=False)
+class Waiting:
+    """A request that no route could serve when it came.
+
+    Attributes:
+        source: Number of the site that asks.
+        target: The other.
+        bits: Of the key.
+        deadline_s: When it is missed.
+        done: What is called with the time at which it is served, and True; or False if missed.
+        settled: Whether it was served or missed.
+    """
+
+    source: int
+    target: int
+    bits: int
+    deadline_s: float
+    done: Callable[[float, bool], None] | None = None
+    settled: bool = False
+
+
+@dataclass(eq=False)
+class Traffic:
+    """The demand of a network.
+
+    Attributes:
+        simulation: The links.
+        random: The Poisson processes.
+        real: Whether keys are real bytes, padded from hop to hop.
+        last_path: Way of the last key between two sites that call or rotate.
+    """
+
+    simulation: Simulation
+    random: list[RandomRequests]
+    real: bool
+    last_path: dict[tuple[int, int], Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._done = self.simulation.history.delivered
+        self._sleepers: dict[int, list[Waiting]] = {}
+        self._waiting: deque[Waiting] = deque()
+        self._flying: deque[InFlight] = deque()
+        self._arrivals: list[tuple[float, int, int, int]] = []
+        self._aggregates = not self.real and self._all_users_have_one_home()
+
+    # Requests at random.
+
+    def second(self, now_s: float) -> None:
+        """A second begins: its random requests are drawn; those of the last one are done."""
+        self._arrivals = []
+        self._give_up(now_s)
+        if now_s < 0:
+            return
+        arrivals: list[tuple[float, int, int, int]] = []
+        for process in self.random:
+            sources, targets = process.second()
+            bits = process.wanted.key_bits
+            if not self._serve_together(sources, targets, bits):
+                times = process.times(round(now_s), len(sources)) + now_s
+                each = (times.tolist(), sources.tolist(), targets.tolist(), [bits] * len(times))
+                arrivals += zip(*each, strict=True)
+        if len(self.random) > 1:
+            arrivals.sort()
+        self._arrivals = arrivals[::-1]
+
+    def serve_until(self, time_s: float) -> None:
+        """Serve the random requests that come up to a time, in their order."""
+        arrivals, find = self._arrivals, self.simulation.router.find
+        while arrivals and arrivals[-1][0] <= time_s:
+            now_s, source, target, bits = arrivals.pop()
+            path = find(source, target, bits)
+            if path is None:
+                self._wait(Waiting(source, target, bits, now_s + self._patience))
+            else:
+                self._deliver(now_s, source, target, path, bits)
+
+    @property
+    def _patience(self) -> float:
+        return self.simulation.plan.patience_s
+
+    def _all_users_have_one_home(self) -> bool:
+        graph = self.simulation.graph
+        users = {int(user) for process in self.random for user in process.users}
+        return not graph.direct and all(
+            len(graph.homes[user]) == 1 and not graph.relays[user] for user in users
+        )
+
+    def _serve_together(self, sources: np.ndarray, targets: np.ndarray, bits: int) -> bool:
+        """Serve a second's requests at once if every store covers all of them.
+
+        The order inside the second cannot matter then, so that the result is that of serving them
+        one by one.
+        """
+        quiet = self._aggregates and not self._sleepers and len(self.random) == 1
+        if not quiet or not len(sources):
+            return False
+        needed, hops, most = self._needed(sources, targets, bits)
+        if needed is None:
+            return False
+        simulation = self.simulation
+        book, router = simulation.ledger, simulation.router
+        links = np.flatnonzero(needed).tolist()
+        amounts = needed[links].tolist()
+        if any(
+            book.stored[link] - router.floors[link] < amount
+            for link, amount in zip(links, amounts, strict=True)
+        ):
+            return False
+        for link, amount in zip(links, amounts, strict=True):
+            book.stored[link] -= amount
+            book.spent[link] += amount
+        count = len(sources)
+        self._done.served += count
+        self._done.bits += bits * count
+        self._done.hops += hops
+        self._done.most_hops = max(self._done.most_hops, most)
+        return True
+
+    def _needed(
+        self, sources: np.ndarray, targets: np.ndarray, bits: int
+    ) -> tuple[np.ndarray | None, int, int]:
+        """Return the bits that every link must give, the hops in sum and the most of one key."""
+        graph, find = self.simulation.graph, self.simulation.router.find
+        needed = np.zeros(len(graph.links), np.int64)
+        groups = self._groups
+        pairs = groups[sources] * len(graph.sites) + groups[targets]
+        _, first, counts = np.unique(pairs, return_index=True, return_counts=True)
+        hops, most = 2 * len(sources), 0
+        for place, count in zip(first.tolist(), counts.tolist(), strict=True):
+            path = find(int(sources[place]), int(targets[place]), bits)
+            if path is None or len(path) < 2:
+                return None, 0, 0
+            between = path[1:-1]
+            for link in between:
+                needed[link] += bits * count
+            hops += len(between) * count
+            most = max(most, len(path))
+        access = np.bincount(
+            self._access[np.concatenate([sources, targets])], minlength=len(needed)
+        )
+        return needed + bits * access, hops, most
+
+    @cached_property
+    def _groups(self) -> np.ndarray:
+        return np.asarray(self.simulation.graph.group)
+
+    @cached_property
+    def _access(self) -> np.ndarray:
+        homes = self.simulation.graph.homes
+        return np.array([home[0][1][0] if home and home[0][1] else -1 for home in homes])
+
+    # One request.
+
+    def ask(
+        self,
+        source: int,
+        target: int,
+        bits: int,
+        *,
+        now_s: float,
+        patience_s: float,
+        done: Callable[[float, bool], None] | None = None,
+    ) -> None:
+        """Ask for a key; ``done`` learns when it was served, or that it was missed."""
+        path = self.simulation.router.find(source, target, bits)
+        if path is None:
+            self._wait(Waiting(source, target, bits, now_s + patience_s, done))
+            return
+        self._deliver(now_s, source, target, path, bits)
+        self._note_way(now_s, source, target, path)
+        if done is not None:
+            done(now_s, True)
+
+    def _wait(self, request: Waiting) -> None:
+        self._waiting.append(request)
+        self._sleep(request)
+
+    def _sleep(self, request: Waiting) -> None:
+        """Let a request sleep on links that lack bits; with none of them, until one comes up."""
+        lacking = self.simulation.router.lacking(request.source, request.target, request.bits)
+        for link in lacking or (-1,):
+            self._sleepers.setdefault(link, []).append(request)
+
+    def refilled(self, link: int, now_s: float) -> None:
+        """A link has more key, or is back: wake what waits for it."""
+        for request in self._sleepers.pop(link, []) + self._sleepers.pop(-1, []):
+            if request.settled:
+                continue
+            if request.deadline_s < now_s:
+                self._miss(request)
+                continue
+            path = self.simulation.router.find(request.source, request.target, request.bits)
+            if path is None:
+                self._sleep(request)
+                continue
+            request.settled = True
+            self._deliver(now_s, request.source, request.target, path, request.bits)
+            self._done.late += 1
+            if request.done is not None:
+                self._note_way(now_s, request.source, request.target, path)
+                request.done(now_s, True)
+
+    def _give_up(self, now_s: float) -> None:
+        """Count the requests that have waited too long."""
+        waiting = self._waiting
+        while waiting and (waiting[0].settled or waiting[0].deadline_s < now_s):
+            request = waiting.popleft()
+            if not request.settled:
+                self._miss(request)
+        if not waiting:
+            self._sleepers.clear()
+
+    def _miss(self, request: Waiting) -> None:
+        request.settled = True
+        self._done.missed += 1
+        if request.done is not None:
+            request.done(request.deadline_s, False)
+
+    def _deliver(self, now_s: float, source: int, target: int, path: Path, bits: int) -> None:
+        """Take a key from every link of its way, and let it go there."""
+        simulation, hops = self.simulation, len(path)
+        stored, spent = simulation.ledger.stored, simulation.ledger.spent
+        for link in path:
+            stored[link] -= bits
+            spent[link] += bits
+        self._done.served += 1
+        self._done.hops += hops
+        self._done.bits += bits
+        if hops > self._done.most_hops:
+            self._done.most_hops = hops
+        flying = self._flying
+        while flying and flying[0].acknowledged_s <= now_s:
+            flying.popleft()
+        flying.append(InFlight(now_s + 2 * hops * HOP_S, path, bits))
+        if simulation.history.dishonest:
+            self._done.told += self._is_told(source, target, path)
+        if self.real:
+            self._done.unequal += not self._pass_on(source, target, path, bits // 8)
+
+    def _is_told(self, source: int, target: int, path: Path) -> bool:
+        """Whether every strand of a key has a relay that tells Eve."""
+        graph = self.simulation.graph
+        route = graph.route(source, target, path, stores=self.simulation.ledger.stored)
+        return all(self.simulation.history.dishonest.intersection(way) for way in route.trusts)
+
+    def _pass_on(self, source: int, target: int, path: Path, size: int) -> bool:
+        """Send real bytes hop by hop under one-time pad; return whether both ends agree.
+
+        The key of a strand's first link is the key that goes along it; the shares of several
+        strands are independent, and their XOR is what both ends keep.
+        """
+        simulation = self.simulation
+        sent = arrived = 0
+        for strand in simulation.graph.strands(source, target, path):
+            at, key = source, 0
+            for place, link in enumerate(strand):
+                one, other = simulation.graph.ends[link]
+                near, far = simulation.pools[link].take(size, backwards=at == other)
+                if place == 0:
+                    sent ^= near
+                    key = far
+                else:
+                    key ^= near ^ far  # into the pad of this hop, and out of it
+                at = other if at == one else one
+            arrived ^= key
+        return sent == arrived
+
+    def fell(self, links: list[int], now_s: float) -> None:
+        """Make the keys void that are on their way over links that fell."""
+        bad, kept = set(links), deque[InFlight]()
+        for key in self._flying:
+            if key.acknowledged_s > now_s and bad.intersection(key.links):
+                self.simulation.ledger.void(key.links, key.bits)
+                self._done.served -= 1
+                self._done.hops -= len(key.links)
+                self._done.bits -= key.bits
+                self._done.missed += 1
+            else:
+                kept.append(key)
+        self._flying = kept
+
+    def _note_way(self, now_s: float, source: int, target: int, path: Path) -> None:
+        """Note that a call goes another way than before."""
+        before = self.last_path.get((source, target))
+        if before == path:
+            return
+        self.last_path[source, target] = path
+        graph, history = self.simulation.graph, self.simulation.history
+        route = graph.route(source, target, path, stores=self.simulation.ledger.stored)
+        history.routes_changed += before is not None
+        words = f"Keys from {route.source} to {route.target} go by {_by(route.trusts)}."
+        history.note(now_s, "way", f"{route.source}-{route.target}", words)
+
+    # Calls, files, encryptors.
+
+    def begin(self, demand: tuple[Demand, ...]) -> None:
+        """Put the calls, files and encryptors of a plan on the calendar."""
+        for wanted in demand:
+            match wanted:
+                case Call():
+                    self.simulation.at(wanted.start_s, self._call, (wanted, 0))
+                case Transfer():
+                    self.simulation.at(wanted.start_s, self._transfer, (wanted, wanted.bits))
+                case Rotation():
+                    encryptors = Encryptors(self, wanted)
+                    self.simulation.at(0.0, encryptors.change, None)
+                case Requests():
+                    pass
+
+    def _ends(self, wanted: Call | Transfer | Rotation) -> tuple[int, int]:
+        number = self.simulation.graph.site_number
+        return number[wanted.source], number[wanted.target]
+
+    def _call(self, now_s: float, call: tuple[Call, int]) -> None:
+        """Ask for the key of a call's next seconds, and come again when they are over."""
+        wanted, number = call
+        if now_s >= wanted.end_s:
+            return
+        upto = round((number + 1) * wanted.chunk_s * wanted.bits_per_second)
+        bits = upto - round(number * wanted.chunk_s * wanted.bits_per_second)
+        source, target = self._ends(wanted)
+        if bits:
+            self.ask(source, target, bits, now_s=now_s, patience_s=self._patience)
+        self.simulation.at(
+            wanted.start_s + (number + 1) * wanted.chunk_s, self._call, (wanted, number + 1)
+        )
+
+    def _transfer(self, now_s: float, transfer: tuple[Transfer, int]) -> None:
+        """Ask for the key of a file's next part, and for the one after when it is there."""
+        wanted, left = transfer
+        bits = min(left, _CHUNK_BITS)
+
+        def done(time_s: float, _: bool) -> None:
+            if left > bits:
+                self.simulation.at(time_s, self._transfer, (wanted, left - bits))
+
+        source, target = self._ends(wanted)
+        self.ask(source, target, bits, now_s=now_s, patience_s=float("inf"), done=done)
+
+
+@dataclass(eq=False)
+class Encryptors:
+    """Two encryptors that change their key at fixed times, with a store of keys of their own.
+
+    Attributes:
+        traffic: Where they ask for keys.
+        wanted: How often, and how large their store is.
+        keys: In their store.
+        refilling: Whether keys are on their way.
+    """
+
+    traffic: Traffic
+    wanted: Rotation
+    keys: int = field(init=False)
+    refilling: bool = False
+
+    def __post_init__(self) -> None:
+        self.keys = self.wanted.store_keys
+        self._done = self.traffic.simulation.history.delivered
+
+    def change(self, now_s: float, _: object) -> None:
+        """Change the key: from the store, or from the network if there is none."""
+        simulation = self.traffic.simulation
+        if not self.wanted.store_keys:
+            self._ask(now_s, 1, patience_s=simulation.plan.patience_s)
+        elif self.keys:
+            self.keys -= 1
+            self._done.served += 1
+        else:
+            self._done.missed += 1
+        if self.keys <= self.wanted.refill_at and self.wanted.store_keys and not self.refilling:
+            self.refilling = True
+            self._ask(now_s, self.wanted.store_keys - self.keys, patience_s=float("inf"))
+        simulation.at(now_s + self.wanted.every_s, self.change, None)
+
+    def _ask(self, now_s: float, keys: int, *, patience_s: float) -> None:
+        def done(_: float, served: bool) -> None:
+            self.refilling = False
+            if served and self.wanted.store_keys:
+                self.keys += keys
+                self._done.served -= 1  # a refill is no request of a user
+
+        source, target = self.traffic._ends(self.wanted)
+        bits = keys * self.wanted.key_bits
+        self.traffic.ask(source, target, bits, now_s=now_s, patience_s=patience_s, done=done)
+
+
+def _by(trusts: tuple[tuple[str, ...], ...]) -> str:
+    return " and ".join(", ".join(relays) or "no relay" for relays in trusts)
