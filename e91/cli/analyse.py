@@ -24,7 +24,7 @@ from e91.cli.options import (
     settings_named,
     settings_option,
 )
-from e91.cli.outcome import FigureFile, draw_session
+from e91.cli.outcome import FigureFile, as_text, draw_session
 from e91.cli.tagger_options import (
     TAGGER,
     BothTags,
@@ -389,7 +389,7 @@ def _show(report: Any, found: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.to_dict() | {k: v for k, v in found.items() if k != LINES}))
         return
-    click.echo(str(report))
+    click.echo(as_text(report))
     for name, digest in found["sha256"].items():
         click.echo(f"  SHA-256 of {name}: {digest}")
     for line in found.get(LINES, ()):

@@ -26,7 +26,7 @@ from e91.cli.options import (
     settings_named,
     settings_option,
 )
-from e91.cli.outcome import FigureFile
+from e91.cli.outcome import FigureFile, as_text, columns
 from e91.model.settings import ASYMMETRIC, SETTINGS
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
 
 WIDTH = 80
-"""Columns of the text: those of an ordinary terminal."""
+"""Columns of the text that goes anywhere but to a terminal: those of an ordinary one."""
 
 _LABEL = 18  # columns of the labels
 
 
-def legend() -> str:
-    """Return what stands above the list, in lines of at most `WIDTH` columns."""
+def legend(*, width: int = WIDTH) -> str:
+    """Return what stands above the list, in lines of at most ``width`` columns."""
     limits = [theorem.value for theorem in Theorem if not theorem.entry.finite]
     return textwrap.fill(
         "Eavesdroppers and dishonest devices, for `e91 attack run NAME` and `e91 run --attack "
@@ -52,7 +52,7 @@ def legend() -> str:
         "unsafe one makes an assumption that the attack violates, and may release a key that "
         "she knows. "
         f"For the formulas {', '.join(limits)} safe means: in the limit of endless keys.",
-        WIDTH,
+        width,
         break_on_hyphens=False,
     )
 
@@ -86,8 +86,8 @@ def attack_row(attack: Attack) -> dict[str, Any]:
     }
 
 
-def attack_text(attack: Attack) -> str:
-    """Return what the list says of an attack, in lines of at most `WIDTH` columns."""
+def attack_text(attack: Attack, *, width: int = WIDTH) -> str:
+    """Return what the list says of an attack, in lines of at most ``width`` columns."""
     expected = _expected(attack)
     rows = [(f"--{option}", meaning) for option, meaning in _options(attack)]
     shown = f"S = {expected.chsh:.2f}, QBER {expected.qber:.0%}{_clicks(expected)}"
@@ -100,11 +100,11 @@ def attack_text(attack: Attack) -> str:
     for why, theorems in sorted(groups.items()):
         violated = f"{_named(theorems)}: this attack violates its assumption that {why}"
         rows.append(("unsafe with", violated) if why else ("safe with", _named(theorems)))
-    lines = textwrap.wrap(f"{attack.name}: {attack.summary}", WIDTH, break_on_hyphens=False)
+    lines = textwrap.wrap(f"{attack.name}: {attack.summary}", width, break_on_hyphens=False)
     for label, text in rows:
         first, later = f"  {label:<{_LABEL}}", " " * (_LABEL + 2)
         lines += textwrap.wrap(
-            text, WIDTH, initial_indent=first, subsequent_indent=later, break_on_hyphens=False
+            text, width, initial_indent=first, subsequent_indent=later, break_on_hyphens=False
         )
     return "\n".join(lines)
 
@@ -187,7 +187,9 @@ def list_attacks(*, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([attack_row(found) for found in ATTACKS.values()]))
         return
-    click.echo("\n\n".join([legend(), *map(attack_text, ATTACKS.values())]))
+    width = columns(WIDTH)
+    rows = (attack_text(found, width=width) for found in ATTACKS.values())
+    click.echo("\n\n".join([legend(width=width), *rows]))
 
 
 @attack.command("run")
@@ -284,8 +286,8 @@ def _text(report: AttackReport) -> str:
         ("Eve guesses a key bit", eve.guess_rate, expected.guess_rate),
         ("Eve's bits per key bit", eve.information, expected.information),
     )
-    title = textwrap.wrap(f"Attack {found.name}{strength}: {found.summary}", WIDTH)
-    lines = [*_violated(report), str(session), "", *title, ""]
+    title = textwrap.wrap(f"Attack {found.name}{strength}: {found.summary}", columns(WIDTH))
+    lines = [*_violated(report), as_text(session), "", *title, ""]
     lines.append(f"  {'':<26}{'this session':>14}{'expected':>14}")
     lines += [f"  {name:<26}{_number(seen):>14}{_number(value):>14}" for name, seen, value in rows]
     kept = session.policy.security is SecurityModel.DEVICE_INDEPENDENT

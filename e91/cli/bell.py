@@ -122,7 +122,7 @@ def _draw(name: str, *found: Any) -> Any:
 
 def _show_game(wins: int, rounds: int, bound: float, *, as_json: bool) -> None:
     from e91.bell import p_values
-    from e91.session.report import rounded_up
+    from e91.session.report_text import rounded_up
 
     found = {
         "p_value": p_values.p_value(wins, rounds, bound=bound),
@@ -236,7 +236,7 @@ def _signs(
 
 
 def _show(found: "BellTest", given: CountOptions, *, as_json: bool) -> None:
-    from e91.session.report import rounded_up
+    from e91.session.report_text import rounded_up
 
     if as_json:
         remarks = {

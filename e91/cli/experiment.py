@@ -6,7 +6,7 @@ import click
 
 from e91.cli.figures import FIGURE
 from e91.cli.options import JSON
-from e91.cli.outcome import FigureFile
+from e91.cli.outcome import FigureFile, columns
 
 
 @click.group()
@@ -38,9 +38,10 @@ def list_experiments(*, as_json: bool) -> None:
 def show(name: str, *, as_json: bool) -> None:
     """Show NAME (or a .toml file): every number, and where it comes from."""
     from e91.experiments import as_data, described, load
+    from e91.experiments.results import WIDTH
 
     found = load(name)
-    click.echo(json.dumps(as_data(found)) if as_json else described(found))
+    click.echo(json.dumps(as_data(found)) if as_json else described(found, width=columns(WIDTH)))
 
 
 @experiment.command("run")
@@ -57,7 +58,8 @@ def run_named(name: str, *, seed: int | None, figure: FigureFile, as_json: bool)
     figure.check()
 
     from e91.experiments import run
+    from e91.experiments.results import WIDTH
 
     report = run(name, seed=seed)
-    click.echo(json.dumps(report.to_records()) if as_json else str(report))
+    click.echo(json.dumps(report.to_records()) if as_json else report.text(width=columns(WIDTH)))
     figure.save(report.plot)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import click
 
 from e91.model.errors import ProtocolAborted
 from e91.system.durable import WriteFailed
+from e91.system.report_layout import WIDTH
 
 STANDARD_OUTPUT = "Standard output"
 """The name by which `WriteFailed` calls it."""
@@ -113,14 +115,12 @@ def show_and_save(
         WriteFailed: Nobody can read what is printed.
     """
     if report.abort is not None:
-        click.echo(json.dumps(report.to_dict()) if as_json else str(report))
+        show(report, as_json=as_json)
         draw_session(report, files.picture)
         raise ProtocolAborted(report.abort)
     saved = _save(report, files.out, files.plain, sealed) if files.out is not None else None
     try:
-        click.echo(json.dumps(report.to_dict() | (saved or {})) if as_json else str(report))
-        if saved and not as_json:
-            click.echo("".join(f"\n  {name:<22}{value}" for name, value in saved.items()))
+        show(report, as_json=as_json, written=saved or {})
         flush_output()
     except OSError as error:
         kept = f"the session was saved in `{files.out}`" if saved else "nothing was saved"
@@ -138,6 +138,33 @@ def draw_session(report: Any, picture: FigureFile) -> None:
         return session_figure(report)
 
     picture.save(draw)
+
+
+def show(report: Any, *, as_json: bool, written: dict[str, Any] | None = None) -> None:
+    """Print a report, and what was written where, as text or as one JSON object."""
+    written = written or {}
+    if as_json:
+        click.echo(json.dumps(report.to_dict() | written))
+        return
+    click.echo(as_text(report))
+    if written:
+        click.echo("\n" + "\n".join(f"  {name:<22}{value}" for name, value in written.items()))
+
+
+def as_text(report: Any) -> str:
+    """Return a report as text that fits standard output."""
+    return str(report.text(width=columns(WIDTH + 2) - 2))
+
+
+def columns(otherwise: int) -> int:
+    """Return how many columns a text may have: a terminal's, from 60 to 100.
+
+    Args:
+        otherwise: Where standard output is no terminal: a text in a file has one width.
+    """
+    if sys.stdout is None or not sys.stdout.isatty():
+        return otherwise
+    return min(max(60, shutil.get_terminal_size().columns), 100)
 
 
 def flush_output() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -18,6 +17,7 @@ from e91.cli.outcome import (
     draw_session,
     flush_output,
     mark_reported,
+    show,
     show_and_save,
 )
 from e91.cli.run_options import (
@@ -81,7 +81,7 @@ def run_blocks(device: Any, request: Request, *, blocks: Blocks) -> None:
         )
     _make_folders(out=request.files.out, keep=blocks.keep)
     try:
-        _work_off(reports, request, block_rounds=blocks.block_rounds)
+        _work_off(reports, request, blocks)
     finally:
         if pool is not None:
             pool.shutdown(cancel_futures=True)
@@ -113,7 +113,7 @@ def _make_folders(**folders: Path | None) -> None:
             ) from None
 
 
-def _work_off(reports: Iterable[SessionReport], request: Request, *, block_rounds: int) -> None:
+def _work_off(reports: Iterable[SessionReport], request: Request, blocks: Blocks) -> None:
     """Take the blocks as they come, and tell their sum, also that of a run that was stopped."""
     from e91.system.progress import rounds_bar
 
@@ -130,9 +130,9 @@ def _work_off(reports: Iterable[SessionReport], request: Request, *, block_round
     finally:
         if found is not None:
             found = replace(found, seconds=stopwatch.seconds)
-            click.echo(json.dumps(found.to_dict()) if request.as_json else str(found))
+            show(found, as_json=request.as_json, written=_written(request.files.out, blocks.keep))
             if found.rounds < request.rounds:
-                of = -(-request.rounds // block_rounds)
+                of = -(-request.rounds // blocks.block_rounds)
                 done = f"{found.released:,} released blocks of {of:,}"
                 click.echo(f"e91: The run ended early; {done} are valid.", err=True)
             flush_output()
@@ -140,6 +140,12 @@ def _work_off(reports: Iterable[SessionReport], request: Request, *, block_round
         draw_session(found, request.files.picture)
     if found is not None and found.abort is not None:
         raise ProtocolAborted(found.abort)
+
+
+def _written(out: Path | None, keep: Path | None) -> dict[str, Any]:
+    """Return which folders a run has filled, by name."""
+    folders = {"folder": out, "records": keep}
+    return {name: str(folder) for name, folder in folders.items() if folder is not None}
 
 
 def _sums(reports: Iterable[SessionReport], out: Path | None) -> Iterator[RunSummary]:

@@ -4,6 +4,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from msgspec import to_builtins
@@ -12,7 +13,8 @@ from e91.experiments.published import Comparison, Experiment, ModelParameter, lo
 from e91.experiments.simulate import compare
 from e91.model.drawn import Drawn
 
-_WIDTH = 96
+WIDTH = 96
+"""Columns of paragraphs that go anywhere but to a terminal."""
 
 
 def as_records(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
@@ -42,10 +44,19 @@ def as_records(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     ]
 
 
-def as_text(experiment: Experiment, comparisons: Sequence[Comparison]) -> str:
-    """Return the comparison as a table with both errors, deviations and remarks."""
+def as_text(
+    experiment: Experiment, comparisons: Sequence[Comparison], *, width: int = WIDTH
+) -> str:
+    """Return the comparison as a table with both errors, deviations and remarks.
+
+    Args:
+        experiment: What was published.
+        comparisons: Every outcome, simulated beside published.
+        width: Columns of paragraphs; the table takes what it takes.
+    """
+    wrapped = partial(_wrapped, width=width)
     head = f"{'':<26}{'simulated':>20}{'published':>20}{'sigmas':>8}  status"
-    lines = [f"{experiment.name}: {experiment.reference}", *_wrapped(experiment.summary), "", head]
+    lines = [f"{experiment.name}: {experiment.reference}", *wrapped(experiment.summary), "", head]
     remarks = []
     for row in comparisons:
         remark = row.reason or row.outcome.note
@@ -56,9 +67,9 @@ def as_text(experiment: Experiment, comparisons: Sequence[Comparison]) -> str:
         lines.append(_row(row) + mark)
     lines += ["", *_legend(comparisons)]
     for number, remark in enumerate(remarks, start=1):
-        lines += _wrapped(f"[{number}] {remark}")
+        lines += wrapped(f"[{number}] {remark}")
     for limit in experiment.limits:
-        lines += _wrapped(f"Not modelled: {limit}")
+        lines += wrapped(f"Not modelled: {limit}")
     return "\n".join(lines)
 
 
@@ -71,24 +82,30 @@ def as_data(experiment: Experiment) -> dict[str, Any]:
     return found
 
 
-def described(experiment: Experiment) -> str:
-    """Return the file's contents for reading: every number with where it comes from."""
-    lines = [experiment.title, experiment.reference, *_wrapped(experiment.summary), ""]
+def described(experiment: Experiment, *, width: int = WIDTH) -> str:
+    """Return the file's contents for reading: every number with where it comes from.
+
+    Args:
+        experiment: What the file holds.
+        width: Columns of paragraphs.
+    """
+    wrapped = partial(_wrapped, width=width)
+    lines = [experiment.title, experiment.reference, *wrapped(experiment.summary), ""]
     lines.append(f"settings {experiment.settings.name}, theorem {experiment.theorem.value}")
     lines += ["", "Parameters"]
     for parameter in experiment.parameters:
         lines.append(f"  {parameter.key:<42}{with_error(parameter.value, parameter.error)}")
-        lines += _wrapped(f"{_origin(parameter)}{parameter.note}".strip(), indent=6)
+        lines += wrapped(f"{_origin(parameter)}{parameter.note}".strip(), indent=6)
     lines += ["", "Outcomes"]
     for outcome in experiment.outcomes:
         value = with_error(outcome.value, outcome.error)
         lines.append(f"  {outcome.quantity:<42}{value} {_unit(outcome.unit)}".rstrip())
-        lines += _wrapped(
+        lines += wrapped(
             f"{_printed(outcome.printed)}: {outcome.source}. Error: {outcome.error_source}.",
             indent=6,
         )
     for limit in experiment.limits:
-        lines += ["", *_wrapped(f"Not modelled: {limit}")]
+        lines += ["", *wrapped(f"Not modelled: {limit}")]
     return "\n".join(lines)
 
 
@@ -162,9 +179,9 @@ def with_error(value: float, error: float) -> str:
     return f"{value:,.{digits}f} ± {error:.{digits}f}"
 
 
-def _wrapped(text: str, *, indent: int = 0) -> list[str]:
+def _wrapped(text: str, *, width: int, indent: int = 0) -> list[str]:
     space = " " * indent
-    return textwrap.wrap(text, _WIDTH, initial_indent=space, subsequent_indent=space)
+    return textwrap.wrap(text, width, initial_indent=space, subsequent_indent=space)
 
 
 @dataclass(frozen=True)
@@ -184,8 +201,12 @@ class ExperimentReport(Drawn):
     comparisons: tuple[Comparison, ...]
     seed: int | None
 
+    def text(self, *, width: int = WIDTH) -> str:
+        """Return the table, with paragraphs of at most ``width`` columns."""
+        return as_text(self.experiment, self.comparisons, width=width)
+
     def __str__(self) -> str:
-        return as_text(self.experiment, self.comparisons)
+        return self.text()
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return the comparisons as plain dictionaries; see `e91.experiments.as_records`."""

@@ -1,24 +1,21 @@
 """The report of a session: what was sent, measured, tested, lost and gained."""
 
-import itertools
-import math
 from dataclasses import dataclass, field
-from decimal import ROUND_CEILING, Context
 from functools import cached_property
 from typing import Any, Protocol
 
 from e91.distillation.authentication import AuthenticationKey
-from e91.model.device import Pace
+from e91.model.device import DeviceInfo, Pace
 from e91.model.drawn import Drawn
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.evidence import Evidence
-from e91.model.numbers import TSIRELSON
 from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretKey, SecretLength
 from e91.model.settings import Settings
 from e91.security.policy import Policy
 from e91.security.secret_length import split
+from e91.session import report_text
 from e91.session.expectation import completeness_of
-from e91.session.inversion import looks_inverted
+from e91.system.report_layout import WIDTH, Layout
 
 
 class RaisedAlarm(Protocol):
@@ -47,28 +44,9 @@ class LinkWatch(Protocol):
         """Return the watch as plain values, ready for JSON; the alarm stands beside it."""
 
 
-_WIDTH = 72
-
-
-def titled(title: str) -> str:
-    """Return a rule with a title."""
-    return f"── {title} " + "─" * max(0, _WIDTH - len(title) - 4)
-
-
-def row(name: str, value: str) -> str:
-    """Return a name with what it has, over several lines if need be."""
-    first, *rest = wrapped(value, width=_WIDTH - 24)
-    return "\n".join([f"  {name:<22}{first.strip()}", *(" " * 22 + line for line in rest)])
-
-
-def wrapped(text: str, *, width: int = _WIDTH) -> list[str]:
-    """Return the lines of a text, indented."""
-    lines = [""]
-    for word in text.split(" "):
-        if len(lines[-1]) + len(word) + 1 > width and lines[-1]:
-            lines.append("")
-        lines[-1] += f" {word}" if lines[-1] else word
-    return [f"  {line}" for line in lines]
+def assumptions_of(policy: Policy, device: DeviceInfo) -> str:
+    """Return what a policy's theorem and a device assume, in a sentence or two."""
+    return " ".join(filter(None, (policy.proof.statement, device.assumption)))
 
 
 def rates_of(pace: Pace | None, *, rounds: int, secret_bits: int) -> dict[str, float]:
@@ -86,59 +64,6 @@ def rates_of(pace: Pace | None, *, rounds: int, secret_bits: int) -> dict[str, f
         "link_seconds": seconds,
         "secret_bits_per_second": secret_bits / seconds,
     }
-
-
-def rate_lines(rates: dict[str, float]) -> dict[str, str]:
-    """Return what `rates_of` gives as text, by the names of lines; key rates are rounded down.
-
-    Examples:
-        >>> rate_lines(rates_of(Pace(0.5, 0.5), rounds=100_000, secret_bits=12_345))
-        {'coincidences': '0.5 per second', 'time on the link': '200,000 s (2.3 days)', \
-'secret key': '0.06172 bits per second'}
-    """
-    if not rates:
-        return {}
-    seconds, days = rates["link_seconds"], rates["link_seconds"] / 86_400
-    long = f" ({days:,.1f} days)" if days >= 1 else ""
-    return {
-        "coincidences": f"{_four_digits(rates['coincidences_per_second'])} per second",
-        "time on the link": f"{_four_digits(seconds)} s{long}",
-        "secret key": f"{_four_digits(rates['secret_bits_per_second'])} bits per second",
-    }
-
-
-def _four_digits(value: float) -> str:
-    """Return four digits of a rate, or all of a larger number's, never more than it is."""
-    digits = 3 - math.floor(math.log10(value)) if value > 0 else 0
-    if digits <= 0:
-        return f"{math.floor(value):,}"
-    return f"{math.floor(value * 10.0**digits) / 10.0**digits:g}"
-
-
-def rounded_down(value: float) -> str:
-    """Return a lower bound with four decimals, never larger than it is."""
-    return f"{math.floor(value * 1e4) / 1e4:.4f}"
-
-
-def percent_rounded_up(rate: float) -> str:
-    """Return an upper bound on a rate in percent, never smaller than it is."""
-    return f"{math.ceil(rate * 1e4) / 1e2:.2f} %"
-
-
-def rounded_up(probability: float) -> str:
-    """Return ``probability`` with two digits, never smaller than it is.
-
-    Examples:
-        >>> rounded_up(0.03912), rounded_up(0.0), rounded_up(0.998), rounded_up(9.96e-5)
-        ('4.0e-02', 'below 1e-308', '1', '1.0e-04')
-    """
-    if not probability > 0:
-        return "below 1e-308"
-    if probability >= 1:
-        return "1"
-    up = Context(prec=2, rounding=ROUND_CEILING).create_decimal_from_float(probability)
-    power = up.adjusted()
-    return "1" if up >= 1 else f"{up.scaleb(-power):.1f}e{power:+03d}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -324,78 +249,36 @@ class SessionReport(Drawn):
             "processor_seconds": round(self.processor_seconds, 3),
         }
 
-    def __str__(self) -> str:
-        sections = [_sent(self), _tested(self)]
+    def text(self, *, width: int = WIDTH) -> str:
+        """Return the report as text whose rules have ``width`` columns, at least 58."""
+        page = Layout(width)
+        pairs = "rounds recorded" if self.recorded else "pairs sent", f"{self.rounds:,}"
+        sections = [
+            report_text.sent(self, page, title="E91 session", pairs=pairs),
+            report_text.tested(self, page, title="Bell test"),
+        ]
         if self.length is not None:
-            sections.append(_budget(self))
-        if self.pace is not None:
-            sections.append(
-                [titled("Rates"), *itertools.starmap(row, rate_lines(self.rates).items())]
-            )
-        sections.append(_verdict(self))
-        return "\n".join(line for section in sections for line in [*section, ""]).rstrip()
+            sections.append(_budget(self, page))
+        if self.rates:
+            sections.append(report_text.in_time(self.rates, page))
+        return report_text.joined(*sections, _verdict(self, page))
+
+    def __str__(self) -> str:
+        return self.text()
 
 
-def _sent(report: SessionReport) -> list[str]:
-    evidence = report.evidence
-    test = sum(evidence.same) + sum(evidence.different)
-    return [
-        titled(f"E91 session - {report.settings.name} settings"),
-        row("device", report.device),
-        row("rounds recorded" if report.recorded else "pairs sent", f"{report.rounds:,}"),
-        row("coincidences", f"{evidence.coincidences:,}"),
-        row("Bell-test rounds", f"{test:,}"),
-        row("key rounds", f"{report.sifted_bits:,}, of which {evidence.sample_size:,} revealed"),
-    ]
-
-
-def _tested(report: SessionReport) -> list[str]:
-    found, qber = report.chsh, report.qber
-    value = "-" if found.value is None else f"{found.value:.4f} ± {found.standard_error:.4f}"
-    limits = f"(local models: at most 2, quantum: {TSIRELSON:.4f})"
-    if found.value is not None and found.value > TSIRELSON:
-        limits = f"({_beyond(found)}; it earns no more key than {TSIRELSON:.4f})"
-    rate = "-" if qber.rate is None else f"{qber.rate:.2%} ± {_sampling_error(qber):.2%}"
-    if qber.rate == 0:
-        rate = f"no error in {qber.revealed:,} bits"
-    most = None if qber.upper_bound is None else percent_rounded_up(qber.upper_bound)
-    watched = [row("alarm", str(report.watch))] if report.watch else []
-    return [
-        titled("Bell test"),
-        row("S", f"{value}   {limits}"),
-        *_bounds(found, report.policy, error_rate=qber.rate),
-        row("QBER", rate if most is None else f"{rate}   (at most {most} of the key)"),
-        *watched,
-    ]
-
-
-def _bounds(found: ChshEstimate, policy: Policy, *, error_rate: float | None) -> list[str]:
-    if found.lower_bound is None or found.p_value is None:
-        nothing = "not stated: what it rests on is refuted, as the verdict says"
-        return [row("S is at least", nothing), row("p-value, local model", nothing)]
-    if looks_inverted(chsh_value=found.value, error_rate=error_rate):
-        nothing = "not stated: outcomes look inverted, as the verdict says"
-        return [row("S is at least", nothing), row("p-value, local model", nothing)]
-    bound = rounded_down(found.lower_bound)
-    return [
-        row("S is at least", f"{bound}   except with probability {policy.epsilon:g}"),
-        row("p-value, local model", rounded_up(found.p_value)),
-    ]
-
-
-def _budget(report: SessionReport) -> list[str]:
+def _budget(report: SessionReport, page: Layout) -> list[str]:
     assert report.length is not None
     terms = [
         *report.length.terms,
         ("next session's authentication", -float(report.authentication_bits)),
     ]
-    lines = [titled("Key budget, bits")]
+    lines = [page.title("Key budget, bits")]
     lines += [f"  {name:<40}{bits:>+14,.0f}" for name, bits in terms if bits]
     return [*lines, f"  {'secret key':<40}{report.secret_bits:>14,}"]
 
 
-def _verdict(report: SessionReport) -> list[str]:
-    policy = report.policy
+def _verdict(report: SessionReport, page: Layout) -> list[str]:
     if report.abort is None:
         promise = "no epsilon is proved"
         if report.epsilon is not None:
@@ -403,23 +286,13 @@ def _verdict(report: SessionReport) -> list[str]:
         verdict = f"KEY RELEASED: {report.secret_bits:,} bits, {promise}"
     else:
         verdict = f"NO KEY: {report.abort.value}"
-    lines = [titled("Verdict"), *wrapped(verdict)]
+    lines = [page.title("Verdict"), *page.text(verdict)]
     if report.abort is None and report.epsilon is not None:
-        lines += wrapped(_epsilons(report))
+        lines += page.text(_epsilons(report))
     if report.length is not None:
         name, bits = report.length.limit
-        lines += wrapped(f"Limited most by the term '{name}': {-bits:,.0f} bits.")
-    lines += wrapped(
-        f"Security model {policy.security.value}, theorem {policy.proof.value}. "
-        f"{report.assumptions}"
-    )
-    if report.reproducible:
-        lines += wrapped(f"{_seeded(report.seed)}: reproducible, and therefore not secret.")
-    return [*lines, f"  {report.seconds:.2f} s"]
-
-
-def _seeded(seed: int | None) -> str:
-    return "The device or the recording was seeded" if seed is None else f"Seeded with {seed}"
+        lines += page.text(f"Limited most by the term '{name}': {-bits:,.0f} bits.")
+    return [*lines, *report_text.proof(report, page)]
 
 
 def _epsilons(report: SessionReport) -> str:
@@ -428,21 +301,9 @@ def _epsilons(report: SessionReport) -> str:
         "no completeness is stated"
         if refused is None or refused >= 1
         else f"an honest link like this one is refused with probability at most "
-        f"{rounded_up(refused)}"
+        f"{report_text.rounded_up(refused)}"
     )
     return (
         f"One block, one run: secrecy {budget.secrecy:.2g}, correctness {budget.correctness:.2g}, "
         f"authentication {budget.authentication:.2g}; {honest}."
     )
-
-
-def _sampling_error(qber: QberEstimate) -> float:
-    rate = qber.rate or 0.0
-    return math.sqrt(rate * (1 - rate) / qber.revealed)
-
-
-def _beyond(found: ChshEstimate) -> str:
-    excess = (found.value or 0.0) - TSIRELSON
-    if not found.standard_error:
-        return f"beyond quantum theory by {excess:.4f}, with no error bar"
-    return f"beyond quantum theory by {excess / found.standard_error:.1f} standard errors"

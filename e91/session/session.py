@@ -25,7 +25,7 @@ from e91.recorded.ledger import use_up
 from e91.security.policy import Policy, PreparedSession
 from e91.session.inversion import record_looks_inverted
 from e91.session.protocol import Distilled, Means, distil, survey
-from e91.session.report import Keys, SessionReport
+from e91.session.report import Keys, SessionReport, assumptions_of
 from e91.session.verdict import check_policy
 from e91.system.compiled import compiled_code_may_run, compiled_code_pays
 from e91.system.stopwatch import Stopwatch
@@ -367,7 +367,7 @@ def report_of(
         leak=Leak(channel.disclosed_by(Party.ALICE), channel.disclosed_by(Party.BOB)),
         authentication_bits=authentication.AUTHENTICATION_BITS if made.tagged else 0,
         length=verdict.length,
-        assumptions=" ".join(filter(None, (policy.proof.statement, device.assumption))),
+        assumptions=assumptions_of(policy, device),
         abort=verdict.abort,
         reproducible=reproducible,
         seconds=stopwatch.seconds,

@@ -13,8 +13,10 @@ from e91.model.evidence import Evidence
 from e91.model.records import ChshEstimate, QberEstimate
 from e91.model.settings import Settings
 from e91.security.policy import Policy
-from e91.session.report import LinkWatch, RaisedAlarm, SessionReport, rate_lines, rates_of
+from e91.session import report_text
+from e91.session.report import LinkWatch, RaisedAlarm, SessionReport, rates_of
 from e91.session.verdict import chsh_estimate, qber_estimate, refuted_premise
+from e91.system.report_layout import WIDTH, Layout
 from e91.system.stopwatch import Stopwatch
 
 
@@ -79,6 +81,7 @@ class RunSummary(Totals):
         device: One sentence that describes the device.
         policy: The policy of every block.
         seed: Seed of the protocol's randomness, or None.
+        assumptions: What the security model assumes, in a sentence.
         reproducible: Whether protocol or physics was seeded: no key of it is secret.
         seconds: How long the run took so far.
         watch: The watch over the link up to the last block; None if nobody watched.
@@ -89,6 +92,7 @@ class RunSummary(Totals):
     device: str
     policy: Policy
     seed: int | None
+    assumptions: str
     reproducible: bool = False
     seconds: float = field(default=0.0, compare=False)
     watch: LinkWatch | None = None
@@ -113,6 +117,7 @@ class RunSummary(Totals):
             device=report.device,
             policy=report.policy,
             seed=report.seed,
+            assumptions=report.assumptions,
             reproducible=report.reproducible,
             pace=report.pace,
         )
@@ -187,12 +192,14 @@ class RunSummary(Totals):
             "security": self.policy.security.value,
             "theorem": self.policy.proof.value,
             "attacks_covered": self.policy.proof.entry.attacks.value,
+            "assumptions": self.assumptions,
             "epsilon": self.epsilon,
             "bounds_epsilon": self.policy.epsilon,
             "seed": self.seed,
             "reproducible": self.reproducible,
             "chsh": vars(self.chsh),
             "qber": {"rate": qber.rate, "upper_bound": qber.upper_bound, "revealed": qber.revealed},
+            "coincidences": self.evidence.coincidences,
             "sifted_bits": self.evidence.key_size + self.evidence.sample_size,
             "leaked_bits": self.leaked_bits,
             "leaked_by_alice": self.leaked_by_alice,
@@ -207,29 +214,36 @@ class RunSummary(Totals):
             "processor_seconds": round(self.processor_seconds, 3),
         }
 
+    def text(self, *, width: int = WIDTH) -> str:
+        """Return the summary as text whose rules have ``width`` columns, at least 58."""
+        page = Layout(width)
+        pairs = "pairs sent", f"{self.rounds:,} in {self.blocks:,} blocks"
+        return report_text.joined(
+            report_text.sent(self, page, title="E91 run", pairs=pairs),
+            report_text.tested(self, page, title="Bell test, all blocks"),
+            *([report_text.in_time(self.rates, page)] if self.rates else []),
+            _verdict(self, page),
+        )
+
     def __str__(self) -> str:
-        found, error_rate, aborts = self.chsh, self.qber.rate, dict(self.aborts)
-        value = "-" if found.value is None else f"{found.value:.5f} ± {found.standard_error:.5f}"
-        rate = "-" if error_rate is None else f"{error_rate:.3%}"
-        promise = "none is proved: the theorem is an asymptotic formula"
-        if self.epsilon is not None:
-            promise = f"{self.epsilon:.3g} ({self.policy.epsilon:g} a block)"
-        proof = self.policy.proof
-        rows = {
-            "device": self.device,
-            "pairs sent": f"{self.rounds:,} in {self.blocks:,} blocks",
-            "S, all blocks": value,
-            "QBER, all blocks": rate,
-            "blocks released": f"{self.released:,}",
-            **{f"blocks refused, {name}": f"{count:,}" for name, count in aborts.items()},
-            "secret key": f"{self.secret_bits:,} bits",
-            **{f"rate, {name}": text for name, text in rate_lines(self.rates).items()},
-            "epsilon of the run": promise,
-            **({"alarm": str(self.watch)} if self.watch else {}),
-            "security": f"{self.policy.security.value}, theorem {proof.value} "
-            f"({proof.entry.attacks.value})",
-        }
-        return "\n".join(f"  {name:<32}{text}" for name, text in rows.items())
+        return self.text()
+
+
+def _verdict(run: RunSummary, page: Layout) -> list[str]:
+    promise = "no epsilon is proved"
+    if run.epsilon is not None:
+        promise = f"epsilon {run.epsilon:.3g} ({run.policy.epsilon:g} a block)"
+    verdict = f"KEYS RELEASED: {run.secret_bits:,} bits, {promise}"
+    if run.abort is not None:
+        verdict = f"NO KEY: {run.abort.value}"
+    refused = ", ".join(f"{count:,} {name}" for name, count in run.aborts)
+    return [
+        page.title("Verdict"),
+        *page.text(verdict),
+        page.row("blocks released", f"{run.released:,}"),
+        *([page.row("blocks refused", refused)] if refused else []),
+        *report_text.proof(run, page),
+    ]
 
 
 def summary_of(reports: Iterable[SessionReport]) -> RunSummary:

@@ -18,7 +18,7 @@ from e91.model.device import DeviceInfo
 from e91.model.evidence import Evidence
 from e91.model.settings import SETTINGS, Settings
 from e91.security.policy import Policy
-from e91.session.report import SessionReport
+from e91.session.report import SessionReport, assumptions_of
 from e91.session.session import run
 from e91.session.streaming import Run, plan_run, session_of_block
 from e91.session.totals import RunSummary, Totals, totals_of
@@ -62,6 +62,7 @@ class Tally(Totals):
             policy=policy,
             device=device.description,
             seed=seed,
+            assumptions=assumptions_of(policy, device),
             reproducible=seed is not None or device.reproducible,
             pace=device.pace,
         )

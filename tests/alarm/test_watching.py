@@ -452,13 +452,13 @@ def test_long_run_rings_once_as_it_runs(status, monkeypatch):
     ("options", "sentence"),
     [
         (["--false-alarm", "0.1"], "`--false-alarm` must come with `--watch V`"),
-        (["--watch", "1"], "`visibility` of a promise must lie in (0, 1), but is 1"),
+        (["--watch", "1"], "`--watch` must lie strictly between 0 and 1, but is 1"),
         (["--watch", "nan"], "but is nan"),
-        (["--watch", "0.9", "--false-alarm", "0"], "`false_alarm` of a promise must lie in"),
+        (["--watch", "0.9", "--false-alarm", "0"], "`--false-alarm` of a promise must lie in"),
     ],
 )
 def test_bad_watch_is_one_sentence_and_status_two(status, options, sentence):
     code, out, complaint = status(*LINE, *options)
-    assert (code, out) == (2, "")
+    assert (code, json.loads(out).keys()) == (2, {"error", "exit_status"})
     assert sentence in complaint
     assert complaint.count("\n") == 1

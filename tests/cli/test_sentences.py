@@ -34,8 +34,8 @@ WRONG = [
      "did you mean `--visibility`?")),
     ("analyse --atack x", ("`e91 analyse` must be given its own options, but `--atack` is none; "
      "see `e91 analyse --help`.")),
-    ("run --settings ekrt", ("`--settings` must be one of asymmetric, bbm92, ekert, but is `ekrt`; "
-     "did you mean `ekert`?")),
+    ("run --reconciler cascde", ("`--reconciler` must be one of cascade, ldpc, but is `cascde`; "
+     "did you mean `cascade`?")),
     ("run --rounds 1.5", ("`--rounds` must be a whole number of at most 18 digits, such as 2500000 "
      "or 2.5e6, but is `1.5`.")),
     ("run --seed 1.5", "`--seed` must be a whole number, but is `1.5`."),

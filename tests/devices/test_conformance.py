@@ -351,7 +351,7 @@ def test_snapshot_is_compared_with_its_own_table(tmp_path, monkeypatch, status):
         (["nowhere_at_all:x"], "No module named 'nowhere_at_all'"),
         (["my_samplers:absent"], "has no attribute 'absent'"),
         (["my_samplers:number"], "but a int was found"),
-        (["my_samplers:good", "--shots", 10], "`shots` must be at least 1000"),
+        (["my_samplers:good", "--shots", 10], "`--shots` must be at least 1000"),
         (["my_samplers:good", "--snapshot", "x"], "`x` must be the name of a snapshot"),
         (["my_samplers:good", "--snapshot", "manila", "--noisy"], "must come without `--snapshot`"),
     ],
