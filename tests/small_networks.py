@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import networkx as nx
+
 from e91.network.graph import Graph
 from e91.network.layout import (
     Light,
@@ -45,15 +47,15 @@ def graph_of(users, relays, links):
 
 
 def random_graph(rng, *, users=6, relays=6, links=9, homes=(1, 2)):
-    """Return a graph of relays joined at random, users on some of them, and one direct link."""
-    names = [f"R{i}" for i in range(relays)]
+    """Return a graph of relays joined at random, users on some of them, and two direct links."""
     joined = [rng.choice(relays, 2, replace=False) for _ in range(links)]
     parts = [f"R{a}-R{b}-{i}" for i, (a, b) in enumerate(joined)]
     for user in range(users):
-        chosen = rng.choice(relays, rng.choice(homes), replace=False)
-        parts += [f"U{user}-R{home}" for home in chosen]
-    parts.append("U0-U1")
-    return graph_of(" ".join(f"U{i}" for i in range(users)), " ".join(names), " ".join(parts))
+        chosen = rng.choice(relays, rng.choice(homes))  # perhaps one relay twice
+        parts += [f"U{user}-R{home}-{i}" for i, home in enumerate(chosen)]
+    parts += ["U0-U1", "U0-U1-again"]
+    names = " ".join(f"R{i}" for i in range(relays))
+    return graph_of(" ".join(f"U{i}" for i in range(users)), names, " ".join(parts))
 
 
 def jinan_like(users=200, relays=8, chords=4):
@@ -102,3 +104,15 @@ def lit(plan, *, keys_per_second=100.0, shared="", **changes):
         demand=(Requests(keys_per_second, within_sector=0.0),),
         **given,
     )
+
+
+def every_route(graph, source, target):
+    """All routes without a circle, users relaying for nobody, written out with NetworkX."""
+    net = nx.MultiGraph()
+    net.add_nodes_from((source, target))
+    for link, (one, other) in enumerate(graph.ends):
+        if all(graph.relays[end] or end in (source, target) for end in (one, other)):
+            net.add_edge(one, other, key=link)
+    return [
+        tuple(link for *_, link in edges) for edges in nx.all_simple_edge_paths(net, source, target)
+    ]

@@ -250,8 +250,6 @@ class FewestHops(Router):
         self._last[key, hops] = found
         if hops == len(routes[0][1]):
             self._present[key] = found
-        else:
-            self._present.pop(key, None)
         return self._used(self._path(source, target, found))
 
     def _run_dry(self, bits: int) -> None:
@@ -300,7 +298,7 @@ class Disjoint(Router):
     """Several routes that share no relay, of fewest hops in sum, for a share of the key each.
 
     The links of all routes are returned one route after the other (`Graph.strands` cuts them);
-    each gives the bits of the whole key, as a share is as long as the key (`relaying.split`).
+    each gives the bits of the whole key, as a share is as long as the key (`relaying.split_key`).
     The routes are kept while they hold the bits and no fewer hops are possible.
     """
 

@@ -31,25 +31,22 @@ def hops_by_flow(graph, source, target, count, usable):
         return None
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_routes_share_no_relay_and_have_the_fewest_hops(count):
+@pytest.mark.parametrize(("count", "relays", "links"), [(1, 6, 14), (2, 12, 24), (3, 6, 14)])
+def test_routes_share_no_relay_and_have_the_fewest_hops(count, relays, links):
     rng, found_some = np.random.default_rng(count), 0
     for _ in range(120):
-        graph = random_graph(rng, links=14, homes=(1, 2, 3))
+        graph = random_graph(rng, relays=relays, links=links, homes=(1, 2, 3))
         stores = rng.integers(0, 10, len(graph.links)).tolist()
-        source, target = (int(site) for site in rng.choice(12, 2, replace=False))
+        source, target = (int(site) for site in rng.choice(6 + relays, 2, replace=False))
         usable = {link for link, store in enumerate(stores) if store > 1}.__contains__
         found = disjoint_routes(graph, source, target, count=count, usable=usable)
         best = hops_by_flow(graph, source, target, count, usable)
         assert (None if found is None else sum(map(len, found))) == best
         if found is not None:
             found_some += 1
-            relays = [
-                x
-                for way in graph.route(source, target, sum(found, ()), stores=stores).trusts
-                for x in way
-            ]
-            assert len(relays) == len(set(relays))
+            ways = graph.route(source, target, sum(found, ()), stores=stores).trusts
+            passed = [relay for way in ways for relay in way]
+            assert len(passed) == len(set(passed))
             assert graph.strands(source, target, sum(found, ())) == found
             assert all(usable(link) for way in found for link in way)
     assert found_some > 10
@@ -65,6 +62,17 @@ def test_as_many_routes_as_relays_in_the_way():
         every = lambda _: True  # noqa: E731
         assert disjoint_routes(graph, source, target, count=most + 1, usable=every) is None
         assert most == 0 or disjoint_routes(graph, source, target, count=most, usable=every)
+
+
+def test_second_route_turns_the_first_one_away():
+    """The shortest route passes both R and T, over one link or two, and no second one avoids it."""
+    graph = graph_of("A B", "R T U V W X", "A-R R-T T-B A-U U-V V-T R-W W-X X-B")
+    found = disjoint_routes(graph, 0, 1, count=2, usable=lambda _: True)
+    assert found == ((0, 6, 7, 8), (3, 4, 5, 2))
+    links = "A-R R-S S-T T-B A-U U-V V-Y Y-T R-W W-X X-Z Z-B"
+    graph = graph_of("A B", "R S T U V W X Y Z", links)
+    found = disjoint_routes(graph, 0, 1, count=2, usable=lambda _: True)
+    assert found == ((0, 8, 9, 10, 11), (4, 5, 6, 7, 3))
 
 
 @pytest.mark.parametrize(

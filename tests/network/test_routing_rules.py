@@ -1,26 +1,13 @@
 """Rules against searches over every route that there is, and against published hours."""
 
-import networkx as nx
 import numpy as np
 import pytest
-from small_networks import graph_of, network_of, random_graph
+from small_networks import every_route, graph_of, network_of, random_graph
 
 from e91.network.graph import Graph
 from e91.network.rules import RULES, FewestHops, rule_named
 
 MIB = 8_388_608
-
-
-def every_route(graph, source, target):
-    """All routes without a circle, users relaying for nobody, written out with NetworkX."""
-    net = nx.MultiGraph()
-    net.add_nodes_from((source, target))
-    for link, (one, other) in enumerate(graph.ends):
-        if all(graph.relays[end] or end in (source, target) for end in (one, other)):
-            net.add_edge(one, other, key=link)
-    return [
-        tuple(link for *_, link in edges) for edges in nx.all_simple_edge_paths(net, source, target)
-    ]
 
 
 def cases(seed, count=60):
@@ -126,6 +113,15 @@ def test_route_among_equals_is_kept_though_another_becomes_wider():
     assert router.find(0, 1, 10) == (0, 2)
     stores[1] = 900
     assert router.find(0, 1, 10) == (0, 2)
+
+
+def test_shorter_route_is_taken_as_soon_as_its_link_comes_up():
+    graph = graph_of("", "A B R", "A-B A-R R-B")
+    router = FewestHops(graph, [100] * 3)
+    router.switch(0, up=False)
+    assert [router.find(0, 1, 10) for _ in range(2)] == [(1, 2)] * 2
+    router.switch(0, up=True)
+    assert router.find(0, 1, 10) == (0,)
 
 
 def test_dry_link_between_relays_needs_the_margin_before_it_counts_again():
