@@ -7,6 +7,7 @@ their length only.  The chain of types is the order of the protocol: a `SiftedKe
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from e91.model.bits import NO_CLICK, Bits, frozen_array
 from e91.model.messages import Party
+from e91.model.numbers import check_whole
 from e91.model.trust import SecurityModel
 
 
@@ -45,6 +47,49 @@ class PartyRecord:
         return f"PartyRecord({len(self)} rounds)"
 
 
+@dataclass(frozen=True)
+class RoundTable:
+    """The first rounds of a record, to be looked at: text, or a table in Jupyter.
+
+    It shows outcomes, key bits of both parties among them.
+
+    Attributes:
+        rows: Alice's setting x, Bob's y, her outcome a and his b, round by round.
+        rounds: Rounds of the whole record.
+    """
+
+    rows: tuple[tuple[int, int, int, int], ...]
+    rounds: int
+
+    @property
+    def caption(self) -> str:
+        """What stands below the table."""
+        return f"{len(self.rows):,} of {self.rounds:,} rounds; a, b: 0 is +1, 1 is -1, - no click"
+
+    def __str__(self) -> str:
+        lines = ["  ".join(f"{name:>5}" for name in _ROUND_COLUMNS)]
+        lines += ["  ".join(f"{cell:>5}" for cell in row) for row in self._cells()]
+        return "\n".join([*lines, f"({self.caption})"])
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{name}</th>" for name in _ROUND_COLUMNS)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in self._cells()
+        )
+        return (
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            f"<p>{self.caption}</p>"
+        )
+
+    def _cells(self) -> Iterator[tuple[str, ...]]:
+        for number, (x, y, a, b) in enumerate(self.rows):
+            outcomes = ("-" if outcome == NO_CLICK else str(outcome) for outcome in (a, b))
+            yield str(number), str(x), str(y), *outcomes
+
+
+_ROUND_COLUMNS = ("round", "x", "y", "a", "b")
+
+
 @dataclass(frozen=True, eq=False)
 class DetectionRecord:
     """Both parties' records of the same rounds.
@@ -71,6 +116,30 @@ class DetectionRecord:
 
     def __len__(self) -> int:
         return len(self.alice)
+
+    def head(self, rounds: int = 10) -> RoundTable:
+        """Return the first rounds as a table, to be looked at: settings x, y and outcomes a, b.
+
+        The one place that shows key bits of both parties, to whoever asks for it.
+
+        Args:
+            rounds: How many, from 1; all if the record has fewer.
+
+        Raises:
+            ValueError: ``rounds`` is no whole number from 1.
+
+        Examples:
+            >>> alice, bob = PartyRecord([0, 2, 1], [1, 0, 2]), PartyRecord([0, 1, 1], [1, 1, 0])
+            >>> print(DetectionRecord(alice, bob).head(2))
+            round      x      y      a      b
+                0      0      0      1      1
+                1      2      1      0      1
+            (2 of 3 rounds; a, b: 0 is +1, 1 is -1, - no click)
+        """
+        check_whole(least=1, rounds=rounds)
+        columns = (self.alice.setting, self.bob.setting, self.alice.outcome, self.bob.outcome)
+        rows = zip(*(column[:rounds].tolist() for column in columns), strict=True)
+        return RoundTable(tuple(rows), len(self))
 
     def flipped(self, party: Party | str) -> Self:
         """Return the record with one party's outcomes 0 and 1 exchanged; no click stays.

@@ -9,7 +9,14 @@ from e91.model.device import DeviceInfo, Pace
 from e91.model.drawn import Drawn
 from e91.model.errors import Abort, ProtocolAborted
 from e91.model.evidence import Evidence
-from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretKey, SecretLength
+from e91.model.records import (
+    ChshEstimate,
+    DetectionRecord,
+    Leak,
+    QberEstimate,
+    SecretKey,
+    SecretLength,
+)
 from e91.model.settings import Settings
 from e91.security.policy import Policy
 from e91.security.secret_length import split
@@ -114,6 +121,8 @@ class SessionReport(Drawn):
             that were estimated from the same rounds; its key carries no epsilon then.
         watch: The watch over the link up to the end of this session; None if nobody watched.
         pace: How fast its source and links make rounds; None if the device does not say.
+        record: The rounds, used up, if `e91.run` was asked for them by ``keep_record=True``.  They
+            hold the key bits of both parties; `e91.recorded.save_detections` writes them.
     """
 
     rounds: int
@@ -138,6 +147,7 @@ class SessionReport(Drawn):
     uncovered: bool = False
     watch: LinkWatch | None = None
     pace: Pace | None = None
+    record: DetectionRecord | None = field(default=None, repr=False)
 
     @property
     def alarm(self) -> RaisedAlarm | None:

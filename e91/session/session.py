@@ -7,6 +7,8 @@ takes hours, a prepared session is kept in between; see `e91.devices.ibm`.
 import math
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from e91.distillation.authentication import AuthenticationKey
 from e91.distillation.cascade.parties import compiled_kernels_are_loaded
 from e91.model.bits import NO_CLICK, Bits
 from e91.model.device import Device, DeviceInfo, info_of
+from e91.model.errors import AlreadyUsed
 from e91.model.messages import Channel, Party, Transmission, honest_transmission
 from e91.model.numbers import check_whole
 from e91.model.randomness import Entropy, operating_system_entropy, random_settings, seeded_entropy
@@ -48,6 +51,7 @@ def run(
     authentication_key: AuthenticationKey | bytes | None = None,
     transmission: Transmission = honest_transmission,
     workspace: Workspace | None = None,
+    keep_record: bool = False,
 ) -> SessionReport:
     """Run one session of E91 on ``device`` and report it.
 
@@ -63,13 +67,18 @@ def run(
         transmission: What happens to classical messages on their way; honest by default.
         workspace: Arrays that several sessions use one after the other, and whether compiled code
             runs; by default one of its own, with compiled code if that pays for one session.
+        keep_record: Hand out the rounds as ``report.record``.  They hold the key bits of both
+            parties, and are used up: `analyse` makes no second key of them, only statistics.
+            Rounds that no seed makes again are entered in the ledger on the disk, so that a file
+            of them is refused too (`e91.recorded.ledger`).
 
     Returns:
         The report.  An abort is a value of it, not an error; reading its key then raises.
 
     Raises:
         ValueError: An argument leaves its range, the settings are not the device's, or the
-            device answers with something that is no record.
+            device answers with something that is no record; or a record is to be kept and the
+            ledger cannot be written.
         AlreadyUsed: The authentication key was used before.
 
     Examples:
@@ -86,7 +95,9 @@ def run(
     check_policy(rounds, settings=settings, policy=policy)
     entropy = operating_system_entropy if seed is None else seeded_entropy(seed)
     record = measure(device, rounds, settings=settings, entropy=entropy)
-    return _concluded(
+    if keep_record:
+        record = _handed_out(record, is_seeded=seed is not None or record.reproducible)
+    report = _concluded(
         record,
         device=info_of(device),
         settings=settings,
@@ -98,6 +109,18 @@ def run(
         workspace=workspace,
         stopwatch=stopwatch,
     )
+    return replace(report, record=record) if keep_record else report
+
+
+def _handed_out(record: DetectionRecord, *, is_seeded: bool) -> DetectionRecord:
+    """Return a record that a report may hold: its rounds are used before anybody speaks of them."""
+    used, origin = fingerprints_of(record), "the session that handed them out"
+    if is_seeded:
+        with suppress(AlreadyUsed):  # a seed makes the same rounds in the next session
+            use_up(used, origin=origin, from_files=False)
+    else:
+        use_up(used, origin=origin, from_files=True)
+    return replace(record, reproducible=is_seeded)
 
 
 def analyse(

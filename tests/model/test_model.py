@@ -259,3 +259,22 @@ def test_zero_bytes_go_back_to_the_system_at_once():
     assert grown - before >= 2 * 2**24 // mmap.PAGESIZE - 64
     del gone
     assert grown - resident() >= 2**24 // mmap.PAGESIZE - 64
+
+
+def test_first_rounds_are_shown_as_text_and_as_a_table_and_only_when_asked_for():
+    alice, bob = PartyRecord([0, 2, 1], [1, 0, 2]), PartyRecord([0, 1, 1], [1, 1, 0])
+    record = DetectionRecord(alice, bob)
+    table = record.head()
+    assert table.rows == ((0, 0, 1, 1), (2, 1, 0, 1), (1, 1, 2, 0))
+    assert [line.split() for line in str(table).splitlines()[:-1]] == [
+        ["round", "x", "y", "a", "b"], ["0", "0", "0", "1", "1"], ["1", "2", "1", "0", "1"],
+        ["2", "1", "1", "-", "0"],
+    ]  # fmt: skip
+    shown = table._repr_html_()
+    assert shown.count("<tr>") == 4
+    assert "<td>2</td><td>1</td><td>1</td><td>-</td><td>0</td>" in shown
+    assert len(record.head(2).rows) == 2
+    assert "(3 rounds)" in repr(record)
+    assert not hasattr(record, "_repr_html_")
+    with pytest.raises(ValueError, match="`rounds` must be at least 1"):
+        record.head(0)

@@ -21,7 +21,7 @@ from e91.recorded.fingerprints import fingerprints_of, fingerprints_of_tags
 from e91.recorded.ledger import use_up
 from e91.recorded.record_files import load_detections, save_detections
 from e91.security.policy import Policy
-from e91.session.session import analyse, measure
+from e91.session.session import analyse, measure, run
 from e91.session.streaming import stream
 
 POLICY = Policy(epsilon=1e-6)
@@ -374,3 +374,72 @@ def test_kept_block_of_a_run_is_used_unless_a_seed_makes_it_again(tmp_path, seed
     code, _, complaint = status("analyse", block)
     assert code == (2 if seed is None else 0)
     assert ("block 0 of a run" in complaint) is (seed is None)
+
+
+# Handed out by a session --------------------------------------------------------------------------
+
+
+def kept(seed=None, **options):
+    device = exact_device(visibility=0.97, seed=seed)
+    return run(device, rounds=ROUNDS, policy=POLICY, seed=seed, keep_record=True, **options)
+
+
+def test_record_of_a_session_is_what_its_key_was_made_of():
+    report = kept(seed=4)
+    again = measure(
+        exact_device(visibility=0.97, seed=4), ROUNDS, settings=EKERT, entropy=seeded_entropy(4)
+    )
+    assert fingerprints_of(report.record) == fingerprints_of(again)
+    found = analyse(report.record, policy=POLICY, statistics_only=True)
+    assert found.chsh == report.chsh
+    assert found.evidence.pair_counts == report.evidence.pair_counts
+    assert run(exact_device(seed=4), rounds=2_000, policy=POLICY).record is None
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+@pytest.mark.parametrize("options", [{}, {"transmission": altered}], ids=["key", "aborted"])
+def test_record_of_a_session_makes_no_second_key_and_statistics_for_ever(seed, options):
+    report = kept(seed, **options)
+    assert (report.abort is None) == (not options)
+    for again in (report.record, of_rounds(report.record, slice(100, ROUNDS // 2))):
+        with pytest.raises(AlreadyUsed, match="the session that handed them out"):
+            analyse(again, policy=POLICY)
+    for _ in range(2):
+        assert analyse(report.record, statistics_only=True).abort is Abort.STATISTICS_ONLY
+
+
+@pytest.mark.parametrize("seed", [None, 6])
+def test_file_of_a_sessions_record_is_refused_unless_a_seed_makes_it_again(
+    tmp_path, seed, status, monkeypatch
+):
+    report = kept(seed)
+    save_detections(tmp_path / "night.npz", report.record)
+    forgotten(monkeypatch)
+    loaded = load_detections(tmp_path / "night.npz")
+    assert loaded.record.reproducible is (seed is not None)
+    code, _, complaint = status("analyse", tmp_path / "night.npz", "--epsilon", "1e-6")
+    assert code == (2 if seed is None else 0)
+    assert ("handed them out" in complaint) is (seed is None)
+    assert status("analyse", tmp_path / "night.npz", "--no-key")[0] == 0
+
+
+def test_record_is_used_before_its_first_message_leaves():
+    known = []
+
+    def spy(message):
+        known.append(len(used_recordings._used_here))
+        return message
+
+    kept(7, transmission=spy)
+    assert known[0] > 0
+
+
+def test_session_that_keeps_its_record_can_be_run_again_from_its_seed():
+    first, second = kept(8), kept(8)
+    assert first.key.bits.tolist() == second.key.bits.tolist()
+
+
+def test_without_a_ledger_no_record_is_handed_out(monkeypatch, tmp_path):
+    monkeypatch.setenv("E91_LEDGER", str(tmp_path))  # a folder
+    with pytest.raises(ValueError, match="must be writable, as used recordings are entered there"):
+        kept()
