@@ -169,11 +169,27 @@ def refuse_given(names: Iterable[str], sentence: str) -> None:
     Raises:
         ValueError: One of them was given.
     """
-    context, refused = click.get_current_context(), set(names)
-    for option in context.command.params:
-        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
-        if given and option.name in refused:
-            raise ValueError(f"`{option.opts[0]}` {sentence}")
+    for option in _given(names):
+        raise ValueError(f"`{option.opts[0]}` {sentence}")
+
+
+def are_given(names: Iterable[str]) -> bool:
+    """Return whether one of these options stands on the command line, whatever its value.
+
+    Args:
+        names: Their arguments.
+    """
+    return bool(_given(names))
+
+
+def _given(names: Iterable[str]) -> list[click.Parameter]:
+    context, wanted = click.get_current_context(), set(names)
+    return [
+        option
+        for option in context.command.params
+        if option.name in wanted
+        and context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+    ]
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from e91.cli.figures import FIGURE
+from e91.cli.light_options import LinkOptions, light_options, refuse_beside_light
 from e91.cli.options import (
     ASYMPTOTIC,
     COUNT,
     EPSILON,
     JSON,
     as_one,
+    refuse_given,
     security_option,
     settings_named,
     settings_option,
@@ -25,8 +27,11 @@ from e91.cli.outcome import FigureFile
 from e91.model.numbers import check_whole
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy, Reconciler
+from e91.security.theorems import Theorem
 
 if TYPE_CHECKING:
+    from e91.model.device import Pace
+    from e91.optics.link_files import LinkNumbers
     from e91.session.expectation import Link
     from e91.session.planning import SessionPlan
 
@@ -70,10 +75,11 @@ _ROUNDING = 5e-5  # of an S that is given with four digits
 
 QUESTION = as_one(
     "asked",
-    Question,
+    dict,
     security_option(),
-    click.option("--chsh", "chsh_value", type=float, required=True, help="S, 0 to 4."),
-    click.option("--qber", type=float, required=True, help="Error rate of the key, 0 to 1."),
+    click.option("--chsh", "chsh_value", type=float, help="S, 0 to 4; needed without light."),
+    click.option("--qber", type=float,
+                 help="Error rate of the key, 0 to 1; needed without light."),
     click.option("--rounds", type=COUNT,
                  help="Rounds of a session; without it, the asymptotic rate."),
     EPSILON,
@@ -98,18 +104,38 @@ QUESTION = as_one(
 
 @click.command()
 @QUESTION
+@light_options("--detector-efficiency")
+@click.option("--visibility", type=float, default=0.97, show_default=True,
+              help="Light: of the pairs, where no file says it.")  # fmt: skip
 @FIGURE
 @JSON
-def rate(*, asked: Question, figure: FigureFile, as_json: bool) -> None:
+def rate(
+    *,
+    asked: dict[str, Any],
+    light: LinkOptions,
+    visibility: float,
+    figure: FigureFile,
+    as_json: bool,
+) -> None:
     """Tell the secret-key rate of a link, asymptotic or for a session of --rounds.
 
     The asymptotic rate is in secret bits per key round; that of a session also in secret bits per
-    round of any kind, with the choice probabilities that make the key longest.
+    round of any kind, with the choice probabilities that make the key longest.  With light, which
+    then says S and the error rate, both are in secret bits per second too.
     """
     figure.check()
-    found = _asymptotic(asked) if asked.rounds is None else _finite(asked, asked.rounds)
+    refuse_beside_light(("chsh_value", "qber"), light=light)
+    link, pace = light.numbers(visibility=visibility), None
+    if link is None:
+        question = _question(asked)
+    else:
+        question, pace = _question_of_light(asked, link)
+    rounds = question.rounds
+    found = _asymptotic(question) if rounds is None else _finite(question, rounds)
+    if pace is not None:
+        found = _in_time(found, question, pace) | found
     _show(found, as_json=as_json)
-    figure.save(partial(_draw, asked, found))
+    figure.save(partial(_draw, question, found))
 
 
 def _draw(asked: Question, found: dict[str, Any]) -> Any:
@@ -150,10 +176,71 @@ def _show(found: dict[str, Any], *, as_json: bool) -> None:
             click.echo(f"{title:<22}{_text(value)} {unit}".rstrip())
 
 
+def _question(options: dict[str, Any]) -> Question:
+    """Return what is asked without light.
+
+    Raises:
+        ValueError: S or the error rate is missing.
+    """
+    refuse_given(["visibility"], "must come with light (`--distance-km`, ...), but there is none.")
+    for option, name in (("chsh", "chsh_value"), ("qber", "qber")):
+        if options[name] is None:
+            raise ValueError(
+                f"`--{option}` must be given, or a link that says it (`--link`, `--distance-km`, "
+                "...), but neither is."
+            )
+    return Question(**options)
+
+
+def _question_of_light(options: dict[str, Any], link: LinkNumbers) -> tuple[Question, Pace | None]:
+    """Return what is asked of a link, whose S and QBER it says, and how many coincidences it has.
+
+    Raises:
+        ValueError: Coincidences alone prove nothing under the security model.
+    """
+    from e91.bell.expected import chsh_terms, error_rate, mean_products
+    from e91.devices.link_devices import link_device
+
+    if options["security"] == SecurityModel.DEVICE_INDEPENDENT.value:
+        raise ValueError(
+            "`--security` must be trusted-analysers with light, but is device-independent: S and "
+            "the error rate are those of coincidences, which prove nothing without trust."
+        )
+    name = _settings_name(options["settings_name"], options["theorem"])
+    device = link_device(link, settings=settings_named(name))
+    products = mean_products(device.table)
+    seen = {
+        "chsh_value": math.fsum(chsh_terms(products, device.settings)),
+        "qber": error_rate(products, device.settings),
+    }
+    return Question(**(options | seen)), device.info.pace
+
+
+def _in_time(found: dict[str, Any], asked: Question, pace: Pace) -> dict[str, Any]:
+    """Return what a link gives in a second; asymptotically, all coincidences are key rounds."""
+    from e91.session.report import rates_of
+
+    per_second = pace.coincidences_per_second
+    told: dict[str, Any] = {"coincidences_per_second": per_second}
+    if asked.rounds is None:
+        told["secret_bits_per_second"] = per_second * found["secret_bits_per_key_round"]
+        found["remark"] = found["remark"] or _ALL_KEY
+    else:
+        told = rates_of(pace, rounds=asked.rounds, secret_bits=found["secret_bits"])
+    return told | {"chsh": asked.chsh_value, "qber": asked.qber}
+
+
+_ALL_KEY = "Bits per second are those of long sessions, in which nearly all coincidences make key."
+
 _LINES = {
     "secret_bits_per_key_round": ("rate", "secret bits per key round"),
     "secret_bits_per_round": ("rate of all rounds", "secret bits per round"),
     "secret_bits": ("secret key", "bits, authentication paid for"),
+    "coincidences_per_second": ("coincidences", "per second"),
+    "link_seconds": ("time on the link", "s"),
+    "secret_bits_per_second": ("secret key", "bits per second"),
+    "chsh": ("S", "of the coincidences"),
+    "qber": ("QBER", "of the key bits"),
     "charged_parties": ("charged for errors", "parties: their bits in error correction cost key"),
     "efficiency": ("efficiency", "times n h(QBER) are disclosed"),
     "phase_error": ("phase error", "of the key bits"),
@@ -227,9 +314,7 @@ def _finite(asked: Question, rounds: int) -> dict[str, Any]:
     if asked.block_rounds is not None:
         check_whole(least=1, block_rounds=asked.block_rounds)
     policy = _policy(asked)
-    wants_bases = policy.proof.entry.wants_two_key_bases
-    name = asked.settings_name or ("bbm92" if wants_bases else "asymmetric")
-    link = _link(asked)
+    name, link = _settings_name(asked.settings_name, asked.theorem), _link(asked)
     plan = best_plan(
         link, rounds, settings=settings_named(name), policy=policy, largest_block=asked.block_rounds
     )
@@ -249,6 +334,12 @@ def _policy(asked: Question) -> Policy:
         tolerated_error=asked.tolerated_error,
         reconciler=asked.reconciler,
     )
+
+
+def _settings_name(name: str | None, theorem: str | None) -> str:
+    """Return the settings that were asked for, or those that the theorem wants."""
+    wants_bases = {known.value for known in Theorem if known.entry.wants_two_key_bases}
+    return name or ("bbm92" if theorem in wants_bases else "asymmetric")
 
 
 def _link(asked: Question) -> Link:

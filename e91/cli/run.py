@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from e91.cli.light_options import LinkOptions, refuse_beside_light
 from e91.cli.options import COUNT, JSON, Angles, refuse_given, seed_option
 from e91.cli.outcome import (
     Files,
@@ -22,10 +23,12 @@ from e91.cli.outcome import (
 )
 from e91.cli.run_options import (
     ANGLES,
+    BESIDE_LIGHT,
     BLOCKS,
     DEVICE,
     FILES,
     JOB,
+    LIGHT,
     PHOTONS,
     POLICY,
     WATCH,
@@ -38,6 +41,7 @@ from e91.cli.run_options import (
     session_device,
 )
 from e91.model.errors import ProtocolAborted
+from e91.model.trust import SecurityModel
 from e91.system.durable import reason, sweep
 from e91.system.stopwatch import Stopwatch
 
@@ -190,6 +194,7 @@ def _save_block(report: SessionReport, target: Path) -> None:
 @DEVICE
 @ANGLES
 @PHOTONS
+@LIGHT
 @JOB
 @JSON
 def run(*, files: Files, job: dict[str, Any], as_json: bool, **asked: Any) -> None:
@@ -216,6 +221,7 @@ def _begin(
     device: str,
     angles: Angles,
     photons: dict[str, Any],
+    light: LinkOptions,
     job: dict[str, Any],
     as_json: bool,
 ) -> None:
@@ -225,8 +231,16 @@ def _begin(
     chosen, promise, settings = policy_of(**policy), promise_of(**watch), angles.settings()
     check_files(files)
     request = Request(rounds, settings, chosen, seed, promise, files, as_json)
+    refuse_beside_light(BESIDE_LIGHT, light=light)
     machine = ibm_machine(device)
-    source = {"device": device, "settings": settings, "seed": seed, **photons}
+    source = {
+        "device": device,
+        "settings": settings,
+        "seed": seed,
+        "light": light,
+        "slots": chosen.security is SecurityModel.DEVICE_INDEPENDENT,
+        **photons,
+    }
     if machine is None and _is_long(request, keep=blocks.keep):
         run_blocks(block_device(**source), request, blocks=blocks)
         return

@@ -13,6 +13,7 @@ from e91.adversaries.catalogue import ATTACKS, all_options
 from e91.adversaries.conditions import ARM_NOISE
 from e91.cli.attack import choices_of_attacks, given_choices
 from e91.cli.figures import FIGURE_OPTIONS
+from e91.cli.light_options import LinkOptions, light_options
 from e91.cli.options import (
     ALICE_PROBABILITIES,
     ASYMPTOTIC,
@@ -96,6 +97,8 @@ def session_device(
     settings: Settings,
     seed: int | None,
     rounds: int,
+    light: LinkOptions,
+    slots: bool,
     attack: str | None,
     strength: float | None,
     state: BellState | None = None,
@@ -109,6 +112,8 @@ def session_device(
         settings: The angles of both parties.
         seed: Root of the physical randomness.
         rounds: Length of the session.
+        light: What the command line says of a link, which then is the device.
+        slots: With a link: whether rounds are all its slots or pulses, not coincidences alone.
         attack: Name of an attack, or None.
         strength: Its strength, or None for its default.
         state: Bell state of the pairs; by default the settings'.
@@ -121,6 +126,12 @@ def session_device(
     noise = {name: photons[name] for name in _PHOTONS}
     choices = given_choices(**{name: value for name, value in photons.items() if name not in noise})
     _check_probabilities(noise)
+    link = light.numbers(visibility=noise["visibility"])
+    if link is not None:
+        from e91.devices.link_devices import link_device
+
+        made = link_device(link, settings=settings, slots=slots, seed=seed)
+        return made.announcing(progress), {}
     if device_kind(device)[0] == "fake":
         _refuse_photons(device)
     if attack is not None:
@@ -333,6 +344,12 @@ PHOTONS = as_one(
 )  # fmt: skip
 """Arguments of `e91.cli.run_options.session_device`: noise, and who listens."""
 
+
+LIGHT = light_options("--efficiency", "--detector-efficiency")
+"""What the command line says of a link."""
+
+BESIDE_LIGHT = ("device", *(name for name in _ELSEWHERE if name != "visibility"))
+"""Options that a link leaves nothing to say for; see `refuse_beside_light`."""
 
 JOB = as_one(
     "job",

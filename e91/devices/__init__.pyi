@@ -7,6 +7,8 @@ from .aer import aer_device as aer_device
 from .aer import aer_device_of as aer_device_of
 from .exact import exact_device as exact_device
 from .exact import exact_device_of as exact_device_of
+from .link_devices import counted as counted
+from .link_devices import link_device as link_device
 from .optical import coincidence_settings as coincidence_settings
 from .optical import optical_device as optical_device
 from .optical import optical_slot_device as optical_slot_device

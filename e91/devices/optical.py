@@ -7,7 +7,7 @@ pairs, which are unrelated clicks, and which are lost.
 import math
 
 import numpy as np
-from e91_circuits import bell_pair, party_qubit, with_dephasing, with_visibility
+from e91_circuits import BellState, bell_pair, party_qubit, with_dephasing, with_visibility
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
@@ -290,12 +290,25 @@ def memory_pair(source: HeraldedMemories) -> QuantumCircuit:
         >>> float(device.table[2, 1, 0, 1].round(6))    # both along X
         0.025
     """
-    circuit = with_dephasing(bell_pair(), source.phase_error, party="bob")
+    return pair_with_errors(bit_error=source.bit_error, phase_error=source.phase_error)
+
+
+def pair_with_errors(
+    *, bit_error: float, phase_error: float, state: BellState = "phi+"
+) -> QuantumCircuit:
+    """Return the circuit of a pair that errs apart along Z and along X.
+
+    Args:
+        bit_error: Probability that outcomes along Z are not those of the state, 0 to 1/2.
+        phase_error: The same along X.
+        state: Bell state of the pair.
+    """
+    circuit = with_dephasing(bell_pair(state), phase_error, party="bob")
     # A phase flip between two Hadamard gates is a bit flip.
     circuit = _with_hadamard(circuit, name=circuit.name)
-    circuit = with_dephasing(circuit, source.bit_error, party="bob")
-    label = f"phi+ pair of memories, bit error {source.bit_error:g}, phase error "
-    return _with_hadamard(circuit, name=f"{label}{source.phase_error:g}")
+    circuit = with_dephasing(circuit, bit_error, party="bob")
+    label = f"{state} pair, bit error {bit_error:g}, phase error {phase_error:g}"
+    return _with_hadamard(circuit, name=label)
 
 
 def steered_lengths(pair: QuantumCircuit, *, settings: Settings) -> Floats:

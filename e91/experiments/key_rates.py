@@ -13,10 +13,11 @@ from functools import lru_cache
 import numpy as np
 from scipy.optimize import minimize
 
-from e91.experiments.vocabulary import Protocol, given
+from e91.experiments.vocabulary import Protocol
 from e91.model.numbers import Floats, check_positive
 from e91.model.settings import ASYMMETRIC
 from e91.model.trust import SecurityModel
+from e91.optics.link_files import given
 from e91.security import device_dependent, device_independent
 from e91.security.device_independent import acin_entropy
 from e91.security.policy import Policy

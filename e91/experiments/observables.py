@@ -10,17 +10,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from e91.experiments.vocabulary import WIGNER, ArmNumbers, Numbers, given
+from e91.bell.expected import chsh_terms, error_rate, mean_products
+from e91.experiments.vocabulary import WIGNER, ArmNumbers, Numbers
 from e91.model.numbers import Floats, check_fractions, check_within
 from e91.model.settings import BBM92, Settings
-from e91.optics.arms import Arm
 from e91.optics.coincidences import Coincidences, coincidences
-from e91.optics.detectors import Detector, Receiver
-from e91.optics.links import Downlink, Fibre
+from e91.optics.detectors import Receiver
+from e91.optics.link_files import arm_loss_db, arms_of, given, receiver_of, source_of, window_of
+from e91.optics.links import Downlink
 from e91.optics.satellites import Pass, Station, coincidences_along, orbit_over, pass_over
-from e91.optics.sources import ContinuousSource
-
-_SAME = np.array([[1.0, -1.0], [-1.0, 1.0]])
 
 
 @dataclass(frozen=True)
@@ -74,11 +72,11 @@ def correlations(
     dephasing = (1 - (1 - 2 * more) / visibility) / 2 if visibility else 0.0
     tables = [_pair_table(_turned(s, turn), visibility, dephasing) for s in (settings, BBM92)]
     table, axes = ((1 - accidental_fraction) * t + accidental_fraction / 4 for t in tables)
-    products = _products(table)
-    terms = tuple(float(sign * products[pair]) for pair, sign in settings.chsh_pairs)
-    bit, phase = (float(_products(axes)[pair]) for pair in BBM92.key_pairs)
+    products = mean_products(table)
+    terms = chsh_terms(products, settings)
+    bit, phase = (float(mean_products(axes)[pair]) for pair in BBM92.key_pairs)
     return Correlations(
-        qber=_qber(products, settings),
+        qber=error_rate(products, settings),
         chsh=math.fsum(terms) if terms else None,
         chsh_terms=terms,
         wigner=_wigner(table) if settings.name == WIGNER.name else None,
@@ -100,18 +98,6 @@ def _pair_table(settings: Settings, visibility: float, dephasing: float) -> Floa
     from e91.devices.exact import exact_device
 
     return exact_device(settings=settings, visibility=visibility, dephasing=dephasing, seed=0).table
-
-
-def _products(table: Floats) -> Floats:
-    """Return the mean product of the outcomes of every setting pair."""
-    means: Floats = np.einsum("xyab,ab->xy", table, _SAME)
-    return means
-
-
-def _qber(products: Floats, settings: Settings) -> float:
-    weights = [settings.pair_probability(pair) for pair in settings.key_pairs]
-    errors = [(1 - float(products[pair])) / 2 for pair in settings.key_pairs]
-    return math.fsum(w * e for w, e in zip(weights, errors, strict=True)) / math.fsum(weights)
 
 
 def _wigner(table: Floats) -> float:
@@ -167,31 +153,21 @@ def rates(numbers: Numbers) -> Rates:
         measured = numbers.measured
         fraction = 1 / (1 + measured.signal_to_noise)
         return Rates(measured.coincidences_per_second, fraction, None)
-    source = ContinuousSource(pairs, numbers.source.coherence_time_s)
-    window = given(numbers.detection.coincidence_window_s, "`detection.coincidence_window_s`")
-    sides = (("alice", numbers.alice), ("bob", numbers.bob))
-    receivers = (_receiver(numbers.alice), _receiver(numbers.bob))
+    source, window = source_of(numbers), window_of(numbers)
     if numbers.orbit.altitude_km is None:
-        arms = [Arm(arm_loss_db(*side), box) for side, box in zip(sides, receivers, strict=True)]
-        found = coincidences(source, arms[0], arms[1], window_s=window)
+        arms = arms_of(numbers)
+        found = coincidences(source, *arms, window_s=window)
         loss = sum(arm.loss_db + _detector_loss_db(arm.receiver) for arm in arms)
         return Rates(*_mean((found,)), loss)
-    seen, links = overpass(numbers), (_downlink(*sides[0]), _downlink(*sides[1]))
+    receivers = receiver_of(numbers.alice), receiver_of(numbers.bob)
+    seen = overpass(numbers)
+    links = _downlink("alice", numbers.alice), _downlink("bob", numbers.bob)
     slices = coincidences_along(seen, source, links=links, receivers=receivers, window_s=window)
     losses = seen.loss_db(links).sum(axis=0) + sum(map(_detector_loss_db, receivers))
     transmission = float(np.mean(10 ** (-losses / 10)))
     if transmission == 0:
         raise ValueError("Some light must arrive at both detectors, but all of it is lost.")
     return Rates(*_mean(slices), -10 * math.log10(transmission))
-
-
-def arm_loss_db(party: str, side: ArmNumbers) -> float:
-    """Return the constant loss of one arm up to its detectors: fibre and all that is not listed."""
-    if side.fibre_length_km is None:
-        return side.loss_db
-    key = f"`{party}.fibre_attenuation_db_per_km`"
-    fibre = Fibre(side.fibre_length_km, given(side.fibre_attenuation_db_per_km, key))
-    return side.loss_db + fibre.loss_db
 
 
 def overpass(numbers: Numbers) -> Pass:
@@ -237,13 +213,6 @@ def _downlink(party: str, side: ArmNumbers) -> Downlink:
         zenith_loss_db=side.zenith_loss_db,
         optics_loss_db=arm_loss_db(party, side),
     )
-
-
-def _receiver(side: ArmNumbers) -> Receiver:
-    """Return two like detectors with half of the side's noise each."""
-    noise = side.dark_counts_per_second + side.background_clicks_per_second
-    detector = Detector(side.detector_efficiency, noise / 2, jitter_fwhm_s=side.jitter_fwhm_s)
-    return Receiver((detector, detector))
 
 
 def _detector_loss_db(receiver: Receiver) -> float:

@@ -14,7 +14,8 @@ from e91.experiments.key_rates import (
 )
 from e91.experiments.observables import Correlations, Observables, correlations, rates
 from e91.experiments.published import Comparison, Experiment, ModelParameter, Outcome
-from e91.experiments.vocabulary import PARAMETERS, Protocol, given
+from e91.experiments.vocabulary import PARAMETERS, Protocol
+from e91.optics.link_files import given
 from e91.security.theorems import Theorem
 from e91.system.refusals import is_refusal
 

@@ -7,62 +7,34 @@ from msgspec import Meta, inspect
 
 from e91.model.numbers import TSIRELSON
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, Settings
+from e91.optics.link_files import (
+    Decibels,
+    ErrorRate,
+    Fraction,
+    LinkNumbers,
+    Rate,
+    Seconds,
+    SideNumbers,
+)
 from e91.system.documents import Document
 
-# Floors and ceilings far beyond any experiment, at which all formulas still give numbers.
-_POSITIVE = 1e-15
-_ANY = 1e15
 _COUNT = 1e12
 
-_Fraction = Annotated[float, Meta(ge=0, le=1)]
-_ErrorRate = Annotated[float, Meta(ge=0, le=0.5)]
-_Rate = Annotated[float, Meta(ge=0, le=_ANY)]
-_Decibels = Annotated[float, Meta(ge=0, le=1000)]
-_Seconds = Annotated[float, Meta(ge=0, le=1)]
 _Count = Annotated[float, Meta(ge=0, le=_COUNT)]
 _OneOrMore = Annotated[float, Meta(ge=1, le=_COUNT)]
-
-
-class State(Document, frozen=True):
-    """Noise of the true pairs: a visibility, or both error rates."""
-
-    visibility: _Fraction | None = None  # contrast of the pairs that are no accidentals
-    bit_error: _ErrorRate | None = None  # along the key's axis
-    phase_error: _ErrorRate | None = None  # across it, in the X-Z plane
-
-    def __post_init__(self) -> None:
-        both = {self.bit_error is None, self.phase_error is None}
-        if len(both) > 1 or (both == {False} and self.visibility is not None):
-            raise ValueError(
-                "`visibility` must stand alone, or `bit_error` and `phase_error` together, but "
-                "another choice of them is given."
-            )
-
-
-class Source(Document, frozen=True):
-    """Pairs of a continuous-wave source, before losses."""
-
-    pairs_per_second: _Rate | None = None
-    coherence_time_s: _Seconds = 0.0  # spread of the pair's times, full width
-
-
-class Detection(Document, frozen=True):
-    """How clicks become coincidences."""
-
-    coincidence_window_s: Annotated[float, Meta(ge=_POSITIVE, le=1)] | None = None  # full width
 
 
 class Measured(Document, frozen=True):
     """What is taken from the paper instead of being simulated."""
 
-    coincidences_per_second: _Rate | None = None
-    signal_to_noise: _Rate = math.inf  # true pairs over accidentals
+    coincidences_per_second: Rate | None = None
+    signal_to_noise: Rate = math.inf  # true pairs over accidentals
 
 
 class Protocol(Document, frozen=True):
     """Counts, and what the key is made with."""
 
-    sifted_fraction: _Fraction | None = None  # coincidences that become key bits
+    sifted_fraction: Fraction | None = None  # coincidences that become key bits
     sifted_bits: _Count | None = None  # key bits in which errors were counted
     chsh_coincidences: _Count | None = None  # of all four setting pairs
     duration_s: _Count | None = None  # time over which coincidences were counted
@@ -72,7 +44,7 @@ class Protocol(Document, frozen=True):
     rounds: Annotated[float, Meta(ge=1000, le=_COUNT)] | None = None  # device-independent session
     test_fraction: Annotated[float, Meta(ge=1e-6, le=1)] | None = None  # of a fixed session
     expected_chsh: Annotated[float, Meta(ge=2, le=TSIRELSON)] | None = None  # laid out for
-    expected_qber: _ErrorRate | None = None  # laid out for
+    expected_qber: ErrorRate | None = None  # laid out for
     epsilon: Annotated[float, Meta(ge=1e-150, le=1)] | None = None  # failure probability
 
 
@@ -85,50 +57,29 @@ class Orbit(Document, frozen=True):
     lowest_elevation_deg: Annotated[float, Meta(ge=0, le=90)] | None = None
 
 
-class ArmNumbers(Document, frozen=True):
+class ArmNumbers(SideNumbers, frozen=True):
     """One party's arm, receiver and, for a satellite, ground station."""
 
-    loss_db: _Decibels = 0.0  # all losses that are not listed apart
-    fibre_length_km: Annotated[float, Meta(ge=0, le=1e5)] | None = None
-    fibre_attenuation_db_per_km: _Decibels | None = None
     latitude_deg: Annotated[float, Meta(ge=-90, le=90)] | None = None  # north positive
     longitude_deg: Annotated[float, Meta(ge=-180, le=180)] | None = None  # east positive
     altitude_m: Annotated[float, Meta(ge=-500, le=9000)] = 0.0
     divergence_half_angle_rad: Annotated[float, Meta(ge=1e-12, le=1)] | None = None  # to 1/e^2
     telescope_diameter_m: Annotated[float, Meta(ge=1e-6, le=1000)] | None = None  # the receiver's
-    pointing_jitter_rad: _Seconds = 0.0  # standard deviation along each axis
-    zenith_loss_db: _Decibels = 0.0  # extinction of the air straight up
-    detector_efficiency: _Fraction = 1.0  # clicks per photon
-    dark_counts_per_second: _Rate = 0.0  # of all detectors of the side together
-    background_clicks_per_second: _Rate = 0.0  # of stray light, of the side
-    jitter_fwhm_s: _Seconds = 0.0  # spread of click times
+    pointing_jitter_rad: Seconds = 0.0  # standard deviation along each axis
+    zenith_loss_db: Decibels = 0.0  # extinction of the air straight up
 
 
-class Numbers(Document, frozen=True):
+class Numbers(LinkNumbers, frozen=True):
     """All that the simulation of an experiment starts from, by group; None is what was not given.
 
     ``docs/experiments.md`` says what each number is; the units stand in the names.
     """
 
-    state: State = State()
-    source: Source = Source()
-    detection: Detection = Detection()
     measured: Measured = Measured()
     orbit: Orbit = Orbit()
     alice: ArmNumbers = ArmNumbers()
     bob: ArmNumbers = ArmNumbers()
     protocol: Protocol = Protocol()
-
-
-def given(value: float | None, what: str) -> float:
-    """Return a number that the simulation needs.
-
-    Raises:
-        ValueError: It was not given; the sentence is the reason why an outcome is not simulated.
-    """
-    if value is None:
-        raise ValueError(f"The parameters must give {what}, but do not.")
-    return value
 
 
 def _ranges() -> dict[str, tuple[float, float]]:

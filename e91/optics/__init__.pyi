@@ -16,6 +16,8 @@ from .coincidences import best_source_and_window as best_source_and_window
 from .detectors import BasisChoice as BasisChoice
 from .detectors import Detector as Detector
 from .detectors import Receiver as Receiver
+from .link_files import LinkNumbers as LinkNumbers
+from .link_files import read_link as read_link
 from .links import Downlink as Downlink
 from .links import Fibre as Fibre
 from .links import FreeSpace as FreeSpace

@@ -206,7 +206,7 @@ def test_memories_have_the_s_and_qber_of_their_two_errors(make):
 
 def test_memories_name_their_errors():
     name = memory_pair(HeraldedMemories(1e6, 0.1, bit_error=0.01, phase_error=0.02)).name
-    assert name == "phi+ pair of memories, bit error 0.01, phase error 0.02"
+    assert name == "phi+ pair, bit error 0.01, phase error 0.02"
 
 
 # --- thermal light --------------------------------------------------------------------------------

@@ -28,11 +28,12 @@ from e91.experiments import (
 from e91.experiments import results as report
 from e91.experiments import run as simulate
 from e91.experiments.key_rates import finite_bits, secret_fraction
-from e91.experiments.observables import arm_loss_db, correlations, overpass, rates
+from e91.experiments.observables import correlations, overpass, rates
 from e91.experiments.published import Comparison, Outcome
 from e91.experiments.simulate import drawn_observables
 from e91.experiments.vocabulary import PARAMETERS, QUANTITIES, WIGNER
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT
+from e91.optics.link_files import arm_loss_db
 from e91.security.shannon import binary_entropy
 from e91.security.theorems import Theorem
 
@@ -155,11 +156,23 @@ def test_file_of_the_user_is_read_like_ours(tmp_path):
 
 
 def test_every_parameter_says_its_unit_or_has_none():
-    units = ("_s", "_m", "_km", "_db", "_db_per_km", "_rad", "_deg", "_per_second", "_bits")
+    units = (
+        "_s",
+        "_m",
+        "_km",
+        "_db",
+        "_db_per_km",
+        "_rad",
+        "_deg",
+        "_per_second",
+        "_bits",
+        "_hz",
+        "_nm",
+    )
     plain = ("visibility", "bit_error", "phase_error", "signal_to_noise", "sifted_fraction",
              "chsh_coincidences", "error_correction_efficiency", "rounds", "epsilon",
              "test_fraction", "expected_chsh", "expected_qber",
-             "detector_efficiency")  # fmt: skip
+             "detector_efficiency", "afterpulse_probability")  # fmt: skip
     for key in PARAMETERS:
         assert key.endswith((*units, *plain)), key
 
