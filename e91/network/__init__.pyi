@@ -16,6 +16,7 @@ from .layout import Quantity as Quantity
 from .layout import RateMode as RateMode
 from .layout import Requests as Requests
 from .layout import Rotation as Rotation
+from .layout import Satellite as Satellite
 from .layout import SharedReceiver as SharedReceiver
 from .layout import Site as Site
 from .layout import SiteKind as SiteKind

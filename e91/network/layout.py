@@ -6,6 +6,7 @@ assumed, never guessed in silence.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from functools import cached_property
 
@@ -15,8 +16,10 @@ from e91.model.numbers import (
     check_not_negative,
     check_positive,
     check_whole,
+    check_within,
 )
-from e91.optics import ContinuousSource, Detector
+from e91.optics import ContinuousSource, Detector, Downlink
+from e91.optics.satellites import Station
 
 KEY_BITS = 256
 """Bits of a key that an application asks for, where a plan says nothing else."""
@@ -89,10 +92,15 @@ class Quantity:
         if self.printed is None and self.value is None:
             return "not stated"
         digits = self.printed if self.printed is not None else f"{self.value:,.10g}"
-        spread = f"+- {self.spread}" if self.spread is not None else ""
         unit = self.printed_unit or self.unit
-        words = [self.qualifier, digits, spread, unit if unit != "1" else ""]
-        return " ".join(filter(None, words)) + (" (assumed)" if self.assumed else "")
+        beside = ", ".join(filter(None, [self.qualifier, "assumed" if self.assumed else ""]))
+        words = [
+            digits,
+            f"+- {self.spread}" if self.spread is not None else "",
+            unit if unit != "1" else "",
+            f"({beside})" if beside else "",
+        ]
+        return " ".join(filter(None, words))
 
 
 @dataclass(frozen=True)
@@ -389,6 +397,68 @@ class Variation:
 
 
 @dataclass(frozen=True)
+class Satellite:
+    """A satellite whose passes give links of medium ``"satellite"`` their light.
+
+    Its orbit is circular, its plane turns slowly; that is good to a pass a month and three per cent
+    of its seconds against the full elements, which stand beside.
+
+    Attributes:
+        name: What it is called.
+        epoch: When it stood at `argument_of_latitude_deg`; UTC.
+        two_lines: The two lines of elements of that night, as published.
+        height_km: Above the equatorial radius.
+        inclination_deg: Of the orbit's plane.
+        ascending_node_deg: Right ascension of the node at the epoch.
+        argument_of_latitude_deg: From the ascending node to the satellite at the epoch.
+        node_drift_deg_per_day: How fast the node turns eastwards.
+        start: When a simulation of it begins; UTC.
+        sun_below_deg: Height of the Sun at a station from which on it is dark enough; negative.
+        clear_fraction: Part of the nights with a clear sky.
+        stations: The telescopes, each by the name of its site.
+        downlinks: The beam to each of them, in the same order.
+        lowest_elevation_deg: For each satellite link by name: below this height above the horizon
+            of either station there is no link.
+        assumed: Which of these are assumed, by name.
+    """
+
+    name: str
+    epoch: datetime
+    two_lines: tuple[str, str]
+    height_km: float
+    inclination_deg: float
+    ascending_node_deg: float
+    argument_of_latitude_deg: float
+    node_drift_deg_per_day: float
+    start: datetime
+    sun_below_deg: float
+    clear_fraction: float
+    stations: tuple[Station, ...]
+    downlinks: tuple[Downlink, ...]
+    lowest_elevation_deg: dict[str, float]
+    assumed: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_positive(height_km=self.height_km)
+        check_within(0, 180, inclination_deg=self.inclination_deg)
+        check_finite(
+            ascending_node_deg=self.ascending_node_deg,
+            argument_of_latitude_deg=self.argument_of_latitude_deg,
+            node_drift_deg_per_day=self.node_drift_deg_per_day,
+        )
+        check_within(-90, 0, sun_below_deg=self.sun_below_deg)
+        check_fractions(clear_fraction=self.clear_fraction)
+        for name, lowest in self.lowest_elevation_deg.items():
+            check_within(0, 90, **{f"lowest_elevation_deg.{name}": lowest})
+
+    @cached_property
+    def downlink(self) -> dict[str, Downlink]:
+        """The beams by station."""
+        names = (station.name for station in self.stations)
+        return dict(zip(names, self.downlinks, strict=True))
+
+
+@dataclass(frozen=True)
 class NetworkPlan:
     """A network before anything happens in it.
 
@@ -407,6 +477,7 @@ class NetworkPlan:
         demand: Who wants keys.
         incidents: What happens, in the file.
         variations: What changes with time.
+        satellite: Whose passes its satellite links wait for; None without.
         claims: What the press said.
         facts: Published numbers about the network as a whole, by name.
         limits: What a simulation of it cannot claim, a sentence each.
@@ -428,6 +499,7 @@ class NetworkPlan:
     demand: tuple[Demand, ...] = ()
     incidents: tuple[Incident, ...] = ()
     variations: tuple[Variation, ...] = ()
+    satellite: Satellite | None = None
     licence: str = ""
     summary: str = ""
     variant: str = ""

@@ -63,6 +63,7 @@ def check_plan(plan: NetworkPlan) -> None:
     for number, incident in enumerate(plan.incidents):
         _check_incident(plan, incident, f"incidents[{number}]")
     _check_variations(plan)
+    _check_satellite(plan)
     _check_demand(plan)
 
 
@@ -198,6 +199,31 @@ def _check_course(variation: Variation, place: str) -> None:
         if not 0 <= value <= (1 if fraction else math.inf):
             demand = "lie in [0, 1]" if fraction else "not be negative"
             raise ValueError(f"`{place}.values` must {demand}, but one is {value:g}.")
+
+
+def _check_satellite(plan: NetworkPlan) -> None:
+    links = [link for link in plan.links if link.medium == "satellite"]
+    if plan.satellite is None:
+        if links:
+            raise ValueError(
+                f"`satellite` must be given, as `links.{links[0].name}` is of that medium, but is "
+                "missing."
+            )
+        return
+    stations = [station.name for station in plan.satellite.stations]
+    for station in stations:
+        place = f"satellite.stations.{station}"
+        _check_known(station, plan.site, place, "called as a site of the network")
+    for name in plan.satellite.lowest_elevation_deg:
+        place = f"satellite.lowest_elevation_deg.{name}"
+        _check_known(name, [link.name for link in links], place, "a satellite link")
+    for link in links:
+        if link.name not in plan.satellite.lowest_elevation_deg:
+            raise ValueError(
+                f"`satellite.lowest_elevation_deg.{link.name}` must be given, but is missing."
+            )
+        for number, end in enumerate(link.ends):
+            _check_known(end, stations, f"links.{link.name}.ends[{number}]", "a ground station")
 
 
 def _check_demand(plan: NetworkPlan) -> None:

@@ -7,6 +7,7 @@ place of the digits and says ``assumed = true``; a number alone is short for the
 unit of its key.
 """
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -118,7 +119,6 @@ class SiteEntry(Document, frozen=True):
     y_km: Finite
     sector: Text | None = None
     assumed: bool = True
-    full_name: str = ""
 
 
 class DetectorEntry(Document, frozen=True):
@@ -163,6 +163,7 @@ class LinkEntry(Document, frozen=True):
 
     ends: tuple[Text, Text]
     light: str = ""
+    source_position: _Fraction | None = None  # another than the light's
     length_km: Number | None = None
     loss_db: Number | None = None
     medium: Literal["fibre", "aerial-fibre", "free-space", "satellite", "stored"] = "fibre"
@@ -232,7 +233,6 @@ class IncidentEntry(Document, frozen=True):
     end_s: Number | None = None
     attack: str = ""
     strength: Finite | None = None
-    note: str = ""
 
 
 class VariationEntry(Document, frozen=True):
@@ -244,6 +244,44 @@ class VariationEntry(Document, frozen=True):
     values: Annotated[tuple[Finite, ...], Meta(min_length=1)]
     period_s: _Positive | None = None
     source: Text = "assumed"
+
+
+class StationEntry(Document, frozen=True):
+    """A ground station by the name of its site, and the beam that it gets."""
+
+    latitude_deg: Annotated[float, Meta(ge=-90, le=90)]
+    longitude_deg: Annotated[float, Meta(ge=-180, le=180)]
+    altitude_m: Annotated[float, Meta(ge=-500, le=9000)]
+    telescope_diameter_m: _Positive
+    optics_loss_db: NotNegative
+    source: Text
+    seen: Text
+    zenith_loss_db: NotNegative = 1.0
+    background_photons_at_receiver_per_second: NotNegative = 0.0
+    assumed: tuple[Text, ...] = ()
+
+
+class SatelliteEntry(Document, frozen=True):
+    """A satellite; see `e91.network.layout.Satellite`."""
+
+    name: Text
+    epoch: datetime
+    two_lines: tuple[Text, Text]
+    height_km: _Positive
+    inclination_deg: Annotated[float, Meta(ge=0, le=180)]
+    ascending_node_deg: Finite
+    argument_of_latitude_deg: Finite
+    node_drift_deg_per_day: Finite
+    divergence_half_angle_rad: _Positive
+    start: datetime
+    lowest_elevation_deg: dict[str, Annotated[float, Meta(ge=0, le=90)]]
+    stations: dict[str, StationEntry]
+    source: Text
+    seen: Text
+    pointing_jitter_rad: NotNegative = 0.0
+    sun_below_deg: Annotated[float, Meta(ge=-90, le=0)] = -12.0
+    clear_fraction: _Fraction = 1.0
+    assumed: tuple[Text, ...] = ()
 
 
 class GeneratorEntry(Document, frozen=True):
@@ -292,3 +330,4 @@ class NetworkFile(Document, frozen=True):
     rotations: tuple[RotationEntry, ...] = ()
     incidents: tuple[IncidentEntry, ...] = ()
     variations: tuple[VariationEntry, ...] = ()
+    satellite: SatelliteEntry | None = None
