@@ -225,6 +225,11 @@ class Attack:
             )
 
     def _check_state(self, conditions: Conditions) -> None:
+        if not (self.is_channel or conditions.settings.chsh_pairs):
+            raise ValueError(
+                f"`{self.name}` must come with settings of a Bell test, which its answers are made "
+                f"for, but `{conditions.settings.name}` have none."
+            )
         states = {conditions.state or "phi+", conditions.settings.state}
         if self.is_channel or (states == {"phi+"} and -1 not in conditions.settings.key_signs):
             return

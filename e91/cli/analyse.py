@@ -37,7 +37,7 @@ from e91.model.errors import Abort, ProtocolAborted
 from e91.model.messages import Party
 from e91.model.numbers import check_positive
 from e91.model.records import DetectionRecord
-from e91.model.settings import SETTINGS, Settings
+from e91.model.settings import NAMED_SETTINGS, Settings
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy
 
@@ -377,9 +377,9 @@ def _settings(known: dict[str, Any], angles: Angles) -> Settings:
                 f"`--settings` must be those of the file, `{stated}`, but are `{asked.name}`."
             )
         return asked
-    if stated is not None and not (isinstance(stated, str) and stated in SETTINGS):
+    if stated is not None and not (isinstance(stated, str) and stated in NAMED_SETTINGS):
         raise ValueError(
-            f"`settings` in the file's metadata must be one of {', '.join(SETTINGS)}, but is "
+            f"`settings` in the file's metadata must be one of {', '.join(NAMED_SETTINGS)}, but is "
             f"{json.dumps(stated)[:80]}."
         )
     return angles.settings(stated or "ekert")

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from e91.model.settings import SETTINGS, Settings
+from e91.model.settings import NAMED_SETTINGS, Settings
 from e91.model.trust import SecurityModel
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
@@ -78,7 +78,7 @@ def settings_named(name: str) -> Settings:
         ValueError: The file cannot be read, or is no settings.
     """
     if not name.endswith(".toml"):
-        return SETTINGS[name]
+        return NAMED_SETTINGS[name]
     from e91.session.settings_files import read_settings
 
     return read_settings(Path(name))
@@ -87,7 +87,7 @@ def settings_named(name: str) -> Settings:
 def settings_option(*, default: str | None, help_text: str) -> Decorator:
     """Return the option ``--settings``, which reaches a command as ``settings_name``."""
     return click.option(
-        "--settings", "settings_name", type=_NamedOrFile((*sorted(SETTINGS), "FILE.toml")),
+        "--settings", "settings_name", type=_NamedOrFile((*sorted(NAMED_SETTINGS), "FILE.toml")),
         default=default, show_default=default is not None, help=help_text,
     )  # fmt: skip
 
@@ -197,7 +197,7 @@ class Angles:
     """Which settings a session has.
 
     Attributes:
-        settings_name: One of `SETTINGS`, or a TOML file, or None for the command's own choice.
+        settings_name: A name, or a TOML file, or None for the command's own choice.
         alice_probabilities: Numbers with commas between, or None.
         bob_probabilities: The same.
     """

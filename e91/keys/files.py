@@ -1,7 +1,7 @@
 """Key files: a `KeyStore` on disk; no two processes can use the same bytes of it.
 
 It is one JSON object in UTF-8 with exactly these fields; files of format 1, which E91 0.1 wrote,
-lack three of them:
+lack four of them:
 
 =============  ====================================================================================
 format         ``"e91-key"``
@@ -17,6 +17,7 @@ size           Bytes of the whole key, used ones included
 alice_share    How many of them, from the front, are for Alice's messages
 theorem        Name of the theorem that gave the key's length; null or absent if not known
 attacks        Which attacks it covers, e.g. ``"coherent attacks"``; null or absent if not known
+bell_test      Whether a Bell test had to pass for the key; null or absent if not known
 spent          The used bytes: increasing, disjoint ``[start, stop]`` with stop excluded
 remaining      All other bytes in order, base64 (RFC 4648)
 =============  ====================================================================================
@@ -53,6 +54,7 @@ from e91.system.refusals import refusals_named
 SIMULATED = "SIMULATED: made by a simulator; secret only within the simulation"
 REPRODUCIBLE = "; whoever knows the seed can make it again"
 NOT_PROVED = "; no epsilon is proved for it"
+NO_BELL_TEST = "; no Bell test was made, the analysers are trusted"
 
 MOST_BYTES = 2**26
 """Bytes of a whole key that a file may be of; a session of 50 million rounds makes at most 2**23.
@@ -78,6 +80,7 @@ class _KeyFile(Document, frozen=True, kw_only=True):
     alice_share: int
     spent: tuple[Interval, ...]
     remaining: str
+    bell_test: bool | None = None
     theorem: str | None = None
     attacks: str | None = None
 
@@ -103,7 +106,8 @@ def encode_key(state: KeyState) -> bytes:
         sha256=PLACE,
         warning=SIMULATED
         + REPRODUCIBLE * label.reproducible
-        + NOT_PROVED * (label.epsilon is None),
+        + NOT_PROVED * (label.epsilon is None)
+        + NO_BELL_TEST * (label.bell_test is False),
         key_id=label.key_id,
         owner=label.owner,
         security=label.security,
@@ -115,6 +119,7 @@ def encode_key(state: KeyState) -> bytes:
         remaining=base64.b64encode(state.remaining).decode("ascii"),
         theorem=label.theorem,
         attacks=label.attacks,
+        bell_test=label.bell_test,
     )
     return sealed(json.dumps(to_builtins(document), indent=1).encode() + b"\n")
 

@@ -52,6 +52,7 @@ class KeyLabel:
             overlap, and nothing that one sends can be read by the other.
         theorem: Name of the theorem that gave the key's length; None if that is not known.
         attacks: Which attacks the theorem covers; None if that is not known.
+        bell_test: Whether a Bell test had to pass; None if that is not known.
 
     Raises:
         ValueError: ``key_id`` is no UUID, ``epsilon`` no probability, or ``alice_share`` does not
@@ -67,6 +68,7 @@ class KeyLabel:
     alice_share: int
     theorem: str | None = None
     attacks: str | None = None
+    bell_test: bool | None = None
 
     def __post_init__(self) -> None:
         if not _is_uuid(self.key_id):
@@ -206,6 +208,7 @@ class KeyStore:
             share,
             key.theorem,
             key.attacks,
+            key.bell_test,
         )
         self._begin(label, key.packed[:size].copy(), np.zeros(size, bool))
 

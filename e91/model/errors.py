@@ -16,8 +16,8 @@ class Abort(Enum):
     """Why a session ended without a key; the value is the sentence that a user reads."""
 
     TOO_FEW_ROUNDS = (
-        "Every CHSH setting pair and the error sample must occur, but some never did: run more "
-        "rounds."
+        "Every CHSH setting pair, if there is a Bell test, and the error sample must occur, but "
+        "some never did: run more rounds."
     )
     SETTINGS_SKEWED = (
         "The setting pairs must occur as often as declared, but do not: a random choice is broken, "
@@ -26,6 +26,10 @@ class Abort(Enum):
     SIGNALLING = (
         "Each party's outcomes must not depend on the other's setting, but they do: the devices "
         "communicate, or photons are lost depending on the setting."
+    )
+    TOO_MANY_ERRORS = (
+        "The revealed errors of each key basis must stay within the tolerated rate, but do not: an "
+        "eavesdropper may know the key."
     )
     NO_VIOLATION = (
         "The lower bound on S must exceed 2, but it does not: an eavesdropper may know the key."

@@ -260,6 +260,7 @@ class SecretKey(_KeyBits):
             knows the seed can make it again.
         theorem: Name of the theorem that gave its length; None if that is not known.
         attacks: Which attacks the theorem covers; None if that is not known.
+        bell_test: Whether a Bell test had to pass; None if that is not known.
     """
 
     key_id: str
@@ -268,6 +269,7 @@ class SecretKey(_KeyBits):
     reproducible: bool
     theorem: str | None = None
     attacks: str | None = None
+    bell_test: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -276,10 +278,11 @@ class ChshEstimate:
 
     Attributes:
         value: S, dimensionless; at most 2 for local models, 2 sqrt(2) for quantum theory.  None
-            if some setting pair never occurred.
+            if some setting pair never occurred, or there is no Bell test.
         standard_error: One standard deviation of ``value``, from the binomial counts.
         lower_bound: S, averaged over the rounds, is at least this except with the probability
-            that was asked for; None where a test has refuted what the bound rests on.
+            that was asked for; None where a test has refuted what the bound rests on, or there
+            is no Bell test.
         p_value: Probability that a local model, with memory or without, does as well; None as
             ``lower_bound`` is.
         rounds: Number of rounds that entered, over all four setting pairs.
@@ -368,18 +371,23 @@ class Release:
     """A passing verdict: the only thing that lets a verified key become a secret one.
 
     Attributes:
-        chsh: The Bell test that passed.
+        chsh: The Bell test that passed; one of no rounds if there was none.
         length: The positive length that the security model allows.
+        needs_bell_test: Whether a Bell test must have passed.  It need not where the settings
+            have none and the theorem needs none; but one that was made must have passed.
 
     Raises:
-        ValueError: The lower bound on S does not exceed 2, or nothing secret would be left.
+        ValueError: The lower bound on S does not exceed 2 though a Bell test was needed, or made,
+            or nothing secret would be left.
     """
 
     chsh: ChshEstimate
     length: SecretLength
+    needs_bell_test: bool = True
 
     def __post_init__(self) -> None:
-        if not self.chsh.at_least > 2:
+        tested = self.needs_bell_test or self.chsh.rounds > 0
+        if tested and not self.chsh.at_least > 2:
             raise ValueError(
                 f"A released key must have a lower bound on S above 2, but it is "
                 f"{self.chsh.at_least:.4g}."

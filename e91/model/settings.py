@@ -30,7 +30,8 @@ class Settings:
         key_pairs: Pairs (x, y) whose outcomes make the key.  With pairs in ``state`` they are
             always equal, or always opposite, as ``key_signs`` say: of phi+ at equal angles (see
             `e91.model.numbers.same_angle`).
-        chsh_pairs: The four pairs of the CHSH sum with their signs, or empty (no Bell test).
+        chsh_pairs: The four pairs of the CHSH sum with their signs, or empty: no Bell test, for
+            theorems that need none.
         alice_probabilities: Probability of each x; uniform if not given.
         bob_probabilities: Probability of each y; uniform if not given.
         key_signs: One sign per key pair: with +1 equal outcomes are equal key bits, with -1 (a
@@ -227,5 +228,19 @@ BBM92 = Settings(
 The key comes from the two mutually unbiased bases, the Bell test from Bob's two other angles.
 """
 
+BBM92_PLAIN = Settings(
+    name="bbm92-plain",
+    alice_angles=(0.0, 90 * _DEGREE),
+    bob_angles=(0.0, 90 * _DEGREE),
+    key_pairs=((0, 0), (1, 1)),
+)
+"""Bennett, Brassard and Mermin as they wrote it: two bases, and no Bell test.
+
+A key of these rests on trust in both analysers, which nothing tests.
+"""
+
 SETTINGS = {settings.name: settings for settings in (EKERT, ASYMMETRIC, BBM92)}
-"""The settings that have a name."""
+"""The settings that have a name and a Bell test."""
+
+NAMED_SETTINGS = {**SETTINGS, BBM92_PLAIN.name: BBM92_PLAIN}
+"""All settings that have a name."""

@@ -126,11 +126,12 @@ def chsh_scale(report: SessionReport | RunSummary, *, ax: Axes | None = None) ->
         The Matplotlib axes.
 
     Raises:
-        ValueError: Some setting pair never occurred, so there is no S.
+        ValueError: There is no S: some setting pair never occurred, or no Bell test was made.
     """
     found = report.chsh
     if found.value is None or found.standard_error is None:
-        raise ValueError("A session must have a value of S to be drawn, but some pair is missing.")
+        missing = "some pair is missing" if report.bell_test else "it made no Bell test"
+        raise ValueError(f"A session must have a value of S to be drawn, but {missing}.")
     return _scale(found.value, found.standard_error, lower_bound=found.lower_bound, ax=ax)
 
 

@@ -107,4 +107,5 @@ def _draw_scale(report: SessionReport | RunSummary, axes: Axes) -> None:
         chsh_scale(report, ax=axes)
         return
     axes.set(xticks=[], yticks=[])
-    axes.text(0.5, 0.5, "no S: some setting pair never occurred", ha="center", va="center")
+    why = "no S: some setting pair never occurred" if report.bell_test else "no Bell test was made"
+    axes.text(0.5, 0.5, why, ha="center", va="center")

@@ -52,9 +52,10 @@ def check_unbiased(settings: Settings, theorem: str) -> None:
     angles = [settings.alice_angles[x] for x, _ in settings.key_pairs]
     turned = angle_between(angles[0], angles[-1])
     if len(angles) != 2 or abs(turned - math.pi / 2) > ANGLE_ROUNDING:
+        other = "; its theorem for all settings is `phase-errors`" if settings.chsh_pairs else ""
         raise ValueError(
             f"With `{theorem}` there must be two mutually unbiased key bases, but with "
-            f"`{settings.name}` there are not; its theorem for all settings is `phase-errors`."
+            f"`{settings.name}` there are not{other}."
         )
 
 
@@ -107,7 +108,7 @@ class Case:
         theorem: Which one.
         evidence: The public counts.
         settings: Angles, probabilities and roles.
-        chsh: The Bell test, with a value.
+        chsh: The Bell test, with a value if there is one.
         qber: The error estimate, with a rate.
         leak: What the messages disclosed.
         epsilon: Total failure probability of the session.
@@ -169,6 +170,7 @@ class TheoremEntry:
         fixes_errors_beforehand: Whether it wants ``tolerated_error``, declared before the run.
         wants_two_key_bases: Whether it covers only settings with two key bases, as BBM92's.
         takes_flips: Whether Alice may flip key bits before error correction.
+        needs_bell_test: Whether it concludes from S; else its settings may be without CHSH pairs.
         takes_portions: Whether it is proved for a key that is corrected in portions.
         is_default: Whether it is the one of its security model unless another is named.
     """
@@ -183,6 +185,7 @@ class TheoremEntry:
     fixes_errors_beforehand: bool = False
     wants_two_key_bases: bool = False
     takes_flips: bool = False
+    needs_bell_test: bool = True
     takes_portions: bool = False
     is_default: bool = False
 
@@ -355,7 +358,11 @@ _TRUSTED = partial(
     secret="Secret against coherent attacks on source and channel, ",
 )
 _TWO_KEY_BASES = partial(
-    _TRUSTED, check=check_unbiased, fixes_errors_beforehand=True, wants_two_key_bases=True
+    _TRUSTED,
+    check=check_unbiased,
+    fixes_errors_beforehand=True,
+    wants_two_key_bases=True,
+    needs_bell_test=False,
 )
 _UNTRUSTED = partial(
     TheoremEntry,

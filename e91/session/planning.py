@@ -207,7 +207,7 @@ def best_plan(
     def loss(point: _Point) -> float:
         """Return less for a better point, and say also among bad ones which is nearer."""
         case = expected_case(link, block_rounds, *choices(point))
-        if case.chsh.at_least < _MARGIN:
+        if settings.chsh_pairs and case.chsh.at_least < _MARGIN:
             return 1 + _MARGIN - case.chsh.at_least
         terms = secret_bits(case).terms
         return -math.fsum(bits for _, bits in terms) / block_rounds

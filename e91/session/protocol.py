@@ -243,7 +243,7 @@ def amplify(
         raise AuthenticationFailed("An announcement was altered.")
     # A portion about which unusually much leaked may leave nothing; the others leave their own.
     kept = [
-        (pair, Release(verdict.chsh, length))
+        (pair, Release(verdict.chsh, length, needs_bell_test=bool(means.settings.chsh_pairs)))
         for pair, length in zip(keys, verdict.portions, strict=True)
         if length.bits
     ]

@@ -51,9 +51,17 @@ class LinkWatch(Protocol):
         """Return the watch as plain values, ready for JSON; the alarm stands beside it."""
 
 
-def assumptions_of(policy: Policy, device: DeviceInfo) -> str:
+NO_BELL_TEST = (
+    "No Bell test was made: that both analysers measure one qubit each as declared is trusted, and "
+    "nothing here tests it."
+)
+"""What is said of sessions whose settings have no CHSH pairs."""
+
+
+def assumptions_of(policy: Policy, device: DeviceInfo, settings: Settings) -> str:
     """Return what a policy's theorem and a device assume, in a sentence or two."""
-    return " ".join(filter(None, (policy.proof.statement, device.assumption)))
+    untested = "" if settings.chsh_pairs else NO_BELL_TEST
+    return " ".join(filter(None, (policy.proof.statement, untested, device.assumption)))
 
 
 def rates_of(pace: Pace | None, *, rounds: int, secret_bits: int) -> dict[str, float]:
@@ -198,6 +206,11 @@ class SessionReport(Drawn):
         return self.leak.total
 
     @property
+    def bell_test(self) -> bool:
+        """Whether the settings have a Bell test; a key without one says so."""
+        return bool(self.settings.chsh_pairs)
+
+    @property
     def sifted_bits(self) -> int:
         """Key rounds, the revealed ones included."""
         return self.evidence.key_size + self.evidence.sample_size
@@ -234,6 +247,7 @@ class SessionReport(Drawn):
             "completeness": self.completeness,
             "seed": self.seed,
             "reproducible": self.reproducible,
+            "bell_test": self.bell_test,
             "chsh": vars(self.chsh),
             "qber": {
                 "rate": self.qber.rate,

@@ -41,8 +41,12 @@ class Reported(Protocol):
         """The public counts after sifting."""
 
     @property
+    def bell_test(self) -> bool:
+        """Whether the settings have a Bell test."""
+
+    @property
     def chsh(self) -> ChshEstimate:
-        """The Bell test."""
+        """The Bell test; one of no rounds if there is none."""
 
     @property
     def qber(self) -> QberEstimate:
@@ -87,29 +91,50 @@ def sent(report: Reported, page: Layout, *, title: str, pairs: tuple[str, str]) 
         page.row("device", report.device),
         page.row(*pairs),
         page.row("coincidences", f"{evidence.coincidences:,}"),
-        page.row("Bell-test rounds", f"{test:,}"),
+        page.row("Bell-test rounds", f"{test:,}" if report.bell_test else "none"),
         page.row("key rounds", f"{sifted:,}, of which {evidence.sample_size:,} revealed"),
     ]
 
 
 def tested(report: Reported, page: Layout, *, title: str) -> list[str]:
-    """Return the Bell test, the error rate and the alarm."""
-    found, qber = report.chsh, report.qber
+    """Return the Bell test, or that there was none, the error rate and the alarm."""
+    if not report.bell_test:
+        return _untested(report, page)
+    found = report.chsh
     value = "-" if found.value is None else f"{found.value:.4f} ± {found.standard_error:.4f}"
     limits = f"(local models: at most 2, quantum: {TSIRELSON:.4f})"
     if found.value is not None and found.value > TSIRELSON:
         limits = f"({_beyond(found)}; it earns no more key than {TSIRELSON:.4f})"
-    rate = "-" if qber.rate is None else f"{qber.rate:.2%} ± {_sampling_error(qber):.2%}"
-    if qber.rate == 0:
-        rate = f"no error in {qber.revealed:,} bits"
-    most = None if qber.upper_bound is None else percent_rounded_up(qber.upper_bound)
     return [
         page.title(title),
         page.row("S", f"{value}   {limits}"),
         *(page.row(name, text) for name, text in _bounds(report)),
-        page.row("QBER", rate if most is None else f"{rate}   (at most {most} of the key)"),
+        page.row("QBER", _error_rate(report.qber)),
         *([page.row("alarm", str(report.watch))] if report.watch else []),
     ]
+
+
+def _untested(report: Reported, page: Layout) -> list[str]:
+    """Return what stands in the place of the Bell test: the errors of each key basis."""
+    bases = [
+        page.row(f"in basis {number}", f"{each.errors:,} errors in {each.revealed:,} revealed bits")
+        for number, each in enumerate(report.evidence.samples, 1)
+    ]
+    return [
+        page.title("Errors"),
+        page.row("Bell test", "none was made"),
+        page.row("QBER", _error_rate(report.qber)),
+        *bases,
+        page.row("tolerated", f"{report.policy.tolerated_error:.2%} in each basis"),
+    ]
+
+
+def _error_rate(qber: QberEstimate) -> str:
+    rate = "-" if qber.rate is None else f"{qber.rate:.2%} ± {_sampling_error(qber):.2%}"
+    if qber.rate == 0:
+        rate = f"no error in {qber.revealed:,} bits"
+    most = None if qber.upper_bound is None else percent_rounded_up(qber.upper_bound)
+    return rate if most is None else f"{rate}   (at most {most} of the key)"
 
 
 def _bounds(report: Reported) -> tuple[tuple[str, str], tuple[str, str]]:

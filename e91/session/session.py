@@ -390,7 +390,7 @@ def report_of(
         leak=Leak(channel.disclosed_by(Party.ALICE), channel.disclosed_by(Party.BOB)),
         authentication_bits=authentication.AUTHENTICATION_BITS if made.tagged else 0,
         length=verdict.length,
-        assumptions=assumptions_of(policy, device),
+        assumptions=assumptions_of(policy, device, means.settings),
         abort=verdict.abort,
         reproducible=reproducible,
         seconds=stopwatch.seconds,
@@ -399,7 +399,7 @@ def report_of(
         uncovered=device.uncovered,
         _keys=_keys(
             made,
-            policy,
+            means,
             epsilon=None if device.uncovered else policy.key_epsilon,
             reproducible=reproducible,
         ),
@@ -437,14 +437,14 @@ def _for_device(choices: Bits) -> Bits:
 
 
 def _keys(
-    made: Distilled, policy: Policy, *, epsilon: float | None, reproducible: bool
+    made: Distilled, means: Means, *, epsilon: float | None, reproducible: bool
 ) -> Keys | None:
     if made.secrets is None or made.verdict.length is None or made.key_id is None:
         return None
     # The first bits replace the authentication key that the tags used up.
     spent = authentication.AUTHENTICATION_BITS // 8
     size = made.verdict.length.bits - authentication.AUTHENTICATION_BITS
-    key_id = str(uuid.UUID(bytes=made.key_id, version=4))
+    key_id, policy = str(uuid.UUID(bytes=made.key_id, version=4)), means.policy
     alice, bob = (
         SecretKey.from_packed(
             packed[spent:],
@@ -455,6 +455,7 @@ def _keys(
             reproducible=reproducible,
             theorem=policy.proof.value,
             attacks=policy.proof.entry.attacks.value,
+            bell_test=bool(means.settings.chsh_pairs),
         )
         for packed in made.secrets
     )

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from e91.bell.count_tables import ANGLE_UNITS
 from e91.model.bell_states import BellState
-from e91.model.settings import SETTINGS, Settings
+from e91.model.settings import NAMED_SETTINGS, Settings
 from e91.system.documents import Document, Finite, Text, read_toml
 
 _Index = Annotated[int, Meta(ge=0, le=254)]
@@ -91,8 +91,8 @@ def read_settings(file: Path) -> Settings:
         )
     except ValueError as error:
         raise ValueError(f"In `{file}`: {error}") from None
-    if found.name in SETTINGS:
+    if found.name in NAMED_SETTINGS:
         raise ValueError(
-            f"In `{file}`: `name` must be none of {', '.join(SETTINGS)}, but is {found.name}."
+            f"In `{file}`: `name` must be none of {', '.join(NAMED_SETTINGS)}, but is {found.name}."
         )
     return found

@@ -138,6 +138,11 @@ class RunSummary(Totals):
         return rates_of(self.pace, rounds=self.rounds, secret_bits=self.secret_bits)
 
     @property
+    def bell_test(self) -> bool:
+        """Whether the settings have a Bell test; keys without one say so."""
+        return bool(self.settings.chsh_pairs)
+
+    @property
     def leaked_bits(self) -> int:
         """Key bits in all messages of both parties."""
         return self.leaked_by_alice + self.leaked_by_bob
@@ -197,6 +202,7 @@ class RunSummary(Totals):
             "bounds_epsilon": self.policy.epsilon,
             "seed": self.seed,
             "reproducible": self.reproducible,
+            "bell_test": self.bell_test,
             "chsh": vars(self.chsh),
             "qber": {"rate": qber.rate, "upper_bound": qber.upper_bound, "revealed": qber.revealed},
             "coincidences": self.evidence.coincidences,

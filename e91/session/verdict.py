@@ -77,7 +77,9 @@ def check_settings(settings: Settings, policy: Policy) -> None:
         ValueError: The angles or key pairs are not those that they want.
     """
     keys = {x for x, _ in settings.key_pairs}
-    if policy.security is SecurityModel.TRUSTED_ANALYSERS:
+    if not settings.chsh_pairs:
+        _check_needs_no_bell_test(settings, policy)
+    elif policy.security is SecurityModel.TRUSTED_ANALYSERS:
         chsh.check_identity(settings)
     else:
         check_reference(settings)
@@ -88,6 +90,15 @@ def check_settings(settings: Settings, policy: Policy) -> None:
                 f"with `{settings.name}` some key pair has Bob's."
             )
     policy.proof.entry.check(settings, policy.proof.value)
+
+
+def _check_needs_no_bell_test(settings: Settings, policy: Policy) -> None:
+    if policy.proof.entry.needs_bell_test:
+        able = ", ".join(f"`{it.value}`" for it in theorems.Theorem if not it.entry.needs_bell_test)
+        raise ValueError(
+            f"Settings without CHSH pairs must come with a theorem that needs no Bell test ({able} "
+            f"with a tolerated error), but `{settings.name}` come with `{policy.proof.value}`."
+        )
 
 
 NOTHING_LEAKED = Leak()
@@ -170,6 +181,8 @@ def refuted_premise(evidence: Evidence, *, settings: Settings) -> Abort | None:
     seen = np.array(evidence.pair_counts)
     if correlators.settings_p_value(seen, probabilities=declared) <= FALSE_ALARM:
         return Abort.SETTINGS_SKEWED
+    if not settings.chsh_pairs:
+        return None
     table = _outcome_table(evidence, settings)
     if table.any() and correlators.no_signalling_p_value(table) <= FALSE_ALARM:
         return Abort.SIGNALLING
@@ -182,7 +195,8 @@ def verdict_of(
     """Return the verdict on counts of settings and outcomes that are taken to be sound.
 
     A key may be released only if the lower bound on S exceeds 2 *and* the policy's theorem leaves
-    more bits than the next session's authentication needs.
+    more bits than the next session's authentication needs.  Where there is no Bell test, which only
+    some theorems allow, the errors of each key basis must be within the tolerated rate instead.
 
     Args:
         evidence: The counts after sifting.
@@ -192,14 +206,23 @@ def verdict_of(
     """
     found = chsh_estimate(evidence, settings=settings, epsilon=policy.epsilon)
     qber = qber_estimate(evidence, epsilon=policy.epsilon)
-    if found.value is None or qber.rate is None or evidence.key_size == 0:
+    untested = not settings.chsh_pairs
+    shown = evidence.samples if untested else ()
+    if (
+        (found.value is None and not untested)
+        or qber.rate is None
+        or evidence.key_size == 0
+        or any(sample.revealed == 0 for sample in shown)
+    ):
         return Verdict(evidence, found, qber, abort=Abort.TOO_FEW_ROUNDS)
     case = case_of(evidence, settings=settings, policy=policy, found=found, qber=qber, leak=leak)
     length = theorems.secret_bits(case)
     abort = None
     if looks_inverted(chsh_value=found.value, error_rate=qber.rate):
         abort = Abort.OUTCOMES_INVERTED
-    elif not found.at_least > 2:
+    elif any(sample.errors > (policy.tolerated_error or 0.0) * sample.revealed for sample in shown):
+        abort = Abort.TOO_MANY_ERRORS
+    elif not (untested or found.at_least > 2):
         abort = Abort.NO_VIOLATION
     elif length.bits <= authentication.AUTHENTICATION_BITS:
         abort = Abort.NO_SECRET_LEFT
@@ -230,15 +253,16 @@ def check_policy(rounds: int, *, settings: Settings, policy: Policy) -> None:
     """Check that ``settings`` can carry what ``policy`` promises.
 
     Raises:
-        ValueError: There are no key or CHSH pairs, one of them never occurs, the theorem
-            does not fit the angles, or epsilon is smaller than the tags can give.
+        ValueError: There are no key pairs, or no CHSH pairs though the theorem needs a Bell test,
+            a pair never occurs, the theorem does not fit the angles, or epsilon is smaller than
+            the tags can give.
         MissingPackage: The reconciler needs a package that is not installed.
     """
     if policy.reconciler is Reconciler.LDPC:
         extra("ldpc.bp_decoder", what="`reconciler` ldpc")
-    if not settings.chsh_pairs or not settings.key_pairs:
+    if not settings.key_pairs:
         raise ValueError(
-            f"A session's settings must have key and CHSH pairs, but `{settings.name}` has not."
+            f"A session's settings must have key pairs, but `{settings.name}` has not."
         )
     pairs = [*settings.key_pairs, *(pair for pair, _ in settings.chsh_pairs)]
     if never := [pair for pair in pairs if not settings.pair_probability(pair) > 0]:
@@ -272,7 +296,9 @@ def least_epsilon(rounds: int, *, portions: int = 1) -> float:
 
 
 def chsh_estimate(evidence: Evidence, *, settings: Settings, epsilon: float) -> ChshEstimate:
-    """Return the Bell test of the public counts."""
+    """Return the Bell test of the public counts; of settings that have none, one of no rounds."""
+    if not settings.chsh_pairs:
+        return ChshEstimate(None, None, None, None, rounds=0)
     return chsh.estimate(evidence.same, evidence.different, settings=settings, epsilon=epsilon)
 
 

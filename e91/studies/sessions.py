@@ -62,7 +62,7 @@ class Tally(Totals):
             policy=policy,
             device=device.description,
             seed=seed,
-            assumptions=assumptions_of(policy, device),
+            assumptions=assumptions_of(policy, device, settings),
             reproducible=seed is not None or device.reproducible,
             pace=device.pace,
         )

@@ -110,6 +110,7 @@ def test_a_new_key_file_holds_what_is_documented(tmp_path):
         "remaining": base64.b64encode(content()[10:1000] + content()[1005:]).decode(),
         "theorem": "phase-errors",
         "attacks": "coherent attacks",
+        "bell_test": None,
     }
 
 

@@ -22,7 +22,7 @@ from e91.model.errors import Abort, AlreadyUsed, ProtocolAborted
 from e91.model.messages import Channel, Message, Party
 from e91.model.randomness import operating_system_entropy, seeded_entropy
 from e91.model.records import ReconciledKey
-from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS
+from e91.model.settings import ASYMMETRIC, BBM92, BBM92_PLAIN, EKERT, SETTINGS
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy
 from e91.session.session import MAXIMUM_ROUNDS, analyse, conclude_record, measure, run
@@ -192,6 +192,13 @@ CAUSES = {
     "singlet source": (
         Abort.OUTCOMES_INVERTED,
         {"device": lambda: exact_device_of(bell_pair("psi-"), seed=1)},
+    ),
+    "basis with more errors than tolerated": (
+        Abort.TOO_MANY_ERRORS,
+        {
+            "device": lambda: exact_device(settings=BBM92_PLAIN, visibility=0.76, seed=1),
+            "policy": Policy(theorem="exact-sampling", tolerated_error=0.03),
+        },
     ),
     "device that always answers 0": (Abort.NO_VIOLATION, {"device": lambda: always_zero}),
     "noise": (
@@ -534,8 +541,8 @@ def test_settings_that_are_not_the_devices_are_refused():
         run(exact_device(settings=EKERT, seed=1), rounds=10, settings=BBM92)
 
 
-def test_settings_without_a_bell_test_are_refused():
-    with pytest.raises(ValueError, match="must have key and CHSH pairs"):
+def test_settings_without_a_bell_test_are_refused_by_a_theorem_that_needs_one():
+    with pytest.raises(ValueError, match="must come with a theorem that needs no Bell test"):
         run(always_zero, rounds=10, settings=replace(EKERT, chsh_pairs=()))
 
 
