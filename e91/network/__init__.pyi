@@ -29,6 +29,7 @@ from .light import quality_of as quality_of
 from .link_events import Simulation as Simulation
 from .network_report import NetworkReport as NetworkReport
 from .network_run import begin as begin
+from .network_run import report_of as report_of
 from .network_run import run as run
 from .plan_checks import check_plan as check_plan
 from .plan_files import generate as generate

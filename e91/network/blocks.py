@@ -41,7 +41,6 @@ class BlockOutcome:
         chsh_value: S as estimated, or None.
         lower_bound: On S, or None if its premises are refuted.
         error_rate: QBER of the sample, or None.
-        tagged: Whether both parties sent their tags, and so spent authentication key.
         key: The whole bytes of the secret bits at the link's first and second end; None where no
             bits are made or none were drawn.
     """
@@ -53,7 +52,6 @@ class BlockOutcome:
     chsh_value: float | None
     lower_bound: float | None
     error_rate: float | None
-    tagged: bool
     key: tuple[bytes, bytes] | None = field(default=None, repr=False)
 
 
@@ -127,7 +125,6 @@ def _outcome(report: SessionReport) -> BlockOutcome:
         chsh_value=report.chsh.value,
         lower_bound=report.chsh.lower_bound,
         error_rate=report.qber.rate,
-        tagged=report.authentication_bits > 0,
         key=None
         if keys is None
         else (keys.alice.packed[:whole].tobytes(), keys.bob.packed[:whole].tobytes()),

@@ -20,14 +20,11 @@ from e91.network.history import Alarmed, History
 from e91.network.key_ledger import Ledger, Pool
 from e91.network.layout import Incident, IncidentKind, NetworkPlan, RateMode
 from e91.network.light import Quality, quality_of
-from e91.network.link_life import AUTHENTICATION_CREDIT, BlockInWork, Condition, LinkLife
+from e91.network.link_life import BlockInWork, Condition, LinkLife
 from e91.network.rules import Router
 from e91.network.weather import STEP_S, Weather
 
 Handler = Callable[[float, Any], None]
-
-AUTHENTICATION_BITS = 512
-"""Pre-shared bits that a session's two tags use up."""
 
 
 class BlockMaker(Protocol):
@@ -89,6 +86,7 @@ class Simulation:
         ledger: Where every bit is.
         pools: The key itself.
         router: Which way a key goes.
+        rule: The name of its rule.
         history: What happened.
         weather: What changes by the plan.
         users: Those who want keys.
@@ -103,14 +101,16 @@ class Simulation:
         lives: list[LinkLife],
         *,
         maker: BlockMaker,
-        rule: Callable[[Graph, list[int]], Router],
+        router: Callable[[Graph, list[int]], Router],
+        rule: str,
         seed: int | None,
     ) -> None:
+        self.rule = rule
         self.plan, self.lives, self.seed = plan, lives, seed
         self.graph = Graph.of(plan)
         self.ledger = Ledger.of(len(lives))
         self.pools = [Pool() for _ in lives]
-        self.router = rule(self.graph, self.ledger.stored)
+        self.router = router(self.graph, self.ledger.stored)
         self.history, self.weather = History(), Weather(plan)
         self.now_s = -plan.store_s if plan.rate is RateMode.SIMULATED else 0.0
         self._maker = maker
@@ -204,7 +204,6 @@ class Simulation:
         if outcome.abort is not None:
             name = outcome.abort.name
             history.aborts[name] = history.aborts.get(name, 0) + 1
-        self._pay_for_tags(now_s, life, outcome)
         if life.condition is Condition.RANG:
             self._on_trial(life, outcome)
         elif life.test.rang is not None:
@@ -212,32 +211,13 @@ class Simulation:
         elif outcome.bits:
             self._store(now_s, life, block.number, outcome)
 
-    def _pay_for_tags(self, now_s: float, life: LinkLife, outcome: BlockOutcome) -> None:
-        """An aborted session spends its authentication key; one with a key has replaced it."""
-        if not (outcome.tagged and outcome.abort is not None):
-            return
-        life.authentications -= 1
-        if life.authentications <= 0:
-            life.condition = Condition.MUTE
-            self._fall([life.index], now_s)
-            words = f"{life.plan.name} has no authentication key left: somebody must bring one."
-            self.history.note(now_s, "mute", life.plan.name, words)
-
     def _store(self, now_s: float, life: LinkLife, number: int, outcome: BlockOutcome) -> None:
         """Put a block's key into the stores at both ends: whole bytes, the rest is lost."""
         link, bits = life.index, outcome.bits
         self.ledger.make(link, bits)
-        refund = min(AUTHENTICATION_CREDIT - life.authentications, bits // AUTHENTICATION_BITS // 4)
         if bits % 8:
             self.ledger.lose(link, bits % 8, reason="rounding")
-        key, whole = outcome.key, bits - bits % 8
-        if refund > 0:  # what aborted sessions spent is put aside again
-            life.authentications += refund
-            aside = refund * AUTHENTICATION_BITS
-            self.ledger.lose(link, aside, reason="authentication")
-            key = None if key is None else (key[0][aside // 8 :], key[1][aside // 8 :])
-            whole -= aside
-        self.pools[link].put(whole, now_s=now_s, number=number, key=key)
+        self.pools[link].put(bits - bits % 8, now_s=now_s, number=number, key=outcome.key)
         self.users.refilled(link, now_s)
 
     # The alarm.

@@ -12,9 +12,6 @@ from e91.network.blocks import BlockOutcome
 from e91.network.layout import Light, LinkPlan
 from e91.network.light import Practice, Quality
 
-AUTHENTICATION_CREDIT = 100
-"""Sessions that a link can authenticate before one has to leave it a new key."""
-
 
 class Condition(Enum):
     """Whether a link may be used; the value is what reports call it."""
@@ -22,7 +19,6 @@ class Condition(Enum):
     UP = "up"
     RANG = "quarantined"
     CUT = "cut"
-    MUTE = "no authentication key"
 
 
 @dataclass(eq=False)
@@ -96,7 +92,6 @@ class LinkLife:
         block: The one in work.
         test: The sequential Bell test.
         good: Good blocks in a row since it rang.
-        authentications: Sessions whose tags it can still pay for.
         attacked_s: When the present attack began.
         level: Bits in its store when the second began, by which its receiver decides.
         flowing: Of a published rate: bits that are made and not delivered yet.
@@ -119,7 +114,6 @@ class LinkLife:
     block: BlockInWork | None = None
     test: SequentialTest | None = None
     good: int = 0
-    authentications: int = AUTHENTICATION_CREDIT
     eve: tuple[str, float | None] | None = None
     attacked_s: float | None = None
     level: int = 0
@@ -131,7 +125,7 @@ class LinkLife:
 
     @property
     def shines(self) -> bool:
-        """Whether a block can be begun: light comes, and tags can be paid for."""
+        """Whether a block can be begun."""
         return (
             self.quality is not None
             and self.quality.per_second > 0

@@ -10,6 +10,7 @@ import numpy as np
 from e91.model.drawn import Drawn
 from e91.network.history import Alarmed, Event, Samples
 from e91.network.layout import NetworkPlan, RateMode, Requests
+from e91.session.report import row, titled, wrapped
 
 _MOST_EVENTS = 12  # in the text
 
@@ -192,14 +193,6 @@ class NetworkReport(Drawn):
         return "\n".join(line for section in sections for line in [*section, ""]).rstrip()
 
 
-def _titled(title: str) -> str:
-    return f"{title}\n{'-' * len(title)}"
-
-
-def _row(name: str, value: str) -> str:
-    return f"  {name:<22}{value}"
-
-
 def _what(report: NetworkReport) -> list[str]:
     plan = report.plan
     depths = {
@@ -208,15 +201,15 @@ def _what(report: NetworkReport) -> list[str]:
         "published": "published rates flow; no photon is simulated",
     }
     return [
-        _titled(f"{plan.title} ({plan.name})"),
-        _row("users, links", f"{len(plan.users):,} users, {len(plan.links):,} links"),
-        _row("depth", f"{report.depth}: {depths[report.depth]}"),
-        _row(
+        titled(f"{plan.title} ({plan.name})"),
+        row("users, links", f"{len(plan.users):,} users, {len(plan.links):,} links"),
+        row("depth", f"{report.depth}: {depths[report.depth]}"),
+        row(
             "time",
             f"{duration(report.simulated_s)} in {report.seconds:.1f} s"
             f" ({report.simulated_s / max(report.seconds, 1e-9):.3g} times real time)",
         ),
-        _row("blocks", f"{report.blocks:,} of {report.rounds:,} coincidences; {_aborted(report)}"),
+        row("blocks", f"{report.blocks:,} of {report.rounds:,} coincidences; {_aborted(report)}"),
     ]
 
 
@@ -233,22 +226,22 @@ def _keys(report: NetworkReport) -> list[str]:
     size = f" of {report.key_bits} bits" if report.key_bits else ""
     each = f"{report.keys_per_second:,.0f} a second, delivered to both ends"
     rows = [
-        _titled("Keys"),
-        _row("delivered", f"{report.served:,} keys{size}: {each}"),
-        _row("late, missed", f"{report.late:,} late, {report.missed:,} missed of {asked:,}"),
+        titled("Keys"),
+        row("delivered", f"{report.served:,} keys{size}: {each}"),
+        row("late, missed", f"{report.late:,} late, {report.missed:,} missed of {asked:,}"),
     ]
     if report.served:
         mean = report.hops / report.served
-        rows.append(_row("hops", f"{mean:.2f} on average, {report.most_hops} at most"))
+        rows.append(row("hops", f"{mean:.2f} on average, {report.most_hops} at most"))
     if report.bound is not None and asked:
         share = report.served / asked
         words = f"{share:.4f} of all requests served; no routing could serve more than"
-        rows.append(_row("routing", f"{words} {report.bound:.4f}"))
+        rows.append(row("routing", f"{words} {report.bound:.4f}"))
     if report.depth == "bits":
         same = "equal at both ends" if not report.unequal else f"{report.unequal} UNEQUAL"
-        rows.append(_row("check", same))
+        rows.append(row("check", same))
     if report.told:
-        rows.append(_row("dishonest relays", f"know {report.told:,} of the delivered keys"))
+        rows.append(row("dishonest relays", f"know {report.told:,} of the delivered keys"))
     return rows
 
 
@@ -256,32 +249,32 @@ def _bits(report: NetworkReport) -> list[str]:
     total = report.total
     lost = ", ".join(f"{bits:,} {reason}" for reason, bits in sorted(report.lost_by.items()))
     rows = [
-        _titled("Key bits of all links"),
-        _row("made", f"{total.made:,}"),
-        _row("spent", f"{total.spent:,}"),
-        _row("lost", f"{total.lost:,}" + (f" ({lost})" if lost else "")),
-        _row("stored", f"{total.stored:,}"),
+        titled("Key bits of all links"),
+        row("made", f"{total.made:,}"),
+        row("spent", f"{total.spent:,}"),
+        row("lost", f"{total.lost:,}" + (f" ({lost})" if lost else "")),
+        row("stored", f"{total.stored:,}"),
     ]
     if report.delivered_bits:
-        rows.append(_row("per delivered bit", f"{total.spent / report.delivered_bits:.2f} spent"))
+        rows.append(row("per delivered bit", f"{total.spent / report.delivered_bits:.2f} spent"))
     balance = "made = spent + lost + stored on every link"
-    rows.append(_row("balance", balance if report.is_conserved else f"BROKEN: not {balance}"))
+    rows.append(row("balance", balance if report.is_conserved else f"BROKEN: not {balance}"))
     return rows
 
 
 def _alarms(report: NetworkReport) -> list[str]:
-    rows = [_titled("Alarms and routes")]
+    rows = [titled("Alarms and routes")]
     if not report.alarms:
-        rows.append(_row("alarms", "none"))
+        rows.append(row("alarms", "none"))
     for alarm in report.alarms[:_MOST_EVENTS]:
         delay = "nobody attacked"
         if alarm.delay_s is not None:
             delay = f"{alarm.delay_s:.1f} s after the attack began"
         words = f"{alarm.link} ({alarm.reason}), {delay}; {alarm.bits_lost:,} bits thrown away"
-        rows.append(_row(clock(alarm.time_s), words))
+        rows.append(row(clock(alarm.time_s), words))
     if len(report.alarms) > _MOST_EVENTS:
-        rows.append(_row("", f"and {len(report.alarms) - _MOST_EVENTS} more"))
-    rows.append(_row("routes changed", f"{report.routes_changed:,}"))
+        rows.append(row("", f"and {len(report.alarms) - _MOST_EVENTS} more"))
+    rows.append(row("routes changed", f"{report.routes_changed:,}"))
     return rows
 
 
@@ -289,13 +282,14 @@ def _limits(report: NetworkReport) -> list[str]:
     plan = report.plan
     secret = "seeded: nothing here is secret" if report.seed is not None else "not seeded"
     rows = [
-        _titled("What this claims"),
-        _row("trust", "every relay on a key's way knows the key, unless shares take disjoint ways"),
-        _row("randomness", secret),
+        titled("What this claims"),
+        row("trust", "every relay on a key's way knows the key, unless shares take disjoint ways"),
+        row("randomness", secret),
     ]
     if plan.rate is RateMode.SIMULATED:
-        rows.append(_row("false alarms", f"{report.false_alarm:g} of honest links ever ring"))
-    rows += [_row("" if place else "limits", limit) for place, limit in enumerate(plan.limits)]
+        rows.append(row("false alarms", f"{report.false_alarm:g} of honest links ever ring"))
+    for limit in plan.limits:
+        rows += wrapped(limit)
     return rows
 
 

@@ -10,15 +10,17 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from e91.distillation.authentication import AUTHENTICATION_BITS
 from e91.model.numbers import check_positive, check_whole
 from e91.model.settings import EKERT
 from e91.network.blocks import bit_by_bit
+from e91.network.counted_blocks import Counted
 from e91.network.demand import RandomRequests
 from e91.network.fluid import rate_of
 from e91.network.graph import Graph
 from e91.network.layout import NetworkPlan, RateMode, Requests
 from e91.network.light import Practice, practice_of, quality_of
-from e91.network.link_events import AUTHENTICATION_BITS, Simulation
+from e91.network.link_events import Simulation
 from e91.network.link_life import LinkLife
 from e91.network.network_report import LinkBits, NetworkReport
 from e91.network.rules import Disjoint, Router, rule_named
@@ -132,17 +134,20 @@ def begin(
     """
     if depth not in DEPTHS:
         raise ValueError(f"`depth` must be one of {', '.join(DEPTHS)}, but is {depth!r}.")
-    published = plan.rate is RateMode.PUBLISHED
+    cores = checked_cores(workers, name="workers")
+    chosen = rule or plan.rule
+    real = depth == "bits" and plan.rate is RateMode.SIMULATED
     simulation = Simulation(
         plan,
         lives_of(plan, seed=seed, false_alarm=false_alarm),
-        maker=bit_by_bit(1 if published else checked_cores(workers, name="workers")),
-        rule=_rule(rule or plan.rule, disjoint),
+        maker=bit_by_bit(cores) if real else Counted(np.random.SeedSequence(seed, spawn_key=(1,))),
+        router=_router(chosen, disjoint),
+        rule=chosen,
         seed=seed,
     )
     root = np.random.SeedSequence(seed, spawn_key=(2**31,))
     requests = _random_requests(plan, simulation, root)
-    traffic = Traffic(simulation, requests, real=depth == "bits" and not published)
+    traffic = Traffic(simulation, requests, real=real)
     simulation.start(traffic)
     traffic.begin(plan.demand)
     return simulation
@@ -197,12 +202,10 @@ def run(
             each_minute(simulation)
     finally:
         simulation.close()
-    return report_of(
-        simulation, depth=depth, rule=rule or plan.rule, seconds=time.monotonic() - started
-    )
+    return report_of(simulation, depth=depth, seconds=time.monotonic() - started)
 
 
-def report_of(simulation: Simulation, *, depth: Depth, rule: str, seconds: float) -> NetworkReport:
+def report_of(simulation: Simulation, *, depth: Depth, seconds: float) -> NetworkReport:
     """Return what became of a network up to now."""
     plan, book, history = simulation.plan, simulation.ledger, simulation.history
     done = history.delivered
@@ -210,7 +213,7 @@ def report_of(simulation: Simulation, *, depth: Depth, rule: str, seconds: float
         plan=plan,
         depth="published" if plan.rate is RateMode.PUBLISHED else depth,
         seed=simulation.seed,
-        rule=rule,
+        rule=simulation.rule,
         simulated_s=max(0.0, simulation.now_s),
         seconds=seconds,
         served=done.served,
@@ -239,7 +242,7 @@ def report_of(simulation: Simulation, *, depth: Depth, rule: str, seconds: float
     )
 
 
-def _rule(name: str, disjoint: int) -> Callable[[Graph, list[int]], Router]:
+def _router(name: str, disjoint: int) -> Callable[[Graph, list[int]], Router]:
     check_whole(least=1, disjoint=disjoint)
     return rule_named(name) if disjoint == 1 else partial(Disjoint, shares=disjoint)
 

@@ -1,0 +1,184 @@
+"""``e91 network run``: a network in simulated time, a line a minute, and what became of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from e91.cli.options import JSON, as_one, seed_option
+
+if TYPE_CHECKING:
+    from e91.network import Incident, NetworkPlan, NetworkReport, Simulation
+
+_MOST_LINES = 60  # of a run, one a minute if it is no longer
+_ATTACK = re.compile(r"(?P<link>[^=]+)=(?P<name>[a-z-]+)(:(?P<strength>[^@]+))?@(?P<times>[^@]+)")
+_CUT = re.compile(r"(?P<link>[^@]+)@(?P<times>[^@]+)")
+
+HOW = (
+    click.option("--minutes", type=float, default=10.0, show_default=True,
+                 help="Simulated time, minutes."),
+    click.option("--depth", type=click.Choice(["bits", "counts"]), default="bits",
+                 show_default=True,
+                 help="Draw every round and make real key, or the counts of every block only."),
+    seed_option("Root of all randomness; keys are then not secret.  From the system by default."),
+    click.option("--workers", type=int,
+                 help="Processes that make blocks; as many as cores by default."),
+    click.option("--rule", type=click.Choice(["fewest-hops", "widest", "cheapest"]),
+                 help="How keys find their way; the network's own rule by default."),
+    click.option("--disjoint", type=int, default=1, show_default=True,
+                 help="Shares of a key, on ways without a common relay."),
+)  # fmt: skip
+
+
+@click.command("run")
+@click.argument("name")
+@click.option("--variant", help="Of the network's file, e.g. `fitted`.")
+@as_one("how", dict, *HOW)
+@click.option("--attack", "attacks", multiple=True, metavar="LINK=NAME:STRENGTH@SECONDS",
+              help="Put an adversary on a link, for good or for a time, e.g. "
+              "R1-R2=intercept-resend:1@120-300.")  # fmt: skip
+@click.option("--cut", "cuts", multiple=True, metavar="LINK@SECONDS[-SECONDS]",
+              help="Cut a link, for a time or for good.")  # fmt: skip
+@JSON
+def run_network(
+    name: str,
+    *,
+    variant: str | None,
+    how: dict[str, Any],
+    attacks: tuple[str, ...],
+    cuts: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Let time pass in a network: blocks, alarms, relayed keys, requests.
+
+    NAME is a network of `e91 network list`, or a file.  The stores are filled before time zero.
+    Ctrl-C ends the run with the report so far.
+    """
+    from dataclasses import replace
+
+    from e91.network import begin, load, report_of
+
+    minutes = how.pop("minutes")
+    if not 0 < minutes < math.inf:
+        raise ValueError(f"`minutes` must be positive and finite, but is {minutes}.")
+    plan = load(name, variant=variant)
+    added = [_attack(text) for text in attacks] + [_cut(text) for text in cuts]
+    plan = _checked(replace(plan, incidents=(*plan.incidents, *added)))
+    stopwatch = _stopwatch()
+    simulation = begin(plan, **how)
+    try:
+        _pass_time(simulation, minutes, show=not as_json)
+    except KeyboardInterrupt:
+        _print(report_of(simulation, depth=how["depth"], seconds=stopwatch()), as_json=as_json)
+        raise
+    finally:
+        simulation.close()
+    _print(report_of(simulation, depth=how["depth"], seconds=stopwatch()), as_json=as_json)
+
+
+def _stopwatch() -> Any:
+    import time
+
+    started = time.monotonic()
+    return lambda: time.monotonic() - started
+
+
+def _checked(plan: NetworkPlan) -> NetworkPlan:
+    from e91.network import check_plan
+
+    check_plan(plan)
+    return plan
+
+
+def _print(report: NetworkReport, *, as_json: bool) -> None:
+    click.echo(json.dumps(report.to_dict()) if as_json else f"\n{report}")
+
+
+def _pass_time(simulation: Simulation, minutes: float, *, show: bool) -> None:
+    """Let the time pass, and print a line for every minute or so, and for every event."""
+    if show and simulation.now_s < 0:
+        click.echo(f"filling the stores: {-simulation.now_s:g} s of blocks before time zero")
+    simulation.advance(0.0)
+    step_s = 60.0 * math.ceil(minutes / _MOST_LINES)
+    shown, now_s, before = 0, 0.0, 0
+    while now_s < 60 * minutes:
+        now_s = min(now_s + step_s, 60 * minutes)
+        simulation.advance(now_s)
+        if show:
+            shown = _print_events(simulation, shown)
+            before = _print_minute(simulation, before, step_s)
+
+
+def _print_events(simulation: Simulation, shown: int) -> int:
+    from e91.network.network_report import clock
+
+    events = simulation.history.events
+    for event in events[shown:]:
+        mark = "(only the simulator knows) " if event.truth else ""
+        click.echo(f"{clock(event.time_s):>9}  {mark}{event.words}")
+    return len(events)
+
+
+def _print_minute(simulation: Simulation, before: int, step_s: float) -> int:
+    """Print how the network is; return how many keys were served up to now."""
+    from e91.network.network_report import clock
+
+    done = simulation.history.delivered
+    out = [life for life in simulation.lives if life.condition.value != "up"]
+    shares = [
+        (stored / life.store_limit, life.plan.name)
+        for life, stored in zip(simulation.lives, simulation.ledger.stored, strict=True)
+        if 0 < life.store_limit < math.inf
+    ]
+    words = f"{(done.served - before) / step_s:8,.1f} keys/s"
+    words += f", {done.late:,} late, {done.missed:,} missed"
+    if shares:
+        least, name = min(shares)
+        words += f"; least store {least:.0%} ({name})"
+    if out:
+        words += "; out of service " + ", ".join(life.plan.name for life in out[:4])
+        words += f" and {len(out) - 4} more" if len(out) > 4 else ""
+    click.echo(f"{clock(simulation.now_s):>9}  {words}")
+    return done.served
+
+
+def _attack(text: str) -> Incident:
+    from e91.network import Incident, IncidentKind
+
+    found = _ATTACK.fullmatch(text)
+    if found is None:
+        raise ValueError(
+            "`--attack` must be LINK=NAME:STRENGTH@SECONDS or LINK=NAME:STRENGTH@SECONDS-SECONDS, "
+            f"but is {text!r}."
+        )
+    start_s, end_s = _times(found["times"], text)
+    strength = None if found["strength"] is None else _number(found["strength"], text)
+    return Incident(IncidentKind.ATTACK, found["link"], start_s, end_s, found["name"], strength)
+
+
+def _cut(text: str) -> Incident:
+    from e91.network import Incident, IncidentKind
+
+    found = _CUT.fullmatch(text)
+    if found is None:
+        raise ValueError(f"`--cut` must be LINK@SECONDS or LINK@SECONDS-SECONDS, but is {text!r}.")
+    return Incident(IncidentKind.CUT, found["link"], *_times(found["times"], text))
+
+
+def _times(text: str, whole: str) -> tuple[float, float]:
+    start, _, end = text.partition("-")
+    return _number(start, whole), _number(end, whole) if end else math.inf
+
+
+def _number(text: str, whole: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"`{text}` in {whole!r} must be a number, but is none.")
+    return number
