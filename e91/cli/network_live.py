@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from e91.cli.options import JSON, as_one, seed_option
+from e91.cli.outcome import columns
+from e91.system.report_layout import WIDTH
 
 if TYPE_CHECKING:
     from e91.network import Incident, NetworkPlan, NetworkReport, Simulation
@@ -95,7 +97,8 @@ def _checked(plan: NetworkPlan) -> NetworkPlan:
 
 
 def _print(report: NetworkReport, *, as_json: bool) -> None:
-    click.echo(json.dumps(report.to_dict()) if as_json else f"\n{report}")
+    text = report.text(width=columns(WIDTH + 2) - 2)
+    click.echo(json.dumps(report.to_dict()) if as_json else f"\n{text}")
 
 
 def _pass_time(simulation: Simulation, minutes: float, *, show: bool) -> None:

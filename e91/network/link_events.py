@@ -9,13 +9,13 @@ import heapq
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import combinations, count
 from typing import Any, Protocol
 
 from e91.alarm.link import OutcomeCounts
 from e91.network import fluid
 from e91.network.blocks import BlockOrder, BlockOutcome, order
-from e91.network.graph import Graph
+from e91.network.graph import Graph, Path
 from e91.network.history import Alarmed, History
 from e91.network.key_ledger import Ledger, Pool
 from e91.network.layout import Incident, IncidentKind, NetworkPlan, RateMode
@@ -25,6 +25,9 @@ from e91.network.rules import Router
 from e91.network.weather import STEP_S, Weather
 
 Handler = Callable[[float, Any], None]
+
+
+_SETTLING_S = 60.0  # for which routes are watched after a link came or went
 
 
 class BlockMaker(Protocol):
@@ -117,6 +120,8 @@ class Simulation:
         self._heap: list[tuple[float, int, Handler, Any]] = []
         self._numbers = count()
         self._dead_relays: set[str] = set()
+        self._routes: dict[tuple[int, int], Path | None] = {}
+        self._unsettled_s = 0.0
         self._turns = _turns_of(plan)
         self._turn_of = {link: turns for turns in self._turns for link in turns.links}
         self._fluid = [life for life in lives if life.light is None]
@@ -229,19 +234,21 @@ class Simulation:
 
     def _ring(self, now_s: float, life: LinkLife, unreleased: int, *, cause: str) -> None:
         """Stop a link: its block is thrown away, and its store if the plan says so."""
-        link, lost = life.index, unreleased
-        self.ledger.make(link, unreleased)
-        self.ledger.lose(link, unreleased, reason="alarm")
-        if not self.plan.keep_store_after_alarm:
-            lost += self.drop_store(link, reason="alarm")
+        link, name = life.index, life.plan.name
+        keeps = self.plan.keep_store_after_alarm
+        lost = unreleased + (0 if keeps else self.ledger.stored[link])
+        reason = cause.lower().replace("_", " ")
+        self.history.alarms.append(Alarmed(name, now_s, life.attacked_s, reason, lost))
+        words = f"The alarm of {name} rings ({reason}): {lost:,} bits are thrown away."
+        self.history.note(now_s, "alarm", name, words, value=lost)
         life.condition, life.good = Condition.RANG, 0
         if life.practice is not None:
             life.watch_anew()
-        reason = cause.lower().replace("_", " ")
-        self.history.alarms.append(Alarmed(life.plan.name, now_s, life.attacked_s, reason, lost))
-        words = f"The alarm of {life.plan.name} rings ({reason}): {lost:,} bits are thrown away."
-        self.history.note(now_s, "alarm", life.plan.name, words, value=lost)
         self._fall([link], now_s)
+        self.ledger.make(link, unreleased)
+        self.ledger.lose(link, lost, reason="alarm")
+        if not keeps:
+            self.pools[link].drop()
 
     def _on_trial(self, life: LinkLife, outcome: BlockOutcome) -> None:
         """Count the good blocks of a link that rang; their key is thrown away all the same."""
@@ -265,47 +272,37 @@ class Simulation:
             self.history.note(self.now_s, "back", link, words)
             self._rise([life.index])
 
-    def drop_store(self, link: int, *, reason: str) -> int:
-        """Throw a link's stored key away at both ends, and return how many bits that were."""
-        stored = self.ledger.stored[link]
-        self.ledger.lose(link, stored, reason=reason)
-        self.pools[link].drop()
-        return stored
-
     def _fall(self, links: list[int], now_s: float) -> None:
         """Take links out of the routes."""
-        before = self.routes_between_homes()
         for link in links:
             self.router.switch(link, up=False)
         self.users.fell(links, now_s)
-        self._note_routes(before)
+        self._unsettled_s = now_s + _SETTLING_S
 
     def _rise(self, links: list[int]) -> None:
         """Let routes use links again that nothing else keeps out."""
-        before = self.routes_between_homes()
         for link in links:
             life = self.lives[link]
             if life.condition is Condition.UP and not self._dead_relays & set(life.plan.ends):
                 self.router.switch(link, up=True)
                 self.users.refilled(link, self.now_s)
-        self._note_routes(before)
+        self._unsettled_s = self.now_s + _SETTLING_S
 
-    def routes_between_homes(self) -> dict[tuple[int, int], tuple[int, ...] | None]:
-        """Return the way that keys take between any two relays, or other sites without a home."""
-        relays = [site for site, relays in enumerate(self.graph.relays) if relays]
-        return {
-            (one, other): self.router.find(one, other, 1)
-            for place, one in enumerate(relays[:64])
-            for other in relays[place + 1 : 64]
-        }
+    def routes_between_relays(self) -> dict[tuple[int, int], Path | None]:
+        """Return the way that keys take now between any two relays, of the first 64."""
+        relays = [site for site, relays in enumerate(self.graph.relays) if relays][:64]
+        return {pair: self.router.find(*pair, 1) for pair in combinations(relays, 2)}
 
-    def _note_routes(self, before: dict[tuple[int, int], tuple[int, ...] | None]) -> None:
-        after = self.routes_between_homes()
-        changed = [pair for pair, route in after.items() if route != before[pair]]
-        self.history.routes_changed += len(changed)
-        if changed:
-            words = f"Keys between {len(changed)} pairs of relays take another way."
-            self.history.note(self.now_s, "route", "", words, value=len(changed))
+    def _note_routes(self, now_s: float) -> None:
+        """Note which routes between relays have changed since links came or went."""
+        routes, before = self.routes_between_relays(), self._routes
+        changed = [pair for pair, route in routes.items() if route != before.get(pair)]
+        self._routes = routes
+        if before and changed:
+            self.history.routes_changed += len(changed)
+            pairs = "a pair" if len(changed) == 1 else f"{len(changed)} pairs"
+            words = f"Keys between {pairs} of relays take another way."
+            self.history.note(now_s, "route", "", words, value=len(changed))
 
     # Links with published rates.
 
@@ -500,6 +497,8 @@ class Simulation:
                 self._serve(now_s, turns)
         for life in self._fluid:
             self._flow(now_s, life)
+        if now_s >= 0 and (now_s <= self._unsettled_s or not self._routes):
+            self._note_routes(now_s)
         if self.history.samples.is_due(now_s) and now_s >= 0:
             self._sample(now_s)
         self.users.second(now_s)

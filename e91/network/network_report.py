@@ -10,7 +10,7 @@ import numpy as np
 from e91.model.drawn import Drawn
 from e91.network.history import Alarmed, Event, Samples
 from e91.network.layout import NetworkPlan, RateMode, Requests
-from e91.session.report import row, titled, wrapped
+from e91.system.report_layout import WIDTH, Layout
 
 _MOST_EVENTS = 12  # in the text
 
@@ -189,11 +189,17 @@ class NetworkReport(Drawn):
         return xarray.Dataset(columns, coords=coordinates)
 
     def __str__(self) -> str:
-        sections = [_what(self), _keys(self), _bits(self), _alarms(self), _limits(self)]
+        return self.text()
+
+    def text(self, *, width: int = WIDTH) -> str:
+        """Return the report in lines of some columns."""
+        page = Layout(width)
+        parts = (_what, _keys, _bits, _alarms, _limits)
+        sections = [part(self, page) for part in parts]
         return "\n".join(line for section in sections for line in [*section, ""]).rstrip()
 
 
-def _what(report: NetworkReport) -> list[str]:
+def _what(report: NetworkReport, page: Layout) -> list[str]:
     plan = report.plan
     depths = {
         "bits": "every round drawn, every key distilled, real bytes at both ends",
@@ -201,95 +207,99 @@ def _what(report: NetworkReport) -> list[str]:
         "published": "published rates flow; no photon is simulated",
     }
     return [
-        titled(f"{plan.title} ({plan.name})"),
-        row("users, links", f"{len(plan.users):,} users, {len(plan.links):,} links"),
-        row("depth", f"{report.depth}: {depths[report.depth]}"),
-        row(
+        page.title(f"{plan.title} ({plan.name})"),
+        page.row("users, links", f"{len(plan.users):,} users, {len(plan.links):,} links"),
+        page.row("depth", f"{report.depth}: {depths[report.depth]}"),
+        page.row(
             "time",
             f"{duration(report.simulated_s)} in {report.seconds:.1f} s"
             f" ({report.simulated_s / max(report.seconds, 1e-9):.3g} times real time)",
         ),
-        row("blocks", f"{report.blocks:,} of {report.rounds:,} coincidences; {_aborted(report)}"),
+        page.row(
+            "blocks", f"{report.blocks:,} of {report.rounds:,} coincidences; {_aborted(report)}"
+        ),
     ]
 
 
 def _aborted(report: NetworkReport) -> str:
-    if not report.aborts:
-        return "all made key"
-    return "without key: " + ", ".join(
-        f"{number:,} {name}" for name, number in sorted(report.aborts.items())
+    return (
+        ", ".join(f"{number:,} {name}" for name, number in sorted(report.aborts.items())) or "none"
     )
 
 
-def _keys(report: NetworkReport) -> list[str]:
+def _keys(report: NetworkReport, page: Layout) -> list[str]:
     asked = report.served + report.missed
     size = f" of {report.key_bits} bits" if report.key_bits else ""
     each = f"{report.keys_per_second:,.0f} a second, delivered to both ends"
     rows = [
-        titled("Keys"),
-        row("delivered", f"{report.served:,} keys{size}: {each}"),
-        row("late, missed", f"{report.late:,} late, {report.missed:,} missed of {asked:,}"),
+        page.title("Keys"),
+        page.row("delivered", f"{report.served:,} keys{size}: {each}"),
+        page.row("late, missed", f"{report.late:,} late, {report.missed:,} missed of {asked:,}"),
     ]
     if report.served:
         mean = report.hops / report.served
-        rows.append(row("hops", f"{mean:.2f} on average, {report.most_hops} at most"))
+        rows.append(page.row("hops", f"{mean:.2f} on average, {report.most_hops} at most"))
     if report.bound is not None and asked:
         share = report.served / asked
         words = f"{share:.4f} of all requests served; no routing could serve more than"
-        rows.append(row("routing", f"{words} {report.bound:.4f}"))
+        rows.append(page.row("routing", f"{words} {report.bound:.4f}"))
     if report.depth == "bits":
         same = "equal at both ends" if not report.unequal else f"{report.unequal} UNEQUAL"
-        rows.append(row("check", same))
+        rows.append(page.row("check", same))
     if report.told:
-        rows.append(row("dishonest relays", f"know {report.told:,} of the delivered keys"))
+        rows.append(page.row("dishonest relays", f"know {report.told:,} of the delivered keys"))
     return rows
 
 
-def _bits(report: NetworkReport) -> list[str]:
+def _bits(report: NetworkReport, page: Layout) -> list[str]:
     total = report.total
     lost = ", ".join(f"{bits:,} {reason}" for reason, bits in sorted(report.lost_by.items()))
     rows = [
-        titled("Key bits of all links"),
-        row("made", f"{total.made:,}"),
-        row("spent", f"{total.spent:,}"),
-        row("lost", f"{total.lost:,}" + (f" ({lost})" if lost else "")),
-        row("stored", f"{total.stored:,}"),
+        page.title("Key bits of all links"),
+        page.row("made", f"{total.made:,}"),
+        page.row("spent", f"{total.spent:,}"),
+        page.row("lost", f"{total.lost:,}" + (f" ({lost})" if lost else "")),
+        page.row("stored", f"{total.stored:,}"),
     ]
     if report.delivered_bits:
-        rows.append(row("per delivered bit", f"{total.spent / report.delivered_bits:.2f} spent"))
+        rows.append(
+            page.row("per delivered bit", f"{total.spent / report.delivered_bits:.2f} spent")
+        )
     balance = "made = spent + lost + stored on every link"
-    rows.append(row("balance", balance if report.is_conserved else f"BROKEN: not {balance}"))
+    rows.append(page.row("balance", balance if report.is_conserved else f"BROKEN: not {balance}"))
     return rows
 
 
-def _alarms(report: NetworkReport) -> list[str]:
-    rows = [titled("Alarms and routes")]
+def _alarms(report: NetworkReport, page: Layout) -> list[str]:
+    rows = [page.title("Alarms and routes")]
     if not report.alarms:
-        rows.append(row("alarms", "none"))
+        rows.append(page.row("alarms", "none"))
     for alarm in report.alarms[:_MOST_EVENTS]:
         delay = "nobody attacked"
         if alarm.delay_s is not None:
             delay = f"{alarm.delay_s:.1f} s after the attack began"
         words = f"{alarm.link} ({alarm.reason}), {delay}; {alarm.bits_lost:,} bits thrown away"
-        rows.append(row(clock(alarm.time_s), words))
+        rows.append(page.row(clock(alarm.time_s), words))
     if len(report.alarms) > _MOST_EVENTS:
-        rows.append(row("", f"and {len(report.alarms) - _MOST_EVENTS} more"))
-    rows.append(row("routes changed", f"{report.routes_changed:,}"))
+        rows.append(page.row("", f"and {len(report.alarms) - _MOST_EVENTS} more"))
+    rows.append(page.row("routes changed", f"{report.routes_changed:,}"))
     return rows
 
 
-def _limits(report: NetworkReport) -> list[str]:
+def _limits(report: NetworkReport, page: Layout) -> list[str]:
     plan = report.plan
     secret = "seeded: nothing here is secret" if report.seed is not None else "not seeded"
     rows = [
-        titled("What this claims"),
-        row("trust", "every relay on a key's way knows the key, unless shares take disjoint ways"),
-        row("randomness", secret),
+        page.title("What this claims"),
+        page.row(
+            "trust", "every relay on a key's way knows the key, unless shares take disjoint ways"
+        ),
+        page.row("randomness", secret),
     ]
     if plan.rate is RateMode.SIMULATED:
-        rows.append(row("false alarms", f"{report.false_alarm:g} of honest links ever ring"))
+        rows.append(page.row("false alarms", f"{report.false_alarm:g} of honest links ever ring"))
     for limit in plan.limits:
-        rows += wrapped(limit)
+        rows += page.text(limit)
     return rows
 
 

@@ -10,17 +10,18 @@ from statistical import assert_binomial
 from e91.network import Incident, IncidentKind, begin, run
 from e91.network.light import LinkState, quality_of
 from e91.network.link_life import BlockInWork
+from e91.network.traffic import Traffic
 
 SQUARE = lit(network_of("A B", "R S T", "A-R B-S R-S R-T T-S"))
 
 
-def after(plan, seconds, *, seed=1, **given):
-    return run(plan, minutes=seconds / 60, seed=seed, **given)
+def after(plan, seconds, *, seed=1, depth="counts", workers=1, **given):
+    return run(plan, minutes=seconds / 60, seed=seed, depth=depth, workers=workers, **given)
 
 
 @pytest.fixture(scope="module")
 def quiet():
-    return after(SQUARE, 1)
+    return after(SQUARE, 1, depth="bits")
 
 
 def test_every_key_arrives_at_both_ends_and_every_bit_is_accounted_for(quiet):
@@ -42,7 +43,7 @@ def assert_requests(count, *, seconds, per_second):
 
 
 def test_the_same_seed_gives_the_same_run_and_another_does_not(quiet):
-    again, other = after(SQUARE, 1), after(SQUARE, 1, seed=2)
+    again, other = (after(SQUARE, 1, depth="bits", seed=seed) for seed in (1, 2))
     assert again.links == quiet.links
     assert again.samples.times_s == quiet.samples.times_s
     assert again.served == quiet.served
@@ -50,7 +51,7 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(quiet):
 
 
 def test_workers_change_nothing(quiet):
-    assert after(SQUARE, 1, workers=2).links == quiet.links
+    assert after(SQUARE, 1, depth="bits", workers=2).links == quiet.links
 
 
 def test_full_stores_stop_their_links():
@@ -89,8 +90,8 @@ def test_a_link_that_rang_keeps_its_store_if_the_plan_says_so():
     assert kept.links[2].stored > 0 == dropped.links[2].stored
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_bits_are_conserved_whatever_happens(seed):
+@pytest.mark.parametrize(("seed", "depth"), [(0, "bits"), *((n, "counts") for n in range(12))])
+def test_bits_are_conserved_whatever_happens(seed, depth):
     rng = np.random.default_rng(seed)
     incidents = []
     for _ in range(8):
@@ -100,7 +101,7 @@ def test_bits_are_conserved_whatever_happens(seed):
         start = float(rng.uniform(0, 1.5))
         end = start + float(rng.exponential(0.5))
         incidents.append(Incident(kind, str(target), start, end, "intercept-resend", 0.5))
-    report = after(replace(SQUARE, incidents=tuple(incidents)), 2, seed=seed)
+    report = after(replace(SQUARE, incidents=tuple(incidents)), 2, seed=seed, depth=depth)
     assert report.is_conserved
     assert report.unequal == 0
     assert report.total.spent == 256 * report.hops
@@ -109,7 +110,7 @@ def test_bits_are_conserved_whatever_happens(seed):
 
 def test_shares_take_ways_without_a_common_relay():
     plan = lit(network_of("A B", "R S T", "A-R A-T B-S B-T R-S"))
-    report = after(plan, 1, disjoint=2)
+    report = after(plan, 1, disjoint=2, depth="bits")
     assert report.served
     assert report.unequal == 0
     assert report.hops == 5 * report.served
@@ -178,3 +179,20 @@ def test_an_adversary_that_is_none_leaves_the_network_as_it_was():
         simulation.attack("R-S", "gisin")
     assert simulation.lives[2].eve is None
     simulation.close()
+
+
+def test_requests_served_together_are_those_served_one_by_one(monkeypatch):
+    together = after(SQUARE, 3)
+    monkeypatch.setattr(Traffic, "_serve_together", lambda *_: False)
+    one_by_one = after(SQUARE, 3)
+    assert together.links == one_by_one.links
+    assert together.served == one_by_one.served
+    assert together.hops == one_by_one.hops
+
+
+def test_keys_go_another_way_when_a_link_rings():
+    attack = Incident(IncidentKind.ATTACK, "R-S", 0.5, 1.5, "intercept-resend", 1.0)
+    report = after(replace(SQUARE, incidents=(attack,)), 3)
+    ways = [event for event in report.events if event.kind == "route"]
+    assert [event.value for event in ways] == [1, 1]  # R to S by T, and back
+    assert report.routes_changed == 2
