@@ -298,7 +298,7 @@ class Disjoint(Router):
     """Several routes that share no relay, of fewest hops in sum, for a share of the key each.
 
     The links of all routes are returned one route after the other (`Graph.strands` cuts them);
-    each gives the bits of the whole key, as a share is as long as the key (`relaying.split_key`).
+    each gives as many bits as the key has, as a share is as long as the key (`relaying`).
     The routes are kept while they hold the bits and no fewer hops are possible.
     """
 

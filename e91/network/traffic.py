@@ -16,6 +16,7 @@ from e91.network.demand import RandomRequests
 from e91.network.graph import Path
 from e91.network.layout import Call, Demand, Requests, Rotation, Transfer
 from e91.network.link_events import Simulation
+from e91.network.relaying import join_shares, relay
 
 HOP_S = 1e-3
 """Time that a message takes over one link, relay included; assumed."""
@@ -277,26 +278,17 @@ class Traffic:
         return all(self.simulation.history.dishonest.intersection(way) for way in route.trusts)
 
     def _pass_on(self, source: int, target: int, path: Path, size: int) -> bool:
-        """Send real bytes hop by hop under one-time pad; return whether both ends agree.
-
-        The key of a strand's first link is the key that goes along it; the shares of several
-        strands are independent, and their XOR is what both ends keep.
-        """
-        simulation = self.simulation
-        sent = arrived = 0
+        """Send real bytes hop by hop under one-time pad; return whether both ends agree."""
+        simulation, ways = self.simulation, []
         for strand in simulation.graph.strands(source, target, path):
-            at, key = source, 0
-            for place, link in enumerate(strand):
-                one, other = simulation.graph.ends[link]
-                near, far = simulation.pools[link].take(size, backwards=at == other)
-                if place == 0:
-                    sent ^= near
-                    key = far
-                else:
-                    key ^= near ^ far  # into the pad of this hop, and out of it
-                at = other if at == one else one
-            arrived ^= key
-        return sent == arrived
+            at, pads = source, []
+            for link in strand:
+                backwards = at != simulation.graph.ends[link][0]
+                pads.append(simulation.pools[link].take(size, backwards=backwards))
+                at = simulation.graph.across(link, at)
+            ways.append(relay(pads))
+        sent = join_shares(way.sent for way in ways)
+        return sent == join_shares(way.delivered for way in ways)
 
     def fell(self, links: list[int], now_s: float) -> None:
         """Make the keys void that are on their way over links that fell."""
