@@ -194,6 +194,11 @@ class Evidence:
         return sum(sample.errors for sample in self.samples)
 
     @property
+    def error_rate(self) -> float | None:
+        """The QBER of the revealed key rounds; None if there are none."""
+        return self.sample_errors / self.sample_size if self.sample_size else None
+
+    @property
     def coincidences(self) -> int:
         """Rounds in which both parties saw a photon."""
         return sum(map(sum, self.pair_counts))

@@ -14,7 +14,7 @@ from typing import Self
 
 from e91.model.evidence import Evidence
 from e91.model.numbers import ANGLE_ROUNDING, TSIRELSON, angle_between
-from e91.model.records import ChshEstimate, Leak, QberEstimate, SecretLength
+from e91.model.records import ChshEstimate, Leak, SecretLength
 from e91.model.settings import Settings
 from e91.model.trust import SecurityModel
 from e91.security import device_dependent, device_independent, secret_length
@@ -109,7 +109,7 @@ class Case:
         evidence: The public counts.
         settings: Angles, probabilities and roles.
         chsh: The Bell test, with a value if there is one.
-        qber: The error estimate, with a rate.
+        error_rate: QBER of the sample.
         leak: What the messages disclosed.
         epsilon: Total failure probability of the session.
         revealed_fraction: Probability that a key round was revealed.
@@ -124,7 +124,7 @@ class Case:
     evidence: Evidence
     settings: Settings
     chsh: ChshEstimate
-    qber: QberEstimate
+    error_rate: float
     leak: Leak
     epsilon: float
     revealed_fraction: float
@@ -137,13 +137,13 @@ class Case:
 
 def secret_bits(case: Case) -> SecretLength:
     """Return the key length that the case's theorem gives, with its terms."""
-    return case.theorem.entry.length(case)
+    return whole_length(portion_lengths(case), key_size=case.evidence.key_size)
 
 
 def portion_lengths(case: Case) -> tuple[SecretLength, ...]:
     """Return the length of each portion of a divided key, or of a whole one."""
     if case.portions == 1:
-        return (secret_bits(case),)
+        return (case.theorem.entry.length(case),)
     return lengths(
         case.evidence.key_size,
         portions=case.portions,
@@ -152,6 +152,16 @@ def portion_lengths(case: Case) -> tuple[SecretLength, ...]:
         leak=case.leak,
         epsilon=case.epsilon,
     )
+
+
+def whole_length(portions: tuple[SecretLength, ...], *, key_size: int) -> SecretLength:
+    """Return the length of a key from those of its portions, of which one is the key itself.
+
+    Args:
+        portions: From `portion_lengths`.
+        key_size: Bits of the key before it was divided.
+    """
+    return portions[0] if len(portions) == 1 else merged(portions, key_size=key_size)
 
 
 @dataclass(frozen=True)
@@ -163,7 +173,7 @@ class TheoremEntry:
         security: The security model under which it is stated.
         attacks: Which attacks it covers.
         secret: First words of its statement: how far a key is secret.
-        length: Gives the key length of a case.
+        length: Gives the key length of a case whose key is not divided.
         check: Raises a ValueError, which names the theorem, for settings that it does not cover,
             beyond what its security model asks of them.
         finite: Whether it holds for finitely many rounds; else it is an asymptotic formula.
@@ -192,8 +202,6 @@ class TheoremEntry:
 
 def _phase_errors(case: Case) -> SecretLength:
     size, epsilon = case.evidence.key_size, case.epsilon
-    if case.portions > 1:
-        return merged(portion_lengths(case), key_size=size)
     return secret_length.trusted_analysers_length(
         size,
         phase_errors=case.phase_errors(secret_length.split(epsilon).estimation ** 2),
@@ -335,7 +343,7 @@ def _value(case: Case) -> float:
 
 def _phase_error(case: Case) -> float:
     """Return the estimate 1 - S / (2 sqrt 2) - Q, no bound, in [0, 1/2]."""
-    error = 1 - _value(case) / TSIRELSON - (case.qber.rate or 0.0)
+    error = 1 - _value(case) / TSIRELSON - case.error_rate
     return min(0.5, max(0.0, error))
 
 

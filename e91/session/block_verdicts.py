@@ -222,7 +222,7 @@ def _write(verdict: Verdict, found: Verdicts, block: int) -> None:
     for column, value in (
         (found.chsh, verdict.chsh.value),
         (found.chsh_lower_bound, verdict.chsh.lower_bound),
-        (found.error_rate, verdict.qber.rate),
+        (found.error_rate, verdict.evidence.error_rate),
     ):
         column[block] = math.nan if value is None else value
 

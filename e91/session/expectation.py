@@ -13,7 +13,7 @@ from e91.distillation import ldpc
 from e91.distillation.verification import HASH_BITS
 from e91.model.evidence import Evidence, KeySample
 from e91.model.numbers import TSIRELSON, check_fractions, check_whole, check_within
-from e91.model.records import ChshEstimate, Leak, QberEstimate
+from e91.model.records import ChshEstimate, Leak
 from e91.model.settings import Settings
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy, Reconciler
@@ -103,11 +103,12 @@ def expected_case(link: Link, rounds: int, settings: Settings, policy: Policy) -
     flip = policy.flip_probability
     error = link.qber + flip - 2 * link.qber * flip
     disclosed = math.ceil(link.efficiency * evidence.key_size * binary_entropy(min(error, 0.5)))
-    qber = QberEstimate(link.qber, 1.0, evidence.sample_size, evidence.sample_errors)
     leak = Leak(disclosed + HASH_BITS, disclosed)
     if policy.reconciler is Reconciler.LDPC:
         leak = ldpc_leak(evidence, evidence.sample_errors, policy)
-    return case_of(evidence, settings=settings, policy=policy, found=found, qber=qber, leak=leak)
+    return case_of(
+        evidence, settings=settings, policy=policy, found=found, error_rate=link.qber, leak=leak
+    )
 
 
 def ldpc_leak(evidence: Evidence, sample_errors: int, policy: Policy) -> Leak:
@@ -168,7 +169,6 @@ def completeness_of(
     evidence: Evidence,
     *,
     chsh: ChshEstimate,
-    qber: QberEstimate,
     settings: Settings,
     policy: Policy,
     rounds: int,
@@ -182,17 +182,16 @@ def completeness_of(
     Args:
         evidence: What the session saw.
         chsh: Its Bell test.
-        qber: Its error estimate.
         settings: Angles and choice probabilities.
         policy: Its policy.
         rounds: Pairs that were sent.
     """
     lossless = evidence.coincidences == rounds
-    if chsh.value is None or qber.rate is None or not lossless:
+    if chsh.value is None or evidence.error_rate is None or not lossless:
         return None
     if policy.flip_probability or policy.proof.fixes_errors_beforehand:
         return None
-    visibility = min(1.0, chsh.value / TSIRELSON, 1 - 2 * qber.rate)
+    visibility = min(1.0, chsh.value / TSIRELSON, 1 - 2 * evidence.error_rate)
     return refusal_bound(settings, rounds=rounds, visibility=max(0.0, visibility), policy=policy)
 
 

@@ -22,6 +22,7 @@ from e91.security.policy import Policy
 from e91.security.secret_length import split
 from e91.session import report_text
 from e91.session.expectation import completeness_of
+from e91.session.verdict import qber_estimate
 from e91.system.report_layout import WIDTH, Layout
 
 
@@ -112,7 +113,6 @@ class SessionReport(Drawn):
         seed: The seed of the protocol's randomness, or None if it came from the operating system.
         evidence: The public counts after sifting.
         chsh: The Bell test.
-        qber: The error estimate.
         leak: Key bits in all messages, by party.
         authentication_bits: Pre-shared key bits that were consumed.
         length: How the key length came about, before authentication; None if the session ended
@@ -140,7 +140,6 @@ class SessionReport(Drawn):
     seed: int | None
     evidence: Evidence
     chsh: ChshEstimate
-    qber: QberEstimate
     leak: Leak
     authentication_bits: int
     length: SecretLength | None
@@ -216,6 +215,18 @@ class SessionReport(Drawn):
         return self.evidence.key_size + self.evidence.sample_size
 
     @cached_property
+    def qber(self) -> QberEstimate:
+        """The error estimate.
+
+        Its bound is made when it is first asked for: it takes longer than the verdict.
+        """
+        return qber_estimate(
+            self.evidence,
+            epsilon=self.policy.epsilon,
+            altered=self.abort is Abort.NOT_AUTHENTIC,
+        )
+
+    @cached_property
     def completeness(self) -> float | None:
         """Bound on how often an honest link like this one is refused; None if none is stated.
 
@@ -224,7 +235,6 @@ class SessionReport(Drawn):
         return completeness_of(
             self.evidence,
             chsh=self.chsh,
-            qber=self.qber,
             settings=self.settings,
             policy=self.policy,
             rounds=self.rounds,

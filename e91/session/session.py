@@ -386,7 +386,6 @@ def report_of(
         seed=seed,
         evidence=verdict.evidence,
         chsh=verdict.chsh,
-        qber=verdict.qber,
         leak=Leak(channel.disclosed_by(Party.ALICE), channel.disclosed_by(Party.BOB)),
         authentication_bits=authentication.AUTHENTICATION_BITS if made.tagged else 0,
         length=verdict.length,

@@ -180,9 +180,8 @@ class RunSummary(Totals):
 
         No bound if a message of some block was altered.
         """
-        found = qber_estimate(self.evidence, epsilon=self.policy.epsilon)
         altered = Abort.NOT_AUTHENTIC.name in dict(self.aborts)
-        return replace(found, upper_bound=None) if altered else found
+        return qber_estimate(self.evidence, epsilon=self.policy.epsilon, altered=altered)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the public contents as plain values, ready for JSON; no key bits."""

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.bell import chsh, correlators
+from e91.bell import chsh, correlators, sufficient
 from e91.distillation import authentication, verification
 from e91.model.errors import Abort
 from e91.model.evidence import Evidence
@@ -26,7 +26,7 @@ def case_of(
     settings: Settings,
     policy: Policy,
     found: ChshEstimate,
-    qber: QberEstimate,
+    error_rate: float,
     leak: Leak,
 ) -> Case:
     """Return what the policy's theorem is applied to.
@@ -36,7 +36,7 @@ def case_of(
         settings: Angles, probabilities and roles.
         policy: The theorem, epsilon, and what was declared beforehand.
         found: The Bell test, with a value.
-        qber: The error estimate, with a rate.
+        error_rate: QBER of the sample.
         leak: What the messages disclosed.
     """
 
@@ -58,7 +58,7 @@ def case_of(
         evidence=evidence,
         settings=settings,
         chsh=found,
-        qber=qber,
+        error_rate=error_rate,
         leak=leak,
         epsilon=policy.epsilon,
         revealed_fraction=policy.revealed_fraction,
@@ -119,7 +119,6 @@ class Verdict:
     Attributes:
         evidence: The counts on which it rests.
         chsh: The Bell test.
-        qber: The error estimate.
         length: How long the key may be; None if the evidence has too few rounds for a length, or
             refutes what a length rests on.
         abort: Why no key may be released, or None.
@@ -129,22 +128,14 @@ class Verdict:
 
     evidence: Evidence
     chsh: ChshEstimate
-    qber: QberEstimate
     length: SecretLength | None = None
     abort: Abort | None = None
     portions: tuple[SecretLength, ...] = ()
 
     def refuted(self, abort: Abort) -> Self:
-        """Return the verdict of an abort that refutes the premises of bounds and key length.
-
-        Altered messages refute the bound on the QBER as well, which else rests on the random choice
-        of the sample alone.
-        """
-        qber = self.qber
-        if abort is Abort.NOT_AUTHENTIC:
-            qber = replace(qber, upper_bound=None)
+        """Return the verdict of an abort that refutes the premises of bounds and key length."""
         chsh = self.chsh.without_bounds()
-        return replace(self, chsh=chsh, qber=qber, length=None, abort=abort, portions=())
+        return replace(self, chsh=chsh, length=None, abort=abort, portions=())
 
 
 def judge(
@@ -178,15 +169,24 @@ def refuted_premise(evidence: Evidence, *, settings: Settings) -> Abort | None:
     if not evidence.coincidences:
         return None
     declared = np.outer(settings.alice_probabilities, settings.bob_probabilities)
-    seen = np.array(evidence.pair_counts)
-    if correlators.settings_p_value(seen, probabilities=declared) <= FALSE_ALARM:
+    if _settings_are_skewed(np.array(evidence.pair_counts), declared):
         return Abort.SETTINGS_SKEWED
     if not settings.chsh_pairs:
         return None
-    table = _outcome_table(evidence, settings)
-    if table.any() and correlators.no_signalling_p_value(table) <= FALSE_ALARM:
-        return Abort.SIGNALLING
-    return None
+    return Abort.SIGNALLING if _signals(_outcome_table(evidence, settings)) else None
+
+
+def _settings_are_skewed(seen: NDArray[np.int64], declared: NDArray[np.float64]) -> bool:
+    """Return whether the p-value is at most `FALSE_ALARM`, by the cheap test where that decides."""
+    if sufficient.settings_surely_pass(seen, probabilities=declared, level=FALSE_ALARM):
+        return False
+    return correlators.settings_p_value(seen, probabilities=declared) <= FALSE_ALARM
+
+
+def _signals(table: NDArray[np.int64]) -> bool:
+    if sufficient.no_signalling_surely_passes(table, level=FALSE_ALARM):
+        return False
+    return correlators.no_signalling_p_value(table) <= FALSE_ALARM
 
 
 def verdict_of(
@@ -205,20 +205,23 @@ def verdict_of(
         leak: Key bits disclosed so far.
     """
     found = chsh_estimate(evidence, settings=settings, epsilon=policy.epsilon)
-    qber = qber_estimate(evidence, epsilon=policy.epsilon)
+    error_rate = evidence.error_rate
     untested = not settings.chsh_pairs
     shown = evidence.samples if untested else ()
     if (
         (found.value is None and not untested)
-        or qber.rate is None
+        or error_rate is None
         or evidence.key_size == 0
         or any(sample.revealed == 0 for sample in shown)
     ):
-        return Verdict(evidence, found, qber, abort=Abort.TOO_FEW_ROUNDS)
-    case = case_of(evidence, settings=settings, policy=policy, found=found, qber=qber, leak=leak)
-    length = theorems.secret_bits(case)
+        return Verdict(evidence, found, abort=Abort.TOO_FEW_ROUNDS)
+    case = case_of(
+        evidence, settings=settings, policy=policy, found=found, error_rate=error_rate, leak=leak
+    )
+    portions = theorems.portion_lengths(case)
+    length = theorems.whole_length(portions, key_size=evidence.key_size)
     abort = None
-    if looks_inverted(chsh_value=found.value, error_rate=qber.rate):
+    if looks_inverted(chsh_value=found.value, error_rate=error_rate):
         abort = Abort.OUTCOMES_INVERTED
     elif any(sample.errors > (policy.tolerated_error or 0.0) * sample.revealed for sample in shown):
         abort = Abort.TOO_MANY_ERRORS
@@ -226,7 +229,7 @@ def verdict_of(
         abort = Abort.NO_VIOLATION
     elif length.bits <= authentication.AUTHENTICATION_BITS:
         abort = Abort.NO_SECRET_LEFT
-    return Verdict(evidence, found, qber, length, abort, theorems.portion_lengths(case))
+    return Verdict(evidence, found, length, abort, portions)
 
 
 def _outcome_table(evidence: Evidence, settings: Settings) -> NDArray[np.int64]:
@@ -302,12 +305,19 @@ def chsh_estimate(evidence: Evidence, *, settings: Settings, epsilon: float) -> 
     return chsh.estimate(evidence.same, evidence.different, settings=settings, epsilon=epsilon)
 
 
-def qber_estimate(evidence: Evidence, *, epsilon: float) -> QberEstimate:
-    """Return the error rate of the sample, and a bound on that of the bits that stayed secret."""
+def qber_estimate(evidence: Evidence, *, epsilon: float, altered: bool = False) -> QberEstimate:
+    """Return the error rate of the sample, and a bound on that of the bits that stayed secret.
+
+    Args:
+        evidence: The counts; the bound takes longer than all else that a verdict needs.
+        epsilon: Failure probability of the bound.
+        altered: Whether messages were altered.  That refutes the bound, which else rests on the
+            random choice of the sample alone.
+    """
     errors, revealed = evidence.sample_errors, evidence.sample_size
-    bound = 1.0
-    if revealed and evidence.key_size:
+    bound: float | None = None if altered else 1.0
+    if revealed and evidence.key_size and not altered:
         bound = sampling.hypergeometric_upper_bound(
             errors, revealed=revealed, hidden=evidence.key_size, epsilon=epsilon
         )
-    return QberEstimate(errors / revealed if revealed else None, bound, revealed, errors)
+    return QberEstimate(evidence.error_rate, bound, revealed, errors)

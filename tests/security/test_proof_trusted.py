@@ -248,7 +248,12 @@ def lengths_of(evidence, policy):
     seen = verdict_of(evidence, settings=EKERT, policy=policy)
     return portion_lengths(
         case_of(
-            evidence, settings=EKERT, policy=policy, found=seen.chsh, qber=seen.qber, leak=Leak()
+            evidence,
+            settings=EKERT,
+            policy=policy,
+            found=seen.chsh,
+            error_rate=evidence.error_rate,
+            leak=Leak(),
         )
     )
 

@@ -81,7 +81,7 @@ def assert_equal(counts, leak, differ, settings, policy):
         for seen, known in (
             (found.chsh_lower_bound[i], verdict.chsh.lower_bound),
             (found.chsh[i], verdict.chsh.value),
-            (found.error_rate[i], verdict.qber.rate),
+            (found.error_rate[i], verdict.evidence.error_rate),
         ):
             assert math.isnan(seen) if known is None else abs(seen - known) < 1e-12
     return found

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from e91.devices.exact import exact_device
 from e91.distillation import authentication, verification
 from e91.model.errors import Abort
 from e91.model.evidence import Evidence, KeySample, outcomes_of
@@ -22,13 +23,13 @@ from e91.security.policy import Policy
 from e91.security.sampling import hypergeometric_upper_bound
 from e91.security.shannon import binary_entropy
 from e91.security.theorems import Theorem, check_reference, counts_of, secret_bits
+from e91.session.session import run
 from e91.session.verdict import (
     FALSE_ALARM,
     case_of,
     check_policy,
     chsh_estimate,
     least_epsilon,
-    qber_estimate,
     refuted_premise,
     verdict_of,
 )
@@ -70,7 +71,7 @@ def a_case(theorem, evidence=None, *, settings=BBM92, leak=LEAK):
         settings=settings,
         policy=policy,
         found=chsh_estimate(evidence, settings=settings, epsilon=EPSILON),
-        qber=qber_estimate(evidence, epsilon=EPSILON),
+        error_rate=evidence.error_rate,
         leak=leak,
     )
 
@@ -276,7 +277,7 @@ def test_bound_on_s_must_exceed_two_and_not_reach_it(bound, abort, monkeypatch):
 @pytest.mark.parametrize(("bits", "abort"), [(512.9, Abort.NO_SECRET_LEFT), (513.0, None)])
 def test_key_must_have_more_bits_than_the_next_tags_need(bits, abort, monkeypatch):
     length = SecretLength((("sifted key", bits),), 0.0)
-    monkeypatch.setattr("e91.session.verdict.theorems.secret_bits", lambda _: length)
+    monkeypatch.setattr("e91.session.verdict.theorems.whole_length", lambda _, **__: length)
     assert verdict_of(SESSION, settings=BBM92, policy=Policy()).abort is abort
 
 
@@ -289,6 +290,8 @@ def test_key_must_have_more_bits_than_the_next_tags_need(bits, abort, monkeypatc
 )
 def test_premise_is_refuted_from_the_false_alarm_rate_on(test, abort, monkeypatch):
     p_values = dict.fromkeys(("settings_p_value", "no_signalling_p_value"), 1.0)
+    for cheap in ("settings_surely_pass", "no_signalling_surely_passes"):  # leave all undecided
+        monkeypatch.setattr(f"e91.session.verdict.sufficient.{cheap}", lambda *_, **__: False)
     for name in ("settings_p_value", "no_signalling_p_value"):
         monkeypatch.setattr(
             f"e91.session.verdict.correlators.{name}", lambda *_, name=name, **__: p_values[name]
@@ -298,6 +301,17 @@ def test_premise_is_refuted_from_the_false_alarm_rate_on(test, abort, monkeypatc
     assert refuted_premise(SESSION, settings=BBM92) is abort
     p_values[test] = math.nextafter(FALSE_ALARM, 1.0)
     assert refuted_premise(SESSION, settings=BBM92) is None
+
+
+def test_honest_counts_are_judged_without_adding_up_a_tail(monkeypatch):
+    for tail in ("correlators.settings_p_value", "correlators.no_signalling_p_value"):
+        monkeypatch.setattr(f"e91.session.verdict.{tail}", lambda *_, **__: pytest.fail("summed"))
+    monkeypatch.setattr(
+        "e91.session.verdict.sampling.hypergeometric_upper_bound", lambda *_, **__: 0.125
+    )
+    report = run(exact_device(visibility=0.97, seed=1), rounds=60_000, seed=2)
+    assert report.abort is None
+    assert report.qber.upper_bound == 0.125  # made when it is read
 
 
 @pytest.mark.parametrize("rounds", [1, 3, 1000, 10**6 + 1])
