@@ -192,7 +192,7 @@ def test_requests_served_together_are_those_served_one_by_one(monkeypatch):
 
 def test_keys_go_another_way_when_a_link_rings():
     attack = Incident(IncidentKind.ATTACK, "R-S", 0.5, 1.5, "intercept-resend", 1.0)
-    report = after(replace(SQUARE, incidents=(attack,)), 3)
+    report = after(replace(SQUARE, incidents=(attack,)), 4)
     ways = [event for event in report.events if event.kind == "route"]
     assert [event.value for event in ways] == [1, 1]  # R to S by T, and back
     assert report.routes_changed == 2
