@@ -22,7 +22,7 @@ def lines(reports: Iterable[ExperimentReport]) -> list[str]:
                 simulated = with_error(row.simulated, row.simulated_error)
             quantity = outcome.quantity.replace("_per_second", "/s").replace("_", " ")
             theorem = f" ({outcome.theorem.value})" if outcome.theorem else ""
-            published = with_error(outcome.value, outcome.error)
+            published = outcome.digits
             cells = (
                 report.experiment.name,
                 quantity + theorem,

@@ -4,11 +4,12 @@ Reading is strict: every refusal names the key at fault.
 """
 
 import math
+import tomllib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from msgspec import Meta, field, structs
 
@@ -16,15 +17,16 @@ from e91.experiments.vocabulary import QUANTITIES, SETTINGS, Numbers
 from e91.model.settings import Settings
 from e91.security.theorems import Theorem
 from e91.system.documents import (
+    MOST_BYTES,
     Document,
     Finite,
     NotNegative,
     Text,
     did_you_mean,
     parse_toml,
-    read_toml,
     typed,
 )
+from e91.system.durable import read_file
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class ModelParameter:
         fitted_to: The published outcome it was chosen to match (``"qber"``, or
             ``"yin-2017: coincidences_per_second"`` for one of another experiment), or None.
         note: A remark, or empty.
+        digits: The number with its error in the file's own digits.
     """
 
     key: str
@@ -50,9 +53,11 @@ class ModelParameter:
     printed: bool
     fitted_to: str | None = None
     note: str = ""
+    digits: str = ""
 
 
-class Outcome(Document, frozen=True):
+@dataclass(frozen=True)
+class Outcome:
     """One number that an experiment reported.
 
     Attributes:
@@ -65,7 +70,23 @@ class Outcome(Document, frozen=True):
         printed: Whether somebody who wrote the file read the value in a page.
         theorem: For keys, the theorem to compute them with; None takes the experiment's.
         note: Why simulation and publication differ, if they do, or empty.
+        digits: The number with its error in the file's own digits: ``"2.40 ± 0.09"``.
     """
+
+    quantity: str
+    value: float
+    error: float
+    error_source: str
+    unit: str
+    source: str
+    printed: bool
+    theorem: Theorem | None = None
+    note: str = ""
+    digits: str = ""
+
+
+class _Outcome(Document, frozen=True):
+    """An outcome as a file gives it."""
 
     quantity: Text
     value: Finite
@@ -203,7 +224,7 @@ class _File(Document, frozen=True):
     reference: Text
     summary: Text
     settings: Literal["ekert", "asymmetric", "bbm92", "wigner"]
-    outcomes: Annotated[tuple[Outcome, ...], Meta(min_length=1)]
+    outcomes: Annotated[tuple[_Outcome, ...], Meta(min_length=1)]
     theorem: Theorem = Theorem.SHOR_PRESKILL
     limits: tuple[Text, ...] = ()
     state: _Group = field(default_factory=dict)
@@ -243,7 +264,7 @@ def load(name: str) -> Experiment:
     """
     if name.endswith(".toml"):
         path = Path(name)
-        return _experiment(read_toml(path, _File), name=path.stem, where=name)
+        return _experiment(read_file(path, most_bytes=MOST_BYTES), name=path.stem, where=name)
     if name not in names():
         hint = did_you_mean(name, names())
         hint = "; see `e91 experiment list`." if hint == "." else hint
@@ -263,10 +284,12 @@ def parse(text: str, *, name: str) -> Experiment:
     Raises:
         ValueError: The text is no TOML, a key is unknown or missing, or a value cannot be.
     """
-    return _experiment(parse_toml(text, _File, where=name), name=name, where=name)
+    return _experiment(text, name=name, where=name)
 
 
-def _experiment(file: _File, *, name: str, where: str) -> Experiment:
+def _experiment(text: str | bytes, *, name: str, where: str) -> Experiment:
+    file = parse_toml(text, _File, where=where)
+    digits = _digits(text)
     tables = structs.asdict(file)
     groups: dict[str, _Group] = {group: tables[group] for group in Numbers.__struct_fields__}
     values = {
@@ -281,15 +304,33 @@ def _experiment(file: _File, *, name: str, where: str) -> Experiment:
         settings=SETTINGS[file.settings],
         theorem=file.theorem,
         parameters=tuple(
-            ModelParameter(f"{group}.{key}", **structs.asdict(entry))
+            ModelParameter(
+                f"{group}.{key}", **structs.asdict(entry), digits=_in_digits(digits[group][key])
+            )
             for group, table in groups.items()
             for key, entry in table.items()
         ),
-        outcomes=file.outcomes,
+        outcomes=tuple(
+            Outcome(**structs.asdict(outcome), digits=_in_digits(table))
+            for outcome, table in zip(file.outcomes, digits["outcomes"], strict=True)
+        ),
         limits=file.limits,
     )
     _check_fits(experiment, where)
     return experiment
+
+
+def _digits(text: str | bytes) -> dict[str, Any]:
+    """Return the values of a file that was read before, its numbers as they are written."""
+    decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
+    return tomllib.loads(decoded, parse_float=str)
+
+
+def _in_digits(table: dict[str, Any]) -> str:
+    """Return a number and its error as a file writes them, in groups of three if it is whole."""
+    numbers = (table["value"], table.get("error", 0))
+    value, error = (f"{n:,}" if isinstance(n, int) else n for n in numbers)
+    return f"{value} ± {error}" if float(numbers[1]) else str(value)
 
 
 def _check_fits(experiment: Experiment, where: str) -> None:

@@ -20,9 +20,9 @@ WIDTH = 96
 def as_records(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     """Return the comparisons as plain dictionaries, one for each outcome.
 
-    Keys: quantity, unit, simulated, simulated_error, published, published_error, sigmas,
-    published_sigmas, fitted, printed, status, theorem, note.  What cannot be simulated is None, and
-    ``note`` says why.
+    Keys: quantity, unit, simulated, simulated_error, published, published_error, published_digits
+    (both as the file writes them), sigmas, published_sigmas, fitted, printed, status, theorem,
+    note.  What cannot be simulated is None, and ``note`` says why.
     """
     return [
         {
@@ -31,6 +31,7 @@ def as_records(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
             "simulated": row.simulated,
             "simulated_error": row.simulated_error if row.simulated is not None else None,
             "published": row.outcome.value,
+            "published_digits": row.outcome.digits,
             "published_error": row.outcome.error,
             "sigmas": row.sigmas,
             "published_sigmas": row.published_sigmas,
@@ -94,12 +95,11 @@ def described(experiment: Experiment, *, width: int = WIDTH) -> str:
     lines.append(f"settings {experiment.settings.name}, theorem {experiment.theorem.value}")
     lines += ["", "Parameters"]
     for parameter in experiment.parameters:
-        lines.append(f"  {parameter.key:<42}{with_error(parameter.value, parameter.error)}")
+        lines.append(f"  {parameter.key:<42}{parameter.digits}")
         lines += wrapped(f"{_origin(parameter)}{parameter.note}".strip(), indent=6)
     lines += ["", "Outcomes"]
     for outcome in experiment.outcomes:
-        value = with_error(outcome.value, outcome.error)
-        lines.append(f"  {outcome.quantity:<42}{value} {_unit(outcome.unit)}".rstrip())
+        lines.append(f"  {outcome.quantity:<42}{outcome.digits} {_unit(outcome.unit)}".rstrip())
         lines += wrapped(
             f"{_printed(outcome.printed)}: {outcome.source}. Error: {outcome.error_source}.",
             indent=6,
@@ -129,7 +129,7 @@ def _row(row: Comparison) -> str:
     simulated = "-"
     if row.simulated is not None:
         simulated = with_error(row.simulated, row.simulated_error)
-    published = with_error(row.outcome.value, row.outcome.error)
+    published = row.outcome.digits
     sigmas = "-" if row.sigmas is None else f"{round(row.sigmas, 1) + 0.0:+.1f}"
     name = row.outcome.quantity.replace("_per_second", "/s").replace("_", " ")
     return f"{name:<26}{simulated:>20}{published:>20}{sigmas:>8}  {status(row)}"

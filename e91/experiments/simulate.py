@@ -162,6 +162,13 @@ def _quantity(experiment: Experiment, seen: Observables, name: str, theorem: The
     return _QUANTITIES[name](experiment.numbers.protocol, seen, theorem)
 
 
+def _simulated_rate(seen: Observables) -> float:
+    """Return the rate of coincidences, if a source and links gave it: else it was put in."""
+    if seen.link_loss_db is None:
+        raise ValueError("A rate must be simulated from a source and its links, but was put in.")
+    return given(seen.coincidences_per_second, "a rate of coincidences")
+
+
 def _sifted_fraction(protocol: Protocol) -> float:
     return given(protocol.sifted_fraction, "`protocol.sifted_fraction`")
 
@@ -217,9 +224,7 @@ _QUANTITIES: dict[str, Callable[[Protocol, Observables, Theorem], float]] = {
     "visibility": lambda _, s, __: 1 - 2 * s.qber,
     "fidelity": lambda _, s, __: s.fidelity,
     "concurrence": lambda _, s, __: _concurrence(s),
-    "coincidences_per_second": lambda _, s, __: given(
-        s.coincidences_per_second, "a rate of coincidences"
-    ),
+    "coincidences_per_second": lambda _, s, __: _simulated_rate(s),
     "signal_to_noise": lambda _, s, __: _signal_to_noise(s),
     "link_loss": lambda _, s, __: given(s.link_loss_db, "the losses of both arms"),
     "sifted_bits_per_second": lambda p, s, _: _sifted_rate(p, s),

@@ -625,7 +625,7 @@ READ = {
     },
     "neumann-2022": {
         "state.visibility", "measured.coincidences_per_second", "protocol.duration_s",
-        "secret_bits_per_second",
+        "secret_bits_per_second", "secret_bits", "coincidences_per_second",
     },
     "prabhakar-2021": {"protocol.sifted_fraction", "qber", "secret_bits_per_event"},
     "schimpf-2021": {
@@ -663,6 +663,29 @@ def test_no_number_is_promoted_to_printed():
 
 
 # --- text, JSON, command line -------------------------------------------------------------------
+
+
+def test_published_numbers_keep_the_digits_of_the_file():
+    text = GOOD.replace("value = 2.5\n", "value = 2.50\n").replace("error = 0.005", "error = 5e-3")
+    rows = parse(text.replace("value = 0.05\n", "value = 0.050\n"), name="mine").outcomes
+    assert [row.digits for row in rows] == ["0.050 ± 5e-3", "2.50 ± 0.05"]
+    assert [row.value for row in rows] == [0.05, 2.5]
+    assert "2.50 ± 0.05" in as_text(parse(text, name="mine"), compare(parse(text, name="mine")))
+    parameters = {p.key: p.digits for p in parse(text, name="mine").parameters}
+    assert parameters["state.visibility"] == "0.9 ± 0.01"
+    assert parameters["protocol.chsh_coincidences"] == "4,000"
+    record = as_records(compare(load("lee-2020")))[0]
+    assert (record["published"], record["published_digits"]) == (2.7, "2.70 ± 0.04")
+
+
+def test_a_rate_that_was_put_in_is_no_simulated_one():
+    text = GOOD.replace('"chsh"', '"coincidences_per_second"').replace(
+        'error = 0.05\nerror_source = "printed"\nunit = "1"',
+        'error = 0.05\nerror_source = "printed"\nunit = "1/s"',
+    )
+    row = compare(parse(text, name="mine"))[1]
+    assert row.simulated is None
+    assert "but was put in" in row.reason
 
 
 def test_text_shows_both_errors_and_every_remark(compared):
