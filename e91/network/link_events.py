@@ -93,6 +93,7 @@ class Simulation:
         history: What happened.
         weather: What changes by the plan.
         users: Those who want keys.
+        watch: What is called with a link when a block of it, or a published rate's second, is over.
         now_s: Simulated time; a run begins before zero, with the filling of the stores.
     """
 
@@ -115,6 +116,7 @@ class Simulation:
         self.pools = [Pool() for _ in lives]
         self.router = router(self.graph, self.ledger.stored)
         self.history, self.weather = History(), Weather(plan)
+        self.watch: Callable[[LinkLife], None] = lambda _: None
         self.now_s = -plan.store_s if plan.rate is RateMode.SIMULATED else 0.0
         self._maker = maker
         self._heap: list[tuple[float, int, Handler, Any]] = []
@@ -195,6 +197,7 @@ class Simulation:
             return  # its light changed, so that it ends at another time, or never
         life.block = None
         self._judge(now_s, life, block, self._maker.outcome(block.begun))
+        self.watch(life)
         self._serve(now_s, self._turn_of[life.index])
 
     def _judge(
@@ -206,6 +209,7 @@ class Simulation:
         history.blocks += 1
         history.rounds += outcome.rounds
         life.test = life.test.after(OutcomeCounts.from_array(outcome.counts), pairs=outcome.rounds)
+        life.judged = life.test
         if outcome.abort is not None:
             name = outcome.abort.name
             history.aborts[name] = history.aborts.get(name, 0) + 1
@@ -311,12 +315,14 @@ class Simulation:
         if now_s <= 0 or life.condition is Condition.CUT:
             return
         done = fluid.second_of(life, now_s)
+        life.tested = done.errors
         if life.condition is Condition.UP and done.rings:
             self._ring(now_s, life, done.bits, cause="error rate")
         elif life.condition is Condition.UP:
             self._pour(life, done.bits)
         else:
             self._on_trial_fluid(life, done)
+        self.watch(life)
 
     def _on_trial_fluid(self, life: LinkLife, done: fluid.Second) -> None:
         self.ledger.make(life.index, done.bits)

@@ -96,6 +96,8 @@ class LinkLife:
         level: Bits in its store when the second began, by which its receiver decides.
         flowing: Of a published rate: bits that are made and not delivered yet.
         last: What became of the last block.
+        judged: The sequential test that judged it, whatever has begun anew since.
+        tested: Of a published rate: the errors that the last second's test saw.
         store_limit: Bits at which the store is full.
         expected_bits: Bits to expect of a block.
         bits_per_second: Key rate to expect, the turns of its receiver counted in.
@@ -119,6 +121,8 @@ class LinkLife:
     level: int = 0
     flowing: float = 0.0
     last: BlockOutcome | None = None
+    judged: SequentialTest | None = None
+    tested: int = 0
     store_limit: float = math.inf
     expected_bits: int = 0
     bits_per_second: float = 0.0

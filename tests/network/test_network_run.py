@@ -7,7 +7,7 @@ import pytest
 from small_networks import lit, network_of
 from statistical import assert_binomial
 
-from e91.network import Incident, IncidentKind, begin, run
+from e91.network import Incident, IncidentKind, begin, load, run
 from e91.network.light import LinkState, quality_of
 from e91.network.link_life import BlockInWork
 from e91.network.traffic import Traffic
@@ -196,3 +196,21 @@ def test_keys_go_another_way_when_a_link_rings():
     ways = [event for event in report.events if event.kind == "route"]
     assert [event.value for event in ways] == [1, 1]  # R to S by T, and back
     assert report.routes_changed == 2
+
+
+def test_whoever_watches_sees_every_block_judged_before_a_new_test_begins():
+    attack = Incident(IncidentKind.ATTACK, "R-S", 0.5, 1.0, "intercept-resend", 1.0)
+    simulation, seen = begin(replace(SQUARE, incidents=(attack,)), seed=1), []
+    simulation.watch = lambda life: seen.append((life.plan.name, life.judged.rang is not None))
+    simulation.advance(1.5)
+    assert len(seen) == simulation.history.blocks
+    assert len(simulation.history.alarms) == 1
+    assert ("R-S", True) in seen
+    assert all(name == "R-S" for name, rang in seen if rang)
+
+
+def test_whoever_watches_published_rates_sees_every_second():
+    simulation, seen = begin(load("cambridge-2019"), seed=1), []
+    simulation.watch = lambda life: seen.append((simulation.now_s, life.index, life.tested > 0))
+    simulation.advance(3.5)
+    assert seen == [(second, link, True) for second in (1.0, 2.0, 3.0) for link in range(3)]
