@@ -56,8 +56,16 @@ class Abort(Enum):
 
     @property
     def refutes_bounds(self) -> bool:
-        """Whether it shows that a premise of the bound on S and of the p-value is false."""
-        return self in (Abort.SETTINGS_SKEWED, Abort.SIGNALLING, Abort.NOT_AUTHENTIC)
+        """Whether it shows that a premise of the bound on S and of the p-value is false.
+
+        Inverted outcomes: that 0 and 1 mean what the settings take them for.
+        """
+        return self in (
+            Abort.SETTINGS_SKEWED,
+            Abort.SIGNALLING,
+            Abort.OUTCOMES_INVERTED,
+            Abort.NOT_AUTHENTIC,
+        )
 
 
 class E91Error(Exception):

@@ -260,6 +260,7 @@ def _judged(
     certain = (few | _is_far_from_edges(counts, exact, bound, value)) & _surely_fits(
         counts, settings
     )
+    bound = np.where(first == _CODE[Abort.OUTCOMES_INVERTED], math.nan, bound)
     found = Verdicts(second.astype(np.int8), bits, value, bound, error_rate, leaked, 0)
     return found, certain
 

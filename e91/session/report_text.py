@@ -140,10 +140,10 @@ def _error_rate(qber: QberEstimate) -> str:
 def _bounds(report: Reported) -> tuple[tuple[str, str], tuple[str, str]]:
     """Return the rows of the bound on S and of the p-value."""
     found, why = report.chsh, None
-    if found.lower_bound is None or found.p_value is None:
-        why = "not stated: what it rests on is refuted, as the verdict says"
-    elif looks_inverted(chsh_value=found.value, error_rate=report.qber.rate):
+    if looks_inverted(chsh_value=found.value, error_rate=report.qber.rate):
         why = "not stated: outcomes look inverted, as the verdict says"
+    elif found.lower_bound is None or found.p_value is None:
+        why = "not stated: what it rests on is refuted, as the verdict says"
     if why is not None or found.lower_bound is None or found.p_value is None:
         return ("S is at least", why or "-"), ("p-value, local model", why or "-")
     bound = rounded_down(found.lower_bound)

@@ -215,15 +215,15 @@ def verdict_of(
         or any(sample.revealed == 0 for sample in shown)
     ):
         return Verdict(evidence, found, abort=Abort.TOO_FEW_ROUNDS)
+    if looks_inverted(chsh_value=found.value, error_rate=error_rate):
+        return Verdict(evidence, found.without_bounds(), abort=Abort.OUTCOMES_INVERTED)
     case = case_of(
         evidence, settings=settings, policy=policy, found=found, error_rate=error_rate, leak=leak
     )
     portions = theorems.portion_lengths(case)
     length = theorems.whole_length(portions, key_size=evidence.key_size)
     abort = None
-    if looks_inverted(chsh_value=found.value, error_rate=error_rate):
-        abort = Abort.OUTCOMES_INVERTED
-    elif any(sample.errors > (policy.tolerated_error or 0.0) * sample.revealed for sample in shown):
+    if any(sample.errors > (policy.tolerated_error or 0.0) * sample.revealed for sample in shown):
         abort = Abort.TOO_MANY_ERRORS
     elif not (untested or found.at_least > 2):
         abort = Abort.NO_VIOLATION
