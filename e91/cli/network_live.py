@@ -109,11 +109,11 @@ def _pass_time(simulation: Simulation, minutes: float, *, show: bool) -> None:
     step_s = 60.0 * math.ceil(minutes / _MOST_LINES)
     shown, now_s, before = 0, 0.0, 0
     while now_s < 60 * minutes:
-        now_s = min(now_s + step_s, 60 * minutes)
+        since_s, now_s = now_s, min(now_s + step_s, 60 * minutes)
         simulation.advance(now_s)
         if show:
             shown = _print_events(simulation, shown)
-            before = _print_minute(simulation, before, step_s)
+            before = _print_minute(simulation, before, now_s - since_s)
 
 
 def _print_events(simulation: Simulation, shown: int) -> int:
@@ -126,7 +126,7 @@ def _print_events(simulation: Simulation, shown: int) -> int:
     return len(events)
 
 
-def _print_minute(simulation: Simulation, before: int, step_s: float) -> int:
+def _print_minute(simulation: Simulation, before: int, passed_s: float) -> int:
     """Print how the network is; return how many keys were served up to now."""
     from e91.network.network_report import clock
 
@@ -137,7 +137,7 @@ def _print_minute(simulation: Simulation, before: int, step_s: float) -> int:
         for life, stored in zip(simulation.lives, simulation.ledger.stored, strict=True)
         if 0 < life.store_limit < math.inf
     ]
-    words = f"{(done.served - before) / step_s:8,.1f} keys/s"
+    words = f"{(done.served - before) / passed_s:8,.1f} keys/s"
     words += f", {done.late:,} late, {done.missed:,} missed"
     if shares:
         least, name = min(shares)

@@ -61,6 +61,20 @@ class RandomRequests:
         generator = np.random.Generator(np.random.Philox(key=self._times_key, counter=counter))
         return np.sort(generator.random(count))
 
+    def mean(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return all pairs of users, and how many key bits a second each pair asks for on average.
+
+        Returns:
+            Numbers of the sites, shape (n (n - 1) / 2, 2), and bits a second, as long.
+        """
+        one, other = np.triu_indices(len(self.users), k=1)
+        same = (self.sectors[one] == self.sectors[other]).astype(float)
+        share = (1 - self.wanted.within_sector) / len(one) + (
+            self.wanted.within_sector * same / max(1.0, same.sum())
+        )
+        pairs = np.stack([self.users[one], self.users[other]], axis=1)
+        return pairs, share * self.wanted.keys_per_second * self.wanted.key_bits
+
     def _draw(self) -> list[tuple[Numbers, Numbers]]:
         """Draw some seconds at once."""
         counts = self._rng.poisson(self.wanted.keys_per_second, _SECONDS_AT_ONCE)

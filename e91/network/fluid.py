@@ -8,7 +8,7 @@ Bell test, as these links had none.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from e91.adversaries import conditions_of, stage
 from e91.network.link_life import LinkLife
@@ -70,7 +70,7 @@ def second_of(life: LinkLife, now_s: float) -> Second:
     errors = int(life.rng.binomial(tested - attacked, error))
     if attacked and life.eve is not None:
         errors += int(life.rng.binomial(attacked, _attacked(error, *life.eve)))
-    rings = float(binom.sf(errors - 1, tested, error)) < FALSE_ALARM_PER_SECOND
+    rings = float(bdtrc(errors - 1, tested, error)) < FALSE_ALARM_PER_SECOND
     return Second(bits, errors, bool(tested) and rings)
 
 

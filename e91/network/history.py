@@ -94,6 +94,11 @@ class Samples:
     times_s: list[float] = field(default_factory=list, repr=False)
     rows: list[tuple[np.ndarray, ...]] = field(default_factory=list, repr=False)
 
+    @property
+    def stored_at_start(self) -> np.ndarray:
+        """Bits in every store at time zero."""
+        return self.rows[0][self.names.index("stored")]
+
     def is_due(self, now_s: float) -> bool:
         """Return whether a row is wanted now."""
         return not self.times_s or now_s >= self.times_s[-1] + self.step_s - 1e-9

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from e91.alarm.link import OutcomeCounts
 from e91.network import fluid
 from e91.network.blocks import BlockOrder, BlockOutcome, order
+from e91.network.demand import RandomRequests
 from e91.network.graph import Graph, Path
 from e91.network.history import Alarmed, History
 from e91.network.key_ledger import Ledger, Pool
@@ -47,7 +48,13 @@ class BlockMaker(Protocol):
 
 
 class Users(Protocol):
-    """Those who want keys: what the links tell them."""
+    """Those who want keys: what the links tell them.
+
+    Attributes:
+        random: Requests at random.
+    """
+
+    random: list[RandomRequests]
 
     def second(self, now_s: float) -> None:
         """A second begins."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from e91.model.drawn import Drawn
+from e91.network.bound import Bound
 from e91.network.history import Alarmed, Event, Samples
 from e91.network.layout import NetworkPlan, RateMode, Requests
 from e91.system.report_layout import WIDTH, Layout
@@ -65,7 +66,7 @@ class NetworkReport(Drawn):
         is_conserved: Whether every bit is accounted for on every link.
         false_alarm: Promised probability that an alarm of an honest link ever rings, a link.
         expected_bits_per_second: Key rate of every link while its receiver serves it in turn.
-        bound: Largest share of the random demand that any routing could have served; None without.
+        bound: What the best routing could have served of the random demand; None without.
     """
 
     plan: NetworkPlan
@@ -94,7 +95,7 @@ class NetworkReport(Drawn):
     is_conserved: bool
     false_alarm: float
     expected_bits_per_second: tuple[float, ...] = field(repr=False)
-    bound: float | None = None
+    bound: Bound | None = None
 
     @property
     def keys_per_second(self) -> float:
@@ -158,7 +159,12 @@ class NetworkReport(Drawn):
             ],
             "false_alarm_per_link": self.false_alarm,
             "routes_changed": self.routes_changed,
-            "largest_share_any_routing_serves": self.bound,
+            "best_routing": None
+            if self.bound is None
+            else {
+                "served_share": self.bound.served_share,
+                "limited_by": dict(self.bound.prices),
+            },
             "link_table": [
                 {"link": link.name, **vars(bits)}
                 for link, bits in zip(self.plan.links, self.links, strict=True)
@@ -241,8 +247,11 @@ def _keys(report: NetworkReport, page: Layout) -> list[str]:
         rows.append(page.row("hops", f"{mean:.2f} on average, {report.most_hops} at most"))
     if report.bound is not None and asked:
         share = report.served / asked
-        words = f"{share:.4f} of all requests served; no routing could serve more than"
-        rows.append(page.row("routing", f"{words} {report.bound:.4f}"))
+        words = f"{share:.4f} of all requests served; the best routing, with every link in service,"
+        rows.append(page.row("routing", f"{words} {report.bound.served_share:.4f} on average"))
+        if report.bound.prices:
+            dear = ", ".join(name for name, _ in report.bound.prices[:4])
+            rows.append(page.row("limited by", dear))
     if report.depth == "bits":
         same = "equal at both ends" if not report.unequal else f"{report.unequal} UNEQUAL"
         rows.append(page.row("check", same))

@@ -67,7 +67,7 @@ class Traffic:
     simulation: Simulation
     random: list[RandomRequests]
     real: bool
-    last_path: dict[tuple[int, int], Path] = field(default_factory=dict)
+    last_path: dict[tuple[int, int], Path | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._done = self.simulation.history.delivered
@@ -197,11 +197,11 @@ class Traffic:
     ) -> None:
         """Ask for a key; ``done`` learns when it was served, or that it was missed."""
         path = self.simulation.router.find(source, target, bits)
+        self._note_way(now_s, source, target, path)
         if path is None:
             self._wait(Waiting(source, target, bits, now_s + patience_s, done))
             return
         self._deliver(now_s, source, target, path, bits)
-        self._note_way(now_s, source, target, path)
         if done is not None:
             done(now_s, True)
 
@@ -304,17 +304,20 @@ class Traffic:
                 kept.append(key)
         self._flying = kept
 
-    def _note_way(self, now_s: float, source: int, target: int, path: Path) -> None:
-        """Note that a call goes another way than before."""
-        before = self.last_path.get((source, target))
-        if before == path:
+    def _note_way(self, now_s: float, source: int, target: int, path: Path | None) -> None:
+        """Note that a call goes another way than before, or none."""
+        known = (source, target) in self.last_path
+        if known and self.last_path[source, target] == path:
             return
         self.last_path[source, target] = path
         graph, history = self.simulation.graph, self.simulation.history
-        route = graph.route(source, target, path, stores=self.simulation.ledger.stored)
-        history.routes_changed += before is not None
-        words = f"Keys from {route.source} to {route.target} go by {_by(route.trusts)}."
-        history.note(now_s, "way", f"{route.source}-{route.target}", words)
+        ends = graph.sites[source], graph.sites[target]
+        by = "find no way"
+        if path is not None:
+            route = graph.route(source, target, path, stores=self.simulation.ledger.stored)
+            by = f"go by {_by(route.trusts)}"
+        history.routes_changed += known
+        history.note(now_s, "way", "-".join(ends), f"Keys from {ends[0]} to {ends[1]} {by}.")
 
     # Calls, files, encryptors.
 
