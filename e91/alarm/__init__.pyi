@@ -1,6 +1,8 @@
 from .bets import Cause as Cause
 from .link import OutcomeCounts as OutcomeCounts
 from .link import outcome_counts as outcome_counts
+from .many import Watches as Watches
+from .many import ten_counts as ten_counts
 from .promise import Alarm as Alarm
 from .promise import Promise as Promise
 from .promise import SequentialTest as SequentialTest

@@ -33,12 +33,20 @@ Examples:
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import lru_cache, reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
-from e91.alarm.bets import Bets, Cause, frozen, newly_placed, place_bets, stake_left
+from e91.alarm.bets import (
+    STRENGTHS,
+    Bets,
+    Cause,
+    frozen,
+    newly_placed,
+    place_bets,
+    stake_left,
+)
 from e91.alarm.link import OutcomeCounts
 from e91.model.numbers import Floats
 
@@ -197,22 +205,35 @@ def log_total(log_wealth: Floats, *, rounds: int, bets: Bets) -> Floats:
     return held
 
 
-def _climbing(bets: Bets, periods: int) -> Floats:
-    """Return the shares of each strength's wealth that climb to each other one; (f, s, s).
+def climbing(climbs: Floats, periods: NDArray[np.int64]) -> Floats:
+    """Return the shares of each strength's wealth that climb to each other one.
 
     Steps are a Poisson process, so the number of them in any time is a Poisson variable; at the
     strongest alternative the climb ends.
+
+    Args:
+        climbs: Steps to the next strength per period, of each family; shape (f,).
+        periods: How many pass; shape (k,).
+
+    Returns:
+        Float64, shape (k, f, s, s), from strength to strength.
     """
-    size = bets.log_shares.shape[1]
-    mean = bets.climbs[:, None] * periods
+    size = len(STRENGTHS)
+    mean = climbs[:, None] * periods[:, None, None]
     steps = np.arange(size)
     factorials = np.array([math.factorial(step) for step in steps], float)
     chances = np.exp(-mean) * mean**steps / factorials
-    flows = np.zeros((len(mean), size, size))
+    flows = np.zeros((*mean.shape[:2], size, size))
     for low in range(size):
-        flows[:, low, low:] = chances[:, : size - low]
-        flows[:, low, -1] += 1 - flows[:, low].sum(axis=-1)
+        flows[..., low, low:] = chances[..., : size - low]
+        flows[..., low, -1] += 1 - flows[..., low, :].sum(axis=-1)
     return np.maximum(flows, 0.0)
+
+
+@lru_cache(maxsize=256)  # blocks of one size last one of a few numbers of periods
+def _climbing(bets: Bets, periods: int) -> Floats:
+    """Return `climbing` of all families for one number of periods; shape (f, s, s)."""
+    return frozen(climbing(bets.climbs, np.array([periods]))[0])
 
 
 def _onsets_after_new_stakes(wealth: Wealth, log_wealth: Floats, after: int) -> Floats:
@@ -259,6 +280,19 @@ def cause_shares(log_wealth: Floats, *, bets: Bets) -> Floats:
     return shares
 
 
+def likeliest_cause(log_wealth: Floats, *, bets: Bets) -> tuple[Cause, float]:
+    """Return the likeliest cause, and its odds against all others together.
+
+    Args:
+        log_wealth: Of one link; shape (f, s).
+        bets: The bets.
+    """
+    shares = cause_shares(log_wealth, bets=bets)
+    best = int(np.argmax(shares))
+    others = float(np.delete(shares, best).sum())
+    return list(Cause)[best], float(shares[best]) / others if others > 0 else math.inf
+
+
 def finding(wealth: Wealth) -> Finding:
     """Return the likeliest cause of what was seen so far, and how sure it is.
 
@@ -273,11 +307,7 @@ def finding(wealth: Wealth) -> Finding:
     the counts of white noise; see `Cause`.
     """
     bets = wealth.bets
-    shares = cause_shares(wealth.log_wealth, bets=bets)
-    best = int(np.argmax(shares))
-    cause = list(Cause)[best]
-    others = float(np.delete(shares, best).sum())
-    odds = float(shares[best]) / others if others > 0 else math.inf
+    cause, odds = likeliest_cause(wealth.log_wealth, bets=bets)
     belongs = np.array([found is cause for found in bets.causes])
     parts = weights(wealth.log_wealth) * belongs[:, None]
     parts = parts / parts.sum()

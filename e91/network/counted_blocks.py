@@ -1,7 +1,7 @@
 """Blocks of links whose public counts are drawn, not their rounds: no key, the same verdicts.
 
 The counts of a block are one multinomial variable, what error correction discloses follows from
-measured runs, and the verdicts are those of sessions (`e91.session.judge_many`).
+measured runs, and the verdicts are those of sessions (`e91.session.conclude_many`).
 """
 
 import math
@@ -9,12 +9,11 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from e91.alarm.many import ten_counts
 from e91.network.blocks import BlockOrder, BlockOutcome, tables_of
 from e91.session.block_counts import BlockCounts, draw_counts
-from e91.session.block_verdicts import Verdicts, judge_many
-from e91.session.cascade_leak import draw_corrections
+from e91.session.block_verdicts import Verdicts, conclude_many
 
 _AHEAD = 64  # blocks of a link that are drawn at once
 
@@ -68,17 +67,7 @@ class Counted:
         tables = [tables_of(table, settings) for _, table in wanted.pieces]
         counts = draw_counts(rng, tables, rounds, settings=settings, policy=policy)
         key_size = round(wanted.rounds * settings.key_probability * (1 - policy.revealed_fraction))
-        first = judge_many(counts, 0, settings=settings, policy=policy)
-        corrected = draw_corrections(
-            rng, counts, key_size=key_size, policy=policy, needed=first.released
-        )
-        verdicts = judge_many(
-            counts,
-            corrected.leaked_bits,
-            settings=settings,
-            policy=policy,
-            keys_differ=corrected.keys_differ,
-        )
+        verdicts = conclude_many(rng, counts, key_size=key_size, settings=settings, policy=policy)
         return _outcomes(counts, verdicts)
 
     def _generator(self, link: int) -> np.random.Generator:
@@ -107,13 +96,6 @@ def _outcomes(counts: BlockCounts, verdicts: Verdicts) -> list[BlockOutcome]:
             zip(*(column.tolist() for column in columns), strict=True)
         )
     ]
-
-
-def ten_counts(counts: BlockCounts) -> NDArray[np.int64]:
-    """Return the counts that the alarm reads of every block; int64, shape (n, 10)."""
-    right = counts.sample_size - counts.sample_errors
-    key = np.stack([right, counts.sample_errors], axis=1)
-    return np.concatenate([counts.wins, counts.losses, key], axis=1)
 
 
 def _or_none(value: float) -> float | None:
