@@ -1,9 +1,10 @@
 """Where every key bit of a network is: made, spent, lost or stored, link by link, exactly."""
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple, Self
 
 
@@ -132,13 +133,20 @@ class Pool:
         while self.blocks and self.blocks[0].end <= self.taken:
             self.blocks.popleft()
 
-    def blocks_of_next(self, bits: int) -> int:
-        """Return from how many blocks the next bits come."""
+    def next_blocks(self, bits: int, *, stored: int) -> list[StoredBlock]:
+        """Return the blocks that the next bits come from.
+
+        Args:
+            bits: How many.
+            stored: Bits in the store now.
+        """
+        self.taken = self.filled - stored
         self.forget_used()
         ends = [block.end for block in self.blocks]
-        return bisect_right(ends, self.taken + bits - 1) + 1
+        return list(islice(self.blocks, bisect_left(ends, self.taken + bits) + 1))
 
-    def oldest_s(self) -> float | None:
+    def oldest_s(self, *, stored: int) -> float | None:
         """Return when the oldest stored bits were made; None from an empty pool."""
+        self.taken = self.filled - stored
         self.forget_used()
         return self.blocks[0].made_s if self.blocks else None

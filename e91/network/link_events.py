@@ -519,9 +519,10 @@ class Simulation:
 
     def _sample(self, now_s: float) -> None:
         book = self.ledger
-        for pool, stored in zip(self.pools, book.stored, strict=True):
-            pool.taken = pool.filled - stored
-        ages = [pool.oldest_s() for pool in self.pools]
+        ages = [
+            pool.oldest_s(stored=stored)
+            for pool, stored in zip(self.pools, book.stored, strict=True)
+        ]
         since = [now_s - made_s if made_s is not None else 0.0 for made_s in ages]
         done = self.history.delivered
         counted = [[done.served], [done.late], [done.missed]]

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from e91.network.demand import RandomRequests
-from e91.network.graph import Path
+from e91.network.graph import Path, Route
+from e91.network.key_ledger import StoredBlock
 from e91.network.layout import Call, Demand, Requests, Rotation, Transfer
 from e91.network.link_events import Simulation
 from e91.network.relaying import join_shares, relay
@@ -30,6 +31,28 @@ class InFlight(NamedTuple):
     acknowledged_s: float
     links: Path
     bits: int
+
+
+@dataclass(frozen=True)
+class DeliveredKey:
+    """A key that both its users have.
+
+    Attributes:
+        time_s: When it was taken from the stores.
+        bits: Its length.
+        route: Its way: the relays that knew it, the weakest security model, the sum of the failure
+            probabilities of the distinct blocks that it rests on, the bottleneck.
+        age_s: Of the oldest bits that it was padded with.
+        at_source: The key as a number, or None at depths that draw none.
+        at_target: The same at the other end.
+    """
+
+    time_s: float
+    bits: int
+    route: Route
+    age_s: float
+    at_source: int | None = field(repr=False)
+    at_target: int | None = field(repr=False)
 
 
 @dataclass(eq=False)
@@ -61,12 +84,14 @@ class Traffic:
         simulation: The links.
         random: The Poisson processes.
         real: Whether keys are real bytes, padded from hop to hop.
+        listener: Is given every delivered key, if there is one.
         last_path: Way of the last key between two sites that call or rotate.
     """
 
     simulation: Simulation
     random: list[RandomRequests]
     real: bool
+    listener: Callable[[DeliveredKey], None] | None = None
     last_path: dict[tuple[int, int], Path | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -126,6 +151,7 @@ class Traffic:
         one by one.
         """
         quiet = self._aggregates and not self._sleepers and len(self.random) == 1
+        quiet = quiet and self.listener is None
         if not quiet or not len(sources):
             return False
         needed, hops, most = self._needed(sources, targets, bits)
@@ -254,6 +280,7 @@ class Traffic:
         """Take a key from every link of its way, and let it go there."""
         simulation, hops = self.simulation, len(path)
         stored, spent = simulation.ledger.stored, simulation.ledger.spent
+        rests_on = self._rests_on(path, bits) if self.listener is not None else []
         for link in path:
             stored[link] -= bits
             spent[link] += bits
@@ -268,8 +295,11 @@ class Traffic:
         flying.append(InFlight(now_s + 2 * hops * HOP_S, path, bits))
         if simulation.history.dishonest:
             self._done.told += self._is_told(source, target, path)
-        if self.real:
-            self._done.unequal += not self._pass_on(source, target, path, bits // 8)
+        ends = self._pass_on(source, target, path, bits // 8) if self.real else None
+        if ends is not None:
+            self._done.unequal += ends[0] != ends[1]
+        if self.listener is not None:
+            self._tell(now_s, source, target, path, bits, rests_on, ends or (None, None))
 
     def _is_told(self, source: int, target: int, path: Path) -> bool:
         """Whether every strand of a key has a relay that tells Eve."""
@@ -277,18 +307,57 @@ class Traffic:
         route = graph.route(source, target, path, stores=self.simulation.ledger.stored)
         return all(self.simulation.history.dishonest.intersection(way) for way in route.trusts)
 
-    def _pass_on(self, source: int, target: int, path: Path, size: int) -> bool:
-        """Send real bytes hop by hop under one-time pad; return whether both ends agree."""
-        simulation, ways = self.simulation, []
+    def _pass_on(self, source: int, target: int, path: Path, size: int) -> tuple[int, int]:
+        """Send real bytes hop by hop under one-time pad; return the key at both ends."""
+        simulation, sent, arrived = self.simulation, [], []
         for strand in simulation.graph.strands(source, target, path):
             at, pads = source, []
             for link in strand:
-                backwards = at != simulation.graph.ends[link][0]
-                pads.append(simulation.pools[link].take(size, backwards=backwards))
-                at = simulation.graph.across(link, at)
-            ways.append(relay(pads))
-        sent = join_shares(way.sent for way in ways)
-        return sent == join_shares(way.delivered for way in ways)
+                one, other = simulation.graph.ends[link]
+                pads.append(simulation.pools[link].take(size, backwards=at == other))
+                at = other if at == one else one
+            done = relay(pads)
+            sent.append(done.sent)
+            arrived.append(done.delivered)
+        return join_shares(sent), join_shares(arrived)
+
+    def _rests_on(self, path: Path, bits: int) -> list[tuple[int, StoredBlock]]:
+        """Return the blocks that a key's pads come from, with their links."""
+        stored = self.simulation.ledger.stored
+        return [
+            (link, block)
+            for link in path
+            for block in self.simulation.pools[link].next_blocks(bits, stored=stored[link])
+        ]
+
+    def _tell(
+        self,
+        now_s: float,
+        source: int,
+        target: int,
+        path: Path,
+        bits: int,
+        rests_on: list[tuple[int, StoredBlock]],
+        ends: tuple[int | None, int | None],
+    ) -> None:
+        """Give the listener a key, with where it comes from."""
+        lives = self.simulation.lives
+        policies = [life.practice.policy if life.practice else None for life in lives]
+        route = self.simulation.graph.route(
+            source,
+            target,
+            path,
+            stores=self.simulation.ledger.stored,
+            models=[policy.security if policy else None for policy in policies],
+            blocks=[
+                (link, block.number, policy.epsilon)
+                for link, block in rests_on
+                if (policy := policies[link]) is not None
+            ],
+        )
+        oldest = min((block.made_s for _, block in rests_on), default=now_s)
+        assert self.listener is not None
+        self.listener(DeliveredKey(now_s, bits, route, now_s - oldest, *ends))
 
     def fell(self, links: list[int], now_s: float) -> None:
         """Make the keys void that are on their way over links that fell."""

@@ -7,7 +7,9 @@ import pytest
 from small_networks import lit, network_of
 from statistical import assert_binomial
 
+from e91.model.trust import SecurityModel
 from e91.network import Incident, IncidentKind, begin, load, run
+from e91.network.key_ledger import Pool
 from e91.network.light import LinkState, quality_of
 from e91.network.link_life import BlockInWork
 from e91.network.traffic import Traffic
@@ -214,3 +216,31 @@ def test_whoever_watches_published_rates_sees_every_second():
     simulation.watch = lambda life: seen.append((simulation.now_s, life.index, life.tested > 0))
     simulation.advance(3.5)
     assert seen == [(second, link, True) for second in (1.0, 2.0, 3.0) for link in range(3)]
+
+
+def test_a_delivered_key_says_where_it_comes_from():
+    simulation, keys = begin(SQUARE, seed=1), []
+    simulation.users.listener = keys.append
+    simulation.advance(0.5)
+    simulation.close()
+    assert len(keys) == simulation.history.delivered.served > 10
+    for key in keys:
+        assert key.at_source == key.at_target < 2**256
+        assert key.route.trusts in ((("R", "S"),), (("S", "R"),))
+        assert key.route.weakest is SecurityModel.TRUSTED_ANALYSERS
+        assert key.route.epsilon > 2.999e-10  # three links, a block or two each
+        assert key.age_s > 0
+        assert f"{key.at_source}" not in repr(key)
+    assert len({key.at_source for key in keys}) == len(keys)
+
+
+def test_a_key_that_straddles_two_blocks_rests_on_both():
+    pool = Pool()
+    for number, bits in enumerate([1000, 1000]):
+        pool.put(bits, now_s=float(number), number=number, key=None)
+    assert [block.number for block in pool.next_blocks(256, stored=2000)] == [0]
+    assert [block.number for block in pool.next_blocks(256, stored=1256)] == [0]
+    assert [block.number for block in pool.next_blocks(256, stored=1255)] == [0, 1]
+    assert [block.number for block in pool.next_blocks(256, stored=1000)] == [1]
+    assert pool.oldest_s(stored=1000) == 1.0
+    assert pool.oldest_s(stored=0) is None
