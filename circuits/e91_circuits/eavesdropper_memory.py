@@ -47,7 +47,7 @@ def with_eve(
             of Eve.
         operators: The Kraus operators K_k, as for `with_channel`.
         parties: On whose halves they act; the first is the last factor of a Kronecker product.
-        description: A few words for the name of the new circuit.
+        description: A few words for the drawing and for the name of the new circuit.
 
     Returns:
         The new source, with the quantum register `eve_memory`, unmeasured; index k in it, first
@@ -66,7 +66,8 @@ def with_eve(
     result: QuantumCircuit = source.copy(f"{source.name}, {description}")
     eve = _add_register(result, math.ceil(math.log2(max(2, len(operators)))))
     photons = [party_qubit(source, party) for party in parties]
-    result.append(_gate(np.vstack(operators), len(photons) + len(eve)), [*photons, *eve])
+    gate = _gate(np.vstack(operators), len(photons) + len(eve), label=f"Eve: {description}")
+    result.append(gate, [*photons, *eve])
     return result
 
 
@@ -77,7 +78,7 @@ def emitted_by_eve(source: QuantumCircuit, state: ArrayLike, *, description: str
         source: What Alice and Bob ordered; only its name survives, for the report.
         state: Amplitudes of the pure state of Alice's half, Bob's half and Eve's memory, shape
             (2, 2, d) with d a power of 2, at least 2; normalised.
-        description: A few words for the name of the new circuit.
+        description: A few words for the drawing and for the name of the new circuit.
 
     Returns:
         The new source, with Eve's part in the quantum register `eve_memory`, unmeasured.
@@ -106,7 +107,7 @@ def emitted_by_eve(source: QuantumCircuit, state: ArrayLike, *, description: str
     eve = _add_register(result, size.bit_length() - 1)
     # Qiskit counts from its first qubit, here Alice's, as the least significant.
     column = amplitudes.transpose(2, 1, 0).reshape(-1, 1)
-    result.append(_gate(column, 2 + len(eve)), result.qubits)
+    result.append(_gate(column, 2 + len(eve), label=f"Eve: {description}"), result.qubits)
     return result
 
 
@@ -118,13 +119,13 @@ def _add_register(circuit: QuantumCircuit, size: int) -> QuantumRegister:
     return register
 
 
-def _gate(columns: NDArray[np.complex128], qubits: int) -> UnitaryGate:
+def _gate(columns: NDArray[np.complex128], qubits: int, *, label: str) -> UnitaryGate:
     """Return a unitary whose first columns are the given orthonormal ones, padded with zeros."""
     isometry = np.zeros((2**qubits, columns.shape[1]), np.complex128)
     isometry[: len(columns)] = columns
     # The left singular vectors beyond the rank span the complement of the columns.
     complement = np.linalg.svd(isometry, full_matrices=True)[0][:, columns.shape[1] :]
-    return UnitaryGate(np.hstack([isometry, complement]), label="Eve")
+    return UnitaryGate(np.hstack([isometry, complement]), label=label)
 
 
 def eve_qubits(circuit: QuantumCircuit) -> list[Qubit]:

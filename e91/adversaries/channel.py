@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from e91.adversaries.notes import Knowledge, Notes, joined, knowledge
 from e91.devices.aer import AerDevice
+from e91.devices.circuits import CircuitTable
 from e91.devices.exact import ExactDevice
 from e91.devices.rounds.round_sampler import OutcomeSampler
 from e91.model.bits import Bits
@@ -110,12 +111,14 @@ class ChannelTap:
         reading: What she can read.
         randomness: Root of the draws of her notes; physical, like the outcomes', and never theirs.
         blocks: The rounds of all calls so far, four bytes a round.
+        circuits: The measured circuit of each setting pair, ``circuits[x][y]``, Eve included.
     """
 
     photons: ExactDevice | AerDevice
     reading: ChannelReading = field(repr=False)
     randomness: np.random.SeedSequence = field(repr=False)
     blocks: list[TappedBlock] = field(default_factory=list, repr=False)
+    circuits: CircuitTable = field(default=(), repr=False, kw_only=True)
 
     @property
     def info(self) -> DeviceInfo:

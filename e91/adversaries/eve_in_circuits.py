@@ -165,10 +165,12 @@ def tapped_device(
     notes = conditions.stream_seed("notes")
     if conditions.simulator == "exact":
         drawn = ExactDevice(info, outcome_table(circuits), physics_entropy(seed))
-        return BlockTap(drawn.announcing(conditions.progress), reading, notes)
+        drawn = drawn.announcing(conditions.progress)
+        return BlockTap(drawn, reading, notes, circuits=circuits)
     alone = tuple(tuple(without_eve(circuit) for circuit in row) for row in circuits)
     shots = AerDevice(info, alone, outcome_table(alone), physics_entropy(seed))
-    return ChannelTap(shots.announcing(conditions.progress), reading, notes)
+    shots = shots.announcing(conditions.progress)
+    return ChannelTap(shots, reading, notes, circuits=circuits)
 
 
 def _reading(source: QuantumCircuit, analyser: Analyser, settings: Settings) -> Reading:

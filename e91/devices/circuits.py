@@ -20,6 +20,7 @@ from e91_circuits import (
     with_visibility,
 )
 from qiskit import QuantumCircuit, transpile
+from qiskit.circuit import Parameter
 from qiskit_aer import AerSimulator
 
 from e91.model.bell_states import BellState, bobs_angle
@@ -147,6 +148,23 @@ def pair_circuits(
     """
     return tuple(
         tuple(_in_aers_gates(analyser(source, a, b)) for b in settings.bob_angles)
+        for a in settings.alice_angles
+    )
+
+
+def bound_circuits(
+    circuit: QuantumCircuit, parameters: tuple[Parameter, Parameter], *, settings: Settings
+) -> CircuitTable:
+    """Return the circuits of every setting pair, as ``table[x][y]``, of one with parameters.
+
+    Args:
+        circuit: A measured pair whose angles are parameters, e.g. as a machine runs it.
+        parameters: Alice's angle and Bob's.
+        settings: The angles of both parties.
+    """
+    alice, bob = parameters
+    return tuple(
+        tuple(circuit.assign_parameters({alice: a, bob: b}) for b in settings.bob_angles)
         for a in settings.alice_angles
     )
 

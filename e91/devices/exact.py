@@ -39,6 +39,9 @@ class ExactDevice(Apparatus):
             no click as the last outcome.
         randomness: The physical randomness: a keystream of AES-256, so that nobody foresees an
             outcome from others that were announced.
+        circuits: The measured circuit of each setting pair, ``circuits[x][y]``, that the table was
+            made of; of a device made of light the circuits of one pair's polarisation, without
+            losses and accidental clicks.  None if the table came from elsewhere.
 
     Raises:
         ValueError: The table does not fit the settings, or is no table of probabilities.
@@ -46,6 +49,7 @@ class ExactDevice(Apparatus):
 
     table: NDArray[np.float64] = field(repr=False)
     randomness: Entropy = field(repr=False)
+    circuits: CircuitTable | None = field(default=None, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         table = checked_table(self.table, settings=self.settings)
@@ -162,7 +166,8 @@ def exact_device_of(
     circuits = pair_circuits(source, settings=settings, analyser=analyser)
     description = f"Exact probabilities from Qiskit Aer, rounds drawn; {circuits[0][0].name}."
     info = DeviceInfo(settings, description, reproducible=seed is not None)
-    return ExactDevice(info, outcome_table(circuits), physics_entropy(seed))
+    table = outcome_table(circuits)
+    return ExactDevice(info, table, physics_entropy(seed), circuits=circuits)
 
 
 def outcome_table(

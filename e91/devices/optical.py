@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
 
-from e91.devices.circuits import pair_circuits
+from e91.devices.circuits import CircuitTable, pair_circuits
 from e91.devices.exact import ExactDevice, outcome_table
 from e91.model.device import DeviceInfo, Pace
 from e91.model.numbers import Floats
@@ -82,7 +82,8 @@ def optical_device(
         (seen if _is_passive(bob) else settings).bob_probabilities,
     )
     pace = Pace(per_second, per_second)
-    return _device(kind, rates / totals, settings=seen, pace=pace, seed=seed)
+    circuits = _circuits(alice, bob, settings=settings, pair=pair)
+    return _device(kind, rates / totals, circuits, settings=seen, pace=pace, seed=seed)
 
 
 def optical_slot_device(
@@ -130,7 +131,8 @@ def optical_slot_device(
     per_second = _slots_per_second(source, window_s)
     both_click = _chosen(slots[..., :2, :2].sum(axis=(2, 3)), alice, bob, settings=settings).sum()
     pace = Pace(per_second, per_second * float(both_click))
-    return _device(kind, slots, settings=settings, pace=pace, seed=seed)
+    circuits = _circuits(alice, bob, settings=settings, pair=pair)
+    return _device(kind, slots, circuits, settings=settings, pace=pace, seed=seed)
 
 
 def _slots_per_second(
@@ -355,10 +357,25 @@ def _prepared(
                 f"A passive receiver must have two detectors for each of its {len(angles)} "
                 f"settings, but has them for {rows}."
             )
-    visibility = alice.visibility * bob.visibility
-    circuit = with_visibility(pair or bell_pair(settings.state), visibility)
+    circuit = _polarisation(alice, bob, settings=settings, pair=pair)
     polarised = outcome_table(pair_circuits(circuit, settings=settings))
     return alice, bob, polarised, steered_lengths(circuit, settings=settings)
+
+
+def _polarisation(
+    alice: Arm | None, bob: Arm | None, *, settings: Settings, pair: QuantumCircuit | None
+) -> QuantumCircuit:
+    """Return the circuit of one pair's polarisation behind both links."""
+    visibility = math.prod(arm.visibility for arm in (alice, bob) if arm is not None)
+    return with_visibility(pair or bell_pair(settings.state), visibility)
+
+
+def _circuits(
+    alice: Arm | None, bob: Arm | None, *, settings: Settings, pair: QuantumCircuit | None
+) -> CircuitTable:
+    """Return the measured circuits of one pair, without losses and accidental clicks."""
+    polarised = _polarisation(alice, bob, settings=settings, pair=pair)
+    return pair_circuits(polarised, settings=settings)
 
 
 def _heralded(
@@ -371,17 +388,24 @@ def _heralded(
 ) -> ExactDevice:
     if unused != (None,) * 3:  # they are for light only
         raise ValueError("Heralded memories must have no arms and no window, but were given some.")
-    table = outcome_table(pair_circuits(pair or memory_pair(source), settings=settings))
+    circuits = pair_circuits(pair or memory_pair(source), settings=settings)
     kind = "Heralded memories, every herald a round, none lost."
     pace = Pace(source.pairs_per_second, source.pairs_per_second)
-    return _device(kind, table, settings=settings, pace=pace, seed=seed)
+    table = outcome_table(circuits)
+    return _device(kind, table, circuits, settings=settings, pace=pace, seed=seed)
 
 
 def _device(
-    description: str, table: Floats, *, settings: Settings, pace: Pace, seed: int | None
+    description: str,
+    table: Floats,
+    circuits: CircuitTable,
+    *,
+    settings: Settings,
+    pace: Pace,
+    seed: int | None,
 ) -> ExactDevice:
     info = DeviceInfo(settings, description, reproducible=seed is not None, pace=pace)
-    return ExactDevice(info, table, physics_entropy(seed))
+    return ExactDevice(info, table, physics_entropy(seed), circuits=circuits)
 
 
 def _with_hadamard(circuit: QuantumCircuit, *, name: str) -> QuantumCircuit:

@@ -22,6 +22,7 @@ from qiskit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.providers import BackendV2
 
+from e91.devices.circuits import CircuitTable, bound_circuits
 from e91.devices.samplers.qubit_pairs import (
     ONE_CHIP,
     PairBackend,
@@ -98,6 +99,11 @@ class JobPlan:
         """The setting pairs, in the order of the job's bindings."""
         shape = len(self.settings.alice_angles), len(self.settings.bob_angles)
         return [(int(x), int(y)) for x, y in np.ndindex(*shape)]
+
+    @property
+    def circuits(self) -> CircuitTable:
+        """The circuit of each setting pair, ``circuits[x][y]``, as the machine runs it."""
+        return bound_circuits(self.circuit, (ALICE_ANGLE, BOB_ANGLE), settings=self.settings)
 
     @property
     def executions(self) -> int:

@@ -18,7 +18,7 @@ from qiskit.primitives import BaseSamplerV2
 from qiskit.providers import BackendV2
 
 from e91.devices.aer import fresh_seed
-from e91.devices.circuits import Analyser
+from e91.devices.circuits import Analyser, CircuitTable, bound_circuits
 from e91.devices.samplers.idle_noise import idle_noise
 from e91.devices.samplers.qubit_pairs import Layout, placed_circuit, placement_words
 from e91.model.bits import Bits
@@ -130,6 +130,11 @@ class SamplerDevice(Apparatus):
     grouping: Grouping = "one-pub"
     executions_per_run: int = EXECUTIONS_PER_RUN
     _guard: RepeatGuard = field(default_factory=RepeatGuard, repr=False)
+
+    @property
+    def circuits(self) -> CircuitTable:
+        """The circuit of each setting pair, ``circuits[x][y]``, its two angles bound."""
+        return bound_circuits(self.circuit, (ALICE_ANGLE, BOB_ANGLE), settings=self.settings)
 
     def __call__(self, x: Bits, y: Bits) -> tuple[Bits, Bits]:
         """Measure one pair per round.

@@ -13,7 +13,7 @@ from qiskit import QuantumCircuit
 from qiskit.providers import BackendV2
 from qiskit_aer.noise import NoiseModel
 
-from e91.devices.circuits import pair_circuits
+from e91.devices.circuits import bound_circuits
 from e91.devices.exact import ExactDevice, outcome_table
 from e91.devices.samplers.qubit_pairs import (
     NOISE_MODEL,
@@ -148,6 +148,7 @@ def snapshot_device(
         noisy_table(circuit, settings=settings, noise_model=backend.noise_model),
         physics_entropy(seed),
         backend.qubits,
+        circuits=bound_circuits(circuit, (ALICE_ANGLE, BOB_ANGLE), settings=settings),
     )
 
 
@@ -166,12 +167,7 @@ def noisy_table(
     Returns:
         ``table[x, y, a, b]``, float64.
     """
-
-    def bound(placed: QuantumCircuit, alice_angle: float, bob_angle: float) -> QuantumCircuit:
-        """Return the machine's circuit at two angles."""
-        return placed.assign_parameters({ALICE_ANGLE: alice_angle, BOB_ANGLE: bob_angle})
-
-    circuits = pair_circuits(circuit, settings=settings, analyser=bound)
+    circuits = bound_circuits(circuit, (ALICE_ANGLE, BOB_ANGLE), settings=settings)
     alice, bob = (
         readout_confusion(noise_model, circuit.find_bit(measured_qubit(circuit, party)).index)
         for party in ("alice", "bob")
