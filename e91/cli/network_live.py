@@ -67,7 +67,7 @@ def run_network(
     minutes = how.pop("minutes")
     if not 0 < minutes < math.inf:
         raise ValueError(f"`minutes` must be positive and finite, but is {minutes}.")
-    plan = load(name, variant=variant)
+    plan: NetworkPlan = load(name, variant=variant)
     added = [_attack(text) for text in attacks] + [_cut(text) for text in cuts]
     plan = _checked(replace(plan, incidents=(*plan.incidents, *added)))
     stopwatch = _stopwatch()

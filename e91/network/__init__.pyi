@@ -36,9 +36,12 @@ from .plan_files import generate as generate
 from .plan_files import load as load
 from .plan_files import names as names
 from .plan_files import variants as variants
+from .plan_summary import as_data as as_data
+from .plan_summary import described as described
 from .relaying import Relayed as Relayed
 from .relaying import join_shares as join_shares
 from .relaying import relay as relay
 from .rules import RULES as RULES
 from .rules import Router as Router
 from .rules import rule_named as rule_named
+from .whole_network import Network as Network

@@ -24,7 +24,7 @@ MOST_USERS = 20_000
 _BYTES_PER_USER = 2_500  # at the peak of drawing a plan, measured with 5,000
 _USERS_PER_RECEIVER = 12
 _COINCIDENCES_PER_RECEIVER = 7e5  # a second, of the light `city-access`
-_FAN = math.radians(260)  # over which a relay's users are spread, away from the middle
+_FAN = math.radians(210)  # over which a relay's users are spread, away from the middle
 
 
 def generated(asked: GeneratorEntry, *, place: str) -> dict[str, Any]:

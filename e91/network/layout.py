@@ -5,10 +5,12 @@ somebody published is a `Quantity` with its source; a number that nobody publish
 assumed, never guessed in silence.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
+from types import MappingProxyType
 
 from e91.model.numbers import (
     check_finite,
@@ -23,6 +25,13 @@ from e91.optics.satellites import Station
 
 KEY_BITS = 256
 """Bits of a key that an application asks for, where a plan says nothing else."""
+
+
+_BEFORE = (
+    ">", "~", "about", "almost equal to", "approx.", "approximately", "around", "at most",
+    "more than", "nearly", "up to", "within",
+)  # fmt: skip
+"""Qualifiers that are read before a number; others stand behind it."""
 
 
 class SiteKind(Enum):
@@ -93,12 +102,14 @@ class Quantity:
             return "not stated"
         digits = self.printed if self.printed is not None else f"{self.value:,.10g}"
         unit = self.printed_unit or self.unit
-        beside = ", ".join(filter(None, [self.qualifier, "assumed" if self.assumed else ""]))
+        before = self.qualifier in _BEFORE
+        beside = [self.qualifier if not before else "", "assumed" if self.assumed else ""]
         words = [
+            self.qualifier if before else "",
             digits,
             f"+- {self.spread}" if self.spread is not None else "",
             unit if unit != "1" else "",
-            f"({beside})" if beside else "",
+            f"({', '.join(filter(None, beside))})" if any(beside) else "",
         ]
         return " ".join(filter(None, words))
 
@@ -352,6 +363,11 @@ class Rotation:
 
 
 Demand = Requests | Call | Transfer | Rotation
+
+DEMAND_TABLES: Mapping[type[Demand], str] = MappingProxyType(
+    {Requests: "requests", Call: "calls", Transfer: "transfers", Rotation: "rotations"}
+)
+"""What a file calls the list of each kind of demand."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from e91.network.layout import (
+    DEMAND_TABLES,
     Call,
     Demand,
     Incident,
@@ -23,7 +24,6 @@ from e91.network.layout import (
 from e91.network.rules import rule_named
 from e91.system.documents import did_you_mean
 
-_TABLES = {Requests: "requests", Call: "calls", Transfer: "transfers", Rotation: "rotations"}
 _MOST_NAMED = 6  # sites that a sentence names one by one
 
 
@@ -230,7 +230,7 @@ def _check_demand(plan: NetworkPlan) -> None:
     islands = _Islands(plan)
     counts: Counter[str] = Counter()
     for demand in plan.demand:
-        table = _TABLES[type(demand)]
+        table = DEMAND_TABLES[type(demand)]
         place = f"{table}[{counts[table]}]"
         counts[table] += 1
         if isinstance(demand, Requests):

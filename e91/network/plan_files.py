@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from e91.network.generator import generated
-from e91.network.layout import NetworkPlan
 from e91.network.plan_checks import check_plan
 from e91.network.plan_format import GeneratorEntry, NetworkFile
 from e91.network.plan_records import plan_of
+from e91.network.whole_network import Network
 from e91.system.documents import did_you_mean, parse_toml, typed
 from e91.system.durable import read_file
 from e91.system.refusals import refusals_named
@@ -50,7 +50,7 @@ def variants(name: str) -> tuple[str, ...]:
     return _Layers.of(name).variants
 
 
-def load(name: str | Path, *, variant: str | None = None) -> NetworkPlan:
+def load(name: str | Path, *, variant: str | None = None) -> Network:
     """Return a network by its name, or from the user's own file.
 
     Args:
@@ -78,7 +78,7 @@ def generate(
     seed: int = 0,
     keys_per_second: float | None = None,
     second_home: tuple[str, ...] = (),
-) -> NetworkPlan:
+) -> Network:
     """Return a drawn network: relays in a ring with chords, users behind optical switches.
 
     The same numbers give the same network.  All of it is assumed, in a city of 16 by 12 km.
@@ -162,7 +162,7 @@ class _Layers:
             )
         return laid_over(self._table(base), table)
 
-    def plan(self, variant: str | None) -> NetworkPlan:
+    def plan(self, variant: str | None) -> Network:
         """Return the plan of a variant."""
         if variant is not None and variant not in self.variants:
             known = ", ".join(self.variants) or "none"

@@ -11,7 +11,6 @@ from e91.network.layout import (
     Incident,
     Light,
     LinkPlan,
-    NetworkPlan,
     Quantity,
     RateMode,
     Requests,
@@ -30,13 +29,14 @@ from e91.network.plan_format import (
     NumberEntry,
     SatelliteEntry,
 )
+from e91.network.whole_network import Network
 from e91.optics import ContinuousSource, Detector, Downlink
 from e91.optics.satellites import Station
 from e91.system.documents import did_you_mean
 from e91.system.refusals import refusals_named
 
 
-def plan_of(file: NetworkFile, *, name: str, variant: str) -> NetworkPlan:
+def plan_of(file: NetworkFile, *, name: str, variant: str) -> Network:
     """Return the plan that a file describes; `check_plan` says whether it makes sense.
 
     Args:
@@ -49,7 +49,7 @@ def plan_of(file: NetworkFile, *, name: str, variant: str) -> NetworkPlan:
     """
     published = file.rate is RateMode.PUBLISHED
     links = tuple(_link_plan(name, entry, published) for name, entry in file.links.items())
-    return NetworkPlan(
+    return Network(
         name=name,
         title=file.title,
         reference=file.reference,

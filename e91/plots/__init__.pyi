@@ -15,6 +15,11 @@ from .drawing import scan as scan
 from .drawing import scan_settings as scan_settings
 from .figure_files import check_figure_file as check_figure_file
 from .figure_files import save_figure as save_figure
+from .network_maps import LinkGroup as LinkGroup
+from .network_maps import NetworkMap as NetworkMap
+from .network_maps import SiteGroup as SiteGroup
+from .network_maps import map_figure as map_figure
+from .network_maps import network_map as network_map
 from .rate_curves import EfficiencyRates as EfficiencyRates
 from .rate_curves import QberRates as QberRates
 from .rate_curves import RateCurve as RateCurve

@@ -18,9 +18,11 @@ from e91.experiments.results import ExperimentReport, status
 from e91.model.device import Device
 from e91.model.numbers import TSIRELSON, Floats, check_whole
 from e91.model.settings import Settings
+from e91.network.layout import NetworkPlan
 from e91.optics.coincidences import Coincidences
 from e91.optics.links import Downlink
 from e91.optics.satellites import Pass
+from e91.plots.network_maps import map_figure, network_map
 from e91.plots.style import BESIDE, COLOURS, MARKERS, axes_for, legend_below, thin
 from e91.session.report import SessionReport
 from e91.session.totals import RunSummary
@@ -351,8 +353,10 @@ def draw(result: object, ax: Axes | None = None) -> Axes:
             return chsh_scale(result, ax=ax)
         case ExperimentReport():
             return deviations_figure(deviations([result]), ax=ax)
+        case NetworkPlan():
+            return map_figure(network_map(result), ax=ax)
         case _:
             raise TypeError(
-                f"`result` must be a session's or an experiment's report, but is a "
+                f"`result` must be a session's or an experiment's report or a network, but is a "
                 f"{type(result).__name__}."
             )

@@ -1,0 +1,124 @@
+import json
+
+import pytest
+
+from e91.network import Network, load, names
+from e91.network.plan_summary import as_data, described
+
+
+@pytest.fixture
+def said(capsys):
+    """Run a command and return its exit status and what it printed."""
+    from e91.cli import main
+
+    def run(*arguments):
+        status = 0
+        try:
+            main(["network", *arguments])
+        except SystemExit as ended:
+            status = ended.code
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+def test_every_network_is_listed_with_what_its_rates_are(said):
+    status, out, _ = said("list")
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert status == 0
+    assert set(lines) == {"name", *names()}
+    assert lines["jinan-2017"].split()[1:5] == ["200", "208", "212", "simulated"]
+    assert lines["secoqc-2008"].split()[4] == "published"
+
+
+def test_the_list_is_one_object_in_json(said):
+    _, out, _ = said("list", "--json")
+    rows = {row["name"]: row for row in json.loads(out)["networks"]}
+    assert rows["secoqc-2008"]["variants"] == ["zero", "fitted", "rated", "simulated"]
+    assert (rows["hefei-2021"]["users"], rows["hefei-2021"]["links"]) == (40, 43)
+
+
+def test_a_network_is_shown_with_sources_and_what_is_assumed(said):
+    status, out, _ = said("show", "secoqc-2008")
+    assert status == 0
+    assert "zero (shown), fitted, rated, simulated" in out
+    row = next(line for line in out.splitlines() if line.lstrip().startswith("SIE-BRT"))
+    assert "32 km [" in row
+    assert "3.1 kbit/s (24 h average) [" in row
+    assert "0 bit/s * [" in row
+    assert "approximately 6 MiB" in row
+    assert "* assumed here; nobody printed it" in out
+    assert "Peev et al. 2009, s. 3.2 (read in: repository)" in out
+
+
+def test_press_claims_are_quoted_as_press_claims():
+    text = " ".join(described(load("jinan-2017")).split())
+    assert '"4,000 codes a second" (Yicai, 2017-07-10)' in text
+    assert text.count("4,000") >= 5
+    assert "What the press said" in text
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_line_of_prose_keeps_to_the_width(name):
+    for part in described(load(name), width=80).split("\n\n"):
+        if not part.startswith("── Links"):
+            assert max(map(len, part.splitlines())) <= 84
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_plan_is_plain_data(name):
+    found = json.loads(json.dumps(as_data(load(name)), allow_nan=False))
+    assert found["name"] == name
+    assert len(found["links"]) == len(load(name).links)
+
+
+def test_a_network_shows_itself_in_a_notebook():
+    plan = load("tokyo-2010")
+    assert isinstance(plan, Network)
+    assert repr(plan) == "<network tokyo-2010 (published): 6 trusted relays, 6 links>"
+    assert "81.7 kbit/s" in plan._repr_html_()
+
+
+def test_show_writes_the_map(said, tmp_path):
+    file = tmp_path / "map.svg"
+    status, out, _ = said("show", "cambridge-2019", "--figure", str(file), "--json")
+    assert status == 0
+    assert json.loads(out)["variants"] == ["published", "text", "simulated"]
+    assert "<svg" in file.read_text()
+
+
+def test_a_good_file_is_one_line(said, tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('extends = "jinan-2012"\ntitle = "Mine"\n')
+    assert said("check", str(file)) == (
+        0, "mine can be run: 50 users, 3 trusted relays, 53 links.\n", "",
+    )  # fmt: skip
+
+
+def test_a_bad_file_is_one_sentence_and_status_2(said, tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('extends = "jinan-2012"\nlinks.R1-R2.ends = ["R1", "R1"]\n')
+    assert said("check", str(file)) == (
+        2, "", f"e91: In `{file}`: `links.R1-R2.ends` must be two sites, but both are `R1`.\n",
+    )  # fmt: skip
+
+
+def test_a_bad_variant_is_found_though_another_is_the_default(said, tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'extends = "secoqc-2008"\nvariants.broken.calls = [{ source = "FOR", target = "BTR", '
+        "bits_per_second = 1 }]\n"
+    )
+    status, _, err = said("check", str(file))
+    assert status == 2
+    assert err == (
+        f"e91: In `{file}`: `calls[0].target` must be a site of the network, but 'BTR' is none; "
+        "did you mean `BRT`?\n"
+    )
+
+
+def test_an_unknown_variant_is_refused_with_the_known_ones(said):
+    status, _, err = said("show", "tokyo-2010", "--variant", "simulate")
+    assert status == 2
+    assert "(published, simulated), but is 'simulate'; did you mean `simulated`?" in err
