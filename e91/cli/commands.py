@@ -10,6 +10,7 @@ SUMMARIES = {
     "decrypt": "Decrypt a file with the peer's key bytes.",
     "encrypt": "Encrypt a file with key bytes that are then used up.",
     "experiment": "Published experiments beside their simulation.",
+    "key": "What a key file holds; its bytes for use outside.",
     "network": "Networks of links: list, show, check, run them.",
     "rate": "Tell the secret-key rate of a link.",
     "run": "Run one session, from entangled pairs to a key.",
@@ -62,6 +63,8 @@ def loaded(name: str) -> click.Command:  # noqa: C901 - a case for each command
             from e91.cli.encrypt import encrypt as command
         case "experiment":
             from e91.cli.experiment import experiment as command
+        case "key":
+            from e91.cli.key import key as command
         case "network":
             from e91.cli.network import network as command
         case "rate":

@@ -167,6 +167,29 @@ def columns(otherwise: int) -> int:
     return min(max(60, shutil.get_terminal_size().columns), 100)
 
 
+def refuse_terminal(what: str) -> None:
+    """Refuse bytes that are no text where a terminal would show them.
+
+    Raises:
+        click.UsageError: Standard output is a terminal.
+    """
+    if sys.stdout is not None and sys.stdout.isatty():
+        raise click.UsageError(f"{what} must go to a file or a pipe, not to a terminal.")
+
+
+def write_output(content: bytes) -> None:
+    """Write bytes to standard output, and return when they have left this process.
+
+    Raises:
+        WriteFailed: It takes nothing more.
+    """
+    try:
+        click.echo(content, nl=False)
+        flush_output()
+    except OSError as error:
+        raise WriteFailed(error.errno, error.strerror, STANDARD_OUTPUT) from None
+
+
 def flush_output() -> None:
     """Write out what was printed.
 

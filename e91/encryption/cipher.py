@@ -38,8 +38,7 @@ with them, when decrypting, a message that has to be sent again); it never lets 
 """
 
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -50,12 +49,11 @@ from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
-from e91.keys.files import open_key_file
+from e91.keys.files import open_key_file, saying_what_was_spent
 from e91.keys.store import MASK_SIZE, KeyStore
 from e91.model.errors import AuthenticationFailed, KeyUnavailable
 from e91.model.messages import Party
 from e91.system import durable
-from e91.system.refusals import is_refusal
 
 Cipher = Literal["one-time-pad", "aes-256-gcm"]
 """The ciphers by name."""
@@ -324,7 +322,7 @@ def encrypt_file(
     """
     data = durable.read_file(Path(source))
     with (
-        _saying_what_was_spent(key_file) as note,
+        saying_what_was_spent(key_file) as note,
         durable.new_file(Path(target), mode=durable.PUBLIC) as write,
     ):
         with open_key_file(key_file) as opened:
@@ -336,32 +334,6 @@ def encrypt_file(
         note(before - left)
         write(ciphertext)
     return KeyUse(chosen, len(data), before - left, left)
-
-
-@contextmanager
-def _saying_what_was_spent(key_file: Path | str) -> Iterator[Callable[[int], None]]:
-    """Give a function that notes the key bytes that are used up, for the sentence of a failure.
-
-    Raises:
-        ValueError: The one of the block, which says more if something was spent by then.
-        WriteFailed: Likewise.
-    """
-    words = ""
-
-    def note(spent: int) -> None:
-        """Note that from here on so many bytes are used up, whatever happens."""
-        nonlocal words
-        words = f"{spent:,} bytes of `{key_file}` are used up all the same"
-
-    try:
-        yield note
-    except durable.WriteFailed as error:
-        reason = f"{error.strerror}; {words}" if words else error.strerror
-        raise durable.WriteFailed(error.errno, reason, error.filename) from error
-    except ValueError as error:
-        if not words or not is_refusal(error):
-            raise
-        raise ValueError(f"{error} {words}.") from None
 
 
 def decrypt_file(source: Path | str, target: Path | str, key_file: Path | str) -> KeyUse:
@@ -383,7 +355,7 @@ def decrypt_file(source: Path | str, target: Path | str, key_file: Path | str) -
     ciphertext = durable.read_file(Path(source))
     # The blocks end from the inside: plaintext written, key file written, plaintext named.
     with (
-        _saying_what_was_spent(key_file) as note,
+        saying_what_was_spent(key_file) as note,
         durable.new_file(Path(target), mode=durable.PRIVATE) as write,
     ):
         with open_key_file(key_file) as opened:

@@ -1,6 +1,10 @@
+from .exporting import ExportedKey as ExportedKey
+from .exporting import export_key as export_key
 from .files import KeyFile as KeyFile
 from .files import open_key_file as open_key_file
+from .files import read_key_file as read_key_file
 from .files import save_new as save_new
+from .joining import join_key_files as join_key_files
 from .store import KeyLabel as KeyLabel
 from .store import KeyState as KeyState
 from .store import KeyStore as KeyStore

@@ -1,7 +1,7 @@
 """Key files: a `KeyStore` on disk; no two processes can use the same bytes of it.
 
 It is one JSON object in UTF-8 with exactly these fields; files of format 1, which E91 0.1 wrote,
-lack four of them:
+lack five of them:
 
 =============  ====================================================================================
 format         ``"e91-key"``
@@ -19,6 +19,8 @@ theorem        Name of the theorem that gave the key's length; null or absent if
 attacks        Which attacks it covers, e.g. ``"coherent attacks"``; null or absent if not known
 bell_test      Whether a Bell test had to pass for the key; null or absent if not known
 spent          The used bytes: increasing, disjoint ``[start, stop]`` with stop excluded
+exported       How many bytes of Alice's and of Bob's share were taken for use outside, at their
+               backs, before the masks; absent for ``[0, 0]``
 remaining      All other bytes in order, base64 (RFC 4648)
 =============  ====================================================================================
 
@@ -34,12 +36,12 @@ import fcntl
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from io import FileIO
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, structs, to_builtins
 
@@ -49,7 +51,7 @@ from e91.model.trust import SecurityModel
 from e91.system import durable
 from e91.system.digests import PLACE, is_whole, sealed
 from e91.system.documents import Document, parse_json
-from e91.system.refusals import refusals_named
+from e91.system.refusals import is_refusal, refusals_named
 
 SIMULATED = "SIMULATED: made by a simulator; secret only within the simulation"
 REPRODUCIBLE = "; whoever knows the seed can make it again"
@@ -83,6 +85,7 @@ class _KeyFile(Document, frozen=True, kw_only=True):
     bell_test: bool | None = None
     theorem: str | None = None
     attacks: str | None = None
+    exported: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         if (self.version == 1) != (self.sha256 is None):
@@ -120,8 +123,12 @@ def encode_key(state: KeyState) -> bytes:
         theorem=label.theorem,
         attacks=label.attacks,
         bell_test=label.bell_test,
+        exported=state.exported,
     )
-    return sealed(json.dumps(to_builtins(document), indent=1).encode() + b"\n")
+    plain = to_builtins(document)
+    if not any(state.exported):
+        del plain["exported"]
+    return sealed(json.dumps(plain, indent=1).encode() + b"\n")
 
 
 def decode_key(content: bytes) -> KeyState:
@@ -141,6 +148,7 @@ def decode_key(content: bytes) -> KeyState:
         document.spent,
         _unarmoured(document.remaining),
         is_checked=document.sha256 is not None,
+        exported=document.exported,
     )
 
 
@@ -159,6 +167,22 @@ def _unarmoured(text: str) -> bytes:
 _KIND = "a readable key file of E91"
 
 
+class _BytesLeft(NamedTuple):
+    """How much of a store is left: what tells whether its file is to be written anew."""
+
+    to_send: int
+    to_receive: int
+    exported: tuple[int, int]
+
+
+def _bytes_left(store: KeyStore) -> _BytesLeft:
+    return _BytesLeft(store.left, store.peer_left, store.exported)
+
+
+JOINING = ".joining"
+"""Ending of key files, and of their sum, while they are being joined; none of them is opened."""
+
+
 class KeyFile:
     """A key file that this process holds locked; made by `open_key_file`.
 
@@ -171,20 +195,21 @@ class KeyFile:
         self.path = path
         self.store = store
         self._file = file  # open, and thereby locked, until `close`
-        self._left, self._peer_left = store.left, store.peer_left
+        self._written = _bytes_left(store)
 
     def __repr__(self) -> str:
         return f"KeyFile({str(self.path)!r}, {self.store!r})"
 
     @property
     def has_taken(self) -> bool:
-        """Whether bytes for sending were taken since the file was last written."""
-        return self.store.left != self._left
+        """Whether bytes for sending, or for use outside, were taken since the last writing."""
+        now = _bytes_left(self.store)
+        return (now.to_send, now.exported) != (self._written.to_send, self._written.exported)
 
     @property
     def has_changed(self) -> bool:
         """Whether any bytes were taken or claimed since the file was last written."""
-        return self.has_taken or self.store.peer_left != self._peer_left
+        return _bytes_left(self.store) != self._written
 
     def commit(self) -> None:
         """Write down what is used.  When this returns, a power failure does not undo it.
@@ -198,7 +223,7 @@ class KeyFile:
         """
         if self._file.closed:
             raise RuntimeError("A key file must be written inside its block, but that has ended.")
-        left, peer_left = self.store.left, self.store.peer_left
+        before = _bytes_left(self.store)
         folder = self.path.parent
         # Locked before it has the name: others must wait for the end of the block, not only for
         # the first commit in it.
@@ -213,7 +238,7 @@ class KeyFile:
             temporary.unlink(missing_ok=True)
         with durable.keeping(self.path):
             durable.flush_folder(folder)
-        self._left, self._peer_left = left, peer_left
+        self._written = before
 
     def close(self) -> None:
         """Unlock the file; `open_key_file` calls this."""
@@ -245,7 +270,8 @@ def open_key_file(path: Path | str) -> Iterator[KeyFile]:
     """Open a key file for this process alone; others that open it wait until the block ends.
 
     When the block ends, what was used is written down.  After an exception this is done only if
-    bytes for *sending* were taken: they may have left already, and must not be used again.
+    bytes for *sending* or for use outside were taken: they may have left already, and must not be
+    used again.
     Claimed bytes of the peer are then as before, so that a failed decryption can be repeated.
     Opening the file again inside the block waits for ever.
 
@@ -272,8 +298,13 @@ def open_key_file(path: Path | str) -> Iterator[KeyFile]:
     """
     # A link is followed first: replacing the link itself would leave the old state behind it.
     path = Path(os.path.realpath(path))
+    if path.name.endswith(JOINING):
+        raise ValueError(
+            f"`{path}` must be {_KIND}, but is part of a join that was stopped: `e91 key join` "
+            "with the same files goes on."
+        )
     durable.sweep(path.parent)
-    key_file = _locked(path)
+    key_file = lock_key_file(path)
     try:
         yield key_file
         if key_file.has_changed:
@@ -286,8 +317,23 @@ def open_key_file(path: Path | str) -> Iterator[KeyFile]:
         key_file.close()
 
 
-def _locked(path: Path) -> KeyFile:
-    """Wait until no other process holds the file with this name, and read it."""
+def read_key_file(path: Path | str) -> KeyState:
+    """Return what a key file holds at this moment; it is neither locked nor written.
+
+    Raises:
+        ValueError: It is no key file, or cannot be read.
+    """
+    path = Path(os.path.realpath(path))
+    with durable.open_regular(path, kind=_KIND) as file:
+        return _read(path, file)
+
+
+def lock_key_file(path: Path) -> KeyFile:
+    """Wait until no other process holds the file with this name, and read it; then close it.
+
+    Raises:
+        ValueError: As for `open_key_file`.
+    """
     while True:
         # For writing, since network file systems lock nothing else.
         file = durable.open_regular(path, writable=True, kind=_KIND)
@@ -296,7 +342,7 @@ def _locked(path: Path) -> KeyFile:
             # The one before us may have put a new file under this name while we waited: then
             # that is the one to lock.
             if _has_name(file, path):
-                return KeyFile(path, _read(path, file), file)
+                return KeyFile(path, KeyStore.restore(_read(path, file)), file)
         except BaseException:
             file.close()
             raise
@@ -310,8 +356,8 @@ def _has_name(file: FileIO, path: Path) -> bool:
         return False
 
 
-def _read(path: Path, file: FileIO) -> KeyStore:
-    """Return the store in an open key file.
+def _read(path: Path, file: FileIO) -> KeyState:
+    """Return the state in an open key file, which a store can be in.
 
     Raises:
         ValueError: See `open_key_file`.  The sentence repeats no text that the file holds.
@@ -320,7 +366,7 @@ def _read(path: Path, file: FileIO) -> KeyStore:
         raise ValueError(f"`{path}` must be a key file with one name, but has a second hard link.")
     with refusals_named(f"`{path}` must be {_KIND}: "):
         state = decode_key(durable.read_all(file))
-        store = KeyStore.restore(state)
+        state.used()
     if not state.is_checked:
         warnings.warn(
             f"`{path}` is of format 1, which has no digest: damage in it would not be seen.  It "
@@ -328,4 +374,30 @@ def _read(path: Path, file: FileIO) -> KeyStore:
             UserWarning,
             stacklevel=2,
         )
-    return store
+    return state
+
+
+@contextmanager
+def saying_what_was_spent(key_file: Path | str) -> Iterator[Callable[[int], None]]:
+    """Give a function that notes the key bytes that are used up, for the sentence of a failure.
+
+    Raises:
+        ValueError: The one of the block, which says more if something was spent by then.
+        WriteFailed: Likewise.
+    """
+    words = ""
+
+    def note(spent: int) -> None:
+        """Note that from here on so many bytes are used up, whatever happens."""
+        nonlocal words
+        words = f"{spent:,} bytes of `{key_file}` are used up all the same"
+
+    try:
+        yield note
+    except durable.WriteFailed as error:
+        reason = f"{error.strerror}; {words}" if words else error.strerror
+        raise durable.WriteFailed(error.errno, reason, error.filename) from error
+    except ValueError as error:
+        if not words or not is_refusal(error):
+            raise
+        raise ValueError(f"{error} {words}.") from None

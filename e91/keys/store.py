@@ -12,6 +12,10 @@ message whose plaintext she knows; she then knows its pad, and could name *pad* 
 a tag (or of AES) in a message of her own.  Therefore the last 32 bytes of each share never encrypt
 anything: they are added (XOR) to the 32 key bytes of every message of that sender.  They cost 32
 bytes a direction once, and make every 32 bytes that Eve can name uniform for her.
+
+**Bytes for use outside** (`KeyStore.export`) come from the back of a share, before its mask, where
+messages come last: the same command at both ends then gives the same bytes, whichever messages are
+under way, as long as these have not come as far as that.
 """
 
 from __future__ import annotations
@@ -92,6 +96,11 @@ class KeyLabel:
         share = self.share(party)
         return range(share.start, max(share.start, share.stop - MASK_SIZE))
 
+    def messages_of_owner(self, exported: tuple[int, int]) -> range:
+        """Return the offsets that messages of the owner may use beside what was exported."""
+        own = self.message_bytes(self.owner)
+        return range(own.start, own.stop - exported[list(Party).index(self.owner)])
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KeyState:
@@ -102,12 +111,14 @@ class KeyState:
         spent: The used bytes, as increasing half-open intervals of offsets.
         remaining: All other bytes, in order.
         is_checked: Whether it comes from a file with a digest that was compared.
+        exported: How many bytes at the back of Alice's and of Bob's share were exported.
     """
 
     label: KeyLabel
     spent: tuple[Interval, ...]
     remaining: bytes
     is_checked: bool = False
+    exported: tuple[int, int] = (0, 0)
 
     def __repr__(self) -> str:
         return f"KeyState({len(self.remaining)} of {self.label.size} bytes remain)"
@@ -116,15 +127,19 @@ class KeyState:
         """Return which bytes are used; bool, shape (size,).
 
         Raises:
-            ValueError: The intervals overlap, leave the key, touch a mask or leave a gap in the
-                owner's share, or the remaining bytes are not as many as they leave.
+            ValueError: The intervals overlap, leave the key, touch a mask, miss an exported byte
+                or leave a gap in the owner's share, or the remaining bytes are not as many as they
+                leave.
         """
         used = _marked(self.spent, self.label.size)
-        for party in Party:
-            if used[self.label.message_bytes(party).stop : self.label.share(party).stop].any():
+        for party, exported in zip(Party, self.exported, strict=True):
+            own = self.label.message_bytes(party)
+            if used[own.stop : self.label.share(party).stop].any():
                 raise ValueError("`spent` must leave the masks alone, but does not.")
-        own = self.label.message_bytes(self.label.owner)
-        if np.any(np.diff(used[own.start : own.stop].astype(np.int8)) > 0):
+            if not (0 <= exported <= len(own) and used[own.stop - exported : own.stop].all()):
+                raise ValueError("`spent` must hold what was exported, but does not.")
+        sent = self.label.messages_of_owner(self.exported)
+        if np.any(np.diff(used[sent.start : sent.stop].astype(np.int8)) > 0):
             raise ValueError("`spent` must have no gap in the owner's share, but has one.")
         left = self.label.size - int(np.count_nonzero(used))
         if len(self.remaining) != left:
@@ -210,7 +225,7 @@ class KeyStore:
             key.attacks,
             key.bell_test,
         )
-        self._begin(label, key.packed[:size].copy(), np.zeros(size, bool))
+        self._begin(label, key.packed[:size].copy(), np.zeros(size, bool), (0, 0))
 
     @classmethod
     def restore(cls, state: KeyState) -> KeyStore:
@@ -226,14 +241,17 @@ class KeyStore:
         content = np.zeros(state.label.size, np.uint8)
         content[~used] = np.frombuffer(state.remaining, np.uint8)
         store = cls.__new__(cls)
-        store._begin(state.label, content, used)
+        store._begin(state.label, content, used, state.exported)
         return store
 
-    def _begin(self, label: KeyLabel, content: Bits, used: NDArray[np.bool_]) -> None:
+    def _begin(
+        self, label: KeyLabel, content: Bits, used: NDArray[np.bool_], exported: tuple[int, int]
+    ) -> None:
         self.label = label
         self._content = content
         self._used = used
-        own = label.message_bytes(label.owner)
+        self._exported = exported
+        own = label.messages_of_owner(exported)
         self._front = own.start + int(np.count_nonzero(used[own.start : own.stop]))
         self._lock = threading.Lock()
 
@@ -252,7 +270,7 @@ class KeyStore:
     @property
     def left(self) -> int:
         """How many bytes `take` can still give."""
-        return self.label.message_bytes(self.label.owner).stop - self._front
+        return self.label.messages_of_owner(self._exported).stop - self._front
 
     @property
     def peer_left(self) -> int:
@@ -304,6 +322,64 @@ class KeyStore:
             self._check_claim(offset, size)
             return self._content[offset : offset + size].tobytes()
 
+    @property
+    def exported(self) -> tuple[int, int]:
+        """How many bytes of Alice's and of Bob's share were exported."""
+        return self._exported
+
+    def left_at_back(self, party: Party) -> int:
+        """Return how many bytes of a share `export` can still give, as far as this end knows."""
+        share = self.label.message_bytes(party)
+        stop = share.stop - self._exported[list(Party).index(party)]
+        used = np.flatnonzero(self._used[share.start : stop])
+        return stop - share.start - (int(used[-1]) + 1 if len(used) else 0)
+
+    def export(self, alice: int, bob: int) -> tuple[tuple[Interval, ...], bytes]:
+        r"""Take bytes for use outside from the backs of the shares, and erase them here.
+
+        The peer gets the same bytes with the same call if both have exported the same before.  No
+        message may be under way that has used some of them: which those are, its sender knows.
+
+        Args:
+            alice: How many bytes of Alice's share.
+            bob: How many of Bob's.
+
+        Returns:
+            Their offsets, half-open intervals, and the bytes, in the order of the key.
+
+        Raises:
+            ValueError: A number is negative, or both are 0.
+            KeyUnavailable: Some of them were used already; none is taken.
+
+        Examples:
+            >>> from e91.model.trust import SecurityModel
+            >>> bits = np.unpackbits(np.arange(100, dtype=np.uint8))
+            >>> name = "12345678-1234-4234-8234-123456789abc"
+            >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+            >>> KeyStore(key, Party.ALICE).export(2, 1)
+            (((16, 18), (67, 68)), b'\x10\x11C')
+        """
+        if min(alice, bob) < 0 or alice + bob < 1:
+            raise ValueError(f"At least one byte must be exported, but are {alice} and {bob}.")
+        with self._lock:
+            intervals = []
+            before = zip(Party, self._exported, (alice, bob), strict=True)
+            for party, exported, size in before:
+                stop = self.label.message_bytes(party).stop - exported
+                self._check_export(party, size)
+                intervals += [(stop - size, stop)] * (size > 0)
+            self._exported = self._exported[0] + alice, self._exported[1] + bob
+            content = b"".join(self._use(start, stop - start) for start, stop in intervals)
+            return tuple(intervals), content
+
+    def _check_export(self, party: Party, size: int) -> None:
+        left = self.left_at_back(party)
+        if size > left:
+            raise KeyUnavailable(
+                f"{size:,} key bytes must be left at the back of {party.value}'s share, but "
+                f"{left:,} are."
+            )
+
     def was_used(self, offset: int, size: int) -> bool:
         """Return whether any of these bytes, of either share, was taken or claimed."""
         return bool(self._used[max(offset, 0) : max(offset + size, 0)].any())
@@ -321,7 +397,8 @@ class KeyStore:
         with self._lock:
             edges = np.flatnonzero(np.diff(self._used, prepend=False, append=False))
             spent = tuple((int(start), int(stop)) for start, stop in edges.reshape(-1, 2))
-            return KeyState(self.label, spent, self._content[~self._used].tobytes())
+            remaining = self._content[~self._used].tobytes()
+            return KeyState(self.label, spent, remaining, exported=self._exported)
 
     def _check_claim(self, offset: int, size: int) -> None:
         _check_size(size)

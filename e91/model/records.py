@@ -271,6 +271,25 @@ class SecretKey(_KeyBits):
     attacks: str | None = None
     bell_test: bool | None = None
 
+    def __bytes__(self) -> bytes:
+        """Return the key bytes, first bit highest; fewer than 8 bits at the end are dropped.
+
+        As `bits` and `packed` it uses nothing up: a key in hand is a value, and using its bits once
+        is then the caller's part.  `e91.keys.KeyStore` sees to it, with the same bytes.
+
+        Examples:
+            >>> name = "12345678-1234-4234-8234-123456789abc"
+            >>> bits = np.array([0, 1, 0, 0, 0, 0, 0, 1, 1], np.uint8)
+            >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+            >>> bytes(key), key.hex(), key
+            (b'A', '41', SecretKey(9 bits))
+        """
+        return bytes(self.packed[: len(self) // 8])
+
+    def hex(self) -> str:
+        """Return the bytes of `__bytes__` in hexadecimal, two digits each."""
+        return bytes(self).hex()
+
 
 @dataclass(frozen=True)
 class ChshEstimate:

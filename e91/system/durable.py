@@ -160,7 +160,7 @@ def new_file(target: Path, *, mode: int) -> Iterator[Callable[[bytes], None]]:
 
             yield append
             with writing(target):
-                _publish(temporary, target)
+                publish(temporary, target)
             with keeping(target):
                 flush_folder(target.parent)
     finally:
@@ -295,7 +295,7 @@ def _flush(descriptor: int) -> None:
         fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
 
 
-def _publish(temporary: Path, target: Path) -> None:
+def publish(temporary: Path, target: Path) -> None:
     """Give the finished file its name, unless somebody has that name by now."""
     try:
         os.link(temporary, target)

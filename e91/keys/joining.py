@@ -1,0 +1,177 @@
+"""Several key files into one, as of a long run's blocks: no key byte is lost, none is there twice.
+
+A crash may come between any two of these steps; the same join then goes on from where it was:
+
+1. Every source is renamed, to ``SOURCE.DIGITS.joining``, under which nobody opens it as a key
+   file.  The digits are of the target's path, so that only the same join takes it up again.
+2. The sum, which is written by now, gets the name ``TARGET.joining``; nobody opens that either.
+3. The sources are removed.
+4. The sum gets its name.
+
+After a kill in step 1 or 2 every byte is in a source, under its own name or the other one; in step
+3 it is in ``TARGET.joining``, and perhaps in a source under the other name; after step 4 in the
+target alone; within step 4 the target may have both names, and is refused as any hard link is.  So
+no byte is in two files that can be opened.  A join that was killed before there
+is a ``TARGET.joining`` is undone by giving the sources their names again.
+"""
+
+import hashlib
+import math
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import UUID
+
+from e91.keys.files import JOINING, decode_key, encode_key, lock_key_file
+from e91.keys.store import KeyLabel, KeyState
+from e91.model.trust import SecurityModel
+from e91.system import durable
+
+_ATTACKS = ("coherent attacks", "collective attacks")  # from what covers most to what covers least
+_ID_DOMAIN = b"e91 joined keys"
+
+
+def join_key_files(sources: Iterable[Path | str], target: Path | str) -> KeyLabel:
+    """Make one key file of several unused ones of one owner, which are gone afterwards.
+
+    Both ends get the same key, whose identifier is made from those of its parts, in whatever order
+    these are named.  The failure probabilities add up.  The key claims the weakest security model,
+    attacks and Bell test of its parts, and no epsilon if one of them has none.  Called again after
+    a crash, it goes on; see the top of this file.
+
+    Args:
+        sources: Two key files or more of which no byte was used: of used ones, the ends need not
+            know alike.
+        target: The new key file; mode 0600.
+
+    Returns:
+        What is public about the new key.
+
+    Raises:
+        ValueError: A source is no key file, was used, stands twice or is another owner's; there
+            are fewer than two; or ``target`` exists or cannot be written.
+        WriteFailed: The disk is full or fails; the same call goes on.
+    """
+    # A link is followed first, as by `open_key_file`.
+    files = [Path(os.path.realpath(source)) for source in sources]
+    target = Path(os.path.realpath(target))
+    if len(files) < 2:
+        raise ValueError(f"A join must have at least two key files, but has {len(files)}.")
+    if len(set(files)) < len(files):
+        raise ValueError("A join must have each key file once, but has one twice.")
+    hidden = target.with_name(target.name + JOINING)
+    if not (hidden.exists() and target.exists() and hidden.samefile(target)):
+        durable.check_absent(target)
+        durable.sweep(target.parent)
+        _sum_up(files, [_renamed(file, target) for file in files], hidden)
+        with durable.writing(target):
+            durable.publish(hidden, target)
+    with durable.keeping(target):
+        durable.flush_folder(target.parent)
+        hidden.unlink()
+        durable.flush_folder(target.parent)
+    return decode_key(durable.read_file(target)).label
+
+
+def _renamed(source: Path, target: Path) -> Path:
+    """Return what a source is called while it is joined into ``target``."""
+    digits = hashlib.sha256(os.fsencode(target)).hexdigest()[:8]
+    return source.with_name(f"{source.name}.{digits}{JOINING}")
+
+
+def _sum_up(files: Sequence[Path], renamed: Sequence[Path], hidden: Path) -> None:
+    """Write the sum of the sources, unless that was done, and remove them, locked all the time."""
+    with ExitStack() as stack:
+        # Always in one order, or two joins could wait for each other.
+        opened = {}
+        for file, other in sorted(zip(files, renamed, strict=True)):
+            if hidden.exists() and not other.exists():
+                if file.exists():
+                    raise ValueError(
+                        f"`{file}` must be part of the join that `{hidden}` is left of, but is not."
+                    )
+                continue
+            if file.exists() and other.exists():
+                raise ValueError(f"`{file}` must not exist beside `{other}`, but does.")
+            opened[file] = lock_key_file(other if other.exists() else file)
+            stack.callback(opened[file].close)
+        if not hidden.exists():
+            content = encode_key(_sum({file: key.store.snapshot() for file, key in opened.items()}))
+            # What cannot be written is found out before a source is renamed.
+            with durable.new_file(hidden, mode=durable.PRIVATE) as write:
+                write(content)
+                for file, other in zip(files, renamed, strict=True):
+                    if not other.exists():
+                        _move(file, other)
+                _flush_folders(renamed)
+        for other in renamed:
+            with durable.writing(other):
+                other.unlink(missing_ok=True)
+        _flush_folders(renamed)
+
+
+def _move(file: Path, other: Path) -> None:
+    with durable.writing(file):
+        file.rename(other)
+
+
+def _flush_folders(files: Iterable[Path]) -> None:
+    for folder in {file.parent for file in files}:
+        with durable.writing(folder):
+            durable.flush_folder(folder)
+
+
+def _sum(parts: dict[Path, KeyState]) -> KeyState:
+    """Return all of several keys as one, unused; the same at both ends.
+
+    Raises:
+        ValueError: One was used, they are of two owners, or one key stands twice.
+    """
+    for file, state in parts.items():
+        if state.spent:
+            used = state.label.size - len(state.remaining)
+            raise ValueError(f"`{file}` must be unused to be joined, but {used:,} bytes are used.")
+    # By identifier: the ends need not name their files in one order.
+    states = sorted(parts.values(), key=lambda state: UUID(state.label.key_id).int)
+    if len({state.label.owner for state in states}) > 1:
+        raise ValueError("Key files must have one owner to be joined, but have two.")
+    if len({UUID(state.label.key_id) for state in states}) < len(states):
+        raise ValueError("Key files must be of different keys to be joined, but two are of one.")
+    label = _label([state.label for state in states])
+    shares = [state.label.alice_share for state in states]
+    alice = b"".join(state.remaining[:n] for state, n in zip(states, shares, strict=True))
+    bob = b"".join(state.remaining[n:] for state, n in zip(states, shares, strict=True))
+    return KeyState(label, (), alice + bob)
+
+
+def _label(parts: Sequence[KeyLabel]) -> KeyLabel:
+    """Return what the sum of keys may claim: no more than its weakest part."""
+    identifiers = b"".join(UUID(part.key_id).bytes for part in parts)
+    epsilons = [part.epsilon for part in parts if part.epsilon is not None]
+    proved = len(epsilons) == len(parts)
+    theorems = sorted({part.theorem for part in parts if part.theorem is not None})
+    named = all(part.theorem is not None for part in parts)
+    trusted = any(part.security is SecurityModel.TRUSTED_ANALYSERS for part in parts)
+    tested = {part.bell_test for part in parts}
+    return KeyLabel(
+        key_id=str(UUID(bytes=hashlib.sha256(_ID_DOMAIN + identifiers).digest()[:16])),
+        owner=parts[0].owner,
+        # What trusts the analysers assumes more.
+        security=SecurityModel.TRUSTED_ANALYSERS if trusted else SecurityModel.DEVICE_INDEPENDENT,
+        epsilon=min(1.0, math.fsum(epsilons)) if proved else None,
+        reproducible=any(part.reproducible for part in parts),
+        size=sum(part.size for part in parts),
+        alice_share=sum(part.alice_share for part in parts),
+        theorem=", ".join(theorems) if named else None,
+        attacks=_weakest_attacks({part.attacks for part in parts}),
+        bell_test=False if False in tested else None if None in tested else True,
+    )
+
+
+def _weakest_attacks(covered: set[str | None]) -> str | None:
+    """Return which attacks all theorems cover; None if one's are not known."""
+    if len(covered) == 1:
+        return covered.pop()
+    known = [_ATTACKS.index(attacks) for attacks in covered if attacks in _ATTACKS]
+    return _ATTACKS[max(known)] if len(known) == len(covered) else None
