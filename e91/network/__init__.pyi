@@ -1,8 +1,8 @@
 from .bound import Bottleneck as Bottleneck
 from .bound import Bound as Bound
+from .bound import Supply as Supply
 from .bound import best_served as best_served
 from .bound import bottleneck as bottleneck
-from .bound import capacities as capacities
 from .graph import Graph as Graph
 from .graph import Route as Route
 from .layout import Call as Call

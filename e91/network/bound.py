@@ -7,7 +7,7 @@ program.  A rule that sees one request after the other, and keys in whole blocks
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import chain, product
 
 import networkx as nx
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
 
-from e91.model.numbers import Floats, check_positive
+from e91.model.numbers import Floats
 from e91.network.graph import Graph, listed
 
 
@@ -51,20 +51,31 @@ class Bound:
     prices: tuple[tuple[str, float], ...]
 
 
-def capacities(
-    graph: Graph, bits_per_second: Sequence[float], *, stores: Sequence[float], duration_s: float
-) -> Floats:
-    """Return what every link can give on average over a time, its store included.
+@dataclass(frozen=True, eq=False)
+class Supply:
+    """What the links of a network can give on average over some time.
 
-    Args:
-        graph: The network.
-        bits_per_second: Of every link.
-        stores: Bits in the store of every link at the start; its least store cannot be used.
-        duration_s: The time.
+    Attributes:
+        stored: Bits a second that each link's store adds: what is in it at the start above its
+            least store, over the time; shape (links,).
+        made: Bits a second that each link makes while its receiver serves no other; shape (links,).
+        shared: The links of every receiver that serves several, one after the other.
     """
-    check_positive(duration_s=duration_s)
-    usable = np.maximum(np.asarray(stores, float) - graph.least_stores, 0)
-    return np.asarray(bits_per_second, float) + usable / duration_s
+
+    stored: Floats
+    made: Floats
+    shared: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def capacity(self) -> Floats:
+        """Bits a second that each link can give if its receiver serves no other."""
+        return self.stored + self.made
+
+    @property
+    def receivers(self) -> tuple[tuple[int, ...], ...]:
+        """The links of every receiver."""
+        shared = {link for links in self.shared for link in links}
+        return (*self.shared, *((x,) for x in range(len(self.made)) if x not in shared))
 
 
 def bottleneck(graph: Graph, source: int, target: int, capacity: Sequence[float]) -> Bottleneck:
@@ -74,7 +85,7 @@ def bottleneck(graph: Graph, source: int, target: int, capacity: Sequence[float]
         graph: The network.
         source: Number of a site.
         target: Number of another.
-        capacity: Of every link, not negative.
+        capacity: Of every link, not negative; that of `Supply`, for instance.
     """
     net, inside = nx.Graph(), {source, target}
     net.add_nodes_from(inside)
@@ -88,45 +99,49 @@ def bottleneck(graph: Graph, source: int, target: int, capacity: Sequence[float]
     return Bottleneck(tuple(graph.links[link] for link in cut), float(most))
 
 
-def best_served(
-    graph: Graph, pairs: NDArray[np.int64], wanted: Floats, capacity: Sequence[float]
-) -> Bound:
-    """Return the most of a demand that any routing can serve, each key on one route.
+def best_served(graph: Graph, pairs: NDArray[np.intp], wanted: Floats, supply: Supply) -> Bound:
+    """Return the most of a steady demand that any routing can serve, each key on one route.
 
-    It is the largest sum, not a fair one: short routes win where links are scarce.
+    It is the largest sum, not a fair one: short routes win where links are scarce.  Receivers that
+    are shared divide their time as is best for it.
 
     Args:
         graph: The network.
         pairs: Numbers of the two sites of every demand; shape (n, 2).
         wanted: Bits a second that it asks for; shape (n,).
-        capacity: Bits a second of every link, as `capacities` gives them; shape (links,).
+        supply: What the links can give.
 
     Source:
         Maximum multicommodity flow: Ahuja, Magnanti, Orlin, Network Flows (1993), chapter 17 (from
         memory); demands of one origin relay are one commodity.  Solved by HiGHS.
     """
-    limit = np.asarray(capacity, float)
     load = np.bincount(pairs.ravel(), np.repeat(wanted, 2), minlength=len(graph.sites))
-    # No access link of such a site can ever be full, however its demand is served.
-    free = [
-        all(limit[link] >= load[site] for path in paths for link in path)
-        for site, paths in enumerate(graph.access)
-    ]
+    narrow = _narrow(graph, load.astype(float), supply)
+    free = [narrow.isdisjoint(chain(*paths)) for paths in graph.access]
     program = _Program(graph, free)
     for one, other, bits in _merged(graph, free, pairs, wanted):
         program.add(one, other, bits)
-    served, prices = program.solve(limit)
+    served, prices = program.solve(supply)
     total = float(np.sum(wanted))
     dear = sorted((-price, link) for link, price in enumerate(prices.tolist()) if price > 1e-9)
     return Bound(
-        served_share=served / total if total else 1.0,
+        served_share=min(1.0, served / total) if total else 1.0,
         served_bits_per_second=served,
         prices=tuple((graph.links[link], -price) for price, link in dear),
     )
 
 
+def _narrow(graph: Graph, load: Floats, supply: Supply) -> set[int]:
+    """Links that may lack bits even if they serve nothing but the demand of a user at their end."""
+    users = np.array([[not graph.relays[end] for end in ends] for ends in graph.ends])
+    most = np.where(users, load[np.array(graph.ends)], np.inf).min(axis=1)
+    more, never = np.maximum(most - supply.stored, 0), np.where(most > supply.stored, np.inf, 0)
+    part = np.divide(more, supply.made, out=never, where=supply.made > 0)  # of a receiver's time
+    return {link for links in supply.receivers if part[list(links)].sum() > 1 for link in links}
+
+
 def _merged(
-    graph: Graph, free: list[bool], pairs: NDArray[np.int64], wanted: Floats
+    graph: Graph, free: list[bool], pairs: NDArray[np.intp], wanted: Floats
 ) -> Iterator[tuple[int, int, float]]:
     """Yield the demand with one site in place of all free ones that have the same homes."""
     first: dict[int, int] = {}
@@ -144,14 +159,15 @@ def _merged(
 class _Program:
     """The linear program, a column for every way to serve a demand and for every flow on a link.
 
-    Rows below a limit are the links, and the demands that may be served in several ways.  Rows
-    that are zero keep, for every origin relay and every relay, what flows in, out and begins there.
+    Rows below a limit are the links, then the demands that may be served in several ways and the
+    time of shared receivers.  Rows that are zero keep, for every origin relay and every relay, what
+    flows in and out and begins there.
     """
 
     graph: Graph
     free: list[bool]
     most: list[float] = field(default_factory=list)  # of every column
-    limits: list[float] = field(default_factory=list)  # of the demands of several ways
+    limits: list[float] = field(default_factory=list)  # of the rows after those of the links
     below: list[tuple[int, int, float]] = field(default_factory=list)  # (row, column, factor)
     zero: list[tuple[int, int, float]] = field(default_factory=list)
 
@@ -177,20 +193,13 @@ class _Program:
             self.below += [(row, column, 1.0) for column in columns]
             self.limits.append(bits)
 
-    def solve(self, capacity: Floats) -> tuple[float, Floats]:
+    def solve(self, supply: Supply) -> tuple[float, Floats]:
         """Return the most that is served, and the price of every link."""
         served = len(self.most)
-        sites = len(self.graph.sites)
-        for origin in sorted({row // sites for row, _, _ in self.zero}):
-            for link in self.graph.between_relays:
-                for here, there in (self.graph.ends[link], self.graph.ends[link][::-1]):
-                    column = self._column(math.inf)
-                    self.below.append((link, column, 1.0))
-                    self.zero.append((self._balance(origin, here), column, 1.0))
-                    self.zero.append((self._balance(origin, there), column, -1.0))
         if not served:
-            return 0.0, np.zeros(len(capacity))
-        limits = [*capacity, *self.limits]
+            return 0.0, np.zeros(len(supply.made))
+        self._let_flow()
+        limits = [*self._divide_receivers(supply), *self.limits]
         balance = _matrix(self.zero, len(self.most))
         found = linprog(  # type: ignore[call-overload]  # its stubs know no sparse matrices
             -(np.arange(len(self.most)) < served).astype(float),
@@ -201,7 +210,31 @@ class _Program:
             bounds=[(0.0, most) for most in self.most],
             method="highs",
         )
-        return -float(found.fun), -found.ineqlin.marginals[: len(capacity)]
+        return -float(found.fun), -found.ineqlin.marginals[: len(supply.made)]
+
+    def _let_flow(self) -> None:
+        """Let the keys of every origin relay flow over every link between relays, either way."""
+        for origin in sorted({row // len(self.graph.sites) for row, _, _ in self.zero}):
+            for link in self.graph.between_relays:
+                for here, there in (self.graph.ends[link], self.graph.ends[link][::-1]):
+                    column = self._column(math.inf)
+                    self.below.append((link, column, 1.0))
+                    self.zero.append((self._balance(origin, here), column, 1.0))
+                    self.zero.append((self._balance(origin, there), column, -1.0))
+
+    def _divide_receivers(self, supply: Supply) -> list[float]:
+        """Let shared receivers divide their time, and return the limits of the links."""
+        limits: list[float] = supply.capacity.tolist()
+        for links in supply.shared:
+            row = len(self.graph.links) + len(self.limits)
+            self.limits.append(1.0)
+            for link in links:
+                made = float(supply.made[link])
+                limits[link] = float(supply.stored[link])
+                if made > 0:
+                    column = self._column(made)
+                    self.below += [(link, column, -1.0), (row, column, 1 / made)]
+        return limits
 
     def _column(self, most: float) -> int:
         self.most.append(most)

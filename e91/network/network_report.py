@@ -247,7 +247,8 @@ def _keys(report: NetworkReport, page: Layout) -> list[str]:
         rows.append(page.row("hops", f"{mean:.2f} on average, {report.most_hops} at most"))
     if report.bound is not None and asked:
         share = report.served / asked
-        words = f"{share:.4f} of all requests served; the best routing, with every link in service,"
+        words = f"{share:.4f} of all requests served; the best routing, with the best turns of "
+        words += "receivers and every link in service,"
         rows.append(page.row("routing", f"{words} {report.bound.served_share:.4f} on average"))
         if report.bound.prices:
             dear = ", ".join(name for name, _ in report.bound.prices[:4])

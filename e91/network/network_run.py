@@ -14,7 +14,6 @@ from e91.distillation.authentication import AUTHENTICATION_BITS
 from e91.model.numbers import check_positive, check_whole
 from e91.model.settings import EKERT
 from e91.network.blocks import bit_by_bit
-from e91.network.bound import Bound, best_served, capacities
 from e91.network.counted_blocks import Counted
 from e91.network.demand import RandomRequests
 from e91.network.fluid import rate_of
@@ -25,6 +24,7 @@ from e91.network.link_events import Simulation
 from e91.network.link_life import LinkLife
 from e91.network.network_report import LinkBits, NetworkReport
 from e91.network.rules import Disjoint, Router, rule_named
+from e91.network.steady import largest_share
 from e91.network.traffic import Traffic
 from e91.network.weather import Weather
 from e91.session.expectation import Link
@@ -35,8 +35,6 @@ Depth = Literal["bits", "counts"]
 
 DEPTHS: tuple[Depth, ...] = get_args(Depth)
 """How deep a link is simulated."""
-
-_MOST_USERS = 1_000  # a linear program of more takes minutes
 
 FALSE_ALARM = 1e-4
 """Probability that the alarm of a link ever rings while it keeps its promise."""
@@ -206,30 +204,6 @@ def run(
     finally:
         simulation.close()
     return report_of(simulation, depth=depth, seconds=time.monotonic() - started)
-
-
-def largest_share(simulation: Simulation) -> Bound | None:
-    """Return what the best routing could serve of the random demand, with every link in service.
-
-    The stores at time zero count, and every link's expected rate.
-
-    Returns:
-        None without random demand alone, or with more than `_MOST_USERS` users.
-    """
-    plan, traffic, first = simulation.plan, simulation.users, simulation.history.samples
-    if not traffic.random or len(traffic.random) < len(plan.demand) or not first.rows:
-        return None
-    if len(plan.users) > _MOST_USERS or not simulation.now_s > 0:
-        return None
-    means = [process.mean() for process in traffic.random]
-    pairs, wanted = (np.concatenate(each) for each in zip(*means, strict=True))
-    limit = capacities(
-        simulation.graph,
-        [life.bits_per_second for life in simulation.lives],
-        stores=first.stored_at_start.tolist(),
-        duration_s=simulation.now_s,
-    )
-    return best_served(simulation.graph, pairs, wanted, limit.tolist())
 
 
 def report_of(simulation: Simulation, *, depth: Depth, seconds: float) -> NetworkReport:
