@@ -199,8 +199,8 @@ def draw_counts(
     if whole.ndim == 2:
         drawn = drawn.sum(axis=1)
     nx, ny = len(settings.alice_angles), len(settings.bob_angles)
-    seen = drawn[:, : 4 * nx * ny].reshape(-1, nx, ny, 4)
-    hidden = drawn[:, 4 * nx * ny :].reshape(len(drawn), -1, 4)
+    seen = drawn[:, : 4 * nx * ny].reshape(len(drawn), nx, ny, 4)
+    hidden = drawn[:, 4 * nx * ny :].reshape(len(drawn), len(settings.key_pairs), 4)
     key_x, key_y = np.array(settings.key_pairs, np.intp).reshape(-1, 2).T
     test_x, test_y = np.array([pair for pair, _ in settings.chsh_pairs], np.intp).reshape(-1, 2).T
     shown = seen[:, key_x, key_y]

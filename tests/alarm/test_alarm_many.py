@@ -1,12 +1,15 @@
 """The alarms of many links at once: those of the links one by one, to the last bit."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from e91.alarm.bets import place_bets
 from e91.alarm.link import OutcomeCounts, intercepted, outcome_counts, werner_link
 from e91.alarm.many import SILENT, Watches, ten_counts
-from e91.alarm.wealth import finding, initial_wealth, update
+from e91.alarm.wealth import after_payoffs, finding, initial_wealth, log_total, update
 from e91.devices.exact import exact_device
 from e91.model.settings import EKERT
 from e91.security.policy import Policy
@@ -65,6 +68,18 @@ def test_some_links_have_a_block_and_some_return_to_service():
             assert not watches.rang.any()
     for link in range(LINKS):
         assert_identical(watches, link, alone[link])
+
+
+def test_alarm_rings_by_the_stake_that_was_held_back_before_the_block():
+    bets, attacked = place_bets(PROMISED), intercepted(KEPT, 0.3)
+    counts = np.rint(400 * attacked.probabilities).astype(np.int64)[None]
+    paid = after_payoffs(initial_wealth(bets).log_wealth, counts[0], bets=bets)
+    early, late = (float(log_total(paid, rounds=n, bets=bets)) for n in (0, int(counts.sum())))
+    assert early > late > 0
+    between = replace(bets, false_alarm=math.exp(-(early + late) / 2))
+    assert Watches.of(between, links=1).after(counts).rang.all()
+    ten = OutcomeCounts.from_array(counts[0])
+    assert update(initial_wealth(between), ten).alarm_round is not None
 
 
 def test_watches_are_values():

@@ -148,6 +148,15 @@ def test_bobs_bits_count_as_many_as_alices_unless_they_are_known():
     assert unknown.secret_bits[0] == both.secret_bits[0]
 
 
+def test_second_verdict_wants_one_bit_more_than_the_next_tags_need():
+    counts, _, differ = blocks_of(BIASED, Policy(), seed=8, each=1)
+    most = judge_many(counts, 0, settings=BIASED, policy=Policy()).length_bits
+    for left in (511, 512, 513):
+        leak = np.maximum(0, most - left)
+        found = assert_equal(counts, leak, differ, BIASED, Policy())
+        assert found.released.any() == (left > 512)
+
+
 @pytest.mark.parametrize("leak", [-1, 0.5, [1.0, 2.0]])
 def test_a_leak_that_is_no_whole_number_is_refused(leak):
     counts, _, _ = blocks_of(EKERT, Policy(), seed=6, each=1)
@@ -218,6 +227,12 @@ def test_counts_are_the_same_in_calls_of_any_length():
         for i in range(60):
             assert again.evidence(i) == whole.evidence(i)
         assert np.array_equal(again.hidden_errors, whole.hidden_errors)
+
+
+def test_no_block_is_drawn_and_judged_too():
+    rng, none = np.random.default_rng(1), np.zeros(0, np.int64)
+    counts = draw_counts(rng, werner(EKERT, 0.9), none, settings=EKERT, policy=Policy())
+    assert len(judge_many(counts, 0, settings=EKERT, policy=Policy())) == 0
 
 
 def test_pieces_of_blocks_add_up():

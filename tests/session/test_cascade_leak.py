@@ -46,6 +46,8 @@ def test_cascade_discloses_what_the_fit_says(bits, rate):
     allowed = SIGMAS * math.sqrt(1 / runs + 2 / 40)
     assert abs(missed.mean()) < allowed
     assert 0.4 < missed.std() < 2.2
+    higher = fit.drawn(np.full(runs, bits), errors, np.ones(runs)) - mean
+    assert np.abs(higher - fit.scatter * np.sqrt(errors)).max() <= 1
     assert (0.02 * told / (fit.scatter * np.sqrt(errors))).mean() > allowed
 
 
