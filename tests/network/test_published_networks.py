@@ -77,7 +77,7 @@ def test_published_and_simulated_rates_never_stand_side_by_side(name, variant):
 
 # As network-data sheets have them: length km, loss dB, rate bit/s, QBER %; None is not printed.
 PRINTED = {
-    ("secoqc-2008", "rated"): {
+    ("secoqc-2008", "zero"): {
         "STP-BRT": (85, None, None, None), "SIE-BRT": (32, 7.5, 3100, 2.6),
         "SIE-ERD": (16, None, 2500, 3.5), "ERD-FOR": (0.08, None, 17000, 2.3),
         "ERD-GUD": (6, 2.8, 8000, None), "ERD-BRT": (25, 5.75, 1000, None),
@@ -105,9 +105,11 @@ def test_links_have_the_numbers_that_were_printed(name, variant):
         return number.value if number is not None and number.printed is not None else None
 
     found = {
-        link.name: tuple(
-            printed(number)
-            for number in (link.length_km, link.loss_db, link.bits_per_second, link.qber)
+        link.name: (
+            printed(link.length_km),
+            printed(link.loss_db),
+            printed(link.rated_bits_per_second or link.bits_per_second),
+            printed(link.qber),
         )
         for link in load(name, variant=variant).links
     }
@@ -270,3 +272,36 @@ def test_micius_orbit_is_that_of_its_two_lines():
         orbit.epoch - orbit.epoch.replace(month=1, day=1, hour=0, minute=0, second=0)
     ).total_seconds()
     assert seconds == pytest.approx((float(first[20:32]) - 1) * 86400, abs=1)
+
+
+def ways(report):
+    """Return the ways that keys took, each with its first minute."""
+    return [
+        (round(event.time_s / 60, 1), event.words.partition(" go by ")[2] or "none")
+        for event in report.events
+        if event.kind == "way"
+    ]
+
+
+def test_secoqcs_three_routes_run_dry_one_after_the_other():
+    first, second, third, end = ways(load("secoqc-2008").run(minutes=165, seed=1))
+    assert [words for _, words in (first, second, third)] == ["ERD.", "ERD, SIE.", "ERD, GUD."]
+    minutes = [minute for minute, _ in (second, third, end)]
+    assert minutes == pytest.approx([59.7, 128.0, 158.7], abs=0.2)
+
+
+def test_secoqcs_fitted_rates_bring_two_brief_returns_to_the_first_route():
+    found = ways(load("secoqc-2008", variant="fitted").run(minutes=176, seed=1))
+    assert [words for _, words in found] == [
+        "ERD.", "ERD, SIE.", "ERD.", "ERD, SIE.", "ERD.", "ERD, SIE.", "ERD, GUD.", "ERD, SIE.",
+        "none",
+    ]  # fmt: skip
+    minutes = [minute for minute, _ in found]
+    expected = [0, 60.5, 88.9, 89.7, 133.3, 134.1, 143.8, 174.5, 175.2]
+    assert minutes == pytest.approx(expected, abs=0.2)
+
+
+def test_cambridges_outage_is_bridged_over_the_third_node():
+    report = load("cambridge-2019").run(minutes=60, seed=1)
+    assert report.missed == 0
+    assert [words for _, words in ways(report)] == ["no relay.", "ENGI.", "no relay."]
