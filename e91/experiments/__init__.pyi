@@ -1,7 +1,9 @@
+from .experiment_sessions import run_session as run_session
 from .published import Comparison as Comparison
 from .published import Experiment as Experiment
 from .published import ModelParameter as ModelParameter
 from .published import Outcome as Outcome
+from .published import SimulatedBy as SimulatedBy
 from .published import load as load
 from .published import names as names
 from .published import parse as parse
@@ -10,6 +12,8 @@ from .results import as_data as as_data
 from .results import as_records as as_records
 from .results import as_text as as_text
 from .results import described as described
+from .results import outcomes_by_route as outcomes_by_route
+from .results import reproduced_by_route as reproduced_by_route
 from .results import run as run
 from .results import status as status
 from .results import with_error as with_error

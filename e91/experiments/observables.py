@@ -64,14 +64,12 @@ def correlations(
         >>> round(found.qber, 6), round(found.chsh, 6), round(found.fidelity, 6)
         (0.05, 2.545584, 0.925)
     """
-    check_fractions(accidental_fraction=accidental_fraction)
-    check_within(0, 0.5, bit_error=bit_error, phase_error=phase_error)
-    turn = math.pi / 2 if bit_error > phase_error else 0.0
-    fewer, more = sorted((bit_error, phase_error))
-    visibility = 1 - 2 * fewer
-    dephasing = (1 - (1 - 2 * more) / visibility) / 2 if visibility else 0.0
-    tables = [_pair_table(_turned(s, turn), visibility, dephasing) for s in (settings, BBM92)]
-    table, axes = ((1 - accidental_fraction) * t + accidental_fraction / 4 for t in tables)
+    noise = {
+        "bit_error": bit_error,
+        "phase_error": phase_error,
+        "accidental_fraction": accidental_fraction,
+    }
+    table, axes = (coincidence_table(which, **noise) for which in (settings, BBM92))
     products = mean_products(table)
     terms = chsh_terms(products, settings)
     bit, phase = (float(mean_products(axes)[pair]) for pair in BBM92.key_pairs)
@@ -83,6 +81,24 @@ def correlations(
         # Phase flips turn <YY> of a phi+ pair as they turn the correlation across their axis.
         fidelity=(1 + bit + phase + min(bit, phase)) / 4,
     )
+
+
+def coincidence_table(
+    settings: Settings, *, bit_error: float, phase_error: float, accidental_fraction: float
+) -> Floats:
+    """Return the outcome probabilities of coincidences, ``table[x, y, a, b]``.
+
+    Arguments and errors are those of `correlations`.
+    """
+    check_fractions(accidental_fraction=accidental_fraction)
+    check_within(0, 0.5, bit_error=bit_error, phase_error=phase_error)
+    turn = math.pi / 2 if bit_error > phase_error else 0.0
+    fewer, more = sorted((bit_error, phase_error))
+    visibility = 1 - 2 * fewer
+    dephasing = (1 - (1 - 2 * more) / visibility) / 2 if visibility else 0.0
+    pairs = _pair_table(_turned(settings, turn), visibility, dephasing)
+    table: Floats = (1 - accidental_fraction) * pairs + accidental_fraction / 4
+    return table
 
 
 def _turned(settings: Settings, angle: float) -> Settings:

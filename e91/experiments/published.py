@@ -6,6 +6,7 @@ Reading is strict: every refusal names the key at fault.
 import math
 import tomllib
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -161,6 +162,18 @@ class Experiment:
         return frozenset(p.fitted_to for p in self.parameters if p.fitted_to)
 
 
+class SimulatedBy(Enum):
+    """What gives a simulated number; the value is its name.
+
+    CLOSED_FORM: a formula of other numbers, mostly of one visibility.  LINK: a model of source,
+    links and detectors.  SESSION: a session of the protocol, pair by pair.
+    """
+
+    CLOSED_FORM = "closed form"
+    LINK = "link"
+    SESSION = "session"
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A simulated number beside the published one.
@@ -171,14 +184,18 @@ class Comparison:
         simulated_error: One standard deviation of it: of the parameters, and of a repetition
             with the experiment's own number of counts, as far as that is known.
         fitted: Whether a parameter was fitted to this outcome; then agreement proves nothing.
+        route: What gives the simulated number.
         reason: Why there is no simulated number, or empty.
+        counting_error: The part of ``simulated_error`` that is chance in a session's own counts.
     """
 
     outcome: Outcome
     simulated: float | None
     simulated_error: float
     fitted: bool
+    route: SimulatedBy = SimulatedBy.CLOSED_FORM
     reason: str = ""
+    counting_error: float = 0.0
 
     @property
     def sigmas(self) -> float | None:
@@ -193,9 +210,15 @@ class Comparison:
 
     @property
     def reproduced(self) -> bool:
-        """Whether nothing was fitted to it and it lies within two published errors."""
+        """Whether nothing was fitted to it and it lies within two published errors.
+
+        A session whose own counts scatter more than a published error may come close by chance: it
+        reproduces nothing.
+        """
         strict = self.published_sigmas
-        return not self.fitted and strict is not None and abs(strict) <= 2
+        if self.fitted or strict is None or self.counting_error > self.outcome.error:
+            return False
+        return abs(strict) <= 2
 
     def _deviation(self, spread: float) -> float | None:
         if self.simulated is None or spread == 0:

@@ -2,16 +2,17 @@
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 from msgspec import to_builtins
 
-from e91.experiments.published import Comparison, Experiment, ModelParameter, load
-from e91.experiments.simulate import compare
+from e91.experiments.published import Comparison, Experiment, ModelParameter, SimulatedBy, load
+from e91.experiments.simulate import compare, route_of
 from e91.model.drawn import Drawn
+from e91.session.report import SessionReport
 
 WIDTH = 96
 """Columns of paragraphs that go anywhere but to a terminal."""
@@ -21,8 +22,9 @@ def as_records(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     """Return the comparisons as plain dictionaries, one for each outcome.
 
     Keys: quantity, unit, simulated, simulated_error, published, published_error, published_digits
-    (both as the file writes them), sigmas, published_sigmas, fitted, printed, status, theorem,
-    note.  What cannot be simulated is None, and ``note`` says why.
+    (both as the file writes them), sigmas, published_sigmas, fitted, printed, status, route
+    ("closed form", "link" or "session"), theorem, note.  What cannot be simulated is None, and
+    ``note`` says why.
     """
     return [
         {
@@ -38,6 +40,7 @@ def as_records(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
             "fitted": row.fitted,
             "printed": row.outcome.printed,
             "status": status(row),
+            "route": row.route.value,
             "theorem": row.outcome.theorem.value if row.outcome.theorem else None,
             "note": row.reason or row.outcome.note,
         }
@@ -109,6 +112,33 @@ def described(experiment: Experiment, *, width: int = WIDTH) -> str:
     return "\n".join(lines)
 
 
+def outcomes_by_route(experiment: Experiment) -> dict[str, int]:
+    """Return how many outcomes were fitted, and how many which route gives; nothing is simulated.
+
+    Examples:
+        >>> outcomes_by_route(load("yin-2017"))
+        {'fitted': 1, 'closed form': 1, 'link': 2}
+    """
+    found = dict.fromkeys(("fitted", SimulatedBy.CLOSED_FORM.value, SimulatedBy.LINK.value), 0)
+    for outcome in experiment.outcomes:
+        fitted = outcome.quantity in experiment.fitted
+        found["fitted" if fitted else route_of(experiment, outcome.quantity).value] += 1
+    return found
+
+
+def reproduced_by_route(comparisons: Iterable[Comparison]) -> dict[str, int]:
+    """Return how many outcomes are reproduced by which route.
+
+    Examples:
+        >>> reproduced_by_route(run("yin-2017").comparisons)
+        {'closed form': 1, 'link': 0, 'session': 0}
+    """
+    found = dict.fromkeys((route.value for route in SimulatedBy), 0)
+    for row in comparisons:
+        found[row.route.value] += row.reproduced
+    return found
+
+
 def status(row: Comparison) -> str:
     """Return in a word or two how a comparison came out.
 
@@ -132,7 +162,15 @@ def _row(row: Comparison) -> str:
     published = row.outcome.digits
     sigmas = "-" if row.sigmas is None else f"{round(row.sigmas, 1) + 0.0:+.1f}"
     name = row.outcome.quantity.replace("_per_second", "/s").replace("_", " ")
-    return f"{name:<26}{simulated:>20}{published:>20}{sigmas:>8}  {status(row)}"
+    route = "" if row.simulated is None or row.fitted else f" ({row.route.value})"
+    return f"{name:<26}{simulated:>20}{published:>20}{sigmas:>8}  {status(row)}{route}"
+
+
+_ROUTES = {
+    SimulatedBy.CLOSED_FORM: "closed form: a formula of other numbers, mostly of one visibility.",
+    SimulatedBy.LINK: "link: from source, losses, detectors and window.",
+    SimulatedBy.SESSION: "session: counted in the session above, with the finite key that it made.",
+}
 
 
 def _legend(rows: Sequence[Comparison]) -> list[str]:
@@ -140,6 +178,8 @@ def _legend(rows: Sequence[Comparison]) -> list[str]:
         "sigmas: (simulated - published) / sqrt(both errors squared).  Nothing was fitted to what",
         "is reproduced (within two published errors) or agrees (within two sigmas).",
     ]
+    told = {row.route for row in rows if row.simulated is not None and not row.fitted}
+    lines += [line for route, line in _ROUTES.items() if route in told]
     if not all(row.outcome.printed for row in rows):
         lines.append("Some published values were not read in a page: see `e91 experiment show`.")
     return lines
@@ -194,16 +234,19 @@ class ExperimentReport(Drawn):
     Attributes:
         experiment: What was published, and what the simulation started from.
         comparisons: Every outcome, simulated beside published.
-        seed: Of the repetition that was drawn, or None for expectations.
+        seed: Of the repetition that was drawn, or of the session; None for expectations.
+        session: The session that the comparisons are of; None if they are of formulas.
     """
 
     experiment: Experiment
     comparisons: tuple[Comparison, ...]
     seed: int | None
+    session: SessionReport | None = None
 
     def text(self, *, width: int = WIDTH) -> str:
-        """Return the table, with paragraphs of at most ``width`` columns."""
-        return as_text(self.experiment, self.comparisons, width=width)
+        """Return the table, with paragraphs of at most ``width`` columns; a session comes first."""
+        table = as_text(self.experiment, self.comparisons, width=width)
+        return table if self.session is None else f"{self.session}\n\n{table}"
 
     def __str__(self) -> str:
         return self.text()

@@ -13,11 +13,13 @@ from e91.experiments.key_rates import (
     secret_fraction,
 )
 from e91.experiments.observables import Correlations, Observables, correlations, rates
-from e91.experiments.published import Comparison, Experiment, ModelParameter, Outcome
+from e91.experiments.published import Comparison, Experiment, ModelParameter, Outcome, SimulatedBy
 from e91.experiments.vocabulary import PARAMETERS, Protocol
 from e91.optics.link_files import given
 from e91.security.theorems import Theorem
 from e91.system.refusals import is_refusal
+
+_OF_ERRORS = {"chsh", "wigner", "qber", "visibility", "fidelity", "concurrence"}
 
 
 def compare(experiment: Experiment, *, seed: int | None = None) -> tuple[Comparison, ...]:
@@ -51,10 +53,42 @@ def compare(experiment: Experiment, *, seed: int | None = None) -> tuple[Compari
         if not is_refusal(error):
             raise
         return tuple(
-            Comparison(outcome, None, 0.0, outcome.quantity in experiment.fitted, str(error))
+            Comparison(
+                outcome,
+                None,
+                0.0,
+                outcome.quantity in experiment.fitted,
+                route_of(experiment, outcome.quantity),
+                str(error),
+            )
             for outcome in experiment.outcomes
         )
     return tuple(_compared(experiment, outcome, expected, seen) for outcome in experiment.outcomes)
+
+
+def route_of(experiment: Experiment, quantity: str) -> SimulatedBy:
+    """Return what gives a simulated number: a closed form of other numbers, or a link model.
+
+    Without a source there is no link.  With one, rates come from it, and so do error rates with
+    their accidental part; but where the pairs' noise was fitted to one of the experiment's own
+    outcomes, whatever follows from the errors alone is a closed form of that outcome.
+
+    Examples:
+        >>> from e91.experiments.published import load
+        >>> micius = load("yin-2017")
+        >>> [route_of(micius, quantity).value for quantity in ("coincidences_per_second", "chsh")]
+        ['link', 'closed form']
+    """
+    if experiment.numbers.source.pairs_per_second is None:
+        return SimulatedBy.CLOSED_FORM
+    own = {outcome.quantity for outcome in experiment.outcomes}
+    fitted_here = any(
+        p.key.startswith("state.") and p.fitted_to in own for p in experiment.parameters
+    )
+    of_errors = quantity in _OF_ERRORS or (
+        quantity == "secret_bits" and experiment.numbers.protocol.key_bits is not None
+    )
+    return SimulatedBy.CLOSED_FORM if of_errors and fitted_here else SimulatedBy.LINK
 
 
 def expected_observables(experiment: Experiment) -> Observables:
@@ -96,14 +130,15 @@ def _compared(
 ) -> Comparison:
     theorem = outcome.theorem or experiment.theorem
     fitted = outcome.quantity in experiment.fitted
+    route = route_of(experiment, outcome.quantity)
     try:
         value = _quantity(experiment, seen, outcome.quantity, theorem)
         spread = _spread(experiment, expected, outcome.quantity, theorem)
     except ValueError as error:
         if not is_refusal(error):
             raise
-        return Comparison(outcome, None, 0.0, fitted, str(error))
-    return Comparison(outcome, value, spread, fitted)
+        return Comparison(outcome, None, 0.0, fitted, route, str(error))
+    return Comparison(outcome, value, spread, fitted, route)
 
 
 def _spread(experiment: Experiment, seen: Observables, quantity: str, theorem: Theorem) -> float:
@@ -143,13 +178,22 @@ def _counting_errors(experiment: Experiment, seen: Observables) -> dict[str, flo
     return errors
 
 
-def _correlations(experiment: Experiment) -> Correlations:
+def errors_of(experiment: Experiment) -> tuple[float, float]:
+    """Return the bit error and the phase error of the pairs that are no accidentals.
+
+    Raises:
+        ValueError: The experiment's file does not say them.
+    """
     state = experiment.numbers.state
-    if state.bit_error is None or state.phase_error is None:
-        what = "`state.visibility`, or `state.bit_error` and `state.phase_error`"
-        bit_error = phase_error = (1 - given(state.visibility, what)) / 2
-    else:
-        bit_error, phase_error = state.bit_error, state.phase_error
+    if state.bit_error is not None and state.phase_error is not None:
+        return state.bit_error, state.phase_error
+    what = "`state.visibility`, or `state.bit_error` and `state.phase_error`"
+    error = (1 - given(state.visibility, what)) / 2
+    return error, error
+
+
+def _correlations(experiment: Experiment) -> Correlations:
+    bit_error, phase_error = errors_of(experiment)
     return correlations(
         experiment.settings,
         bit_error=bit_error,

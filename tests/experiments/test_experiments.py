@@ -16,6 +16,7 @@ from statistical import FALSE_ALARM
 
 from e91.experiments import (
     ExperimentReport,
+    SimulatedBy,
     as_data,
     as_records,
     as_text,
@@ -24,6 +25,7 @@ from e91.experiments import (
     load,
     names,
     parse,
+    reproduced_by_route,
 )
 from e91.experiments import results as report
 from e91.experiments import run as simulate
@@ -75,6 +77,7 @@ source = "p. 1"
 printed = true
 """
 
+DOCS = Path(__file__).parents[2] / "docs" / "experiments.md"
 ATTEMPT = {name: load(name) for name in names()}
 
 
@@ -518,13 +521,47 @@ def rests_on(name, row):
             yield parameter
 
 
-def test_ten_experiments_agree_in_an_outcome_that_rests_on_read_numbers_alone(compared):
+@pytest.fixture(scope="module")
+def rests(compared):
+    """What every reproduced outcome rests on, by experiment and place."""
+    return {
+        (name, place): list(rests_on(name, row))
+        for name, rows in compared.items()
+        for place, row in enumerate(rows)
+        if row.reproduced
+    }
+
+
+LINK_GROUPS = ("source", "detection", "orbit", "alice", "bob")
+
+
+def test_routes_are_told_by_what_an_outcome_rests_on(compared, rests):
+    for (name, place), parameters in rests.items():
+        groups = {parameter.key.partition(".")[0] for parameter in parameters}
+        expected = SimulatedBy.LINK if groups.intersection(LINK_GROUPS) else SimulatedBy.CLOSED_FORM
+        assert compared[name][place].route is expected, (name, place)
+
+
+def test_what_is_reproduced_is_counted_by_what_reproduces_it(compared, rests):
+    counts = reproduced_by_route([row for rows in compared.values() for row in rows])
+    one = sum({p.key for p in parameters} == {"state.visibility"} for parameters in rests.values())
+    told = " ".join(DOCS.read_text("utf-8").split())
+    closed, link = counts["closed form"], counts["link"]
+    assert f"**A closed form: {closed}.** {one} are formulas of one visibility alone" in told
+    assert f"**A link model: {link}**" in told
+    readme = " ".join((DOCS.parents[1] / "README.md").read_text("utf-8").split())
+    assert (
+        f"{closed} outcomes are reproduced by a closed form of other numbers of the same" in readme
+    )
+    assert f"paper ({one} of one visibility alone), {link} by the model of the link" in readme
+
+
+def test_ten_experiments_agree_in_an_outcome_that_rests_on_read_numbers_alone(compared, rests):
     strict = {
         name
-        for name, rows in compared.items()
-        for row in rows
-        if row.reproduced and row.outcome.printed
-        and all(is_read(name, parameter) for parameter in rests_on(name, row))
+        for (name, place), parameters in rests.items()
+        if compared[name][place].outcome.printed
+        and all(is_read(name, parameter) for parameter in parameters)
     }  # fmt: skip
     assert strict == set(STRICT)
     assert len(strict) >= 10
@@ -723,7 +760,15 @@ def test_data_is_json():
 
 def test_commands_list_show_and_run(status):
     code, out, _ = status("experiment", "list")
-    assert (code, len(out.splitlines())) == (0, len(names()))
+    head, *lines = out.splitlines()
+    assert (code, len(lines)) == (0, len(names()))
+    assert head.split() == ["fitted", "closed", "form", "link", "reference"]
+    assert next(line.split()[:4] for line in lines if "yin-2017" in line) == [
+        "yin-2017",
+        "1",
+        "1",
+        "2",
+    ]
     code, out, _ = status("experiment", "show", "yin-2017")
     assert code == 0
     assert "Science 356" in out
@@ -749,8 +794,6 @@ def test_command_refuses_what_is_not_there_in_one_sentence(status, name):
 
 
 # --- documentation and figure -------------------------------------------------------------------
-
-DOCS = Path(__file__).parents[2] / "docs" / "experiments.md"
 
 
 def test_documented_table_is_what_the_simulation_gives(compared):
