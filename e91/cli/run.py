@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,8 +38,8 @@ from e91.cli.run_options import (
     block_device,
     ibm_machine,
     policy_of,
-    promise_of,
     session_device,
+    watch_of,
 )
 from e91.model.errors import ProtocolAborted
 from e91.model.trust import SecurityModel
@@ -47,7 +48,7 @@ from e91.system.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from e91.alarm import Replay
-    from e91.session.report import SessionReport
+    from e91.session.report import RaisedAlarm, SessionReport
     from e91.session.totals import RunSummary
 
 
@@ -64,7 +65,7 @@ def run_blocks(device: Any, request: Request, *, blocks: Blocks) -> None:
     from e91.system.processes import worker_processes
 
     replay: Replay | None = None
-    if request.promise is not None:
+    if request.watch is not None:
         from e91.alarm import Replay, watch_blocks
 
         device = replay = Replay(device, blocks.block_rounds)
@@ -79,13 +80,14 @@ def run_blocks(device: Any, request: Request, *, blocks: Blocks) -> None:
         seed=request.seed,
         keep=blocks.keep,
     )
-    if request.promise is not None:
+    if request.watch is not None:
         reports = watch_blocks(
-            reports, request.promise, planned_pairs=request.rounds, replay=replay
+            reports, request.watch.promise, planned_pairs=request.rounds, replay=replay
         )
     _make_folders(out=request.files.out, keep=blocks.keep)
     try:
-        _work_off(reports, request, blocks)
+        with _alarm_command(request):
+            _work_off(reports, request, blocks)
     finally:
         if pool is not None:
             pool.shutdown(cancel_futures=True)
@@ -125,7 +127,7 @@ def _work_off(reports: Iterable[SessionReport], request: Request, blocks: Blocks
     stopwatch = Stopwatch()
     try:
         with rounds_bar(request.rounds) as bar:
-            for found in _sums(reports, request.files.out):
+            for found in _sums(reports, request):
                 bar.update(found.rounds - bar.n)
     except BaseException as error:
         if found is not None:
@@ -152,12 +154,11 @@ def _written(out: Path | None, keep: Path | None) -> dict[str, Any]:
     return {name: str(folder) for name, folder in folders.items() if folder is not None}
 
 
-def _sums(reports: Iterable[SessionReport], out: Path | None) -> Iterator[RunSummary]:
-    """Save every released block in ``out``, and yield the sum of all blocks up to it."""
-    from tqdm import tqdm
-
+def _sums(reports: Iterable[SessionReport], request: Request) -> Iterator[RunSummary]:
+    """Save every released block, and yield the sum of all blocks up to it."""
     from e91.session.totals import RunSummary
 
+    out = request.files.out
     found: RunSummary | None = None
     rang = False
     for report in reports:
@@ -173,7 +174,7 @@ def _sums(reports: Iterable[SessionReport], out: Path | None) -> Iterator[RunSum
         found = added
         if not rang and report.alarm is not None:
             rang = True
-            tqdm.write(f"e91: {report.alarm}", file=sys.stderr)
+            _ring(report.alarm, request)
         yield found
 
 
@@ -228,9 +229,9 @@ def _begin(
     """Check what was asked for, and have the rounds made where they are to be made."""
     if rounds < 1:
         raise ValueError(f"`--rounds` must be at least 1, but is {rounds}.")
-    chosen, promise, settings = policy_of(**policy), promise_of(**watch), angles.settings()
+    chosen, watched, settings = policy_of(**policy), watch_of(**watch), angles.settings()
     check_files(files)
-    request = Request(rounds, settings, chosen, seed, promise, files, as_json)
+    request = Request(rounds, settings, chosen, seed, watched, files, as_json)
     refuse_beside_light(BESIDE_LIGHT, light=light)
     machine = ibm_machine(device)
     source = {
@@ -281,17 +282,33 @@ def _run_session(source: dict[str, Any], request: Request) -> None:
     from e91.session.session import run as run_session
     from e91.system.progress import rounds_bar
 
-    rounds, promise = request.rounds, request.promise
+    rounds, watch = request.rounds, request.watch
     check_rounds(rounds)
     with rounds_bar(rounds) as bar:
         device, channel = session_device(rounds=rounds, progress=bar.update, **source)
         arguments = {"rounds": rounds, "policy": request.policy, "seed": request.seed, **channel}
-        if promise is None:
+        if watch is None:
             report = run_session(device, **arguments)
         else:
             from e91.alarm import run_watched
 
-            report = run_watched(device, promise, **arguments)
-    if report.alarm is not None:
-        click.echo(f"e91: {report.alarm}", err=True)
-    show_and_save(report, request.files, as_json=request.as_json)
+            report = run_watched(device, watch.promise, **arguments)
+    with _alarm_command(request):
+        if report.alarm is not None:
+            _ring(report.alarm, request)
+        show_and_save(report, request.files, as_json=request.as_json)
+
+
+def _alarm_command(request: Request) -> AbstractContextManager[None]:
+    """Return what waits at its end for the command that was run when the alarm rang."""
+    command = request.watch.command if request.watch else None
+    return nullcontext() if command is None else command.waited_for()
+
+
+def _ring(alarm: RaisedAlarm, request: Request) -> None:
+    """Say on standard error that the alarm rang, and run the command that is asked for."""
+    from tqdm import tqdm
+
+    tqdm.write(f"e91: {alarm}", file=sys.stderr)
+    if request.watch is not None and request.watch.command is not None:
+        request.watch.command.start(alarm)

@@ -11,6 +11,7 @@ import click
 
 from e91.adversaries.catalogue import ATTACKS, all_options
 from e91.adversaries.conditions import ARM_NOISE
+from e91.cli.alarm_command import AlarmCommand
 from e91.cli.attack import choices_of_attacks, given_choices
 from e91.cli.figures import FIGURE_OPTIONS
 from e91.cli.light_options import LinkOptions, light_options
@@ -232,22 +233,39 @@ POLICY = as_one(
 """Arguments of `policy_of`."""
 
 
-def promise_of(*, watch: float | None, false_alarm: float | None) -> Promise | None:
-    """Return what the link promises, or None if it is not to be watched.
+@dataclass(frozen=True)
+class Watch:
+    """A link under watch.
+
+    Attributes:
+        promise: What it promises.
+        command: What is run when the alarm rings, or None.
+    """
+
+    promise: Promise
+    command: AlarmCommand | None
+
+
+def watch_of(
+    *, watch: float | None, false_alarm: float | None, on_alarm: str | None
+) -> Watch | None:
+    """Return how the link is watched, or None if it is not.
 
     Raises:
-        ValueError: There is a false-alarm probability, but nothing to watch; or either number is
-            impossible.
+        ValueError: There is something for the alarm, but nothing to watch; a number is impossible,
+            or the command is none.
     """
     if watch is None:
-        if false_alarm is not None:
-            raise ValueError("`--false-alarm` must come with `--watch V`, but there is none.")
+        for name, value in (("--false-alarm", false_alarm), ("--on-alarm", on_alarm)):
+            if value is not None:
+                raise ValueError(f"`{name}` must come with `--watch V`, but there is none.")
         return None
     from e91.alarm.promise import Promise
     from e91.model.numbers import check_between_zero_and_one
 
     check_between_zero_and_one(watch=watch)
-    return Promise(watch, **({} if false_alarm is None else {"false_alarm": false_alarm}))
+    promise = Promise(watch, **({} if false_alarm is None else {"false_alarm": false_alarm}))
+    return Watch(promise, None if on_alarm is None else AlarmCommand.parsed(on_alarm))
 
 
 WATCH = as_one(
@@ -257,8 +275,11 @@ WATCH = as_one(
                  help="Sound the alarm if the link is worse than pairs of visibility V."),
     click.option("--false-alarm", type=float,
                  help="With --watch: probability of ever ringing without cause; 0.001."),
+    click.option("--on-alarm", metavar="COMMAND",
+                 help="With --watch: run it when the alarm rings, without a shell, told what rang "
+                 "by E91_ALARM_TEXT, _ROUND, _NAMED, _ODDS, _CHSH and _QBER."),
 )  # fmt: skip
-"""Arguments of `promise_of`."""
+"""Arguments of `watch_of`."""
 
 
 @dataclass(frozen=True)
@@ -372,7 +393,7 @@ class Request:
         settings: Angles, probabilities and roles.
         policy: What is assumed, tested and promised.
         seed: Seed of a reproducible run, or None.
-        promise: What a watched link promises, or None.
+        watch: How the link is watched, or None.
         files: What becomes of the key.
         as_json: Print one JSON object.
     """
@@ -381,6 +402,6 @@ class Request:
     settings: Settings
     policy: Policy
     seed: int | None
-    promise: Promise | None
+    watch: Watch | None
     files: Files
     as_json: bool
