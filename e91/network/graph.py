@@ -20,7 +20,7 @@ Path = tuple[int, ...]
 """Links by number, from the source to the target."""
 
 Candidate = tuple[int, Path, int]
-"""A route of all sites with these homes: which home of the source, the links between the two home
+"""A route of all users with these homes: which home of the source, the links between the two home
 relays, which home of the target.  A direct link between two users has the homes -1, which stand
 for no access link (`Graph.access`)."""
 
@@ -174,15 +174,17 @@ class Graph:
 
     @cached_property
     def group(self) -> tuple[int, ...]:
-        """A number for every site; sites with the same homes share it, and so what is searched.
+        """A number for every site; users with the same homes share it, and so what is searched.
 
-        A user with a direct link to another user has a number of its own.
+        A relay has a number of its own, as it may lie on routes of its users; so has a user with a
+        direct link to another.
         """
-        joined = {site for pair in self.direct for site in pair}
+        alone = {site for pair in self.direct for site in pair}
+        alone |= {site for site, relays in enumerate(self.relays) if relays}
         numbers: dict[tuple[int, ...], int] = {}
         return tuple(
             numbers.setdefault(
-                (*(relay for relay, _ in homes), *((-1 - site,) if site in joined else ())),
+                (*(relay for relay, _ in homes), *((-1 - site,) if site in alone else ())),
                 len(numbers),
             )
             for site, homes in enumerate(self.homes)
@@ -191,7 +193,7 @@ class Graph:
     def candidates(self, source: int, target: int, *, up: Sequence[bool]) -> tuple[Candidate, ...]:
         """Return the routes of fewest hops between two sites, at most `MOST_ROUTES`.
 
-        Access links are not looked at: the answer holds for all sites with the same homes.
+        Access links are not looked at: the answer holds for all users with the same homes.
 
         Args:
             source: Number of a site.
@@ -253,7 +255,7 @@ class Graph:
         return other if site == one else one
 
     def as_candidate(self, source: int, target: int, path: Path) -> Candidate:
-        """Say a route so that it holds for all sites with the same homes."""
+        """Say a route so that it holds for all users with the same homes."""
         if not (self.relays[source] or self.relays[target]) and len(path) == 1:
             return -1, path, -1
         begin, end = (0 if self.relays[site] else 1 for site in (source, target))

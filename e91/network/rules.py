@@ -188,7 +188,7 @@ class FewestHops(Router):
     Width decides once and is not looked at again: of the rules that were replayed, only those that
     keep a route among equals, and leave it for one of fewer hops, give the order of routes that
     was published for SECOQC (Peev et al., New J. Phys. 11, 075001 (2009), section 5.1.2).  Two
-    sites remember their last route for every number of hops; all sites with the same homes share
+    sites remember their last route for every number of hops; all users with the same homes share
     that memory.
 
     A link between two relays that lacked bits is dry until a request uses it again, for which it

@@ -1,5 +1,7 @@
 """Rules against searches over every route that there is, and against published hours."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from small_networks import every_route, graph_of, network_of, random_graph
@@ -71,6 +73,29 @@ def test_nothing_is_found_until_a_lacking_link_is_filled(rule):
             stores[:] = [store if link in lacking else 10**6 for link, store in enumerate(stores)]
             assert router.find(source, target, 500) is None
     assert seen > 20
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_routes_that_others_asked_for_before_make_none_impossible(rule):
+    """A relay and its users once shared what was found, and a user's link was taken twice."""
+    for graph, stores, _ in cases(6, 6):
+        router = rule_named(rule)(graph, stores)
+        for source, target in permutations(range(len(graph.sites)), 2):
+            found = router.find(source, target, 100)
+            fresh = rule_named(rule)(graph, stores).find(source, target, 100)
+            assert (found is None) == (fresh is None)
+            if found is not None:
+                strands = graph.strands(source, target, found)
+                every = every_route(graph, source, target)
+                assert sum(strands, ()) == found
+                assert len(strands) == len(graph.strands(source, target, fresh))
+                assert all(strand in every for strand in strands)
+                relays = [
+                    x
+                    for way in graph.route(source, target, found, stores=stores).trusts
+                    for x in way
+                ]
+                assert len(relays) == len(set(relays))
 
 
 @pytest.mark.parametrize("rule", RULES)
