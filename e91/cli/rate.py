@@ -135,13 +135,15 @@ def rate(
     if pace is not None:
         found = _in_time(found, question, pace) | found
     _show(found, as_json=as_json)
-    figure.save(partial(_draw, question, found))
+    figure.save(partial(_draw, question, found, link))
 
 
-def _draw(asked: Question, found: dict[str, Any]) -> Any:
-    """Draw the rate of white noise against the error rate, or of this link against the rounds."""
+def _draw(asked: Question, found: dict[str, Any], light: LinkNumbers | None) -> Any:
+    """Draw light against distance and brightness, else the rate against error rate or rounds."""
     from e91 import plots
 
+    if light is not None:
+        return _draw_light(asked, found, light)
     if asked.rounds is None:
         most = min(0.5, max(0.12, 1.2 * asked.qber))
         curves = plots.rates_by_qber([most * step / 240 for step in range(241)])
@@ -155,6 +157,24 @@ def _draw(asked: Question, found: dict[str, Any]) -> Any:
     label = f"asked: {asked.rounds:.4g} rounds"
     mark = plots.Mark(asked.rounds, found["secret_bits_per_round"], label)
     return plots.rounds_figure(planned, mark=mark)
+
+
+def _draw_light(asked: Question, found: dict[str, Any], light: LinkNumbers) -> Any:
+    from e91 import plots
+
+    session_s = 3600.0
+    if asked.rounds is not None:
+        session_s = asked.rounds / found["coincidences_per_second"]
+    rates = plots.rates_by_distance(
+        light,
+        session_s=session_s,
+        policy=_policy(asked),
+        settings=settings_named(_settings_name(asked.settings_name, asked.theorem)),
+        efficiency=asked.efficiency,
+    )
+    here = plots.distance_of(light), max(0.0, found["secret_bits_per_second"])
+    brightness = plots.statistics_by_brightness(light)
+    return plots.link_figure(rates, brightness, mark=plots.Mark(*here, "this link"))
 
 
 def _steps(asked: Question) -> list[int]:

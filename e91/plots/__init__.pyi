@@ -15,6 +15,14 @@ from .drawing import scan as scan
 from .drawing import scan_settings as scan_settings
 from .figure_files import check_figure_file as check_figure_file
 from .figure_files import save_figure as save_figure
+from .link_curves import BrightnessStatistics as BrightnessStatistics
+from .link_curves import DistanceRates as DistanceRates
+from .link_curves import distance_of as distance_of
+from .link_curves import rates_by_distance as rates_by_distance
+from .link_curves import statistics_by_brightness as statistics_by_brightness
+from .link_figures import brightness_figure as brightness_figure
+from .link_figures import distance_figure as distance_figure
+from .link_figures import link_figure as link_figure
 from .network_maps import LinkGroup as LinkGroup
 from .network_maps import NetworkMap as NetworkMap
 from .network_maps import SiteGroup as SiteGroup

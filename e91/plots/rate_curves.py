@@ -324,7 +324,7 @@ def planned_rates(
         reconciler=Reconciler(policy.reconciler),
     )
     curve = _planned_curve(rounds, link, settings, policy)
-    limit = RateLimit(f"{found.theorem.value}, endless", policy.security, found.rate)
+    limit = RateLimit(f"{found.theorem.value}, asymptotic", policy.security, found.rate)
     tolerated = policy.tolerated_error or 0.0
     return RoundsRates(axis, link, policy.epsilon, tolerated, (curve,), (limit,))
 

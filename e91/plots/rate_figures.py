@@ -48,7 +48,7 @@ def qber_figure(rates: QberRates, *, mark: Mark | None = None, ax: Axes | None =
     """
     axes = axes_for(ax, size=(7.2, 5.2))
     for curve, colour, dashes in zip(rates.curves, COLOURS, LINES, strict=False):
-        kept, label = _without_tail(curve.rates), _with_threshold(curve)
+        kept, label = without_tail(curve.rates), _with_threshold(curve)
         axes.plot(rates.qber, kept, color=colour, ls=dashes, label=label)
         if curve.threshold is not None:
             axes.plot(curve.threshold, 0, "o", color=colour, clip_on=False, zorder=5)
@@ -60,7 +60,7 @@ def qber_figure(rates: QberRates, *, mark: Mark | None = None, ax: Axes | None =
         ylim=(0, 1),
     )
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    _draw_mark(axes, mark)
+    draw_mark(axes, mark)
     legend_below(axes, columns=1)
     _chsh_axis(axes, rates.qber, rates.chsh_values, "S = 2√2 (1 − 2Q)")
     _threshold_inset(axes, rates)
@@ -84,7 +84,7 @@ def rounds_figure(rates: RoundsRates, *, mark: Mark | None = None, ax: Axes | No
     for curve, colour, dashes, marker in zip(rates.curves, COLOURS, LINES, MARKERS, strict=False):
         axes.semilogx(
             rates.rounds,
-            _without_tail(curve.rates),
+            without_tail(curve.rates),
             color=colour,
             ls=dashes,
             marker=marker,
@@ -100,7 +100,7 @@ def rounds_figure(rates: RoundsRates, *, mark: Mark | None = None, ax: Axes | No
         ylim=(0, 1.08 * max(0.01, *(limit.rate for limit in rates.limits))),
     )
     axes.grid(color="0.93")
-    _draw_mark(axes, mark)
+    draw_mark(axes, mark)
     legend_below(axes, columns=2)
     return axes
 
@@ -127,7 +127,7 @@ def efficiency_figure(rates: EfficiencyRates, *, ax: Axes | None = None) -> Axes
         if curve.threshold is not None:
             label = f"S > 2, no key: up to {curve.threshold:.2%} ({curve.source})"
             axes.axvspan(start, curve.threshold, color="0.9", lw=0, label=label)
-        kept = _without_tail(curve.rates)
+        kept = without_tail(curve.rates)
         axes.plot(rates.efficiency, kept, color=colour, ls=dashes, label=curve.name)
     axes.set(
         xlabel="detection efficiency η, no-clicks kept as outcome 0",
@@ -143,7 +143,8 @@ def efficiency_figure(rates: EfficiencyRates, *, ax: Axes | None = None) -> Axes
     return axes
 
 
-def _draw_mark(axes: Axes, mark: Mark | None) -> None:
+def draw_mark(axes: Axes, mark: Mark | None) -> None:
+    """Draw a point as a star, if there is one."""
     if mark is not None:
         look: Any = {"color": "black", "ms": 2 * rcParams["lines.markersize"], "clip_on": False}
         axes.plot(mark.where, mark.rate, "*", label=mark.label, zorder=6, **look)
@@ -154,7 +155,7 @@ def _threshold_inset(axes: Axes, rates: QberRates) -> None:
     inset = axes.inset_axes((0.55, 0.48, 0.42, 0.45))
     for curve, colour, dashes in zip(rates.curves, COLOURS, LINES, strict=False):
         if curve in untrusted and curve.threshold is not None:
-            inset.plot(rates.qber, _without_tail(curve.rates), color=colour, ls=dashes)
+            inset.plot(rates.qber, without_tail(curve.rates), color=colour, ls=dashes)
             inset.axvline(curve.threshold, color=colour, ls=":", lw=thin())
     marks = [curve.threshold for curve in untrusted if curve.threshold is not None]
     inset.set(xlim=(min(marks) - 0.003, max(marks) + 0.002), ylim=(0, 0.04))
@@ -204,7 +205,7 @@ def _draw_limits(axes: Axes, rates: RoundsRates) -> None:
         )
 
 
-def _without_tail(rates: Floats) -> Floats:
+def without_tail(rates: Floats) -> Floats:
     """Return ``rates`` with nan for zeros that have no positive neighbour."""
     positive = rates > 0
     kept = positive.copy()

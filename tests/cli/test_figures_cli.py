@@ -1,5 +1,6 @@
 """``--figure FILE`` of every command: drawn when there is something, refused before the work."""
 
+import json
 import sys
 
 import pytest
@@ -48,6 +49,33 @@ def test_command_draws_what_it_found(name, status, tmp_path):
     assert printed.startswith(("{", "["))
     assert len(printed.splitlines()) == 1
     assert (tmp_path / "f.svg").read_text("utf-8").startswith("<?xml")
+
+
+def test_light_is_drawn_against_distance_with_the_link_as_it_is(status, tmp_path, monkeypatch):
+    from e91 import plots
+
+    drawn, asked = plots.link_figure, []
+
+    def few(link, **options):
+        asked.append(options)
+        return rates_by_distance(link, [0, 40], **options)
+
+    def spied(rates, found, *, mark):
+        asked.append((rates, mark))
+        return drawn(rates, found, mark=mark)
+
+    rates_by_distance = plots.rates_by_distance
+    monkeypatch.setattr("e91.plots.rates_by_distance", few, raising=False)
+    monkeypatch.setattr("e91.plots.link_figure", spied, raising=False)
+    code, printed, _ = status("rate", "--distance-km", "40", "--rounds", "100000", "--json",
+                              "--figure", "f.png")  # fmt: skip
+    assert code == 0
+    told = json.loads(printed)
+    options, (rates, mark) = asked
+    assert options["session_s"] == pytest.approx(told["link_seconds"])
+    assert (mark.where, mark.rate) == (40, told["secret_bits_per_second"])
+    assert rates.finite[1] == pytest.approx(mark.rate, rel=0.01)
+    assert (tmp_path / "f.png").exists()
 
 
 def test_aborted_session_is_drawn_too(status, tmp_path):
@@ -99,6 +127,9 @@ def test_every_command_with_a_figure_is_among_these():
                     for found in have_figures(one, (*path, name))]  # fmt: skip
         return [path] if any("--figure" in option.opts for option in command.params) else []
 
-    found = {path for name in SUMMARIES for path in have_figures(loaded(name), (name,))}
+    elsewhere = {"network"}
+    found = {
+        path for name in set(SUMMARIES) - elsewhere for path in have_figures(loaded(name), (name,))
+    }
     asked = {line[: 2 if line[0] in ("experiment", "attack") else 1] for line in COMMANDS.values()}
     assert found == asked
