@@ -49,6 +49,11 @@ def check_plan(plan: NetworkPlan) -> None:
     rule_named(plan.rule)
     for link in plan.links:
         _check_link(plan, link)
+    makers = (link.bits_per_second or link.store_bits for link in plan.links)
+    if plan.rate is RateMode.PUBLISHED and plan.links and not any(makers):
+        raise ValueError(
+            "`rate` must be simulated where no link has a rate or a store, but is published."
+        )
     joined = {end for link in plan.links for end in link.ends}
     for site in plan.sites:
         if site.kind is SiteKind.USER and site.name not in joined:
@@ -78,6 +83,9 @@ def _check_names(plan: NetworkPlan) -> None:
         for name, count in Counter(names).items():
             if count > 1:
                 raise ValueError(f"`{table}.{name}` must be one, but there are {count}.")
+    for table, names in named.items():
+        if not all(name.strip() for name in names):
+            raise ValueError(f"`{table}` must have names, but one is empty.")
     both = set(named["sites"]) & set(named["links"])
     if both:
         raise ValueError(f"`links.{min(both)}` must not be called as a site is, but is.")
@@ -94,15 +102,7 @@ def _check_link(plan: NetworkPlan, link: LinkPlan) -> None:
             )
     if link.ends[0] == link.ends[1]:
         raise ValueError(f"`{place}.ends` must be two sites, but both are `{link.ends[0]}`.")
-    for key in ("length_km", "loss_db", "qber", "bits_per_second"):
-        quantity = getattr(link, key)
-        value = None if quantity is None else quantity.value
-        if value is not None and not 0 <= value < math.inf:
-            raise ValueError(f"`{place}.{key}` must be finite and not negative, but is {value:g}.")
-    for key in ("store_bits", "least_store_bits"):
-        bits = getattr(link, key)
-        if bits is not None and bits < 0:
-            raise ValueError(f"`{place}.{key.removesuffix('_bits')}` must not be negative, but is.")
+    _check_numbers(link, place)
     if link.receiver is not None:
         receivers = [receiver.name for receiver in plan.receivers]
         _check_known(link.receiver, receivers, f"{place}.receiver", "a receiver of the network")
@@ -110,6 +110,20 @@ def _check_link(plan: NetworkPlan, link: LinkPlan) -> None:
         _check_known(link.light, plan.light, f"{place}.light", "a kind of light")
         if link.length_km.value is None:
             raise ValueError(f"`{place}.length_km` must be given to simulate it, but is missing.")
+
+
+def _check_numbers(link: LinkPlan, place: str) -> None:
+    for key in ("length_km", "loss_db", "qber", "bits_per_second"):
+        quantity = getattr(link, key)
+        value = None if quantity is None else quantity.value
+        if value is not None and not 0 <= value < math.inf:
+            raise ValueError(f"`{place}.{key}` must be finite and not negative, but is {value:g}.")
+    if link.qber is not None and link.qber.value is not None and link.qber.value > 100:
+        raise ValueError(f"`{place}.qber` must be at most 100 %, but is {link.qber.value:g}.")
+    for key in ("store_bits", "least_store_bits"):
+        bits = getattr(link, key)
+        if bits is not None and bits < 0:
+            raise ValueError(f"`{place}.{key.removesuffix('_bits')}` must not be negative, but is.")
 
 
 def _check_known(name: str, known: Iterable[str], place: str, what: str) -> None:
@@ -167,8 +181,10 @@ def _check_variations(plan: NetworkPlan) -> None:
         place = f"variations[{number}]"
         for at, link in enumerate(variation.links):
             _check_known(link, plan.link, f"{place}.links[{at}]", "a link of the network")
+            if link in variation.links[:at]:
+                raise ValueError(f"`{place}.links` must name `{link}` once, but does twice.")
             other = seen.setdefault((link, variation.varied), place)
-            if other != place or variation.links.count(link) > 1:
+            if other != place:
                 raise ValueError(
                     f"`{place}` must not overlap another, but `{other}` varies "
                     f"{variation.varied.value} of `{link}` too."
@@ -249,6 +265,10 @@ def _check_times(demand: Demand, place: str) -> None:
         raise ValueError(
             f"`{place}.end_s` must lie after its start at {demand.start_s:g} s, but is "
             f"{demand.end_s:g}."
+        )
+    if isinstance(demand, Transfer) and not 0 <= demand.start_s < math.inf:
+        raise ValueError(
+            f"`{place}.start_s` must not lie before the start, at 0, but is {demand.start_s:g}."
         )
     if isinstance(demand, Transfer) and demand.bits < 1:
         raise ValueError(f"`{place}.size` must be a bit or more, but is {demand.bits}.")

@@ -7,6 +7,7 @@ place of the digits and says ``assumed = true``; a number alone is short for the
 unit of its key.
 """
 
+import math
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -38,6 +39,10 @@ UNITS = {
 
 _Fraction = Annotated[float, Meta(ge=0, le=1)]
 _Positive = Annotated[float, Meta(gt=0, le=1e15)]
+_Moment = Annotated[
+    datetime,
+    Meta(tz=True, extra={"must": "be a date and a time with its zone, as in 2016-12-18T22:00:00Z"}),
+]
 _Count = Annotated[int, Meta(ge=1, le=2**40)]
 
 
@@ -84,9 +89,11 @@ class NumberEntry(Document, frozen=True):
             )
         digits = _number(self.printed or "") if self.value is None else Decimal(repr(self.value))
         assert digits is not None, "an entry without a number does not exist"
-        own = unit or self.unit
+        own, value = unit or self.unit, float(digits * Decimal(known[self.unit]))
+        if not math.isfinite(value):
+            raise ValueError(f"`{place}` must be finite in {own}, but is {digits} {self.unit}.")
         return Quantity(
-            value=float(digits * Decimal(known[self.unit])),
+            value=value,
             unit=own,
             printed=self.printed,
             printed_unit=self.unit if self.unit != own and self.printed is not None else "",
@@ -102,9 +109,10 @@ class NumberEntry(Document, frozen=True):
 def _number(digits: str) -> Decimal | None:
     """Return what printed digits say, or None of words and ranges."""
     try:
-        return Decimal(digits.replace(",", ""))
+        number = Decimal(digits.replace(",", ""))
     except ArithmeticError:
         return None
+    return number if math.isfinite(float(number)) else None
 
 
 Number = Finite | NumberEntry
@@ -265,7 +273,7 @@ class SatelliteEntry(Document, frozen=True):
     """A satellite; see `e91.network.layout.Satellite`."""
 
     name: Text
-    epoch: datetime
+    epoch: _Moment
     two_lines: tuple[Text, Text]
     height_km: _Positive
     inclination_deg: Annotated[float, Meta(ge=0, le=180)]
@@ -273,7 +281,7 @@ class SatelliteEntry(Document, frozen=True):
     argument_of_latitude_deg: Finite
     node_drift_deg_per_day: Finite
     divergence_half_angle_rad: _Positive
-    start: datetime
+    start: _Moment
     lowest_elevation_deg: dict[str, Annotated[float, Meta(ge=0, le=90)]]
     stations: dict[str, StationEntry]
     source: Text

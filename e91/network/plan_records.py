@@ -1,10 +1,13 @@
 """From the tables of a network's file to its plan."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any
 
 from msgspec import structs
 
+from e91.model.settings import EKERT
 from e91.network.layout import (
     Call,
     Demand,
@@ -33,7 +36,9 @@ from e91.network.whole_network import Network
 from e91.optics import ContinuousSource, Detector, Downlink
 from e91.optics.satellites import Station
 from e91.system.documents import did_you_mean
-from e91.system.refusals import refusals_named
+from e91.system.refusals import is_refusal
+
+_MOST_BITS = 2**50  # 140 terabytes
 
 
 def plan_of(file: NetworkFile, *, name: str, variant: str) -> Network:
@@ -88,6 +93,25 @@ def _quantity(given: Number, unit: str, place: str) -> Quantity:
     return Quantity(float(given), unit, assumed=True)
 
 
+def _whole(given: Number, unit: str, place: str) -> int:
+    """Return a number of bits or keys."""
+    value = _value(given, unit, place)
+    if abs(value) > _MOST_BITS:
+        raise ValueError(f"`{place}` must be at most {_MOST_BITS:,} {unit}, but is {value:g}.")
+    return round(value)
+
+
+@contextmanager
+def _inside(place: str) -> Iterator[None]:
+    """Let a refusal name the place of the table whose key it names."""
+    try:
+        yield
+    except ValueError as error:
+        if not is_refusal(error):
+            raise
+        raise ValueError(f"`{place}.{str(error).removeprefix('`')}") from None
+
+
 def _value(given: Number, unit: str, place: str) -> float:
     found = _quantity(given, unit, place).value
     assert found is not None, "an entry without a number does not exist"
@@ -115,10 +139,8 @@ def _link_plan(name: str, entry: LinkEntry, published: bool) -> LinkPlan:
         rated_bits_per_second=None if story is None else rated,
         qber=quantity("qber", "%"),
         delivery_bits=entry.delivery_bits,
-        store_bits=None
-        if entry.store is None
-        else round(_value(entry.store, "bit", f"{place}.store")),
-        least_store_bits=round(_value(entry.least_store, "bit", f"{place}.least_store")),
+        store_bits=None if entry.store is None else _whole(entry.store, "bit", f"{place}.store"),
+        least_store_bits=_whole(entry.least_store, "bit", f"{place}.least_store"),
     )
 
 
@@ -159,8 +181,20 @@ def _light(name: str, entry: LightEntry, file: NetworkFile) -> Light:
         detectors.append(
             Detector(**{key: given[key] for key in given if key not in ("assumed", "note")})
         )
-    with refusals_named(f"In `lights.{name}`: "):
+    with _inside(f"lights.{name}"):
+        _check_choice(entry)
         return Light(name, source, detectors=(detectors[0], detectors[1]), **values)
+
+
+def _check_choice(entry: LightEntry) -> None:
+    """Refuse probabilities that are none of Ekert's settings, or of one party alone."""
+    alice, bob = entry.alice_probabilities, entry.bob_probabilities
+    if bool(alice) != bool(bob):
+        raise ValueError(
+            "`alice_probabilities` must be given with `bob_probabilities`, but one is missing."
+        )
+    if alice:
+        EKERT.biased(alice, bob)
 
 
 def _demand(file: NetworkFile) -> tuple[Demand, ...]:
@@ -169,28 +203,29 @@ def _demand(file: NetworkFile) -> tuple[Demand, ...]:
         values = structs.asdict(requests)
         place = f"requests[{number}].keys_per_second"
         values["keys_per_second"] = _value(requests.keys_per_second, "1/s", place)
-        found.append(Requests(**values))
+        with _inside(f"requests[{number}]"):
+            found.append(Requests(**values))
     for number, call in enumerate(file.calls):
         place = f"calls[{number}]"
         end_s = float("inf") if call.end_s is None else _value(call.end_s, "s", f"{place}.end_s")
         rate = _value(call.bits_per_second, "bit/s", f"{place}.bits_per_second")
         start_s = _value(call.start_s, "s", f"{place}.start_s")
-        with refusals_named(f"In `{place}`: "):
+        with _inside(place):
             found.append(Call(call.source, call.target, rate, start_s, end_s, call.chunk_s))
     for number, transfer in enumerate(file.transfers):
         place = f"transfers[{number}]"
-        bits = round(_value(transfer.size, "bit", f"{place}.size"))
+        bits = _whole(transfer.size, "bit", f"{place}.size")
         start_s = _value(transfer.start_s, "s", f"{place}.start_s")
         found.append(Transfer(transfer.source, transfer.target, bits, start_s))
     for number, rotation in enumerate(file.rotations):
         place = f"rotations[{number}]"
         every_s = _value(rotation.every_s, "s", f"{place}.every_s")
-        bits = round(_value(rotation.key_bits, "bit", f"{place}.key_bits"))
+        bits = _whole(rotation.key_bits, "bit", f"{place}.key_bits")
         counts = [
-            round(_value(getattr(rotation, key), "keys", f"{place}.{key}"))
+            _whole(getattr(rotation, key), "keys", f"{place}.{key}")
             for key in ("store_keys", "refill_at")
         ]
-        with refusals_named(f"In `{place}`: "):
+        with _inside(place):
             found.append(Rotation(rotation.source, rotation.target, every_s, bits, *counts))
     return tuple(found)
 

@@ -1,9 +1,12 @@
 import math
+import re
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from e91.network import Quantity, RateMode, SiteKind, generate, load
+from e91.network import Quantity, RateMode, SiteKind, check_plan, generate, load, plan_format
 from e91.network.plan_files import variants
 
 SMALL = """
@@ -27,6 +30,9 @@ length_km = { printed = "3500", unit = "m", source = "a paper, table 1", seen = 
 [[requests]]
 keys_per_second = 10
 """
+
+
+BEYOND = "must be at most 1,125,899,906,842,624 bit, but is 1e+300."
 
 
 @pytest.fixture
@@ -343,6 +349,97 @@ def test_what_cannot_happen_is_refused_with_its_place(written, table, sentence):
     assert refusal(written, f"{SMALL}\n{table}\n") == sentence
 
 
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("links.A-R.store = 1e300", f"`links.A-R.store` {BEYOND}"),
+        ("links.A-R.store = -5", "`links.A-R.store` must not be negative, but is."),
+        (
+            'links.A-R.store = { value = 1e308, unit = "MB", assumed = true }',
+            "`links.A-R.store` must be finite in bit, but is 1E+308 MB.",
+        ),
+        (
+            'facts.x = { printed = "NaN", unit = "1", source = "a", seen = "text" }',
+            "`facts.x.value` must say what number 'NaN' stands for, but is missing.",
+        ),
+        (
+            'links.A-R.qber = { value = 300, unit = "%", assumed = true }',
+            "`links.A-R.qber` must be at most 100 %, but is 300.",
+        ),
+        (
+            'rate = "published"',
+            "`rate` must be simulated where no link has a rate or a store, but is published.",
+        ),
+        (
+            'links."".ends = ["A", "B"]\nlinks."".light = "city-access"\nlinks."".length_km = 1',
+            "`links` must have names, but one is empty.",
+        ),
+        (
+            "lights.city-access.alice_probabilities = [0.5, 0.25, 0.25]",
+            (
+                "`lights.city-access.alice_probabilities` must be given with "
+                "`bob_probabilities`, but "
+                "one is missing."
+            ),
+        ),
+        (
+            (
+                "lights.city-access.alice_probabilities = [0.5, 0.25, 0.25]\n"
+                "lights.city-access.bob_probabilities = [2, 0, -1]"
+            ),
+            "`lights.city-access.bob_probabilities` must lie in [0, 1], but is (2.0, 0.0, -1.0).",
+        ),
+        (
+            'rotations = [{ source = "A", target = "B", every_s = 0 }]',
+            "`rotations[0].every_s` must be finite and positive, but is 0.0.",
+        ),
+        (
+            'transfers = [{ source = "A", target = "B", size = 5, start_s = -1 }]',
+            "`transfers[0].start_s` must not lie before the start, at 0, but is -1.",
+        ),
+        (
+            (
+                'variations = [{ links = ["A-R", "A-R"], varied = "visibility", times_s = [0], '
+                "values = [1] }]"
+            ),
+            "`variations[0].links` must name `A-R` once, but does twice.",
+        ),
+        (
+            'links.A-R.medium = "satellite"',
+            "`satellite` must be given, as `links.A-R` is of that medium, but is missing.",
+        ),
+        (
+            'rule = "shortest"',
+            (
+                "`rule` must be one of fewest-hops, widest, cheapest, disjoint=2, disjoint=3, "
+                "but is "
+                "`shortest`."
+            ),
+        ),
+    ],
+)
+def test_numbers_beyond_all_networks_are_refused(written, line, sentence):
+    tables = """
+links.A-R.ends = ["A", "R"]
+links.A-R.light = "city-access"
+links.A-R.length_km = 3.5
+links.R-B.ends = ["R", "B"]
+links.R-B.light = "city-access"
+links.R-B.length_km = 3.5
+sites.A = { kind = "user", x_km = 0, y_km = 0 }
+sites.B = { kind = "user", x_km = 4, y_km = 0 }
+sites.R = { kind = "relay", x_km = 2, y_km = 1 }
+"""
+    assert refusal(written, f'title = "Small"\n{tables}\n{line}\n') == sentence
+
+
+def test_a_plan_made_by_a_program_is_checked_by_the_same_rules(written):
+    plan = load(written(SMALL))
+    twice = replace(plan, links=(*plan.links, plan.links[0]))
+    with pytest.raises(ValueError, match=r"^`links.A-R` must be one, but there are 2\.$"):
+        check_plan(twice)
+
+
 ISLANDS = """
 title = "Two halves"
 sites.A = { kind = "user", x_km = 0, y_km = 0 }
@@ -500,3 +597,38 @@ def test_what_cannot_be_drawn_is_refused(asked, sentence):
     with pytest.raises(ValueError) as caught:
         generate(**asked)
     assert str(caught.value) == sentence
+
+
+def test_the_files_of_the_documents_are_networks(written):
+    page = (Path(__file__).parents[2] / "docs" / "network_files.md").read_text()
+    whole, short = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert [site.name for site in load(written(whole)).users] == ["North", "South"]
+    assert load(written(short)).incidents[0].target == "R1-R2"
+
+
+def test_the_documents_name_every_key_of_the_format():
+    page = (Path(__file__).parents[2] / "docs" / "network_files.md").read_text()
+    rows = dict(re.findall(r"^\| (.*?) \| (.*) \|$", page, re.MULTILINE))
+    tables = {
+        "`sites.NAME`": plan_format.SiteEntry,
+        "`links.NAME`": plan_format.LinkEntry,
+        "`lights.NAME`": plan_format.LightEntry,
+        "`detectors.NAME`": plan_format.DetectorEntry,
+        "`receivers.NAME`": plan_format.ReceiverEntry,
+        "`[[requests]]`": plan_format.RequestsEntry,
+        "`[[calls]]`": plan_format.CallEntry,
+        "`[[transfers]]`": plan_format.TransferEntry,
+        "`[[rotations]]`": plan_format.RotationEntry,
+        "`[[incidents]]`": plan_format.IncidentEntry,
+        "`[[variations]]`": plan_format.VariationEntry,
+        "`generator`": plan_format.GeneratorEntry,
+    }
+    for row, shape in tables.items():
+        named = set(re.findall(r"`(\w+)`", rows[row]))
+        assert named >= {key for key in shape.__struct_fields__ if key != "assumed"}, row
+        assert named <= {*shape.__struct_fields__, "receiver"}, row
+    own = set(plan_format.NetworkFile.__struct_fields__)
+    shown = set(re.findall(r"`(\w+)`", rows["the file"])) | {
+        re.findall(r"\w+", row)[0] for row in rows if row.startswith("`")
+    }
+    assert own <= shown
