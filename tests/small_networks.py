@@ -10,6 +10,7 @@ from e91.network.layout import (
     LinkPlan,
     NetworkPlan,
     Quantity,
+    RateMode,
     Requests,
     SharedReceiver,
     Site,
@@ -116,3 +117,13 @@ def every_route(graph, source, target):
     return [
         tuple(link for *_, link in edges) for edges in nx.all_simple_edge_paths(net, source, target)
     ]
+
+
+def flowing(plan, rates, *, store_bits=0, keys_per_second=1.0, **changes):
+    """Return a network whose links have these key rates by name, as if they were published."""
+    links = tuple(
+        replace(link, bits_per_second=Quantity(rates[link.name], "bit/s"), store_bits=store_bits)
+        for link in plan.links
+    )
+    demand = (Requests(keys_per_second, within_sector=0.0),)
+    return replace(plan, links=links, **{"rate": RateMode.PUBLISHED, "demand": demand} | changes)

@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -17,7 +17,6 @@ from e91.network.blocks import bit_by_bit
 from e91.network.counted_blocks import Counted
 from e91.network.demand import RandomRequests
 from e91.network.fluid import rate_of
-from e91.network.graph import Graph
 from e91.network.layout import NetworkPlan, RateMode, Requests
 from e91.network.light import Practice, practice_of, quality_of
 from e91.network.link_events import Simulation
@@ -136,18 +135,19 @@ def begin(
     if depth not in DEPTHS:
         raise ValueError(f"`depth` must be one of {', '.join(DEPTHS)}, but is {depth!r}.")
     cores = checked_cores(workers, name="workers")
-    chosen = rule or plan.rule
+    chosen = _rule(plan, rule, disjoint)
     real = depth == "bits" and plan.rate is RateMode.SIMULATED
     simulation = Simulation(
         plan,
         lives_of(plan, seed=seed, false_alarm=false_alarm),
         maker=bit_by_bit(cores) if real else Counted(np.random.SeedSequence(seed, spawn_key=(1,))),
-        router=_router(chosen, disjoint),
+        router=rule_named(chosen),
         rule=chosen,
         seed=seed,
     )
     root = np.random.SeedSequence(seed, spawn_key=(2**31,))
     requests = _random_requests(plan, simulation, root)
+    _check_routes(plan, simulation.router, requests)
     traffic = Traffic(simulation, requests, real=real)
     simulation.start(traffic)
     traffic.begin(plan.demand)
@@ -244,9 +244,27 @@ def report_of(simulation: Simulation, *, depth: Depth, seconds: float) -> Networ
     )
 
 
-def _router(name: str, disjoint: int) -> Callable[[Graph, list[int]], Router]:
+def _rule(plan: NetworkPlan, rule: str | None, disjoint: int) -> str:
+    """Return the name of the rule by which keys find their way."""
     check_whole(least=1, disjoint=disjoint)
-    return rule_named(name) if disjoint == 1 else partial(Disjoint, shares=disjoint)
+    if disjoint == 1:
+        return rule or plan.rule
+    if rule is not None:
+        raise ValueError(
+            f"`rule` must not be given with `disjoint`, which is a rule itself, but is `{rule}`."
+        )
+    return f"disjoint={disjoint}"
+
+
+def _check_routes(plan: NetworkPlan, router: Router, requests: list[RandomRequests]) -> None:
+    """Refuse a demand that no route can ever carry by the rule, by naming the cut."""
+    number = router.graph.site_number
+    for wanted in plan.demand:
+        if not isinstance(wanted, Requests):
+            router.check(number[wanted.source], number[wanted.target])
+    if isinstance(router, Disjoint):  # other rules need no more than what a plan is checked for
+        for process in requests:
+            router.check_all(process.users.tolist())
 
 
 def _random_requests(

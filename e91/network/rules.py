@@ -6,8 +6,9 @@ who spends the bits changes the list.
 
 import heapq
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import combinations
 
 from e91.model.numbers import check_whole
 from e91.network.disjoint import check_disjoint, disjoint_routes
@@ -364,6 +365,17 @@ class Disjoint(Router):
     def check(self, source: int, target: int) -> None:
         """Refuse two sites between which too few routes share no relay."""
         check_disjoint(self.graph, source, target, count=self.shares)
+
+    def check_all(self, sites: Iterable[int]) -> None:
+        """Refuse sites of which too few routes without a common relay join some two."""
+        groups: dict[int, list[int]] = {}
+        for site in sites:
+            groups.setdefault(self.graph.group[site], []).append(site)
+        for alike in groups.values():  # what holds for one pair of groups holds for all their sites
+            if len(alike) > 1:
+                self.check(*alike[:2])
+        for one, other in combinations(groups.values(), 2):
+            self.check(one[0], other[0])
 
 
 RULES: dict[str, Callable[[Graph, Sequence[int]], Router]] = {

@@ -1,12 +1,16 @@
 """Routes without a common relay, against NetworkX's flows of least cost on the split graph."""
 
+from dataclasses import replace
+
 import networkx as nx
 import numpy as np
 import pytest
-from small_networks import graph_of, jinan_like, random_graph
+from small_networks import flowing, graph_of, jinan_like, network_of, random_graph
 
+from e91.network import begin, load
 from e91.network.disjoint import check_disjoint, cut_relays, disjoint_routes
 from e91.network.graph import Graph
+from e91.network.layout import Call
 from e91.network.rules import rule_named
 
 
@@ -102,6 +106,36 @@ def test_rule_refuses_users_with_one_home():
     ):
         router.check(0, 1)
     assert router.find(0, 1, 1) is None
+
+
+def shared_between(links, *, users="A B C", demand=None, **given):
+    """Begin a network whose users want keys in two shares."""
+    plan = network_of(users, "R S T", links)
+    plan = flowing(plan, dict.fromkeys(links.split(), 1e3))
+    begin(plan if demand is None else replace(plan, demand=demand), disjoint=2, **given).close()
+
+
+def test_run_in_shares_is_refused_if_some_users_have_too_few_routes():
+    two_homes = "A-R A-S B-R B-S R-S S-T R-T"
+    with pytest.raises(ValueError, match="join `A` and `C`, but every route passes T"):
+        shared_between(f"{two_homes} C-T")
+    shared_between(f"{two_homes} C-T C-S")
+    shared_between(f"{two_homes} C-T", demand=(Call("A", "B", 10.0),))
+    with pytest.raises(ValueError, match="join `C` and `A`, but every route passes T"):
+        shared_between(f"{two_homes} C-T", demand=(Call("C", "A", 10.0),))
+
+
+def test_users_of_the_same_home_are_checked_among_themselves():
+    with pytest.raises(ValueError, match="join `A` and `B`, but every route passes R"):
+        shared_between("A-R B-R", users="A B")
+    shared_between("A-R B-R A-S B-S", users="A B")
+
+
+def test_rule_beside_shares_is_refused():
+    with pytest.raises(ValueError, match="`rule` must not be given with `disjoint`"):
+        shared_between("A-R A-S B-R B-S C-R C-S", rule="widest")
+    with pytest.raises(ValueError, match=r"must be one of .* but is `disjoint=9`"):
+        begin(load("secoqc-2008"), disjoint=9)
 
 
 def test_rule_keeps_its_routes_and_goes_around_an_empty_link():

@@ -1,18 +1,17 @@
 """The bound against a program over every route that there is, and against the rules."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.optimize import linprog
-from small_networks import every_route, graph_of, network_of, random_graph
+from small_networks import every_route, flowing, graph_of, network_of, random_graph
 from statistical import assert_binomial
 
 from e91.network import begin, run
 from e91.network.bound import Supply, best_served, bottleneck
 from e91.network.demand import RandomRequests
-from e91.network.layout import Call, Quantity, RateMode, Requests
+from e91.network.layout import Call, Requests
 from e91.network.rules import RULES, rule_named
 from e91.network.steady import largest_share
 
@@ -121,22 +120,16 @@ def test_no_rule_serves_more_than_the_bound(rule):
     assert rule != "fewest-hops" or short > 0
 
 
-def flowing(*, keys_per_second, **changes):
-    """A network of two links with published rates, 1 kbit/s and ten times that, without a store."""
+def three(*, keys_per_second, **changes):
+    """Three users on a relay, the first with a tenth of the others' rate."""
     plan = network_of("A B C", "R", "A-R R-B R-C", least_store_bits=100)
-    rates = zip(plan.links, (1e3, 1e4, 1e4), strict=True)
-    links = tuple(
-        replace(link, bits_per_second=Quantity(rate, "bit/s"), store_bits=5100)
-        for link, rate in rates
-    )
-    demand = (Requests(keys_per_second, within_sector=0.0),)
-    given = {"rate": RateMode.PUBLISHED, "demand": demand, "variations": ()} | changes
-    return replace(plan, links=links, **given)
+    rates = {"A-R": 1e3, "R-B": 1e4, "R-C": 1e4}
+    return flowing(plan, rates, store_bits=5100, keys_per_second=keys_per_second, **changes)
 
 
 def test_report_holds_a_run_against_the_bound():
     """A third of the keys goes between B and C; the others need A's link, store included."""
-    report = run(flowing(keys_per_second=30.0), minutes=5, seed=1)
+    report = run(three(keys_per_second=30.0), minutes=5, seed=1)
     asked, limit = 30 * 256, 1e3 + 5000 / 300
     assert report.bound.served_share == pytest.approx((asked / 3 + limit) / asked, rel=1e-9)
     assert [link for link, _ in report.bound.prices] == ["A-R"]
@@ -148,10 +141,10 @@ def test_report_holds_a_run_against_the_bound():
 
 def test_no_bound_without_random_requests_or_time():
     call = Call("A", "B", 100.0)
-    called = flowing(keys_per_second=1.0, demand=(Requests(1.0, within_sector=0.0), call))
+    called = three(keys_per_second=1.0, demand=(Requests(1.0, within_sector=0.0), call))
     assert run(called, minutes=0.1, seed=1).bound is None
-    assert run(flowing(keys_per_second=1.0, demand=()), minutes=0.1, seed=1).bound is None
-    simulation = begin(flowing(keys_per_second=1.0), seed=1)
+    assert run(three(keys_per_second=1.0, demand=()), minutes=0.1, seed=1).bound is None
+    simulation = begin(three(keys_per_second=1.0), seed=1)
     assert largest_share(simulation) is None
     simulation.close()
 
