@@ -134,10 +134,10 @@ def light_options(*efficiency: str) -> Decorator:
         click.option(*efficiency, "detector_efficiency", type=float, default=0.8,
                      callback=_within(1), show_default=True,
                      help="Light: clicks per photon, 0 to 1."),
-        click.option("--pairs-per-second", type=float, default=1e6, show_default=True,
+        click.option("--pairs-per-second", type=float, default=1e6, show_default="1,000,000",
                      callback=_within(1e15),
                      help="Light: pairs of a continuous source, before all losses."),
-        click.option("--dark-counts-per-second", type=float, default=100.0, show_default=True,
+        click.option("--dark-counts-per-second", type=float, default=100.0, show_default="100",
                      callback=_within(1e15),
                      help="Light: of all detectors of a party; the window is "
                      f"{_WINDOW_S * 1e9:g} ns."),

@@ -219,7 +219,7 @@ def _question_of_light(options: dict[str, Any], link: LinkNumbers) -> tuple[Ques
         ValueError: Coincidences alone prove nothing under the security model.
     """
     from e91.bell.expected import chsh_terms, error_rate, mean_products
-    from e91.devices.link_devices import link_device
+    from e91.devices.link_devices import counted, link_device
 
     if options["security"] == SecurityModel.DEVICE_INDEPENDENT.value:
         raise ValueError(
@@ -229,10 +229,9 @@ def _question_of_light(options: dict[str, Any], link: LinkNumbers) -> tuple[Ques
     name = _settings_name(options["settings_name"], options["theorem"])
     device = link_device(link, settings=settings_named(name))
     products = mean_products(device.table)
-    seen = {
-        "chsh_value": math.fsum(chsh_terms(products, device.settings)),
-        "qber": error_rate(products, device.settings),
-    }
+    # Without a Bell test S is what one at the best angles would show.
+    terms = chsh_terms(products, device.settings) or (counted(link).chsh_value,)
+    seen = {"chsh_value": math.fsum(terms), "qber": error_rate(products, device.settings)}
     return Question(**(options | seen)), device.info.pace
 
 

@@ -17,7 +17,7 @@ from e91.security.policy import Policy
 from e91.session.expectation import Link
 from e91.session.planning import SessionPlan, best_plan
 from e91.session.report import SessionReport
-from e91.session.session import run
+from e91.session.session import check_rounds, run
 from e91.system.keystreams import physics_entropy
 
 ROUNDS = 1_000_000
@@ -39,7 +39,9 @@ def session_of(
             is outside its range.
     """
     seen = expected_observables(experiment)
-    rounds = rounds or round(experiment.numbers.protocol.rounds or ROUNDS)
+    if rounds is None:
+        rounds = round(experiment.numbers.protocol.rounds or ROUNDS)
+    check_rounds(rounds)
     plan = _plan(experiment, seen, rounds)
     device = _device(experiment, seen, plan, seed=seed)
     return run(device, rounds=rounds, settings=plan.settings, policy=plan.policy, seed=seed)

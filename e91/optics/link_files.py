@@ -51,6 +51,13 @@ class SourceNumbers(Document, frozen=True):
     bandwidth_nm: Annotated[float, Meta(ge=0, le=1e4)] = 0.0  # of one photon, full width
     repetition_rate_hz: Annotated[float, Meta(ge=POSITIVE, le=ANY)] | None = None  # of a pump
 
+    def __post_init__(self) -> None:
+        for name in ("coherence_time_s", "bandwidth_nm"):
+            if getattr(self, name) and self.repetition_rate_hz is not None:
+                raise ValueError(
+                    f"`{name}` must come with a continuous source, but a repetition rate is given."
+                )
+
 
 class Detection(Document, frozen=True):
     """How clicks become coincidences."""

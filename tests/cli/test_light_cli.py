@@ -85,6 +85,14 @@ def test_rate_of_a_link_is_that_of_its_s_and_qber_times_its_coincidences(link, s
     assert planned["secret_bits_per_second"] == pytest.approx(planned["secret_bits"] / seconds)
 
 
+def test_settings_without_a_bell_test_have_the_s_of_the_link(link, status):
+    plain = ("--settings", "bbm92-plain", "--theorem", "exact-sampling", "--tolerated-error", 0.03)
+    found = json.loads(status("rate", "--link", link, "--rounds", 10**6, *plain, "--json")[1])
+    tested = json.loads(status("rate", "--link", link, "--rounds", 10**6, "--json")[1])
+    assert found["chsh"] == pytest.approx(tested["chsh"])
+    assert found["secret_bits_per_second"] > 0
+
+
 def test_units_stand_in_the_lines(link, status):
     text = status("rate", "--link", link, "--rounds", 10**6)[1]
     for line in ("coincidences", "time on the link", "secret key"):

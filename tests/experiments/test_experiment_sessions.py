@@ -104,6 +104,8 @@ def test_command_gives_session_and_comparisons(status):
     assert code == 3
     assert "NO KEY" in out
     assert err.count("\n") == 1
+    code, _, err = status(*options, "--rounds", 0)
+    assert (code, err) == (2, "e91: `--rounds` must lie in [1, 50000000], but is 0.\n")
     code, _, err = status("experiment", "run", "yin-2020", "--rounds", 5)
     assert code == 2
     assert "`--rounds` must come with `--session`" in err

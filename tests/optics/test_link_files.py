@@ -117,6 +117,11 @@ def test_repetition_rate_makes_pulses_whose_period_is_the_window(link_of):
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
+        (
+            "[state]",
+            "repetition_rate_hz = 80e6\n[state]",
+            "`source.coherence_time_s` must come with",
+        ),
         ("pairs_per_second = 2e6\n", "", "The parameters must give `source.pairs_per_second`"),
         ("coincidence_window_s = 0.5e-9", "", "must give `detection.coincidence_window_s`"),
         ("fibre_attenuation_db_per_km = 0.2\n", "", "give `bob.fibre_attenuation_db_per_km`"),
