@@ -21,6 +21,7 @@ from e91.model.errors import Abort
 from e91.model.numbers import Floats
 from e91.model.settings import Settings
 from e91.network.light import Practice, Quality
+from e91.network.link_alarms import LinkAlarms, Watched
 from e91.session.report import SessionReport
 from e91.session.streaming import PART_ROUNDS, Run, plan_run, session_of_block
 from e91.system.keystreams import physics_entropy, seeded_key
@@ -41,6 +42,7 @@ class BlockOutcome:
         chsh_value: S as estimated, or None.
         lower_bound: On S, or None if its premises are refuted.
         error_rate: QBER of the sample, or None.
+        watched: The link's alarm after this block; None before it was asked.
         key: The whole bytes of the secret bits at the link's first and second end; None where no
             bits are made or none were drawn.
     """
@@ -52,6 +54,7 @@ class BlockOutcome:
     chsh_value: float | None
     lower_bound: float | None
     error_rate: float | None
+    watched: Watched | None = field(default=None, repr=False)
     key: tuple[bytes, bytes] | None = field(default=None, repr=False)
 
 
@@ -203,23 +206,32 @@ class BitByBit:
     """Blocks made bit by bit, by worker processes or in this one.
 
     Attributes:
+        alarms: The sequential tests of the links.
         pool: Where blocks are made; None for this process, when their outcome is asked for.
     """
 
+    alarms: LinkAlarms
     pool: Executor | None
 
-    def begin(self, wanted: BlockOrder) -> "Future[BlockOutcome] | BlockOrder":
+    def begin(self, wanted: BlockOrder) -> "tuple[int, Future[BlockOutcome] | BlockOrder]":
         """Hand out the order for a block."""
-        return wanted if self.pool is None else self.pool.submit(make_block, wanted)
+        return wanted.link, wanted if self.pool is None else self.pool.submit(make_block, wanted)
 
-    def outcome(self, begun: "Future[BlockOutcome] | BlockOrder") -> BlockOutcome:
+    def outcome(self, begun: "tuple[int, Future[BlockOutcome] | BlockOrder]") -> BlockOutcome:
         """Return what became of it, when that is known."""
-        return make_block(begun) if isinstance(begun, BlockOrder) else begun.result()
+        link, work = begun
+        made = make_block(work) if isinstance(work, BlockOrder) else work.result()
+        (watched,) = self.alarms.after([link], made.counts[None])
+        return replace(made, watched=watched)
 
-    def drop(self, begun: "Future[BlockOutcome] | BlockOrder") -> None:
+    def restart(self, link: int) -> None:
+        """Begin a link's alarm anew."""
+        self.alarms.restart(link)
+
+    def drop(self, begun: "tuple[int, Future[BlockOutcome] | BlockOrder]") -> None:
         """Give a block up, whose light turned out to be another."""
-        if isinstance(begun, Future):
-            begun.cancel()
+        if isinstance(begun[1], Future):
+            begun[1].cancel()
 
     def close(self) -> None:
         """End the workers."""
@@ -227,6 +239,6 @@ class BitByBit:
             self.pool.shutdown(cancel_futures=True)
 
 
-def bit_by_bit(workers: int) -> BitByBit:
+def bit_by_bit(alarms: LinkAlarms, *, workers: int) -> BitByBit:
     """Return blocks made by so many worker processes; by this one if it is one."""
-    return BitByBit(None if workers == 1 else worker_processes(workers))
+    return BitByBit(alarms, None if workers == 1 else worker_processes(workers))

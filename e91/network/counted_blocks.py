@@ -6,24 +6,32 @@ measured runs, and the verdicts are those of sessions (`e91.session.conclude_man
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from e91.alarm.many import ten_counts
 from e91.network.blocks import BlockOrder, BlockOutcome, tables_of
+from e91.network.link_alarms import LinkAlarms, Watched
 from e91.session.block_counts import BlockCounts, draw_counts
 from e91.session.block_verdicts import Verdicts, conclude_many
 
 _AHEAD = 64  # blocks of a link that are drawn at once
+_REFILL = 16  # links with fewer blocks left are drawn along with one that has none
 
 
 @dataclass(eq=False)
 class _Ahead:
-    """Blocks of one link that are drawn and not yet asked for, and the light that they had."""
+    """Blocks of one link that are drawn and not yet asked for.
 
-    table: bytes
-    rounds: int
+    Attributes:
+        wanted: An order for one of them: all have the same light.
+        watched: The link's alarm after the last block that was asked for.
+        outcomes: The blocks, in their order, each with the alarm after it.
+    """
+
+    wanted: BlockOrder
+    watched: Watched
     outcomes: deque[BlockOutcome] = field(default_factory=deque)
 
 
@@ -31,10 +39,14 @@ class _Ahead:
 class Counted:
     """Blocks made by drawing their counts.
 
+    Links that are run alike are drawn ahead and watched together, each by its own chance.
+
     Attributes:
+        alarms: The sequential tests of the links.
         seed: Root of the draws; every link has its own generator.
     """
 
+    alarms: LinkAlarms
     seed: np.random.SeedSequence
     _generators: dict[int, np.random.Generator] = field(default_factory=dict, repr=False)
     _ahead: dict[int, _Ahead] = field(default_factory=dict, repr=False)
@@ -45,15 +57,69 @@ class Counted:
 
     def outcome(self, begun: BlockOrder) -> BlockOutcome:
         """Return what became of it."""
+        link, ahead = begun.link, self._ahead.get(begun.link)
+        if ahead is not None and ahead.wanted.pieces != begun.pieces:
+            self._forget(link)
+            ahead = None
         if len(begun.pieces) > 1:
-            return self._made(begun, [[rounds for rounds, _ in begun.pieces]])[0]
-        ((rounds, table),) = begun.pieces
-        ahead = self._ahead.get(begun.link)
-        if ahead is None or ahead.table != table or ahead.rounds != rounds:
-            ahead = self._ahead[begun.link] = _Ahead(table, rounds)
+            (made,) = self._made(begun, [[rounds for rounds, _ in begun.pieces]])
+            return self._watched_together({link: [made]})[link][0]
+        if ahead is None:
+            ahead = self._ahead[link] = _Ahead(begun, self.alarms.now(link))
         if not ahead.outcomes:
-            ahead.outcomes.extend(self._made(begun, [[rounds]] * _AHEAD))
-        return ahead.outcomes.popleft()
+            self._draw_ahead(begun)
+        made = ahead.outcomes.popleft()
+        assert made.watched is not None
+        ahead.watched = made.watched
+        return made
+
+    def restart(self, link: int) -> None:
+        """Begin a link's alarm anew."""
+        self._ahead.pop(link, None)
+        self.alarms.restart(link)
+
+    def _forget(self, link: int) -> None:
+        """Throw away what is drawn ahead for a link, and let its alarm be as it was."""
+        ahead = self._ahead.pop(link, None)
+        if ahead is not None:
+            self.alarms.take_back(link, ahead.watched)
+
+    def _draw_ahead(self, wanted: BlockOrder) -> None:
+        """Draw blocks of a link that has none left, and of others of its kind that have few."""
+        few = {
+            link: ahead
+            for link, ahead in self._ahead.items()
+            if ahead.wanted.practice == wanted.practice and len(ahead.outcomes) < _REFILL
+        }
+        silent = {
+            link: ahead
+            for link, ahead in few.items()
+            if link == wanted.link or not (ahead.outcomes and _rang(ahead.outcomes[-1]))
+        }
+        drawn = {
+            link: self._made(ahead.wanted, [[ahead.wanted.rounds]] * _AHEAD)
+            for link, ahead in silent.items()
+        }
+        for link, outcomes in self._watched_together(drawn).items():
+            silent[link].outcomes.extend(outcomes)
+
+    def _watched_together(
+        self, drawn: dict[int, list[BlockOutcome]]
+    ) -> dict[int, list[BlockOutcome]]:
+        """Return blocks of links that are run alike, each with the alarm after it.
+
+        Of a link that rings no later blocks are returned: its alarm begins anew then.
+        """
+        watched: dict[int, list[BlockOutcome]] = {link: [] for link in drawn}
+        links = list(drawn)
+        for step in range(max(map(len, drawn.values()))):
+            links = [link for link in links if not (watched[link] and _rang(watched[link][-1]))]
+            if not links:
+                break
+            counts = np.stack([drawn[link][step].counts for link in links])
+            for link, now in zip(links, self.alarms.after(links, counts), strict=True):
+                watched[link].append(replace(drawn[link][step], watched=now))
+        return watched
 
     def drop(self, begun: BlockOrder) -> None:
         """Give a block up: nothing was done for it."""
@@ -100,3 +166,7 @@ def _outcomes(counts: BlockCounts, verdicts: Verdicts) -> list[BlockOutcome]:
 
 def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else value
+
+
+def _rang(outcome: BlockOutcome) -> bool:
+    return outcome.watched is not None and outcome.watched.rang

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations, count
 from typing import Any, Protocol
 
-from e91.alarm.link import OutcomeCounts
+import numpy as np
+
 from e91.network import fluid
 from e91.network.blocks import BlockOrder, BlockOutcome, order
 from e91.network.demand import RandomRequests
@@ -39,6 +40,9 @@ class BlockMaker(Protocol):
 
     def outcome(self, begun: Any) -> BlockOutcome:
         """Return what became of it."""
+
+    def restart(self, link: int) -> None:
+        """Begin a link's alarm anew."""
 
     def drop(self, begun: Any) -> None:
         """Give it up."""
@@ -97,6 +101,7 @@ class Simulation:
         pools: The key itself.
         router: Which way a key goes.
         rule: The name of its rule.
+        false_alarm: Probability that an alarm ever rings while its link keeps its promise.
         history: What happened.
         weather: What changes by the plan.
         users: Those who want keys.
@@ -115,8 +120,9 @@ class Simulation:
         router: Callable[[Graph, list[int]], Router],
         rule: str,
         seed: int | None,
+        false_alarm: float,
     ) -> None:
-        self.rule = rule
+        self.rule, self.false_alarm = rule, false_alarm
         self.plan, self.lives, self.seed = plan, lives, seed
         self.graph = Graph.of(plan)
         self.ledger = Ledger.of(len(lives))
@@ -133,6 +139,8 @@ class Simulation:
         self._unsettled_s = 0.0
         self._turns = _turns_of(plan)
         self._turn_of = {link: turns for turns in self._turns for link in turns.links}
+        self._levels = np.zeros(len(lives), np.int64)
+        self._limits = np.array([life.store_limit if life.light else 0.0 for life in lives])
         self._fluid = [life for life in lives if life.light is None]
 
     def start(self, users: Users) -> None:
@@ -184,10 +192,12 @@ class Simulation:
         turns.idle = True
 
     def _wants_block(self, life: LinkLife) -> bool:
-        """Whether a link's light comes and its store has room; looked at once a second."""
-        if not life.shines:
-            return False
-        return life.condition is Condition.RANG or life.level < life.store_limit
+        """Whether a link's light comes, and its store has room or it is on trial."""
+        return life.shines and not self.is_full(life)
+
+    def is_full(self, life: LinkLife) -> bool:
+        """Return whether a link's store was full when the second began; on trial, it never is."""
+        return bool(self._levels[life.index] >= self._limits[life.index])
 
     def _hand_out(self, life: LinkLife, block: BlockInWork) -> None:
         assert life.practice is not None
@@ -211,19 +221,18 @@ class Simulation:
         self, now_s: float, life: LinkLife, block: BlockInWork, outcome: BlockOutcome
     ) -> None:
         """Ask the alarm first, and release the block's key only then."""
-        assert life.test is not None
+        assert outcome.watched is not None
         life.last, history = outcome, self.history
         history.blocks += 1
         history.rounds += outcome.rounds
-        life.test = life.test.after(OutcomeCounts.from_array(outcome.counts), pairs=outcome.rounds)
-        life.judged = life.test
         if outcome.abort is not None:
             name = outcome.abort.name
             history.aborts[name] = history.aborts.get(name, 0) + 1
         if life.condition is Condition.RANG:
             self._on_trial(life, outcome)
-        elif life.test.rang is not None:
-            self._ring(now_s, life, outcome.bits, cause=self._named(life))
+        elif outcome.watched.rang:
+            cause = outcome.watched.cause
+            self._ring(now_s, life, outcome.bits, cause=cause.name if cause else "no cause yet")
         elif outcome.bits:
             self._store(now_s, life, block.number, outcome)
 
@@ -238,11 +247,6 @@ class Simulation:
 
     # The alarm.
 
-    def _named(self, life: LinkLife) -> str:
-        """The cause that a link's sequential test names."""
-        alarm = life.test.alarm if life.test is not None else None
-        return "no cause yet" if alarm is None or alarm.named is None else alarm.named
-
     def _ring(self, now_s: float, life: LinkLife, unreleased: int, *, cause: str) -> None:
         """Stop a link: its block is thrown away, and its store if the plan says so."""
         link, name = life.index, life.plan.name
@@ -253,8 +257,9 @@ class Simulation:
         words = f"The alarm of {name} rings ({reason}): {lost:,} bits are thrown away."
         self.history.note(now_s, "alarm", name, words, value=lost)
         life.condition, life.good = Condition.RANG, 0
+        self._limits[link] = math.inf
         if life.practice is not None:
-            life.watch_anew()
+            self._maker.restart(link)
         self._fall([link], now_s)
         self.ledger.make(link, unreleased)
         self.ledger.lose(link, lost, reason="alarm")
@@ -263,12 +268,12 @@ class Simulation:
 
     def _on_trial(self, life: LinkLife, outcome: BlockOutcome) -> None:
         """Count the good blocks of a link that rang; their key is thrown away all the same."""
-        assert life.test is not None
+        assert outcome.watched is not None
         self.ledger.make(life.index, outcome.bits)
         self.ledger.lose(life.index, outcome.bits, reason="on trial")
-        if life.test.rang is not None or outcome.abort is not None:
+        if outcome.watched.rang or outcome.abort is not None:
             life.good = 0
-            life.watch_anew()
+            self._maker.restart(life.index)
             return
         life.good += 1
         if 0 < self.plan.good_blocks <= life.good:
@@ -279,6 +284,7 @@ class Simulation:
         life = self._life(link)
         if life.condition is Condition.RANG:
             life.condition = Condition.UP
+            self._limits[life.index] = life.store_limit
             words = f"{link} is back in service after {life.good} good blocks."
             self.history.note(self.now_s, "back", link, words)
             self._rise([life.index])
@@ -503,10 +509,10 @@ class Simulation:
 
     def _tick(self, now_s: float, _: object) -> None:
         """A second begins: receivers look at their stores, requests of the second are drawn."""
-        for life, stored in zip(self.lives, self.ledger.stored, strict=True):
-            life.level = stored
-        for turns in self._turns:
-            if turns.idle and self.lives[turns.links[0]].light is not None:
+        self._levels = np.array(self.ledger.stored)
+        for link in np.flatnonzero(self._levels < self._limits).tolist():
+            turns = self._turn_of[link]
+            if turns.idle:
                 self._serve(now_s, turns)
         for life in self._fluid:
             self._flow(now_s, life)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from e91.alarm.promise import Promise, SequentialTest
 from e91.network.blocks import BlockOutcome
 from e91.network.layout import Light, LinkPlan
 from e91.network.light import Practice, Quality
@@ -83,20 +82,16 @@ class LinkLife:
         light: Its kind; None where rates are published.
         practice: How it is run; the same.
         rng: Its own random numbers.
-        false_alarm: Probability that its alarm ever rings while the promise is kept.
         eve: Name and strength of the adversary on it.
         quality: What it delivers now.
         condition: Whether it may be used.
         dark: Whether its source fails.
         number: Blocks begun.
         block: The one in work.
-        test: The sequential Bell test.
         good: Good blocks in a row since it rang.
         attacked_s: When the present attack began.
-        level: Bits in its store when the second began, by which its receiver decides.
         flowing: Of a published rate: bits that are made and not delivered yet.
         last: What became of the last block.
-        judged: The sequential test that judged it, whatever has begun anew since.
         tested: Of a published rate: the errors that the last second's test saw.
         store_limit: Bits at which the store is full.
         expected_bits: Bits to expect of a block.
@@ -108,20 +103,16 @@ class LinkLife:
     light: Light | None
     practice: Practice | None
     rng: np.random.Generator
-    false_alarm: float
     quality: Quality | None = None
     condition: Condition = Condition.UP
     dark: bool = False
     number: int = 0
     block: BlockInWork | None = None
-    test: SequentialTest | None = None
     good: int = 0
     eve: tuple[str, float | None] | None = None
     attacked_s: float | None = None
-    level: int = 0
     flowing: float = 0.0
     last: BlockOutcome | None = None
-    judged: SequentialTest | None = None
     tested: int = 0
     store_limit: float = math.inf
     expected_bits: int = 0
@@ -146,11 +137,3 @@ class LinkLife:
         self.block = BlockInWork(self.number, rounds, exposure, 0.0, now_s, self.quality)
         self.number += 1
         return self.block
-
-    def watch_anew(self) -> None:
-        """Begin the sequential test of the link's promise."""
-        assert self.practice is not None
-        promise = Promise(self.practice.visibility, self.false_alarm)
-        self.test = promise.sequential_test(
-            settings=self.practice.settings, policy=self.practice.policy
-        )

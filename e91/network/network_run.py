@@ -19,7 +19,8 @@ from e91.network.demand import RandomRequests
 from e91.network.fluid import rate_of
 from e91.network.layout import NetworkPlan, RateMode, Requests
 from e91.network.light import Practice, practice_of, quality_of
-from e91.network.link_events import Simulation
+from e91.network.link_alarms import LinkAlarms
+from e91.network.link_events import BlockMaker, Simulation
 from e91.network.link_life import LinkLife
 from e91.network.network_report import LinkBits, NetworkReport
 from e91.network.rules import Disjoint, Router, rule_named
@@ -35,11 +36,13 @@ Depth = Literal["bits", "counts"]
 DEPTHS: tuple[Depth, ...] = get_args(Depth)
 """How deep a link is simulated."""
 
+_ROWS = 2_000  # of levels in a long run
+
 FALSE_ALARM = 1e-4
 """Probability that the alarm of a link ever rings while it keeps its promise."""
 
 
-def lives_of(plan: NetworkPlan, *, seed: int | None, false_alarm: float) -> list[LinkLife]:
+def lives_of(plan: NetworkPlan, *, seed: int | None) -> list[LinkLife]:
     """Return the links of a plan before the first photon."""
     weather, roots = Weather(plan), np.random.SeedSequence(seed).spawn(len(plan.links))
     practices = practices_of(plan, weather)
@@ -52,7 +55,6 @@ def lives_of(plan: NetworkPlan, *, seed: int | None, false_alarm: float) -> list
             light,
             practices.get(link.light),
             np.random.Generator(np.random.Philox(root)),
-            false_alarm,
         )
         if life.light is None:
             life.bits_per_second = rate_of(life)
@@ -65,7 +67,6 @@ def lives_of(plan: NetworkPlan, *, seed: int | None, false_alarm: float) -> list
                 round(life.quality.chsh_value, 3),
                 round(life.quality.error_rate, 4),
             )
-            life.watch_anew()
         lives.append(life)
     _limit_stores(plan, lives)
     return lives
@@ -137,13 +138,20 @@ def begin(
     cores = checked_cores(workers, name="workers")
     chosen = _rule(plan, rule, disjoint)
     real = depth == "bits" and plan.rate is RateMode.SIMULATED
+    lives = lives_of(plan, seed=seed)
+    practices = {life.index: life.practice for life in lives if life.practice is not None}
+    alarms = LinkAlarms.of(practices, false_alarm=false_alarm)
+    maker: BlockMaker = Counted(alarms, np.random.SeedSequence(seed, spawn_key=(1,)))
+    if real:
+        maker = bit_by_bit(alarms, workers=cores)
     simulation = Simulation(
         plan,
-        lives_of(plan, seed=seed, false_alarm=false_alarm),
-        maker=bit_by_bit(cores) if real else Counted(np.random.SeedSequence(seed, spawn_key=(1,))),
+        lives,
+        maker=maker,
         router=rule_named(chosen),
         rule=chosen,
         seed=seed,
+        false_alarm=false_alarm,
     )
     root = np.random.SeedSequence(seed, spawn_key=(2**31,))
     requests = _random_requests(plan, simulation, root)
@@ -196,6 +204,7 @@ def run(
         disjoint=disjoint,
         false_alarm=false_alarm,
     )
+    simulation.history.samples.step_s = max(1.0, end_s // _ROWS)
     try:
         simulation.advance(0.0)
         for minute in range(1, math.ceil(minutes) + 1):
@@ -238,7 +247,7 @@ def report_of(simulation: Simulation, *, depth: Depth, seconds: float) -> Networ
         events=tuple(history.events),
         samples=history.samples,
         is_conserved=book.is_conserved,
-        false_alarm=simulation.lives[0].false_alarm,
+        false_alarm=simulation.false_alarm,
         bound=largest_share(simulation),
         expected_bits_per_second=tuple(life.bits_per_second for life in simulation.lives),
     )

@@ -159,14 +159,12 @@ class Traffic:
             return False
         simulation = self.simulation
         book, router = simulation.ledger, simulation.router
-        links = np.flatnonzero(needed).tolist()
+        links = np.flatnonzero(needed)
         amounts = needed[links].tolist()
-        if any(
-            book.stored[link] - router.floors[link] < amount
-            for link, amount in zip(links, amounts, strict=True)
-        ):
+        spare = np.array(book.stored) - np.array(router.floors)
+        if (spare[links] < needed[links]).any():
             return False
-        for link, amount in zip(links, amounts, strict=True):
+        for link, amount in zip(links.tolist(), amounts, strict=True):
             book.stored[link] -= amount
             book.spent[link] += amount
         count = len(sources)
@@ -182,11 +180,13 @@ class Traffic:
         """Return the bits that every link must give, the hops in sum and the most of one key."""
         graph, find = self.simulation.graph, self.simulation.router.find
         needed = np.zeros(len(graph.links), np.int64)
-        groups = self._groups
-        pairs = groups[sources] * len(graph.sites) + groups[targets]
-        _, first, counts = np.unique(pairs, return_index=True, return_counts=True)
+        pairs = self._groups[sources] * self._group_count + self._groups[targets]
+        counts = np.bincount(pairs, minlength=self._group_count**2)
+        example = np.zeros(len(counts), np.intp)
+        example[pairs] = np.arange(len(pairs))
         hops, most = 2 * len(sources), 0
-        for place, count in zip(first.tolist(), counts.tolist(), strict=True):
+        kinds = np.flatnonzero(counts)
+        for place, count in zip(example[kinds].tolist(), counts[kinds].tolist(), strict=True):
             path = find(int(sources[place]), int(targets[place]), bits)
             if path is None or len(path) < 2:
                 return None, 0, 0
@@ -199,6 +199,10 @@ class Traffic:
             self._access[np.concatenate([sources, targets])], minlength=len(needed)
         )
         return needed + bits * access, hops, most
+
+    @cached_property
+    def _group_count(self) -> int:
+        return int(self._groups.max()) + 1
 
     @cached_property
     def _groups(self) -> np.ndarray:

@@ -203,7 +203,7 @@ def test_keys_go_another_way_when_a_link_rings():
 def test_whoever_watches_sees_every_block_judged_before_a_new_test_begins():
     attack = Incident(IncidentKind.ATTACK, "R-S", 0.5, 1.0, "intercept-resend", 1.0)
     simulation, seen = begin(replace(SQUARE, incidents=(attack,)), seed=1), []
-    simulation.watch = lambda life: seen.append((life.plan.name, life.judged.rang is not None))
+    simulation.watch = lambda life: seen.append((life.plan.name, life.last.watched.rang))
     simulation.advance(1.5)
     assert len(seen) == simulation.history.blocks
     assert len(simulation.history.alarms) == 1
