@@ -318,22 +318,22 @@ def pass_figure(
             f"`slices` must be one for each of the pass's {len(seen.time_s)} times, but are "
             f"{len(slices)}."
         )
-    upper, lower = ax or pyplot.subplots(2, figsize=(7, 5.6), sharex=True, layout="constrained")[1]
+    upper, lower = ax or pyplot.subplots(2, figsize=(7, 6.0), sharex=True, layout="constrained")[1]
     losses = seen.loss_db(links)
-    for name, style, loss in zip(("Alice", "Bob"), ("--", ":"), losses, strict=True):
-        upper.plot(seen.time_s, loss, style, label=f"to {name}")
-    upper.plot(seen.time_s, losses.sum(axis=0), "-", label="both")
+    curves = {"to Alice": losses[0], "to Bob": losses[1], "both": losses.sum(axis=0)}
+    for (name, loss), colour, style in zip(curves.items(), COLOURS, ("--", ":", "-"), strict=False):
+        upper.plot(seen.time_s, loss, style, color=colour, label=name)
     upper.set(ylabel="loss (dB)", title=f"{seen.duration_s:.0f} s in sight of both stations")
     upper.legend(frameon=False)
     counts = [part.per_second for part in slices]
     accidental = [part.accidental_per_second for part in slices]
-    lower.plot(seen.time_s, counts, "-", label="coincidences")
-    lower.plot(seen.time_s, accidental, "--", label="of these accidental")
+    lower.plot(seen.time_s, counts, "-", color=COLOURS[0], label="coincidences")
+    lower.plot(seen.time_s, accidental, "--", color=COLOURS[1], label="of these accidental")
     lower.set(yscale="log", xlabel="time (s)", ylabel="per second")
     errors = lower.twinx()
     errors.plot(seen.time_s, [100 * part.error_rate for part in slices], ":", color=BESIDE)
     errors.set(ylabel="error rate (%, dotted)", ylim=(0, None))
-    lower.legend(frameon=False)
+    legend_below(lower, columns=2)
     return upper, lower
 
 

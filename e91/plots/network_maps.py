@@ -183,7 +183,7 @@ def map_figure(shown: NetworkMap, *, ax: Axes | None = None) -> Axes:
     for group in shown.sites:
         _draw_sites(axes, group, sectors, count)
     axes.set_title(shown.title, pad=12)
-    axes.set(xticks=[], yticks=[], aspect="equal")
+    axes.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
     axes.margins(x=0.1 if count <= _FEW else 0.05, y=0.18 if count <= _FEW else 0.06)
     axes.spines[:].set_visible(False)
     _write_names(axes, shown, count)

@@ -1,6 +1,7 @@
 """Figures as files, whole results and sweeps: what is drawn is what was found."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from matplotlib import pyplot
 from xarray import Dataset
 
 import e91
+from e91 import plots
 from e91.adversaries.attacked_session import run_attack
 from e91.model.settings import ASYMMETRIC
 from e91.plots import (
@@ -167,3 +169,11 @@ def test_planned_rates_are_those_of_the_best_plan_and_their_limit():
 def test_marked_link_may_lie_off_the_curves():
     axes = qber_figure(rates_by_qber([0, 0.05, 0.1]), mark=Mark(0.03, 0.5, "mine"))
     assert "mine" in [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_every_figure_stands_in_its_document():
+    page = (Path(__file__).parents[2] / "docs" / "figures.md").read_text("utf-8")
+    drawings = [name for name in plots.__all__ if name.endswith(("_figure", "_scale", "_curve"))]
+    drawings.remove("save_figure")
+    assert len(drawings) > 15
+    assert [name for name in drawings if f"`{name}`" not in page] == []
