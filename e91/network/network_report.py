@@ -67,6 +67,7 @@ class NetworkReport(Drawn):
         false_alarm: Promised probability that an alarm of an honest link ever rings, a link.
         expected_bits_per_second: Key rate of every link while its receiver serves it in turn.
         bound: What the best routing could have served of the random demand; None without.
+        shortages: Which calls and encryptors ask for more than any routing brings, in words.
     """
 
     plan: NetworkPlan
@@ -96,6 +97,7 @@ class NetworkReport(Drawn):
     false_alarm: float
     expected_bits_per_second: tuple[float, ...] = field(repr=False)
     bound: Bound | None = None
+    shortages: tuple[str, ...] = ()
 
     @property
     def keys_per_second(self) -> float:
@@ -165,6 +167,7 @@ class NetworkReport(Drawn):
                 "served_share": self.bound.served_share,
                 "limited_by": dict(self.bound.prices),
             },
+            "shortages": list(self.shortages),
             "link_table": [
                 {"link": link.name, **vars(bits)}
                 for link, bits in zip(self.plan.links, self.links, strict=True)
@@ -253,6 +256,7 @@ def _keys(report: NetworkReport, page: Layout) -> list[str]:
         if report.bound.prices:
             dear = ", ".join(name for name, _ in report.bound.prices[:4])
             rows.append(page.row("limited by", dear))
+    rows += [page.row("short of key", f"{words}.") for words in report.shortages]
     if report.depth == "bits":
         same = "equal at both ends" if not report.unequal else f"{report.unequal} UNEQUAL"
         rows.append(page.row("check", same))

@@ -23,8 +23,9 @@ from e91.network.link_alarms import LinkAlarms
 from e91.network.link_events import BlockMaker, Simulation
 from e91.network.link_life import LinkLife
 from e91.network.network_report import LinkBits, NetworkReport
-from e91.network.rules import Disjoint, Router, rule_named
-from e91.network.steady import largest_share
+from e91.network.plan_checks import check_ways
+from e91.network.rules import rule_named
+from e91.network.steady import largest_share, shortages
 from e91.network.traffic import Traffic
 from e91.network.weather import Weather
 from e91.session.expectation import Link
@@ -155,7 +156,7 @@ def begin(
     )
     root = np.random.SeedSequence(seed, spawn_key=(2**31,))
     requests = _random_requests(plan, simulation, root)
-    _check_routes(plan, simulation.router, requests)
+    check_ways(plan, simulation.router)
     traffic = Traffic(simulation, requests, real=real)
     simulation.start(traffic)
     traffic.begin(plan.demand)
@@ -249,6 +250,7 @@ def report_of(simulation: Simulation, *, depth: Depth, seconds: float) -> Networ
         is_conserved=book.is_conserved,
         false_alarm=simulation.false_alarm,
         bound=largest_share(simulation),
+        shortages=shortages(simulation),
         expected_bits_per_second=tuple(life.bits_per_second for life in simulation.lives),
     )
 
@@ -263,17 +265,6 @@ def _rule(plan: NetworkPlan, rule: str | None, disjoint: int) -> str:
             f"`rule` must not be given with `disjoint`, which is a rule itself, but is `{rule}`."
         )
     return f"disjoint={disjoint}"
-
-
-def _check_routes(plan: NetworkPlan, router: Router, requests: list[RandomRequests]) -> None:
-    """Refuse a demand that no route can ever carry by the rule, by naming the cut."""
-    number = router.graph.site_number
-    for wanted in plan.demand:
-        if not isinstance(wanted, Requests):
-            router.check(number[wanted.source], number[wanted.target])
-    if isinstance(router, Disjoint):  # other rules need no more than what a plan is checked for
-        for process in requests:
-            router.check_all(process.users.tolist())
 
 
 def _random_requests(

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 
+from e91.network.graph import Graph
 from e91.network.layout import (
     DEMAND_TABLES,
     Call,
@@ -21,7 +22,7 @@ from e91.network.layout import (
     Variation,
     Varied,
 )
-from e91.network.rules import rule_named
+from e91.network.rules import Disjoint, Router, rule_named
 from e91.system.documents import did_you_mean
 
 _MOST_NAMED = 6  # sites that a sentence names one by one
@@ -46,7 +47,6 @@ def check_plan(plan: NetworkPlan) -> None:
         ValueError: `links.A-A.ends` must be two sites, but both are `A`.
     """
     _check_names(plan)
-    rule_named(plan.rule)
     for link in plan.links:
         _check_link(plan, link)
     makers = (link.bits_per_second or link.store_bits for link in plan.links)
@@ -70,6 +70,7 @@ def check_plan(plan: NetworkPlan) -> None:
     _check_variations(plan)
     _check_satellite(plan)
     _check_demand(plan)
+    check_ways(plan, rule_named(plan.rule)(Graph.of(plan), [0] * len(plan.links)))
 
 
 def _check_names(plan: NetworkPlan) -> None:
@@ -295,6 +296,23 @@ def _check_requests(plan: NetworkPlan, requests: Requests, place: str, islands: 
         for number, source in enumerate(asking):
             for target in asking[number + 1 :]:
                 islands.check_route(source, target, place)
+
+
+def check_ways(plan: NetworkPlan, router: Router) -> None:
+    """Refuse a demand that no route can ever carry by a rule that asks for more than one route.
+
+    Raises:
+        ValueError: It names the relays that every route passes.
+    """
+    if not isinstance(router, Disjoint):
+        return
+    number = router.graph.site_number
+    for demand in plan.demand:
+        if isinstance(demand, Requests):
+            asking = [x for x in plan.users if not demand.sectors or x.sector in demand.sectors]
+            router.check_all(number[user.name] for user in asking)
+        else:
+            router.check(number[demand.source], number[demand.target])
 
 
 class _Islands:

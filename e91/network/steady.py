@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from e91.network.bound import Bound, Supply, best_served
+from e91.network.bound import Bound, Supply, best_served, bottleneck
+from e91.network.layout import Call, Rotation
 from e91.network.light import quality_of
 from e91.network.link_events import Simulation
 from e91.network.link_life import LinkLife
@@ -29,6 +30,32 @@ def largest_share(simulation: Simulation) -> Bound | None:
     means = [process.mean() for process in random]
     pairs, wanted = (np.concatenate(each) for each in zip(*means, strict=True))
     return best_served(simulation.graph, pairs, wanted, supply_of(simulation))
+
+
+def shortages(simulation: Simulation) -> tuple[str, ...]:
+    """Say which calls and encryptors ask for more than any routing brings, and what limits them.
+
+    Each is taken by itself, with every link in service.
+    """
+    if not simulation.now_s > 0:
+        return ()
+    graph, capacity, found = simulation.graph, supply_of(simulation).capacity, []
+    for wanted in simulation.plan.demand:
+        match wanted:
+            case Call():
+                asked = wanted.bits_per_second
+            case Rotation():
+                asked = wanted.key_bits / wanted.every_s
+            case _:
+                continue
+        ends = graph.site_number[wanted.source], graph.site_number[wanted.target]
+        cut = bottleneck(graph, *ends, capacity.tolist())
+        if cut.capacity < asked:
+            found.append(
+                f"{wanted.source} to {wanted.target} asks for {asked:,.0f} bit/s, but {cut} can "
+                f"give {cut.capacity:,.0f} on average, stores included"
+            )
+    return tuple(found)
 
 
 def supply_of(simulation: Simulation) -> Supply:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from e91.network.demand import RandomRequests
-from e91.network.graph import Path, Route
+from e91.network.graph import Path, Route, listed
 from e91.network.key_ledger import StoredBlock
 from e91.network.layout import Call, Demand, Requests, Rotation, Transfer
 from e91.network.link_events import Simulation
@@ -227,7 +227,7 @@ class Traffic:
     ) -> None:
         """Ask for a key; ``done`` learns when it was served, or that it was missed."""
         path = self.simulation.router.find(source, target, bits)
-        self._note_way(now_s, source, target, path)
+        self._note_way(now_s, source, target, bits, path)
         if path is None:
             self._wait(Waiting(source, target, bits, now_s + patience_s, done))
             return
@@ -261,7 +261,7 @@ class Traffic:
             self._deliver(now_s, request.source, request.target, path, request.bits)
             self._done.late += 1
             if request.done is not None:
-                self._note_way(now_s, request.source, request.target, path)
+                self._note_way(now_s, request.source, request.target, request.bits, path)
                 request.done(now_s, True)
 
     def _give_up(self, now_s: float) -> None:
@@ -377,7 +377,9 @@ class Traffic:
                 kept.append(key)
         self._flying = kept
 
-    def _note_way(self, now_s: float, source: int, target: int, path: Path | None) -> None:
+    def _note_way(
+        self, now_s: float, source: int, target: int, bits: int, path: Path | None
+    ) -> None:
         """Note that a call goes another way than before, or none."""
         known = (source, target) in self.last_path
         if known and self.last_path[source, target] == path:
@@ -386,6 +388,9 @@ class Traffic:
         graph, history = self.simulation.graph, self.simulation.history
         ends = graph.sites[source], graph.sites[target]
         by = "find no way"
+        if lacking := path is None and self.simulation.router.lacking(source, target, bits):
+            links = [graph.links[link] for link in lacking]
+            by += f" before {listed(links, 'or')} has more key"
         if path is not None:
             route = graph.route(source, target, path, stores=self.simulation.ledger.stored)
             by = f"go by {_by(route.trusts)}"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_networks import flowing, graph_of, jinan_like, network_of, random_graph
 
-from e91.network import begin, load
+from e91.network import begin, check_plan, load
 from e91.network.disjoint import check_disjoint, cut_relays, disjoint_routes
 from e91.network.graph import Graph
 from e91.network.layout import Call
@@ -123,6 +123,13 @@ def test_run_in_shares_is_refused_if_some_users_have_too_few_routes():
     shared_between(f"{two_homes} C-T", demand=(Call("A", "B", 10.0),))
     with pytest.raises(ValueError, match="join `C` and `A`, but every route passes T"):
         shared_between(f"{two_homes} C-T", demand=(Call("C", "A", 10.0),))
+
+
+def test_plan_whose_own_rule_has_too_few_routes_is_refused():
+    plan = flowing(network_of("A B", "R", "A-R B-R"), {"A-R": 1e3, "B-R": 1e3})
+    check_plan(plan)
+    with pytest.raises(ValueError, match="join `A` and `B`, but every route passes R"):
+        check_plan(replace(plan, rule="disjoint=2"))
 
 
 def test_users_of_the_same_home_are_checked_among_themselves():

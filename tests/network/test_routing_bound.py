@@ -11,7 +11,7 @@ from statistical import assert_binomial
 from e91.network import begin, run
 from e91.network.bound import Supply, best_served, bottleneck
 from e91.network.demand import RandomRequests
-from e91.network.layout import Call, Requests
+from e91.network.layout import Call, Requests, Rotation
 from e91.network.rules import RULES, rule_named
 from e91.network.steady import largest_share
 
@@ -120,7 +120,7 @@ def test_no_rule_serves_more_than_the_bound(rule):
     assert rule != "fewest-hops" or short > 0
 
 
-def three(*, keys_per_second, **changes):
+def three(*, keys_per_second=1.0, **changes):
     """Three users on a relay, the first with a tenth of the others' rate."""
     plan = network_of("A B C", "R", "A-R R-B R-C", least_store_bits=100)
     rates = {"A-R": 1e3, "R-B": 1e4, "R-C": 1e4}
@@ -137,6 +137,20 @@ def test_report_holds_a_run_against_the_bound():
     assert report.bound.served_share - 0.02 - error < share < report.bound.served_share + error
     assert "in service, 0.4657 on average" in " ".join(report.text().split())
     assert report.to_dict()["best_routing"]["limited_by"] == {"A-R": 1.0}
+
+
+def test_report_names_the_links_that_give_a_call_too_little():
+    """A stream of 1,200 bit/s over a link of 1,000 and 5,000 usable bits in store, for 100 s."""
+    call = Call("A", "B", 1200.0)
+    report = run(three(demand=(call,)), minutes=100 / 60, seed=1)
+    words = "A to B asks for 1,200 bit/s, but A-R can give 1,050 on average, stores included"
+    assert report.shortages == (words,)
+    assert report.to_dict()["shortages"] == [words]
+    assert 105_000 - 2 * 1200 <= report.delivered_bits <= 105_000
+    notes = [event.words for event in report.events if event.kind == "way"]
+    assert "Keys from A to B find no way before A-R has more key." in notes
+    longer = run(three(demand=(call, Rotation("A", "C", 0.1, 200))), minutes=0.1, seed=1)
+    assert [words.split(",")[0] for words in longer.shortages] == ["A to C asks for 2"]
 
 
 def test_no_bound_without_random_requests_or_time():
