@@ -22,7 +22,7 @@ import click
 
 from e91.cli.commands import Commands
 from e91.cli.encodings import print_what_can_be_printed
-from e91.cli.outcome import STANDARD_OUTPUT, flush_output, is_reported
+from e91.cli.outcome import STANDARD_OUTPUT, flush_output, noted_output
 from e91.model.errors import KeyUnavailable, ProtocolAborted
 from e91.system.durable import WriteFailed, reason
 from e91.system.refusals import is_refusal
@@ -63,27 +63,27 @@ def main(arguments: list[str] | None = None) -> None:
     """
     line = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     print_what_can_be_printed()
-    try:
-        with _tidy_stop(), _warnings_in_our_voice():
-            commands.main(args=line, prog_name="e91", standalone_mode=False)
-            flush_output()
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last one who can say it
-        expected = _expected_end(error, line)
-        if expected is None:
-            traceback.print_exception(error)
-        sentence, status = expected or (_bug(line), FAILED)
-        click.echo(f"e91: {sentence}", err=True)
-        _say_as_json(sentence, status, error, line)
-        _exit(status)
+    with noted_output() as is_used:
+        try:
+            with _tidy_stop(), _warnings_in_our_voice():
+                commands.main(args=line, prog_name="e91", standalone_mode=False)
+                flush_output()
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last who can say it
+            expected = _expected_end(error, line)
+            if expected is None:
+                traceback.print_exception(error)
+            sentence, status = expected or (_bug(line), FAILED)
+            click.echo(f"e91: {sentence}", err=True)
+            if not is_used():
+                _say_as_json(sentence, status, line)
+            _exit(status)
 
 
-def _say_as_json(sentence: str, status: int, error: BaseException, line: list[str]) -> None:
+def _say_as_json(sentence: str, status: int, line: list[str]) -> None:
     """Print the end of a command for programs that asked for JSON and got none."""
     from e91.cli.sentences import wants_json
 
-    if not (is_reported(error) or isinstance(error, ProtocolAborted)) and wants_json(
-        commands, line
-    ):
+    if wants_json(commands, line):
         with suppress(OSError):  # standard output itself may be what failed
             click.echo(json.dumps({"error": sentence, "exit_status": status}))
 
@@ -130,7 +130,7 @@ def _is_of_memory(error: BaseException) -> bool:
 def _is_of_printing(error: OSError) -> bool:
     """Return whether `click.echo` met the error: standard output takes nothing more."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return frame.f_globals.get("__name__") == "click.utils"
+    return frame.f_globals.get("__name__") in ("click.utils", "e91.cli.outcome")
 
 
 def _bug(line: list[str]) -> str:

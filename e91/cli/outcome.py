@@ -4,10 +4,11 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -19,21 +20,36 @@ STANDARD_OUTPUT = "Standard output"
 """The name by which `WriteFailed` calls it."""
 
 
-_REPORTED = "What was done before is on standard output."
+class NotedOutput:
+    """Standard output that knows whether a text was written to it; all else is its stream's."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.is_used = False
+
+    def write(self, text: str) -> int:
+        """Write a text and note it."""
+        self.is_used = self.is_used or bool(text)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
-def mark_reported(error: BaseException) -> None:
-    """Note on an exception that standard output says already what was done."""
-    error.add_note(_REPORTED)
-
-
-def is_reported(error: BaseException | None) -> bool:
-    """Return whether `mark_reported` has seen an exception, or one that it comes from."""
-    while error is not None:
-        if _REPORTED in getattr(error, "__notes__", ()):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+@contextmanager
+def noted_output() -> Iterator[Callable[[], bool]]:
+    """Give a function that tells whether the block has written to standard output."""
+    before = sys.stdout
+    if before is None:
+        yield lambda: False
+        return
+    noted = NotedOutput(before)
+    sys.stdout = noted
+    try:
+        yield lambda: noted.is_used
+    finally:
+        if sys.stdout is noted:  # and not None, as of an output that has failed
+            sys.stdout = before
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from e91.cli.outcome import (
     check_files,
     draw_session,
     flush_output,
-    mark_reported,
     show,
     show_and_save,
 )
@@ -129,10 +128,6 @@ def _work_off(reports: Iterable[SessionReport], request: Request, blocks: Blocks
         with rounds_bar(request.rounds) as bar:
             for found in _sums(reports, request):
                 bar.update(found.rounds - bar.n)
-    except BaseException as error:
-        if found is not None:
-            mark_reported(error)
-        raise
     finally:
         if found is not None:
             found = replace(found, seconds=stopwatch.seconds)

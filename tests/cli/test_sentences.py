@@ -6,7 +6,6 @@ import click
 import pytest
 
 from e91.cli.options import COUNT
-from e91.cli.outcome import is_reported, mark_reported
 from e91.cli.sentences import _with_options
 
 
@@ -119,13 +118,13 @@ def test_bug_is_told_as_json_too(status, monkeypatch):
     assert "Traceback" in complaint
 
 
-def test_failure_after_a_report_is_known_through_the_exceptions_it_became():
-    first = KeyboardInterrupt()
-    mark_reported(first)
-    last = click.Abort()
-    last.__cause__ = first
-    assert is_reported(last)
-    assert not is_reported(click.Abort())
+def test_failure_after_a_report_adds_no_second_object(status, monkeypatch):
+    def printed_and_refused(*_, **__):
+        click.echo('{"rounds": 5}')
+        raise click.UsageError("It fails.")
+
+    monkeypatch.setattr("e91.cli.run_options.Policy", printed_and_refused)
+    assert status("run", "--json") == (2, '{"rounds": 5}\n', "e91: It fails.\n")
 
 
 def test_command_line_without_a_word_shows_the_help(status):
