@@ -40,6 +40,7 @@ from e91.model.records import DetectionRecord
 from e91.model.settings import NAMED_SETTINGS, Settings
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy
+from e91.system.progress import waiting
 
 if TYPE_CHECKING:
     from e91.optics.tags import Correlated
@@ -154,7 +155,8 @@ def analyse(
             "must come without `--estimate-probabilities`, but both are given.",
         )
     policy = Policy(SecurityModel(security), epsilon=epsilon, revealed_fraction=revealed_fraction)
-    loaded = _loaded(files, tagger, search, policy=policy, seed=seed)
+    with waiting("Reading the recording"):
+        loaded = _loaded(files, tagger, search, policy=policy, seed=seed)
     analysed = partial(
         _analysed,
         policy=policy,
@@ -351,7 +353,8 @@ def _conclude(
 
     record, known, found = loaded
     settings = _settings(known, angles)
-    report = analysed(record, settings=settings, origin=found["origin"])
+    with waiting("Analysing the recording"):
+        report = analysed(record, settings=settings, origin=found["origin"])
     if report.abort is None and out is not None:
         with new_folder(out) as folder:
             save_session(report, folder)

@@ -12,6 +12,7 @@ import click
 from e91.cli.figures import FIGURE
 from e91.cli.options import COUNT, JSON, as_one
 from e91.cli.outcome import FigureFile
+from e91.system.progress import waiting
 
 if TYPE_CHECKING:
     from e91.bell import BellTest
@@ -101,7 +102,8 @@ def bell(
     if given.are_given:
         if (wins, rounds) != (None, None):
             raise click.UsageError("`--wins` and `--rounds` must come without other counts.")
-        found = _evaluated(given, bound)
+        with waiting("Testing local models"):
+            found = _evaluated(given, bound)
         _show(found, given, as_json=as_json)
         figure.save(partial(_draw, "bell_scale", found))
         return
@@ -124,14 +126,15 @@ def _show_game(wins: int, rounds: int, bound: float, *, as_json: bool) -> None:
     from e91.bell import p_values
     from e91.session.report_text import rounded_up
 
-    found = {
-        "p_value": p_values.p_value(wins, rounds, bound=bound),
-        "log_p_value": p_values.log_p_value(wins, rounds, bound=bound),
-        "hoeffding": p_values.hoeffding_p_value(wins, rounds, bound=bound),
-        "local_bound": bound,
-        "winning_probability": wins / rounds,
-        "chsh": p_values.chsh_value(wins / rounds),
-    }
+    with waiting("Testing local models"):
+        found = {
+            "p_value": p_values.p_value(wins, rounds, bound=bound),
+            "log_p_value": p_values.log_p_value(wins, rounds, bound=bound),
+            "hoeffding": p_values.hoeffding_p_value(wins, rounds, bound=bound),
+            "local_bound": bound,
+            "winning_probability": wins / rounds,
+            "chsh": p_values.chsh_value(wins / rounds),
+        }
     if as_json:
         click.echo(json.dumps(found))
         return

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from e91.cli.options import COUNT, JSON
+from e91.system.progress import waiting
 
 FAILED = 1
 
@@ -48,15 +49,16 @@ def conformance(
     if snapshot is not None and noisy:
         raise ValueError("`--noisy` must come without `--snapshot`, whose noise is known.")
     backend, table = _machine(snapshot)
-    checks = examine(
-        _sampler(target),
-        backend,
-        table=table,
-        noise_is_unknown=noisy,
-        grouping=grouping,
-        shots=shots,
-        seed=seed,
-    )
+    with waiting(f"Examining {target}"):
+        checks = examine(
+            _sampler(target),
+            backend,
+            table=table,
+            noise_is_unknown=noisy,
+            grouping=grouping,
+            shots=shots,
+            seed=seed,
+        )
     passed = conforms(checks)
     if as_json:
         found = {"sampler": target, "conforms": passed, "checks": [vars(check) for check in checks]}

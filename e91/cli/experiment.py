@@ -11,6 +11,7 @@ from e91.cli.figures import FIGURE
 from e91.cli.options import COUNT, JSON, refuse_given
 from e91.cli.outcome import FigureFile, columns
 from e91.model.errors import ProtocolAborted
+from e91.system.progress import waiting
 
 if TYPE_CHECKING:
     from e91.experiments import Experiment
@@ -117,7 +118,8 @@ def run_named(
 
     if not session:
         refuse_given(["rounds"], "must come with `--session`, but there is none.")
-    report = run_session(name, rounds=rounds, seed=seed) if session else run(name, seed=seed)
+    with waiting(f"Simulating {name}"):
+        report = run_session(name, rounds=rounds, seed=seed) if session else run(name, seed=seed)
     found: Any = report.to_records()
     if report.session is not None:
         found = report.session.to_dict() | {"experiment": report.experiment.name}

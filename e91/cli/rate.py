@@ -28,6 +28,7 @@ from e91.model.numbers import check_whole
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy, Reconciler
 from e91.security.theorems import Theorem
+from e91.system.progress import waiting
 
 if TYPE_CHECKING:
     from e91.model.device import Pace
@@ -131,7 +132,8 @@ def rate(
     else:
         question, pace = _question_of_light(asked, link)
     rounds = question.rounds
-    found = _asymptotic(question) if rounds is None else _finite(question, rounds)
+    with waiting("Finding the best session" if rounds else "Finding the rate"):
+        found = _asymptotic(question) if rounds is None else _finite(question, rounds)
     if pace is not None:
         found = _in_time(found, question, pace) | found
     _show(found, as_json=as_json)

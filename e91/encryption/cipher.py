@@ -325,15 +325,29 @@ def encrypt_file(
         saying_what_was_spent(key_file) as note,
         durable.new_file(Path(target), mode=durable.PUBLIC) as write,
     ):
-        with open_key_file(key_file) as opened:
-            before = opened.store.left
-            chosen = cipher or preferred_cipher(len(data), opened.store)
-            ciphertext = encrypt(data, opened.store, cipher=chosen)
-            left = opened.store.left
-        # The key file is written by now; before this line no byte of ciphertext leaves memory.
-        note(before - left)
+        ciphertext, use = encrypt_with(data, key_file, cipher=cipher)
+        note(use.key_bytes_used)
         write(ciphertext)
-    return KeyUse(chosen, len(data), before - left, left)
+    return use
+
+
+def encrypt_with(
+    data: bytes, key_file: Path | str, *, cipher: Cipher | None = None
+) -> tuple[bytes, KeyUse]:
+    """Return the ciphertext of ``data``; by then the key file says that its bytes are used.
+
+    Raises:
+        ValueError: ``data`` is empty, ``key_file`` is none, or there is no such ``cipher``.
+        KeyUnavailable: Too little key is left; none is used.
+        WriteFailed: The disk is full or fails.
+    """
+    with open_key_file(key_file) as opened:
+        before = opened.store.left
+        chosen = cipher or preferred_cipher(len(data), opened.store)
+        ciphertext = encrypt(data, opened.store, cipher=chosen)
+        left = opened.store.left
+    # The key file is written by now; before this line no byte of ciphertext leaves memory.
+    return ciphertext, KeyUse(chosen, len(data), before - left, left)
 
 
 def decrypt_file(source: Path | str, target: Path | str, key_file: Path | str) -> KeyUse:
@@ -352,16 +366,43 @@ def decrypt_file(source: Path | str, target: Path | str, key_file: Path | str) -
         KeyUnavailable: ``source`` was decrypted before, or is the receiver's own.
         OSError: The disk is full or fails; no file is left.
     """
-    ciphertext = durable.read_file(Path(source))
+    return decrypt_to_file(durable.read_file(Path(source)), target, key_file)
+
+
+def decrypt_to_file(ciphertext: bytes, target: Path | str, key_file: Path | str) -> KeyUse:
+    """Write the decrypted data to the new file ``target``; as `decrypt_file`."""
     # The blocks end from the inside: plaintext written, key file written, plaintext named.
     with (
         saying_what_was_spent(key_file) as note,
         durable.new_file(Path(target), mode=durable.PRIVATE) as write,
     ):
-        with open_key_file(key_file) as opened:
-            before = opened.store.peer_left
-            data = decrypt(ciphertext, opened.store)
-            left = opened.store.peer_left
-            write(data)
-        note(before - left)
-    return KeyUse(read_header(ciphertext).cipher, len(data), before - left, left)
+        _, use = decrypt_with(ciphertext, key_file, write)
+        note(use.key_bytes_used)
+    return use
+
+
+def decrypt_with(
+    ciphertext: bytes,
+    key_file: Path | str,
+    keep: Callable[[bytes], None] = lambda _: None,
+) -> tuple[bytes, KeyUse]:
+    """Return the data of a ciphertext; by then the key file says that its bytes are used.
+
+    A crash before the data are kept loses them, unless ``keep`` has kept them: the message has to
+    be sent again.
+
+    Args:
+        ciphertext: What the peer's `encrypt_file` wrote.
+        key_file: The receiver's key file.
+        keep: Is called with the data before the key file is written.
+
+    Raises:
+        ValueError, AuthenticationFailed, KeyUnavailable: As for `decrypt_file`.
+        WriteFailed: The disk is full or fails.
+    """
+    with open_key_file(key_file) as opened:
+        before = opened.store.peer_left
+        data = decrypt(ciphertext, opened.store)
+        left = opened.store.peer_left
+        keep(data)
+    return data, KeyUse(read_header(ciphertext).cipher, len(data), before - left, left)

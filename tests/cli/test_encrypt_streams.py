@@ -1,0 +1,159 @@
+"""`-` is standard input and standard output; key bytes are used up before anything leaves."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from e91.keys.files import read_key_file, save_new
+from e91.keys.store import KeyStore
+from e91.model.messages import Party
+from e91.model.records import SecretKey
+from e91.model.trust import SecurityModel
+from e91.system.durable import WriteFailed
+from e91.system.progress import waiting
+
+DATA = bytes(range(256)) * 2
+
+
+@pytest.fixture
+def keys(tmp_path):
+    bits = np.unpackbits(np.frombuffer(np.random.default_rng(1).bytes(4000), np.uint8))
+    name = "0f0e0d0c-0b0a-4908-8706-050403020100"
+    key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, False)
+    for party in Party:
+        save_new(KeyStore(key, party), tmp_path / f"{party.value}.key")
+    return [tmp_path / f"{party.value}.key" for party in Party]
+
+
+def e91(*words, data=b"", **options):
+    line = [sys.executable, "-m", "e91", *map(str, words)]
+    return subprocess.run(line, input=data, capture_output=True, check=False, timeout=60, **options)
+
+
+def test_message_goes_through_a_pipe_and_is_said_on_standard_error(keys):
+    sealed = e91("encrypt", "-", "--key", keys[0], data=DATA)
+    assert (sealed.returncode, len(sealed.stdout)) == (0, len(DATA) + 48)
+    opened = e91("decrypt", "-", "--key", keys[1], "--out", "-", data=sealed.stdout)
+    assert (opened.returncode, opened.stdout) == (0, DATA)
+    said = b"e91: 512 bytes, one-time-pad; 544 key bytes used, 1,424 left\n"
+    assert sealed.stderr == opened.stderr == said
+    again = e91("decrypt", "-", "--key", keys[1], data=sealed.stdout)
+    assert (again.returncode, again.stdout) == (2, b"")
+
+
+def test_files_and_streams_can_be_mixed(keys, tmp_path):
+    plain, sealed, opened = (tmp_path / name for name in ("plain", "sealed", "opened"))
+    plain.write_bytes(DATA)
+    made = e91("encrypt", plain, "--key", keys[0], "--out", "-")
+    sealed.write_bytes(made.stdout)
+    asked = ["--key", keys[1], "--out", opened, "--json"]
+    found = e91("decrypt", "-", *asked, data=sealed.read_bytes())
+    assert json.loads(found.stdout)["file"] == str(opened)
+    assert opened.read_bytes() == DATA
+    found = e91("encrypt", "-", "--key", keys[1], "--out", tmp_path / "reply", data=DATA)
+    assert found.returncode == 0
+    opened = e91("decrypt", tmp_path / "reply", "--key", keys[0], "--out", "-")
+    assert opened.stdout == DATA
+
+
+@pytest.mark.parametrize("command", ["encrypt", "decrypt"])
+@pytest.mark.parametrize(
+    ("asked", "data", "sentence"),
+    [
+        ([], b"", b"e91: Standard input must have at least one byte, but has none.\n"),
+        (["--json"], b"x", (b"e91: `--json` must come with `--out FILE`, as standard output is "
+         b"taken by the data.\n")),
+    ],
+)  # fmt: skip
+def test_wrong_stream_uses_no_key(keys, command, asked, data, sentence):
+    before = keys[0].read_bytes()
+    ended = e91(command, "-", "--key", keys[0], *asked, data=data)
+    assert (ended.returncode, ended.stderr) == (2, sentence)
+    assert keys[0].read_bytes() == before
+
+
+def test_altered_ciphertext_gives_no_byte_and_uses_none(keys):
+    sealed = bytearray(e91("encrypt", "-", "--key", keys[0], data=DATA).stdout)
+    sealed[40] ^= 1
+    before = keys[1].read_bytes()
+    ended = e91("decrypt", "-", "--key", keys[1], data=bytes(sealed))
+    assert (ended.returncode, ended.stdout) == (2, b"")
+    assert ended.stderr == (
+        b"e91: `-` must be a ciphertext made with this key, but authentication failed.\n"
+    )
+    assert keys[1].read_bytes() == before
+
+
+def test_ciphertext_is_not_written_to_a_terminal(keys, tmp_path):
+    before = keys[0].read_bytes()
+    (tmp_path / "plain").write_bytes(DATA)
+    ours, theirs = pty.openpty()
+    line = ["encrypt", tmp_path / "plain", "--key", keys[0], "--out", "-"]
+    command = [sys.executable, "-m", "e91", *map(str, line)]
+    ended = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, check=False, timeout=60)
+    os.close(theirs)
+    os.close(ours)
+    assert ended.returncode == 2
+    assert b"must go to a file or a pipe, not to a terminal" in ended.stderr
+    assert keys[0].read_bytes() == before
+
+
+@pytest.mark.parametrize(("command", "index"), [("encrypt", 0), ("decrypt", 1)])
+def test_bytes_are_used_up_before_the_data_leave(
+    keys, status, monkeypatch, tmp_path, command, index
+):
+    plain = tmp_path / "plain.e91"
+    plain.write_bytes(e91("encrypt", "-", "--key", keys[0], data=DATA).stdout if index else DATA)
+    before = read_key_file(keys[index]).spent
+
+    def broken(content):
+        assert len(content) == len(DATA) + 48 * (not index)
+        assert read_key_file(keys[index]).spent != before
+        raise WriteFailed(28, "No space left on device", "Standard output")
+
+    monkeypatch.setattr("e91.cli.encrypt.write_output", broken)
+    code, printed, complaint = status(command, plain, "--key", keys[index], "--out", "-")
+    assert (code, printed) == (1, "")
+    assert f"544 bytes of `{keys[index]}` are used up all the same" in complaint
+
+
+class Terminal:
+    """Standard error that is a terminal, and keeps what it shows."""
+
+    def __init__(self):
+        self.shown = ""
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        self.shown += text
+
+    def flush(self):
+        pass
+
+
+def test_wait_is_shown_on_a_terminal_and_gone_when_it_ends(monkeypatch):
+    monkeypatch.setattr("e91.system.progress._PATIENCE_S", 0.0)
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with waiting("Reading tags"):
+        while not terminal.shown:
+            pass
+    assert terminal.shown == "\rReading tags: 0 s\r" + " " * 17 + "\r"
+
+
+def test_short_wait_and_a_pipe_show_nothing(monkeypatch, capsys):
+    terminal = Terminal()
+    with waiting("Reading tags"):
+        pass
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr", terminal)
+    with waiting("Reading tags"):
+        pass
+    assert terminal.shown == ""
