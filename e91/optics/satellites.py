@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -80,6 +81,13 @@ DELINGHA = Station("Delingha", 37.3790, 97.7269, 3153.0)
 
 NANSHAN = Station("Nanshan", 43.4755, 87.1767, 2028.0)
 """Yin et al., Nature 582, 501 (2020)."""
+
+
+class Trajectory(Protocol):
+    """Whatever says where a satellite is: circular here, real in `e91.optics.two_line_orbits`."""
+
+    def position_km(self, time_s: ArrayLike) -> Floats:
+        """Return Earth-fixed positions at the given times, shape (n, 3)."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +185,7 @@ def orbit_over(
 
 
 def elevation_and_range(
-    orbit: CircularOrbit, station: Station, *, time_s: ArrayLike
+    orbit: Trajectory, station: Station, *, time_s: ArrayLike
 ) -> tuple[Floats, Floats]:
     """Return where the satellite stands for a station.
 
@@ -202,15 +210,24 @@ def elevation_and_range(
     return np.arcsin(sine), distance
 
 
+def views(
+    orbit: Trajectory, stations: tuple[Station, ...], *, time_s: ArrayLike
+) -> tuple[Floats, Floats]:
+    """Return `elevation_and_range` for some stations; float64, shape (stations, n) each."""
+    columns = [elevation_and_range(orbit, station, time_s=time_s) for station in stations]
+    elevation, distance = (np.array(column) for column in zip(*columns, strict=True))
+    return elevation, distance
+
+
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """The time in which both stations see the satellite.
+    """The time in which all of some stations, most often two, see the satellite.
 
     Attributes:
         time_s: Middles of equal slices of time; float64, shape (n,), read-only.
         step_s: Length of a slice.
-        elevation_rad: For each station, shape (2, n).
-        range_km: For each station, shape (2, n).
+        elevation_rad: For each station, shape (stations, n).
+        range_km: For each station, shape (stations, n).
     """
 
     time_s: Floats
@@ -226,17 +243,17 @@ class Pass:
 
     @property
     def duration_s(self) -> float:
-        """How long both stations see it."""
+        """How long all stations see it."""
         return len(self.time_s) * self.step_s
 
-    def loss_db(self, links: tuple[Downlink, Downlink]) -> Floats:
-        """Return the loss towards each station against time, shape (2, n)."""
+    def loss_db(self, links: tuple[Downlink, ...]) -> Floats:
+        """Return the loss towards each station against time, shape (stations, n)."""
         rows = zip(links, self.elevation_rad, self.range_km, strict=True)
         return np.array([link.loss_db(elevation, distance) for link, elevation, distance in rows])
 
 
 def pass_over(
-    orbit: CircularOrbit,
+    orbit: Trajectory,
     stations: tuple[Station, Station],
     *,
     lowest_elevation_deg: float = 10.0,
@@ -268,8 +285,7 @@ def pass_over(
     check_within(0, 90, lowest_elevation_deg=lowest_elevation_deg)
     half = math.floor(search_s / step_s)
     time: Floats = np.arange(-half, half + 1, dtype=np.float64) * step_s
-    views = [elevation_and_range(orbit, station, time_s=time) for station in stations]
-    elevation, distance = (np.array(column) for column in zip(*views, strict=True))
+    elevation, distance = views(orbit, stations, time_s=time)
     seen = np.all(elevation >= math.radians(lowest_elevation_deg), axis=0)
     return Pass(time[seen], step_s, elevation[:, seen], distance[:, seen])
 
