@@ -112,9 +112,11 @@ EXCEPTIONS = {("e91.model.drawn", "e91.plots.drawing")}
 
 QISKIT = ("qiskit", "qiskit_aer", "qiskit_ibm_runtime")
 SOCKETS = ("socket", "socketserver", "ssl", "http", "urllib", "asyncio", "aiohttp", "requests")
+# A door is a room, or one folder of it by its full name.
 DOORS = {
     **dict.fromkeys(QISKIT, ("devices", "e91_circuits", "adversaries")),
     **dict.fromkeys(SOCKETS, ("cli",)),
+    **dict.fromkeys(("asyncio", "aiohttp"), ("cli", "e91.network.page")),
     "numba": ("system",),
     "llvmlite": ("system",),
     "matplotlib": ("plots", "model"),
@@ -238,6 +240,7 @@ def out_of_doors(tree: House) -> set[tuple[str, str]]:
         for module, packages in tree.packages.items()
         for package in packages & DOORS.keys()
         if room_of(module) not in DOORS[package]
+        and not any(f"{module.split()[0]}.".startswith(f"{door}.") for door in DOORS[package])
     }
 
 
@@ -401,6 +404,10 @@ PLANTS = {
     ),
     "Qiskit": Plant("e91/bell/chsh.py", "def f():\n    import qiskit", "out_of_doors"),
     "socket": Plant("e91/session/session.py", "def f():\n    import socket", "out_of_doors"),
+    "socket beside the page": Plant(
+        "e91/network/history.py", "def f():\n    import asyncio", "out_of_doors"
+    ),
+    "socket of another kind": Plant("e91/network/page/pilot.py", "import socket", "out_of_doors"),
     "relative": Plant("e91/bell/chsh.py", "from .. import cli", "upward"),
 }
 

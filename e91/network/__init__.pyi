@@ -1,3 +1,4 @@
+from . import page as page
 from .bound import Bottleneck as Bottleneck
 from .bound import Bound as Bound
 from .bound import Supply as Supply

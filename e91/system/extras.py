@@ -13,6 +13,7 @@ _EXTRA_OF = {
     "qiskit_ibm_runtime.fake_provider": "ibm",
     "distributed": "study",
     "xarray": "study",
+    "aiohttp": "network",
 }
 
 

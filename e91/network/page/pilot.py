@@ -1,0 +1,339 @@
+"""The thread that lets a network's time pass by the wall clock, and answers between its steps.
+
+It alone touches the simulation.  Whoever wants something of it hands over a function, which is
+called between two steps, and waits for the answer.
+"""
+
+import math
+import queue
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Thread
+from typing import Any, TypeVar
+
+from e91.network.history import Event
+from e91.network.layout import NetworkPlan, RateMode
+from e91.network.link_events import Simulation
+from e91.network.network_run import Depth, begin
+from e91.network.page.live_figures import STATES, Figures
+from e91.network.page.network_view import map_of, marks_of
+
+T = TypeVar("T")
+
+SPEEDS = (1, 10, 60)
+"""Simulated seconds for a second of the wall clock."""
+
+TICK_S = 0.2
+"""Wall time between two looks that are told to the pages."""
+
+_STEP_S = 0.05  # of wall time that a step should take, so that questions are answered soon
+_BEHIND_S = 0.5  # of wall time: who is further behind gives up catching up
+_MANY_LINKS = 1_000
+
+LEVELS = {
+    "alarm": "alarm",
+    "cut": "down",
+    "relay-dies": "down",
+    "source-fails": "low",
+    "back": "good",
+    "mended": "good",
+}
+"""How the log marks an event, by its kind; all others are plain."""
+
+
+@dataclass(eq=False)
+class Running:
+    """A network on the page, with its clock.
+
+    Attributes:
+        simulation: The network.
+        depth: How deep it is simulated.
+        figures: Of its links.
+        layout: What of it does not change.
+        end_s: When it stops by itself; infinite if it does not.
+        counts: Time, served, late and missed requests at past looks, over the last minute.
+    """
+
+    simulation: Simulation
+    depth: Depth
+    figures: Figures
+    layout: dict[str, Any]
+    end_s: float = math.inf
+    counts: deque[tuple[float, int, int, int]] = field(default_factory=deque)
+
+    @classmethod
+    def of(
+        cls, plan: NetworkPlan, *, depth: Depth, seed: int | None, workers: int | None, ends: bool
+    ) -> "Running":
+        """Return a network before its first second.
+
+        Args:
+            plan: The network.
+            depth: As of `begin`.
+            seed: The same.
+            workers: The same.
+            ends: Whether it stops soon after the last time of which its plan says something.
+
+        Raises:
+            ValueError: As of `begin`.
+        """
+        simulation = begin(plan, depth=depth, seed=seed, workers=workers)
+        figures = Figures(simulation)
+        simulation.history.note(simulation.now_s, "begins", "", _first_words(simulation))
+        last = max((time_s for time_s, *_ in marks_of(plan)), default=math.inf)
+        end_s = 60.0 * math.ceil(last / 60 * 1.08 + 1) if ends and last < math.inf else math.inf
+        layout = map_of(simulation, figures, depth) | {"end": end_s if ends else None}
+        return cls(simulation, depth, figures, layout, end_s)
+
+    def headline(self) -> dict[str, Any]:
+        """Return the numbers of the whole network."""
+        simulation, done = self.simulation, self.simulation.history.delivered
+        now_s, counts = simulation.now_s, self.counts
+        served, late, missed = done.served, done.late, done.missed
+        if not counts or now_s > counts[-1][0]:
+            counts.append((now_s, served, late, missed))
+        while len(counts) > 2 and counts[1][0] <= now_s - 60:
+            counts.popleft()
+        minute = counts[0]
+        recent = next((count for count in reversed(counts) if count[0] <= now_s - 3), minute)
+        span = now_s - recent[0]
+        book = simulation.ledger
+        return {
+            "keys": (served - recent[1]) / span if span > 0 else 0.0,
+            "minute": [
+                served - minute[1] - (late - minute[2]),
+                late - minute[2],
+                missed - minute[3],
+            ],
+            "total": {"served": served, "late": late, "missed": missed, "bits": done.bits},
+            "unequal": done.unequal,
+            "false": self.figures.false_alarms,
+            "alarms": len(simulation.history.alarms),
+            "lost": book.reasons.get("alarm", 0) + book.reasons.get("void", 0),
+            "stored": sum(book.stored),
+            "conserved": book.is_conserved,
+        }
+
+    def log(self, first: int) -> list[dict[str, Any]]:
+        """Return the events from a number on, as the page's log has them."""
+        events = self.simulation.history.events
+        numbered = enumerate(events[first:], start=first)
+        return [self._entry(number, event) for number, event in numbered]
+
+    def _entry(self, number: int, event: Event) -> dict[str, Any]:
+        known = event.place in self.simulation.graph.link_number
+        return {
+            "id": number + 1,
+            "t": round(event.time_s, 2),
+            "kind": event.kind,
+            "level": "truth" if event.truth else LEVELS.get(event.kind, "info"),
+            "link": event.place if known else None,
+            "text": event.words,
+        }
+
+
+@dataclass(frozen=True)
+class Look:
+    """What there was to see of a network at a moment.
+
+    Attributes:
+        number: Of the network: it changes when another one is on the page.
+        tick: What every page is told.
+        rows: Every link in short, as `Figures.short` has it.
+        log: The events since the last look.
+    """
+
+    number: int
+    tick: dict[str, Any]
+    rows: list[list[float]] = field(repr=False)
+    log: list[dict[str, Any]] = field(repr=False)
+
+
+class Pilot:
+    """The thread of the networks: the one that was asked for, and a replay beside it.
+
+    Attributes:
+        now: The network on the page.
+        running: Whether its time passes.
+        speed: Simulated seconds for a second of the wall clock that are wanted.
+        number: Of the network on the page, counted up at every change.
+    """
+
+    def __init__(self, running: Running, tell: Callable[[Look], None]) -> None:
+        self.now, self.running, self.speed, self.number = running, True, SPEEDS[0], 0
+        self._tell = tell
+        self._parked: tuple[Running, int] | None = None
+        self._questions: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = (
+            queue.SimpleQueue()
+        )
+        self._stop = False
+        self._step_s = 0.01
+        self._told = 0
+        self._pace: deque[tuple[float, float]] = deque(maxlen=12)
+        self.failed: BaseException | None = None
+        self._thread = Thread(target=self._run, name="network", daemon=True)
+
+    @property
+    def replays(self) -> bool:
+        """Whether the network on the page is a replay beside the one that was asked for."""
+        return self._parked is not None
+
+    def start(self) -> None:
+        """Let time pass."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop, and end what the networks hold."""
+        self._stop = True
+        if self._thread.is_alive():
+            self._thread.join()
+        for running in (self.now, *(self._parked or ())[:1]):
+            running.simulation.close()
+
+    def ask(self, question: Callable[[], T]) -> "Future[T]":
+        """Return the answer of a function that is called between two steps."""
+        answer: Future[T] = Future()
+        self._questions.put((question, answer))
+        return answer
+
+    # To be called by questions only.
+
+    def set_clock(self, *, running: bool, speed: int) -> None:
+        """Let time pass or stand still, at a speed.
+
+        Raises:
+            ValueError: The speed is none of `SPEEDS`.
+        """
+        if speed not in SPEEDS:
+            raise ValueError(f"A speed must be one of {', '.join(map(str, SPEEDS))}, not {speed}.")
+        self.running, self.speed = running, speed
+        self._start_clock()
+
+    def show(self, running: Running, *, speed: int) -> None:
+        """Put a replay on the page; the network that was asked for waits meanwhile."""
+        if self._parked is None:
+            self._parked = self.now, self.speed
+        else:
+            self.now.simulation.close()
+        self._change(running, speed)
+
+    def leave(self) -> None:
+        """Go back from a replay."""
+        if self._parked is not None:
+            self.now.simulation.close()
+            running, speed = self._parked
+            self._parked = None
+            self._change(running, speed)
+
+    def _change(self, running: Running, speed: int) -> None:
+        self.now, self.speed, self.running = running, speed, True
+        self.number += 1
+        self._told = len(running.simulation.history.events)
+        self._start_clock()
+
+    # The thread.
+
+    def _run(self) -> None:
+        next_look = time.monotonic()
+        self._start_clock()
+        try:
+            while not self._stop:
+                self._answer(wait_s=self._pass_time())
+                if time.monotonic() >= next_look:
+                    self._tell(self._look())
+                    many = len(self.now.simulation.lives) > _MANY_LINKS
+                    next_look = time.monotonic() + TICK_S * (5 if many else 1)
+        except BaseException as error:  # noqa: BLE001 - `serve` raises it in the main thread
+            self.failed = error
+            self._tell(Look(-1, {}, [], []))
+
+    def _answer(self, wait_s: float) -> None:
+        """Answer the questions that are there; wait for one if there is time."""
+        while True:
+            try:
+                question, answer = (
+                    self._questions.get(timeout=wait_s)
+                    if wait_s > 0
+                    else (self._questions.get_nowait())
+                )
+            except queue.Empty:
+                return
+            wait_s = 0.0
+            if answer.set_running_or_notify_cancel():
+                try:
+                    answer.set_result(question())
+                except Exception as error:  # noqa: BLE001 - it belongs to who asked
+                    answer.set_exception(error)
+
+    def _start_clock(self) -> None:
+        self._pace.clear()
+        self._wall, self._simulated = time.monotonic(), self.now.simulation.now_s
+
+    def _pass_time(self) -> float:
+        """Let a step of time pass if one is due; return how long nothing will be due."""
+        simulation, now = self.now.simulation, time.monotonic()
+        if not self.running:
+            return TICK_S / 4
+        due_s = self._simulated + (now - self._wall) * self.speed
+        if simulation.now_s < 0:  # stores are filled as fast as it goes
+            due_s = 0.0
+        due_s = min(due_s, self.now.end_s)
+        left_s = due_s - simulation.now_s
+        if left_s <= 0:
+            if simulation.now_s >= self.now.end_s:
+                self.running = False
+            return TICK_S / 4
+        self._advance(simulation, min(left_s, self._step_s))
+        if simulation.now_s < 0 or left_s > _BEHIND_S * self.speed + self._step_s:
+            self._wall, self._simulated = time.monotonic(), simulation.now_s
+        return 0.0
+
+    def _advance(self, simulation: Simulation, by_s: float) -> None:
+        begun = time.monotonic()
+        simulation.advance(simulation.now_s + by_s)
+        took = time.monotonic() - begun
+        best = by_s * _STEP_S / max(took, 1e-6)
+        self._step_s = min(60.0, max(0.02, min(2 * self._step_s, best)))
+
+    def _look(self) -> Look:
+        now, simulation = self.now, self.now.simulation
+        now.figures.look()
+        self._pace.append((time.monotonic(), simulation.now_s))
+        (wall, simulated), (wall_now, _) = self._pace[0], self._pace[-1]
+        pace = (simulation.now_s - simulated) / (wall_now - wall) if wall_now > wall else None
+        rows = [now.figures.short(life) for life in simulation.lives]
+        states = [0] * len(STATES)
+        for row in rows:
+            states[int(row[1])] += 1
+        log = now.log(self._told)
+        self._told += len(log)
+        tick = {
+            "t": round(simulation.now_s, 2),
+            "running": self.running,
+            "speed": self.speed,
+            "pace": None if pace is None else round(pace, 3),
+            "head": now.headline() | {"states": states},
+        }
+        return Look(self.number, tick, rows, log)
+
+
+def _first_words(simulation: Simulation) -> str:
+    plan = simulation.plan
+    links = f"{plan.title} begins: {len(plan.links):,} links"
+    if plan.rate is RateMode.PUBLISHED:
+        return f"{links} with published rates; no photon is simulated, and there is no Bell test."
+    return f"{links}, each with a Bell test of its own; their stores are filled first."
+
+
+def replay_of(plan: NetworkPlan, *, seed: int | None, workers: int | None) -> tuple[Running, int]:
+    """Return a published network with its incidents, and the speed at which to watch it."""
+    running = Running.of(plan, depth="counts", seed=seed, workers=workers, ends=True)
+    return running, SPEEDS[2] if running.end_s > 3600 else SPEEDS[1]
+
+
+def replayed(names: Sequence[str]) -> list[str]:
+    """Return those of these networks whose incidents were published."""
+    return [name for name in ("secoqc-2008", "tokyo-2010", "cambridge-2019") if name in names]
