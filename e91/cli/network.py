@@ -6,7 +6,7 @@ import click
 
 from e91.cli.figures import FIGURE
 from e91.cli.network_live import run_network
-from e91.cli.options import JSON
+from e91.cli.options import JSON, seed_option
 from e91.cli.outcome import FigureFile, columns
 from e91.system.report_layout import WIDTH
 
@@ -19,6 +19,42 @@ def network() -> None:
 
 
 network.add_command(run_network)
+
+
+@network.command("alarms")
+@click.argument("name")
+@VARIANT
+@click.option("--days", type=float, default=365.0, show_default=True, help="Simulated time, days.")
+@click.option("--false-alarm", type=float, default=1e-4, show_default=True,
+              help="Promised probability that an honest link's alarm ever rings.")  # fmt: skip
+@click.option("--at-promise", is_flag=True,
+              help="Let every link be exactly as good as it promises, not better.")  # fmt: skip
+@seed_option("Root of all randomness; from the system by default.")
+@JSON
+def alarms(
+    name: str,
+    *,
+    variant: str | None,
+    days: float,
+    false_alarm: float,
+    at_promise: bool,
+    seed: int | None,
+    as_json: bool,
+) -> None:
+    """Count the false alarms of NAME over a time in which nobody attacks it.
+
+    Blocks are watched by the hour; no key is made.
+    """
+    from e91.network import alarm_life, load
+
+    life = alarm_life(
+        load(name, variant=variant),
+        days=days,
+        seed=seed,
+        false_alarm=false_alarm,
+        at_promise=at_promise,
+    )
+    click.echo(json.dumps(life.to_dict()) if as_json else str(life))
 
 
 @network.command("list")

@@ -137,11 +137,12 @@ def _print_minute(simulation: Simulation, before: int, passed_s: float) -> int:
         for life, stored in zip(simulation.lives, simulation.ledger.stored, strict=True)
         if 0 < life.store_limit < math.inf
     ]
-    words = f"{(done.served - before) / passed_s:8,.1f} keys/s"
+    rate = (done.served - before) / passed_s
+    words = f"{rate:8,.1f} keys/s" if rate >= 1 or not rate else f"{60 * rate:8,.1f} keys/min"
     words += f", {done.late:,} late, {done.missed:,} missed"
     if shares:
         least, name = min(shares)
-        words += f"; least store {least:.0%} ({name})"
+        words += f"; least store {min(1.0, least):.0%} ({name})"
     if out:
         words += "; out of service " + ", ".join(life.plan.name for life in out[:4])
         words += f" and {len(out) - 4} more" if len(out) > 4 else ""

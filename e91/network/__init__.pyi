@@ -1,4 +1,6 @@
 from . import page as page
+from .alarm_life import AlarmLife as AlarmLife
+from .alarm_life import alarm_life as alarm_life
 from .bound import Bottleneck as Bottleneck
 from .bound import Bound as Bound
 from .bound import Supply as Supply

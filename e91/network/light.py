@@ -25,6 +25,7 @@ from e91.session.planning import best_plan
 
 _CASCADE_EFFICIENCY = 1.05  # at some 10^5 key bits; a plan's choice, not a promise
 _PROBED_VISIBILITY = 0.5
+_PLANNABLE_CHSH = 2.3  # below, no choice of settings leaves a key
 
 
 @dataclass(frozen=True)
@@ -209,10 +210,11 @@ def practice_of(light: Light, qualities: tuple[tuple[float, float], ...]) -> Pra
         qualities: S and QBER that its links have at their best and worst.
 
     Returns:
-        Settings and sample that are best for a link in the middle of these, and a promise that
-        the worst of them keeps with a hundredth of visibility to spare.
+        Settings and sample that are best for a link in the middle of those with a key, and a
+        promise that the worst of them keeps with a hundredth of visibility to spare.
     """
-    chsh, error = sorted(qualities)[len(qualities) // 2]
+    violating = sorted(q for q in qualities if q[0] > _PLANNABLE_CHSH) or [max(qualities)]
+    chsh, error = violating[len(violating) // 2]
     settings, policy = EKERT, Policy(epsilon=light.epsilon)
     if light.revealed_fraction is None or not light.alice_probabilities:
         link = Link(chsh, error, _CASCADE_EFFICIENCY)

@@ -239,7 +239,7 @@ def _aborted(report: NetworkReport) -> str:
 def _keys(report: NetworkReport, page: Layout) -> list[str]:
     asked = report.served + report.missed
     size = f" of {report.key_bits} bits" if report.key_bits else ""
-    each = f"{report.keys_per_second:,.0f} a second, delivered to both ends"
+    each = f"{_per_time(report.keys_per_second)}, delivered to both ends"
     rows = [
         page.title("Keys"),
         page.row("delivered", f"{report.served:,} keys{size}: {each}"),
@@ -263,6 +263,20 @@ def _keys(report: NetworkReport, page: Layout) -> list[str]:
     if report.told:
         rows.append(page.row("dishonest relays", f"know {report.told:,} of the delivered keys"))
     return rows
+
+
+def _per_time(per_second: float) -> str:
+    """Return a rate in a unit in which it is at least 1, if there is one.
+
+    Examples:
+        >>> _per_time(4001.4), _per_time(0.05), _per_time(0.0001)
+        ('4,001 a second', '3 a minute', '0.36 an hour')
+    """
+    for unit, seconds in (("a second", 1), ("a minute", 60)):
+        if per_second * seconds >= 1:
+            digits = f"{per_second * seconds:,.0f}"
+            return f"{digits} {unit}"
+    return f"{3600 * per_second:.3g} an hour"
 
 
 def _bits(report: NetworkReport, page: Layout) -> list[str]:

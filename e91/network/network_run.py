@@ -97,19 +97,31 @@ def _expected_bits(practice: Practice, rounds: int, chsh: float, error: float) -
 
 def _limit_stores(plan: NetworkPlan, lives: list[LinkLife]) -> None:
     """Let stores be full at some seconds of their own rate, but hold two blocks."""
-    switch = {receiver.name: receiver.switch_s for receiver in plan.receivers}
-    turn_s: dict[object, float] = defaultdict(float)
+    turns = turn_seconds(plan, lives)
+    for life in lives:
+        if period_s := turns.get(life.index):
+            blocks = max(2.0, plan.store_limit_s / period_s)
+            if life.expected_bits:  # a link without key today may have some in better weather
+                life.store_limit = blocks * life.expected_bits
+            life.bits_per_second = life.expected_bits / period_s
+
+
+def turn_seconds(plan: NetworkPlan, lives: list[LinkLife]) -> dict[int, float]:
+    """Return the time from one block of a link to its next, if its receiver never pauses.
+
+    Args:
+        plan: The network.
+        lives: Its links; those without light have no turns.
+    """
+    switch_s = {receiver.name: receiver.switch_s for receiver in plan.receivers}
+    turn_s: dict[str | int, float] = defaultdict(float)
+    lit = {}
     for life in lives:
         if life.light is not None and life.quality is not None and life.quality.per_second > 0:
-            name = life.plan.receiver
-            turn_s[name or life.index] += life.light.block_rounds / life.quality.per_second
-            turn_s[name or life.index] += switch.get(name or "", 0.0)
-    for life in lives:
-        period_s = turn_s.get(life.plan.receiver or life.index)
-        if period_s:
-            blocks = max(2.0, plan.store_limit_s / period_s)
-            life.store_limit = blocks * life.expected_bits
-            life.bits_per_second = life.expected_bits / period_s
+            lit[life.index] = name = life.plan.receiver or life.index
+            turn_s[name] += life.light.block_rounds / life.quality.per_second
+            turn_s[name] += switch_s.get(str(name), 0.0)
+    return {link: turn_s[name] for link, name in lit.items()}
 
 
 def begin(
