@@ -9,7 +9,7 @@ import click
 
 from e91.cli.figures import FIGURE
 from e91.cli.options import COUNT, JSON, refuse_given
-from e91.cli.outcome import FigureFile, columns
+from e91.cli.outcome import FigureFile, columns, draw_session
 from e91.model.errors import ProtocolAborted
 from e91.system.progress import waiting
 
@@ -120,11 +120,14 @@ def run_named(
         refuse_given(["rounds"], "must come with `--session`, but there is none.")
     with waiting(f"Simulating {name}"):
         report = run_session(name, rounds=rounds, seed=seed) if session else run(name, seed=seed)
+    if report.session is None:
+        figure.save(report.plot)  # first, as some experiments have nothing that could be drawn
     found: Any = report.to_records()
     if report.session is not None:
         found = report.session.to_dict() | {"experiment": report.experiment.name}
         found["comparisons"] = report.to_records()
     click.echo(json.dumps(found) if as_json else report.text(width=columns(WIDTH)))
-    figure.save(report.plot)
-    if report.session is not None and report.session.abort is not None:
-        raise ProtocolAborted(report.session.abort)
+    if report.session is not None:
+        draw_session(report.session, figure)
+        if report.session.abort is not None:
+            raise ProtocolAborted(report.session.abort)

@@ -243,7 +243,7 @@ def deviations(reports: Iterable[ExperimentReport]) -> tuple[Deviation, ...]:
 def deviations_figure(
     found: Sequence[Deviation], *, limit: float = 5.0, ax: Axes | None = None
 ) -> Axes:
-    """Draw the deviations in units of the published errors, one outcome a line.
+    """Draw simulated less published values in units of the published errors, one a line.
 
     Bars are the simulated errors in the same unit.  Markers tell what agrees, differs and is
     reproduced.  Open ones: published values that were not read in a page.  Arrows at the edge:
@@ -279,12 +279,12 @@ def deviations_figure(
         axes.plot([], [], marker, color=colour, label=name)
     axes.plot([], [], "o", color="0.3", mfc="white", label="open: not read in a page")
     axes.set(
-        xlabel="(simulated - published) / published error",
+        xlabel="deviation / published error",
         xlim=(-1.15 * limit, 1.15 * limit),
         ylim=(len(found) - 0.5, -0.5),
         yticks=range(len(found)),
         yticklabels=[row.label for row in found],
-        title="Nothing was fitted to these",
+        title="Not fitted",
     )
     axes.tick_params(axis="y", labelsize="small")
     legend_below(axes, columns=2)
@@ -352,7 +352,13 @@ def draw(result: object, ax: Axes | None = None) -> Axes:
         case SessionReport():
             return chsh_scale(result, ax=ax)
         case ExperimentReport():
-            return deviations_figure(deviations([result]), ax=ax)
+            found = deviations([result])
+            if not found:
+                raise ValueError(
+                    "An experiment must have an outcome to which nothing was fitted to be drawn, "
+                    f"but `{result.experiment.name}` has none."
+                )
+            return deviations_figure(found, ax=ax)
         case NetworkPlan():
             return map_figure(network_map(result), ax=ax)
         case _:

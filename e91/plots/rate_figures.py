@@ -191,10 +191,11 @@ def _draw_limits(axes: Axes, rates: RoundsRates) -> None:
         names.setdefault(f"{limit.rate:.3f}", []).append(limit.name)
     lines = sorted(((float(rate), rate, shared) for rate, shared in names.items()), reverse=True)
     free, top = math.inf, max(0.01, lines[0][0])
+    room = 0.0042 * float(rcParams["font.size"])  # of a line of letters, in this figure
     for height, rate, shared in lines:
         axes.axhline(height, color="0.35", ls=":", lw=thin())
         # A label stands on its line, or lower where the one above needs the room.
-        free = min(height + 0.008 * top, free - 0.042 * top)
+        free = min(height + 0.008 * top, free - room * top)
         axes.text(
             0.01,
             free,

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib import pyplot, rc_context, rcParams
 from matplotlib.axes import Axes
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -54,13 +54,14 @@ def styled(style: str) -> Iterator[None]:
     """
     if style not in STYLES:
         raise ValueError(f"`style` must be one of {', '.join(STYLES)}, but is {style!r}.")
-    line = STYLES[style]["lines.linewidth"]
+    line, letter = (STYLES[style][name] for name in ("lines.linewidth", "font.size"))
     sizes: Any = {  # Matplotlib's type is the list of all names
         **STYLES[style],
         **dict.fromkeys(
             ("axes.linewidth", "grid.linewidth", "xtick.major.width", "ytick.major.width"),
             0.5 * line,
         ),
+        **{f"{axis}tick.major.{what}": 0.35 * letter for axis in "xy" for what in ("pad", "size")},
         "savefig.dpi": _DPI[style],
     }
     with rc_context(sizes):
@@ -88,8 +89,8 @@ def legend_below(axes: Axes, *, columns: int) -> None:
     """
     size, figure = float(rcParams["font.size"]), axes.get_figure(root=True)
     assert figure is not None
-    inches = -3.4 * size / 72
-    down = ScaledTranslation(0, inches, figure.dpi_scale_trans)
+    down = ScaledTranslation(0, -3.4 * size / 72, figure.dpi_scale_trans)
+    below = blended_transform_factory(figure.transFigure, axes.transAxes + down)
     longest = max(map(len, axes.get_legend_handles_labels()[1]), default=0)
     wide = (longest + _SPACE_OF_A_SAMPLE) * _WIDTH_OF_A_LETTER * size / 72
     axes.legend(
@@ -97,10 +98,19 @@ def legend_below(axes: Axes, *, columns: int) -> None:
         fontsize="small",
         frameon=False,
         loc="upper center",
-        bbox_to_anchor=(0.5, 0),
-        bbox_transform=axes.transAxes + down,
+        bbox_to_anchor=(_middle(axes), 0),
+        bbox_transform=below,
         borderaxespad=0,
     )
+
+
+def _middle(axes: Axes) -> float:
+    """Return the middle of the axes with their labels, as a fraction of the figure's width."""
+    cell = axes.get_subplotspec()
+    if cell is None:
+        return 0.5
+    columns = cell.get_gridspec().ncols
+    return (cell.colspan.start + cell.colspan.stop) / 2 / columns
 
 
 def thin() -> float:

@@ -133,3 +133,12 @@ def test_every_command_with_a_figure_is_among_these():
     }
     asked = {line[: 2 if line[0] in ("experiment", "attack") else 1] for line in COMMANDS.values()}
     assert found == asked
+
+
+def test_experiment_that_is_all_fitted_is_refused_a_figure_before_it_is_printed(status, tmp_path):
+    code, printed, complaint = status("experiment", "run", "han-2020", "--figure", "f.png")
+    assert (code, printed) == (2, "")
+    assert (
+        "an outcome to which nothing was fitted to be drawn, but `han-2020` has none" in complaint
+    )
+    assert not (tmp_path / "f.png").exists()

@@ -1,6 +1,7 @@
 """Figures of key rates: thresholds where they were published, and what is drawn is the data."""
 
 import math
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
@@ -16,7 +17,9 @@ from e91.plots import (
     rates_by_qber,
     rates_by_rounds,
     rounds_figure,
+    styled,
 )
+from e91.plots.rate_curves import _limits
 from e91.security.device_independent import werner_chsh
 from e91.security.policy import Policy
 from e91.security.theorems import Theorem
@@ -212,10 +215,13 @@ def test_rounds_figure_shows_points_limits_and_units(by_rounds):
     assert "bits per round" in axes.get_ylabel()
 
 
+@pytest.mark.parametrize("style", ["notebook", "slide"])
 @pytest.mark.parametrize("qber", [0.005, 0.01, 0.015, 0.03])
-def test_labels_of_near_limits_do_not_overlap(qber):
-    axes = rounds_figure(rates_by_rounds([10**6], link=Link(werner_chsh(qber), qber)))
-    axes.figure.canvas.draw()
+def test_labels_of_near_limits_do_not_overlap(qber, style, by_rounds):
+    link = Link(werner_chsh(qber), qber)
+    with styled(style):
+        axes = rounds_figure(replace(by_rounds, link=link, limits=_limits(link)))
+        axes.figure.canvas.draw()
     boxes = [text.get_window_extent() for text in axes.texts]
     pairs = [(a, b) for place, a in enumerate(boxes) for b in boxes[:place]]
     assert len(boxes) > 1

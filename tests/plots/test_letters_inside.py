@@ -1,0 +1,143 @@
+"""Every letter lies within the figure and no two pieces of text beside the axes meet, on slides.
+
+Slides have the largest letters for a figure's size, and so the least room.
+"""
+
+import numpy as np
+import pytest
+from matplotlib import pyplot
+
+import e91
+from e91.adversaries.attacked_session import run_attack
+from e91.model.settings import ASYMMETRIC
+from e91.optics.link_files import Detection, LinkNumbers, PairState, SideNumbers, SourceNumbers
+from e91.plots import (
+    CorrelationScan,
+    Deviation,
+    Mark,
+    Sweep,
+    SweepLine,
+    attack_figure,
+    bell_scale,
+    correlation_curve,
+    deviations_figure,
+    efficiency_figure,
+    game_scale,
+    link_figure,
+    planned_rates,
+    qber_figure,
+    rates_by_distance,
+    rates_by_efficiency,
+    rates_by_qber,
+    rounds_figure,
+    session_figure,
+    statistics_by_brightness,
+    study_figure,
+    styled,
+)
+from e91.session import Link
+
+
+def curve():
+    angles = np.linspace(0, 2 * np.pi, 9)
+    return correlation_curve(CorrelationScan(angles, np.cos(angles), np.full(9, 0.02)))
+
+
+def session(visibility):
+    return session_figure(e91.run(e91.exact_device(visibility=visibility, seed=1), rounds=40_000,
+                                  seed=1))  # fmt: skip
+
+
+def unfitted():
+    known = [("reproduced", 0.3), ("agrees", -7.0), ("differs", 9.0)]
+    return deviations_figure(
+        [Deviation(f"yin-2020-forecast  secret bits per {name}", sigmas, 0.5, False, name)
+         for name, sigmas in known]
+    )  # fmt: skip
+
+
+def study():
+    values = np.array([1e4, 2e6])
+    ends = np.stack([values / 2, values * 2])
+    lines = [
+        SweepLine(f"theorem {name}, rounds 1000000", 2 + values / 1e7, 2 + ends / 1e7, values, ends)
+        for name in ("phase-errors", "entropy-accumulation", "tomamichel-leverrier-2017")
+    ]
+    return study_figure(Sweep("misalignment (rad)", (0.0, 0.1), tuple(lines), 9, "A study of all"))
+
+
+def light():
+    side = SideNumbers(loss_db=3.0, dark_counts_per_second=100)
+    link = LinkNumbers(source=SourceNumbers(pairs_per_second=1e6), alice=side, bob=side,
+                       detection=Detection(coincidence_window_s=1e-9),
+                       state=PairState(visibility=0.97))  # fmt: skip
+    rates = rates_by_distance(link, [0, 300, 500], session_s=20.0)
+    return link_figure(rates, statistics_by_brightness(link), mark=Mark(300, 0.0, "this link"))
+
+
+def rounds():
+    found = planned_rates([10**4, 10**7], link=Link(2.7, 0.02), settings=ASYMMETRIC,
+                          policy=e91.Policy(e91.SecurityModel.DEVICE_INDEPENDENT))  # fmt: skip
+    return rounds_figure(found, mark=Mark(10**6, 0.2, "asked: 1e+06 rounds"))
+
+
+COUNTS = [[[53, 8], [16, 51]], [[42, 20], [50, 5]]]
+FIGURES = {
+    "curve": curve,
+    "session": lambda: session(0.97),
+    "session without a key": lambda: session(0.5),
+    "game": lambda: game_scale(800, 1000),
+    "counts": lambda: bell_scale(
+        e91.bell.bell_test(COUNTS, signs=(1, -1, 1, 1), random_settings=True)
+    ),
+    "attack": lambda: attack_figure(run_attack("detection-loophole", rounds=30_000, seed=1)),
+    "unfitted": unfitted,
+    "study": study,
+    "light": light,
+    "qber": lambda: qber_figure(
+        rates_by_qber([0, 0.05, 0.1]), mark=Mark(0.03, 0.5, "asked: S = 2.7, device-independent")
+    ),
+    "rounds": rounds,
+    "efficiency": lambda: efficiency_figure(rates_by_efficiency([0.78, 0.9, 1.0])),
+}
+
+
+def letters(figure):
+    """Yield every piece of text that is drawn, with its place in dots."""
+    for axes in figure.findobj(pyplot.Axes):
+        shown = [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
+        if axes.get_legend():
+            shown += axes.get_legend().get_texts()
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in axis.get_major_ticks():
+                if low <= tick.get_loc() <= high:
+                    shown += [tick.label1, tick.label2]
+        for text in shown:
+            if text.get_visible() and text.get_text():
+                yield text, text.get_window_extent()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_letter_of_a_slide_is_inside_and_none_over_another(name):
+    with styled("slide"):
+        axes = FIGURES[name]()
+        figure = (axes[0] if isinstance(axes, tuple) else axes).get_figure()
+        figure.canvas.draw()
+        found = list(letters(figure))
+        width, height = figure.bbox.size
+        outside = [
+            text.get_text()
+            for text, box in found
+            if box.x0 < -2 or box.y0 < -2 or box.x1 > width + 2 or box.y1 > height + 2
+        ]
+        meeting = [
+            (one.get_text(), other.get_text())
+            for place, (one, box) in enumerate(found)
+            for other, beside in found[:place]
+            if box.padded(-1).overlaps(beside.padded(-1))
+        ]
+    pyplot.close("all")
+    assert len(found) > 5
+    assert outside == []
+    assert meeting == []
