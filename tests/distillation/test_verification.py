@@ -82,6 +82,16 @@ def test_keys_that_differ_only_by_trailing_zeros_are_told_apart(short, long):
     )
 
 
+def test_every_bit_of_the_hash_is_compared():
+    key = random_key(100)
+    sent = verification.announce(key, HASH_KEY)
+    assert verification.check(key, sent) is not None
+    for place in range(8 * verification.HASH_KEY_BYTES, 8 * len(sent.body)):
+        body = bytearray(sent.body)
+        body[place // 8] ^= 1 << place % 8
+        assert verification.check(key, Message(Party.ALICE, "verification", bytes(body))) is None
+
+
 def test_only_the_hash_counts_as_disclosed():
     announcement = verification.announce(random_key(100), HASH_KEY)
     assert announcement.disclosed_bits == 128 == 8 * (len(announcement.body) - 32)

@@ -1,6 +1,7 @@
 """A recording is used once: as a value, as a file, copied, cut, or after an abort."""
 
 import copy
+import fcntl
 import json
 import multiprocessing
 import pickle
@@ -351,6 +352,36 @@ def test_line_of_the_ledger_that_was_torn_is_no_damage(tmp_path, monkeypatch):
         if stop == len(content) - 1:  # only the line's end is missing
             with pytest.raises(AlreadyUsed):
                 use_up(frozenset({"bbbb"}), origin="night", from_files=True)
+
+
+def test_line_without_an_end_counts_only_if_its_digest_is_right(ledger, monkeypatch):
+    use_up(frozenset({"aaaa"}), origin="night", from_files=True)
+    torn = ledger.read_bytes().rstrip(b"\n")
+    for content, used in ((torn, True), (torn.replace(b"night", b"fight"), False)):
+        ledger.write_bytes(content)
+        forgotten(monkeypatch)
+        if used:
+            with pytest.raises(AlreadyUsed):
+                use_up(frozenset({"aaaa"}), origin="night", from_files=True)
+        else:
+            use_up(frozenset({"aaaa"}), origin="night", from_files=True)
+            assert ledger.read_bytes().count(b"aaaa") == 1
+
+
+def test_ledger_is_read_after_it_is_locked(ledger, monkeypatch):
+    use_up(frozenset({"aaaa"}), origin="night", from_files=True)
+    content = ledger.read_bytes()
+    ledger.write_bytes(b"")
+    forgotten(monkeypatch)
+    lock = fcntl.flock
+
+    def other_process_was_first(file, operation):
+        ledger.write_bytes(content)
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", other_process_was_first)
+    with pytest.raises(AlreadyUsed):
+        use_up(frozenset({"aaaa"}), origin="night", from_files=True)
 
 
 @pytest.mark.parametrize("channels", [[3, 2, 1, 0], [7, 12, 9, 40], [1, 0, 3, 2]])

@@ -22,7 +22,7 @@ from e91.model.numbers import TSIRELSON
 from e91.model.randomness import seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS
-from e91.session.inversion import record_looks_inverted
+from e91.session.inversion import looks_inverted, record_looks_inverted
 from e91.session.session import prepare_session, run
 from e91.session.settings_files import read_settings
 from e91.session.streaming import stream
@@ -146,6 +146,11 @@ def test_both_ways_of_sifting_invert_bobs_bits_where_the_sign_says_so(settings):
             wanted[1].append(b if signs[x, y] > 0 else 1 - b)
     assert packed.alice.key.bits.tolist() == wanted[0]
     assert packed.bob.key.bits.tolist() == wanted[1]
+    # It is Bob who inverts, by both ways: Alice's key bits are her outcomes.
+    hidden = two_party.exchange(
+        record, settings=settings, fraction=1e-12, entropy=seeded_entropy(3), channel=Channel()
+    )
+    assert [half.key.bits.tolist() for half in hidden] == wanted
     differing = int((alice.key.bits != bob.key.bits).sum())
     assert differing + alice.evidence.sample_errors == sum(
         one != two for one, two in zip(*wanted, strict=True)
@@ -169,6 +174,14 @@ def test_outcomes_look_inverted_to_the_settings_of_another_state_only():
     assert not record_looks_inverted(record, singlet)
     assert record_looks_inverted(record, EKERT)
     assert record_looks_inverted(record.flipped("bob"), singlet)
+
+
+@pytest.mark.parametrize(
+    ("chsh_value", "error_rate", "inverted"),
+    [(-2.0, 0.91, True), (-1.99, 0.99, False), (-2.8, 0.9, False), (None, 1.0, False)],
+)
+def test_outcomes_look_inverted_from_both_thresholds_on(chsh_value, error_rate, inverted):
+    assert looks_inverted(chsh_value=chsh_value, error_rate=error_rate) is inverted
 
 
 def test_alarm_counts_equal_outcomes_of_an_inverted_key_pair_as_errors():

@@ -260,6 +260,19 @@ def test_blocks_are_sessions_of_their_own():
     assert_binomial(int(bits.sum()), len(bits), 0.5, must_detect=0.51)
 
 
+def test_every_part_of_a_block_has_a_sample_of_its_own(monkeypatch):
+    drawn, said = packing.draw_sample, []
+
+    def heard(*args, **given):
+        said.append(drawn(*args, **given))
+        return said[-1]
+
+    monkeypatch.setattr(packing, "draw_sample", heard)
+    session_of_block(run_of(blocks=1), 0)
+    assert len(said) == -(-ROUNDS // PART_ROUNDS) > 2
+    assert len({sample[:1000].tobytes() for sample in said}) == len(said)
+
+
 def test_last_block_is_what_is_left():
     reports = list(stream(device(), rounds=ROUNDS + 200_000, block_rounds=ROUNDS, seed=9))
     assert [report.rounds for report in reports] == [ROUNDS, 200_000]
@@ -272,6 +285,18 @@ def test_unseeded_runs_differ_and_are_not_marked_reproducible():
     assert first.evidence != second.evidence
     assert first.seed is None
     assert not first.key.reproducible
+
+
+def test_run_fails_as_often_as_its_released_blocks_together_and_counts_every_abort():
+    good, bad = (
+        list(stream(device(visibility=v), rounds=180_000, block_rounds=60_000, seed=9))
+        for v in (0.98, 0.6)
+    )
+    found = summary_of([*good[:2], *bad])
+    assert (found.released, dict(found.aborts)) == (2, {"NO_VIOLATION": 3})
+    assert found.epsilon == 2 * Policy().epsilon
+    assert found.to_dict()["epsilon"] == 2 * Policy().epsilon
+    assert (found + totals_of(bad[0])).aborts == (("NO_VIOLATION", 4),)
 
 
 def test_eve_ends_every_block_without_a_key():
