@@ -8,7 +8,7 @@ import heapq
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import combinations
+from itertools import chain, combinations
 
 from e91.model.numbers import check_whole
 from e91.network.disjoint import check_disjoint, disjoint_routes
@@ -64,29 +64,32 @@ class Router(ABC):
         After `find` found none: it finds none before one of these stores has grown or a link has
         come up.
         """
-        graph = self.graph
-        near = self._open_homes(source, bits)
-        reached, stack = set(near), list(near)
-        frontier = [(link, -1) for link in graph.direct.get((source, target), ())]
-        frontier += [(link, -1) for _, links in graph.homes[source] for link in links]
+        graph, near = self.graph, self._open_homes(source, bits)
+        cut = set(graph.direct.get((source, target), ()))
+        if not near or not self._open_homes(target, bits):
+            cut.update(*graph.access[target if near else source])
+            return self._short(cut, bits)
+        reached, stack, frontier = set(near), list(near), []
         while stack:
             for far, link in graph.relays_beside[stack.pop()]:
-                frontier.append((link, far))
                 if far not in reached and self.stores[link] - self.floors[link] >= bits:
                     reached.add(far)
                     stack.append(far)
-        for relay, links in graph.homes[target]:
-            frontier += [(link, -1) for link in links if relay in reached]
+                else:
+                    frontier.append((link, far))
+        cut.update(link for link, far in frontier if far not in reached)
+        cut.update(*graph.access[source])
+        cut.update(
+            link for relay, links in graph.homes[target] for link in links if relay in reached
+        )
+        return self._short(cut, bits)
+
+    def _short(self, links: Iterable[int], bits: int) -> Path:
+        """The links that are up and lack the bits."""
         return tuple(
-            sorted(
-                {
-                    link
-                    for link, far in frontier
-                    if far not in reached
-                    and self.up[link]
-                    and self.stores[link] - self.floors[link] < bits
-                }
-            )
+            link
+            for link in sorted(links)
+            if self.up[link] and self.stores[link] - self.floors[link] < bits
         )
 
     def _width(self, path: Path) -> int:
@@ -352,15 +355,9 @@ class Disjoint(Router):
 
     def lacking(self, source: int, target: int, bits: int) -> Path:
         """Return every link that these sites may use and that lacks the bits, if it is up."""
-        ends = [
-            link for site in (source, target) for path in self.graph.access[site] for link in path
-        ]
+        ends = chain(*self.graph.access[source], *self.graph.access[target])
         direct = self.graph.direct.get((source, target), ())
-        return tuple(
-            link
-            for link in sorted({*ends, *direct, *self.graph.between_relays})
-            if self.up[link] and self.stores[link] - self.floors[link] < bits
-        )
+        return self._short({*ends, *direct, *self.graph.between_relays}, bits)
 
     def check(self, source: int, target: int) -> None:
         """Refuse two sites between which too few routes share no relay."""
