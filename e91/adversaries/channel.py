@@ -118,7 +118,7 @@ class ChannelTap:
     reading: ChannelReading = field(repr=False)
     randomness: np.random.SeedSequence = field(repr=False)
     blocks: list[TappedBlock] = field(default_factory=list, repr=False)
-    circuits: CircuitTable = field(default=(), repr=False, kw_only=True)
+    circuits: CircuitTable | None = field(default=None, repr=False, kw_only=True)
 
     @property
     def info(self) -> DeviceInfo:

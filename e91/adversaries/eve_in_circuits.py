@@ -77,7 +77,7 @@ def shot_by_shot(
             progress(len(rounds))
         return Answers(alice, bob, best[x, y, kind], kind)
 
-    return TappedDevice(info, answer, memory_information)
+    return TappedDevice(info, answer, memory_information, circuits=circuits)
 
 
 def joint_table(circuits: CircuitTable) -> NDArray[np.float64]:

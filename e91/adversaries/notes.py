@@ -8,6 +8,7 @@ settings for that, as they are announced before the key is made.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,9 @@ from e91.model.bits import NO_CLICK, Bits
 from e91.model.device import Apparatus, checked_choices
 from e91.model.numbers import check_fractions
 from e91.model.settings import Settings
+
+if TYPE_CHECKING:
+    from e91.devices.circuits import CircuitTable
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -82,11 +86,14 @@ class TappedDevice(Apparatus):
         answer: What the device does with a block of rounds.
         memory_information: Holevo's bound, in bits per key bit, if Eve has a quantum memory.
         blocks: Her notes, one block a call; grows by six bytes a round.
+        circuits: The measured circuit of each setting pair, ``circuits[x][y]``, Eve included; None
+            of a device without photons.
     """
 
     answer: Answer = field(repr=False)
     memory_information: float | None = None
     blocks: list[Notes] = field(default_factory=list, repr=False)
+    circuits: "CircuitTable | None" = field(default=None, repr=False, kw_only=True)
 
     def __call__(self, x: ArrayLike, y: ArrayLike) -> tuple[Bits, Bits]:
         """Answer a block of rounds and note it.
