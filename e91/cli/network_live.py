@@ -45,6 +45,8 @@ HOW = (
               "R1-R2=intercept-resend:1@120-300.")  # fmt: skip
 @click.option("--cut", "cuts", multiple=True, metavar="LINK@SECONDS[-SECONDS]",
               help="Cut a link, for a time or for good.")  # fmt: skip
+@click.option("--page", is_flag=False, flag_value="8091", type=int, metavar="[PORT]",
+              help="Open the control room, a live page on this computer, at this port.")  # fmt: skip
 @JSON
 def run_network(
     name: str,
@@ -53,6 +55,7 @@ def run_network(
     how: dict[str, Any],
     attacks: tuple[str, ...],
     cuts: tuple[str, ...],
+    page: int | None,
     as_json: bool,
 ) -> None:
     """Let time pass in a network: blocks, alarms, relayed keys, requests.
@@ -70,6 +73,9 @@ def run_network(
     plan: NetworkPlan = load(name, variant=variant)
     added = [_attack(text) for text in attacks] + [_cut(text) for text in cuts]
     plan = _checked(replace(plan, incidents=(*plan.incidents, *added)))
+    if page is not None:
+        _open_page(plan, page, how)
+        return
     stopwatch = _stopwatch()
     simulation = begin(plan, **how)
     try:
@@ -80,6 +86,13 @@ def run_network(
     finally:
         simulation.close()
     _print(report_of(simulation, depth=how["depth"], seconds=stopwatch()), as_json=as_json)
+
+
+def _open_page(plan: NetworkPlan, port: int, how: dict[str, Any]) -> None:
+    from e91.network.page import serve
+
+    known = {name: how[name] for name in ("depth", "seed", "workers")}
+    serve(plan, **known, port=port, say=click.echo)
 
 
 def _stopwatch() -> Any:
