@@ -46,7 +46,10 @@ HOW = (
 @click.option("--cut", "cuts", multiple=True, metavar="LINK@SECONDS[-SECONDS]",
               help="Cut a link, for a time or for good.")  # fmt: skip
 @click.option("--page", is_flag=False, flag_value="8091", type=int, metavar="[PORT]",
-              help="Open the control room, a live page on this computer, at this port.")  # fmt: skip
+              help="Open the control room, a live page on this computer.")  # fmt: skip
+@click.option("--scheduler", metavar="ADDRESS",
+              help="Dask scheduler whose workers draw the blocks, e.g. tcp://HOST:8786; with "
+              "--depth counts.")  # fmt: skip
 @JSON
 def run_network(
     name: str,
@@ -56,6 +59,7 @@ def run_network(
     attacks: tuple[str, ...],
     cuts: tuple[str, ...],
     page: int | None,
+    scheduler: str | None,
     as_json: bool,
 ) -> None:
     """Let time pass in a network: blocks, alarms, relayed keys, requests.
@@ -65,7 +69,7 @@ def run_network(
     """
     from dataclasses import replace
 
-    from e91.network import begin, load, report_of
+    from e91.network import load
 
     minutes = how.pop("minutes")
     if not 0 < minutes < math.inf:
@@ -76,6 +80,21 @@ def run_network(
     if page is not None:
         _open_page(plan, page, how)
         return
+    if scheduler is None:
+        _run(plan, minutes, how, as_json=as_json)
+        return
+    if how["depth"] != "counts":
+        raise click.UsageError("`--depth` must be `counts` with `--scheduler`, but is `bits`.")
+    from e91.studies.cluster import connected
+
+    with connected(scheduler) as client:
+        executor = client.get_executor()  # type: ignore[no-untyped-call]
+        _run(plan, minutes, how | {"executor": executor}, as_json=as_json)
+
+
+def _run(plan: NetworkPlan, minutes: float, how: dict[str, Any], *, as_json: bool) -> None:
+    from e91.network import begin, report_of
+
     stopwatch = _stopwatch()
     simulation = begin(plan, **how)
     try:

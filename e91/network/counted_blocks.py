@@ -5,7 +5,8 @@ measured runs, and the verdicts are those of sessions (`e91.session.conclude_man
 """
 
 import math
-from collections import deque
+from collections import Counter, deque
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,6 +19,23 @@ from e91.session.block_verdicts import Verdicts, conclude_many
 
 _AHEAD = 64  # blocks of a link that are drawn at once
 _REFILL = 16  # links with fewer blocks left are drawn along with one that has none
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Blocks of one link with the same light, drawn together.
+
+    Attributes:
+        wanted: An order for one of them.
+        blocks: How many.
+        entropy: Root of the draws of the whole network.
+        number: Of these draws, over the life of the link; never used twice.
+    """
+
+    wanted: BlockOrder
+    blocks: int
+    entropy: int
+    number: int
 
 
 @dataclass(eq=False)
@@ -43,12 +61,14 @@ class Counted:
 
     Attributes:
         alarms: The sequential tests of the links.
-        seed: Root of the draws; every link has its own generator.
+        entropy: Root of the draws.
+        executor: Where blocks are drawn; None for this process.
     """
 
     alarms: LinkAlarms
-    seed: np.random.SeedSequence
-    _generators: dict[int, np.random.Generator] = field(default_factory=dict, repr=False)
+    entropy: int
+    executor: Executor | None = None
+    _drawn: Counter[int] = field(default_factory=Counter, repr=False)
     _ahead: dict[int, _Ahead] = field(default_factory=dict, repr=False)
 
     def begin(self, wanted: BlockOrder) -> BlockOrder:
@@ -62,7 +82,7 @@ class Counted:
             self._forget(link)
             ahead = None
         if len(begun.pieces) > 1:
-            (made,) = self._made(begun, [[rounds for rounds, _ in begun.pieces]])
+            (made,) = self._all_made({link: self._draws(begun, 1)})[link]
             return self._watched_together({link: [made]})[link][0]
         if ahead is None:
             ahead = self._ahead[link] = _Ahead(begun, self.alarms.now(link))
@@ -96,10 +116,9 @@ class Counted:
             for link, ahead in few.items()
             if link == wanted.link or not (ahead.outcomes and _rang(ahead.outcomes[-1]))
         }
-        drawn = {
-            link: self._made(ahead.wanted, [[ahead.wanted.rounds]] * _AHEAD)
-            for link, ahead in silent.items()
-        }
+        drawn = self._all_made(
+            {link: self._draws(ahead.wanted, _AHEAD) for link, ahead in silent.items()}
+        )
         for link, outcomes in self._watched_together(drawn).items():
             silent[link].outcomes.extend(outcomes)
 
@@ -127,20 +146,35 @@ class Counted:
     def close(self) -> None:
         """End nothing."""
 
-    def _made(self, wanted: BlockOrder, rounds: list[list[int]]) -> list[BlockOutcome]:
-        settings, policy = wanted.practice.settings, wanted.practice.policy
-        rng = self._generator(wanted.link)
-        tables = [tables_of(table, settings) for _, table in wanted.pieces]
-        counts = draw_counts(rng, tables, rounds, settings=settings, policy=policy)
-        key_size = round(wanted.rounds * settings.key_probability * (1 - policy.revealed_fraction))
-        verdicts = conclude_many(rng, counts, key_size=key_size, settings=settings, policy=policy)
-        return _outcomes(counts, verdicts)
+    def _draws(self, wanted: BlockOrder, blocks: int) -> Draws:
+        """Return the order for the next draws of a link."""
+        number = self._drawn[wanted.link]
+        self._drawn[wanted.link] += 1
+        return Draws(wanted, blocks, self.entropy, number)
 
-    def _generator(self, link: int) -> np.random.Generator:
-        if link not in self._generators:
-            root = np.random.SeedSequence(self.seed.entropy, spawn_key=(*self.seed.spawn_key, link))
-            self._generators[link] = np.random.Generator(np.random.Philox(root))
-        return self._generators[link]
+    def _all_made(self, wanted: dict[int, Draws]) -> dict[int, list[BlockOutcome]]:
+        if self.executor is None:
+            return {link: make_draws(draws) for link, draws in wanted.items()}
+        futures = {link: self.executor.submit(make_draws, draws) for link, draws in wanted.items()}
+        return {link: future.result() for link, future in futures.items()}
+
+
+def make_draws(draws: Draws) -> list[BlockOutcome]:
+    """Return the outcomes of some blocks: the same whenever and wherever they are drawn."""
+    wanted = draws.wanted
+    settings, policy = wanted.practice.settings, wanted.practice.policy
+    root = np.random.SeedSequence(draws.entropy, spawn_key=(1, wanted.link, draws.number))
+    rng = np.random.Generator(np.random.Philox(root))
+    counts = draw_counts(
+        rng,
+        [tables_of(table, settings) for _, table in wanted.pieces],
+        [[rounds for rounds, _ in wanted.pieces]] * draws.blocks,
+        settings=settings,
+        policy=policy,
+    )
+    key_size = round(wanted.rounds * settings.key_probability * (1 - policy.revealed_fraction))
+    verdicts = conclude_many(rng, counts, key_size=key_size, settings=settings, policy=policy)
+    return _outcomes(counts, verdicts)
 
 
 def _outcomes(counts: BlockCounts, verdicts: Verdicts) -> list[BlockOutcome]:

@@ -4,6 +4,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import replace
 from functools import lru_cache
 from typing import Literal, get_args
@@ -133,6 +134,7 @@ def begin(
     rule: str | None = None,
     disjoint: int = 1,
     false_alarm: float = FALSE_ALARM,
+    executor: Executor | None = None,
 ) -> Simulation:
     """Return a network before its first second, which can be let go step by step.
 
@@ -154,7 +156,14 @@ def begin(
     lives = lives_of(plan, seed=seed)
     practices = {life.index: life.practice for life in lives if life.practice is not None}
     alarms = LinkAlarms.of(practices, false_alarm=false_alarm)
-    maker: BlockMaker = Counted(alarms, np.random.SeedSequence(seed, spawn_key=(1,)))
+    if real and executor is not None:
+        raise ValueError(
+            "`depth` must be 'counts' with an executor, as key bits do not leave this machine, but "
+            "is 'bits'."
+        )
+    entropy = np.random.SeedSequence(seed).entropy
+    assert isinstance(entropy, int)
+    maker: BlockMaker = Counted(alarms, entropy, executor)
     if real:
         maker = bit_by_bit(alarms, workers=cores)
     simulation = Simulation(
@@ -185,6 +194,7 @@ def run(
     rule: str | None = None,
     disjoint: int = 1,
     false_alarm: float = FALSE_ALARM,
+    executor: Executor | None = None,
     each_minute: Callable[[Simulation], None] = lambda _: None,
 ) -> NetworkReport:
     """Let time pass in a network, and return what became of it.
@@ -201,6 +211,8 @@ def run(
         rule: Name of a routing rule; the plan's by default.
         disjoint: Into how many shares keys are divided, which take ways without a common relay.
         false_alarm: Probability that the alarm of a link ever rings while it keeps its promise.
+        executor: Where the counts of blocks are drawn, e.g. `get_executor()` of a Dask client; this
+            process by default.  Counts travel, and no key: only at depth ``"counts"``.
         each_minute: Called after every minute of simulated time.
 
     Raises:
@@ -216,6 +228,7 @@ def run(
         rule=rule,
         disjoint=disjoint,
         false_alarm=false_alarm,
+        executor=executor,
     )
     simulation.history.samples.step_s = max(1.0, end_s // _ROWS)
     try:

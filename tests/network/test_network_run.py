@@ -1,7 +1,9 @@
 """Networks in simulated time: what they make, keep, spend and lose."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import distributed
 import numpy as np
 import pytest
 from small_networks import lit, network_of
@@ -244,3 +246,31 @@ def test_a_key_that_straddles_two_blocks_rests_on_both():
     assert [block.number for block in pool.next_blocks(256, stored=1000)] == [1]
     assert pool.oldest_s(stored=1000) == 1.0
     assert pool.oldest_s(stored=0) is None
+
+
+def test_blocks_drawn_elsewhere_are_the_same():
+    attack = Incident(IncidentKind.ATTACK, "R-S", 0.5, 1.5, "intercept-resend", 1.0)
+    plan = replace(SQUARE, incidents=(attack,))
+    with ThreadPoolExecutor(3) as pool:
+        elsewhere = after(plan, 3, executor=pool)
+    here = after(plan, 3)
+    assert elsewhere.links == here.links
+    assert elsewhere.alarms == here.alarms
+    assert elsewhere.events == here.events
+
+
+@pytest.mark.slow
+def test_blocks_drawn_on_a_cluster_are_the_same():
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        elsewhere = after(SQUARE, 2, executor=client.get_executor())
+    assert elsewhere.links == after(SQUARE, 2).links
+
+
+def test_key_bits_do_not_leave_this_machine():
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match="key bits do not leave"):
+        begin(SQUARE, depth="bits", executor=pool)
