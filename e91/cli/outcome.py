@@ -87,8 +87,10 @@ class FigureFile:
         if self.figure is None:
             return
         from e91.plots import save_figure
+        from e91.system.progress import waiting
 
-        save_figure(draw, self.figure, style=self.figure_style)
+        with waiting(f"Drawing {self.figure}"):
+            save_figure(draw, self.figure, style=self.figure_style)
 
 
 @dataclass(frozen=True)
