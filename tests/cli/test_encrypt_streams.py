@@ -1,5 +1,6 @@
 """`-` is standard input and standard output; key bytes are used up before anything leaves."""
 
+import io
 import json
 import os
 import pty
@@ -9,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+from e91 import cli
 from e91.keys.files import read_key_file, save_new
 from e91.keys.store import KeyStore
 from e91.model.messages import Party
@@ -30,35 +32,50 @@ def keys(tmp_path):
     return [tmp_path / f"{party.value}.key" for party in Party]
 
 
-def e91(*words, data=b"", **options):
-    line = [sys.executable, "-m", "e91", *map(str, words)]
-    return subprocess.run(line, input=data, capture_output=True, check=False, timeout=60, **options)
+@pytest.fixture
+def e91(monkeypatch, capsysbinary):
+    """Run a command with ``data`` as standard input; return its status and both its outputs."""
+
+    def call(*words, data=b""):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        status = 0
+        try:
+            cli.main([str(word) for word in words])
+        except SystemExit as end:
+            status = end.code
+        return status, *capsysbinary.readouterr()
+
+    return call
 
 
-def test_message_goes_through_a_pipe_and_is_said_on_standard_error(keys):
-    sealed = e91("encrypt", "-", "--key", keys[0], data=DATA)
-    assert (sealed.returncode, len(sealed.stdout)) == (0, len(DATA) + 48)
-    opened = e91("decrypt", "-", "--key", keys[1], "--out", "-", data=sealed.stdout)
-    assert (opened.returncode, opened.stdout) == (0, DATA)
+def test_pipe_of_two_processes_brings_a_message(keys):
+    def process(*words, data):
+        line = [sys.executable, "-m", "e91", *map(str, words)]
+        return subprocess.run(line, input=data, stdout=subprocess.PIPE, check=True, timeout=60)
+
+    sealed = process("encrypt", "-", "--key", keys[0], data=DATA)
+    assert process("decrypt", "-", "--key", keys[1], data=sealed.stdout).stdout == DATA
+
+
+def test_message_goes_through_streams_and_is_said_on_standard_error(keys, e91):
+    code, sealed, sealed_said = e91("encrypt", "-", "--key", keys[0], data=DATA)
+    assert (code, len(sealed)) == (0, len(DATA) + 48)
+    code, opened, opened_said = e91("decrypt", "-", "--key", keys[1], "--out", "-", data=sealed)
+    assert (code, opened) == (0, DATA)
     said = b"e91: 512 bytes, one-time-pad; 544 key bytes used, 1,424 left\n"
-    assert sealed.stderr == opened.stderr == said
-    again = e91("decrypt", "-", "--key", keys[1], data=sealed.stdout)
-    assert (again.returncode, again.stdout) == (2, b"")
+    assert sealed_said == opened_said == said
+    assert e91("decrypt", "-", "--key", keys[1], data=sealed)[:2] == (2, b"")
 
 
-def test_files_and_streams_can_be_mixed(keys, tmp_path):
-    plain, sealed, opened = (tmp_path / name for name in ("plain", "sealed", "opened"))
+def test_files_and_streams_can_be_mixed(keys, e91, tmp_path):
+    plain, opened, reply = (tmp_path / name for name in ("plain", "opened", "reply"))
     plain.write_bytes(DATA)
-    made = e91("encrypt", plain, "--key", keys[0], "--out", "-")
-    sealed.write_bytes(made.stdout)
-    asked = ["--key", keys[1], "--out", opened, "--json"]
-    found = e91("decrypt", "-", *asked, data=sealed.read_bytes())
-    assert json.loads(found.stdout)["file"] == str(opened)
+    _, sealed, _ = e91("encrypt", plain, "--key", keys[0], "--out", "-")
+    _, told, _ = e91("decrypt", "-", "--key", keys[1], "--out", opened, "--json", data=sealed)
+    assert json.loads(told)["file"] == str(opened)
     assert opened.read_bytes() == DATA
-    found = e91("encrypt", "-", "--key", keys[1], "--out", tmp_path / "reply", data=DATA)
-    assert found.returncode == 0
-    opened = e91("decrypt", tmp_path / "reply", "--key", keys[0], "--out", "-")
-    assert opened.stdout == DATA
+    assert e91("encrypt", "-", "--key", keys[1], "--out", reply, data=DATA)[0] == 0
+    assert e91("decrypt", reply, "--key", keys[0], "--out", "-")[1] == DATA
 
 
 @pytest.mark.parametrize("command", ["encrypt", "decrypt"])
@@ -70,22 +87,19 @@ def test_files_and_streams_can_be_mixed(keys, tmp_path):
          b"taken by the data.\n")),
     ],
 )  # fmt: skip
-def test_wrong_stream_uses_no_key(keys, command, asked, data, sentence):
+def test_wrong_stream_uses_no_key(keys, e91, command, asked, data, sentence):
     before = keys[0].read_bytes()
-    ended = e91(command, "-", "--key", keys[0], *asked, data=data)
-    assert (ended.returncode, ended.stderr) == (2, sentence)
+    code, _, said = e91(command, "-", "--key", keys[0], *asked, data=data)
+    assert (code, said) == (2, sentence)
     assert keys[0].read_bytes() == before
 
 
-def test_altered_ciphertext_gives_no_byte_and_uses_none(keys):
-    sealed = bytearray(e91("encrypt", "-", "--key", keys[0], data=DATA).stdout)
+def test_altered_ciphertext_gives_no_byte_and_uses_none(keys, e91):
+    sealed = bytearray(e91("encrypt", "-", "--key", keys[0], data=DATA)[1])
     sealed[40] ^= 1
     before = keys[1].read_bytes()
-    ended = e91("decrypt", "-", "--key", keys[1], data=bytes(sealed))
-    assert (ended.returncode, ended.stdout) == (2, b"")
-    assert ended.stderr == (
-        b"e91: `-` must be a ciphertext made with this key, but authentication failed.\n"
-    )
+    said = b"e91: `-` must be a ciphertext made with this key, but authentication failed.\n"
+    assert e91("decrypt", "-", "--key", keys[1], data=bytes(sealed)) == (2, b"", said)
     assert keys[1].read_bytes() == before
 
 
@@ -104,11 +118,9 @@ def test_ciphertext_is_not_written_to_a_terminal(keys, tmp_path):
 
 
 @pytest.mark.parametrize(("command", "index"), [("encrypt", 0), ("decrypt", 1)])
-def test_bytes_are_used_up_before_the_data_leave(
-    keys, status, monkeypatch, tmp_path, command, index
-):
+def test_bytes_are_used_up_before_the_data_leave(keys, e91, monkeypatch, tmp_path, command, index):
     plain = tmp_path / "plain.e91"
-    plain.write_bytes(e91("encrypt", "-", "--key", keys[0], data=DATA).stdout if index else DATA)
+    plain.write_bytes(e91("encrypt", "-", "--key", keys[0], data=DATA)[1] if index else DATA)
     before = read_key_file(keys[index]).spent
 
     def broken(content):
@@ -117,9 +129,9 @@ def test_bytes_are_used_up_before_the_data_leave(
         raise WriteFailed(28, "No space left on device", "Standard output")
 
     monkeypatch.setattr("e91.cli.encrypt.write_output", broken)
-    code, printed, complaint = status(command, plain, "--key", keys[index], "--out", "-")
-    assert (code, printed) == (1, "")
-    assert f"544 bytes of `{keys[index]}` are used up all the same" in complaint
+    code, printed, complaint = e91(command, plain, "--key", keys[index], "--out", "-")
+    assert (code, printed) == (1, b"")
+    assert f"544 bytes of `{keys[index]}` are used up all the same" in complaint.decode()
 
 
 class Terminal:
