@@ -168,6 +168,8 @@ def export(file: Path, *, out: Path, pieces: dict[str, Any], as_json: bool) -> N
     written: a crash in between loses them.  The other end gets the same bytes with the same
     command, if no message is under way; compare the places in the key that are told.
     """
+    if out == Path("-"):
+        raise click.UsageError("`--out` must be a new file; `e91 key show` prints.")
     with saying_what_was_spent(file) as note, new_file(out, mode=PRIVATE) as write:
         taken = _taken(file, note, **pieces)
         write(_joined(taken, **pieces))

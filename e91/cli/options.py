@@ -218,15 +218,16 @@ class Angles:
         """
         chosen = settings_named(self.settings_name or default)
         return chosen.biased(
-            _numbers(self.alice_probabilities, chosen.alice_probabilities),
-            _numbers(self.bob_probabilities, chosen.bob_probabilities),
+            _numbers("--alice-probabilities", self.alice_probabilities)
+            or chosen.alice_probabilities,
+            _numbers("--bob-probabilities", self.bob_probabilities) or chosen.bob_probabilities,
         )
 
 
-def _numbers(text: str | None, default: tuple[float, ...]) -> tuple[float, ...]:
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
     try:
-        return default if text is None else tuple(float(part) for part in text.split(","))
+        return None if text is None else tuple(float(part) for part in text.split(","))
     except ValueError:
         raise ValueError(
-            f"Probabilities must be numbers with commas between, but are `{text}`."
+            f"`{option}` must be numbers with commas between, but is `{text}`."
         ) from None

@@ -32,6 +32,7 @@ from e91.cli.options import (
 from e91.cli.outcome import Files, files_of
 from e91.model.bell_states import BellState
 from e91.model.device import Progress, no_progress
+from e91.model.numbers import check_finite
 from e91.model.settings import Settings
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy, Reconciler
@@ -162,6 +163,7 @@ def session_device(
 
 def _check_probabilities(noise: dict[str, float]) -> None:
     """Refuse impossible noise by the name that it has on the command line."""
+    check_finite(misalignment=noise["misalignment"])
     for name, value in noise.items():
         if name != "misalignment" and not 0 <= value <= 1:
             option = name.replace("_", "-")

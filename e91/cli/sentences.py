@@ -52,7 +52,8 @@ def wants_json(group: click.Group, line: Sequence[str]) -> bool:
     """Return whether a line asks for JSON: then standard output is for that alone."""
     command, _ = asked(group, line)
     words = line[: line.index("--")] if "--" in line else line
-    return "--json" in words and "--json" in _flags(command)
+    unknown = isinstance(command, click.Group)  # no command of that name: the wish counts
+    return "--json" in words and (unknown or "--json" in _flags(command))
 
 
 def sentence_of(error: Exception, group: click.Group, line: Sequence[str]) -> str:

@@ -92,7 +92,7 @@ def test_argument_is_told_by_its_option_and_other_words_stay(line, refusal, told
 
 
 @pytest.mark.parametrize(
-    "line", ["run --rounds 0 --json", "run --rounds x --json", "run -x --json"]
+    "line", ["run --rounds 0 --json", "run --rounds x --json", "run -x --json", "rnu --json"]
 )
 def test_program_that_asks_for_json_gets_the_error_as_json(status, line):
     code, printed, complaint = status(*line.split())

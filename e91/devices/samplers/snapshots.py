@@ -28,6 +28,7 @@ from e91.devices.samplers.qubit_pairs import (
 from e91.devices.samplers.sampler_device import ALICE_ANGLE, BOB_ANGLE
 from e91.model.device import DeviceInfo
 from e91.model.settings import EKERT, Settings
+from e91.system.documents import did_you_mean
 from e91.system.extras import extra
 from e91.system.keystreams import physics_entropy
 
@@ -76,7 +77,8 @@ def snapshot_backend(name: str) -> BackendV2:
     short = name.removeprefix(PREFIX)
     if short not in known:
         raise ValueError(
-            f"`{name}` must be the name of a snapshot, but is none of: {', '.join(sorted(known))}."
+            f"`{name}` must be the name of a snapshot, but is none of: {', '.join(sorted(known))}"
+            f"{did_you_mean(short, known)}"
         )
     return known[short]()
 
