@@ -52,6 +52,16 @@ class Alarmed(NamedTuple):
         """Time from the beginning of the attack; None for a false alarm."""
         return None if self.attacked_s is None else self.time_s - self.attacked_s
 
+    def to_dict(self) -> dict[str, float | int | str | None]:
+        """Return it as plain values, ready for JSON."""
+        return {
+            "link": self.link,
+            "time_s": self.time_s,
+            "delay_s": self.delay_s,
+            "reason": self.reason,
+            "bits_lost": self.bits_lost,
+        }
+
 
 @dataclass(eq=False)
 class Delivered:

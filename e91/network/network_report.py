@@ -149,24 +149,10 @@ class NetworkReport(Drawn):
             "blocks": self.blocks,
             "coincidences": self.rounds,
             "aborts": self.aborts,
-            "alarms": [
-                {
-                    "link": alarm.link,
-                    "time_s": alarm.time_s,
-                    "delay_s": alarm.delay_s,
-                    "reason": alarm.reason,
-                    "bits_lost": alarm.bits_lost,
-                }
-                for alarm in self.alarms
-            ],
+            "alarms": [alarm.to_dict() for alarm in self.alarms],
             "false_alarm_per_link": self.false_alarm,
             "routes_changed": self.routes_changed,
-            "best_routing": None
-            if self.bound is None
-            else {
-                "served_share": self.bound.served_share,
-                "limited_by": dict(self.bound.prices),
-            },
+            "best_routing": None if self.bound is None else _best_routing(self.bound),
             "shortages": list(self.shortages),
             "link_table": [
                 {"link": link.name, **vars(bits)}
@@ -206,6 +192,10 @@ class NetworkReport(Drawn):
         parts = (_what, _keys, _bits, _alarms, _limits)
         sections = [part(self, page) for part in parts]
         return "\n".join(line for section in sections for line in [*section, ""]).rstrip()
+
+
+def _best_routing(bound: Bound) -> dict[str, Any]:
+    return {"served_share": bound.served_share, "limited_by": dict(bound.prices)}
 
 
 def _what(report: NetworkReport, page: Layout) -> list[str]:

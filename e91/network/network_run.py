@@ -150,22 +150,12 @@ def begin(
     """
     if depth not in DEPTHS:
         raise ValueError(f"`depth` must be one of {', '.join(DEPTHS)}, but is {depth!r}.")
-    cores = checked_cores(workers, name="workers")
     chosen = _rule(plan, rule, disjoint)
     real = depth == "bits" and plan.rate is RateMode.SIMULATED
     lives = lives_of(plan, seed=seed)
-    practices = {life.index: life.practice for life in lives if life.practice is not None}
-    alarms = LinkAlarms.of(practices, false_alarm=false_alarm)
-    if real and executor is not None:
-        raise ValueError(
-            "`depth` must be 'counts' with an executor, as key bits do not leave this machine, but "
-            "is 'bits'."
-        )
-    entropy = np.random.SeedSequence(seed).entropy
-    assert isinstance(entropy, int)
-    maker: BlockMaker = Counted(alarms, entropy, executor)
-    if real:
-        maker = bit_by_bit(alarms, workers=cores)
+    maker = _maker(
+        lives, seed=seed, workers=workers, real=real, executor=executor, false_alarm=false_alarm
+    )
     simulation = Simulation(
         plan,
         lives,
@@ -182,6 +172,31 @@ def begin(
     simulation.start(traffic)
     traffic.begin(plan.demand)
     return simulation
+
+
+def _maker(
+    lives: list[LinkLife],
+    *,
+    seed: int | None,
+    workers: int | None,
+    real: bool,
+    executor: Executor | None,
+    false_alarm: float,
+) -> BlockMaker:
+    """Return who makes the blocks of all links."""
+    cores = checked_cores(workers, name="workers")
+    practices = {life.index: life.practice for life in lives if life.practice is not None}
+    alarms = LinkAlarms.of(practices, false_alarm=false_alarm)
+    if real and executor is not None:
+        raise ValueError(
+            "`depth` must be 'counts' with an executor, as key bits do not leave this machine, but "
+            "is 'bits'."
+        )
+    if real:
+        return bit_by_bit(alarms, workers=cores)
+    entropy = np.random.SeedSequence(seed).entropy
+    assert isinstance(entropy, int)
+    return Counted(alarms, entropy, executor)
 
 
 def run(
