@@ -21,8 +21,9 @@ _ATTACK = re.compile(r"(?P<link>[^=]+)=(?P<name>[a-z-]+)(:(?P<strength>[^@]+))?@
 _CUT = re.compile(r"(?P<link>[^@]+)@(?P<times>[^@]+)")
 
 HOW = (
-    click.option("--minutes", type=float, default=10.0, show_default=True,
-                 help="Simulated time, minutes."),
+    click.option("--minutes", type=float,
+                 help="Simulated time, minutes; by default the network's own: what its story "
+                 "takes, or 10."),
     click.option("--depth", type=click.Choice(["bits", "counts"]), default="bits",
                  show_default=True,
                  help="Draw every round and make real key, or the counts of every block only."),
@@ -71,10 +72,11 @@ def run_network(
 
     from e91.network import load
 
+    plan: NetworkPlan = load(name, variant=variant)
     minutes = how.pop("minutes")
+    minutes = plan.minutes if minutes is None else minutes
     if not 0 < minutes < math.inf:
         raise ValueError(f"`minutes` must be positive and finite, but is {minutes}.")
-    plan: NetworkPlan = load(name, variant=variant)
     added = [_attack(text) for text in attacks] + [_cut(text) for text in cuts]
     plan = _checked(replace(plan, incidents=(*plan.incidents, *added)))
     if page is not None:

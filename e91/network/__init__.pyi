@@ -14,7 +14,10 @@ from .layout import Incident as Incident
 from .layout import IncidentKind as IncidentKind
 from .layout import Light as Light
 from .layout import LinkPlan as LinkPlan
+from .layout import Measure as Measure
 from .layout import NetworkPlan as NetworkPlan
+from .layout import Origin as Origin
+from .layout import PrintedOutcome as PrintedOutcome
 from .layout import Quantity as Quantity
 from .layout import RateMode as RateMode
 from .layout import Requests as Requests
@@ -44,6 +47,8 @@ from .plan_summary import described as described
 from .relaying import Relayed as Relayed
 from .relaying import join_shares as join_shares
 from .relaying import relay as relay
+from .replays import Replayed as Replayed
+from .replays import replayed as replayed
 from .rules import RULES as RULES
 from .rules import Router as Router
 from .rules import rule_named as rule_named

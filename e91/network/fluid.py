@@ -6,6 +6,7 @@ Bell test, as these links had none.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import bdtrc
@@ -62,6 +63,8 @@ def second_of(life: LinkLife, now_s: float) -> Second:
     bits = int(life.flowing // least) * least
     life.flowing -= bits
     tested = round(made)
+    if not tested:
+        return Second(bits, 0, False)
     honest = life.plan.qber.value if life.plan.qber is not None else None
     error = ASSUMED_ERROR_RATE if honest is None else honest / 100
     attacked = 0
@@ -70,10 +73,12 @@ def second_of(life: LinkLife, now_s: float) -> Second:
     errors = int(life.rng.binomial(tested - attacked, error))
     if attacked and life.eve is not None:
         errors += int(life.rng.binomial(attacked, _attacked(error, *life.eve)))
-    rings = float(bdtrc(errors - 1, tested, error)) < FALSE_ALARM_PER_SECOND
-    return Second(bits, errors, bool(tested) and rings)
+    more = errors > tested * error  # no fewer can ring
+    rings = more and float(bdtrc(errors - 1, tested, error)) < FALSE_ALARM_PER_SECOND
+    return Second(bits, errors, rings)
 
 
+@lru_cache(maxsize=64)
 def _attacked(error: float, adversary: str, strength: float | None) -> float:
     """Return the error rate of bits that an adversary has touched as well."""
     hers = stage(adversary, conditions_of(adversary, strength, seed=0)).expected.qber

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Self
 
 from e91.model.trust import SecurityModel
+from e91.network.history import Way
 from e91.network.layout import NetworkPlan, SiteKind
 
 MOST_ROUTES = 8
@@ -306,6 +307,20 @@ class Graph:
             epsilon=math.fsum(failures.values()),
             bottleneck=self.links[min(path, key=lambda link: stores[link])],
         )
+
+    def way(
+        self,
+        time_s: float,
+        ends: tuple[int, int],
+        ways: tuple[Path | None, Path | None],
+        *,
+        of_relays: bool,
+    ) -> Way:
+        """Say in names that keys between two sites take another way, the second of two."""
+        before, now = (
+            None if path is None else tuple(self.links[link] for link in path) for path in ways
+        )
+        return Way(time_s, self.sites[ends[0]], self.sites[ends[1]], before, now, of_relays)
 
     def _between(self, source: int, strand: Path) -> tuple[str, ...]:
         """The relays of one way from the source, by name."""

@@ -9,6 +9,9 @@ import numpy as np
 MOST_NUMBERS = 2**20
 """Numbers of a column that are kept: when there are more, every second row is dropped."""
 
+MOST_WAYS = 2**16
+"""Changes of ways that are kept."""
+
 
 class Event(NamedTuple):
     """Something that happened.
@@ -61,6 +64,43 @@ class Alarmed(NamedTuple):
             "reason": self.reason,
             "bits_lost": self.bits_lost,
         }
+
+
+class Way(NamedTuple):
+    """That keys between two sites take another way from a time on.
+
+    Attributes:
+        time_s: The time.
+        source: One site.
+        target: The other.
+        before: Links of the way that they took; None if there was none, or nobody had asked.
+        links: Links of the way that they take now; None if no way holds their key.
+        of_relays: Whether the sites are two relays whose users' keys go so; else they call, or are
+            encryptors.
+    """
+
+    time_s: float
+    source: str
+    target: str
+    before: tuple[str, ...] | None
+    links: tuple[str, ...] | None
+    of_relays: bool
+
+
+class Refill(NamedTuple):
+    """Keys that encryptors fetched for their store.
+
+    Attributes:
+        asked_s: When they asked.
+        came_s: When the keys came.
+        keys: How many.
+        before: Keys in the store just before they came.
+    """
+
+    asked_s: float
+    came_s: float
+    keys: int
+    before: int
 
 
 @dataclass(eq=False)
@@ -141,6 +181,9 @@ class History:
         blocks: All blocks.
         rounds: Coincidences of all blocks.
         routes_changed: Pairs of relays whose keys took another way, summed over all changes.
+        ways: The changes one by one, of calls and encryptors and between relays; the first
+            `MOST_WAYS` of them.
+        refills: Of encryptors' stores.
         dishonest: Relays that tell Eve what they pass on.
     """
 
@@ -156,6 +199,8 @@ class History:
     blocks: int = 0
     rounds: int = 0
     routes_changed: int = 0
+    ways: list[Way] = field(default_factory=list, repr=False)
+    refills: list[Refill] = field(default_factory=list, repr=False)
     dishonest: set[str] = field(default_factory=set)
 
     def note(
@@ -170,3 +215,8 @@ class History:
     ) -> None:
         """Add an event."""
         self.events.append(Event(time_s, kind, place, words, value, truth))
+
+    def note_way(self, way: Way) -> None:
+        """Add a change of a way."""
+        if len(self.ways) < MOST_WAYS:
+            self.ways.append(way)

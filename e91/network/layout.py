@@ -69,6 +69,39 @@ class Varied(Enum):
     EFFICIENCY = "efficiency"
 
 
+class Measure(Enum):
+    """What of a run is put beside what was printed; the value is its name in a file.
+
+    Ways are of the first call or encryptor of the plan, said by their relays.
+    """
+
+    ORDER = "order-of-ways"
+    WAYS = "ways"
+    FIRST_USE = "first-use"
+    LENGTH = "length-of-use"
+    RETURNS = "returns-to-first-way"
+    LEAST_STORE = "least-store"
+    STORE_THEN = "store-at-first-change"
+    SPENT = "bits-spent-per-second"
+    NET = "net-bits-per-second"
+    ALARM_DELAY = "alarm-delay"
+    DISCARDED = "bits-discarded-per-second"
+    WITHOUT_KEY = "seconds-without-key"
+    FAILED = "failed-requests"
+    REFILL_EVERY = "refill-interval"
+    FEWEST_KEYS = "fewest-keys"
+    MOST_KEYS = "most-keys"
+    PER_HOP = "bits-per-hop"
+
+
+class Origin(Enum):
+    """Where a printed outcome's number comes from; the value is its name in a file."""
+
+    PAPER = "paper"
+    DERIVED = "derived"
+    FITTED = "fitted"
+
+
 @dataclass(frozen=True)
 class Quantity:
     """A number, its unit, and where it comes from.
@@ -392,6 +425,38 @@ class Incident:
 
 
 @dataclass(frozen=True)
+class PrintedOutcome:
+    """An outcome that was printed of a network, and how near a run must come to it.
+
+    Attributes:
+        quantity: What it is, in words.
+        measure: How it is read off a run.
+        number: What was printed; None of ways, which are words.
+        words: Ways as printed; of a number, what is printed where it is no digits, or empty.
+        origin: Whether the paper prints it, whether it is derived from what is printed, or whether
+            the plan was fitted to it, so that agreement shows nothing.
+        within: How far a run may be off, in `shown_in`; None takes ``limit``.
+        limit: ``"at least"`` or ``"at most"`` where the number is one; empty otherwise.
+        shown_in: The unit of ``within`` and of what the run gives.
+        way: Of which way, by its relays: ``"ERD-SIE"``, ``"direct"`` or ``"none"``; or empty.
+        link: Of which link; or empty.
+        note: What agreement does or does not show.
+    """
+
+    quantity: str
+    measure: Measure
+    number: Quantity | None
+    words: str = ""
+    origin: Origin = Origin.PAPER
+    within: float | None = None
+    limit: str = ""
+    shown_in: str = "1"
+    way: str = ""
+    link: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Variation:
     """How a property of some links changes with time: a polygon through points, perhaps periodic.
 
@@ -497,6 +562,9 @@ class NetworkPlan:
         claims: What the press said.
         facts: Published numbers about the network as a whole, by name.
         limits: What a simulation of it cannot claim, a sentence each.
+        printed: Outcomes that were printed, to be put beside those of a run.
+        minutes: Simulated time that a run takes where nobody says how long: of a network with a
+            story, until it is over.
         rule: Name of the routing rule.
         store_s: Seconds of its own key rate with which every store begins.
         store_limit_s: Seconds of its own key rate at which a full store stops its link.
@@ -523,6 +591,8 @@ class NetworkPlan:
     claims: tuple[Claim, ...] = ()
     facts: dict[str, Quantity] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
+    printed: tuple[PrintedOutcome, ...] = ()
+    minutes: float = 10.0
     rule: str = "fewest-hops"
     store_s: float = 20.0
     store_limit_s: float = 60.0

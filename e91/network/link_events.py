@@ -317,6 +317,9 @@ class Simulation:
         self._routes = routes
         if before and changed:
             self.history.routes_changed += len(changed)
+            for pair in changed:
+                ways = before.get(pair), routes[pair]
+                self.history.note_way(self.graph.way(now_s, pair, ways, of_relays=True))
             pairs = "a pair" if len(changed) == 1 else f"{len(changed)} pairs"
             words = f"Keys between {pairs} of relays take another way."
             self.history.note(now_s, "route", "", words, value=len(changed))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from e91.model.drawn import Drawn
 from e91.network.bound import Bound
-from e91.network.history import Alarmed, Event, Samples
+from e91.network.history import Alarmed, Event, Refill, Samples, Way
 from e91.network.layout import NetworkPlan, RateMode, Requests
-from e91.system.report_layout import WIDTH, Layout
+from e91.network.replays import Replayed, replayed
+from e91.system.report_layout import WIDTH, Layout, table
 
 _MOST_EVENTS = 12  # in the text
 
@@ -62,6 +64,8 @@ class NetworkReport(Drawn):
         alarms: All alarms.
         routes_changed: Pairs of relays, calls and encryptors whose keys took another way, summed.
         events: What happened, in words.
+        ways: Of these, that keys of calls, encryptors and relays took another way.
+        refills: Of the stores of encryptors.
         samples: Levels in time.
         is_conserved: Whether every bit is accounted for on every link.
         false_alarm: Promised probability that an alarm of an honest link ever rings, a link.
@@ -92,6 +96,8 @@ class NetworkReport(Drawn):
     alarms: tuple[Alarmed, ...]
     routes_changed: int
     events: tuple[Event, ...] = field(repr=False)
+    ways: tuple[Way, ...] = field(repr=False)
+    refills: tuple[Refill, ...] = field(repr=False)
     samples: Samples = field(repr=False)
     is_conserved: bool
     false_alarm: float
@@ -115,6 +121,16 @@ class NetworkReport(Drawn):
         """The bits of all links together."""
         parts = zip(*((b.made, b.spent, b.lost, b.stored) for b in self.links), strict=True)
         return LinkBits(*map(sum, parts))
+
+    @property
+    def bits_per_hop(self) -> float | None:
+        """Bits that a link spends for a delivery, on average; None without any."""
+        return self.total.spent / self.hops if self.hops else None
+
+    @cached_property
+    def replay(self) -> tuple[Replayed, ...]:
+        """What the run gave beside what was printed of the network, if its story is over."""
+        return replayed(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain values, ready for JSON; no key bits."""
@@ -154,6 +170,7 @@ class NetworkReport(Drawn):
             "routes_changed": self.routes_changed,
             "best_routing": None if self.bound is None else _best_routing(self.bound),
             "shortages": list(self.shortages),
+            "replay": [row.to_dict() for row in self.replay],
             "link_table": [
                 {"link": link.name, **vars(bits)}
                 for link, bits in zip(self.plan.links, self.links, strict=True)
@@ -189,9 +206,10 @@ class NetworkReport(Drawn):
     def text(self, *, width: int = WIDTH) -> str:
         """Return the report in lines of some columns."""
         page = Layout(width)
-        parts = (_what, _keys, _bits, _alarms, _limits)
+        parts = (_what, _keys, _bits, _alarms, _replay, _limits)
         sections = [part(self, page) for part in parts]
-        return "\n".join(line for section in sections for line in [*section, ""]).rstrip()
+        shown = filter(None, sections)
+        return "\n".join(line for section in shown for line in [*section, ""]).rstrip()
 
 
 def _best_routing(bound: Bound) -> dict[str, Any]:
@@ -302,6 +320,20 @@ def _alarms(report: NetworkReport, page: Layout) -> list[str]:
         rows.append(page.row("", f"and {len(report.alarms) - _MOST_EVENTS} more"))
     rows.append(page.row("routes changed", f"{report.routes_changed:,}"))
     return rows
+
+
+def _replay(report: NetworkReport, page: Layout) -> list[str]:
+    """Return what the run gave beside what was printed, a row each, and what that shows."""
+    if not report.plan.printed:
+        return []
+    title = page.title("Printed, and replayed here")
+    if not report.replay:
+        story = f"The story takes {report.plan.minutes:g} minutes; nothing is compared before."
+        return [title, *page.text(story)]
+    cells = [["", "printed", "here", "allowed", "agrees"]]
+    cells += [[r.quantity, r.printed, r.simulated, r.band, r.verdict] for r in report.replay]
+    notes = [f"- {row.quantity}: {row.note}." for row in report.replay if row.note]
+    return [title, *table(cells), *(line for note in notes for line in page.text(note))]
 
 
 def _limits(report: NetworkReport, page: Layout) -> list[str]:

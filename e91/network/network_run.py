@@ -202,7 +202,7 @@ def _maker(
 def run(
     plan: NetworkPlan,
     *,
-    minutes: float,
+    minutes: float | None = None,
     depth: Depth = "bits",
     seed: int | None = None,
     workers: int | None = None,
@@ -218,7 +218,7 @@ def run(
 
     Args:
         plan: The network.
-        minutes: Simulated time.
+        minutes: Simulated time; None takes the plan's.
         depth: ``"bits"`` draws every round and makes every key; ``"counts"`` draws every block's
             public counts from their exact distribution and judges them by the same verdict.
         seed: Root of all randomness; None takes the operating system's.
@@ -233,6 +233,7 @@ def run(
     Raises:
         ValueError: An argument leaves its range, or the network cannot be run so.
     """
+    minutes = plan.minutes if minutes is None else minutes
     check_positive(minutes=minutes)
     started, end_s = time.monotonic(), 60.0 * minutes
     simulation = begin(
@@ -286,6 +287,8 @@ def report_of(simulation: Simulation, *, depth: Depth, seconds: float) -> Networ
         alarms=tuple(history.alarms),
         routes_changed=history.routes_changed,
         events=tuple(history.events),
+        ways=tuple(history.ways),
+        refills=tuple(history.refills),
         samples=history.samples,
         is_conserved=book.is_conserved,
         false_alarm=simulation.false_alarm,

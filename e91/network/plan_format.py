@@ -18,6 +18,8 @@ from e91.network.layout import (
     KEY_BITS,
     Claim,
     IncidentKind,
+    Measure,
+    Origin,
     Quantity,
     RateMode,
     SiteKind,
@@ -104,6 +106,19 @@ class NumberEntry(Document, frozen=True):
             agrees=self.agrees,
             assumed=self.assumed,
         )
+
+
+def size_of(unit: str) -> tuple[str, float]:
+    """Return the unit that a unit is a multiple of, and how many of it; itself and 1 if unknown.
+
+    Examples:
+        >>> size_of("min"), size_of("bit/s"), size_of("1")
+        (('s', 60.0), ('bit/s', 1.0), ('1', 1.0))
+    """
+    for base, units in UNITS.items():
+        if unit in units:
+            return base, float(units[unit])
+    return unit, 1.0
 
 
 def _number(digits: str) -> Decimal | None:
@@ -243,6 +258,35 @@ class IncidentEntry(Document, frozen=True):
     strength: Finite | None = None
 
 
+class PrintedEntry(Document, frozen=True):
+    """An outcome that was printed, by name; see `e91.network.layout.PrintedOutcome`."""
+
+    quantity: Text
+    measure: Measure
+    number: NumberEntry | None = None
+    words: str = ""
+    origin: Origin = Origin.PAPER
+    within: NotNegative | None = None
+    limit: Literal["", "at least", "at most"] = ""
+    shown_in: str = ""  # another unit than the number's
+    way: str = ""
+    link: str = ""
+    note: str = ""
+    variants: tuple[Text, ...] = ()  # in which it is compared; all of them if empty
+
+    def __post_init__(self) -> None:
+        of_ways = self.measure in (Measure.ORDER, Measure.WAYS)
+        if of_ways and not self.words:
+            raise ValueError(f"`words` must be given of `{self.measure.value}`, but is missing.")
+        if of_ways == (self.number is not None):
+            found = "is given" if of_ways else "is missing"
+            demand = "not be given" if of_ways else "be given"
+            raise ValueError(f"`number` must {demand} of `{self.measure.value}`, but {found}.")
+        if not of_ways and (self.within is None) == (not self.limit):
+            both = "neither is" if self.within is None else "both are"
+            raise ValueError(f"`within` or `limit` must be given, but {both}.")
+
+
 class VariationEntry(Document, frozen=True):
     """What changes with time; see `e91.network.layout.Variation`."""
 
@@ -326,6 +370,8 @@ class NetworkFile(Document, frozen=True):
     limits: tuple[Text, ...] = ()
     claims: tuple[Claim, ...] = ()
     facts: dict[str, NumberEntry] = field(default_factory=dict)
+    printed: dict[str, PrintedEntry] = field(default_factory=dict)
+    minutes: _Positive = 10.0
     generator: GeneratorEntry | None = None
     sites: dict[str, SiteEntry] = field(default_factory=dict)
     links: dict[str, LinkEntry] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from e91.network.layout import (
     Incident,
     Light,
     LinkPlan,
+    PrintedOutcome,
     Quantity,
     RateMode,
     Requests,
@@ -31,6 +32,7 @@ from e91.network.plan_format import (
     Number,
     NumberEntry,
     SatelliteEntry,
+    size_of,
 )
 from e91.network.whole_network import Network
 from e91.optics import ContinuousSource, Detector, Downlink
@@ -78,6 +80,8 @@ def plan_of(file: NetworkFile, *, name: str, variant: str) -> Network:
         claims=file.claims,
         facts=_facts(file),
         limits=file.limits,
+        printed=_printed(file, variant) if published else (),
+        minutes=file.minutes,
         rule=file.rule,
         store_s=file.store_s,
         store_limit_s=file.store_limit_s,
@@ -245,6 +249,27 @@ def _incidents(file: NetworkFile) -> tuple[Incident, ...]:
                 strength=entry.strength,
             )
         )
+    return tuple(found)
+
+
+def _printed(file: NetworkFile, variant: str) -> tuple[PrintedOutcome, ...]:
+    """Return the printed outcomes of a variant."""
+    found = []
+    for name, entry in file.printed.items():
+        place = f"printed.{name}"
+        given = structs.asdict(entry)
+        variants = given.pop("variants")
+        if entry.number is not None:
+            given["number"] = entry.number.as_quantity(None, place=f"{place}.number")
+            own, shown = entry.number.unit, entry.shown_in or entry.number.unit
+            if size_of(shown)[0] != size_of(own)[0]:
+                raise ValueError(f"`{place}.shown_in` must be a unit like {own}, but is {shown!r}.")
+            given["shown_in"] = shown
+        if entry.link and entry.link not in file.links:
+            hint = did_you_mean(entry.link, file.links)
+            raise ValueError(f"`{place}.link` must be a link, but is {entry.link!r}{hint}")
+        if not variants or variant in variants:
+            found.append(PrintedOutcome(**given))
     return tuple(found)
 
 

@@ -26,7 +26,7 @@ from e91.network.layout import (
     Transfer,
     Variation,
 )
-from e91.system.report_layout import WIDTH, Layout
+from e91.system.report_layout import WIDTH, Layout, table
 
 _MOST_LISTED = 30  # links that are shown one by one
 _MOST_NAMED = 3  # links that a sentence names
@@ -105,6 +105,7 @@ def described(plan: NetworkPlan, *, variants: Sequence[str] = (), width: int = W
         "Satellite": page.satellite(),
         "What happens": page.happenings(),
         "Published of the whole": page.facts(),
+        "Printed of what happened": page.printed(),
         "What the press said": [line for claim in plan.claims for line in page.claim(claim)],
         "What a run cannot claim": [line for limit in plan.limits for line in page.item(limit)],
         "Sources": page.sources(),
@@ -140,6 +141,7 @@ class _Page:
             "published, of the devices of the day" if published else "simulated, from light to key"
         )
         lines += [row("key rates", rates), row("routes", plan.rule)]
+        lines.append(row("a run takes", f"{plan.minutes:g} minutes, unless another time is given"))
         if variants:
             names = ", ".join(f"{v} (shown)" if v == plan.variant else v for v in variants)
             lines.append(row("variants", names))
@@ -148,7 +150,7 @@ class _Page:
     def links(self) -> list[str]:
         """Return a table of the links, or of the kinds of links if there are many."""
         if len(self.plan.links) > _MOST_LISTED:
-            return _table(_link_kinds(self.plan))
+            return table(_link_kinds(self.plan))
         columns: dict[str, list[str]] = {"": [], "length": [], "loss": [], "published key": []}
         columns |= {"key here": [], "in store": [], "QBER": []}
         facts = self.plan.facts
@@ -165,7 +167,7 @@ class _Page:
             columns["QBER"].append(self.number(link.qber))
         shown = {name: cells for name, cells in columns.items() if set(cells) != {"-"}}
         rows = [list(row) for row in zip(*shown.values(), strict=True)]
-        return _table([list(shown), *rows])
+        return table([list(shown), *rows])
 
     def light(self, light: Light) -> list[str]:
         """Return what a kind of links has; those with the source elsewhere have the same."""
@@ -231,6 +233,15 @@ class _Page:
             for name, fact in shown.items()
         ]
         return [*lines, *(f"  least in a store that is used: {floor}" for floor in sorted(floors))]
+
+    def printed(self) -> list[str]:
+        """Return the outcomes that a run is compared with."""
+        lines = []
+        for outcome in self.plan.printed:
+            said = outcome.words if outcome.number is None else self.number(outcome.number)
+            also = f"{outcome.words}: " if outcome.words and outcome.number is not None else ""
+            lines += self.item(f"{outcome.quantity}: {also}{said}")
+        return lines
 
     def claim(self, claim: Claim) -> list[str]:
         """Return a sentence of the press, and how it is read here."""
@@ -378,12 +389,3 @@ def _time(seconds: float) -> str:
         if seconds >= 2 * size and seconds % size == 0:
             return f"{seconds / size:g} {unit}"
     return f"{seconds:g} s"
-
-
-def _table(rows: list[list[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  "
-        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]

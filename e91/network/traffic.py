@@ -14,6 +14,7 @@ import numpy as np
 
 from e91.network.demand import RandomRequests
 from e91.network.graph import Path, Route, listed
+from e91.network.history import Refill
 from e91.network.key_ledger import StoredBlock
 from e91.network.layout import Call, Demand, Requests, Rotation, Transfer
 from e91.network.link_events import Simulation
@@ -384,9 +385,10 @@ class Traffic:
         known = (source, target) in self.last_path
         if known and self.last_path[source, target] == path:
             return
-        self.last_path[source, target] = path
+        before, self.last_path[source, target] = self.last_path.get((source, target)), path
         graph, history = self.simulation.graph, self.simulation.history
         ends = graph.sites[source], graph.sites[target]
+        history.note_way(graph.way(now_s, (source, target), (before, path), of_relays=False))
         by = "find no way"
         if lacking := path is None and self.simulation.router.lacking(source, target, bits):
             links = [graph.links[link] for link in lacking]
@@ -480,9 +482,11 @@ class Encryptors:
         simulation.at(now_s + self.wanted.every_s, self.change, None)
 
     def _ask(self, now_s: float, keys: int, *, patience_s: float) -> None:
-        def done(_: float, served: bool) -> None:
+        def done(came_s: float, served: bool) -> None:
             self.refilling = False
             if served and self.wanted.store_keys:
+                refill = Refill(now_s, came_s, keys, before=self.keys)
+                self.traffic.simulation.history.refills.append(refill)
                 self.keys += keys
                 self._done.served -= 1  # a refill is no request of a user
 

@@ -34,7 +34,7 @@ class Network(Drawn, NetworkPlan):
     def run(
         self,
         *,
-        minutes: float,
+        minutes: float | None = None,
         depth: Depth = "bits",
         seed: int | None = None,
         workers: int | None = None,

@@ -39,6 +39,21 @@ class Layout:
         return _wrapped(text, width=self.width)
 
 
+def table(rows: list[list[str]]) -> list[str]:
+    """Return rows of cells as lines whose columns are as wide as they need to be.
+
+    Examples:
+        >>> table([["", "km"], ["A-B", "5"]])
+        ['       km', '  A-B  5']
+    """
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
 def _wrapped(text: str, *, width: int) -> list[str]:
     lines = [""]
     for word in text.split(" "):

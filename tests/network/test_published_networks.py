@@ -277,39 +277,6 @@ def test_micius_orbit_is_that_of_its_two_lines():
     assert seconds == pytest.approx((float(first[20:32]) - 1) * 86400, abs=1)
 
 
-def ways(report):
-    """Return the ways that keys took, each with its first minute."""
-    return [
-        (round(event.time_s / 60, 1), event.words.partition(" go by ")[2] or "none")
-        for event in report.events
-        if event.kind == "way"
-    ]
-
-
-def test_secoqcs_three_routes_run_dry_one_after_the_other():
-    first, second, third, end = ways(load("secoqc-2008").run(minutes=165, seed=1))
-    assert [words for _, words in (first, second, third)] == ["ERD.", "ERD, SIE.", "ERD, GUD."]
-    minutes = [minute for minute, _ in (second, third, end)]
-    assert minutes == pytest.approx([59.7, 128.0, 158.7], abs=0.2)
-
-
-def test_secoqcs_fitted_rates_bring_two_brief_returns_to_the_first_route():
-    found = ways(load("secoqc-2008", variant="fitted").run(minutes=176, seed=1))
-    assert [words for _, words in found] == [
-        "ERD.", "ERD, SIE.", "ERD.", "ERD, SIE.", "ERD.", "ERD, SIE.", "ERD, GUD.", "ERD, SIE.",
-        "none",
-    ]  # fmt: skip
-    minutes = [minute for minute, _ in found]
-    expected = [0, 60.5, 88.9, 89.7, 133.3, 134.1, 143.8, 174.5, 175.2]
-    assert minutes == pytest.approx(expected, abs=0.2)
-
-
-def test_cambridges_outage_is_bridged_over_the_third_node():
-    report = load("cambridge-2019").run(minutes=60, seed=1)
-    assert report.missed == 0
-    assert [words for _, words in ways(report)] == ["no relay.", "ENGI.", "no relay."]
-
-
 def mean_load(plan):
     """Return the key bits a second that the requests ask of every link by fewest hops, in mean.
 
