@@ -31,6 +31,9 @@ ABORTED = 3
 BAD_INPUT = 2
 FAILED = 1
 
+_SHOWS_HELP = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""What click raises for a group without a word; before 8.2 it prints the help itself."""
+
 _TOO_LITTLE = (
     "A command must fit in memory, but there is too little: use fewer rounds, threads or processes."
 )
@@ -61,13 +64,15 @@ def main(arguments: list[str] | None = None) -> None:
     with ``--json`` an object on standard output beside it, unless one is there.  All else is a bug
     of ours and shows itself: a traceback, and a line that says how to report it.
     """
-    line = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    line = sys.argv[1:] if arguments is None else arguments
     print_what_can_be_printed()
     with noted_output() as is_used:
         try:
             with _tidy_stop(), _warnings_in_our_voice():
                 commands.main(args=line, prog_name="e91", standalone_mode=False)
                 flush_output()
+        except _SHOWS_HELP as error:
+            click.echo(error.message)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last who can say it
             expected = _expected_end(error, line)
             if expected is None:

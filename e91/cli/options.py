@@ -62,7 +62,7 @@ def seed_option(help_text: str) -> Decorator:
     return click.option("--seed", type=int, callback=_not_negative, help=help_text)
 
 
-class _NamedOrFile(click.Choice[str]):
+class _NamedOrFile(click.Choice):  # type: ignore[type-arg]  # as above
     """The name of settings, or a file of one's own."""
 
     def convert(self, value: Any, option: click.Parameter | None, ctx: click.Context | None) -> Any:

@@ -89,9 +89,6 @@ def _of_click(
         known = command.list_commands(click.Context(command))
         hint = _hint(rest[0], known, otherwise=f"; see `{path} --help`.")
         return f"`{path}` must be given one of its commands, but `{_cut(rest[0])}` is none{hint}"
-    if isinstance(command, click.Group) and not rest:
-        known = command.list_commands(click.Context(command))
-        return f"`{path}` must be given one of its commands ({', '.join(known)}), but is not."
     if extra := _EXTRA.search(error.message):
         return f"`{path}` must be given no more arguments, but there is `{_cut(extra[1])}`."
     return error.format_message()
