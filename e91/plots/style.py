@@ -39,7 +39,8 @@ def styled(style: str) -> Iterator[None]:
     """Draw and save figures for a notebook, a slide or print while the block runs.
 
     All are about seven inches wide and are meant to be scaled to the page.  Across a slide of 13
-    inches a figure's letters are then 22 to 27 points high; in print, across two columns, 8.
+    inches a figure's letters are then 27 points high, those of legends 22 and of marks beside lines
+    19; in print, across two columns, 8, 7 and 6.
 
     Args:
         style: "notebook" (as without it), "slide" or "print".
