@@ -168,14 +168,15 @@ def test_links_are_cut_and_mended_and_a_user_without_one_has_no_route():
 def test_a_replay_is_watched_while_the_network_waits():
     async def tour(room, client):
         async with Stream(client) as stream:
-            assert [replay["id"] for replay in stream.hello["replays"]] == [
-                "secoqc-2008", "tokyo-2010", "cambridge-2019",
-            ]  # fmt: skip
+            replays = [(each["id"], each["variant"]) for each in stream.hello["replays"]]
+            assert {("secoqc-2008", "fitted"), ("tokyo-2010", "published")} <= set(replays)
+            assert ("tokyo-2010", "simulated") not in replays  # no incident was published of it
             await stream.until("tick", lambda tick: tick["t"] > 0)
             waits = room.pilot.now
             await order(client, "replay", id="cambridge-2019")
             hello = await stream.until("hello")
             assert hello["replay"]
+            assert hello["network"]["key_bits"] == 256
             assert hello["network"]["published"]
             assert [mark[:2] for mark in hello["network"]["marks"]] == [
                 [1200, "CAPE-TREL: cut"], [3000, "CAPE-TREL: cut ends"],
@@ -344,6 +345,17 @@ def test_a_tab_that_sleeps_is_told_everything_anew():
                 room._put(tab, "tick", {})
             assert tab.stale
             await stream.until("hello")
+
+    visit(tour, depth="counts")
+
+
+def test_a_tab_that_is_closed_is_forgotten():
+    async def tour(room, client):
+        async with Stream(client), Stream(client) as other:
+            assert len(room.tabs) == 2
+        async with Stream(client) as stream:
+            assert stream.hello["client"] != other.hello["client"]
+            await stream.until("tick", lambda _: len(room.tabs) == 1)  # when it is written to
 
     visit(tour, depth="counts")
 

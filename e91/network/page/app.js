@@ -7,7 +7,7 @@ const NBSP = "\u00a0";
 const count = (n) => Math.round(n).toLocaleString("en").replaceAll(",", "\u202f");
 const bits = (n) => { const [v, u] = n >= 1e9 ? [n / 1e9, "Gbit"] : n >= 1e6 ? [n / 1e6, "Mbit"] : n >= 1e3 ? [n / 1e3, "kbit"] : [n, "bit"]; return (v >= 100 || u === "bit" ? v.toFixed(0) : v >= 10 ? v.toFixed(1) : v.toFixed(2)) + NBSP + u; };
 const percent = (x, d = 1) => (100 * x).toFixed(d) + NBSP + "%";
-const STATE_WORDS = ["in service", "store low", "alarm", "on trial", "down", "no light"];
+const STATE_WORDS = ["in service", "store low", "alarm", "on trial", "down", "no new key"];
 const STATE_ICONS = ["up", "low", "alarm", "proving", "down", "idle"];
 const state = { pace: null, net: null, rows: [], head: null, t: 0, running: true, speed: 1, link: null, pair: null, keys: [], detail: null, history: [], route: null, log: [], client: null, replay: false };
 window.room = state; // for tests
@@ -40,6 +40,7 @@ ${sample(30, '<path class="way-a" d="M0 8H30"/><path class="way-b" d="M0 8H30"/>
 <ul>${sectors.join("")}${kinds.has("user") ? sample(16, '<circle class="relay thin" cx="8" cy="8" r="7"/><use href="#s-user" class="sector" x="3" y="3" width="10" height="10"/>', "user") : ""}${sample(18, '<path class="relay" d="M1 8l4-7h8L17 8l-4 7H5z"/>', "trusted relay")}${kinds.has("ground") ? sample(20, '<path class="relay" d="M1 13a9 9 0 0 1 18 0z"/>', "ground station") : ""}${net.subnets.length ? sample(16, '<circle class="relay thin" cx="8" cy="8" r="7"/>', "switch, its users") : ""}${sample(36, '<path class="link s0 thin-line" d="M0 8H16"/><path class="link s0 thick-line" d="M19 8H36"/>', "thicker: more key")}<li class="eve"><svg class="sample eve" width="16" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-eve" width="16" height="16"/></svg>Eve, simulator only</li></ul>`;
 }
 function showScale(pixels) {
+  $("scale").classList.toggle("bar", !state.net.assumed);
   if (state.net.assumed) return put($("scale"), "a drawing, positions assumed");
   const km = 10 ** Math.floor(Math.log10(120 / pixels)), n = [5, 2, 1].find((m) => m * km * pixels <= 120) * km;
   put($("scale"), `${Number(n.toPrecision(3))} km`);
@@ -56,7 +57,7 @@ const S_CHART = { name: "bell", title: "Bell value S and its bound", height: 92,
   marks: () => [{ y: 2, text: "2: local models end", kind: "limit", shade: true, below: true, left: true }, { y: 2 * Math.SQRT2, text: "2√2", kind: "quantum" }] };
 const Q_CHART = { name: "qber", title: "QBER", height: 58, value: (r) => r[3], range: (rows) => [0, highest(rows, 3, 0.04) * 1.15], ticks: (lo, hi) => steps(lo, hi, hi > 0.15 ? 0.1 : hi > 0.06 ? 0.05 : 0.02, (v) => Math.round(100 * v) + " %") };
 const E_CHART = { name: "evidence", title: "Alarm’s evidence, odds against the promise", height: 84, value: (r) => r[6], band: (r, lo) => lo, clip: true,
-  range: (rows, d) => [-1, d.threshold * 1.3], ticks: (lo, hi) => [0, 2, 4, 6].map((n) => [n * Math.log(10), `${["1", "100", "10⁴", "10⁶"][n / 2]}:1`]).filter(([v]) => v < hi / 1.3 - 0.35),
+  range: (rows, d) => [Math.max(-6, Math.min(-1, Math.floor(lowest(rows, 6, -1)))), d.threshold * 1.3], ticks: (lo, hi) => [0, 2, 4, 6].map((n) => [n * Math.log(10), `${["1", "100", "10⁴", "10⁶"][n / 2]}:1`]).filter(([v]) => v < hi / 1.3 - 0.35),
   marks: (d) => [{ y: d.threshold, text: `rings at ${count(Math.exp(d.threshold))} : 1`, kind: "ring", left: true }] };
 const P_CHART = { name: "store", title: "Store of key", height: 58, axis: (a, b) => [clock(a), clock(b)], value: (r) => r[4], band: (r, lo) => lo, range: (rows, d) => [0, d.capacity], ticks: (lo, hi) => [[0, "0"], [hi, bits(hi).replace(/\.0+(?=\D)/, "").replace("bit", "")]] };
 const charts = [S_CHART, Q_CHART, E_CHART, P_CHART].map((o) => new Chart($("charts"), o));
@@ -152,7 +153,7 @@ function showLink(d) {
 function known(d) {
   const e = d.row?.[6] ?? 0;
   if (d.state === 4) return "The link is down. Whether anybody has cut it on purpose, no test can tell.";
-  if (d.state === 5) return "No light comes: no new key, its store serves on.";
+  if (d.state === 5) return "It makes no key now; its store serves on.";
   if (d.state === 3) return `Clean again: ${d.good} of ${d.need} good blocks.`;
   if (d.rang !== null) return `${d.cause || "It rang. What the cause is, it cannot tell yet."} Nothing is released.`;
   if (d.threshold === null) return "Its error rate is the published one; there is no Bell test.";
@@ -203,20 +204,21 @@ function showHead() {
   put($("h-keys"), h.keys >= 10 || !h.keys ? count(h.keys) : h.keys.toFixed(h.keys < 1 ? 2 : 1));
   put($("h-bits"), h.unequal ? `${count(h.unequal)} differ at their two ends` : `${count(h.total.served)} so far, ${bits(h.total.bits)}`);
   const [s, l, m] = h.minute, asked = s + l + m, all = Math.max(1, asked), share = [s / all, l / all, m / all];
-  put($("h-served"), asked ? percent(share[0], share[0] > 0.9995 ? 0 : 1) : "–");
-  put($("h-late"), l ? percent(share[1], share[1] < 0.001 ? 2 : 1) : "0");
-  put($("h-missed"), m ? percent(share[2], share[2] < 0.001 ? 2 : 1) : "0");
+  const part = (n, x) => !asked ? "–" : n === 0 ? "0" : n === asked ? "100" + NBSP + "%" : x < 0.001 ? "<0.1" + NBSP + "%" : percent(Math.min(x, 0.999), x < 0.1 || x > 0.9 ? 1 : 0);
+  put($("h-served"), part(s, share[0]));
+  put($("h-late"), part(l, share[1]));
+  put($("h-missed"), part(m, share[2]));
   let x = 0;
   [...$("h-share").children].forEach((r, i) => { const w = (100 * share[i]).toFixed(1); if (r.getAttribute("width") !== w) { r.setAttribute("width", w); } r.setAttribute("x", x.toFixed(1)); x += 100 * share[i]; });
   const key = h.states.join();
   if (key !== showHead.key) {
     showHead.key = key;
-    const groups = [[0, h.states[0], "in service"], [1, h.states[1], "low"], [2, h.states[2], "alarmed"], [3, h.states[3], "on trial"], [4, h.states[4], "down"], ...(h.states[5] ? [[5, h.states[5], "no light"]] : [])];
+    const groups = [[0, h.states[0], "in service"], [1, h.states[1], "low"], [2, h.states[2], "alarmed"], [3, h.states[3], "on trial"], [4, h.states[4], "down"], ...(h.states[5] ? [[5, h.states[5], "no new key"]] : [])];
     $("h-states").innerHTML = groups.map(([i, n, w]) => `<li class="${n ? "" : "zero"}"><p>${icon(i)}<b>${n}</b></p><span>${w}</span></li>`).join("");
     sentence();
   } else if (state.t < 1) sentence();
   put($("h-false"), String(h.false));
-  put($("h-promise"), `of ${h.alarms} alarm${h.alarms === 1 ? "" : "s"} · promised: at most ${(state.net.false_alarm * state.net.links.length).toPrecision(2)} expected`);
+  put($("h-promise"), `of ${h.alarms} alarm${h.alarms === 1 ? "" : "s"} · at most ${(state.net.false_alarm * state.net.links.length).toPrecision(2)} promised`);
   if (state.net.published) put($("h-promise"), `of ${h.alarms} alarm${h.alarms === 1 ? "" : "s"}`);
   put($("h-lost"), bits(h.lost));
   $("h-lost").parentNode.classList.toggle("zero", !h.lost);
@@ -235,7 +237,7 @@ function sentence() {
   if (low.length) parts.push(`Stores low on ${names(low)}.`);
   const dark = of(5).length, lit = state.rows.length - dark;
   const well = state.net.published ? `All ${lit} links with a published rate flow.` : `All ${lit} links keep their promise.`;
-  const text = filling ? `The stores are filled before time zero: ${Math.ceil(-state.t)} of ${-state.net.start} s to go.` : parts.join(" ") || well + (dark ? ` ${dark} without light live on their stores.` : "");
+  const text = filling ? `The stores are filled before time zero: ${Math.ceil(-state.t)} of ${-state.net.start} s to go.` : parts.join(" ") || well + (dark ? ` ${dark} make no key and live on their stores.` : "");
   if ($("sentence").dataset.text === text) return;
   $("sentence").dataset.text = text;
   $("sentence").className = `sentence s${worst}`;
@@ -282,7 +284,7 @@ const wayOf = (r) => r.ok ? r.ways.map((w) => w.links.join()).join(";") : r.why;
 function chainOf(way, bottleneck) {
   return way.nodes.map((n, i) => {
     const u = map.userOf.get(n) || map.relay.get(n), end = i === 0 || i === way.nodes.length - 1;
-    const user = map.userOf.has(n) || u?.kind === "user";
+    const user = u.kind === "user";
     const glyph = user ? `<svg viewBox="0 0 16 16" aria-hidden="true"><use href="#s-${shapeOf(u.sector, state.net.sectors)}" class="sector"/></svg>` : `<svg viewBox="0 0 16 16" aria-hidden="true"><path class="relay" d="M1 8l3.500-6h7L15 8l-3.500 6h-7z"/></svg>`;
     const link = way.links[i];
     const hop = link ? `<li class="hop${link === bottleneck ? " narrow" : ""}" aria-hidden="true"><button tabindex="-1" data-link="${escape(link)}" title="Choose this link"></button></li>` : "";
@@ -368,7 +370,7 @@ function showReplay() {
         const px = x(t);
         make("path", { d: `M${px.toFixed(1)} 46V${upto}`, class: cls }, svg);
         for (const text of [`${nice(t)} ${words}`, `${nice(t)} ${words.slice(0, 34)}…`, nice(t)]) {
-          const long = text.length * 6.1, from = px + long > w - 4 ? px - long - 5 : px + 5, level = free.findIndex((f) => from > f);
+          const long = text.length * (cls === "ours" ? 6.9 : 6.2), from = px + long > w - 4 ? px - long - 5 : px + 5, level = free.findIndex((f) => from > f);
           if (level < 0) continue;
           make("text", { x: from.toFixed(1), y: rows[level], class: cls }, svg, text);
           free[level] = from + long + 8;
@@ -460,8 +462,8 @@ function hello(h) {
   $("link-choice").innerHTML = grouped(net.links, (l) => l.subnet || "Between relays and other sites", (l) => `<option value="${escape(l.id)}">${escape(l.name)}</option>`);
   const people = net.users.length ? net.users : net.nodes;
   $("from").innerHTML = $("to").innerHTML = grouped(people, (u) => u.subnet || u.sector, (u) => `<option>${escape(u.id)}</option>`);
-  $("replays").innerHTML = h.replays.map((i) => `<button data-replay="${i.id}">${escape(i.title)}</button>`).join("") + (h.replay ? `<button data-replay="">Back to the network</button>` : "");
-  for (const b of $("replays").children) b.onclick = () => { post("replay", { id: b.dataset.replay || null }); b.closest("details").open = false; };
+  $("replays").innerHTML = h.replays.map((i) => `<button data-replay="${i.id}" data-variant="${i.variant}">${escape(i.title)}</button>`).join("") + (h.replay ? `<button data-replay="">Back to the network</button>` : "");
+  for (const b of $("replays").children) b.onclick = () => { post("replay", b.dataset.replay ? { id: b.dataset.replay, variant: b.dataset.variant } : { id: null }); b.closest("details").open = false; };
   [$("from").value, $("to").value] = state.pair || (net.pair.length ? net.pair : people.slice(0, 2).map((u) => u.id));
   layCharts(); drawLog(); choose(state.link || net.first);
   const before = state.before; askRoute(); state.before = before;

@@ -21,9 +21,9 @@ from e91.model.numbers import check_whole
 from e91.network.layout import NetworkPlan
 from e91.network.network_run import Depth, report_of
 from e91.network.page.live_figures import STATES, Row
-from e91.network.page.network_view import check_attack, link_now, route_now
-from e91.network.page.pilot import Look, Pilot, Running, replay_of, replayed
-from e91.network.plan_files import load, names
+from e91.network.page.network_view import check_attack, link_now, route_now, title_of
+from e91.network.page.pilot import Look, Pilot, Running, replay_of, replays
+from e91.network.plan_files import load
 
 T = TypeVar("T")
 
@@ -95,7 +95,10 @@ class Room:
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._number = 0
         self._rows: list[list[float]] = []
-        self._replays = [{"id": name, "title": load(name).title} for name in replayed(names())]
+        self._replays = [
+            {"id": plan.name, "variant": plan.variant, "title": title_of(plan)}
+            for plan in replays()
+        ]
 
     async def ask(self, question: Callable[[], T]) -> T:
         """Return the answer of a function that the simulation's thread calls."""
@@ -301,11 +304,11 @@ def _replay(room: Room, body: dict[str, Any]) -> None:
     if name is None:
         room.pilot.leave()
         return
-    if name not in replayed(names()):
-        raise ValueError(f"A replay must be one of {', '.join(replayed(names()))}, not {name!r}.")
-    running, speed = replay_of(
-        load(str(name), variant=variant), seed=room.seed, workers=room.workers
-    )
+    known = [plan.name for plan in replays()]
+    if name not in known:
+        raise ValueError(f"A replay must be one of {', '.join(known)}, but is {name!r}.")
+    plan = load(str(name), variant=variant)
+    running, speed = replay_of(plan, seed=room.seed, workers=room.workers)
     room.pilot.show(running, speed=speed)
 
 

@@ -10,7 +10,7 @@ from e91.network.link_events import Simulation
 from e91.network.link_life import Condition, LinkLife
 
 STATES = ("up", "low", "alarm", "proving", "down", "idle")
-"""In service, store low, alarm, on trial, down, no light; the page has a symbol for each."""
+"""In service, store low, alarm, on trial, down, no new key; the page has a symbol for each."""
 
 UP, LOW, ALARM, PROVING, DOWN, IDLE = range(len(STATES))
 

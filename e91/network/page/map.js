@@ -74,8 +74,13 @@ export class NetworkMap {
 
   /** Move the switches of a drawing apart, outwards from their relays; relays stay where they are. */
   part(network) {
-    const fixed = network.nodes, free = network.subnets, near = 112;
-    const middle = { x: WORLD[0] / 2, y: WORLD[1] / 2 }, relay = new Map(fixed.map((n) => [n.id, n]));
+    const free = network.subnets, near = 112, middle = { x: WORLD[0] / 2, y: WORLD[1] / 2 };
+    const relay = new Map(network.nodes.map((n) => [n.id, n]));
+    const halfway = network.links.filter((l) => l.kind !== "access").map((l) => {
+      const a = relay.get(l.a), b = relay.get(l.b);
+      return { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 };
+    });
+    const fixed = [...network.nodes, ...halfway];
     for (let round = 0; round < 120; round++) for (const s of free) {
       let dx = 0, dy = 0;
       for (const o of [...fixed, ...free]) {
@@ -122,7 +127,7 @@ export class NetworkMap {
   }
 
   makeNode(n) {
-    const g = make("g", { class: "station " + n.kind, "data-node": n.id }, this.layers.nodes);
+    const g = make("g", { class: "station " + (n.kind === "user" ? "person" : n.kind), "data-node": n.id }, this.layers.nodes);
     const half = Math.max(14, n.id.length * 3.6 + 8);
     if (n.kind === "ground") {
       make("path", { d: "M-13 6a13 13 0 0 1 26 0z", class: "body" }, g);
@@ -223,6 +228,8 @@ export class NetworkMap {
       put(h.gauge, x + (rx - x) * 0.47, y + (ry - y) * 0.47, size);
       h.gauge.setAttribute("visibility", open || Math.hypot(rx - x, ry - y) < 62 * size ? "hidden" : "visible");
       h.label.setAttribute("x", x + (open ? (rx - x) * 0.42 : 0));
+      const short = h.s.id.startsWith(h.s.relay + ".") && (this.w < 600 || open) ? h.s.id.slice(h.s.relay.length + 1) : h.s.id;
+      if (h.label.textContent !== short) h.label.textContent = short;
       h.label.setAttribute("y", open ? y + (ry - y) * 0.42 + 4 : y + (out > 0 ? 28 * size : -20 * size));
       h.label.classList.toggle("open", open);
       this.spots.push({ x, y, hub: h.s.id });

@@ -7,23 +7,42 @@ from typing import Any
 
 from e91.adversaries import ATTACKS, Attack, assumed_by, conditions_of
 from e91.model.settings import SETTINGS
-from e91.network.layout import LinkPlan, NetworkPlan, Quantity, RateMode, Requests, Site, SiteKind
+from e91.network.layout import (
+    KEY_BITS,
+    Call,
+    LinkPlan,
+    NetworkPlan,
+    Quantity,
+    RateMode,
+    Requests,
+    Rotation,
+    Site,
+    SiteKind,
+)
 from e91.network.link_events import Simulation
 from e91.network.link_life import LinkLife
 from e91.network.network_run import Depth
 from e91.network.page.live_figures import STATES, Figures, model_of
 from e91.network.rules import Router
 
-KEY_BITS = 256
-"""Bits of a key whose way the route inspector tells, where a plan asks for none at random."""
-
 _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _KINDS = {SiteKind.USER: "user", SiteKind.STATION: "ground"}
 
 
 def key_bits_of(plan: NetworkPlan) -> int:
-    """Return the bits of a key that users of a network ask for."""
-    return next((d.key_bits for d in plan.demand if isinstance(d, Requests)), KEY_BITS)
+    """Return the bits of a key that users of a network ask for: those of its first demand."""
+    match plan.demand[0] if plan.demand else None:
+        case Requests() | Rotation() as keys:
+            return keys.key_bits
+        case Call() as call:
+            return max(1, round(call.bits_per_second * call.chunk_s))
+        case _:
+            return KEY_BITS
+
+
+def title_of(plan: NetworkPlan) -> str:
+    """Return a network's title, with the variant if there are several."""
+    return plan.title + (f" ({plan.variant})" if plan.variant else "")
 
 
 # The map.
@@ -38,7 +57,7 @@ def map_of(simulation: Simulation, figures: Figures, depth: Depth) -> dict[str, 
     links = [_link_entry(life, figures, switches) for life in simulation.lives]
     return {
         "name": plan.name,
-        "title": plan.title + (f" ({plan.variant})" if plan.variant else ""),
+        "title": title_of(plan),
         "provenance": ". ".join(filter(None, (plan.summary, _depth_words(plan, depth)))),
         "reference": plan.reference,
         "limits": list(plan.limits),
@@ -175,10 +194,12 @@ def _first_link(simulation: Simulation) -> str:
 def marks_of(plan: NetworkPlan) -> list[tuple[float, str, bool]]:
     """Return what a plan says of times: seconds, words, and whether somebody printed it.
 
-    These are its facts with a unit of time, and the incidents it stages.
+    These are the incidents it stages and, of a plan of published rates, its facts with a unit of
+    time, which are those of a story.
     """
     found = []
-    for name, fact in plan.facts.items():
+    story = plan.facts.items() if plan.rate is RateMode.PUBLISHED else ()
+    for name, fact in story:
         if "." not in name and fact.value is not None and fact.unit in _SECONDS:
             words = f"{name.replace('_', ' ')} ({fact})"
             found.append((fact.value * _SECONDS[fact.unit], words, not fact.assumed))
@@ -264,7 +285,7 @@ def link_now(simulation: Simulation, figures: Figures, link: int) -> dict[str, A
         "stored": simulation.ledger.stored[link],
         "capacity": figures.capacity(life),
         "rate": figures.rate(life),
-        "full": simulation.is_full(life),
+        "full": life.light is not None and simulation.is_full(life),
         "threshold": None if life.practice is None else -math.log(simulation.false_alarm),
         "rang": rang[0] if rang else None,
         "cause": rang[1] if rang else "",

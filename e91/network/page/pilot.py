@@ -8,9 +8,10 @@ import math
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cache
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from e91.network.link_events import Simulation
 from e91.network.network_run import Depth, begin
 from e91.network.page.live_figures import STATES, Figures
 from e91.network.page.network_view import map_of, marks_of
+from e91.network.plan_files import load, names, variants
 
 T = TypeVar("T")
 
@@ -325,7 +327,8 @@ def _first_words(simulation: Simulation) -> str:
     links = f"{plan.title} begins: {len(plan.links):,} links"
     if plan.rate is RateMode.PUBLISHED:
         return f"{links} with published rates; no photon is simulated, and there is no Bell test."
-    return f"{links}, each with a Bell test of its own; their stores are filled first."
+    filled = "; their stores are filled first" if plan.store_s else ""
+    return f"{links}, each with a Bell test of its own{filled}."
 
 
 def replay_of(plan: NetworkPlan, *, seed: int | None, workers: int | None) -> tuple[Running, int]:
@@ -334,6 +337,14 @@ def replay_of(plan: NetworkPlan, *, seed: int | None, workers: int | None) -> tu
     return running, SPEEDS[2] if running.end_s > 3600 else SPEEDS[1]
 
 
-def replayed(names: Sequence[str]) -> list[str]:
-    """Return those of these networks whose incidents were published."""
-    return [name for name in ("secoqc-2008", "tokyo-2010", "cambridge-2019") if name in names]
+@cache
+def replays() -> tuple[NetworkPlan, ...]:
+    """Return the networks whose incidents were published, in all variants with their own rates."""
+    known = set(names())
+    plans = (
+        load(name, variant=variant)
+        for name in ("secoqc-2008", "tokyo-2010", "cambridge-2019")
+        if name in known
+        for variant in variants(name)
+    )
+    return tuple(plan for plan in plans if plan.rate is RateMode.PUBLISHED)
