@@ -14,12 +14,14 @@ from .layout import Incident as Incident
 from .layout import IncidentKind as IncidentKind
 from .layout import Light as Light
 from .layout import LinkPlan as LinkPlan
+from .layout import ListedRequest as ListedRequest
 from .layout import Measure as Measure
 from .layout import NetworkPlan as NetworkPlan
 from .layout import Origin as Origin
 from .layout import PrintedOutcome as PrintedOutcome
 from .layout import Quantity as Quantity
 from .layout import RateMode as RateMode
+from .layout import RequestList as RequestList
 from .layout import Requests as Requests
 from .layout import Rotation as Rotation
 from .layout import Satellite as Satellite
@@ -49,6 +51,7 @@ from .relaying import join_shares as join_shares
 from .relaying import relay as relay
 from .replays import Replayed as Replayed
 from .replays import replayed as replayed
+from .request_files import read_requests as read_requests
 from .rules import RULES as RULES
 from .rules import Router as Router
 from .rules import rule_named as rule_named

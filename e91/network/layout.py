@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import Enum
 from functools import cached_property
 from types import MappingProxyType
+from typing import NamedTuple
 
 from e91.model.numbers import (
     check_finite,
@@ -395,12 +396,58 @@ class Rotation:
         check_whole(store_keys=self.store_keys, refill_at=self.refill_at)
 
 
-Demand = Requests | Call | Transfer | Rotation
+class ListedRequest(NamedTuple):
+    """One key that is asked for.
+
+    Attributes:
+        time_s: When.
+        source: Who asks.
+        target: With whom.
+        bits: Of the key.
+    """
+
+    time_s: float
+    source: str
+    target: str
+    bits: int
+
+
+@dataclass(frozen=True)
+class RequestList:
+    """Keys asked for one by one, as a file lists them.
+
+    Attributes:
+        file: Name of the file.
+        requests: In the order of time.
+    """
+
+    file: str
+    requests: tuple[ListedRequest, ...] = field(repr=False)
+
+
+Demand = Requests | RequestList | Call | Transfer | Rotation
 
 DEMAND_TABLES: Mapping[type[Demand], str] = MappingProxyType(
-    {Requests: "requests", Call: "calls", Transfer: "transfers", Rotation: "rotations"}
+    {
+        Requests: "requests",
+        RequestList: "request_files",
+        Call: "calls",
+        Transfer: "transfers",
+        Rotation: "rotations",
+    }
 )
 """What a file calls the list of each kind of demand."""
+
+
+def pairs_of(demand: Demand) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of sites that a demand names, each once; none of what is drawn at random."""
+    match demand:
+        case Requests():
+            return ()
+        case RequestList():
+            return tuple(dict.fromkeys((one.source, one.target) for one in demand.requests))
+        case _:
+            return ((demand.source, demand.target),)
 
 
 @dataclass(frozen=True)
@@ -622,6 +669,5 @@ class NetworkPlan:
         In some networks every node is a trusted relay with applications of its own.
         """
         found = tuple(site for site in self.sites if site.kind is SiteKind.USER)
-        pairs = [(d.source, d.target) for d in self.demand if not isinstance(d, Requests)]
-        named = {end for pair in pairs for end in pair}
+        named = {end for demand in self.demand for pair in pairs_of(demand) for end in pair}
         return found or tuple(site for site in self.sites if site.name in named)

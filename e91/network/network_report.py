@@ -112,8 +112,10 @@ class NetworkReport(Drawn):
 
     @property
     def key_bits(self) -> int | None:
-        """Bits of a key, if all random requests are of one size."""
-        sizes = {wanted.key_bits for wanted in self.plan.demand if isinstance(wanted, Requests)}
+        """Bits of a key, if all are asked for at random and of one size."""
+        sizes = {
+            wanted.key_bits if isinstance(wanted, Requests) else None for wanted in self.plan.demand
+        }
         return sizes.pop() if len(sizes) == 1 else None
 
     @property

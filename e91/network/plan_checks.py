@@ -15,12 +15,14 @@ from e91.network.layout import (
     LinkPlan,
     NetworkPlan,
     RateMode,
+    RequestList,
     Requests,
     Rotation,
     SiteKind,
     Transfer,
     Variation,
     Varied,
+    pairs_of,
 )
 from e91.network.rules import Disjoint, Router, rule_named
 from e91.system.documents import did_you_mean
@@ -253,12 +255,33 @@ def _check_demand(plan: NetworkPlan) -> None:
         if isinstance(demand, Requests):
             _check_requests(plan, demand, place, islands)
             continue
+        if isinstance(demand, RequestList):
+            _check_list(plan, demand, islands)
+            continue
         for key, end in (("source", demand.source), ("target", demand.target)):
             _check_known(end, plan.site, f"{place}.{key}", "a site of the network")
         if demand.source == demand.target:
             raise ValueError(f"`{place}.target` must be another site than its source, but is not.")
         _check_times(demand, place)
-        islands.check_route(demand.source, demand.target, place)
+        islands.check_route(demand.source, demand.target, f"`{place}`")
+
+
+def _check_list(plan: NetworkPlan, wanted: RequestList, islands: "_Islands") -> None:
+    """Refuse a file's request by its line."""
+    known = set[tuple[str, str]]()
+    for line, request in enumerate(wanted.requests, start=2):
+        pair = request.source, request.target
+        if pair in known:
+            continue
+        known.add(pair)
+        place = f"Line {line} of `{wanted.file}`"
+        for end in pair:
+            if end not in plan.site:
+                hint = did_you_mean(end, plan.site)
+                raise ValueError(f"{place} must be between sites, but {end!r} is none{hint}")
+        if pair[0] == pair[1]:
+            raise ValueError(f"{place} must be between two sites, but both are `{pair[0]}`.")
+        islands.check_route(*pair, place)
 
 
 def _check_times(demand: Demand, place: str) -> None:
@@ -295,7 +318,7 @@ def _check_requests(plan: NetworkPlan, requests: Requests, place: str, islands: 
     if not shared:
         for number, source in enumerate(asking):
             for target in asking[number + 1 :]:
-                islands.check_route(source, target, place)
+                islands.check_route(source, target, f"`{place}`")
 
 
 def check_ways(plan: NetworkPlan, router: Router) -> None:
@@ -311,8 +334,8 @@ def check_ways(plan: NetworkPlan, router: Router) -> None:
         if isinstance(demand, Requests):
             asking = [x for x in plan.users if not demand.sectors or x.sector in demand.sectors]
             router.check_all(number[user.name] for user in asking)
-        else:
-            router.check(number[demand.source], number[demand.target])
+        for source, target in pairs_of(demand):
+            router.check(number[source], number[target])
 
 
 class _Islands:
@@ -356,6 +379,6 @@ class _Islands:
         more = len(named) - (_MOST_NAMED - 1)
         shown += f" and {more} more" if more > 0 else ""
         raise ValueError(
-            f"`{place}` must be between sites that a route joins, but from {source} to {target} "
+            f"{place} must be between sites that a route joins, but from {source} to {target} "
             f"there is none: relays join {shown} with nobody else."
         )

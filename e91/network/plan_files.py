@@ -118,6 +118,7 @@ class _Layers:
 
     def __init__(self, name: str, where: str, content: _Content) -> None:
         self.name, self.where = name, where
+        self.folder = Path(where).parent  # of a user's file
         below: _Content = {}
         if "extends" in content:
             base = typed(content["extends"], str, where=where, key="extends")
@@ -183,7 +184,7 @@ class _Layers:
             content = laid_over(drawn, content)
         file = typed(content, NetworkFile, where=self.where)
         with refusals_named(named):
-            plan = plan_of(file, name=self.name, variant=chosen or "")
+            plan = plan_of(file, name=self.name, variant=chosen or "", folder=self.folder)
             check_plan(plan)
         return plan
 

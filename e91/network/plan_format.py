@@ -216,6 +216,12 @@ class RequestsEntry(Document, frozen=True):
     sectors: tuple[Text, ...] = ()
 
 
+class RequestFileEntry(Document, frozen=True):
+    """Keys asked for one by one, in a CSV file; see `e91.network.layout.RequestList`."""
+
+    file: Text
+
+
 class CallEntry(Document, frozen=True):
     """A stream under one-time pad; see `e91.network.layout.Call`."""
 
@@ -379,6 +385,7 @@ class NetworkFile(Document, frozen=True):
     detectors: dict[str, DetectorEntry] = field(default_factory=dict)
     receivers: dict[str, ReceiverEntry] = field(default_factory=dict)
     requests: tuple[RequestsEntry, ...] = ()
+    request_files: tuple[RequestFileEntry, ...] = ()
     calls: tuple[CallEntry, ...] = ()
     transfers: tuple[TransferEntry, ...] = ()
     rotations: tuple[RotationEntry, ...] = ()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from msgspec import structs
@@ -34,6 +35,7 @@ from e91.network.plan_format import (
     SatelliteEntry,
     size_of,
 )
+from e91.network.request_files import read_requests
 from e91.network.whole_network import Network
 from e91.optics import ContinuousSource, Detector, Downlink
 from e91.optics.satellites import Station
@@ -43,13 +45,14 @@ from e91.system.refusals import is_refusal
 _MOST_BITS = 2**50  # 140 terabytes
 
 
-def plan_of(file: NetworkFile, *, name: str, variant: str) -> Network:
+def plan_of(file: NetworkFile, *, name: str, variant: str, folder: Path) -> Network:
     """Return the plan that a file describes; `check_plan` says whether it makes sense.
 
     Args:
         file: The file's tables.
         name: What to call the network.
         variant: Which variant of the file this is, or empty.
+        folder: Where the files are that it names.
 
     Raises:
         ValueError: A number has a unit that is none of its key's, or no detector is called so.
@@ -73,7 +76,7 @@ def plan_of(file: NetworkFile, *, name: str, variant: str) -> Network:
         receivers=tuple(
             SharedReceiver(name, entry.switch_s) for name, entry in file.receivers.items()
         ),
-        demand=_demand(file),
+        demand=_demand(file, folder),
         incidents=_incidents(file),
         variations=tuple(Variation(**structs.asdict(entry)) for entry in file.variations),
         satellite=None if file.satellite is None else _satellite(file.satellite),
@@ -201,7 +204,7 @@ def _check_choice(entry: LightEntry) -> None:
         EKERT.biased(alice, bob)
 
 
-def _demand(file: NetworkFile) -> tuple[Demand, ...]:
+def _demand(file: NetworkFile, folder: Path) -> tuple[Demand, ...]:
     found: list[Demand] = []
     for number, requests in enumerate(file.requests):
         values = structs.asdict(requests)
@@ -209,6 +212,7 @@ def _demand(file: NetworkFile) -> tuple[Demand, ...]:
         values["keys_per_second"] = _value(requests.keys_per_second, "1/s", place)
         with _inside(f"requests[{number}]"):
             found.append(Requests(**values))
+    found += [read_requests(folder / entry.file, name=entry.file) for entry in file.request_files]
     for number, call in enumerate(file.calls):
         place = f"calls[{number}]"
         end_s = float("inf") if call.end_s is None else _value(call.end_s, "s", f"{place}.end_s")

@@ -21,6 +21,7 @@ from e91.network.layout import (
     NetworkPlan,
     Quantity,
     RateMode,
+    RequestList,
     Requests,
     SiteKind,
     Transfer,
@@ -350,6 +351,12 @@ def _demand(demand: Demand) -> str:
             return (
                 f"users{sectors} ask for {demand.keys_per_second:,g} keys of {demand.key_bits} "
                 f"bits a second at random{within}"
+            )
+        case RequestList():
+            last_s = demand.requests[-1].time_s
+            return (
+                f"{len(demand.requests):,} requests of `{demand.file}`, the last one at "
+                f"{_time(last_s)}"
             )
         case Call():
             until = f" until {_time(demand.end_s)}" if math.isfinite(demand.end_s) else ""

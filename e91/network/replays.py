@@ -22,7 +22,8 @@ from e91.network.layout import (
     Origin,
     PrintedOutcome,
     Quantity,
-    Requests,
+    Rotation,
+    Transfer,
 )
 from e91.network.plan_format import size_of
 
@@ -217,7 +218,7 @@ def _ways(report: Told) -> list[tuple[float, str]]:
     pairs = [
         (wanted.source, wanted.target)
         for wanted in report.plan.demand
-        if not isinstance(wanted, Requests)
+        if isinstance(wanted, Call | Transfer | Rotation)
     ]
     return [
         (way.time_s, _relays(report.plan, way))

@@ -16,7 +16,15 @@ from e91.network.demand import RandomRequests
 from e91.network.graph import Path, Route, listed
 from e91.network.history import Refill
 from e91.network.key_ledger import StoredBlock
-from e91.network.layout import Call, Demand, Requests, Rotation, Transfer
+from e91.network.layout import (
+    Call,
+    Demand,
+    ListedRequest,
+    RequestList,
+    Requests,
+    Rotation,
+    Transfer,
+)
 from e91.network.link_events import Simulation
 from e91.network.relaying import join_shares, relay
 
@@ -101,6 +109,7 @@ class Traffic:
         self._waiting: deque[Waiting] = deque()
         self._flying: deque[InFlight] = deque()
         self._arrivals: list[tuple[float, int, int, int]] = []
+        self._listed: list[tuple[float, int, int, int]] = []  # of files, the next one last
         self._aggregates = not self.real and self._all_users_have_one_home()
 
     # Requests at random.
@@ -119,8 +128,9 @@ class Traffic:
                 times = process.times(round(now_s), len(sources)) + now_s
                 each = (times.tolist(), sources.tolist(), targets.tolist(), [bits] * len(times))
                 arrivals += zip(*each, strict=True)
-        if len(self.random) > 1:
-            arrivals.sort()
+        while self._listed and self._listed[-1][0] < now_s + 1:
+            arrivals.append(self._listed.pop())
+        arrivals.sort()
         self._arrivals = arrivals[::-1]
 
     def serve_until(self, time_s: float) -> None:
@@ -152,7 +162,7 @@ class Traffic:
         one by one.
         """
         quiet = self._aggregates and not self._sleepers and len(self.random) == 1
-        quiet = quiet and self.listener is None
+        quiet = quiet and self.listener is None and not self._listed
         if not quiet or not len(sources):
             return False
         needed, hops, most = self._needed(sources, targets, bits)
@@ -412,10 +422,16 @@ class Traffic:
                 case Rotation():
                     encryptors = Encryptors(self, wanted)
                     self.simulation.at(0.0, encryptors.change, None)
+                case RequestList():
+                    self._listed += [
+                        (request.time_s, *self._ends(request), request.bits)
+                        for request in wanted.requests
+                    ]
                 case Requests():
                     pass
+        self._listed.sort(reverse=True)
 
-    def _ends(self, wanted: Call | Transfer | Rotation) -> tuple[int, int]:
+    def _ends(self, wanted: Call | Transfer | Rotation | ListedRequest) -> tuple[int, int]:
         number = self.simulation.graph.site_number
         return number[wanted.source], number[wanted.target]
 

@@ -18,6 +18,7 @@ from e91.network.layout import (
     Rotation,
     Site,
     SiteKind,
+    pairs_of,
 )
 from e91.network.link_events import Simulation
 from e91.network.link_life import LinkLife
@@ -175,8 +176,8 @@ def _loss_words(life: LinkLife) -> str:
 def _first_pair(plan: NetworkPlan) -> list[str]:
     """The pair of users whose route is shown first: those who call, or two of the same sector."""
     for demand in plan.demand:
-        if not isinstance(demand, Requests):
-            return [demand.source, demand.target]
+        for pair in pairs_of(demand):
+            return [*pair]
     first, *others = plan.users
     alike = [user for user in others if user.sector == first.sector] or others
     return [first.name, alike[len(alike) // 2].name] if alike else []
