@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from e91.cli.options import JSON, as_one, seed_option
+from e91.cli.options import COUNT, JSON, as_one, seed_option
 from e91.cli.outcome import columns
 from e91.system.report_layout import WIDTH
 
@@ -28,11 +28,11 @@ HOW = (
                  show_default=True,
                  help="Draw every round and make real key, or the counts of every block only."),
     seed_option("Root of all randomness; keys are then not secret.  From the system by default."),
-    click.option("--workers", type=int,
+    click.option("--workers", type=COUNT,
                  help="Processes that make blocks; as many as cores by default."),
     click.option("--rule", type=click.Choice(["fewest-hops", "widest", "cheapest"]),
                  help="How keys find their way; the network's own rule by default."),
-    click.option("--disjoint", type=int, default=1, show_default=True,
+    click.option("--disjoint", type=COUNT, default=1, show_default=True,
                  help="Shares of a key, on ways without a common relay."),
 )  # fmt: skip
 

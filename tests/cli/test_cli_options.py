@@ -76,11 +76,27 @@ def test_angles_keep_the_probabilities_that_are_not_given(name):
     assert Angles(None, None, None).settings(name) == known
 
 
-def test_no_option_is_given_twice():
-    def every(group):
-        for command in group.commands.values():
-            yield from every(command) if isinstance(command, click.Group) else [command]
+def every(group):
+    """All commands below a group."""
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        yield from every(command) if isinstance(command, click.Group) else [command]
 
+
+def test_no_option_is_given_twice():
     for command in every(commands):
         flags = [flag for option in command.params for flag in option.opts]
         assert len(flags) == len(set(flags)), command.name
+
+
+def test_whatever_counts_can_be_written_as_people_write_large_numbers():
+    whole = [
+        option.opts[0] for command in every(commands) for option in command.params
+        if option.type is click.INT and "--json" not in option.opts
+    ]  # fmt: skip
+    assert set(whole) <= {"--seed", "--page"}
+
+
+def test_every_command_can_answer_programs():
+    deaf = [c.name for c in every(commands) if not any("--json" in p.opts for p in c.params)]
+    assert deaf == []
