@@ -282,8 +282,8 @@ def slot_table(
     )
 
 
-def memory_pair(source: HeraldedMemories) -> QuantumCircuit:
-    """Return the circuit of a phi+ pair with the bit and phase errors of two memories.
+def memory_pair(source: HeraldedMemories, state: BellState = "phi+") -> QuantumCircuit:
+    """Return the circuit of a Bell pair with the bit and phase errors of two memories.
 
     Examples:
         >>> from e91.devices.exact import exact_device_of
@@ -292,7 +292,8 @@ def memory_pair(source: HeraldedMemories) -> QuantumCircuit:
         >>> float(device.table[2, 1, 0, 1].round(6))    # both along X
         0.025
     """
-    return pair_with_errors(bit_error=source.bit_error, phase_error=source.phase_error)
+    bit_error, phase_error = source.bit_error, source.phase_error
+    return pair_with_errors(bit_error=bit_error, phase_error=phase_error, state=state)
 
 
 def pair_with_errors(
@@ -388,7 +389,7 @@ def _heralded(
 ) -> ExactDevice:
     if unused != (None,) * 3:  # they are for light only
         raise ValueError("Heralded memories must have no arms and no window, but were given some.")
-    circuits = pair_circuits(pair or memory_pair(source), settings=settings)
+    circuits = pair_circuits(pair or memory_pair(source, settings.state), settings=settings)
     kind = "Heralded memories, every herald a round, none lost."
     pace = Pace(source.pairs_per_second, source.pairs_per_second)
     table = outcome_table(circuits)

@@ -9,19 +9,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 from born_rule import joint_table
+from qiskit_aer.primitives import SamplerV2
 
 from e91.adversaries.catalogue import ATTACKS
 from e91.adversaries.conditions import Conditions
 from e91.alarm.watching import kinds_of
 from e91.bell.chsh import check_identity
+from e91.cli.machines import link_of
+from e91.devices.aer import aer_device
 from e91.devices.exact import exact_device
 from e91.devices.ibm.left_jobs import plan_session
+from e91.devices.optical import optical_device
+from e91.devices.samplers.sampler_device import sampler_device
+from e91.devices.samplers.snapshots import snapshot_device
 from e91.distillation.sifting import by_block, two_party
 from e91.model.messages import Channel
 from e91.model.numbers import TSIRELSON
 from e91.model.randomness import seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord
 from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS
+from e91.optics.arms import simple_arm
+from e91.optics.sources import ContinuousSource, HeraldedMemories
 from e91.session.inversion import looks_inverted, record_looks_inverted
 from e91.session.session import prepare_session, run
 from e91.session.settings_files import read_settings
@@ -98,6 +106,11 @@ def test_every_bell_state_makes_a_key_with_its_own_settings(settings):
 def test_natural_angles_have_the_tables_that_the_settings_of_phi_plus_have(state):
     """Only Bob's bits are inverted; so --state with named settings is the same experiment."""
     natural_table = exact_device(settings=natural(EKERT, state), visibility=0.9).table
+    shots = aer_device(settings=natural(EKERT, state), visibility=0.9)
+    assert f"{state} pair" in shots.description
+    assert np.abs(shots.table - natural_table).max() < 1e-12
+    s, qber = link_of(natural_table, settings=natural(EKERT, state))
+    assert (s, qber) == (pytest.approx(0.9 * TSIRELSON), pytest.approx(0.05))
     if state.startswith("psi"):
         natural_table = natural_table[..., ::-1]
     expected = exact_device(settings=EKERT, state=state, visibility=0.9).table
@@ -116,6 +129,22 @@ def tables(settings, size, seed):
     )
     codes = (x * np.uint8(len(settings.bob_angles)) + y) * np.uint8(4) + a * np.uint8(2) + b
     return codes, DetectionRecord(PartyRecord(x, a), PartyRecord(y, b))
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_devices_of_other_kinds_emit_the_state_of_their_settings(state):
+    settings = natural(EKERT, state)
+    ideal = exact_device(settings=settings).table
+    arm = simple_arm(10.0, 0.0)
+    light = optical_device(ContinuousSource(1e6), arm, arm, settings=settings, window_s=1e-18)
+    memories = HeraldedMemories(1e6, 0.1, bit_error=0.0, phase_error=0.0)
+    for device in (light, optical_device(memories, settings=settings)):
+        assert np.abs(device.table - ideal).max() < 1e-6
+    for device in (
+        sampler_device(lambda seed: SamplerV2(seed=seed), settings=settings),
+        snapshot_device("manila", settings=settings),
+    ):
+        assert f"{state} pair" in device.description
 
 
 @pytest.mark.parametrize("settings", [mixed(), natural(BBM92, "psi-")], ids=["mixed", "singlet"])

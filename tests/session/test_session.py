@@ -540,6 +540,14 @@ def test_impossible_number_of_rounds_is_refused(rounds):
         run(always_zero, rounds=rounds)
 
 
+@pytest.mark.parametrize("party", ["alice", "bob"])
+def test_settings_with_one_angle_of_another_device_are_refused(party):
+    angles = {"alice": (0.1, *EKERT.alice_angles[1:]), "bob": (*EKERT.bob_angles[:2], 2.0)}
+    turned = replace(EKERT, **{f"{party}_angles": angles[party]})
+    with pytest.raises(ValueError, match=r"`settings` must have the device's angles"):
+        run(exact_device(settings=EKERT, seed=1), rounds=10, settings=turned)
+
+
 def test_settings_that_are_not_the_devices_are_refused():
     with pytest.raises(ValueError, match=r"`settings` must have the device's angles"):
         run(exact_device(settings=EKERT, seed=1), rounds=10, settings=BBM92)

@@ -273,6 +273,13 @@ def test_every_part_of_a_block_has_a_sample_of_its_own(monkeypatch):
     assert len({sample[:1000].tobytes() for sample in said}) == len(said)
 
 
+def test_what_chooses_settings_is_independent_of_what_hashes():
+    run = run_of()
+    assert len({run.root, run.source.choices.key}) == 2
+    draw = seeded_entropy(9)
+    assert (run.source.choices.key, run.root) == (draw(32), draw(32))
+
+
 def test_last_block_is_what_is_left():
     reports = list(stream(device(), rounds=ROUNDS + 200_000, block_rounds=ROUNDS, seed=9))
     assert [report.rounds for report in reports] == [ROUNDS, 200_000]
@@ -294,6 +301,8 @@ def test_run_fails_as_often_as_its_released_blocks_together_and_counts_every_abo
     )
     found = summary_of([*good[:2], *bad])
     assert (found.released, dict(found.aborts)) == (2, {"NO_VIOLATION": 3})
+    assert found.abort is None  # a run of which some block has a key is no abort
+    assert summary_of(bad).abort is Abort.NO_VIOLATION
     assert found.epsilon == 2 * Policy().epsilon
     assert found.to_dict()["epsilon"] == 2 * Policy().epsilon
     assert (found + totals_of(bad[0])).aborts == (("NO_VIOLATION", 4),)

@@ -139,8 +139,20 @@ def test_a_basis_without_a_sample_is_too_few_rounds():
         (BBM92_PLAIN, Policy("device-independent"), "come with `collective-attacks`"),
         (replace(EKERT, chsh_pairs=()), policy_of(), "two mutually unbiased key bases.*are not.$"),
         (replace(BBM92_PLAIN, key_pairs=()), policy_of(), "must have key pairs"),
+        (
+            replace(
+                BBM92_PLAIN,
+                alice_angles=(0.0, 1.0, math.pi / 2),
+                bob_angles=(0.0, 1.0, math.pi / 2),
+                alice_probabilities=(),
+                bob_probabilities=(),
+                key_pairs=((0, 0), (1, 1), (2, 2)),
+            ),
+            policy_of(),
+            "two mutually unbiased key bases",
+        ),
     ],
-    ids=["theorem", "trust", "bases", "no key"],
+    ids=["theorem", "trust", "bases", "no key", "three bases"],
 )
 def test_what_no_theorem_covers_is_refused(settings, policy, sentence):
     with pytest.raises(ValueError, match=sentence):
