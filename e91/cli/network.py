@@ -6,6 +6,7 @@ import click
 
 from e91.cli.figures import FIGURE
 from e91.cli.network_live import run_network
+from e91.cli.network_passes import show_passes
 from e91.cli.options import JSON, seed_option
 from e91.cli.outcome import FigureFile, columns
 from e91.system.report_layout import WIDTH
@@ -19,6 +20,7 @@ def network() -> None:
 
 
 network.add_command(run_network)
+network.add_command(show_passes)
 
 
 @network.command("alarms")

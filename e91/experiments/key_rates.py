@@ -319,22 +319,14 @@ def is_finite(theorem: Theorem) -> bool:
 
 
 def _block_bits(protocol: Protocol, theorem: Theorem, qber: float) -> float:
-    key_bits = round(given(protocol.key_bits, "`protocol.key_bits`"))
-    epsilon = _epsilon(protocol)
-    leak = device_dependent.shannon_leak(key_bits, error=qber, efficiency=_efficiency(protocol))
-    block = device_dependent.Block(
-        key_bits,
+    return device_dependent.planned_key(
+        _BLOCKS[theorem],
+        round(given(protocol.key_bits, "`protocol.key_bits`")),
         round(given(protocol.test_bits, "`protocol.test_bits`")),
-        tolerated_error=qber,
-        leaked_bits=leak,
-    )
-    found = _BLOCKS[theorem](
-        block,
-        hash_bits=math.ceil(-math.log2(0.1 * epsilon)),
-        epsilon_estimation=0.7 * epsilon,
-        epsilon_amplification=0.2 * epsilon,
-    )
-    return found.balance
+        error=qber,
+        efficiency=_efficiency(protocol),
+        epsilon=_epsilon(protocol),
+    ).balance
 
 
 def _efficiency(protocol: Protocol) -> float:

@@ -39,6 +39,12 @@ from .network_report import NetworkReport as NetworkReport
 from .network_run import begin as begin
 from .network_run import report_of as report_of
 from .network_run import run as run
+from .pass_report import PassReport as PassReport
+from .pass_report import report_passes as report_passes
+from .passes import KeyOverPasses as KeyOverPasses
+from .passes import NightPass as NightPass
+from .passes import entangled_key as entangled_key
+from .passes import relayed_key as relayed_key
 from .plan_checks import check_plan as check_plan
 from .plan_files import generate as generate
 from .plan_files import load as load

@@ -7,7 +7,6 @@ assumed, never guessed in silence.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import Enum
 from functools import cached_property
 from types import MappingProxyType
@@ -23,6 +22,7 @@ from e91.model.numbers import (
 )
 from e91.optics import ContinuousSource, Detector, Downlink
 from e91.optics.satellites import Station
+from e91.optics.two_line_orbits import TwoLineOrbit
 
 KEY_BITS = 256
 """Bits of a key that an application asks for, where a plan says nothing else."""
@@ -528,21 +528,12 @@ class Variation:
 class Satellite:
     """A satellite whose passes give links of medium ``"satellite"`` their light.
 
-    Its orbit is circular, its plane turns slowly; that is good to a pass a month and three per cent
-    of its seconds against the full elements, which stand beside.
-
     Attributes:
         name: What it is called.
-        epoch: When it stood at `argument_of_latitude_deg`; UTC.
-        two_lines: The two lines of elements of that night, as published.
-        height_km: Above the equatorial radius.
-        inclination_deg: Of the orbit's plane.
-        ascending_node_deg: Right ascension of the node at the epoch.
-        argument_of_latitude_deg: From the ascending node to the satellite at the epoch.
-        node_drift_deg_per_day: How fast the node turns eastwards.
-        start: When a simulation of it begins; UTC.
+        orbit: Its elements as published; they start when a simulation of it begins.
         sun_below_deg: Height of the Sun at a station from which on it is dark enough; negative.
-        clear_fraction: Part of the nights with a clear sky.
+        clear_fraction: Part of the nights with a clear sky, at each station for itself.
+        aboard_loss_db: From the source to a receiver on the satellite, for a trusted relay.
         stations: The telescopes, each by the name of its site.
         downlinks: The beam to each of them, in the same order.
         lowest_elevation_deg: For each satellite link by name: below this height above the horizon
@@ -551,31 +542,19 @@ class Satellite:
     """
 
     name: str
-    epoch: datetime
-    two_lines: tuple[str, str]
-    height_km: float
-    inclination_deg: float
-    ascending_node_deg: float
-    argument_of_latitude_deg: float
-    node_drift_deg_per_day: float
-    start: datetime
+    orbit: TwoLineOrbit
     sun_below_deg: float
     clear_fraction: float
+    aboard_loss_db: float
     stations: tuple[Station, ...]
     downlinks: tuple[Downlink, ...]
     lowest_elevation_deg: dict[str, float]
     assumed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_positive(height_km=self.height_km)
-        check_within(0, 180, inclination_deg=self.inclination_deg)
-        check_finite(
-            ascending_node_deg=self.ascending_node_deg,
-            argument_of_latitude_deg=self.argument_of_latitude_deg,
-            node_drift_deg_per_day=self.node_drift_deg_per_day,
-        )
         check_within(-90, 0, sun_below_deg=self.sun_below_deg)
         check_fractions(clear_fraction=self.clear_fraction)
+        check_not_negative(aboard_loss_db=self.aboard_loss_db)
         for name, lowest in self.lowest_elevation_deg.items():
             check_within(0, 90, **{f"lowest_elevation_deg.{name}": lowest})
 

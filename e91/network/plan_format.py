@@ -323,13 +323,7 @@ class SatelliteEntry(Document, frozen=True):
     """A satellite; see `e91.network.layout.Satellite`."""
 
     name: Text
-    epoch: _Moment
     two_lines: tuple[Text, Text]
-    height_km: _Positive
-    inclination_deg: Annotated[float, Meta(ge=0, le=180)]
-    ascending_node_deg: Finite
-    argument_of_latitude_deg: Finite
-    node_drift_deg_per_day: Finite
     divergence_half_angle_rad: _Positive
     start: _Moment
     lowest_elevation_deg: dict[str, Annotated[float, Meta(ge=0, le=90)]]
@@ -339,6 +333,7 @@ class SatelliteEntry(Document, frozen=True):
     pointing_jitter_rad: NotNegative = 0.0
     sun_below_deg: Annotated[float, Meta(ge=-90, le=0)] = -12.0
     clear_fraction: _Fraction = 1.0
+    aboard_loss_db: NotNegative = 0.0
     assumed: tuple[Text, ...] = ()
 
 

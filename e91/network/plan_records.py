@@ -39,6 +39,7 @@ from e91.network.request_files import read_requests
 from e91.network.whole_network import Network
 from e91.optics import ContinuousSource, Detector, Downlink
 from e91.optics.satellites import Station
+from e91.optics.two_line_orbits import TwoLineOrbit
 from e91.system.documents import did_you_mean
 from e91.system.refusals import is_refusal
 
@@ -299,7 +300,10 @@ def _satellite(entry: SatelliteEntry) -> Satellite:
     of_stations = (
         f"stations.{name}.{key}" for name, one in entry.stations.items() for key in one.assumed
     )
+    with _inside("satellite"):
+        orbit = TwoLineOrbit(entry.two_lines, entry.start)
     given |= {
+        "orbit": orbit,
         "stations": tuple(stations),
         "downlinks": tuple(downlinks),
         "assumed": (*entry.assumed, *of_stations),

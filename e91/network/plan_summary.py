@@ -191,13 +191,14 @@ class _Page:
             f"{one.name} ({one.latitude_deg:.4f}, {one.longitude_deg:.4f}, {one.altitude_m:g} m)"
             for one in craft.stations
         )
+        orbit = craft.orbit
         keys = dict.fromkeys(place.rpartition(".")[2] for place in craft.assumed)
         assumed = [key.removesuffix("_deg").replace("_", " ") for key in keys]
         return [
             *self.item(
-                f"{craft.name}: {craft.height_km:g} km high, inclination "
-                f"{craft.inclination_deg:g} degrees, elements of {craft.epoch:%Y-%m-%d %H:%M} UTC; "
-                f"a run begins on {craft.start:%Y-%m-%d} at {craft.start:%H:%M} UTC"
+                f"{craft.name}: {orbit.turns_per_day:.2f} turns a day, inclination "
+                f"{orbit.inclination_deg:g} degrees, elements of {orbit.epoch:%Y-%m-%d %H:%M} UTC; "
+                f"a run begins on {orbit.start:%Y-%m-%d} at {orbit.start:%H:%M} UTC"
             ),
             *self.item(f"stations: {stations}"),
             *self.item(f"assumed: {', '.join(assumed)}"),

@@ -2,6 +2,7 @@ from . import coincidences as coincidences
 from . import satellites as satellites
 from . import sources as sources
 from . import tags as tags
+from . import two_line_orbits as two_line_orbits
 from .arms import Arm as Arm
 from .arms import Fading as Fading
 from .arms import arm_over as arm_over

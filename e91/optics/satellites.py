@@ -219,6 +219,24 @@ def views(
     return elevation, distance
 
 
+@dataclass(frozen=True)
+class Aboard:
+    """A receiver that stays on the satellite, in the place of a `Downlink`: no air, no distance.
+
+    Attributes:
+        optics_loss_db: From the source to its entrance.
+        background_photons_at_receiver_per_second: Stray light there.
+    """
+
+    optics_loss_db: float = 0.0
+    background_photons_at_receiver_per_second: float = 0.0
+
+    def loss_db(self, elevation_rad: ArrayLike, range_km: ArrayLike) -> Floats:
+        """Return the same loss for every place of the satellite; the shape of both."""
+        shape = np.broadcast(np.asarray(elevation_rad), np.asarray(range_km)).shape
+        return np.full(shape, self.optics_loss_db)
+
+
 @dataclass(frozen=True, eq=False)
 class Pass:
     """The time in which all of some stations, most often two, see the satellite.
@@ -246,7 +264,7 @@ class Pass:
         """How long all stations see it."""
         return len(self.time_s) * self.step_s
 
-    def loss_db(self, links: tuple[Downlink, ...]) -> Floats:
+    def loss_db(self, links: tuple[Downlink | Aboard, ...]) -> Floats:
         """Return the loss towards each station against time, shape (stations, n)."""
         rows = zip(links, self.elevation_rad, self.range_km, strict=True)
         return np.array([link.loss_db(elevation, distance) for link, elevation, distance in rows])
@@ -294,7 +312,7 @@ def coincidences_along(
     seen: Pass,
     source: Source,
     *,
-    links: tuple[Downlink, Downlink],
+    links: tuple[Downlink | Aboard, Downlink | Aboard],
     receivers: tuple[Receiver, Receiver],
     window_s: float | None = None,
     bit_error: float = 0.0,
@@ -305,7 +323,7 @@ def coincidences_along(
     Args:
         seen: The pass.
         source: On the satellite.
-        links: To Alice and to Bob.
+        links: To Alice and to Bob, one of whom may be aboard.
         receivers: Theirs.
         window_s: As for `e91.optics.coincidences.coincidences`.
         bit_error: The same.

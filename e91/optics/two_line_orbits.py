@@ -27,7 +27,7 @@ class TwoLineOrbit:
     """An orbit by the two lines of elements that trackers publish, moved in time by SGP4.
 
     Attributes:
-        lines: Both lines, 69 characters each, the last one a checksum.
+        two_lines: Both lines, 69 characters each, the last one a checksum.
         start: Time 0 of `position_km`, with a time zone.
 
     Raises:
@@ -42,11 +42,11 @@ class TwoLineOrbit:
         [[4820.0, 3270.0, 3630.0]]
     """
 
-    lines: tuple[str, str]
+    two_lines: tuple[str, str]
     start: datetime
 
     def __post_init__(self) -> None:
-        for number, line in enumerate(self.lines, start=1):
+        for number, line in enumerate(self.two_lines, start=1):
             _check_line(number, line)
         if self.start.tzinfo is None:
             raise ValueError(f"`start` must have a time zone, but is {self.start}.")
@@ -54,9 +54,19 @@ class TwoLineOrbit:
     @property
     def epoch(self) -> datetime:
         """When the elements were true."""
-        year, day = int(self.lines[0][18:20]), float(self.lines[0][20:32])
+        year, day = int(self.two_lines[0][18:20]), float(self.two_lines[0][20:32])
         first = datetime(year + (1900 if year >= 57 else 2000), 1, 1, tzinfo=UTC)
         return first + timedelta(days=day - 1)
+
+    @property
+    def inclination_deg(self) -> float:
+        """Of its plane."""
+        return float(self.two_lines[1][8:16])
+
+    @property
+    def turns_per_day(self) -> float:
+        """Turns about the Earth."""
+        return float(self.two_lines[1][52:63])
 
     def position_km(self, time_s: ArrayLike) -> Floats:
         """Return Earth-fixed positions at the given times, shape (n, 3).
@@ -67,7 +77,7 @@ class TwoLineOrbit:
         from sgp4.api import SGP4_ERRORS, Satrec
 
         days = _days(self.start, time_s)
-        record = Satrec.twoline2rv(*self.lines)
+        record = Satrec.twoline2rv(*self.two_lines)
         failed, position, _ = record.sgp4_array(np.full(days.shape, _J2000_JULIAN), days)
         if failed.any():
             reason = SGP4_ERRORS[int(failed.max())]
@@ -79,8 +89,8 @@ def _check_line(number: int, line: str) -> None:
     digits = sum(int(one) if one in "0123456789" else one == "-" for one in line[:68])
     if len(line) != 69 or line[:2] != f"{number} " or line[68] != str(digits % 10):
         raise ValueError(
-            f"Line {number} of the elements must have 69 characters, begin with {number} and end "
-            f"with its checksum, but is {line!r}."
+            f"`two_lines[{number - 1}]` must have 69 characters, begin with {number} and end with "
+            f"its checksum, but is {line!r}."
         )
 
 

@@ -28,6 +28,7 @@ from .network_maps import NetworkMap as NetworkMap
 from .network_maps import SiteGroup as SiteGroup
 from .network_maps import map_figure as map_figure
 from .network_maps import network_map as network_map
+from .pass_figures import passes_figure as passes_figure
 from .rate_curves import EfficiencyRates as EfficiencyRates
 from .rate_curves import QberRates as QberRates
 from .rate_curves import RateCurve as RateCurve

@@ -2,6 +2,7 @@ from .device_dependent import Block as Block
 from .device_dependent import FiniteKey as FiniteKey
 from .device_dependent import bbm92_rate as bbm92_rate
 from .device_dependent import exact_sampling_length as exact_sampling_length
+from .device_dependent import planned_key as planned_key
 from .device_dependent import shannon_leak as shannon_leak
 from .device_dependent import tl17_length as tl17_length
 from .device_dependent import tlgr_length as tlgr_length

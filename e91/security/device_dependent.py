@@ -12,6 +12,7 @@ beyond 10^18 and epsilons below 1e-150 are refused.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -234,6 +235,44 @@ def exact_sampling_length(
         epsilon=_tail(epsilon_estimation),
     )
     return _tl17(block, phase_error, hash_bits, epsilon_estimation, epsilon_amplification)
+
+
+def planned_key(
+    length: Callable[..., FiniteKey],
+    key_bits: int,
+    test_bits: int,
+    *,
+    error: float,
+    efficiency: float,
+    epsilon: float,
+) -> FiniteKey:
+    """Return the key to expect of one basis, tested by the other, both of the same error rate.
+
+    Args:
+        length: `tl17_length` or `exact_sampling_length`.
+        key_bits: Bits of the key.
+        test_bits: Revealed bits of the other basis.
+        error: Expected error rate of both, taken as the tolerated one: half of such blocks show
+            more and are given up.
+        efficiency: Error correction discloses this many times the Shannon limit.
+        epsilon: Failure probability, spent as 1 : 2 : 7 on verification, amplification and
+            estimation.
+
+    Raises:
+        ValueError: As for `Block`, `shannon_leak` and ``length``.
+
+    Examples:
+        >>> planned_key(exact_sampling_length, 1550, 1550, error=0.0451, efficiency=1.19,
+        ...             epsilon=1e-10).length
+        41
+    """
+    leak = shannon_leak(key_bits, error=error, efficiency=efficiency)
+    return length(
+        Block(key_bits, test_bits, tolerated_error=error, leaked_bits=leak),
+        hash_bits=math.ceil(-math.log2(0.1 * epsilon)),
+        epsilon_estimation=0.7 * epsilon,
+        epsilon_amplification=0.2 * epsilon,
+    )
 
 
 def shannon_leak(key_bits: int, *, error: float, efficiency: float) -> float:

@@ -122,3 +122,24 @@ def test_an_unknown_variant_is_refused_with_the_known_ones(said):
     status, _, err = said("show", "tokyo-2010", "--variant", "simulate")
     assert status == 2
     assert "(published, simulated), but is 'simulate'; did you mean `simulated`?" in err
+
+
+def test_passes_of_a_satellite_are_shown_with_the_key_of_both_ways(said, tmp_path):
+    asked = ("passes", "micius", "--days", "3", "--clear", "0.8", "--seed", "1")
+    status, out, _ = said(*asked, "--figure", str(tmp_path / "key.svg"))
+    assert status == 0
+    assert "Passes over Delingha and Nanshan" in out
+    assert (tmp_path / "key.svg").exists()
+    _, out, _ = said(*asked, "--stations", "Xinglong", "--json")
+    data = json.loads(out)
+    assert (data["stations"], data["seed"], data["entangled"]) == (["Xinglong"], 1, None)
+    assert data["relayed"]["Xinglong"]["passes"][0]["nearest_km"] == pytest.approx(645.5, abs=2)
+
+
+def test_passes_are_refused_where_none_can_be(said):
+    assert said("passes", "jinan-2017") == (
+        2, "", "e91: The network must have a satellite, but `jinan-2017` has none.\n",
+    )  # fmt: skip
+    status, _, err = said("passes", "micius", "--stations", "Delinga")
+    assert status == 2
+    assert err.endswith("but 'Delinga' is none; did you mean `Delingha`?\n")

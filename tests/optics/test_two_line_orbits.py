@@ -133,12 +133,12 @@ def test_orbit_carries_its_epoch():
 
 
 def test_what_is_no_orbit_is_refused():
-    first, second = MICIUS.lines
+    first, second = MICIUS.two_lines
     for lines in ((second, first), (first, second[:-1] + "4"), (first[:-1], second)):
-        with pytest.raises(ValueError, match="of the elements must have 69 characters"):
+        with pytest.raises(ValueError, match=r"^`two_lines\[[01]\]` must have 69 characters"):
             TwoLineOrbit(lines, MICIUS.start)
     with pytest.raises(ValueError, match="`start` must have a time zone"):
-        TwoLineOrbit(MICIUS.lines, MICIUS.start.replace(tzinfo=None))
+        TwoLineOrbit(MICIUS.two_lines, MICIUS.start.replace(tzinfo=None))
     with pytest.raises(ValueError, match="`stations` must name one or more"):
         passes_over(MICIUS, (), duration_s=60)
     with pytest.raises(ValueError, match="must lie in"):
@@ -146,6 +146,6 @@ def test_what_is_no_orbit_is_refused():
 
 
 def test_elements_that_fail_are_refused():
-    late = TwoLineOrbit(MICIUS.lines, datetime(2316, 12, 18, tzinfo=UTC))
+    late = TwoLineOrbit(MICIUS.two_lines, datetime(2316, 12, 18, tzinfo=UTC))
     with pytest.raises(ValueError, match="The elements must hold at every time, but fail: "):
         late.position_km([0.0])

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 from matplotlib import pyplot
 
+from e91.network import load, report_passes
 from e91.optics.detectors import Detector, Receiver
 from e91.optics.links import Downlink
 from e91.optics.satellites import DELINGHA, NANSHAN, coincidences_along, orbit_over, pass_over
 from e91.optics.sources import ContinuousSource
 from e91.plots.drawing import pass_figure
+from e91.plots.pass_figures import passes_figure
 
 matplotlib.use("Agg")
 
@@ -51,3 +53,19 @@ def test_figure_refuses_the_slices_of_another_pass():
     seen = pass_over(orbit_over(40.5, 92.6), (DELINGHA, NANSHAN), step_s=10.0)
     with pytest.raises(ValueError, match="must be one for each of the pass's"):
         pass_figure(seen, (), links=LINKS)
+
+
+def test_key_over_passes_is_drawn_beside_its_coincidences():
+    report = report_passes(load("micius"), ("Delingha", "Nanshan"), days=3, clear=0.6, seed=2)
+    axes = passes_figure(report)
+    drawn = {line.get_label(): np.asarray(line.get_ydata(), float) for line in axes.lines}
+    counted = np.cumsum([one.coincidences for one in report.relayed[0].passes])
+    np.testing.assert_array_equal(
+        np.nan_to_num(drawn["relay with Delingha: coincidences"]), counted
+    )
+    np.testing.assert_array_equal(
+        np.nan_to_num(drawn["relay with Delingha: key, bits"]), report.relayed[0].key_bits
+    )
+    assert "pairs to both: no key" in drawn
+    passes = [len(drawn.get(f"pass, {sky}", ())) for sky in ("clear", "clouds")]
+    assert passes == [len(report.entangled.clear), 3 - len(report.entangled.clear)]

@@ -1,0 +1,67 @@
+"""``e91 network passes``: a satellite's passes by night, and the key that they give."""
+
+import json
+import secrets
+
+import click
+
+from e91.cli.figures import FIGURE
+from e91.cli.options import JSON, seed_option
+from e91.cli.outcome import FigureFile, columns
+from e91.system.report_layout import WIDTH
+
+
+@click.command("passes")
+@click.argument("name")
+@click.option("--variant", metavar="NAME", help="One of the file's variants.")
+@click.option("--stations", metavar="A[,B]", help="Two ground stations that want a key, or one "
+              "with the satellite; those of its first link by default.")  # fmt: skip
+@click.option("--days", type=float, default=30.0, show_default=True,
+              help="For how long, from the satellite's start on.")  # fmt: skip
+@click.option("--clear", type=float, help="Chance that a night is clear at a station, each for "
+              "itself; the network's own by default.")  # fmt: skip
+@click.option("--above", type=float, metavar="DEGREES", help="Height above the horizon of both "
+              "from which on pairs are counted; the network's own by default.")  # fmt: skip
+@seed_option("Of the weather.  From the system by default.")
+@FIGURE
+@JSON
+def show_passes(
+    name: str,
+    *,
+    variant: str | None,
+    stations: str | None,
+    days: float,
+    clear: float | None,
+    above: float | None,
+    seed: int | None,
+    figure: FigureFile,
+    as_json: bool,
+) -> None:
+    """Show the passes of a network's satellite by night, and the key of two stations both ways.
+
+    By pairs that the satellite sends to both at once, where it need not be trusted, and by a relay
+    that keeps one photon of every pair itself, where it must.  NAME is `micius`, or a file.
+    """
+    from e91.network import load, report_passes
+    from e91.network.passes import satellite_pairs
+
+    figure.check()
+    plan = load(name, variant=variant)
+    first, *_ = satellite_pairs(plan)
+    report = report_passes(
+        plan,
+        first if stations is None else tuple(one.strip() for one in stations.split(",")),
+        days=days,
+        clear=clear,
+        seed=secrets.randbits(32) if seed is None else seed,
+        lowest_deg=above,
+    )
+    text = report.text(width=columns(WIDTH + 2) - 2)
+    click.echo(json.dumps(report.to_dict()) if as_json else text)
+
+    def draw() -> object:
+        from e91.plots import passes_figure
+
+        return passes_figure(report)
+
+    figure.save(draw)
