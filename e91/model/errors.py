@@ -35,9 +35,10 @@ class Abort(Enum):
         "The lower bound on S must exceed 2, but it does not: an eavesdropper may know the key."
     )
     OUTCOMES_INVERTED = (
-        "Outcomes of key rounds must agree, but nearly all differ, and S is at most -2: one "
-        "party's outcomes look inverted, as those of a singlet source do, or where 0 and 1 were "
-        "exchanged. Invert one party's with `--flip bob`, or with `flip='bob'` of `e91.analyse`."
+        "Outcomes of key rounds must agree, but nearly all differ, and S, if there is one, is at "
+        "most -2: one party's outcomes look inverted, as those of a singlet source do, or where 0 "
+        "and 1 were exchanged. Invert one party's with `--flip bob`, or with `flip='bob'` of "
+        "`e91.analyse`, or take settings for that state."
     )
     NO_SECRET_LEFT = (
         "Something must remain of the key after error correction, privacy amplification and "

@@ -13,7 +13,9 @@ _PIECE = 2**20
 """Rounds counted at once, so that memory does not grow with the recording."""
 
 
-def looks_inverted(*, chsh_value: float | None, error_rate: float | None) -> bool:
+def looks_inverted(
+    *, chsh_value: float | None, error_rate: float | None, bell_test: bool = True
+) -> bool:
     """Return whether one party's outcomes look inverted.
 
     Inverting one party's outcomes turns S into -S and an error rate Q into 1 - Q.
@@ -21,6 +23,7 @@ def looks_inverted(*, chsh_value: float | None, error_rate: float | None) -> boo
     Args:
         chsh_value: S, in [-4, 4]; None if a pair never occurred.
         error_rate: Of the key rounds, in [0, 1]; None if there are none.
+        bell_test: Whether there is a Bell test; else the error rate alone decides.
 
     Examples:
         >>> looks_inverted(chsh_value=-2.7, error_rate=0.99)
@@ -28,9 +31,9 @@ def looks_inverted(*, chsh_value: float | None, error_rate: float | None) -> boo
         >>> looks_inverted(chsh_value=-2.7, error_rate=0.5)
         False
     """
-    if chsh_value is None or error_rate is None:
+    if error_rate is None or not error_rate > ERROR_RATE_IF_INVERTED:
         return False
-    return chsh_value <= -2 and error_rate > ERROR_RATE_IF_INVERTED
+    return not bell_test or (chsh_value is not None and chsh_value <= -2)
 
 
 def record_looks_inverted(record: DetectionRecord, settings: Settings) -> bool:
@@ -69,4 +72,8 @@ def record_looks_inverted(record: DetectionRecord, settings: Settings) -> bool:
         for pair, sign in settings.signed_key_pairs
     )
     value = sum(sign * (2 * same[pair] / rounds[pair] - 1) for pair, sign in settings.chsh_pairs)
-    return looks_inverted(chsh_value=float(value), error_rate=1 - agreed / key_rounds)
+    return looks_inverted(
+        chsh_value=float(value),
+        error_rate=1 - agreed / key_rounds,
+        bell_test=bool(settings.chsh_pairs),
+    )

@@ -215,7 +215,7 @@ def verdict_of(
         or any(sample.revealed == 0 for sample in shown)
     ):
         return Verdict(evidence, found, abort=Abort.TOO_FEW_ROUNDS)
-    if looks_inverted(chsh_value=found.value, error_rate=error_rate):
+    if looks_inverted(chsh_value=found.value, error_rate=error_rate, bell_test=not untested):
         return Verdict(evidence, found.without_bounds(), abort=Abort.OUTCOMES_INVERTED)
     case = case_of(
         evidence, settings=settings, policy=policy, found=found, error_rate=error_rate, leak=leak

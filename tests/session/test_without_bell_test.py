@@ -14,6 +14,7 @@ from e91.devices.exact import exact_device
 from e91.keys.files import open_key_file
 from e91.model.errors import Abort
 from e91.model.evidence import Evidence, KeySample
+from e91.model.randomness import seeded_entropy
 from e91.model.records import ChshEstimate, Leak, Release, SecretLength
 from e91.model.settings import BBM92, BBM92_PLAIN, EKERT
 from e91.security.device_dependent import Block, exact_sampling_length, tlgr_length
@@ -24,7 +25,7 @@ from e91.security.theorems import Theorem
 from e91.session.expectation import Link
 from e91.session.planning import best_plan
 from e91.session.report import NO_BELL_TEST
-from e91.session.session import run
+from e91.session.session import analyse, measure, run
 from e91.session.streaming import stream
 from e91.session.totals import summary_of
 from e91.session.verdict import check_policy, verdict_of
@@ -124,6 +125,16 @@ def test_tolerating_as_much_as_eve_makes_leaves_nothing(attack):
     report = session(device, policy_of(tolerated=0.5 if attack else 0.125))
     assert report.abort in (Abort.NO_SECRET_LEFT, Abort.TOO_MANY_ERRORS)
     assert report.secret_bits == 0
+
+
+def test_recording_of_a_singlet_is_called_inverted_and_not_used_up():
+    device = exact_device(settings=BBM92_PLAIN, visibility=0.97, seed=1)
+    record = measure(device, 60_000, settings=BBM92_PLAIN, entropy=seeded_entropy(1)).flipped("bob")
+    asked = {"settings": BBM92_PLAIN, "policy": policy_of(), "seed": 2}
+    for _ in range(2):
+        assert analyse(record, **asked).abort is Abort.OUTCOMES_INVERTED
+    singlet = replace(BBM92_PLAIN, name="own", state="psi-", key_signs=(-1, -1))
+    assert analyse(record, **(asked | {"settings": singlet})).abort is None
 
 
 def test_a_basis_without_a_sample_is_too_few_rounds():
