@@ -17,8 +17,8 @@ from e91.network.link_alarms import LinkAlarms, Watched
 from e91.session.block_counts import BlockCounts, draw_counts
 from e91.session.block_verdicts import Verdicts, conclude_many
 
-_AHEAD = 64  # blocks of a link that are drawn at once
-_REFILL = 16  # links with fewer blocks left are drawn along with one that has none
+_FIRST, _MOST = 4, 64  # blocks of a link that are drawn at once: first, and after some doublings
+_REFILL = 4  # links with this part of them left are drawn along with one that has none
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ class Counted:
         few = {
             link: ahead
             for link, ahead in self._ahead.items()
-            if ahead.wanted.practice == wanted.practice and len(ahead.outcomes) < _REFILL
+            if ahead.wanted.practice == wanted.practice
+            and _REFILL * len(ahead.outcomes) < self._next_size(link)
         }
         silent = {
             link: ahead
@@ -117,7 +118,10 @@ class Counted:
             if link == wanted.link or not (ahead.outcomes and _rang(ahead.outcomes[-1]))
         }
         drawn = self._all_made(
-            {link: self._draws(ahead.wanted, _AHEAD) for link, ahead in silent.items()}
+            {
+                link: self._draws(ahead.wanted, self._next_size(link))
+                for link, ahead in silent.items()
+            }
         )
         for link, outcomes in self._watched_together(drawn).items():
             silent[link].outcomes.extend(outcomes)
@@ -132,7 +136,11 @@ class Counted:
         watched: dict[int, list[BlockOutcome]] = {link: [] for link in drawn}
         links = list(drawn)
         for step in range(max(map(len, drawn.values()))):
-            links = [link for link in links if not (watched[link] and _rang(watched[link][-1]))]
+            links = [
+                link
+                for link in links
+                if step < len(drawn[link]) and not (watched[link] and _rang(watched[link][-1]))
+            ]
             if not links:
                 break
             counts = np.stack([drawn[link][step].counts for link in links])
@@ -145,6 +153,10 @@ class Counted:
 
     def close(self) -> None:
         """End nothing."""
+
+    def _next_size(self, link: int) -> int:
+        """Return how many blocks of a link are drawn next: more, the longer it lives."""
+        return min(_MOST, _FIRST << min(self._drawn[link], 16))
 
     def _draws(self, wanted: BlockOrder, blocks: int) -> Draws:
         """Return the order for the next draws of a link."""
