@@ -225,18 +225,23 @@ class Attack:
             )
 
     def _check_state(self, conditions: Conditions) -> None:
-        if not (self.is_channel or conditions.settings.chsh_pairs):
+        settings = conditions.settings
+        if self.is_channel:
+            return
+        if not settings.chsh_pairs:
             raise ValueError(
                 f"`{self.name}` must come with settings of a Bell test, which its answers are made "
-                f"for, but `{conditions.settings.name}` have none."
+                f"for, but `{settings.name}` have none."
             )
-        states = {conditions.state or "phi+", conditions.settings.state}
-        if self.is_channel or (states == {"phi+"} and -1 not in conditions.settings.key_signs):
-            return
-        raise ValueError(
-            f"`{self.name}` must come with phi+ pairs and settings for them, as its answers are "
-            "written for equal outcomes, but the state, or that of the settings, is another."
-        )
+        if settings.state != "phi+" or -1 in settings.key_signs:
+            raise ValueError(
+                f"`{self.name}` must come with settings for phi+ pairs, as its answers are written "
+                f"for equal outcomes, but `{settings.name}` are for others."
+            )
+        if conditions.state not in (None, "phi+") and not self.has_photons:
+            raise ValueError(
+                f"`state` must come with an attack on photons, but `{self.name}` sends none."
+            )
 
     def _check_simulator(self, simulator: str) -> None:
         if simulator not in AS_CHANNEL:
@@ -318,7 +323,7 @@ def _honest_pairs(conditions: Conditions, visibility: float) -> Device:
         settings=conditions.settings,
         visibility=visibility,
         seed=conditions.seed,
-        state=None,
+        state=conditions.state,
         **conditions.arm_noise,
     )
     return device.announcing(conditions.progress)

@@ -47,4 +47,4 @@ def test_command_makes_a_key_of_a_singlet(status):
     assert "psi- pair" in json.loads(printed)["device"]
     code, _, complaint = status(*line, "--attack", "local")
     assert code == 2
-    assert "`local` must come with phi+ pairs" in complaint
+    assert "`--state` must come with an attack on photons, but `local` sends none" in complaint

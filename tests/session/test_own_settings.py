@@ -11,6 +11,7 @@ import pytest
 from born_rule import joint_table
 from qiskit_aer.primitives import SamplerV2
 
+from e91.adversaries.attacked_session import run_attack
 from e91.adversaries.catalogue import ATTACKS
 from e91.adversaries.conditions import Conditions
 from e91.alarm.watching import kinds_of
@@ -231,13 +232,32 @@ def seen_and_known(name, settings, state=None):
 @pytest.mark.parametrize("name", [name for name, attack in ATTACKS.items() if attack.is_channel])
 def test_channel_attacks_show_and_know_of_every_state_what_they_do_of_phi_plus(name):
     table, guess_rate, memory = seen_and_known(name, ASYMMETRIC)
-    for state in ("phi-", "psi+", "psi-"):
-        for settings, given in ((ASYMMETRIC, state), (natural(ASYMMETRIC, state), None)):
-            found = seen_and_known(name, settings, given)
-            inverted = given is None and state.startswith("psi")
-            assert np.abs((found[0][..., ::-1] if inverted else found[0]) - table).max() < 1e-9
-            assert np.abs(found[1] - guess_rate).max() < 1e-9
-            assert found[2] == pytest.approx(memory, abs=1e-9)
+    for settings, state in (
+        (ASYMMETRIC, "psi+"),
+        (natural(ASYMMETRIC, "phi-"), None),
+        (natural(ASYMMETRIC, "psi-"), None),
+    ):
+        found = seen_and_known(name, settings, state)
+        inverted = settings.state == "psi-"
+        assert np.abs((found[0][..., ::-1] if inverted else found[0]) - table).max() < 1e-9
+        assert np.abs(found[1] - guess_rate).max() < 1e-9
+        assert found[2] == pytest.approx(memory, abs=1e-9)
+
+
+ON_PAIRS = [name for name, it in ATTACKS.items() if it.has_photons and not it.is_channel]
+
+
+@pytest.mark.parametrize("name", ON_PAIRS)
+def test_attacks_on_photons_show_of_another_state_what_they_show_of_phi_plus(name):
+    settings = SETTINGS[(ATTACKS[name].settings or ("ekert",))[0]]
+    plain, other = (
+        run_attack(name, settings=settings, rounds=5_000, seed=4, state=state)
+        for state in ("phi+", "psi-")
+    )
+    # The same table and the same draws, so the same counts and the same notes.
+    seen, found = plain.session.evidence, other.session.evidence
+    assert (seen.wins, seen.losses, seen.samples) == (found.wins, found.losses, found.samples)
+    assert plain.eve.guess_rate == other.eve.guess_rate
 
 
 # --- files ------------------------------------------------------------------------------------
