@@ -6,6 +6,7 @@ import json
 import math
 import re
 import socket
+import time
 from dataclasses import replace
 from importlib.resources import files
 
@@ -163,6 +164,26 @@ def test_links_are_cut_and_mended_and_a_user_without_one_has_no_route():
             await stream.until("route", lambda route: route["ok"])
 
     visit(tour)
+
+
+def test_the_real_pace_is_said_where_the_machine_is_too_slow():
+    async def tour(room, client):
+        async with Stream(client) as stream:
+            await stream.until("tick", lambda tick: tick["t"] > 0)
+            simulation = room.pilot.now.simulation
+            advance = simulation.advance
+
+            def slowly(until_s):
+                time.sleep((until_s - simulation.now_s) / 10)
+                advance(until_s)
+
+            await room.ask(lambda: setattr(simulation, "advance", slowly))
+            await order(client, "clock", speed=60)
+            tick = await stream.until("tick", lambda tick: tick["t"] > 2 and tick["pace"])
+            assert tick["speed"] == 60
+            assert 0 < tick["pace"] < 11
+
+    visit(tour, depth="counts")
 
 
 def test_a_replay_is_watched_while_the_network_waits():
@@ -381,6 +402,19 @@ def test_a_simulation_that_fails_ends_the_server():
 TWO_WAYS = lit(network_of("A B", "R S T U", "A-R B-S R-T T-S R-U U-S"), store_limit_s=100.0)
 
 
+def test_a_story_that_is_over_is_put_beside_what_was_printed():
+    running = Running.of(load("cambridge-2019"), depth="counts", seed=1, workers=1, ends=True)
+    assert running.end_s == 70 * 60
+    running.simulation.advance(3600.0)
+    assert not running.is_told
+    assert running.outcomes() == []
+    running.simulation.advance(running.end_s)
+    assert running.is_told
+    rows = running.outcomes()
+    assert rows[0]["quantity"] == "requests that failed"
+    assert {row["verdict"] for row in rows} <= {"yes", "no", "fitted to it"}
+
+
 @pytest.mark.parametrize("look", [route_now, None])
 def test_looking_at_a_route_is_not_remembered(look):
     """Of two equal ways the one that was asked for first is kept: a look must not ask."""
@@ -484,7 +518,32 @@ def test_users_who_are_joined_directly_stand_on_the_map():
     assert layout["first"] == "A-B"
 
 
-ASSETS = ("index.html", "style.css", "app.js", "map.js", "charts.js", "icon.svg")
+KINDS = (".html", ".css", ".js", ".svg")
+ASSETS = sorted(
+    file.name for file in files("e91.network.page").iterdir() if file.name.endswith(KINDS)
+)
+
+
+def test_every_file_of_the_page_is_served_and_nothing_else():
+    async def tour(room, client):
+        assert len(ASSETS) > 8
+        for name in ASSETS:
+            answer = await client.get(f"/{name}")
+            assert answer.status == 200
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert (
+            await (await client.get("/")).text() == await (await client.get("/index.html")).text()
+        )
+        for name in (
+            "pilot.py",
+            "__init__.pyi",
+            "..%2Fjinan-2017.toml",
+            "..%2fpage%2fapp.js",
+            "no.js",
+        ):
+            assert (await client.get(f"/{name}")).status == 404
+
+    visit(tour, depth="counts")
 
 
 @pytest.mark.parametrize("name", ASSETS)

@@ -291,8 +291,9 @@ def test_a_published_incident_is_replayed_beside_what_was_printed(page):
     page.click("[data-replay=secoqc-2008][data-variant=zero]")
     until(page, "room.net.name === 'secoqc-2008' && room.t > 0")
     said = page.get_attribute("#replay svg", "aria-label")
-    assert "144 min second change" in said
+    assert "144 min end of route 2" in said
     assert "45 min ERD-FOR: source fails" in said
+    assert page.locator("#compare").is_hidden()  # the story is not over
     assert page.locator(".chart.bell").is_hidden()  # these links made no Bell test
     page.click("#leave")
     until(page, "room.net.name === 'small'")

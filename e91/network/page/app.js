@@ -1,39 +1,52 @@
-// The page's state and its one stream; the map and the charts draw, this module decides what they are told.
-import { Chart, sparkline, make } from "./charts.js";
+// The page's state and its one stream; the map and the charts draw, this module decides what they
+// are told.
+import { sparkline } from "./charts.js";
+import "./keep.js";
+import { drawCharts, factsOf, layCharts } from "./link_charts.js";
 import { NetworkMap, shapeOf } from "./map.js";
+import { showReplay } from "./replay.js";
+import { post, say, state } from "./room.js";
+import {
+  $,
+  NBSP,
+  STATE_ICONS,
+  STATE_WORDS,
+  bits,
+  clock,
+  count,
+  escape,
+  icon,
+  percent,
+  put,
+  scientific,
+} from "./words.js";
 
-const $ = (id) => document.getElementById(id);
-const NBSP = "\u00a0";
-const count = (n) => Math.round(n).toLocaleString("en").replaceAll(",", "\u202f");
-const bits = (n) => { const [v, u] = n >= 1e9 ? [n / 1e9, "Gbit"] : n >= 1e6 ? [n / 1e6, "Mbit"] : n >= 1e3 ? [n / 1e3, "kbit"] : [n, "bit"]; return (v >= 100 || u === "bit" ? v.toFixed(0) : v >= 10 ? v.toFixed(1) : v.toFixed(2)) + NBSP + u; };
-const percent = (x, d = 1) => (100 * x).toFixed(d) + NBSP + "%";
-const STATE_WORDS = ["in service", "store low", "alarm", "on trial", "down", "no new key"];
-const STATE_ICONS = ["up", "low", "alarm", "proving", "down", "idle"];
-const state = { pace: null, net: null, rows: [], head: null, t: 0, running: true, speed: 1, link: null, pair: null, keys: [], detail: null, history: [], route: null, log: [], client: null, replay: false };
-window.room = state; // for tests
-
-const put = (node, text) => { if (node.textContent !== text) node.textContent = text; };
-const clock = (t) => { const s = Math.floor(Math.abs(t)); return (t < 0 ? "−" : "") + [Math.floor(s / 3600), Math.floor(s / 60) % 60, s % 60].map((v) => String(v).padStart(2, "0")).join(":"); };
-const escape = (text) => text.replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
-const icon = (s) => `<svg class="state-icon s${s}" aria-hidden="true"><use href="#i-${STATE_ICONS[s]}"/></svg>`;
-async function post(verb, body) {
-  const answer = await fetch("api/" + verb, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
-  if (!answer.ok) say((await answer.json()).error);
-}
-
-// -- map ------------------------------------------------------------------------------------------------------
-const map = new NetworkMap($("map-svg"), { chooseLink: (id) => choose(id), announce: (text) => say(text), moved: (pixels) => showScale(pixels) });
-const live = document.body.appendChild(Object.assign(document.createElement("p"), { className: "hidden" }));
-live.setAttribute("aria-live", "polite");
-const say = (text) => put(live, text);
+// -- map -----------------------------------------------------------------------------------------
+const map = new NetworkMap($("map-svg"), {
+  chooseLink: (id) => choose(id),
+  announce: (text) => say(text),
+  moved: (pixels) => showScale(pixels),
+});
 $("zoom-in").onclick = () => map.zoom(1.35);
 $("zoom-out").onclick = () => map.zoom(1 / 1.35);
 $("zoom-fit").onclick = () => map.fit();
 $("expand-all").onclick = () => $("expand-all").setAttribute("aria-pressed", map.toggleAll());
-const sample = (w, inner, text) => `<li><svg class="sample" width="${w}" viewBox="0 0 ${w} 16" aria-hidden="true">${inner}</svg>${text}</li>`;
+const sample = (w, inner, text) =>
+  `<li><svg class="sample" width="${w}" viewBox="0 0 ${w} 16" aria-hidden="true">${inner}</svg>${text}</li>`;
 function showLegend(net) {
-  const line = (w, i) => sample(i && i < 5 ? 46 : 30, `<path class="link s${i}" d="M1 8H30"/>${i && i < 5 ? `<use href="#i-${STATE_ICONS[i]}" class="badge s${i}" x="33" y="1.500" width="13" height="13"/>` : ""}`, w);
-  const sectors = net.sectors.map((k) => sample(14, `<use href="#s-${shapeOf(k, net.sectors)}" class="sector" x="0" y="1" width="14" height="14"/>`, escape(k)));
+  const line = (w, i) =>
+    sample(
+      i && i < 5 ? 46 : 30,
+      `<path class="link s${i}" d="M1 8H30"/>${i && i < 5 ? `<use href="#i-${STATE_ICONS[i]}" class="badge s${i}" x="33" y="1.500" width="13" height="13"/>` : ""}`,
+      w,
+    );
+  const sectors = net.sectors.map((k) =>
+    sample(
+      14,
+      `<use href="#s-${shapeOf(k, net.sectors)}" class="sector" x="0" y="1" width="14" height="14"/>`,
+      escape(k),
+    ),
+  );
   const kinds = new Set(net.nodes.map((n) => n.kind));
   $("legend-body").innerHTML = `<ul>${STATE_WORDS.map(line).join("")}
 ${sample(30, '<path class="way-a" d="M0 8H30"/><path class="way-b" d="M0 8H30"/><path class="link s0" d="M0 8H30"/>', "inspected route")}${sample(26, '<rect class="tube" x=".500" y="4" width="25" height="8" rx="2"/><rect class="fill s0" x="2" y="5.500" width="14" height="5"/>', "store of key")}</ul>
@@ -42,75 +55,13 @@ ${sample(30, '<path class="way-a" d="M0 8H30"/><path class="way-b" d="M0 8H30"/>
 function showScale(pixels) {
   $("scale").classList.toggle("bar", !state.net.assumed);
   if (state.net.assumed) return put($("scale"), "a drawing, positions assumed");
-  const km = 10 ** Math.floor(Math.log10(120 / pixels)), n = [5, 2, 1].find((m) => m * km * pixels <= 120) * km;
+  const km = 10 ** Math.floor(Math.log10(120 / pixels)),
+    n = [5, 2, 1].find((m) => m * km * pixels <= 120) * km;
   put($("scale"), `${Number(n.toPrecision(3))} km`);
   $("scale").style.setProperty("--bar", `${n * pixels}px`);
 }
 
-// -- charts ------------------------------------------------------------------------------------------------------
-const steps = (lo, hi, by, text) => { const out = []; for (let v = Math.ceil(lo / by) * by; v <= hi + 1e-9; v += by) out.push([v, text(v)]); return out; };
-const column = (rows, i) => rows.map((r) => r[i]).filter((v) => v !== null);
-const lowest = (rows, i, start) => column(rows, i).reduce((a, b) => Math.min(a, b), start);
-const highest = (rows, i, start) => column(rows, i).reduce((a, b) => Math.max(a, b), start);
-const S_CHART = { name: "bell", title: "Bell value S and its bound", height: 92, first: true, outline: true, value: (r) => r[1], band: (r) => r[2] ?? r[1],
-  range: (rows) => [Math.max(-3, Math.min(1.85, Math.floor(Math.min(lowest(rows, 1, 2), lowest(rows, 2, 2)) * 5 - 0.3) / 5)), 2.95], ticks: (lo, hi) => steps(lo, hi, lo < 0.5 ? 1 : lo < 1.7 ? 0.5 : 0.4, (v) => v.toFixed(1)),
-  marks: () => [{ y: 2, text: "2: local models end", kind: "limit", shade: true, below: true, left: true }, { y: 2 * Math.SQRT2, text: "2√2", kind: "quantum" }] };
-const Q_CHART = { name: "qber", title: "QBER", height: 58, value: (r) => r[3], range: (rows) => [0, highest(rows, 3, 0.04) * 1.15], ticks: (lo, hi) => steps(lo, hi, hi > 0.15 ? 0.1 : hi > 0.06 ? 0.05 : 0.02, (v) => Math.round(100 * v) + " %") };
-const E_CHART = { name: "evidence", title: "Alarm’s evidence, odds against the promise", height: 84, value: (r) => r[6], band: (r, lo) => lo, clip: true,
-  range: (rows, d) => [Math.max(-6, Math.min(-1, Math.floor(lowest(rows, 6, -1)))), d.threshold * 1.3], ticks: (lo, hi) => [0, 2, 4, 6].map((n) => [n * Math.log(10), `${["1", "100", "10⁴", "10⁶"][n / 2]}:1`]).filter(([v]) => v < hi / 1.3 - 0.35),
-  marks: (d) => [{ y: d.threshold, text: `rings at ${count(Math.exp(d.threshold))} : 1`, kind: "ring", left: true }] };
-const P_CHART = { name: "store", title: "Store of key", height: 58, axis: (a, b) => [clock(a), clock(b)], value: (r) => r[4], band: (r, lo) => lo, range: (rows, d) => [0, d.capacity], ticks: (lo, hi) => [[0, "0"], [hi, bits(hi).replace(/\.0+(?=\D)/, "").replace("bit", "")]] };
-const charts = [S_CHART, Q_CHART, E_CHART, P_CHART].map((o) => new Chart($("charts"), o));
-let hover = null, span = [0, 1];
-const SHARES = [0.35, 0.17, 0.29, 0.19], LEAST = [78, 40, 66, 40];
-/** Charts of a Bell test stand only where there is one. */
-function layCharts() {
-  const bell = !state.net?.published, { width, height } = $("charts").getBoundingClientRect();
-  [0, 2].forEach((i) => { charts[i].box.hidden = !bell; });
-  const shown = charts.filter((c) => !c.box.hidden), room = height - 10 - shown.length * 20 - 16 - 10;
-  const all = shown.reduce((a, c) => a + SHARES[charts.indexOf(c)], 0);
-  for (const c of shown) {
-    const i = charts.indexOf(c);
-    c.width = Math.max(220, Math.floor(width - 24));
-    c.height = Math.max(LEAST[i], Math.min(220, Math.floor(room * SHARES[i] / all)));
-  }
-  drawCharts();
-}
-new ResizeObserver(layCharts).observe($("charts"));
-$("charts").addEventListener("pointermove", (e) => { hover = { x: e.clientX - charts[0].svg.getBoundingClientRect().left }; if (hover.x < 38) hover = null; drawCharts(); });
-$("charts").addEventListener("pointerleave", () => { hover = null; drawCharts(); });
-
-function drawCharts() {
-  const d = state.detail, blocks = state.history;
-  if (!d || !blocks.length || d.id !== state.link) return;
-  const t1 = Math.max(d.t, blocks.at(-1)[0]), most = blocks.slice(-111);
-  span = [Math.max(blocks[0][0], Math.min(most[0][0], t1 - 20)), t1];
-  const now = [...blocks.at(-1)]; // the store goes on between two blocks
-  now[0] = t1; now[4] = d.stored; now[5] = d.rate;
-  const events = [];
-  charts[2].box.classList.toggle("rang", d.rang !== null);
-  if (d.adversary && d.since !== null) events.push({ t: d.since, kind: "attack", text: "attack" });
-  if (d.rang !== null) events.push({ t: d.rang, kind: "rang", text: "alarm" });
-  charts.forEach((c, i) => { if (!c.box.hidden) c.draw(i === 3 ? [...blocks, now] : blocks, span, d, events, hover); });
-  let r = now;
-  if (hover) { const t = charts[1].at(hover.x, span); r = blocks.reduce((a, b) => Math.abs(b[0] - t) < Math.abs(a[0] - t) ? b : a); }
-  const at = hover ? clock(r[0]) + "  " : "";
-  const odds = r[6] === null ? "–" : r[6] < 0.7 ? "none" : r[6] > 14 ? `10${power(Math.floor(r[6] / Math.log(10)))} : 1` : `${count(Math.exp(r[6]))} : 1`;
-  const bound = r[2] === null ? "no bound" : `at least ${r[2].toFixed(3)}`;
-  charts[0].say(r[1] === null ? at + "no pairs" : `${at}${r[1].toFixed(3)}, ${bound}`, `S ${r[1]?.toFixed(2) ?? "unknown"}, limits 2 and 2.828`);
-  charts[1].say(r[3] === null ? at + "–" : at + percent(r[3], 2), `QBER ${r[3] === null ? "unknown" : percent(r[3])}`);
-  if (d.threshold !== null) charts[2].say(at + odds, `Evidence ${odds}, rings at ${count(Math.exp(d.threshold))} to 1`);
-  const made = r[5] ? "+" + NBSP + bits(r[5]) + "/s" : d.full ? "full" : "no new key";
-  charts[3].say(`${at}${bits(r[4])}, ${made}`, `Store ${bits(r[4])} of ${bits(d.capacity)}`);
-}
-const power = (n) => String(n).replace(/\d/g, (c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]);
-
-const factsOf = (facts) => {
-  const stated = facts.filter((f) => f && f !== "not stated"), mark = " (assumed)", all = stated.length && stated.every((f) => f.endsWith(mark));
-  return all ? stated.map((f) => f.slice(0, -mark.length)).join(", ") + mark : stated.join(", ");
-};
-
-// -- the chosen link ------------------------------------------------------------------------------------------------
+// -- the chosen link -----------------------------------------------------------------------------
 async function choose(id, focus = false) {
   if (!map.index?.has(id)) return;
   state.link = id;
@@ -121,7 +72,15 @@ async function choose(id, focus = false) {
   if (state.link !== id) return;
   state.history = answer.rows;
   const l = state.net.links[map.index.get(id)];
-  $("facts").innerHTML = [l.medium.replace("-", " "), factsOf([l.length, l.loss]), l.model.replace("-", " "), l.subnet].filter(Boolean).map((f) => `<span>${escape(f)}</span>`).join("");
+  $("facts").innerHTML = [
+    l.medium.replace("-", " "),
+    factsOf([l.length, l.loss]),
+    l.model.replace("-", " "),
+    l.subnet,
+  ]
+    .filter(Boolean)
+    .map((f) => `<span>${escape(f)}</span>`)
+    .join("");
   showAdversaries(l);
   drawCharts();
   if ($("log-link").checked) drawLog();
@@ -133,47 +92,80 @@ function showLink(d) {
   const before = state.detail;
   state.detail = d;
   const last = state.history.at(-1);
-  if (d.row && (!last || d.row[0] > last[0])) { state.history.push(d.row); if (state.history.length > 360) state.history.shift(); drawCharts(); }
-  else if (!before || before.id !== d.id || before.rang !== d.rang || before.adversary !== d.adversary || performance.now() > (showLink.due || 0)) { showLink.due = performance.now() + 950; drawCharts(); }
+  if (d.row && (!last || d.row[0] > last[0])) {
+    state.history.push(d.row);
+    if (state.history.length > 360) state.history.shift();
+    drawCharts();
+  } else if (
+    !before ||
+    before.id !== d.id ||
+    before.rang !== d.rang ||
+    before.adversary !== d.adversary ||
+    performance.now() > (showLink.due || 0)
+  ) {
+    showLink.due = performance.now() + 950;
+    drawCharts();
+  }
   const word = STATE_WORDS[d.state] + (d.state === 3 ? ` ${d.good}/${d.need}` : "");
-  if ($("chip").dataset.word !== word) { $("chip").dataset.word = word; $("chip").className = `chip s${d.state}`; $("chip").innerHTML = icon(d.state) + `<span>${word}</span>`; }
+  if ($("chip").dataset.word !== word) {
+    $("chip").dataset.word = word;
+    $("chip").className = `chip s${d.state}`;
+    $("chip").innerHTML = icon(d.state) + `<span>${word}</span>`;
+  }
   put($("knows-net"), known(d));
-  put($("knows-sim"), d.truth + (d.adversary && d.since !== null ? ` Since ${clock(d.since)}.` : ""));
+  put(
+    $("knows-sim"),
+    d.truth + (d.adversary && d.since !== null ? ` Since ${clock(d.since)}.` : ""),
+  );
   const a = d.adversary;
   document.querySelector(".truth").classList.toggle("on", !!a);
   $("stop").disabled = !d.adversary;
   put($("cut"), d.cut ? "Mend the link" : "Cut the link");
   $("cut").dataset.cut = d.cut ? "1" : "";
   if (document.activeElement !== $("strength") && !pending) {
-    if (d.adversary && document.activeElement !== $("adversary")) $("adversary").value = d.adversary;
+    if (d.adversary && document.activeElement !== $("adversary"))
+      $("adversary").value = d.adversary;
     $("strength").value = d.adversary ? Math.round(100 * shareOf(d.adversary, d.strength)) : 0;
     dress();
   }
 }
 function known(d) {
   const e = d.row?.[6] ?? 0;
-  if (d.state === 4) return "The link is down. Whether anybody has cut it on purpose, no test can tell.";
+  if (d.state === 4)
+    return "The link is down. Whether anybody has cut it on purpose, no test can tell.";
   if (d.state === 5) return "It makes no key now; its store serves on.";
   if (d.state === 3) return `Clean again: ${d.good} of ${d.need} good blocks.`;
-  if (d.rang !== null) return `${d.cause || "It rang. What the cause is, it cannot tell yet."} Nothing is released.`;
+  if (d.rang !== null)
+    return `${d.cause || "It rang. What the cause is, it cannot tell yet."} Nothing is released.`;
   if (d.threshold === null) return "Its error rate is the published one; there is no Bell test.";
-  return e > 2.3 ? `Suspicion: odds ${count(Math.exp(e))} : 1 against the promise, not enough to ring.` : "The link keeps its promise.";
+  return e > 2.3
+    ? `Suspicion: odds ${count(Math.exp(e))} : 1 against the promise, not enough to ring.`
+    : "The link keeps its promise.";
 }
 
 // Strengths run from what does nothing to what does most, whichever of the two is the larger number.
-const strengthAt = (name, share) => { const a = state.net.adversaries[name]; return a.none + share * (a.most - a.none); };
-const shareOf = (name, strength) => { const a = state.net.adversaries[name]; return strength === null ? 1 : (strength - a.none) / (a.most - a.none); };
+const strengthAt = (name, share) => {
+  const a = state.net.adversaries[name];
+  return a.none + share * (a.most - a.none);
+};
+const shareOf = (name, strength) => {
+  const a = state.net.adversaries[name];
+  return strength === null ? 1 : (strength - a.none) / (a.most - a.none);
+};
 function showAdversaries(l) {
   const names = l.attacks.join();
   if (showAdversaries.names === names) return;
   showAdversaries.names = names;
-  $("adversary").innerHTML = l.attacks.map((k) => `<option value="${k}">${escape(state.net.adversaries[k].title)}</option>`).join("");
+  $("adversary").innerHTML = l.attacks
+    .map((k) => `<option value="${k}">${escape(state.net.adversaries[k].title)}</option>`)
+    .join("");
   dress();
 }
 
 let pending = null;
 function dress() {
-  const v = Number($("strength").value), a = state.net.adversaries[$("adversary").value];
+  const v = Number($("strength").value),
+    a = state.net.adversaries[$("adversary").value];
   if (!a) return;
   const strength = Number(strengthAt($("adversary").value, v / 100).toPrecision(3));
   put($("strength-out"), v ? String(strength) : "nobody");
@@ -187,305 +179,530 @@ function attackNow() {
   clearTimeout(pending);
   pending = setTimeout(() => {
     pending = null;
-    const v = Number($("strength").value), name = $("adversary").value;
-    post("attack", v ? { link: state.link, adversary: name, strength: strengthAt(name, v / 100) } : { link: state.link, adversary: null });
+    const v = Number($("strength").value),
+      name = $("adversary").value;
+    post(
+      "attack",
+      v
+        ? { link: state.link, adversary: name, strength: strengthAt(name, v / 100) }
+        : { link: state.link, adversary: null },
+    );
   }, 150);
 }
 $("strength").addEventListener("input", attackNow);
-$("adversary").addEventListener("change", () => Number($("strength").value) ? attackNow() : dress());
+$("adversary").addEventListener("change", () =>
+  Number($("strength").value) ? attackNow() : dress(),
+);
 $("attack").addEventListener("submit", (e) => e.preventDefault());
-$("stop").onclick = () => { $("strength").value = 0; attackNow(); };
+$("stop").onclick = () => {
+  $("strength").value = 0;
+  attackNow();
+};
 $("cut").onclick = () => post($("cut").dataset.cut ? "mend" : "cut", { link: state.link });
 $("link-choice").onchange = (e) => choose(e.target.value);
 
-// -- headline ---------------------------------------------------------------------------------------------------------
+// -- headline ------------------------------------------------------------------------------------
 function showHead() {
   const h = state.head;
   put($("h-keys"), h.keys >= 10 || !h.keys ? count(h.keys) : h.keys.toFixed(h.keys < 1 ? 2 : 1));
-  put($("h-bits"), h.unequal ? `${count(h.unequal)} differ at their two ends` : `${count(h.total.served)} so far, ${bits(h.total.bits)}`);
-  const [s, l, m] = h.minute, asked = s + l + m, all = Math.max(1, asked), share = [s / all, l / all, m / all];
-  const part = (n, x) => !asked ? "–" : n === 0 ? "0" : n === asked ? "100" + NBSP + "%" : x < 0.001 ? "<0.1" + NBSP + "%" : percent(Math.min(x, 0.999), x < 0.1 || x > 0.9 ? 1 : 0);
+  put(
+    $("h-bits"),
+    h.unequal
+      ? `${count(h.unequal)} differ at their two ends`
+      : `${count(h.total.served)} so far, ${bits(h.total.bits)}`,
+  );
+  const [s, l, m] = h.minute,
+    asked = s + l + m,
+    all = Math.max(1, asked),
+    share = [s / all, l / all, m / all];
+  const part = (n, x) =>
+    !asked
+      ? "–"
+      : n === 0
+        ? "0"
+        : n === asked
+          ? "100" + NBSP + "%"
+          : x < 0.001
+            ? "<0.1" + NBSP + "%"
+            : percent(Math.min(x, 0.999), x < 0.1 || x > 0.9 ? 1 : 0);
   put($("h-served"), part(s, share[0]));
   put($("h-late"), part(l, share[1]));
   put($("h-missed"), part(m, share[2]));
   let x = 0;
-  [...$("h-share").children].forEach((r, i) => { const w = (100 * share[i]).toFixed(1); if (r.getAttribute("width") !== w) { r.setAttribute("width", w); } r.setAttribute("x", x.toFixed(1)); x += 100 * share[i]; });
+  [...$("h-share").children].forEach((r, i) => {
+    const w = (100 * share[i]).toFixed(1);
+    if (r.getAttribute("width") !== w) {
+      r.setAttribute("width", w);
+    }
+    r.setAttribute("x", x.toFixed(1));
+    x += 100 * share[i];
+  });
   const key = h.states.join();
   if (key !== showHead.key) {
     showHead.key = key;
-    const groups = [[0, h.states[0], "in service"], [1, h.states[1], "low"], [2, h.states[2], "alarmed"], [3, h.states[3], "on trial"], [4, h.states[4], "down"], ...(h.states[5] ? [[5, h.states[5], "no new key"]] : [])];
-    $("h-states").innerHTML = groups.map(([i, n, w]) => `<li class="${n ? "" : "zero"}"><p>${icon(i)}<b>${n}</b></p><span>${w}</span></li>`).join("");
+    const groups = [
+      [0, h.states[0], "in service"],
+      [1, h.states[1], "low"],
+      [2, h.states[2], "alarmed"],
+      [3, h.states[3], "on trial"],
+      [4, h.states[4], "down"],
+      ...(h.states[5] ? [[5, h.states[5], "no new key"]] : []),
+    ];
+    $("h-states").innerHTML = groups
+      .map(
+        ([i, n, w]) =>
+          `<li class="${n ? "" : "zero"}"><p>${icon(i)}<b>${n}</b></p><span>${w}</span></li>`,
+      )
+      .join("");
     sentence();
   } else if (state.t < 1) sentence();
   put($("h-false"), String(h.false));
-  put($("h-promise"), `of ${h.alarms} alarm${h.alarms === 1 ? "" : "s"} · at most ${(state.net.false_alarm * state.net.links.length).toPrecision(2)} promised`);
+  put(
+    $("h-promise"),
+    `of ${h.alarms} alarm${h.alarms === 1 ? "" : "s"} · at most ${(state.net.false_alarm * state.net.links.length).toPrecision(2)} promised`,
+  );
   if (state.net.published) put($("h-promise"), `of ${h.alarms} alarm${h.alarms === 1 ? "" : "s"}`);
   put($("h-lost"), bits(h.lost));
   $("h-lost").parentNode.classList.toggle("zero", !h.lost);
-  if (!showHead.last || performance.now() - showHead.last > 950) { showHead.last = performance.now(); state.keys.push(h.keys); if (state.keys.length > 60) state.keys.shift(); sparkline($("h-spark"), state.keys, 0, 1.25 * Math.max(1e-9, ...state.keys)); }
+  if (!showHead.last || performance.now() - showHead.last > 950) {
+    showHead.last = performance.now();
+    state.keys.push(h.keys);
+    if (state.keys.length > 60) state.keys.shift();
+    sparkline($("h-spark"), state.keys, 0, 1.25 * Math.max(1e-9, ...state.keys));
+  }
 }
 
 function sentence() {
-  const of = (s) => state.rows.filter((r) => r[1] === s), names = (rows) => rows.slice(0, 2).map((r) => state.net.links[r[0]].name).join(", ") + (rows.length > 2 ? ` and ${rows.length - 2} more` : "");
-  const alarms = of(2), downs = of(4), trial = of(3), low = of(1);
+  const of = (s) => state.rows.filter((r) => r[1] === s),
+    names = (rows) =>
+      rows
+        .slice(0, 2)
+        .map((r) => state.net.links[r[0]].name)
+        .join(", ") + (rows.length > 2 ? ` and ${rows.length - 2} more` : "");
+  const alarms = of(2),
+    downs = of(4),
+    trial = of(3),
+    low = of(1);
   const filling = state.t < 0;
-  const worst = filling ? 0 : alarms.length ? 2 : downs.length ? 4 : trial.length ? 3 : low.length ? 1 : 0;
+  const worst = filling
+    ? 0
+    : alarms.length
+      ? 2
+      : downs.length
+        ? 4
+        : trial.length
+          ? 3
+          : low.length
+            ? 1
+            : 0;
   const parts = [];
   if (alarms.length) parts.push(`Alarm on ${names(alarms)}: stopped, nothing is released there.`);
   if (downs.length) parts.push(`${names(downs)} ${downs.length > 1 ? "are" : "is"} down.`);
   if (trial.length) parts.push(`${names(trial)} on trial.`);
   if (low.length) parts.push(`Stores low on ${names(low)}.`);
-  const dark = of(5).length, lit = state.rows.length - dark;
-  const well = state.net.published ? `All ${lit} links with a published rate flow.` : `All ${lit} links keep their promise.`;
-  const text = filling ? `The stores are filled before time zero: ${Math.ceil(-state.t)} of ${-state.net.start} s to go.` : parts.join(" ") || well + (dark ? ` ${dark} make no key and live on their stores.` : "");
+  const dark = of(5).length,
+    lit = state.rows.length - dark;
+  const well = state.net.published
+    ? `All ${lit} links with a published rate flow.`
+    : `All ${lit} links keep their promise.`;
+  const text = filling
+    ? `The stores are filled before time zero: ${Math.ceil(-state.t)} of ${-state.net.start} s to go.`
+    : parts.join(" ") || well + (dark ? ` ${dark} make no key and live on their stores.` : "");
   if ($("sentence").dataset.text === text) return;
   $("sentence").dataset.text = text;
   $("sentence").className = `sentence s${worst}`;
-  $("sentence").querySelector("use").setAttribute("href", "#i-" + STATE_ICONS[worst]);
+  $("sentence")
+    .querySelector("use")
+    .setAttribute("href", "#i-" + STATE_ICONS[worst]);
   $("sentence").querySelector("svg").setAttribute("class", `state-icon s${worst}`);
   put($("sentence").querySelector("span"), text);
   $("next-alarm").hidden = !worst;
-  document.title = worst === 2 ? `⚠ ${alarms.length} alarm${alarms.length > 1 ? "s" : ""} · E91 control room` : "E91 control room";
+  document.title =
+    worst === 2
+      ? `⚠ ${alarms.length} alarm${alarms.length > 1 ? "s" : ""} · E91 control room`
+      : "E91 control room";
 }
 function nextAlarm() {
-  const bad = state.rows.filter((r) => r[1] >= 1 && r[1] <= 4).sort((a, b) => [9, 3, 0, 2, 1][a[1]] - [9, 3, 0, 2, 1][b[1]] || a[0] - b[0]);
+  const bad = state.rows
+    .filter((r) => r[1] >= 1 && r[1] <= 4)
+    .sort((a, b) => [9, 3, 0, 2, 1][a[1]] - [9, 3, 0, 2, 1][b[1]] || a[0] - b[0]);
   if (!bad.length) return say("Every link is well.");
   const now = bad.findIndex((r) => state.net.links[r[0]].id === state.link);
   choose(state.net.links[bad[(now + 1) % bad.length][0]].id, true);
 }
 $("next-alarm").onclick = nextAlarm;
 
-// -- clock --------------------------------------------------------------------------------------------------------------
+// -- clock ---------------------------------------------------------------------------------------
 function showClock() {
   put($("time"), clock(state.t));
-  const slow = state.running && state.t >= 0 && state.pace !== null && state.pace < 0.85 * state.speed;
+  const slow =
+    state.running && state.t >= 0 && state.pace !== null && state.pace < 0.85 * state.speed;
   showClock.slow = slow ? (showClock.slow || 0) + 1 : 0;
   $("pace").hidden = showClock.slow < 5;
-  if (slow) put($("pace"), `this machine: ${state.pace >= 9.95 ? Math.round(state.pace) : state.pace.toFixed(1)}×`);
+  if (slow)
+    put(
+      $("pace"),
+      `this machine: ${state.pace >= 9.95 ? Math.round(state.pace) : state.pace.toFixed(1)}×`,
+    );
   const label = state.running ? "Pause" : "Go on";
   if ($("pause").getAttribute("aria-label") !== label) {
     $("pause").setAttribute("aria-label", label);
     $("pause").setAttribute("aria-pressed", !state.running);
-    $("pause").querySelector("use").setAttribute("href", state.running ? "#i-pause" : "#i-play");
+    $("pause")
+      .querySelector("use")
+      .setAttribute("href", state.running ? "#i-pause" : "#i-play");
     document.body.classList.toggle("paused", !state.running);
   }
   const radio = document.querySelector(`input[name=speed][value="${state.speed}"]`);
   if (radio && !radio.checked) radio.checked = true;
 }
 $("pause").onclick = () => post("clock", { running: !state.running });
-for (const r of document.querySelectorAll("input[name=speed]")) r.onchange = () => post("clock", { speed: Number(r.value), running: true });
+for (const r of document.querySelectorAll("input[name=speed]"))
+  r.onchange = () => post("clock", { speed: Number(r.value), running: true });
 
-// -- route ---------------------------------------------------------------------------------------------------------------
-function askRoute() { if (!$("from").value) return; state.pair = [$("from").value, $("to").value]; state.before = null; state.route = null; post("focus", { client: state.client, pair: state.pair }); }
+// -- route ---------------------------------------------------------------------------------------
+function askRoute() {
+  if (!$("from").value) return;
+  state.pair = [$("from").value, $("to").value];
+  state.before = null;
+  state.route = null;
+  post("focus", { client: state.client, pair: state.pair });
+}
 $("from").onchange = $("to").onchange = askRoute;
-$("swap").onclick = () => { const a = $("from").value; $("from").value = $("to").value; $("to").value = a; askRoute(); };
-const via = (r) => r.ok ? r.ways.map((w) => w.nodes.slice(1, -1).join(" → ") || "no relay").join(" and ") : "no route";
-const wayOf = (r) => r.ok ? r.ways.map((w) => w.links.join()).join(";") : r.why;
+$("swap").onclick = () => {
+  const a = $("from").value;
+  $("from").value = $("to").value;
+  $("to").value = a;
+  askRoute();
+};
+const via = (r) =>
+  r.ok
+    ? r.ways.map((w) => w.nodes.slice(1, -1).join(" → ") || "no relay").join(" and ")
+    : "no route";
+const wayOf = (r) => (r.ok ? r.ways.map((w) => w.links.join()).join(";") : r.why);
 function chainOf(way, bottleneck) {
-  return way.nodes.map((n, i) => {
-    const u = map.userOf.get(n) || map.relay.get(n), end = i === 0 || i === way.nodes.length - 1;
-    const user = u.kind === "user";
-    const glyph = user ? `<svg viewBox="0 0 16 16" aria-hidden="true"><use href="#s-${shapeOf(u.sector, state.net.sectors)}" class="sector"/></svg>` : `<svg viewBox="0 0 16 16" aria-hidden="true"><path class="relay" d="M1 8l3.500-6h7L15 8l-3.500 6h-7z"/></svg>`;
-    const link = way.links[i];
-    const hop = link ? `<li class="hop${link === bottleneck ? " narrow" : ""}" aria-hidden="true"><button tabindex="-1" data-link="${escape(link)}" title="Choose this link"></button></li>` : "";
-    return `<li class="${end ? "end" : "mid"}">${glyph}<span>${escape(n)}</span></li>${hop}`;
-  }).join("");
+  return way.nodes
+    .map((n, i) => {
+      const u = map.userOf.get(n) || map.relay.get(n),
+        end = i === 0 || i === way.nodes.length - 1;
+      const user = u.kind === "user";
+      const glyph = user
+        ? `<svg viewBox="0 0 16 16" aria-hidden="true"><use href="#s-${shapeOf(u.sector, state.net.sectors)}" class="sector"/></svg>`
+        : `<svg viewBox="0 0 16 16" aria-hidden="true"><path class="relay" d="M1 8l3.500-6h7L15 8l-3.500 6h-7z"/></svg>`;
+      const link = way.links[i];
+      const hop = link
+        ? `<li class="hop${link === bottleneck ? " narrow" : ""}" aria-hidden="true"><button tabindex="-1" data-link="${escape(link)}" title="Choose this link"></button></li>`
+        : "";
+      return `<li class="${end ? "end" : "mid"}">${glyph}<span>${escape(n)}</span></li>${hop}`;
+    })
+    .join("");
 }
 function showRoute(r) {
-  const was = state.route, same = was && was.a === r.a && was.b === r.b;
+  const was = state.route,
+    same = was && was.a === r.a && was.b === r.b;
   if (same && wayOf(was) !== wayOf(r)) state.before = { via: via(was), at: state.t };
   state.route = r;
   map.route(r);
   const key = wayOf(r) + r.a + r.b + (state.before?.at ?? "");
   if (key !== showRoute.key) {
     showRoute.key = key;
-    const moved = state.before ? `<p class="moved">Moved at ${clock(state.before.at)}; before: <s>${escape(state.before.via)}</s></p>` : "";
-    $("route-body").innerHTML = !r.ok ? `<p class="none">${icon(4)} No key can be delivered: ${escape(r.why)}.</p>${moved}` :
-      r.ways.map((w) => `<ol class="chain" aria-label="The way of a key">${chainOf(w, r.bottleneck)}</ol>`).join("") + moved;
+    const moved = state.before
+      ? `<p class="moved">Moved at ${clock(state.before.at)}; before: <s>${escape(state.before.via)}</s></p>`
+      : "";
+    $("route-body").innerHTML = !r.ok
+      ? `<p class="none">${icon(4)} No key can be delivered: ${escape(r.why)}.</p>${moved}`
+      : r.ways
+          .map(
+            (w) =>
+              `<ol class="chain" aria-label="The way of a key">${chainOf(w, r.bottleneck)}</ol>`,
+          )
+          .join("") + moved;
     put($("route-said"), r.ok ? r.words : `No key can be delivered: ${r.why}.`);
   }
   $("route-facts").hidden = !r.ok;
   if (!r.ok) return;
   const knows = [...new Set(r.ways.flatMap((w) => w.nodes.slice(1, -1)))];
   put($("r-trust"), knows.length ? knows.join(", ") : "none");
-  put($("r-trust-note"), !knows.length ? "" : r.ways.length > 1 ? "one of every way together know the key" : knows.length > 1 ? "each reads every key" : "reads every key");
+  put(
+    $("r-trust-note"),
+    !knows.length
+      ? ""
+      : r.ways.length > 1
+        ? "one of every way together know the key"
+        : knows.length > 1
+          ? "each reads every key"
+          : "reads every key",
+  );
   put($("r-narrow"), r.bottleneck_name);
   $("r-narrow").dataset.link = r.bottleneck;
-  put($("r-narrow-note"), `${r.rate ? bits(r.rate) + "/s" : "no new key now"}, ${bits(r.stored)} stored`);
+  put(
+    $("r-narrow-note"),
+    `${r.rate ? bits(r.rate) + "/s" : "no new key now"}, ${bits(r.stored)} stored`,
+  );
   put($("r-model"), r.model);
-  put($("r-price"), `${r.hops} hop${r.hops === 1 ? "" : "s"} × ${r.bits} = ${count(r.hops * r.bits)} bit` + (r.epsilon === null ? "" : `, ε ≤ ${scientific(r.epsilon)} from ${r.blocks} block${r.blocks === 1 ? "" : "s"}`));
+  put(
+    $("r-price"),
+    `${r.hops} hop${r.hops === 1 ? "" : "s"} × ${r.bits} = ${count(r.hops * r.bits)} bit` +
+      (r.epsilon === null
+        ? ""
+        : `, ε ≤ ${scientific(r.epsilon)} from ${r.blocks} block${r.blocks === 1 ? "" : "s"}`),
+  );
 }
-const scientific = (x) => { const [a, b] = x.toExponential(1).split("e"); return `${a.replace(".0", "")} × 10⁻${power(b.slice(1))}`; };
-$("route").addEventListener("click", (e) => { const b = e.target.closest("[data-link]"); if (b) choose(b.dataset.link); });
+$("route").addEventListener("click", (e) => {
+  const b = e.target.closest("[data-link]");
+  if (b) choose(b.dataset.link);
+});
 
-// -- log -----------------------------------------------------------------------------------------------------------------
+// -- log -----------------------------------------------------------------------------------------
 const LEVEL_ICON = { alarm: 2, down: 4, low: 1, good: 0, info: null, truth: null };
 function entry(e) {
   const li = document.createElement("li");
   li.className = e.level;
   const i = LEVEL_ICON[e.level];
-  const glyph = e.level === "truth" ? `<svg class="state-icon eve" aria-hidden="true"><use href="#i-eve"/></svg>` : i === null ? `<i class="dot" aria-hidden="true"></i>` : icon(i);
+  const glyph =
+    e.level === "truth"
+      ? `<svg class="state-icon eve" aria-hidden="true"><use href="#i-eve"/></svg>`
+      : i === null
+        ? `<i class="dot" aria-hidden="true"></i>`
+        : icon(i);
   li.innerHTML = `<time>${clock(e.t)}</time>${glyph}<span></span>`;
   const text = li.lastChild;
   text.textContent = e.text;
-  if (e.link && map.index.has(e.link)) { li.dataset.link = e.link; li.title = "Choose this link"; }
+  if (e.link && map.index.has(e.link)) {
+    li.dataset.link = e.link;
+    li.title = "Choose this link";
+  }
   return li;
 }
-const wanted = (e) => (e.level !== "truth" || $("log-truth").checked) && (!$("log-link").checked || e.link === state.link);
-function drawLog() { $("log-list").replaceChildren(...state.log.filter(wanted).slice(-120).reverse().map(entry)); }
+const wanted = (e) =>
+  (e.level !== "truth" || $("log-truth").checked) &&
+  (!$("log-link").checked || e.link === state.link);
+function drawLog() {
+  $("log-list").replaceChildren(...state.log.filter(wanted).slice(-120).reverse().map(entry));
+}
 /** While the slider moves, the last of its lines stands for all. */
 function addLog(e) {
   const last = state.log.at(-1);
-  if (e.kind === "attack" && last?.kind === "attack" && last.link === e.link && e.t - last.t < 3 * state.speed) {
+  if (
+    e.kind === "attack" &&
+    last?.kind === "attack" &&
+    last.link === e.link &&
+    e.t - last.t < 3 * state.speed
+  ) {
     state.log.pop();
     if (wanted(last)) $("log-list").firstChild?.remove();
   }
-  state.log.push(e); if (state.log.length > 400) state.log.shift(); if (wanted(e)) { $("log-list").prepend(entry(e)); if ($("log-list").children.length > 120) $("log-list").lastChild.remove(); }
+  state.log.push(e);
+  if (state.log.length > 400) state.log.shift();
+  if (wanted(e)) {
+    $("log-list").prepend(entry(e));
+    if ($("log-list").children.length > 120) $("log-list").lastChild.remove();
+  }
 }
 $("log-truth").onchange = $("log-link").onchange = drawLog;
-$("log-list").addEventListener("click", (e) => { const li = e.target.closest("[data-link]"); if (li) choose(li.dataset.link); });
+$("log-list").addEventListener("click", (e) => {
+  const li = e.target.closest("[data-link]");
+  if (li) choose(li.dataset.link);
+});
 
-// -- replay of incidents ----------------------------------------------------------------------------------------------------
-const OURS = ["alarm", "cut", "mended", "back", "source-fails", "relay-dies", "way"];
-function showReplay() {
-  const box = $("replay"), n = state.net;
-  box.hidden = !n.marks.length;
-  if (box.hidden) return;
-  const end = n.end ?? Math.max(state.t, ...n.marks.map((m) => m[0])) * 1.05;
-  const ours = state.log.filter((e) => OURS.includes(e.kind)).map((e) => [e.t, e.text.replace(/\.$/, "")]);
-  const w = Math.max(200, box.clientWidth - 24), x = (t) => 4 + t / end * (w - 8), nice = (t) => end > 3000 ? `${Math.round(t / 60)} min` : `${Math.round(t)} s`;
-  const key = [ours.length, ours.at(-1)?.[0], n.title, w, n.end ? "" : Math.round(end / 60)].join();
-  if (key !== showReplay.key) {
-    showReplay.key = key;
-    const back = state.replay ? '<button id="leave">Back</button>' : "";
-    box.innerHTML = `<div class="row"><strong>${state.replay ? "Replay: " : ""}${escape(n.title)}</strong>${back}</div>`;
-    const said = (list) => list.map((p) => nice(p[0]) + " " + p[1]).join("; ");
-    const svg = make("svg", { width: w, height: 92, role: "img", "aria-label": `By the plan: ${said(n.marks)}. Here: ${said(ours) || "nothing yet"}` }, box);
-    make("line", { x1: 4, x2: w - 4, y1: 46, y2: 46, class: "axis" }, svg);
-    // Labels take the first of two rows where they fit; else only their time is written.
-    const row = (list, cls, title, rows, upto) => {
-      make("text", { x: 4, y: rows[0], class: cls + " title" }, svg, title);
-      const free = [title.length * 6.5 + 16, title.length * 6.5 + 16];
-      for (const [t, words] of list) {
-        const px = x(t);
-        make("path", { d: `M${px.toFixed(1)} 46V${upto}`, class: cls }, svg);
-        for (const text of [`${nice(t)} ${words}`, `${nice(t)} ${words.slice(0, 34)}…`, nice(t)]) {
-          const long = text.length * (cls === "ours" ? 6.9 : 6.2), from = px + long > w - 4 ? px - long - 5 : px + 5, level = free.findIndex((f) => from > f);
-          if (level < 0) continue;
-          make("text", { x: from.toFixed(1), y: rows[level], class: cls }, svg, text);
-          free[level] = from + long + 8;
-          break;
-        }
-      }
-    };
-    row(n.marks.map(([t, words, printed]) => [t, printed ? words : words + " (assumed)"]), "published", n.marks.some((m) => m[2]) ? "Printed" : "Plan", [12, 28], 18);
-    row(ours, "ours", "Here", [88, 72], 74);
-    showReplay.now = make("path", { class: "now", d: "" }, svg);
-    if (state.replay) $("leave").onclick = () => post("replay", { id: null });
-  }
-  const px = x(Math.max(0, Math.min(state.t, end))).toFixed(1);
-  showReplay.now.setAttribute("d", `M${px} 38l5 8-5 8-5-8z`);
-}
-
-// -- export -----------------------------------------------------------------------------------------------------------------
-async function drawing() {
-  const svg = $("map-svg").cloneNode(true), { width, height } = $("map-svg").getBoundingClientRect();
-  svg.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-  svg.setAttribute("width", width); svg.setAttribute("height", height + 28);
-  svg.setAttribute("viewBox", `0 0 ${width} ${height + 28}`);
-  const style = getComputedStyle(document.documentElement), names = ["ink", "muted", "line", "map", "panel", "up", "low", "alarm", "proving", "down", "idle", "eve", "hull", "tube", "alarm-ink"];
-  const css = await (await fetch("style.css")).text(), start = css.indexOf("/* map:"), end = css.indexOf("/* end of map */");
-  const variables = `svg{${names.map((n) => `--${n}:${style.getPropertyValue("--" + n).trim()}`).join(";")};font-family:${getComputedStyle(document.body).fontFamily}}`;
-  svg.querySelector(".focus")?.remove();
-  const defs = document.querySelector(".defs defs").cloneNode(true);
-  svg.prepend(defs, make("style", {}, null, variables + css.slice(start, end)), make("rect", { width: "100%", height: "100%", class: "paper" }));
-  make("text", { x: 12, y: height + 17, class: "caption" }, svg, `${state.net.title}, ${clock(state.t)} simulated time. ${state.net.reference}`);
-  return { text: new XMLSerializer().serializeToString(svg), width, height: height + 28 };
-}
-function save(blob, name) { const a = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${state.net.name}-${name}` }); a.click(); setTimeout(() => URL.revokeObjectURL(a.href), 5000); }
-const exports_ = {
-  async svg() { save(new Blob([(await drawing()).text], { type: "image/svg+xml" }), "map.svg"); },
-  async png() {
-    const { text, width, height } = await drawing(), image = new Image();
-    image.src = URL.createObjectURL(new Blob([text], { type: "image/svg+xml" }));
-    await image.decode();
-    const canvas = Object.assign(document.createElement("canvas"), { width: 2 * width, height: 2 * height }), pen = canvas.getContext("2d");
-    pen.scale(2, 2); pen.drawImage(image, 0, 0);
-    canvas.toBlob((b) => save(b, "map.png"), "image/png");
-  },
-  link() { const rows = [["t_s", "S", "S_bound", "QBER", "pool_bits", "rate_bits_per_s", "evidence_nats"], ...state.history]; save(new Blob([rows.map((r) => r.join()).join("\r\n") + "\r\n"], { type: "text/csv" }), `${state.link.replaceAll(/\W/g, "-")}.csv`); },
-};
-for (const b of document.querySelectorAll("[data-export]")) b.onclick = () => { exports_[b.dataset.export](); b.closest("details").open = false; };
-
-// -- theme, menus, keys -----------------------------------------------------------------------------------------------------
+// -- theme, menus, keys --------------------------------------------------------------------------
 const themes = ["system", "light", "dark"];
 function theme(next) {
   const value = next ?? localStorage.getItem("theme") ?? "system";
   localStorage.setItem("theme", value);
-  if (value === "system") delete document.documentElement.dataset.theme; else document.documentElement.dataset.theme = value;
+  if (value === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = value;
   $("theme").setAttribute("aria-label", "Theme: " + (value === "system" ? "as the system" : value));
   $("theme").title = $("theme").getAttribute("aria-label") + " (T)";
 }
 theme();
 $("theme").onclick = () => theme(themes[(themes.indexOf(localStorage.getItem("theme")) + 1) % 3]);
 $("help-open").onclick = () => $("help").showModal();
-document.addEventListener("click", (e) => { for (const d of document.querySelectorAll("details.menu[open]")) if (!d.contains(e.target)) d.open = false; });
+document.addEventListener("click", (e) => {
+  for (const d of document.querySelectorAll("details.menu[open]"))
+    if (!d.contains(e.target)) d.open = false;
+});
 $("keys-on").checked = localStorage.getItem("keys") !== "off";
 $("keys-on").onchange = () => localStorage.setItem("keys", $("keys-on").checked ? "on" : "off");
-const shortcuts = { " ": () => $("pause").click(), 1: () => post("clock", { speed: 1, running: true }), 2: () => post("clock", { speed: 10, running: true }), 3: () => post("clock", { speed: 60, running: true }),
-  m: () => $("map-svg").focus(), e: () => $("expand-all").click(), n: nextAlarm, a: () => $("strength").focus(), c: () => $("cut").click(), r: () => $("from").focus(), g: () => $("log-list").focus(),
-  l: () => { $("legend").open = !$("legend").open; }, t: () => $("theme").click(), "?": () => $("help").showModal(), "+": () => map.zoom(1.3), "-": () => map.zoom(1 / 1.3), 0: () => map.fit() };
+const shortcuts = {
+  " ": () => $("pause").click(),
+  1: () => post("clock", { speed: 1, running: true }),
+  2: () => post("clock", { speed: 10, running: true }),
+  3: () => post("clock", { speed: 60, running: true }),
+  m: () => $("map-svg").focus(),
+  e: () => $("expand-all").click(),
+  n: nextAlarm,
+  a: () => $("strength").focus(),
+  c: () => $("cut").click(),
+  r: () => $("from").focus(),
+  g: () => $("log-list").focus(),
+  l: () => {
+    $("legend").open = !$("legend").open;
+  },
+  t: () => $("theme").click(),
+  "?": () => $("help").showModal(),
+  "+": () => map.zoom(1.3),
+  "-": () => map.zoom(1 / 1.3),
+  0: () => map.fit(),
+};
 document.addEventListener("keydown", (e) => {
-  if (e.key === "Escape") { for (const d of document.querySelectorAll("details.menu[open]")) { d.open = false; d.querySelector("summary").focus(); } return; }
-  if (!$("keys-on").checked || e.ctrlKey || e.metaKey || e.altKey || $("help").open || e.defaultPrevented) return;
-  const t = e.target, typing = t.matches("input:not([type=checkbox]):not([type=range]), select, textarea");
-  if (typing || (t.matches("button, summary, a, input") && (e.key === " " || e.key === "Enter")) || (t === $("map-svg") && "+-0".includes(e.key))) return;
+  if (e.key === "Escape") {
+    for (const d of document.querySelectorAll("details.menu[open]")) {
+      d.open = false;
+      d.querySelector("summary").focus();
+    }
+    return;
+  }
+  if (
+    !$("keys-on").checked ||
+    e.ctrlKey ||
+    e.metaKey ||
+    e.altKey ||
+    $("help").open ||
+    e.defaultPrevented
+  )
+    return;
+  const t = e.target,
+    typing = t.matches("input:not([type=checkbox]):not([type=range]), select, textarea");
+  if (
+    typing ||
+    (t.matches("button, summary, a, input") && (e.key === " " || e.key === "Enter")) ||
+    (t === $("map-svg") && "+-0".includes(e.key))
+  )
+    return;
   const act = shortcuts[e.key.length === 1 ? e.key.toLowerCase() : e.key];
-  if (act) { e.preventDefault(); act(); }
+  if (act) {
+    e.preventDefault();
+    act();
+  }
 });
 
-// -- the stream -------------------------------------------------------------------------------------------------------------
-const grouped = (items, of, option) => [...Map.groupBy(items, of)].map(([g, list]) => g ? `<optgroup label="${escape(g)}">${list.map(option).join("")}</optgroup>` : list.map(option).join("")).join("");
+// -- the stream ----------------------------------------------------------------------------------
+const grouped = (items, of, option) =>
+  [...Map.groupBy(items, of)]
+    .map(([g, list]) =>
+      g
+        ? `<optgroup label="${escape(g)}">${list.map(option).join("")}</optgroup>`
+        : list.map(option).join(""),
+    )
+    .join("");
 function hello(h) {
-  const net = h.network, changed = state.net?.title !== net.title;
-  Object.assign(state, { net, rows: h.links, t: h.t, running: h.running, speed: h.speed, client: h.client, replay: h.replay, log: h.log });
+  const net = h.network,
+    changed = state.net?.title !== net.title;
+  Object.assign(state, {
+    net,
+    rows: h.links,
+    t: h.t,
+    running: h.running,
+    speed: h.speed,
+    client: h.client,
+    replay: h.replay,
+    log: h.log,
+  });
   $("lost").hidden = true;
   document.body.classList.remove("stale");
   map.load(net, h.links);
-  if (changed) { Object.assign(state, { keys: [], link: null, pair: null, before: null, route: null, detail: null, history: [] }); map.way = null; map.placeRoute(); }
+  if (changed) {
+    Object.assign(state, {
+      keys: [],
+      link: null,
+      pair: null,
+      before: null,
+      route: null,
+      detail: null,
+      history: [],
+    });
+    map.way = null;
+    map.placeRoute();
+  }
   put($("net-title"), net.title);
   put($("net-note"), net.provenance);
   put($("about"), [`${net.title}. ${net.reference}.`, ...net.limits].join(" "));
-  showHead.key = ""; $("sentence").dataset.text = ""; showReplay.key = ""; showAdversaries.names = null; showRoute.key = null;
+  showHead.key = "";
+  $("sentence").dataset.text = "";
+  showReplay.key = "";
+  showAdversaries.names = null;
+  showRoute.key = null;
   showLegend(net);
   $("expand-all").hidden = !net.subnets.length;
-  $("link-choice").innerHTML = grouped(net.links, (l) => l.subnet || "Between relays and other sites", (l) => `<option value="${escape(l.id)}">${escape(l.name)}</option>`);
+  $("link-choice").innerHTML = grouped(
+    net.links,
+    (l) => l.subnet || "Between relays and other sites",
+    (l) => `<option value="${escape(l.id)}">${escape(l.name)}</option>`,
+  );
   const people = net.users.length ? net.users : net.nodes;
-  $("from").innerHTML = $("to").innerHTML = grouped(people, (u) => u.subnet || u.sector, (u) => `<option>${escape(u.id)}</option>`);
-  $("replays").innerHTML = h.replays.map((i) => `<button data-replay="${i.id}" data-variant="${i.variant}">${escape(i.title)}</button>`).join("") + (h.replay ? `<button data-replay="">Back to the network</button>` : "");
-  for (const b of $("replays").children) b.onclick = () => { post("replay", b.dataset.replay ? { id: b.dataset.replay, variant: b.dataset.variant } : { id: null }); b.closest("details").open = false; };
-  [$("from").value, $("to").value] = state.pair || (net.pair.length ? net.pair : people.slice(0, 2).map((u) => u.id));
-  layCharts(); drawLog(); choose(state.link || net.first);
-  const before = state.before; askRoute(); state.before = before;
+  $("from").innerHTML = $("to").innerHTML = grouped(
+    people,
+    (u) => u.subnet || u.sector,
+    (u) => `<option>${escape(u.id)}</option>`,
+  );
+  $("replays").innerHTML =
+    h.replays
+      .map(
+        (i) =>
+          `<button data-replay="${i.id}" data-variant="${i.variant}">${escape(i.title)}</button>`,
+      )
+      .join("") + (h.replay ? `<button data-replay="">Back to the network</button>` : "");
+  for (const b of $("replays").children)
+    b.onclick = () => {
+      post(
+        "replay",
+        b.dataset.replay ? { id: b.dataset.replay, variant: b.dataset.variant } : { id: null },
+      );
+      b.closest("details").open = false;
+    };
+  [$("from").value, $("to").value] =
+    state.pair || (net.pair.length ? net.pair : people.slice(0, 2).map((u) => u.id));
+  layCharts();
+  drawLog();
+  choose(state.link || net.first);
+  const before = state.before;
+  askRoute();
+  state.before = before;
   showReplay();
 }
 let dead = null;
 function listen() {
   const source = new EventSource("events");
-  const on = (name, f) => source.addEventListener(name, (e) => { f(JSON.parse(e.data)); });
+  const on = (name, f) =>
+    source.addEventListener(name, (e) => {
+      f(JSON.parse(e.data));
+    });
   on("hello", hello);
   on("tick", (k) => {
-    Object.assign(state, { t: k.t, running: k.running, speed: k.speed, pace: k.pace, head: k.head });
+    Object.assign(state, {
+      t: k.t,
+      running: k.running,
+      speed: k.speed,
+      told: k.told,
+      pace: k.pace,
+      head: k.head,
+    });
     for (const r of k.links) state.rows[r[0]] = r;
     if (document.hidden) return;
     map.update(k.links);
-    showClock(); showHead(); showReplay();
+    showClock();
+    showHead();
+    showReplay();
   });
   on("link", showLink);
   on("route", showRoute);
   on("log", addLog);
-  source.onerror = () => { $("lost").hidden = false; document.body.classList.add("stale"); if (source.readyState === 2) { clearTimeout(dead); dead = setTimeout(listen, 1500); } };
+  source.onerror = () => {
+    $("lost").hidden = false;
+    document.body.classList.add("stale");
+    if (source.readyState === 2) {
+      clearTimeout(dead);
+      dead = setTimeout(listen, 1500);
+    }
+  };
 }
-document.addEventListener("visibilitychange", () => { if (!document.hidden && state.net) { map.rows = state.rows.map((r) => [...r]); map.rows.forEach((_, i) => map.paint(i, true)); map.hubs.forEach((h) => map.paintHub(h)); } });
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && state.net) {
+    map.rows = state.rows.map((r) => [...r]);
+    map.rows.forEach((_, i) => map.paint(i, true));
+    map.hubs.forEach((h) => map.paintHub(h));
+  }
+});
 if (matchMedia("(min-width: 700px)").matches) $("legend").open = true;
 listen();

@@ -30,14 +30,7 @@ T = TypeVar("T")
 PORT = 8091
 """Where the page is served if no port is named."""
 
-_ASSETS = {
-    "index.html": "text/html",
-    "style.css": "text/css",
-    "app.js": "text/javascript",
-    "map.js": "text/javascript",
-    "charts.js": "text/javascript",
-    "icon.svg": "image/svg+xml",
-}
+_KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _HEADERS = {
     "Content-Security-Policy": (
@@ -219,10 +212,11 @@ async def own_computer_only(request: web.Request, handler: Handler) -> web.Strea
 async def asset(request: web.Request) -> web.StreamResponse:
     """Answer with a file of the page."""
     name = request.match_info.get("name", "index.html")
-    if name not in _ASSETS:
+    kind = _KINDS.get(name.rpartition(".")[2])
+    file = files("e91.network.page").joinpath(name)
+    if kind is None or "/" in name or not file.is_file():
         raise web.HTTPNotFound
-    text = files("e91.network.page").joinpath(name).read_text("utf-8")
-    return web.Response(text=text, content_type=_ASSETS[name])
+    return web.Response(text=file.read_text("utf-8"), content_type=kind)
 
 
 async def events(request: web.Request) -> web.StreamResponse:
@@ -357,6 +351,12 @@ async def history(request: web.Request) -> web.StreamResponse:
     return web.json_response({"id": link, "columns": Row._fields, "rows": found})
 
 
+async def outcomes(request: web.Request) -> web.StreamResponse:
+    """Answer with what came of the network beside what was printed of it."""
+    room = request.app[ROOM]
+    return web.json_response(await room.ask(room.pilot.now.outcomes))
+
+
 def _table(header: tuple[str, ...], rows: list[list[Any]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
@@ -434,6 +434,7 @@ def application(room: Room, *, host: str) -> web.Application:
             web.get("/", asset),
             web.get("/events", events),
             web.get("/api/history", history),
+            web.get("/api/outcomes", outcomes),
             web.post("/api/{verb}", command),
             web.get("/export/{what}", export),
             web.get("/{name}", asset),

@@ -11,9 +11,11 @@ from e91.network.layout import (
     KEY_BITS,
     Call,
     LinkPlan,
+    Measure,
     NetworkPlan,
     Quantity,
     RateMode,
+    RequestList,
     Requests,
     Rotation,
     Site,
@@ -24,9 +26,9 @@ from e91.network.link_events import Simulation
 from e91.network.link_life import LinkLife
 from e91.network.network_run import Depth
 from e91.network.page.live_figures import STATES, Figures, model_of
+from e91.network.plan_format import size_of
 from e91.network.rules import Router
 
-_SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _KINDS = {SiteKind.USER: "user", SiteKind.STATION: "ground"}
 
 
@@ -37,6 +39,8 @@ def key_bits_of(plan: NetworkPlan) -> int:
             return keys.key_bits
         case Call() as call:
             return max(1, round(call.bits_per_second * call.chunk_s))
+        case RequestList() as listed if listed.requests:
+            return listed.requests[0].bits
         case _:
             return KEY_BITS
 
@@ -195,15 +199,15 @@ def _first_link(simulation: Simulation) -> str:
 def marks_of(plan: NetworkPlan) -> list[tuple[float, str, bool]]:
     """Return what a plan says of times: seconds, words, and whether somebody printed it.
 
-    These are the incidents it stages and, of a plan of published rates, its facts with a unit of
-    time, which are those of a story.
+    These are the incidents that it stages, and the times that were printed of what came of them.
     """
-    found = []
-    story = plan.facts.items() if plan.rate is RateMode.PUBLISHED else ()
-    for name, fact in story:
-        if "." not in name and fact.value is not None and fact.unit in _SECONDS:
-            words = f"{name.replace('_', ' ')} ({fact})"
-            found.append((fact.value * _SECONDS[fact.unit], words, not fact.assumed))
+    found = [
+        (outcome.number.value * size_of(outcome.number.unit)[1], outcome.quantity, True)
+        for outcome in plan.printed
+        if outcome.measure is Measure.FIRST_USE
+        and outcome.number is not None
+        and outcome.number.value is not None
+    ]
     for number, incident in enumerate(plan.incidents):
         kind = incident.kind.value.replace("-", " ")
         for key, time_s, words in (

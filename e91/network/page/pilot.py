@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 from e91.network.history import Event
 from e91.network.layout import NetworkPlan, RateMode
 from e91.network.link_events import Simulation
-from e91.network.network_run import Depth, begin
+from e91.network.network_run import Depth, begin, report_of
 from e91.network.page.live_figures import STATES, Figures
-from e91.network.page.network_view import map_of, marks_of
+from e91.network.page.network_view import map_of
 from e91.network.plan_files import load, names, variants
+from e91.network.replays import replayed
 
 T = TypeVar("T")
 
@@ -77,7 +78,7 @@ class Running:
             depth: As of `begin`.
             seed: The same.
             workers: The same.
-            ends: Whether it stops soon after the last time of which its plan says something.
+            ends: Whether it stops when the story of its plan is over.
 
         Raises:
             ValueError: As of `begin`.
@@ -85,8 +86,7 @@ class Running:
         simulation = begin(plan, depth=depth, seed=seed, workers=workers)
         figures = Figures(simulation)
         simulation.history.note(simulation.now_s, "begins", "", _first_words(simulation))
-        last = max((time_s for time_s, *_ in marks_of(plan)), default=math.inf)
-        end_s = 60.0 * math.ceil(last / 60 * 1.08 + 1) if ends and last < math.inf else math.inf
+        end_s = 60.0 * plan.minutes if ends else math.inf
         layout = map_of(simulation, figures, depth) | {"end": end_s if ends else None}
         return cls(simulation, depth, figures, layout, end_s)
 
@@ -118,6 +118,17 @@ class Running:
             "stored": sum(book.stored),
             "conserved": book.is_conserved,
         }
+
+    @property
+    def is_told(self) -> bool:
+        """Whether a story is over of which outcomes were printed."""
+        plan = self.simulation.plan
+        return bool(plan.printed) and self.simulation.now_s >= 60 * plan.minutes
+
+    def outcomes(self) -> list[dict[str, Any]]:
+        """Return what came of the network beside what was printed; nothing before it is told."""
+        report = report_of(self.simulation, depth=self.depth, seconds=0.0)
+        return [row.to_dict() | {"verdict": row.verdict} for row in replayed(report)]
 
     def log(self, first: int) -> list[dict[str, Any]]:
         """Return the events from a number on, as the page's log has them."""
@@ -317,6 +328,7 @@ class Pilot:
             "running": self.running,
             "speed": self.speed,
             "pace": None if pace is None else round(pace, 3),
+            "told": now.is_told,
             "head": now.headline() | {"states": states},
         }
         return Look(self.number, tick, rows, log)
