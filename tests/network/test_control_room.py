@@ -402,6 +402,20 @@ def test_a_simulation_that_fails_ends_the_server():
 TWO_WAYS = lit(network_of("A B", "R S T U", "A-R B-S R-T T-S R-U U-S"), store_limit_s=100.0)
 
 
+def test_keys_a_second_are_those_of_whole_seconds():
+    """Requests of a second may be served at its start, so a look between two seconds misleads."""
+    users = network_of("A B", "R", "A-R B-R")
+    plan = lit(users, keys_per_second=400.0, store_limit_s=100.0, store_s=5.0)
+    running = Running.of(plan, depth="counts", seed=1, workers=1, ends=False)
+    seen = []
+    for tenth in range(75):
+        running.simulation.advance(tenth / 10)
+        seen.append(running.headline()["keys"])
+    served = running.simulation.history.samples.column("served")
+    assert seen[-1] == pytest.approx((served[7] - served[2]) / 5, rel=0.05)
+    assert max(seen[20:]) < 1.25 * 400 < 4 / 3 * 400  # a second too many would be seen
+
+
 def test_a_story_that_is_over_is_put_beside_what_was_printed():
     running = Running.of(load("cambridge-2019"), depth="counts", seed=1, workers=1, ends=True)
     assert running.end_s == 70 * 60

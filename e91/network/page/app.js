@@ -617,7 +617,7 @@ function hello(h) {
   }
   put($("net-title"), net.title);
   put($("net-note"), net.provenance);
-  put($("about"), [`${net.title}. ${net.reference}.`, ...net.limits].join(" "));
+  put($("about"), [`${net.title}. Reference: ${net.reference}.`, ...net.limits].join(" "));
   showHead.key = "";
   $("sentence").dataset.text = "";
   showReplay.key = "";

@@ -2,6 +2,17 @@
 
 It listens on this computer alone unless another address is asked for, and answers only those who
 call it by its own name: another site's script, or a name that was made to point here, gets 403.
+
+``GET /events`` is a tab's stream (browsers allow six per host):
+
+* ``hello``: everything; on connection, when another network is on the page, after a page slept.
+* ``tick``, five times a second: clock, real pace, headline, links that changed in short
+  (`Figures.short`).
+* ``link``, ``route``: the tab's chosen link and pair (`link_now`, `route_now`), when they changed.
+* ``log``: an event, as it happens; the level ``truth`` marks what only the simulator knows.
+
+``POST /api/{verb}`` takes JSON (`COMMANDS`) and answers 400 with a sentence if it makes no sense;
+``/api/history?link=``, ``/api/outcomes`` and ``/export/`` give data.  No key byte is in any of it.
 """
 
 import asyncio

@@ -87,7 +87,7 @@ const charts = [S_CHART, Q_CHART, E_CHART, P_CHART].map((o) => new Chart($("char
 let hover = null,
   span = [0, 1];
 const SHARES = [0.35, 0.17, 0.29, 0.19],
-  LEAST = [78, 40, 66, 40];
+  LEAST = [62, 34, 52, 34];
 /** Charts of a Bell test stand only where there is one. */
 export function layCharts() {
   const bell = !state.net?.published,

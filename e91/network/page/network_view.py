@@ -321,7 +321,7 @@ def truth_of(life: LinkLife) -> str:
     knows = f"Eve has {found.information:.2f} bit of each sifted bit"
     if broken:
         return f"{words} {knows}, and it is false that {min(b.value for b in broken)}."
-    return f"{words} {knows}; what is released is shortened by all that S and errors allow her."
+    return f"{words} {knows}; the key is shortened by all that S and errors allow her."
 
 
 # Routes.

@@ -35,6 +35,7 @@ TICK_S = 0.2
 _STEP_S = 0.05  # of wall time that a step should take, so that questions are answered soon
 _BEHIND_S = 0.5  # of wall time: who is further behind gives up catching up
 _MANY_LINKS = 1_000
+_RECENT_S = 5  # simulated, over which keys a second are counted
 
 LEVELS = {
     "alarm": "alarm",
@@ -57,7 +58,7 @@ class Running:
         figures: Of its links.
         layout: What of it does not change.
         end_s: When it stops by itself; infinite if it does not.
-        counts: Time, served, late and missed requests at past looks, over the last minute.
+        counts: Served, late and missed requests in past seconds, over the last minute.
     """
 
     simulation: Simulation
@@ -65,7 +66,7 @@ class Running:
     figures: Figures
     layout: dict[str, Any]
     end_s: float = math.inf
-    counts: deque[tuple[float, int, int, int]] = field(default_factory=deque)
+    counts: deque[tuple[int, int, int, int]] = field(default_factory=deque)
 
     @classmethod
     def of(
@@ -93,18 +94,18 @@ class Running:
     def headline(self) -> dict[str, Any]:
         """Return the numbers of the whole network."""
         simulation, done = self.simulation, self.simulation.history.delivered
-        now_s, counts = simulation.now_s, self.counts
+        counts, second = self.counts, math.floor(simulation.now_s)
         served, late, missed = done.served, done.late, done.missed
-        if not counts or now_s > counts[-1][0]:
-            counts.append((now_s, served, late, missed))
-        while len(counts) > 2 and counts[1][0] <= now_s - 60:
+        if not counts or second > counts[-1][0]:  # a second's requests may be served at its start
+            counts.append((second, served, late, missed))
+        while len(counts) > 2 and counts[1][0] <= second - 60:
             counts.popleft()
-        minute = counts[0]
-        recent = next((count for count in reversed(counts) if count[0] <= now_s - 3), minute)
-        span = now_s - recent[0]
+        minute, last = counts[0], counts[-1]
+        recent = next((each for each in reversed(counts) if each[0] <= last[0] - _RECENT_S), minute)
+        span = last[0] - recent[0]
         book = simulation.ledger
         return {
-            "keys": (served - recent[1]) / span if span > 0 else 0.0,
+            "keys": (last[1] - recent[1]) / span if span > 0 else 0.0,
             "minute": [
                 served - minute[1] - (late - minute[2]),
                 late - minute[2],
