@@ -15,7 +15,7 @@ from e91.cli.options import Count
 _LONGEST_SHOWN = 60  # characters of a wrong value that a sentence repeats
 _WRONG_VALUE = re.compile(r"(['\"])(.*)\1 is not ", re.DOTALL)
 _ONE_OF = re.compile(r" one of ([^;`]+), but is [`'\"]([^`'\"]+)[`'\"]\.?$")
-_ARGUMENT = re.compile(r"`([a-z_]+)`")
+_ARGUMENT = re.compile(r"`([a-z_]+)`(?! in )")  # not a key in a file
 _UNIT = re.compile("_p?s$")
 _FOUND = re.compile(r",? but |; ")
 _EXTRA = re.compile(r"unexpected extra arguments? \((.*)\)", re.DOTALL)
@@ -129,11 +129,12 @@ def _with_options(sentence: str, command: click.Command, line: Sequence[str]) ->
     """
     if sentence.startswith("In `"):
         return sentence
-    options = {
-        _UNIT.sub("", option.name or ""): max(option.opts, key=len)
-        for option in command.params
-        if isinstance(option, click.Option)
-    }
+    options = {}
+    for option in command.params:
+        if isinstance(option, click.Option):
+            flag = max(option.opts, key=len)
+            for name in (option.name or "", flag.lstrip("-").replace("-", "_")):
+                options[_UNIT.sub("", name)] = flag
     values = {part for word in line for part in (word, word.partition("=")[2])}
 
     def typed(name: re.Match[str]) -> str:

@@ -165,14 +165,17 @@ def typed(
 def did_you_mean(word: str, known: Iterable[str], *, place: str = "") -> str:
     """Return the end of a sentence: the known word that is nearest, or a full stop.
 
+    Capital letters are no difference.
+
     Examples:
         >>> did_you_mean("colour", ["color", "size"])
         '; did you mean `color`?'
         >>> did_you_mean("weight", ["color", "size"])
         '.'
     """
-    close = get_close_matches(word, list(known), n=1)
-    return f"; did you mean `{place}{close[0]}`?" if close else "."
+    by_letters = {one.lower(): one for one in known}
+    close = get_close_matches(word.lower(), by_letters, n=1)
+    return f"; did you mean `{place}{by_letters[close[0]]}`?" if close else "."
 
 
 def _decoded(decode: Callable[[str], object], text: str | bytes) -> tuple[object, str]:

@@ -34,6 +34,8 @@ WRONG = [
      "see `e91 analyse --help`.")),
     ("run --reconciler cascde", ("`--reconciler` must be one of cascade, ldpc, but is `cascde`; "
      "did you mean `cascade`?")),
+    ("run --reconciler LDPC", ("`--reconciler` must be one of cascade, ldpc, but is `LDPC`; did "
+     "you mean `ldpc`?")),
     ("run --rounds 1.5", ("`--rounds` must be a whole number of at most 18 digits, such as 2500000 "
      "or 2.5e6, but is `1.5`.")),
     ("run --seed 1.5", "`--seed` must be a whole number, but is `1.5`."),
@@ -80,10 +82,12 @@ def measured(**_):
     [
         ([], "`window_s` must be positive.", "`--window-ps` must be positive."),
         ([], "`revealed_fraction` must be 1, but is 2.", "`--reveal` must be 1, but is 2."),
+        ([], "`reveal` must be 1, but is 2.", "`--reveal` must be 1, but is 2."),
         ([], "It must be a word, but is `window_s`.", "It must be a word, but is `window_s`."),
         (["window_s"], "`window_s` must be a file.", "`window_s` must be a file."),
         (["--out=window_s"], "`window_s` must be a file.", "`window_s` must be a file."),
         ([], "In `a.toml`: `window_s` must be 1.", "In `a.toml`: `window_s` must be 1."),
+        ([], "`window_s` in the file must be 1.", "`window_s` in the file must be 1."),
     ],
 )
 def test_argument_is_told_by_its_option_and_other_words_stay(line, refusal, told):

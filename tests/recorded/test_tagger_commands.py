@@ -102,7 +102,7 @@ def test_what_a_tagger_held_is_printed(put, link, status):
         ([*CHANNELS, "--delay", "alice:3=1ns"], "`--delay` must be CHANNEL=DURATION"),
         ([*CHANNELS, "--delay", "3=1ns", "--delay", "3=2ns"], "but 3 has two"),
         ([*CHANNELS, "--columns", "when=time"], "`--columns` must be NAME=COLUMN"),
-        ([*CHANNELS, "--format", "a1x"], "did you mean `a1`?"),
+        ([*CHANNELS, "--format", "a1x"], "did you mean `a1X`?"),
     ],
 )
 def test_wrong_option_is_one_sentence(put, status, options, sentence):

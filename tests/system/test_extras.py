@@ -58,7 +58,7 @@ def test_missing_package_is_a_sentence_of_the_command_line(monkeypatch, capsys, 
         cli.main(["run", "--device", "exact", "--reconciler", "ldpc", "--out", str(tmp_path / "k")])
     assert ended.value.code == 2
     assert capsys.readouterr().err == (
-        "e91: `reconciler` ldpc must have the package ldpc, but it is not installed: "
+        "e91: `--reconciler` ldpc must have the package ldpc, but it is not installed: "
         "pip install 'e91[ldpc]'.\n"
     )
     assert not list(tmp_path.iterdir())
