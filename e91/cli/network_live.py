@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from e91.cli.figures import FIGURE
 from e91.cli.options import COUNT, JSON, as_one, seed_option
-from e91.cli.outcome import columns
+from e91.cli.outcome import FigureFile, columns
 from e91.system.report_layout import WIDTH
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ HOW = (
 @click.option("--scheduler", metavar="ADDRESS",
               help="Dask scheduler whose workers draw the blocks, e.g. tcp://HOST:8786; with "
               "--depth counts.")  # fmt: skip
+@FIGURE
 @JSON
 def run_network(
     name: str,
@@ -61,12 +63,14 @@ def run_network(
     cuts: tuple[str, ...],
     page: int | None,
     scheduler: str | None,
+    figure: FigureFile,
     as_json: bool,
 ) -> None:
     """Let time pass in a network: blocks, alarms, relayed keys, requests.
 
     NAME is a network of `e91 network list`, or a file.  The stores are filled before time zero.
-    Ctrl-C ends the run with the report so far.
+    Ctrl-C ends the run with the report so far.  ``--figure`` draws stores, requests, ages, where
+    the key went, and ways, on one page.
     """
     from dataclasses import replace
 
@@ -80,10 +84,13 @@ def run_network(
     added = [_attack(text) for text in attacks] + [_cut(text) for text in cuts]
     plan = _checked(replace(plan, incidents=(*plan.incidents, *added)))
     if page is not None:
+        if figure.figure is not None:
+            raise click.UsageError("`--figure` must be of a run, not of a live `--page`.")
         _open_page(plan, page, how)
         return
+    figure.check()
     if scheduler is None:
-        _run(plan, minutes, how, as_json=as_json)
+        _finish(_run(plan, minutes, how, as_json=as_json), figure, as_json=as_json)
         return
     if how["depth"] != "counts":
         raise click.UsageError("`--depth` must be `counts` with `--scheduler`, but is `bits`.")
@@ -91,10 +98,11 @@ def run_network(
 
     with connected(scheduler) as client:
         executor = client.get_executor()  # type: ignore[no-untyped-call]
-        _run(plan, minutes, how | {"executor": executor}, as_json=as_json)
+        report = _run(plan, minutes, how | {"executor": executor}, as_json=as_json)
+    _finish(report, figure, as_json=as_json)
 
 
-def _run(plan: NetworkPlan, minutes: float, how: dict[str, Any], *, as_json: bool) -> None:
+def _run(plan: NetworkPlan, minutes: float, how: dict[str, Any], *, as_json: bool) -> NetworkReport:
     from e91.network import begin, report_of
 
     stopwatch = _stopwatch()
@@ -106,7 +114,19 @@ def _run(plan: NetworkPlan, minutes: float, how: dict[str, Any], *, as_json: boo
         raise
     finally:
         simulation.close()
-    _print(report_of(simulation, depth=how["depth"], seconds=stopwatch()), as_json=as_json)
+    return report_of(simulation, depth=how["depth"], seconds=stopwatch())
+
+
+def _finish(report: NetworkReport, figure: FigureFile, *, as_json: bool) -> None:
+    """Print and draw what became of a network."""
+    _print(report, as_json=as_json)
+
+    def draw() -> Any:
+        from e91.plots import network_figure
+
+        return network_figure(report)
+
+    figure.save(draw)
 
 
 def _open_page(plan: NetworkPlan, port: int, how: dict[str, Any]) -> None:

@@ -1,10 +1,10 @@
 """The key budget: from the rounds of a session, step by step, to its secret bits."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, Self
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -138,7 +138,44 @@ def budget_figure(budget: KeyBudget, *, ax: Axes | None = None) -> Axes:
     Returns:
         The Matplotlib axes.
     """
-    rows = _bars(budget)
+    axes = waterfall(_bars(budget), limits=_limits(budget), ax=ax)
+    title = "Key budget" if budget.is_released else "Key budget: no key"
+    axes.set(xlabel="rounds, then bits of key", title=title)
+    return axes
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One row of a waterfall; without a colour it is hatched."""
+
+    name: str
+    number: str
+    start: int
+    end: int
+    colour: str
+
+    @classmethod
+    def whole(cls, name: str, size: int, colour: str) -> Self:
+        """Return the bar of what there is."""
+        return cls(name, f"{size:,}", 0, size, colour)
+
+    @classmethod
+    def taken(cls, name: str, size: int, left: int) -> Self:
+        """Return the bar of what a step takes, and what it leaves."""
+        return cls(name, f"{-size:+,}".replace("-", "\N{MINUS SIGN}"), left, left + size, "")
+
+
+def waterfall(rows: Sequence[Bar], *, limits: tuple[float, float], ax: Axes | None = None) -> Axes:
+    """Draw bars one below the other, with their numbers at the right.
+
+    Args:
+        rows: The bars, the first one on top.
+        limits: Ends of the axis.
+        ax: Axes to draw into; a new figure by default.
+
+    Returns:
+        The Matplotlib axes, without title.
+    """
     axes = axes_for(ax, size=(7.2, 1.0 + 0.34 * len(rows)))
     for place, bar in enumerate(rows):
         look: Any = {"facecolor": "white", "edgecolor": COLOURS[1], "hatch": "////"}
@@ -148,9 +185,7 @@ def budget_figure(budget: KeyBudget, *, ax: Axes | None = None) -> Axes:
     axes.axvline(0, color="0.3", lw=thin())
     places = range(len(rows))
     axes.set(
-        xlabel="rounds, then bits of key",
-        title="Key budget" if budget.is_released else "Key budget: no key",
-        xlim=_limits(budget),
+        xlim=limits,
         ylim=(len(rows) - 0.4, -0.6),
         yticks=places,
         yticklabels=[bar.name for bar in rows],
@@ -166,27 +201,13 @@ def budget_figure(budget: KeyBudget, *, ax: Axes | None = None) -> Axes:
     return axes
 
 
-@dataclass(frozen=True)
-class _Bar:
-    """One row of the figure; without a colour it is hatched."""
-
-    name: str
-    number: str
-    start: int
-    end: int
-    colour: str
-
-
-def _bars(budget: KeyBudget) -> list[_Bar]:
-    bars = [_Bar("rounds", f"{budget.rounds:,}", 0, budget.rounds, COLOURS[0])]
+def _bars(budget: KeyBudget) -> list[Bar]:
+    bars = [Bar.whole("rounds", budget.rounds, COLOURS[0])]
     for step in budget.steps:
-        number = f"{-step.taken:+,}".replace("-", "\N{MINUS SIGN}")
-        bars.append(_Bar(step.name, number, step.left, step.left + step.taken, ""))
+        bars.append(Bar.taken(step.name, step.taken, step.left))
         if step is budget.last_sifting_step:
-            sifted = budget.sifted_bits
-            bars.append(_Bar("sifted key", f"{sifted:,}", 0, sifted, COLOURS[0]))
-    secret = budget.secret_bits
-    return [*bars, _Bar("secret key", f"{secret:,}", 0, secret, COLOURS[2])]
+            bars.append(Bar.whole("sifted key", budget.sifted_bits, COLOURS[0]))
+    return [*bars, Bar.whole("secret key", budget.secret_bits, COLOURS[2])]
 
 
 def _limits(budget: KeyBudget) -> tuple[float, float]:

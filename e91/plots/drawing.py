@@ -19,9 +19,11 @@ from e91.model.device import Device
 from e91.model.numbers import TSIRELSON, Floats, check_whole
 from e91.model.settings import Settings
 from e91.network.layout import NetworkPlan
+from e91.network.network_report import NetworkReport
 from e91.optics.coincidences import Coincidences
 from e91.optics.links import Downlink
 from e91.optics.satellites import Pass
+from e91.plots.network_courses import courses_figure, link_courses
 from e91.plots.network_maps import map_figure, network_map
 from e91.plots.style import BESIDE, COLOURS, MARKERS, axes_for, legend_below, thin
 from e91.session.report import SessionReport
@@ -338,7 +340,9 @@ def pass_figure(
 
 
 def draw(result: object, ax: Axes | None = None) -> Axes:
-    """Draw a session as S between its limits, and an experiment as its deviations.
+    """Draw a session as S between its limits, an experiment as its deviations, a network as a map.
+
+    Of a network's run it is the key in store against time.
 
     Args:
         result: A session's or an experiment's report.
@@ -359,6 +363,8 @@ def draw(result: object, ax: Axes | None = None) -> Axes:
                     f"but `{result.experiment.name}` has none."
                 )
             return deviations_figure(found, ax=ax)
+        case NetworkReport():
+            return courses_figure(link_courses(result), ax=ax)
         case NetworkPlan():
             return map_figure(network_map(result), ax=ax)
         case _:

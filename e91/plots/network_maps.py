@@ -160,7 +160,7 @@ def _label(link: LinkPlan) -> str:
     return f"{digits} {length.printed_unit or length.unit}"
 
 
-def map_figure(shown: NetworkMap, *, ax: Axes | None = None) -> Axes:
+def map_figure(shown: NetworkMap, *, lengths: bool = True, ax: Axes | None = None) -> Axes:
     """Draw the map of a network.
 
     Sites have a shape by kind, users one by sector.  Of few sites the links' lengths are written
@@ -168,6 +168,7 @@ def map_figure(shown: NetworkMap, *, ax: Axes | None = None) -> Axes:
 
     Args:
         shown: From `network_map`.
+        lengths: Whether lengths may be written beside links.
         ax: Axes to draw into; a new figure by default.
 
     Returns:
@@ -187,11 +188,13 @@ def map_figure(shown: NetworkMap, *, ax: Axes | None = None) -> Axes:
     axes.margins(x=0.1 if count <= _FEW else 0.05, y=0.18 if count <= _FEW else 0.06)
     axes.spines[:].set_visible(False)
     _write_names(axes, shown, count)
-    if sum(len(links.names) for links in shown.links) <= _FEW:
+    if lengths and sum(len(links.names) for links in shown.links) <= _FEW:
         for links in shown.links:
             _write_lengths(axes, links)
     if shown.assumed:
-        axes.set_xlabel("A drawing: nobody printed where these sites stand.", color="0.4")
+        below = 1.2 * float(rcParams["font.size"]) if count <= _FEW else None  # names in full size
+        words = "A drawing: nobody printed where these sites stand."
+        axes.set_xlabel(words, color="0.4", labelpad=below)
     else:
         _scale_bar(axes)
     legend_below(axes, columns=4)

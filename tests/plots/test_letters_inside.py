@@ -3,6 +3,8 @@
 Slides have the largest letters for a figure's size, and so the least room.
 """
 
+from functools import cache
+
 import numpy as np
 import pytest
 from matplotlib import pyplot
@@ -20,16 +22,26 @@ from e91.plots import (
     attack_figure,
     bell_scale,
     correlation_curve,
+    courses_figure,
     deviations_figure,
     efficiency_figure,
     game_scale,
+    level_map,
+    levels_figure,
+    link_courses,
     link_figure,
+    network_budget,
+    network_budget_figure,
     planned_rates,
     qber_figure,
     rates_by_distance,
     rates_by_efficiency,
     rates_by_qber,
+    request_course,
+    requests_figure,
     rounds_figure,
+    route_change,
+    routes_figure,
     session_figure,
     statistics_by_brightness,
     study_figure,
@@ -81,6 +93,12 @@ def rounds():
     return rounds_figure(found, mark=Mark(10**6, 0.2, "asked: 1e+06 rounds"))
 
 
+@cache
+def outage():
+    """Return a run in which a link is cut."""
+    return e91.network.load("cambridge-2019").run(minutes=30, seed=1)
+
+
 COUNTS = [[[53, 8], [16, 51]], [[42, 20], [50, 5]]]
 FIGURES = {
     "curve": curve,
@@ -98,6 +116,11 @@ FIGURES = {
         rates_by_qber([0, 0.05, 0.1]), mark=Mark(0.03, 0.5, "asked: S = 2.7, device-independent")
     ),
     "rounds": rounds,
+    "stores": lambda: courses_figure(link_courses(outage())),
+    "requests": lambda: requests_figure(request_course(outage())),
+    "network's budget": lambda: network_budget_figure(network_budget(outage())),
+    "stores on the map": lambda: levels_figure(level_map(outage())),
+    "ways": lambda: routes_figure(route_change(outage())),
     "efficiency": lambda: efficiency_figure(rates_by_efficiency([0.78, 0.9, 1.0])),
 }
 
