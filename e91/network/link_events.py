@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from e91.model.settings import EKERT
 from e91.network import fluid
 from e91.network.blocks import BlockOrder, BlockOutcome, order
 from e91.network.demand import RandomRequests
@@ -21,10 +22,11 @@ from e91.network.graph import Graph, Path
 from e91.network.history import Alarmed, History
 from e91.network.key_ledger import Ledger, Pool
 from e91.network.layout import Incident, IncidentKind, NetworkPlan, RateMode
-from e91.network.light import Quality, quality_of
+from e91.network.light import Quality, pair_tables, quality_of
 from e91.network.link_life import BlockInWork, Condition, LinkLife
 from e91.network.rules import Router
 from e91.network.weather import STEP_S, Weather
+from e91.system.documents import did_you_mean
 
 Handler = Callable[[float, Any], None]
 
@@ -134,7 +136,6 @@ class Simulation:
         self._maker = maker
         self._heap: list[tuple[float, int, Handler, Any]] = []
         self._numbers = count()
-        self._dead_relays: set[str] = set()
         self._routes: dict[tuple[int, int], Path | None] = {}
         self._unsettled_s = 0.0
         self._turns = _turns_of(plan)
@@ -152,17 +153,28 @@ class Simulation:
         for life in self.lives:
             if life.plan.name in self.weather.of_link and life.light is not None:
                 self.at(self.now_s, self._look, life)
+        # One that begins as another ends comes after it.
+        for incident in self.plan.incidents:
+            if incident.end_s < math.inf:
+                self.at(incident.end_s, self._end_incident, incident)
         for incident in self.plan.incidents:
             self.at(incident.start_s, self._begin_incident, incident)
-            if incident.end_s < float("inf"):
-                self.at(incident.end_s, self._end_incident, incident)
 
     def at(self, time_s: float, handler: Handler, what: Any) -> None:
         """Let something happen at a time; what is put there first happens first."""
         heapq.heappush(self._heap, (time_s, next(self._numbers), handler, what))
 
     def advance(self, until_s: float) -> None:
-        """Let time pass, up to but not including what happens at ``until_s``."""
+        """Let time pass, up to but not including what happens at ``until_s``.
+
+        Raises:
+            ValueError: It lies before the present, or is infinite.
+        """
+        if not self.now_s <= until_s < math.inf:
+            raise ValueError(
+                f"`until_s` must not lie before the present, {self.now_s:g} s, and be finite, but "
+                f"is {until_s:g}."
+            )
         heap, users = self._heap, self.users
         while heap[0][0] < until_s:
             time_s, _, handler, what = heap[0]
@@ -206,11 +218,11 @@ class Simulation:
                 life.index, block.number, block.all_pieces, practice=life.practice, seed=self.seed
             )
         )
-        self.at(block.end_s, self._end_block, (life, block, block.since_s))
+        self.at(block.end_s, self._end_block, (life, block))
 
-    def _end_block(self, now_s: float, ended: tuple[LinkLife, BlockInWork, float]) -> None:
-        life, block, since_s = ended
-        if life.block is not block or block.since_s != since_s:
+    def _end_block(self, now_s: float, ended: tuple[LinkLife, BlockInWork]) -> None:
+        life, block = ended
+        if life.block is not block or block.end_s != now_s:
             return  # its light changed, so that it ends at another time, or never
         life.block = None
         self._judge(now_s, life, block, self._maker.outcome(block.begun))
@@ -228,7 +240,7 @@ class Simulation:
         if outcome.abort is not None:
             name = outcome.abort.name
             history.aborts[name] = history.aborts.get(name, 0) + 1
-        if life.condition is Condition.RANG:
+        if life.rang:
             self._on_trial(life, outcome)
         elif outcome.watched.rang:
             cause = outcome.watched.cause
@@ -256,10 +268,9 @@ class Simulation:
         self.history.alarms.append(Alarmed(name, now_s, life.attacked_s, reason, lost))
         words = f"The alarm of {name} rings ({reason}): {lost:,} bits are thrown away."
         self.history.note(now_s, "alarm", name, words, value=lost)
-        life.condition, life.good = Condition.RANG, 0
+        life.rang, life.good = True, 0
         self._limits[link] = math.inf
-        if life.practice is not None:
-            self._maker.restart(link)
+        self._restart(life)
         self._fall([link], now_s)
         self.ledger.make(link, unreleased)
         self.ledger.lose(link, lost, reason="alarm")
@@ -273,17 +284,23 @@ class Simulation:
         self.ledger.lose(life.index, outcome.bits, reason="on trial")
         if outcome.watched.rang or outcome.abort is not None:
             life.good = 0
-            self._maker.restart(life.index)
+            self._restart(life)
             return
         life.good += 1
         if 0 < self.plan.good_blocks <= life.good:
             self.clear(life.plan.name)
 
+    def _restart(self, life: LinkLife) -> None:
+        """Begin the test of a link's alarm anew."""
+        life.forget_past_attack()
+        if life.practice is not None:
+            self._maker.restart(life.index)
+
     def clear(self, link: str) -> None:
         """Take a link back into service whose alarm rang."""
         life = self._life(link)
-        if life.condition is Condition.RANG:
-            life.condition = Condition.UP
+        if life.rang:
+            life.rang = False
             self._limits[life.index] = life.store_limit
             words = f"{link} is back in service after {life.good} good blocks."
             self.history.note(self.now_s, "back", link, words)
@@ -300,7 +317,7 @@ class Simulation:
         """Let routes use links again that nothing else keeps out."""
         for link in links:
             life = self.lives[link]
-            if life.condition is Condition.UP and not self._dead_relays & set(life.plan.ends):
+            if life.condition is Condition.UP and not life.dead_ends:
                 self.router.switch(link, up=True)
                 self.users.refilled(link, self.now_s)
         self._unsettled_s = self.now_s + _SETTLING_S
@@ -328,16 +345,17 @@ class Simulation:
 
     def _flow(self, now_s: float, life: LinkLife) -> None:
         """Let a published rate flow for a second, past the test of its error rate."""
-        if now_s <= 0 or life.condition is Condition.CUT:
+        if now_s <= 0 or life.is_cut:
             return
         done = fluid.second_of(life, now_s)
         life.tested = done.errors
-        if life.condition is Condition.UP and done.rings:
-            self._ring(now_s, life, done.bits, cause="error rate")
-        elif life.condition is Condition.UP:
-            self._pour(life, done.bits)
-        else:
+        if life.rang:
             self._on_trial_fluid(life, done)
+        elif done.rings:
+            self._ring(now_s, life, done.bits, cause="error rate")
+        else:
+            self._pour(life, done.bits)
+        life.forget_past_attack()  # every second is tested for itself
         self.watch(life)
 
     def _on_trial_fluid(self, life: LinkLife, done: fluid.Second) -> None:
@@ -357,6 +375,14 @@ class Simulation:
     # What happens to links.
 
     def _life(self, link: str) -> LinkLife:
+        """Return a link by its name.
+
+        Raises:
+            ValueError: There is none of that name.
+        """
+        if link not in self.graph.link_number:
+            hint = did_you_mean(link, self.graph.links)
+            raise ValueError(f"`link` must be a link of the network, but {link!r} is none{hint}")
         return self.lives[self.graph.link_number[link]]
 
     def _look(self, now_s: float, life: LinkLife) -> None:
@@ -373,7 +399,7 @@ class Simulation:
             state = replace(state, attack=life.eve[0], strength=life.eve[1])
         assert life.practice is not None
         quality = quality_of(life.plan, life.light, state, settings=life.practice.settings)
-        if life.condition is Condition.CUT or life.dark:
+        if life.is_cut or life.dark:
             quality = replace(quality, per_second=0.0)
         if life.quality is quality:
             return
@@ -415,16 +441,13 @@ class Simulation:
         self.relight(life)
 
     def _check_eve(self, life: LinkLife, eve: tuple[str, float | None]) -> None:
-        if life.light is not None and life.practice is not None:
-            state = replace(self.weather.state(life.plan.name, self.now_s), attack=eve[0])
-            state = replace(state, strength=eve[1])
-            quality_of(life.plan, life.light, state, settings=life.practice.settings)
+        pair_tables(EKERT if life.practice is None else life.practice.settings, *eve)
 
     def end_attack(self, link: str) -> None:
         """Take the adversary off a link."""
         life = self._life(link)
         if life.eve is not None:
-            life.eve = life.attacked_s = None
+            life.eve = None
             words = f"The adversary on {link} is gone."
             self.history.note(self.now_s, "attack-ends", link, words, truth=True)
             self.relight(life)
@@ -432,8 +455,8 @@ class Simulation:
     def cut(self, link: str) -> None:
         """Cut a link: neither photons nor messages pass, and its store cannot be used."""
         life = self._life(link)
-        if life.condition is not Condition.CUT:
-            life.condition = Condition.CUT
+        if not life.is_cut:
+            life.is_cut = True
             self.history.note(self.now_s, "cut", link, f"{link} is cut.")
             self._fall([life.index], self.now_s)
             self.relight(life)
@@ -441,44 +464,65 @@ class Simulation:
     def mend(self, link: str) -> None:
         """Mend a link that was cut, or whose source failed."""
         life = self._life(link)
-        if life.dark or life.condition is Condition.CUT:
-            life.dark = False
-            if life.condition is Condition.CUT:
-                life.condition = Condition.UP
+        self._mend(life, cut=life.is_cut, source=life.source_fails)
+
+    def _mend(self, life: LinkLife, *, cut: bool, source: bool) -> None:
+        """Mend of a link what is broken there: the line, the source, or both."""
+        if (cut and life.is_cut) or (source and life.source_fails):
+            life.is_cut &= not cut
+            life.source_fails &= not source
+            self.history.note(self.now_s, "mended", life.plan.name, f"{life.plan.name} is mended.")
+            if cut:
                 self._rise([life.index])
-            self.history.note(self.now_s, "mended", link, f"{link} is mended.")
             self.relight(life)
 
     def darken(self, link: str) -> None:
         """Let a link's source fail: no photons come, its store serves on."""
         life = self._life(link)
-        life.dark = True
-        self.history.note(self.now_s, "source-fails", link, f"The source of {link} fails.")
-        self.relight(life)
+        if not life.source_fails:
+            life.source_fails = True
+            self.history.note(self.now_s, "source-fails", link, f"The source of {link} fails.")
+            self.relight(life)
 
     def kill_relay(self, site: str) -> None:
         """Let a relay die: none of its links can be used or makes key."""
-        self._dead_relays.add(site)
-        self.history.note(self.now_s, "relay-dies", site, f"Relay {site} is dead.")
-        for life in self._lives_at(site):
-            life.dark = True
-            self.relight(life)
-        self._fall([life.index for life in self._lives_at(site)], self.now_s)
+        lives = [life for life in self._lives_at(site) if site not in life.dead_ends]
+        if lives:
+            self.history.note(self.now_s, "relay-dies", site, f"Relay {site} is dead.")
+            for life in lives:
+                life.dead_ends.add(site)
+                self.relight(life)
+            self._fall([life.index for life in lives], self.now_s)
 
     def revive_relay(self, site: str) -> None:
         """Let a relay work again."""
-        self._dead_relays.discard(site)
-        self.history.note(self.now_s, "back", site, f"Relay {site} works again.")
-        for life in self._lives_at(site):
-            life.dark = False
-            self.relight(life)
-        self._rise([life.index for life in self._lives_at(site)])
+        lives = [life for life in self._lives_at(site) if site in life.dead_ends]
+        if lives:
+            self.history.note(self.now_s, "back", site, f"Relay {site} works again.")
+            for life in lives:
+                life.dead_ends.discard(site)
+                self.relight(life)
+            self._rise([life.index for life in lives])
 
     def _lives_at(self, site: str) -> list[LinkLife]:
+        """Return the links of a relay.
+
+        Raises:
+            ValueError: There is no relay of that name.
+        """
+        relays = [
+            name
+            for name, is_relay in zip(self.graph.sites, self.graph.relays, strict=True)
+            if is_relay
+        ]
+        if site not in relays:
+            hint = did_you_mean(site, relays)
+            raise ValueError(f"`site` must be a relay of the network, but {site!r} is none{hint}")
         return [life for life in self.lives if site in life.plan.ends]
 
     def turn_relay(self, site: str, *, honest: bool) -> None:
         """Let a relay tell Eve every key that it passes on, or stop doing so; nobody notices."""
+        self._lives_at(site)
         known = self.history.dishonest
         known.discard(site) if honest else known.add(site)
         words = f"Relay {site} {'is honest again' if honest else 'tells what it passes on'}."
@@ -500,9 +544,12 @@ class Simulation:
     def _end_incident(self, _: float, incident: Incident) -> None:
         match incident.kind:
             case IncidentKind.ATTACK:
-                self.end_attack(incident.target)
-            case IncidentKind.CUT | IncidentKind.SOURCE_FAILS:
-                self.mend(incident.target)
+                if self._life(incident.target).eve == (incident.attack, incident.strength):
+                    self.end_attack(incident.target)
+            case IncidentKind.CUT:
+                self._mend(self._life(incident.target), cut=True, source=False)
+            case IncidentKind.SOURCE_FAILS:
+                self._mend(self._life(incident.target), cut=False, source=True)
             case IncidentKind.RELAY_DIES:
                 self.revive_relay(incident.target)
             case IncidentKind.RELAY_TURNS:

@@ -84,12 +84,14 @@ class LinkLife:
         rng: Its own random numbers.
         eve: Name and strength of the adversary on it.
         quality: What it delivers now.
-        condition: Whether it may be used.
-        dark: Whether its source fails.
+        rang: Whether its alarm rang and it is not back in service yet.
+        is_cut: Whether it is cut.
+        source_fails: Whether its source fails.
+        dead_ends: Dead relays at its ends.
         number: Blocks begun.
         block: The one in work.
         good: Good blocks in a row since it rang.
-        attacked_s: When the present attack began.
+        attacked_s: When the last attack began of which the present test of the alarm saw rounds.
         flowing: Of a published rate: bits that are made and not delivered yet.
         last: What became of the last block.
         tested: Of a published rate: the errors that the last second's test saw.
@@ -104,8 +106,10 @@ class LinkLife:
     practice: Practice | None
     rng: np.random.Generator
     quality: Quality | None = None
-    condition: Condition = Condition.UP
-    dark: bool = False
+    rang: bool = False
+    is_cut: bool = False
+    source_fails: bool = False
+    dead_ends: set[str] = field(default_factory=set)
     number: int = 0
     block: BlockInWork | None = None
     good: int = 0
@@ -119,14 +123,31 @@ class LinkLife:
     bits_per_second: float = 0.0
 
     @property
+    def condition(self) -> Condition:
+        """Whether it may be used."""
+        if self.is_cut:
+            return Condition.CUT
+        return Condition.RANG if self.rang else Condition.UP
+
+    @property
+    def dark(self) -> bool:
+        """Whether no photon comes: its source fails, or a relay at its end is dead."""
+        return self.source_fails or bool(self.dead_ends)
+
+    @property
     def shines(self) -> bool:
         """Whether a block can be begun."""
         return (
             self.quality is not None
             and self.quality.per_second > 0
             and not self.dark
-            and self.condition in (Condition.UP, Condition.RANG)
+            and not self.is_cut
         )
+
+    def forget_past_attack(self) -> None:
+        """Begin the alarm's test anew, which has seen no attack but one that is still on."""
+        if self.eve is None:
+            self.attacked_s = None
 
     def begin(self, now_s: float) -> BlockInWork:
         """Begin a block."""

@@ -69,6 +69,7 @@ def check_plan(plan: NetworkPlan) -> None:
         )
     for number, incident in enumerate(plan.incidents):
         _check_incident(plan, incident, f"incidents[{number}]")
+    _check_overlaps(plan)
     _check_variations(plan)
     _check_satellite(plan)
     _check_demand(plan)
@@ -160,6 +161,21 @@ def _check_incident(plan: NetworkPlan, incident: Incident, place: str) -> None:
         )
     if incident.attack:
         _check_attack(incident, place)
+
+
+def _check_overlaps(plan: NetworkPlan) -> None:
+    """Refuse incidents of one kind at one place at one time: one's end would end the other."""
+    of_place = [
+        ((one.kind.value, one.target, one.start_s, number), one)
+        for number, one in enumerate(plan.incidents)
+    ]
+    of_place.sort(key=lambda pair: pair[0])
+    for (of_first, first), (of_second, second) in pairwise(of_place):
+        if of_first[:2] == of_second[:2] and second.start_s < first.end_s:
+            raise ValueError(
+                f"`incidents[{of_second[-1]}]` must not overlap another of its kind, but "
+                f"`incidents[{of_first[-1]}]` is {first.kind.value} of `{first.target}` too."
+            )
 
 
 def _check_attack(incident: Incident, place: str) -> None:
