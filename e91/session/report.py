@@ -289,7 +289,7 @@ class SessionReport(Drawn):
         pairs = "rounds recorded" if self.recorded else "pairs sent", f"{self.rounds:,}"
         sections = [
             report_text.sent(self, page, title="E91 session", pairs=pairs),
-            report_text.tested(self, page, title="Bell test"),
+            report_text.measured(self, page, title="Bell test"),
         ]
         if self.length is not None:
             sections.append(_budget(self, page))

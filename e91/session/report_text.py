@@ -96,7 +96,7 @@ def sent(report: Reported, page: Layout, *, title: str, pairs: tuple[str, str]) 
     ]
 
 
-def tested(report: Reported, page: Layout, *, title: str) -> list[str]:
+def measured(report: Reported, page: Layout, *, title: str) -> list[str]:
     """Return the Bell test, or that there was none, the error rate and the alarm."""
     if not report.bell_test:
         return _untested(report, page)

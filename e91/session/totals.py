@@ -225,7 +225,7 @@ class RunSummary(Totals):
         pairs = "pairs sent", f"{self.rounds:,} in {self.blocks:,} blocks"
         return report_text.joined(
             report_text.sent(self, page, title="E91 run", pairs=pairs),
-            report_text.tested(self, page, title="Bell test, all blocks"),
+            report_text.measured(self, page, title="Bell test, all blocks"),
             *([report_text.in_time(self.rates, page)] if self.rates else []),
             _verdict(self, page),
         )
