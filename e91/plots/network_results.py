@@ -129,7 +129,7 @@ def level_map(report: NetworkReport) -> LevelMap:
         >>> from e91.network import load
         >>> found = level_map(load("tokyo-2010").run(seed=1))
         >>> sorted(found.out), round(found.levels["O1-O2"], 2)
-        (['K1-K2'], 0.06)
+        (['K1-K2'], 0.07)
     """
     names = [link.name for link in report.plan.links]
     most = report.samples.column("stored").max(axis=0)

@@ -25,7 +25,6 @@ COMMANDS = {
     "counts": ("bell", "--same", "53,16,42,50", "--different", "8,51,20,5", "--signs", "+,-,+,+"),
     "study": ("study", "scan.toml", "--processes", "1"),
     "analyse": ("analyse", "night.csv"),
-    "network": ("network", "run", "cambridge-2019", "--minutes", "2"),
 }  # fmt: skip
 COMMANDS["rate of rounds"] = (*COMMANDS["rate"], "--rounds", "100000")
 

@@ -88,6 +88,19 @@ def test_show_writes_the_map(said, tmp_path):
     assert "<svg" in file.read_text()
 
 
+def test_run_writes_its_page_and_refuses_one_that_exists_before_the_work(said, tmp_path):
+    file = tmp_path / "run.svg"
+    asked = ("run", "cambridge-2019", "--minutes", "2", "--figure", str(file), "--json")
+    status, out, err = said(*asked)
+    assert (status, err) == (0, "")
+    assert json.loads(out)["simulated_seconds"] == 120
+    assert "<svg" in file.read_text()
+    status, out, _ = said(*asked)
+    assert (status, "must not exist yet" in json.loads(out)["error"]) == (2, True)
+    live = said("run", "cambridge-2019", "--page", "--figure", str(tmp_path / "other.svg"))
+    assert (live[0], "`--figure` must be of a run" in live[2]) == (2, True)
+
+
 def test_a_good_file_is_one_line(said, tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text('extends = "jinan-2012"\ntitle = "Mine"\n')
