@@ -93,6 +93,7 @@ class Traffic:
         simulation: The links.
         random: The Poisson processes.
         real: Whether keys are real bytes, padded from hop to hop.
+        together: Whether requests of a second may be served at once where the result is the same.
         listener: Is given every delivered key, if there is one.
         last_path: Way of the last key between two sites that call or rotate.
     """
@@ -100,6 +101,7 @@ class Traffic:
     simulation: Simulation
     random: list[RandomRequests]
     real: bool
+    together: bool = True
     listener: Callable[[DeliveredKey], None] | None = None
     last_path: dict[tuple[int, int], Path | None] = field(default_factory=dict)
 

@@ -14,7 +14,6 @@ from e91.network import Incident, IncidentKind, begin, load, run
 from e91.network.key_ledger import Pool
 from e91.network.light import LinkState, quality_of
 from e91.network.link_life import BlockInWork
-from e91.network.traffic import Traffic
 
 SQUARE = lit(network_of("A B", "R S T", "A-R B-S R-S R-T T-S"))
 
@@ -185,13 +184,15 @@ def test_an_adversary_that_is_none_leaves_the_network_as_it_was():
     simulation.close()
 
 
-def test_requests_served_together_are_those_served_one_by_one(monkeypatch):
-    together = after(SQUARE, 3)
-    monkeypatch.setattr(Traffic, "_serve_together", lambda *_: False)
-    one_by_one = after(SQUARE, 3)
-    assert together.links == one_by_one.links
-    assert together.served == one_by_one.served
-    assert together.hops == one_by_one.hops
+def test_requests_served_together_are_those_served_one_by_one():
+    found = []
+    for together in (True, False):
+        simulation = begin(SQUARE, depth="counts", seed=1)
+        simulation.users.together = together
+        simulation.advance(3.0)
+        found.append((vars(simulation.ledger), vars(simulation.history.delivered)))
+    assert found[0] == found[1]
+    assert found[0][1]["served"] > 200
 
 
 def test_keys_go_another_way_when_a_link_rings():
