@@ -17,7 +17,7 @@ from e91.model.numbers import Floats
 from e91.model.settings import EKERT, Settings
 from e91.network.layout import Light, LinkPlan
 from e91.optics.arms import Arm, misread
-from e91.optics.detectors import Detector, Receiver
+from e91.optics.detectors import Receiver
 from e91.optics.rates import continuous_rates
 from e91.security.policy import Policy
 from e91.session.expectation import Link
@@ -26,6 +26,19 @@ from e91.session.planning import best_plan
 _CASCADE_EFFICIENCY = 1.05  # at some 10^5 key bits; a plan's choice, not a promise
 _PROBED_VISIBILITY = 0.5
 _PLANNABLE_CHSH = 2.3  # below, no choice of settings leaves a key
+
+
+@dataclass(frozen=True)
+class Sky:
+    """The way from a satellite to both ends of a link.
+
+    Attributes:
+        loss_db: Of the way to Alice, and of that to Bob.
+        background_photons_per_second: Stray light at their receivers.
+    """
+
+    loss_db: tuple[float, float]
+    background_photons_per_second: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,7 @@ class LinkState:
         efficiency: Factor of the detectors' efficiencies.
         attack: Name of the adversary on the link; empty without.
         strength: How strong it is, as its entry in `e91.adversaries` says.
+        sky: Of a link by satellite: where that stands; None while it is out of sight.
     """
 
     extra_loss_db: float = 0.0
@@ -47,6 +61,7 @@ class LinkState:
     efficiency: float = 1.0
     attack: str = ""
     strength: float | None = None
+    sky: Sky | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,10 +122,18 @@ def quality_of(
         >>> round(found.per_second, -3), round(found.chsh_value, 2), round(found.error_rate, 3)
         (696000.0, 2.76, 0.012)
     """
+    if link.medium == "satellite" and state.sky is None:
+        return _dark(settings)
     length = link.length_km.value or 0.0
     stated = link.loss_db.value if link.loss_db is not None else None
     loss = length * light.db_per_km if stated is None else stated
     return _quality(replace(light, name=""), length, loss, state, settings)
+
+
+@lru_cache(maxsize=8)
+def _dark(settings: Settings) -> Quality:
+    shape = (len(settings.alice_angles), len(settings.bob_angles), 2, 2)
+    return Quality(0.0, np.full(shape, 0.25), 0.0, 0.5)
 
 
 @lru_cache(maxsize=4096)
@@ -127,7 +150,7 @@ def _quality(
     rates = misread(true + accidental, alice=alice.readout_error, bob=bob.readout_error)
     totals = rates.sum(axis=(2, 3))
     if not totals.min() > 0:
-        return Quality(0.0, np.full(rates.shape, 0.25), 0.0, 0.5)
+        return _dark(settings)
     chosen = np.outer(settings.alice_probabilities, settings.bob_probabilities)
     table = rates / totals[..., None, None]
     table.flags.writeable = False
@@ -145,23 +168,29 @@ def _figures(table: Floats, settings: Settings) -> tuple[float, float]:
 
 def arms_of(light: Light, length_km: float, loss_db: float, state: LinkState) -> tuple[Arm, Arm]:
     """Return both arms of a link, from its source to either party's clicks."""
+    near, far = light.source_position, 1 - light.source_position
+    ways = near * loss_db, far * loss_db
+    stray = (0.0, 0.0)
+    if state.sky is not None:
+        ways, stray = state.sky.loss_db, state.sky.background_photons_per_second
 
-    def arm(share: float, detector: Detector, *, extra_db: float, turned: float) -> Arm:
+    def arm(end: int, share: float, *, extra_db: float, turned: float) -> Arm:
+        detector = light.detectors[end]
         seen = replace(detector, efficiency=min(1.0, detector.efficiency * state.efficiency))
-        fibre_db = share * (loss_db + state.extra_loss_db)
+        way_db = ways[end] + share * state.extra_loss_db
         return Arm(
-            fibre_db + light.coupling_db + extra_db,
+            way_db + light.coupling_db + extra_db,
             Receiver((seen, seen), optics_loss_db=light.receiver_db),
-            background_photons_at_receiver_per_second=state.background_photons_per_second,
+            background_photons_at_receiver_per_second=(
+                state.background_photons_per_second + stray[end]
+            ),
             visibility=turned * (light.visibility if share * length_km > 0 else 1.0),
             dispersion_ps_per_nm=share * length_km * light.dispersion_ps_per_nm_km,
         )
 
-    near, far = light.source_position, 1 - light.source_position
-    alice, bob = light.detectors
     return (
-        arm(near, alice, extra_db=0.0, turned=1.0),
-        arm(far, bob, extra_db=light.switch_db, turned=state.visibility),
+        arm(0, near, extra_db=0.0, turned=1.0),
+        arm(1, far, extra_db=light.switch_db, turned=state.visibility),
     )
 
 

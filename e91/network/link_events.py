@@ -25,7 +25,7 @@ from e91.network.layout import Incident, IncidentKind, NetworkPlan, RateMode
 from e91.network.light import Quality, pair_tables, quality_of
 from e91.network.link_life import BlockInWork, Condition, LinkLife
 from e91.network.rules import Router
-from e91.network.weather import STEP_S, Weather
+from e91.network.weather import Weather
 from e91.system.documents import did_you_mean
 
 Handler = Callable[[float, Any], None]
@@ -151,7 +151,7 @@ class Simulation:
         for life in self._fluid:
             self._pour(life, fluid.initial_bits(life, store_s=self.plan.store_s))
         for life in self.lives:
-            if life.plan.name in self.weather.of_link and life.light is not None:
+            if self.weather.changes(life.plan.name) and life.light is not None:
                 self.at(self.now_s, self._look, life)
         # One that begins as another ends comes after it.
         for incident in self.plan.incidents:
@@ -388,7 +388,7 @@ class Simulation:
     def _look(self, now_s: float, life: LinkLife) -> None:
         """Let a link's light be what the plan says for now."""
         self.relight(life)
-        self.at(now_s + STEP_S, self._look, life)
+        self.at(self.weather.next_look_s(life.plan.name, now_s), self._look, life)
 
     def relight(self, life: LinkLife) -> None:
         """Give a link the light that plan and adversary make now."""
@@ -413,7 +413,12 @@ class Simulation:
             if turns.idle:
                 self._serve(self.now_s, turns)
             return
-        self._maker.drop(block.begun)
+        if block.begun is not None:
+            self._maker.drop(block.begun)
+        if life.waits_for_a_pass:
+            block.change(self.now_s, quality, life.rng)
+            block.begun = None
+            return
         if not quality.per_second > 0:
             life.block = None  # what was collected of it is worth nothing
             self._serve(self.now_s, turns)

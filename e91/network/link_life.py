@@ -36,7 +36,8 @@ class BlockInWork:
         since_s: When the present light began, or the block.
         quality: The present light.
         pieces: Coincidences collected before, with the light that they had.
-        begun: Its making, handed out for the light that it has now.
+        begun: Its making, handed out for the light that it has now; None while a satellite is out
+            of sight.
     """
 
     number: int
@@ -148,6 +149,12 @@ class LinkLife:
         """Begin the alarm's test anew, which has seen no attack but one that is still on."""
         if self.eve is None:
             self.attacked_s = None
+
+    @property
+    def waits_for_a_pass(self) -> bool:
+        """Whether a satellite is out of sight: what was collected of a block then waits for it."""
+        dark = self.quality is not None and not self.quality.per_second > 0
+        return self.plan.medium == "satellite" and dark and not (self.dark or self.is_cut)
 
     def begin(self, now_s: float) -> BlockInWork:
         """Begin a block."""

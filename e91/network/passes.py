@@ -170,11 +170,11 @@ def entangled_key(
         ([420, 460], 0)
     """
     satellite, light = _satellite(plan), _light(plan, stations)
-    ends = _stations(satellite, stations)
+    ends = stations_of(satellite, stations)
     if len(set(stations)) != 2:
         raise ValueError(f"`stations` must be two, but are {', '.join(stations)}.")
     beams = (_beam(satellite, light, stations[0]), _beam(satellite, light, stations[1]))
-    lowest = _lowest(plan, satellite, stations) if lowest_deg is None else lowest_deg
+    lowest = lowest_for(plan, satellite, stations) if lowest_deg is None else lowest_deg
     passes = _passes(
         satellite, ends, lowest, days, clear, seed, count=lambda seen: _count(seen, light, beams)
     )
@@ -208,7 +208,7 @@ def relayed_key(
         (3, True)
     """
     satellite, light = _satellite(plan), _light(plan, (station,))
-    ends = _stations(satellite, (station,))
+    ends = stations_of(satellite, (station,))
     beams = Aboard(satellite.aboard_loss_db), _beam(satellite, light, station)
     passes = _passes(
         satellite, ends, LOWEST_DEG, days, clear, seed,
@@ -262,7 +262,8 @@ def _light(plan: NetworkPlan, stations: tuple[str, ...]) -> Light:
     return plan.light[(own or links)[0].light]
 
 
-def _stations(satellite: Satellite, names: tuple[str, ...]) -> tuple[Station, ...]:
+def stations_of(satellite: Satellite, names: tuple[str, ...]) -> tuple[Station, ...]:
+    """Return stations by their names."""
     by_name = {station.name: station for station in satellite.stations}
     for name in names:
         if name not in by_name:
@@ -273,7 +274,8 @@ def _stations(satellite: Satellite, names: tuple[str, ...]) -> tuple[Station, ..
     return tuple(by_name[name] for name in names)
 
 
-def _lowest(plan: NetworkPlan, satellite: Satellite, stations: tuple[str, str]) -> float:
+def lowest_for(plan: NetworkPlan, satellite: Satellite, stations: tuple[str, str]) -> float:
+    """Return the height above the horizon, in degrees, from which on two stations share pairs."""
     for link in plan.links:
         if link.name in satellite.lowest_elevation_deg and set(link.ends) == set(stations):
             return satellite.lowest_elevation_deg[link.name]
@@ -300,7 +302,6 @@ def _passes(
         raise ValueError(f"`days` must be at most {MOST_DAYS}, but is {days:g}.")
     clear = satellite.clear_fraction if clear is None else clear
     check_fractions(clear=clear)
-    start = satellite.orbit.start
     found = passes_over(
         satellite.orbit,
         stations,
@@ -308,28 +309,46 @@ def _passes(
         lowest_elevation_deg=lowest_deg,
         sun_below_deg=satellite.sun_below_deg,
     )
-    skies = [_clear_nights(station, clear, seed) for station in stations]
     passes = []
     for seen in found:
-        begin = start + timedelta(seconds=float(seen.time_s[0]))
-        evenings = [_evening(begin, station) for station in stations]
-        nights = [(evening - start.date()).days + 1 for evening in evenings]
-        is_clear = all(sky[night] for sky, night in zip(skies, nights, strict=True))
-        counted = count(seen) if is_clear else (0.0, 0.0)
-        passes.append(NightPass(begin, evenings[0], seen, is_clear, *counted))
+        begin = satellite.orbit.start + timedelta(seconds=float(seen.time_s[0]))
+        sky = is_clear(satellite, stations, begin, clear=clear, seed=seed)
+        counted = count(seen) if sky else (0.0, 0.0)
+        passes.append(NightPass(begin, _evening(begin, stations[0]), seen, sky, *counted))
     return tuple(passes)
+
+
+def is_clear(
+    satellite: Satellite,
+    stations: tuple[Station, ...],
+    moment: datetime,
+    *,
+    clear: float,
+    seed: int,
+) -> bool:
+    """Return whether the sky of a night is clear at all of some stations.
+
+    Every station's night is drawn by itself, so that it is the same whoever else looks.
+
+    Args:
+        satellite: Its start is the first night's.
+        stations: Where.
+        moment: In the night; UTC.
+        clear: Chance of a clear night.
+        seed: Root of the weather.
+    """
+    first = satellite.orbit.start.date()
+    for station in stations:
+        night = (_evening(moment, station) - first).days + 1
+        key = (crc32(station.name.encode()), night)
+        if np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key)).random() >= clear:
+            return False
+    return True
 
 
 def _evening(moment: datetime, station: Station) -> date:
     """Return the day whose noon, by the Sun, was the last one."""
     return (moment + timedelta(hours=station.longitude_deg / 15 - 12)).date()
-
-
-def _clear_nights(station: Station, clear: float, seed: int) -> list[bool]:
-    """Return for every night whether it is clear; the same whoever else looks."""
-    sequence = np.random.SeedSequence(seed, spawn_key=(crc32(station.name.encode()),))
-    draws = np.random.default_rng(sequence).random(MOST_DAYS + 3)
-    return [bool(draw < clear) for draw in draws]
 
 
 def _count(
