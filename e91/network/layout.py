@@ -481,7 +481,7 @@ class PrintedOutcome:
         number: What was printed; None of ways, which are words.
         words: Ways as printed; of a number, what is printed where it is no digits, or empty.
         origin: Whether the paper prints it, whether it is derived from what is printed, or whether
-            the plan was fitted to it, so that agreement shows nothing.
+            the plan was made or fitted for it, so that agreement shows nothing.
         within: How far a run may be off, in `shown_in`; None takes ``limit``.
         limit: ``"at least"`` or ``"at most"`` where the number is one; empty otherwise.
         shown_in: The unit of ``within`` and of what the run gives.

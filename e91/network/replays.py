@@ -112,7 +112,7 @@ class Replayed:
         """Whether it agrees, in a word or two."""
         if not self.agrees:
             return "no"
-        return "fitted to it" if self.origin == Origin.FITTED.value else "yes"
+        return "by construction" if self.origin == Origin.FITTED.value else "yes"
 
 
 def replayed(report: Told) -> tuple[Replayed, ...]:

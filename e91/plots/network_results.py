@@ -263,13 +263,15 @@ def route_change(report: NetworkReport) -> RouteChange | None:
 
 def _out_at(report: NetworkReport, time_s: float) -> frozenset[str]:
     """Return the links that could not be used at a time: they rang, or were cut."""
-    out: set[str] = set()
+    ends = {"alarm": "back", "cut": "mended"}
+    out: set[tuple[str, str]] = set()
     for event in report.events:
-        if event.time_s <= time_s and event.kind in ("alarm", "cut"):
-            out.add(event.place)
-        elif event.time_s <= time_s and event.kind in ("back", "mended"):
-            out.discard(event.place)
-    return frozenset(out)
+        if event.time_s > time_s:
+            break
+        if event.kind in ends:
+            out.add((ends[event.kind], event.place))
+        out.discard((event.kind, event.place))
+    return frozenset(place for _, place in out)
 
 
 def routes_figure(found: RouteChange, *, ax: Axes | None = None) -> Axes:
