@@ -59,7 +59,10 @@ def map_of(simulation: Simulation, figures: Figures, depth: Depth) -> dict[str, 
     switches = _switches_of(plan)
     at_switch = {user for switch in switches for user in switch["members"]}
     home = {user: switch["id"] for switch in switches for user in switch["members"]}
-    links = [_link_entry(life, figures, switches) for life in simulation.lives]
+    named = {switch["id"]: switch for switch in switches}
+    links = [
+        _link_entry(life, figures, named.get(life.plan.receiver or "")) for life in simulation.lives
+    ]
     return {
         "name": plan.name,
         "title": title_of(plan),
@@ -108,22 +111,20 @@ def _site_entry(site: Site) -> dict[str, Any]:
 
 def _switches_of(plan: NetworkPlan) -> list[dict[str, Any]]:
     """Return the optical switches: receivers that give one site's light to several users."""
+    served: dict[str, list[LinkPlan]] = {receiver.name: [] for receiver in plan.receivers}
+    for link in plan.links:
+        if link.receiver is not None:
+            served[link.receiver].append(link)
     found = []
-    for receiver in plan.receivers:
-        links = [link for link in plan.links if link.receiver == receiver.name]
+    for name, links in served.items():
         ends = Counter(end for link in links for end in link.ends)
         hubs = [end for end, times in ends.items() if times == len(links)]
         hubs = [end for end in hubs if plan.site[end].kind is not SiteKind.USER]
-        if len(links) < 2 or not hubs:
-            continue
-        relay = hubs[0]
-        members = [_far(link, relay) for link in links]
-        if any(plan.site[member].kind is not SiteKind.USER for member in members):
-            continue
-        x_km, y_km = _place_of_switch(plan, receiver.name, members)
-        found.append(
-            {"id": receiver.name, "relay": relay, "x": x_km, "y": -y_km, "members": members}
-        )
+        members = [_far(link, hubs[0]) for link in links] if hubs else []
+        if len(members) > 1 and all(plan.site[m].kind is SiteKind.USER for m in members):
+            x_km, y_km = _place_of_switch(plan, name, members)
+            place = {"x": x_km, "y": -y_km}
+            found.append({"id": name, "relay": hubs[0], **place, "members": members})
     return found
 
 
@@ -142,9 +143,8 @@ def _far(link: LinkPlan, near: str) -> str:
     return link.ends[1] if link.ends[0] == near else link.ends[0]
 
 
-def _link_entry(life: LinkLife, figures: Figures, switches: list[dict[str, Any]]) -> dict[str, Any]:
+def _link_entry(life: LinkLife, figures: Figures, switch: dict[str, Any] | None) -> dict[str, Any]:
     plan, model, quality = life.plan, model_of(life), life.quality
-    switch = next((s for s in switches if s["id"] == plan.receiver), None)
     user = _far(plan, switch["relay"]) if switch is not None else None
     sky = plan.medium == "satellite"
     entry = {
