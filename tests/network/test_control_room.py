@@ -446,6 +446,19 @@ def test_looking_at_a_route_is_not_remembered(look):
     assert [number["R-U"] in path, number["R-T"] in path] == [look is not None, look is None]
 
 
+def test_a_way_with_a_link_that_claims_nothing_claims_nothing():
+    carried = replace(TWO_WAYS.links[1], light="", medium="stored", store_bits=80_000)
+    plan = replace(TWO_WAYS, links=(TWO_WAYS.links[0], carried, *TWO_WAYS.links[2:]))
+    simulation = begin(replace(plan, demand=()), depth="counts", seed=1)
+    simulation.advance(0.6)
+    figures = Figures(simulation)
+    lit_way, mixed = (route_now(simulation, figures, "A", far) for far in ("S", "B"))
+    assert lit_way["model"] == "trusted-analysers"
+    assert lit_way["epsilon"] >= 3e-10
+    assert mixed["model"] == "none: a link of the way claims no model"
+    assert mixed["epsilon"] is None
+
+
 def test_states_of_links():
     simulation = begin(replace(SQUARE, demand=()), depth="counts", seed=1)
     figures = Figures(simulation)

@@ -307,7 +307,7 @@ function sentence() {
     : `All ${lit} links keep their promise.`;
   const text = filling
     ? `The stores are filled before time zero: ${Math.ceil(-state.t)} of ${-state.net.start} s to go.`
-    : parts.join(" ") || well + (dark ? ` ${dark} make no key and live on their stores.` : "");
+    : parts.join(" ") || well + (dark ? ` ${dark} without new key, on what is stored.` : "");
   if ($("sentence").dataset.text === text) return;
   $("sentence").dataset.text = text;
   $("sentence").className = `sentence s${worst}`;

@@ -104,13 +104,14 @@ export class NetworkMap {
       n.x = (n.x - x0) * this.unit;
       n.y = (n.y - y0) * this.unit;
     }
+    this.crowd = Math.min(1, Math.sqrt(27 / all.length)); // many symbols are small until one zooms
     if (network.assumed) this.part(network);
   }
 
   /** Move the switches of a drawing apart, outwards from their relays; relays stay where they are. */
   part(network) {
     const free = network.subnets,
-      near = 112,
+      near = 112 * this.crowd,
       middle = { x: WORLD[0] / 2, y: WORLD[1] / 2 };
     const relay = new Map(network.nodes.map((n) => [n.id, n]));
     const halfway = network.links
@@ -335,7 +336,9 @@ export class NetworkMap {
         "transform",
         `translate(${x.toFixed(1)} ${y.toFixed(1)})` + (s === 1 ? "" : ` scale(${s.toFixed(2)})`),
       );
-    const size = (this.size = Math.max(0.86, Math.min(1.2, this.view.k / 0.62)));
+    const near = Math.max(0.86, Math.min(1.2, this.view.k / 0.62));
+    const size = (this.size = near * Math.min(1, (this.crowd * this.view.k) / this.home.k));
+    const named = size > 0.7 * near;
     this.spots = [];
     for (const c of this.core) {
       const g = this.line(this.end(c.l.a), this.end(c.l.b), this.bend(c.l));
@@ -382,6 +385,7 @@ export class NetworkMap {
         "y",
         open ? y + (ry - y) * 0.42 + 4 : y + (out > 0 ? 28 * size : -20 * size),
       );
+      h.label.setAttribute("visibility", named || open ? "visible" : "hidden");
       h.label.classList.toggle("open", open);
       this.spots.push({ x, y, hub: h.s.id });
       h.at = [x, y];

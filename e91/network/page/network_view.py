@@ -344,7 +344,7 @@ def route_now(simulation: Simulation, figures: Figures, source: str, target: str
     models = [model_of(life) for life in simulation.lives]
     blocks = [part for life in lives for part in _pads_of(simulation, life, bits)]
     route = graph.route(*ends, path, stores=simulation.ledger.stored, models=models, blocks=blocks)
-    published = simulation.plan.rate is RateMode.PUBLISHED
+    claimed = route.weakest is not None  # of a way with a link that claims nothing, nothing is
     narrow = graph.link_number[route.bottleneck]
     return pair | {
         "ok": True,
@@ -353,8 +353,10 @@ def route_now(simulation: Simulation, figures: Figures, source: str, target: str
             for relays, links in zip(route.trusts, route.links, strict=True)
         ],
         "words": str(route),
-        "model": route.weakest.value if route.weakest else "none: published rates claim no model",
-        "epsilon": None if published else route.epsilon,
+        "model": route.weakest.value
+        if route.weakest
+        else "none: a link of the way claims no model",
+        "epsilon": route.epsilon if claimed else None,
         "blocks": len(set(blocks)),
         "bottleneck": route.bottleneck,
         "bottleneck_name": " – ".join(simulation.lives[narrow].plan.ends),
