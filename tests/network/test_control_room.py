@@ -426,7 +426,7 @@ def test_a_story_that_is_over_is_put_beside_what_was_printed():
     assert running.is_told
     rows = running.outcomes()
     assert rows[0]["quantity"] == "requests that failed"
-    assert {row["verdict"] for row in rows} <= {"yes", "no", "fitted to it"}
+    assert all(row["verdict"] != "no" for row in rows)
 
 
 @pytest.mark.parametrize("look", [route_now, None])
