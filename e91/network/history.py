@@ -111,6 +111,9 @@ class Delivered:
         served: Keys delivered to both ends.
         late: Those of them that had to wait.
         missed: Requests that waited in vain, or whose key became void on its way.
+        waiting: Requests that wait still.
+        deliveries: Keys that went over links: those of requests, but for the ones that encryptors
+            had in store, and the refills of these stores, each a key.
         bits: Key bits delivered to both ends.
         hops: Links that delivered keys used, in sum.
         most_hops: Of one key.
@@ -121,6 +124,8 @@ class Delivered:
     served: int = 0
     late: int = 0
     missed: int = 0
+    waiting: int = 0
+    deliveries: int = 0
     bits: int = 0
     hops: int = 0
     most_hops: int = 0

@@ -91,6 +91,7 @@ class Pool:
         second: At its second end.
         taken: Bits taken over the life of the pool.
         filled: Bits put in.
+        used_of_byte: Bits of the first byte that are taken.
         blocks: From which blocks the bits come, oldest first.
     """
 
@@ -98,6 +99,7 @@ class Pool:
     second: bytearray = field(default_factory=bytearray, repr=False)
     taken: int = 0
     filled: int = 0
+    used_of_byte: int = 0
     blocks: deque[StoredBlock] = field(default_factory=deque, repr=False)
 
     def put(self, bits: int, *, now_s: float, number: int, key: tuple[bytes, bytes] | None) -> None:
@@ -108,22 +110,27 @@ class Pool:
             self.first += key[0]
             self.second += key[1]
 
-    def take(self, size: int, *, backwards: bool = False) -> tuple[int, int]:
-        """Return the next bytes at the near and the far end as numbers, and remove both.
+    def take(self, bits: int, *, backwards: bool = False) -> tuple[int, int]:
+        """Return the next bits at the near and the far end as numbers, and remove both.
 
         Args:
-            size: Bytes.
+            bits: How many; what they leave of a byte comes next.
             backwards: Whether the near end is the link's second.
         """
-        near = int.from_bytes(self.first[:size], "big")
-        far = int.from_bytes(self.second[:size], "big")
-        del self.first[:size], self.second[:size]
-        self.taken += 8 * size
+        begin = self.used_of_byte
+        whole, self.used_of_byte = divmod(begin + bits, 8)
+        size = whole + (self.used_of_byte > 0)
+        near, far = (
+            int.from_bytes(end[:size], "big") >> (8 * size - begin - bits) & ((1 << bits) - 1)
+            for end in (self.first, self.second)
+        )
+        del self.first[:whole], self.second[:whole]
+        self.taken += bits
         return (far, near) if backwards else (near, far)
 
     def drop(self) -> None:
         """Throw away all that is stored."""
-        self.taken = self.filled
+        self.taken, self.used_of_byte = self.filled, 0
         self.first.clear()
         self.second.clear()
         self.blocks.clear()

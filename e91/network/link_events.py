@@ -66,7 +66,13 @@ class Users(Protocol):
         """A second begins."""
 
     def refilled(self, link: int, now_s: float) -> None:
-        """A link has more key than before, or is in service again."""
+        """A link has more key than before."""
+
+    def changing(self, now_s: float) -> None:
+        """Links are about to come or go, or relays to turn."""
+
+    def rose(self, now_s: float) -> None:
+        """Links are in service again."""
 
     def fell(self, links: list[int], now_s: float) -> None:
         """Links are out of service: keys on their way over them are void."""
@@ -261,6 +267,7 @@ class Simulation:
 
     def _ring(self, now_s: float, life: LinkLife, unreleased: int, *, cause: str) -> None:
         """Stop a link: its block is thrown away, and its store if the plan says so."""
+        self.users.changing(now_s)
         link, name = life.index, life.plan.name
         keeps = self.plan.keep_store_after_alarm
         lost = unreleased + (0 if keeps else self.ledger.stored[link])
@@ -308,6 +315,7 @@ class Simulation:
 
     def _fall(self, links: list[int], now_s: float) -> None:
         """Take links out of the routes."""
+        self.users.changing(now_s)
         for link in links:
             self.router.switch(link, up=False)
         self.users.fell(links, now_s)
@@ -315,11 +323,12 @@ class Simulation:
 
     def _rise(self, links: list[int]) -> None:
         """Let routes use links again that nothing else keeps out."""
+        self.users.changing(self.now_s)
         for link in links:
             life = self.lives[link]
             if life.condition is Condition.UP and not life.dead_ends:
                 self.router.switch(link, up=True)
-                self.users.refilled(link, self.now_s)
+        self.users.rose(self.now_s)
         self._unsettled_s = self.now_s + _SETTLING_S
 
     def routes_between_relays(self) -> dict[tuple[int, int], Path | None]:
@@ -528,6 +537,7 @@ class Simulation:
     def turn_relay(self, site: str, *, honest: bool) -> None:
         """Let a relay tell Eve every key that it passes on, or stop doing so; nobody notices."""
         self._lives_at(site)
+        self.users.changing(self.now_s)
         known = self.history.dishonest
         known.discard(site) if honest else known.add(site)
         words = f"Relay {site} {'is honest again' if honest else 'tells what it passes on'}."

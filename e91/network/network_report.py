@@ -50,7 +50,10 @@ class NetworkReport(Drawn):
         seconds: Time that it took here, set-up and the filling of the stores included.
         served: Requests whose key was delivered to both ends.
         late: Those of them that had to wait.
-        missed: Requests that waited in vain.
+        missed: Requests that waited in vain, or whose key became void on its way.
+        waiting: Requests that wait still.
+        deliveries: Keys that went over links: those of requests, but for the ones that encryptors
+            had in store, and the refills of these stores, each a key.
         delivered_bits: Key bits delivered to both ends.
         hops: Links that delivered keys used, in sum.
         most_hops: Of one key.
@@ -83,6 +86,8 @@ class NetworkReport(Drawn):
     served: int
     late: int
     missed: int
+    waiting: int
+    deliveries: int
     delivered_bits: int
     hops: int
     most_hops: int
@@ -156,9 +161,14 @@ class NetworkReport(Drawn):
                 "unequal": self.unequal,
                 "known_to_dishonest_relays": self.told,
             },
-            "requests": {"served": self.served, "late": self.late, "missed": self.missed},
+            "requests": {
+                "served": self.served,
+                "late": self.late,
+                "missed": self.missed,
+                "waiting": self.waiting,
+            },
             "hops": {
-                "mean": self.hops / self.served if self.served else None,
+                "mean": self.hops / self.deliveries if self.deliveries else None,
                 "most": self.most_hops,
             },
             "link_bits": vars(total),
@@ -247,16 +257,16 @@ def _aborted(report: NetworkReport) -> str:
 
 
 def _keys(report: NetworkReport, page: Layout) -> list[str]:
-    asked = report.served + report.missed
+    asked = report.served + report.missed + report.waiting
     size = f" of {report.key_bits} bits" if report.key_bits else ""
     each = f"{_per_time(report.keys_per_second)}, delivered to both ends"
     rows = [
         page.title("Keys"),
         page.row("delivered", f"{report.served:,} keys{size}: {each}"),
-        page.row("late, missed", f"{report.late:,} late, {report.missed:,} missed of {asked:,}"),
+        page.row("late, missed", _not_at_once(report, asked)),
     ]
-    if report.served:
-        mean = report.hops / report.served
+    if report.deliveries:
+        mean = report.hops / report.deliveries
         rows.append(page.row("hops", f"{mean:.2f} on average, {report.most_hops} at most"))
     if report.bound is not None and asked:
         share = report.served / asked
@@ -273,6 +283,11 @@ def _keys(report: NetworkReport, page: Layout) -> list[str]:
     if report.told:
         rows.append(page.row("dishonest relays", f"know {report.told:,} of the delivered keys"))
     return rows
+
+
+def _not_at_once(report: NetworkReport, asked: int) -> str:
+    waiting = f", {report.waiting:,} waiting still" if report.waiting else ""
+    return f"{report.late:,} late, {report.missed:,} missed{waiting} of {asked:,}"
 
 
 def _per_time(per_second: float) -> str:

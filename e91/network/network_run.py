@@ -271,6 +271,8 @@ def report_of(simulation: Simulation, *, depth: Depth, seconds: float) -> Networ
         served=done.served,
         late=done.late,
         missed=done.missed,
+        waiting=done.waiting,
+        deliveries=done.deliveries,
         delivered_bits=done.bits,
         hops=done.hops,
         most_hops=done.most_hops,

@@ -4,10 +4,13 @@ A key is taken from every link of its way at once, or from none.  Its origin rel
 the far end has acknowledged it; a link that falls out of trust before makes it void.
 """
 
+import heapq
+import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +30,7 @@ from e91.network.layout import (
 )
 from e91.network.link_events import Simulation
 from e91.network.relaying import join_shares, relay
+from e91.network.rules import FewestHops
 
 HOP_S = 1e-3
 """Time that a message takes over one link, relay included; assumed."""
@@ -35,11 +39,43 @@ _CHUNK_BITS = 2**16  # of a file, for which key is asked at once
 
 
 class InFlight(NamedTuple):
-    """A key on its way."""
+    """A key on its way.
+
+    Attributes:
+        acknowledged_s: When it is delivered.
+        links: Its way.
+        bits: Its length.
+        request: Whose it is; None of random requests, which are served as soon as they come.
+        is_told: Whether Eve gets it from dishonest relays.
+        is_unequal: Whether the two ends hold different keys.
+    """
 
     acknowledged_s: float
     links: Path
     bits: int
+    request: "Asked | None"
+    is_told: bool
+    is_unequal: bool
+
+
+class Together(NamedTuple):
+    """Random requests of a second that were served at its beginning, all at once.
+
+    Attributes:
+        begin_s: When the second begins.
+        process: What they come from.
+        pairs: The sites that ask, and those that they want a key with.
+        needed: Bits that each link gave.
+        hops: Links that their keys used, in sum.
+        most_before: Most hops of a key before.
+    """
+
+    begin_s: float
+    process: RandomRequests
+    pairs: tuple[np.ndarray, np.ndarray]
+    needed: np.ndarray
+    hops: int
+    most_before: int
 
 
 @dataclass(frozen=True)
@@ -65,15 +101,18 @@ class DeliveredKey:
 
 
 @dataclass(eq=False)
-class Waiting:
-    """A request that no route could serve when it came.
+class Asked:
+    """A request of a call, a file or an encryptor, or one that no route could serve when it came.
 
     Attributes:
         source: Number of the site that asks.
         target: The other.
         bits: Of the key.
         deadline_s: When it is missed.
-        done: What is called with the time at which it is served, and True; or False if missed.
+        done: What is called with the time at which it is served, and True; or False if it is
+            missed, or its key becomes void on its way; None for nobody.
+        counts: Whether it is a user's: an encryptor's refill is not.
+        is_late: Whether it had to wait.
         settled: Whether it was served or missed.
     """
 
@@ -82,6 +121,8 @@ class Waiting:
     bits: int
     deadline_s: float
     done: Callable[[float, bool], None] | None = None
+    counts: bool = True
+    is_late: bool = False
     settled: bool = False
 
 
@@ -107,29 +148,28 @@ class Traffic:
 
     def __post_init__(self) -> None:
         self._done = self.simulation.history.delivered
-        self._sleepers: dict[int, list[Waiting]] = {}
-        self._waiting: deque[Waiting] = deque()
+        self._sleepers: dict[int, list[Asked]] = {}
+        self._waiting: list[tuple[float, int, Asked]] = []  # a heap, by deadline
+        self._numbers = count()
+        self._together: Together | None = None
         self._flying: deque[InFlight] = deque()
         self._arrivals: list[tuple[float, int, int, int]] = []
         self._listed: list[tuple[float, int, int, int]] = []  # of files, the next one last
-        self._aggregates = not self.real and self._all_users_have_one_home()
+        self._aggregates = not self.real and self._all_users_keep_one_way()
 
     # Requests at random.
 
     def second(self, now_s: float) -> None:
         """A second begins: its random requests are drawn; those of the last one are done."""
-        self._arrivals = []
+        self._arrivals, self._together = [], None
         self._give_up(now_s)
         if now_s < 0:
             return
         arrivals: list[tuple[float, int, int, int]] = []
         for process in self.random:
             sources, targets = process.second()
-            bits = process.wanted.key_bits
-            if not self._serve_together(sources, targets, bits):
-                times = process.times(round(now_s), len(sources)) + now_s
-                each = (times.tolist(), sources.tolist(), targets.tolist(), [bits] * len(times))
-                arrivals += zip(*each, strict=True)
+            if not self._serve_together(now_s, process, sources, targets):
+                arrivals += _arrivals(now_s, process, sources, targets)
         while self._listed and self._listed[-1][0] < now_s + 1:
             arrivals.append(self._listed.pop())
         arrivals.sort()
@@ -142,7 +182,7 @@ class Traffic:
             now_s, source, target, bits = arrivals.pop()
             path = find(source, target, bits)
             if path is None:
-                self._wait(Waiting(source, target, bits, now_s + self._patience))
+                self._wait(Asked(source, target, bits, now_s + self._patience))
             else:
                 self._deliver(now_s, source, target, path, bits)
 
@@ -150,42 +190,63 @@ class Traffic:
     def _patience(self) -> float:
         return self.simulation.plan.patience_s
 
-    def _all_users_have_one_home(self) -> bool:
+    def _all_users_keep_one_way(self) -> bool:
         graph = self.simulation.graph
+        if not isinstance(self.simulation.router, FewestHops):
+            return False
         users = {int(user) for process in self.random for user in process.users}
         return not graph.direct and all(
             len(graph.homes[user]) == 1 and not graph.relays[user] for user in users
         )
 
-    def _serve_together(self, sources: np.ndarray, targets: np.ndarray, bits: int) -> bool:
+    def _serve_together(
+        self, now_s: float, process: RandomRequests, sources: np.ndarray, targets: np.ndarray
+    ) -> bool:
         """Serve a second's requests at once if every store covers all of them.
 
         The order inside the second cannot matter then, so that the result is that of serving them
-        one by one.
+        one by one: by a rule that keeps its routes, and unless a link comes or goes within the
+        second (`changing`).
         """
         quiet = self._aggregates and not self._sleepers and len(self.random) == 1
         quiet = quiet and self.listener is None and not self._listed
+        quiet = quiet and not self.simulation.history.dishonest
         if not quiet or not len(sources):
             return False
+        bits = process.wanted.key_bits
         needed, hops, most = self._needed(sources, targets, bits)
         if needed is None:
             return False
-        simulation = self.simulation
-        book, router = simulation.ledger, simulation.router
-        links = np.flatnonzero(needed)
-        amounts = needed[links].tolist()
+        book, router = self.simulation.ledger, self.simulation.router
         spare = np.array(book.stored) - np.array(router.floors)
-        if (spare[links] < needed[links]).any():
+        if (spare < needed)[needed > 0].any():
             return False
-        for link, amount in zip(links.tolist(), amounts, strict=True):
+        most_before = self._done.most_hops
+        self._together = Together(now_s, process, (sources, targets), needed, hops, most_before)
+        self._book(self._together, 1)
+        self._done.most_hops = max(most_before, most)
+        return True
+
+    def _book(self, together: Together, sign: int) -> None:
+        """Book the keys of a second, or take them back."""
+        book, asked = self.simulation.ledger, len(together.pairs[0])
+        for link in np.flatnonzero(together.needed).tolist():
+            amount = sign * int(together.needed[link])
             book.stored[link] -= amount
             book.spent[link] += amount
-        count = len(sources)
-        self._done.served += count
-        self._done.bits += bits * count
-        self._done.hops += hops
-        self._done.most_hops = max(self._done.most_hops, most)
-        return True
+        self._done.served += sign * asked
+        self._done.deliveries += sign * asked
+        self._done.bits += sign * together.process.wanted.key_bits * asked
+        self._done.hops += sign * together.hops
+
+    def changing(self, now_s: float) -> None:
+        """A link is about to come or go: what was served ahead is served one by one instead."""
+        together, self._together = self._together, None
+        if together is not None:
+            self._book(together, -1)
+            self._done.most_hops = together.most_before
+            self._arrivals = _arrivals(together.begin_s, together.process, *together.pairs)[::-1]
+            self.serve_until(now_s)
 
     def _needed(
         self, sources: np.ndarray, targets: np.ndarray, bits: int
@@ -199,14 +260,14 @@ class Traffic:
         example[pairs] = np.arange(len(pairs))
         hops, most = 2 * len(sources), 0
         kinds = np.flatnonzero(counts)
-        for place, count in zip(example[kinds].tolist(), counts[kinds].tolist(), strict=True):
+        for place, asked in zip(example[kinds].tolist(), counts[kinds].tolist(), strict=True):
             path = find(int(sources[place]), int(targets[place]), bits)
             if path is None or len(path) < 2:
                 return None, 0, 0
             between = path[1:-1]
             for link in between:
-                needed[link] += bits * count
-            hops += len(between) * count
+                needed[link] += bits * asked
+            hops += len(between) * asked
             most = max(most, len(path))
         access = np.bincount(
             self._access[np.concatenate([sources, targets])], minlength=len(needed)
@@ -228,39 +289,49 @@ class Traffic:
 
     # One request.
 
-    def ask(
-        self,
-        source: int,
-        target: int,
-        bits: int,
-        *,
-        now_s: float,
-        patience_s: float,
-        done: Callable[[float, bool], None] | None = None,
-    ) -> None:
-        """Ask for a key; ``done`` learns when it was served, or that it was missed."""
-        path = self.simulation.router.find(source, target, bits)
-        self._note_way(now_s, source, target, bits, path)
+    def ask(self, wanted: Asked, *, now_s: float) -> None:
+        """Ask for a key."""
+        path = self.simulation.router.find(wanted.source, wanted.target, wanted.bits)
+        self._note_way(now_s, wanted, path)
         if path is None:
-            self._wait(Waiting(source, target, bits, now_s + patience_s, done))
-            return
-        self._deliver(now_s, source, target, path, bits)
-        if done is not None:
-            done(now_s, True)
+            self._wait(wanted)
+        else:
+            self._serve(now_s, wanted, path)
 
-    def _wait(self, request: Waiting) -> None:
-        self._waiting.append(request)
+    def _serve(self, now_s: float, wanted: Asked, path: Path) -> None:
+        wanted.settled = True
+        self._deliver(now_s, wanted.source, wanted.target, path, wanted.bits, request=wanted)
+        if wanted.done is not None:
+            wanted.done(now_s, True)
+
+    def _wait(self, request: Asked) -> None:
+        request.is_late = True
+        self._done.waiting += request.counts
+        if request.deadline_s < math.inf:
+            waits = request.deadline_s, next(self._numbers), request
+            heapq.heappush(self._waiting, waits)
         self._sleep(request)
 
-    def _sleep(self, request: Waiting) -> None:
+    def _sleep(self, request: Asked) -> None:
         """Let a request sleep on links that lack bits; with none of them, until one comes up."""
         lacking = self.simulation.router.lacking(request.source, request.target, request.bits)
         for link in lacking or (-1,):
             self._sleepers.setdefault(link, []).append(request)
 
     def refilled(self, link: int, now_s: float) -> None:
-        """A link has more key, or is back: wake what waits for it."""
-        for request in self._sleepers.pop(link, []) + self._sleepers.pop(-1, []):
+        """A link has more key: wake what waits for it."""
+        self._wake(self._sleepers.pop(link, []) + self._sleepers.pop(-1, []), now_s)
+
+    def rose(self, now_s: float) -> None:
+        """Links are back: wake all that waits, as it may go there."""
+        sleepers, self._sleepers = self._sleepers, {}
+        self._wake(
+            dict.fromkeys(request for of_link in sleepers.values() for request in of_link), now_s
+        )
+
+    def _wake(self, requests: Iterable[Asked], now_s: float) -> None:
+        """Serve what can be served now, miss what is too late, and let the rest sleep."""
+        for request in requests:
             if request.settled:
                 continue
             if request.deadline_s < now_s:
@@ -270,53 +341,73 @@ class Traffic:
             if path is None:
                 self._sleep(request)
                 continue
-            request.settled = True
-            self._deliver(now_s, request.source, request.target, path, request.bits)
-            self._done.late += 1
+            self._done.waiting -= request.counts
             if request.done is not None:
-                self._note_way(now_s, request.source, request.target, request.bits, path)
-                request.done(now_s, True)
+                self._note_way(now_s, request, path)
+            self._serve(now_s, request, path)
 
     def _give_up(self, now_s: float) -> None:
         """Count the requests that have waited too long."""
         waiting = self._waiting
-        while waiting and (waiting[0].settled or waiting[0].deadline_s < now_s):
-            request = waiting.popleft()
+        while waiting and (waiting[0][-1].settled or waiting[0][0] < now_s):
+            _, _, request = heapq.heappop(waiting)
             if not request.settled:
                 self._miss(request)
-        if not waiting:
-            self._sleepers.clear()
+        if not waiting and self._sleepers:
+            awake = {
+                link: [request for request in asleep if not request.settled]
+                for link, asleep in self._sleepers.items()
+            }
+            self._sleepers = {link: asleep for link, asleep in awake.items() if asleep}
 
-    def _miss(self, request: Waiting) -> None:
+    def _miss(self, request: Asked) -> None:
         request.settled = True
-        self._done.missed += 1
+        self._done.waiting -= request.counts
+        self._done.missed += request.counts
         if request.done is not None:
             request.done(request.deadline_s, False)
 
-    def _deliver(self, now_s: float, source: int, target: int, path: Path, bits: int) -> None:
+    def _deliver(
+        self,
+        now_s: float,
+        source: int,
+        target: int,
+        path: Path,
+        bits: int,
+        *,
+        request: Asked | None = None,
+    ) -> None:
         """Take a key from every link of its way, and let it go there."""
-        simulation, hops = self.simulation, len(path)
+        simulation = self.simulation
         stored, spent = simulation.ledger.stored, simulation.ledger.spent
         rests_on = self._rests_on(path, bits) if self.listener is not None else []
         for link in path:
             stored[link] -= bits
             spent[link] += bits
-        self._done.served += 1
-        self._done.hops += hops
-        self._done.bits += bits
-        if hops > self._done.most_hops:
-            self._done.most_hops = hops
+        told = bool(simulation.history.dishonest) and self._is_told(source, target, path)
+        ends = self._pass_on(source, target, path, bits) if self.real else None
         flying = self._flying
         while flying and flying[0].acknowledged_s <= now_s:
             flying.popleft()
-        flying.append(InFlight(now_s + 2 * hops * HOP_S, path, bits))
-        if simulation.history.dishonest:
-            self._done.told += self._is_told(source, target, path)
-        ends = self._pass_on(source, target, path, bits // 8) if self.real else None
-        if ends is not None:
-            self._done.unequal += ends[0] != ends[1]
+        unequal = ends is not None and ends[0] != ends[1]
+        key = InFlight(now_s + 2 * len(path) * HOP_S, path, bits, request, told, unequal)
+        flying.append(key)
+        self._count(key, 1)
         if self.listener is not None:
             self._tell(now_s, source, target, path, bits, rests_on, ends or (None, None))
+
+    def _count(self, key: InFlight, sign: int) -> None:
+        """Count a key as delivered, or take that back."""
+        done, hops = self._done, len(key.links)
+        if key.request is None or key.request.counts:
+            done.served += sign
+            done.late += sign * (key.request is not None and key.request.is_late)
+        done.deliveries += sign
+        done.hops += sign * hops
+        done.bits += sign * key.bits
+        done.told += sign * key.is_told
+        done.unequal += sign * key.is_unequal
+        done.most_hops = max(done.most_hops, hops)
 
     def _is_told(self, source: int, target: int, path: Path) -> bool:
         """Whether every strand of a key has a relay that tells Eve."""
@@ -324,14 +415,14 @@ class Traffic:
         route = graph.route(source, target, path, stores=self.simulation.ledger.stored)
         return all(self.simulation.history.dishonest.intersection(way) for way in route.trusts)
 
-    def _pass_on(self, source: int, target: int, path: Path, size: int) -> tuple[int, int]:
-        """Send real bytes hop by hop under one-time pad; return the key at both ends."""
+    def _pass_on(self, source: int, target: int, path: Path, bits: int) -> tuple[int, int]:
+        """Send real bits hop by hop under one-time pad; return the key at both ends."""
         simulation, sent, arrived = self.simulation, [], []
         for strand in simulation.graph.strands(source, target, path):
             at, pads = source, []
             for link in strand:
                 one, other = simulation.graph.ends[link]
-                pads.append(simulation.pools[link].take(size, backwards=at == other))
+                pads.append(simulation.pools[link].take(bits, backwards=at == other))
                 at = other if at == one else one
             done = relay(pads)
             sent.append(done.sent)
@@ -378,22 +469,23 @@ class Traffic:
 
     def fell(self, links: list[int], now_s: float) -> None:
         """Make the keys void that are on their way over links that fell."""
-        bad, kept = set(links), deque[InFlight]()
+        bad, kept, void = set(links), deque[InFlight](), list[InFlight]()
         for key in self._flying:
             if key.acknowledged_s > now_s and bad.intersection(key.links):
                 self.simulation.ledger.void(key.links, key.bits)
-                self._done.served -= 1
-                self._done.hops -= len(key.links)
-                self._done.bits -= key.bits
-                self._done.missed += 1
+                self._count(key, -1)
+                void.append(key)
             else:
                 kept.append(key)
         self._flying = kept
+        for key in void:
+            self._done.missed += key.request is None or key.request.counts
+            if key.request is not None and key.request.done is not None:
+                key.request.done(now_s, False)
 
-    def _note_way(
-        self, now_s: float, source: int, target: int, bits: int, path: Path | None
-    ) -> None:
+    def _note_way(self, now_s: float, wanted: Asked, path: Path | None) -> None:
         """Note that a call goes another way than before, or none."""
+        source, target, bits = wanted.source, wanted.target, wanted.bits
         known = (source, target) in self.last_path
         if known and self.last_path[source, target] == path:
             return
@@ -446,22 +538,25 @@ class Traffic:
         bits = upto - round(number * wanted.chunk_s * wanted.bits_per_second)
         source, target = self._ends(wanted)
         if bits:
-            self.ask(source, target, bits, now_s=now_s, patience_s=self._patience)
+            self.ask(Asked(source, target, bits, now_s + self._patience), now_s=now_s)
         self.simulation.at(
             wanted.start_s + (number + 1) * wanted.chunk_s, self._call, (wanted, number + 1)
         )
 
     def _transfer(self, now_s: float, transfer: tuple[Transfer, int]) -> None:
-        """Ask for the key of a file's next part, and for the one after when it is there."""
+        """Ask for the key of a file's next part, and for the one after when it is there.
+
+        A part whose key becomes void is asked for again.
+        """
         wanted, left = transfer
         bits = min(left, _CHUNK_BITS)
 
-        def done(time_s: float, _: bool) -> None:
-            if left > bits:
-                self.simulation.at(time_s, self._transfer, (wanted, left - bits))
+        def done(time_s: float, served: bool) -> None:
+            following = left - bits if served else bits
+            if following:
+                self.simulation.at(time_s, self._transfer, (wanted, following))
 
-        source, target = self._ends(wanted)
-        self.ask(source, target, bits, now_s=now_s, patience_s=float("inf"), done=done)
+        self.ask(Asked(*self._ends(wanted), bits, math.inf, done), now_s=now_s)
 
 
 @dataclass(eq=False)
@@ -488,7 +583,7 @@ class Encryptors:
         """Change the key: from the store, or from the network if there is none."""
         simulation = self.traffic.simulation
         if not self.wanted.store_keys:
-            self._ask(now_s, 1, patience_s=simulation.plan.patience_s)
+            self._ask(now_s, 1, deadline_s=now_s + simulation.plan.patience_s)
         elif self.keys:
             self.keys -= 1
             self._done.served += 1
@@ -496,21 +591,33 @@ class Encryptors:
             self._done.missed += 1
         if self.keys <= self.wanted.refill_at and self.wanted.store_keys and not self.refilling:
             self.refilling = True
-            self._ask(now_s, self.wanted.store_keys - self.keys, patience_s=float("inf"))
+            self._ask(now_s, self.wanted.store_keys - self.keys, deadline_s=math.inf)
         simulation.at(now_s + self.wanted.every_s, self.change, None)
 
-    def _ask(self, now_s: float, keys: int, *, patience_s: float) -> None:
+    def _ask(self, now_s: float, keys: int, *, deadline_s: float) -> None:
+        refills = bool(self.wanted.store_keys)
+
         def done(came_s: float, served: bool) -> None:
             self.refilling = False
-            if served and self.wanted.store_keys:
+            if refills and served:
                 refill = Refill(now_s, came_s, keys, before=self.keys)
                 self.traffic.simulation.history.refills.append(refill)
                 self.keys += keys
-                self._done.served -= 1  # a refill is no request of a user
+            elif refills:  # void: they are not used
+                self.keys = max(0, self.keys - keys)
 
-        source, target = self.traffic._ends(self.wanted)
         bits = keys * self.wanted.key_bits
-        self.traffic.ask(source, target, bits, now_s=now_s, patience_s=patience_s, done=done)
+        ends = self.traffic._ends(self.wanted)
+        self.traffic.ask(Asked(*ends, bits, deadline_s, done, counts=not refills), now_s=now_s)
+
+
+def _arrivals(
+    begin_s: float, process: RandomRequests, sources: np.ndarray, targets: np.ndarray
+) -> list[tuple[float, int, int, int]]:
+    """Return the requests of a second one by one, in the order of time."""
+    times = process.times(round(begin_s), len(sources)) + begin_s
+    bits = [process.wanted.key_bits] * len(times)
+    return list(zip(times.tolist(), sources.tolist(), targets.tolist(), bits, strict=True))
 
 
 def _by(trusts: tuple[tuple[str, ...], ...]) -> str:
