@@ -10,6 +10,7 @@ unit of its key.
 import math
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
@@ -264,6 +265,15 @@ class IncidentEntry(Document, frozen=True):
     strength: Finite | None = None
 
 
+_NEEDED = MappingProxyType(
+    {
+        "way": (Measure.FIRST_USE, Measure.LENGTH, Measure.NET),
+        "link": (Measure.LEAST_STORE, Measure.STORE_THEN, Measure.SPENT, Measure.NET),
+    }
+)
+"""Measures that are of a way, and of a link."""
+
+
 class PrintedEntry(Document, frozen=True):
     """An outcome that was printed, by name; see `e91.network.layout.PrintedOutcome`."""
 
@@ -288,6 +298,11 @@ class PrintedEntry(Document, frozen=True):
             found = "is given" if of_ways else "is missing"
             demand = "not be given" if of_ways else "be given"
             raise ValueError(f"`number` must {demand} of `{self.measure.value}`, but {found}.")
+        for key, measures in _NEEDED.items():
+            if self.measure in measures and not getattr(self, key):
+                raise ValueError(
+                    f"`{key}` must be given of `{self.measure.value}`, but is missing."
+                )
         if not of_ways and (self.within is None) == (not self.limit):
             both = "neither is" if self.within is None else "both are"
             raise ValueError(f"`within` or `limit` must be given, but {both}.")

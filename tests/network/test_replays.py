@@ -205,6 +205,36 @@ def test_the_sites_of_a_way_in_shares_are_those_of_each_strand():
     assert sites_passed(plan, way) == (("A", "R", "B"), ("A", "S", "B"))
 
 
+NUMBER = 'number = { value = 1, unit = "min", assumed = true }'
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (f'measure = "alarm-delay"\n{NUMBER}', "`printed.x.within` or `limit` must be given, but "),
+        (f'measure = "alarm-delay"\n{NUMBER}\nwithin = 1\nlimit = "at most"', "but both are."),
+        ('measure = "alarm-delay"\nwithin = 1', "`printed.x.number` must be given of `alarm-"),
+        ('measure = "ways"', "`printed.x.words` must be given of `ways`, but is missing."),
+        (f'measure = "ways"\nwords = "A"\n{NUMBER}', "must not be given of `ways`, but is given."),
+        (f'measure = "alarm-delay"\n{NUMBER}\nwithin = 1\nshown_in = "km"',
+         "`printed.x.shown_in` must be a unit like min, but is 'km'."),
+        (f'measure = "least-store"\n{NUMBER}\nwithin = 1\nlink = "CAPE-TRAL"',
+         "`printed.x.link` must be a link, but is 'CAPE-TRAL'; did you mean `CAPE-TREL`?"),
+        (f'measure = "least-store"\n{NUMBER}\nwithin = 1',
+         "`printed.x.link` must be given of `least-store`, but is missing."),
+        (f'measure = "first-use"\n{NUMBER}\nwithin = 1',
+         "`printed.x.way` must be given of `first-use`, but is missing."),
+        (f'measure = "first"\n{NUMBER}\nwithin = 1', "`printed.x.measure` must be one of order-of"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_refused(tmp_path, lines, sentence):
+    file = tmp_path / "mine.toml"
+    file.write_text(f'extends = "cambridge-2019"\n[printed.x]\nquantity = "x"\n{lines}\n')
+    with pytest.raises(ValueError, match=r"printed\.x") as refused:
+        load(file)
+    assert sentence in str(refused.value)
+
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "networks.md"
 
 
