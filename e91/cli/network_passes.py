@@ -43,14 +43,14 @@ def show_passes(
     that keeps one photon of every pair itself, where it must.  NAME is `micius`, or a file.
     """
     from e91.network import load, report_passes
-    from e91.network.passes import satellite_pairs
+    from e91.network.passes import satellite_links
 
     figure.check()
     plan = load(name, variant=variant)
-    first, *_ = satellite_pairs(plan)
+    first, *_ = satellite_links(plan)
     report = report_passes(
         plan,
-        first if stations is None else tuple(one.strip() for one in stations.split(",")),
+        first.ends if stations is None else tuple(one.strip() for one in stations.split(",")),
         days=days,
         clear=clear,
         seed=secrets.randbits(32) if seed is None else seed,

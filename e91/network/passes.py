@@ -15,7 +15,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from e91.model.numbers import check_fractions, check_positive
-from e91.network.layout import Light, NetworkPlan, Satellite
+from e91.network.layout import Light, LinkPlan, NetworkPlan, RateMode, Satellite
 from e91.optics.detectors import Receiver
 from e91.optics.links import Downlink
 from e91.optics.satellites import Aboard, Pass, Station, coincidences_along
@@ -169,7 +169,8 @@ def entangled_key(
         >>> [round(one.coincidences) for one in found.passes], found.secret_bits
         ([420, 460], 0)
     """
-    satellite, light = _satellite(plan), _light(plan, stations)
+    light, satellite = _light(plan, stations), plan.satellite
+    assert satellite is not None  # or it had no light
     ends = stations_of(satellite, stations)
     if len(set(stations)) != 2:
         raise ValueError(f"`stations` must be two, but are {', '.join(stations)}.")
@@ -207,7 +208,8 @@ def relayed_key(
         >>> len(found.passes), found.secret_bits > 10_000
         (3, True)
     """
-    satellite, light = _satellite(plan), _light(plan, (station,))
+    light, satellite = _light(plan, (station,)), plan.satellite
+    assert satellite is not None  # or it had no light
     ends = stations_of(satellite, (station,))
     beams = Aboard(satellite.aboard_loss_db), _beam(satellite, light, station)
     passes = _passes(
@@ -236,20 +238,19 @@ def relayed_between(first: KeyOverPasses, second: KeyOverPasses) -> tuple[date |
     return both, min(first.secret_bits, second.secret_bits)
 
 
-def satellite_pairs(plan: NetworkPlan) -> tuple[tuple[str, str], ...]:
-    """Return the stations at the ends of every satellite link of a plan.
+def satellite_links(plan: NetworkPlan) -> tuple[LinkPlan, ...]:
+    """Return the links by satellite of a plan, one at least.
 
     Raises:
-        ValueError: It has no satellite.
+        ValueError: It has none, or their light is not simulated.
     """
-    _satellite(plan)
-    return tuple(link.ends for link in plan.links if link.medium == "satellite")
-
-
-def _satellite(plan: NetworkPlan) -> Satellite:
-    if plan.satellite is None:
-        raise ValueError(f"The network must have a satellite, but `{plan.name}` has none.")
-    return plan.satellite
+    links = tuple(link for link in plan.links if link.medium == "satellite")
+    if plan.satellite is None or not links or plan.rate is not RateMode.SIMULATED:
+        raise ValueError(
+            f"The network must have a satellite and simulated links by it, but `{plan.name}` has "
+            "none."
+        )
+    return links
 
 
 def _light(plan: NetworkPlan, stations: tuple[str, ...]) -> Light:
@@ -257,7 +258,7 @@ def _light(plan: NetworkPlan, stations: tuple[str, ...]) -> Light:
 
     The source is the satellite's, the same for all; what differs is how well polarisation is kept.
     """
-    links = [link for link in plan.links if link.medium == "satellite"]
+    links = satellite_links(plan)
     own = [link for link in links if set(stations) <= set(link.ends)]
     return plan.light[(own or links)[0].light]
 

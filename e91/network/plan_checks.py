@@ -110,7 +110,7 @@ def _check_link(plan: NetworkPlan, link: LinkPlan) -> None:
     if link.receiver is not None:
         receivers = [receiver.name for receiver in plan.receivers]
         _check_known(link.receiver, receivers, f"{place}.receiver", "a receiver of the network")
-    if plan.rate is RateMode.SIMULATED and link.medium not in ("stored", "satellite"):
+    if plan.rate is RateMode.SIMULATED and link.medium != "stored":
         _check_known(link.light, plan.light, f"{place}.light", "a kind of light")
         if link.length_km.value is None:
             raise ValueError(f"`{place}.length_km` must be given to simulate it, but is missing.")

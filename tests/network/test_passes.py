@@ -198,7 +198,9 @@ def test_what_makes_no_sense_is_refused(stations, chosen, sentence):
 
 
 def test_network_without_a_satellite_is_refused():
-    with pytest.raises(ValueError, match=r"must have a satellite, but `jinan-2017` has none\."):
+    with pytest.raises(
+        ValueError, match=r"must have a satellite and .*, but `jinan-2017` has none\."
+    ):
         report_passes(load("jinan-2017"), PAIR)
 
 
@@ -208,4 +210,13 @@ def test_elements_with_a_wrong_digit_are_refused(tmp_path):
     wrong = [first, second.replace("97.3699", "97.3698")]
     file.write_text(f'extends = "micius"\n[satellite]\ntwo_lines = {wrong}\n')
     with pytest.raises(ValueError, match=r"`satellite\.two_lines\[1\]` must have 69 characters"):
+        load(str(file))
+
+
+def test_satellite_without_links_and_links_without_light_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="must have a satellite and simulated links by it"):
+        report_passes(replace(PLAN, links=()), PAIR)
+    file = tmp_path / "mine.toml"
+    file.write_text('extends = "micius"\nlinks.Delingha-Nanshan.light = "downlnk"\n')
+    with pytest.raises(ValueError, match=r"`links\.Delingha-Nanshan\.light` must be a kind"):
         load(str(file))
