@@ -42,15 +42,21 @@ def show_passes(
     By pairs that the satellite sends to both at once, where it need not be trusted, and by a relay
     that keeps one photon of every pair itself, where it must.  NAME is `micius`, or a file.
     """
+    from e91.model.numbers import check_within
     from e91.network import load, report_passes
     from e91.network.passes import satellite_links
 
     figure.check()
     plan = load(name, variant=variant)
     first, *_ = satellite_links(plan)
+    chosen = first.ends if stations is None else tuple(map(str.strip, stations.split(",")))
+    if above is not None:
+        check_within(0, 90, above=above)
+        if len(chosen) == 1:
+            raise ValueError(f"`--above` must be left out with one station, but is {above:g}.")
     report = report_passes(
         plan,
-        first.ends if stations is None else tuple(one.strip() for one in stations.split(",")),
+        chosen,
         days=days,
         clear=clear,
         seed=secrets.randbits(32) if seed is None else seed,

@@ -153,6 +153,12 @@ def test_passes_are_refused_where_none_can_be(said):
     status, _, err = said("passes", "jinan-2017")
     assert status == 2
     assert "must have a satellite and simulated links by it, but `jinan-2017` has none." in err
+    assert said("passes", "micius", "--above", "91")[2] == (
+        "e91: `--above` must lie in [0, 90], but is 91.0.\n"
+    )
+    assert (
+        "with one station" in said("passes", "micius", "--stations", "Lijiang", "--above", "9")[2]
+    )
     status, _, err = said("passes", "micius", "--stations", "Delinga")
     assert status == 2
     assert err.endswith("but 'Delinga' is none; did you mean `Delingha`?\n")
