@@ -274,6 +274,7 @@ class Simulation:
         reason = cause.lower().replace("_", " ")
         self.history.alarms.append(Alarmed(name, now_s, life.attacked_s, reason, lost))
         words = f"The alarm of {name} rings ({reason}): {lost:,} bits are thrown away."
+        words += "".join(f" {user} is told." for user in self._users_on(life))
         self.history.note(now_s, "alarm", name, words, value=lost)
         life.rang, life.good = True, 0
         self._limits[link] = math.inf
@@ -283,6 +284,11 @@ class Simulation:
         self.ledger.lose(link, lost, reason="alarm")
         if not keeps:
             self.pools[link].drop()
+
+    def _users_on(self, life: LinkLife) -> list[str]:
+        """The users at the ends of a link: their keys go over it, or not at all."""
+        users = {user.name for user in self.plan.users}
+        return [end for end in life.plan.ends if end in users]
 
     def _on_trial(self, life: LinkLife, outcome: BlockOutcome) -> None:
         """Count the good blocks of a link that rang; their key is thrown away all the same."""

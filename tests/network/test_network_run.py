@@ -275,3 +275,10 @@ def test_blocks_drawn_on_a_cluster_are_the_same():
 def test_key_bits_do_not_leave_this_machine():
     with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match="key bits do not leave"):
         begin(SQUARE, depth="bits", executor=pool)
+
+
+def test_a_user_is_told_that_his_link_rang():
+    attack = Incident(IncidentKind.ATTACK, "A-R", 0.5, 1.0, "intercept-resend", 1.0)
+    report = after(replace(SQUARE, incidents=(attack,)), 1)
+    (rang,) = [event for event in report.events if event.kind == "alarm"]
+    assert rang.words.endswith(" A is told.")
