@@ -1,6 +1,7 @@
 """Hypothesis without deadlines and, in the checks, with the same examples; the command line."""
 
 import os
+from uuid import uuid4
 
 import pytest
 from hypothesis import settings
@@ -16,10 +17,17 @@ settings.register_profile("checks", deadline=None, derandomize=True)
 settings.load_profile("checks" if os.environ.get("CI") else "explore")
 
 
+@pytest.fixture(scope="session")
+def ledgers(tmp_path_factory):
+    """One folder for the ledgers of all tests: pytest reads its own anew for every one it adds."""
+    return tmp_path_factory.mktemp("ledgers")
+
+
 @pytest.fixture(autouse=True)
-def ledger(tmp_path_factory, monkeypatch):
+def ledger(ledgers, monkeypatch):
     """A ledger of used recordings for every test, in memory and on the disk; return the file."""
-    place = tmp_path_factory.mktemp("ledger") / "recordings.jsonl"
+    place = ledgers / uuid4().hex / "recordings.jsonl"
+    place.parent.mkdir()
     monkeypatch.setenv("E91_LEDGER", str(place))
     monkeypatch.setattr("e91.recorded.ledger._used_here", {})
     monkeypatch.setattr("e91.distillation.authentication._TAKEN", set())
