@@ -135,7 +135,7 @@ def test_white_noise_acts_on_every_attack_as_the_closed_form_says(name):
 @pytest.mark.parametrize("basis", BASES)
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_interception_in_every_basis_has_its_closed_form_exactly(basis, settings):
-    for strength in STRENGTHS["intercept-resend"]:
+    for strength in STRENGTHS["intercept-resend"][::2]:
         conditions = Conditions(strength, settings=settings, seed=1, options={"basis": basis})
         assert_table(stage("intercept-resend", conditions))
 
@@ -145,7 +145,7 @@ def test_interception_in_every_basis_has_its_closed_form_exactly(basis, settings
 )
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_circuit_attack_has_its_closed_form_exactly(name, settings):
-    for strength in STRENGTHS[name]:
+    for strength in STRENGTHS[name][::2]:  # the ends and a middle; any others in *_anywhere.py
         assert_table(stage(name, Conditions(strength, settings=settings, seed=1)))
 
 
@@ -154,8 +154,8 @@ def test_collective_attack_has_its_closed_form_exactly(chsh):
     assert_table(stage("collective", Conditions(chsh, seed=1)))
 
 
-@pytest.mark.parametrize("flips", [0.001, 0.02, 0.0715, 0.3, 0.5])
-@pytest.mark.parametrize("chsh", STRENGTHS["collective"])
+@pytest.mark.parametrize("flips", [0.001, 0.0715, 0.5])
+@pytest.mark.parametrize("chsh", STRENGTHS["collective"][::2])
 def test_collective_attack_reaches_the_bound_at_every_s_and_every_qber(chsh, flips):
     staged = stage("collective", Conditions(chsh, seed=1, options={"flips": flips}))
     assert staged.expected.qber == flips
@@ -375,11 +375,8 @@ def test_report_names_the_assumption_that_an_attack_breaks():
 )
 def test_local_model_gets_no_device_independent_key(name, strength, settings, theorem):
     policy = Policy(SecurityModel.DEVICE_INDEPENDENT, theorem=theorem)
-    for seed in range(3):
-        found = run_attack(
-            name, strength, rounds=100_000, seed=seed, settings=settings, policy=policy
-        )
-        assert found.session.abort is Abort.NO_VIOLATION
+    found = run_attack(name, strength, rounds=100_000, settings=settings, seed=1, policy=policy)
+    assert found.session.abort is Abort.NO_VIOLATION
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
