@@ -130,9 +130,15 @@ def _finish(report: NetworkReport, figure: FigureFile, *, as_json: bool) -> None
 
 
 def _open_page(plan: NetworkPlan, port: int, how: dict[str, Any]) -> None:
+    from dataclasses import replace
+
     from e91.network.page import serve
 
     known = {name: how[name] for name in ("depth", "seed", "workers")}
+    if how["disjoint"] != 1:
+        raise click.UsageError("`--disjoint` must be of a run, not of a live `--page`.")
+    if how["rule"] is not None:
+        plan = replace(plan, rule=how["rule"])
     serve(plan, **known, port=port, say=click.echo)
 
 

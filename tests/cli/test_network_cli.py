@@ -162,3 +162,59 @@ def test_passes_are_refused_where_none_can_be(said):
     status, _, err = said("passes", "micius", "--stations", "Delinga")
     assert status == 2
     assert err.endswith("but 'Delinga' is none; did you mean `Delingha`?\n")
+
+
+def test_a_run_prints_its_minutes_its_events_and_its_report(said):
+    status, text, _ = said(
+        "run", "jinan-2012", "--minutes", "1", "--depth", "counts", "--seed", "1",
+        "--attack", "R1-R2=intercept-resend:1@20-30", "--cut", "R2-R3@40",
+    )  # fmt: skip
+    assert status == 0
+    assert "(only the simulator knows) intercept-resend begins on R1-R2, 1." in text
+    assert "The alarm of R1-R2 rings (eavesdropper)" in text
+    assert "R2-R3 is cut." in text
+    assert "made = spent + lost + stored on every link" in text
+    assert "seeded: nothing here is secret" in text
+
+
+def test_a_run_in_json_has_the_names_of_the_contract(said):
+    _, text, _ = said("run", "cambridge-2019", "--minutes", "5", "--seed", "1", "--json")
+    found = json.loads(text)
+    assert found["network"] == "cambridge-2019"
+    assert found["conserved"] is True
+    assert set(found["keys"]) >= {"delivered", "bits_each", "per_second"}
+    assert set(found["requests"]) >= {"served", "late", "missed"}
+    assert set(found["hops"]) >= {"mean", "most"}
+    assert set(found["link_bits"]) == {"made", "spent", "lost", "stored"}
+    for name in ("depth", "seed", "users", "links", "simulated_seconds", "seconds", "alarms"):
+        assert name in found
+    assert found["routes_changed"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--minutes", "0"], "`--minutes` must be positive"),
+        (["--attack", "R1-R2"], "`--attack` must be LINK=NAME:STRENGTH@SECONDS"),
+        (["--attack", "R1-R2=nobody:1@3"], "must be an adversary"),
+        (["--attack", "R1-R9=cloner:0.1@3"], "must be a link of the network"),
+        (["--attack", "R1-R2=cloner:x@3"], "must be a number"),
+        (["--cut", "R1-R2"], "`--cut` must be LINK@SECONDS"),
+        (["--cut", "R1-R2@9-3"], "must lie after its start"),
+        (["--workers", "0"], "`--workers` must lie in"),
+        (["--disjoint", "2"], "without a common relay"),
+        (["--scheduler", "x"], "`--depth` must be `counts`"),
+        (["--page", "--disjoint", "2"], "not of a live `--page`"),
+    ],
+)
+def test_a_bad_run_is_one_sentence_and_status_2(said, options, sentence):
+    status, _, error = said("run", "jinan-2012", *options)
+    assert status == 2
+    assert sentence in error
+    assert "Traceback" not in error
+
+
+def test_false_alarms_of_some_days_are_counted(said):
+    _, text, _ = said("alarms", "jinan-2012", "--days", "2", "--seed", "1")
+    assert "0 false alarms of 53 links in 2 days" in text
+    assert "promised are at most 0.0053 on average" in text
