@@ -85,20 +85,18 @@ def implied_probabilities(open_draws, cells, *, edges, row):
     weights = [
         Fraction(int(np.count_nonzero(cells[~open_draws] == c)), 2**16) for c in range(count)
     ]
-    for draw in np.flatnonzero(open_draws):
-        base = int(draw) << 48
-        below = 0
-        for cell in range(count):
-            low, high = below, 2**48  # first extension that lies beyond `cell`
-            while low < high:
-                middle = (low + high) // 2
-                number = np.array([base + middle], np.uint64)
-                if edges.cells(number, rows=np.array([row], np.uint8))[0] <= cell:
-                    low = middle + 1
-                else:
-                    high = middle
-            weights[cell] += Fraction(low - below, 2**64)
-            below = low
+    base = np.flatnonzero(open_draws).astype(np.uint64) << np.uint64(48)
+    rows, below = np.full(len(base), row, np.uint8), np.zeros_like(base)
+    for cell in range(count):
+        low, high = below, np.full_like(base, 2**48)  # first extension that lies beyond `cell`
+        while np.any(low < high):
+            middle = (low + high) // 2
+            # The last number has no next: where the bisection has ended, the one before is asked.
+            asked = base + np.minimum(middle, 2**48 - 1)
+            inside = (edges.cells(asked, rows=rows) <= cell) & (low < high)
+            low, high = np.where(inside, middle + 1, low), np.where(inside, high, middle)
+        weights[cell] += Fraction(int((low - below).sum()), 2**64)
+        below = low
     return weights
 
 
