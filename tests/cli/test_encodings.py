@@ -1,24 +1,47 @@
 """A session is never lost to its printing: characters that an encoding lacks become plain ones."""
 
+import io
 import os
 import subprocess
 import sys
 
 import pytest
 
+from e91 import cli
+
 RUN = ["run", "--device", "exact", "--rounds", "100000", "--visibility", "1", "--seed", "1"]
 
 
-def printed(encoding, *arguments):
-    """Exit status and what was printed on standard output, as text; nothing on error."""
+@pytest.fixture
+def printed(monkeypatch):
+    """Run the command line on streams of an encoding: its status and what it printed, as text."""
+
+    def call(encoding, *arguments):
+        output, complaints = (io.TextIOWrapper(io.BytesIO(), encoding) for _ in range(2))
+        monkeypatch.setattr(sys, "stdout", output)
+        monkeypatch.setattr(sys, "stderr", complaints)
+        code = 0
+        try:
+            cli.main([os.fsdecode(argument) for argument in arguments])
+        except SystemExit as end:
+            code = end.code
+        output.flush()
+        complaints.flush()
+        assert complaints.buffer.getvalue() == b""
+        return code, output.buffer.getvalue().decode(encoding)
+
+    return call
+
+
+def test_a_process_prints_its_report_in_an_encoding_that_lacks_its_characters():
     done = subprocess.run(
-        [sys.executable, "-m", "e91", *arguments],
+        [sys.executable, "-m", "e91", *RUN],
         check=False,
         capture_output=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": encoding},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "latin-1"},
     )
-    assert done.stderr == b""
-    return done.returncode, done.stdout.decode(encoding)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode("latin-1").startswith("-- E91")
 
 
 @pytest.mark.parametrize(
@@ -32,7 +55,7 @@ def printed(encoding, *arguments):
         ("shift-jis", "── E91", "±"),
     ],
 )
-def test_report_is_printed_in_any_encoding(tmp_path, encoding, line, error):
+def test_report_is_printed_in_any_encoding(tmp_path, printed, encoding, line, error):
     status, text = printed(encoding, *RUN, "--out", tmp_path / "keys")
     assert status == 0
     assert text.startswith(line)
@@ -40,7 +63,7 @@ def test_report_is_printed_in_any_encoding(tmp_path, encoding, line, error):
     assert (tmp_path / "keys" / "bob.key").exists()
 
 
-def test_name_of_a_file_that_is_no_text_can_be_printed(tmp_path):
+def test_name_of_a_file_that_is_no_text_can_be_printed(tmp_path, printed):
     printed("utf-8", *RUN, "--out", tmp_path / "keys")
     plain = os.fsencode(tmp_path) + b"/pl\xffain"
     with open(plain, "wb") as file:  # noqa: PTH123 - a path of bytes
