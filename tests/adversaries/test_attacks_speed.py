@@ -18,7 +18,7 @@ from e91.session.totals import summary_of
 
 CHANNELS = [name for name, attack in ATTACKS.items() if attack.is_channel]
 FALSE_ALARM = 1e-9
-ROUNDS = 400_000
+ROUNDS = 200_000
 
 
 def tapped(name, seed=1, strength=None, **conditions):
