@@ -42,6 +42,8 @@ class Alarmed(NamedTuple):
         attacked_s: When the attack began that was on the link, if there was one.
         reason: The cause that the sequential test names, or the verdict that failed.
         bits_lost: Key that was thrown away for it.
+        bits_released: Key of blocks that ended after the attack began and were released all the
+            same: their verdict bounds what Eve knows of them.
     """
 
     link: str
@@ -49,6 +51,7 @@ class Alarmed(NamedTuple):
     attacked_s: float | None
     reason: str
     bits_lost: int
+    bits_released: int = 0
 
     @property
     def delay_s(self) -> float | None:
@@ -63,6 +66,7 @@ class Alarmed(NamedTuple):
             "delay_s": self.delay_s,
             "reason": self.reason,
             "bits_lost": self.bits_lost,
+            "bits_released": self.bits_released,
         }
 
 

@@ -257,6 +257,8 @@ class Simulation:
     def _store(self, now_s: float, life: LinkLife, number: int, outcome: BlockOutcome) -> None:
         """Put a block's key into the stores at both ends: whole bytes, the rest is lost."""
         link, bits = life.index, outcome.bits
+        if life.eve is not None:
+            life.released_bits += bits
         self.ledger.make(link, bits)
         if bits % 8:
             self.ledger.lose(link, bits % 8, reason="rounding")
@@ -272,7 +274,8 @@ class Simulation:
         keeps = self.plan.keep_store_after_alarm
         lost = unreleased + (0 if keeps else self.ledger.stored[link])
         reason = cause.lower().replace("_", " ")
-        self.history.alarms.append(Alarmed(name, now_s, life.attacked_s, reason, lost))
+        released = 0 if life.attacked_s is None else life.released_bits
+        self.history.alarms.append(Alarmed(name, now_s, life.attacked_s, reason, lost, released))
         words = f"The alarm of {name} rings ({reason}): {lost:,} bits are thrown away."
         words += "".join(f" {user} is told." for user in self._users_on(life))
         self.history.note(now_s, "alarm", name, words, value=lost)
@@ -454,7 +457,7 @@ class Simulation:
         life, eve = self._life(link), (adversary, strength)
         self._check_eve(life, eve)
         if life.eve is None:
-            life.attacked_s = self.now_s
+            life.attacked_s, life.released_bits = self.now_s, 0
         life.eve = eve
         words = f"{adversary} begins on {link}" + (f", {strength:g}." if strength else ".")
         self.history.note(self.now_s, "attack", link, words, truth=True)

@@ -92,6 +92,7 @@ class LinkLife:
         number: Blocks begun.
         block: The one in work.
         good: Good blocks in a row since it rang.
+        released_bits: Key that was released since the attack began that is on it.
         attacked_s: When the last attack began of which the present test of the alarm saw rounds.
         flowing: Of a published rate: bits that are made and not delivered yet.
         last: What became of the last block.
@@ -116,6 +117,7 @@ class LinkLife:
     good: int = 0
     eve: tuple[str, float | None] | None = None
     attacked_s: float | None = None
+    released_bits: int = 0
     flowing: float = 0.0
     last: BlockOutcome | None = None
     tested: int = 0

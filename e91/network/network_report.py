@@ -332,6 +332,8 @@ def _alarms(report: NetworkReport, page: Layout) -> list[str]:
         if alarm.delay_s is not None:
             delay = f"{alarm.delay_s:.1f} s after the attack began"
         words = f"{alarm.link} ({alarm.reason}), {delay}; {alarm.bits_lost:,} bits thrown away"
+        if alarm.bits_released:
+            words += f", {alarm.bits_released:,} released since it began, as their verdict allowed"
         rows.append(page.row(clock(alarm.time_s), words))
     if len(report.alarms) > _MOST_EVENTS:
         rows.append(page.row("", f"and {len(report.alarms) - _MOST_EVENTS} more"))

@@ -282,3 +282,17 @@ def test_a_user_is_told_that_his_link_rang():
     report = after(replace(SQUARE, incidents=(attack,)), 1)
     (rang,) = [event for event in report.events if event.kind == "alarm"]
     assert rang.words.endswith(" A is told.")
+
+
+@pytest.mark.parametrize(("strength", "some"), [(1.0, False), (0.06, True)])
+def test_an_alarm_says_what_was_released_since_the_attack_began(strength, some):
+    attack = Incident(IncidentKind.ATTACK, "R-S", 0.5, 30.0, "intercept-resend", strength)
+    simulation = begin(replace(SQUARE, incidents=(attack,)), depth="counts", seed=1)
+    simulation.advance(0.5)
+    before = simulation.ledger.made[2]
+    while not simulation.history.alarms:
+        released = simulation.ledger.made[2] - before
+        simulation.advance(simulation.now_s + 0.01)
+    (alarm,) = simulation.history.alarms
+    assert alarm.bits_released == released
+    assert (released > 0) == some
