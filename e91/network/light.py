@@ -246,7 +246,7 @@ def practice_of(light: Light, qualities: tuple[tuple[float, float], ...]) -> Pra
     chsh, error = violating[len(violating) // 2]
     settings, policy = EKERT, Policy(epsilon=light.epsilon)
     if light.revealed_fraction is None or not light.alice_probabilities:
-        link = Link(chsh, error, _CASCADE_EFFICIENCY)
+        link = Link(max(0.0, chsh), error, _CASCADE_EFFICIENCY)
         best = best_plan(link, light.block_rounds, settings=EKERT, policy=policy)
         settings, policy = best.settings, best.policy
     if light.alice_probabilities:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from e91.model.drawn import Drawn
 from e91.network.bound import Bound
+from e91.network.fluid import FALSE_ALARM_PER_SECOND
 from e91.network.history import Alarmed, Event, Refill, Samples, Way
 from e91.network.layout import NetworkPlan, RateMode, Requests
 from e91.network.replays import Replayed, replayed
@@ -71,7 +73,8 @@ class NetworkReport(Drawn):
         refills: Of the stores of encryptors.
         samples: Levels in time.
         is_conserved: Whether every bit is accounted for on every link.
-        false_alarm: Promised probability that an alarm of an honest link ever rings, a link.
+        false_alarm: Promised probability that the alarm of a link ever rings while it keeps its
+            promise, for every start of its test: it begins anew after each alarm.
         expected_bits_per_second: Key rate of every link while its receiver serves it in turn.
         bound: What the best routing could have served of the random demand; None without.
         shortages: Which calls and encryptors ask for more than any routing brings, in words.
@@ -245,15 +248,18 @@ def _what(report: NetworkReport, page: Layout) -> list[str]:
             f" ({report.simulated_s / max(report.seconds, 1e-9):.3g} times real time)",
         ),
         page.row(
-            "blocks", f"{report.blocks:,} of {report.rounds:,} coincidences; {_aborted(report)}"
+            "blocks",
+            f"{report.blocks:,} with {report.rounds:,} coincidences; {_aborted(report)}",
         ),
     ]
 
 
 def _aborted(report: NetworkReport) -> str:
-    return (
-        ", ".join(f"{number:,} {name}" for name, number in sorted(report.aborts.items())) or "none"
-    )
+    reasons = [
+        f"{number:,} ({name.lower().replace('_', ' ')})"
+        for name, number in sorted(report.aborts.items())
+    ]
+    return f"without key: {', '.join(reasons)}" if reasons else "none without key"
 
 
 def _keys(report: NetworkReport, page: Layout) -> list[str]:
@@ -269,7 +275,7 @@ def _keys(report: NetworkReport, page: Layout) -> list[str]:
         mean = report.hops / report.deliveries
         rows.append(page.row("hops", f"{mean:.2f} on average, {report.most_hops} at most"))
     if report.bound is not None and asked:
-        share = report.served / asked
+        share = math.floor(1e4 * report.served / asked) / 1e4
         words = f"{share:.4f} of all requests served; the best routing, with the best turns of "
         words += "receivers and every link in service,"
         rows.append(page.row("routing", f"{words} {report.bound.served_share:.4f} on average"))
@@ -366,7 +372,27 @@ def _limits(report: NetworkReport, page: Layout) -> list[str]:
         page.row("randomness", secret),
     ]
     if plan.rate is RateMode.SIMULATED:
-        rows.append(page.row("false alarms", f"{report.false_alarm:g} of honest links ever ring"))
+        epsilon = max((light.epsilon for light in plan.lights), default=0.0)
+        rows += [
+            page.row(
+                "secrecy",
+                f"with trusted analysers a block's key fails with probability at most {epsilon:g}, "
+                f"some key of all blocks with {min(1.0, epsilon * report.blocks):.2g}",
+            ),
+            page.row(
+                "false alarms",
+                f"a link that keeps its promise ever rings with probability {report.false_alarm:g}"
+                ", and again so after each start of its test",
+            ),
+        ]
+    else:
+        rows.append(
+            page.row(
+                "false alarms",
+                f"a link with its published error rate rings with probability "
+                f"{FALSE_ALARM_PER_SECOND:g} in a second",
+            )
+        )
     for limit in plan.limits:
         rows += page.text(limit)
     return rows

@@ -91,7 +91,10 @@ def practices_of(plan: NetworkPlan, weather: Weather) -> dict[str, Practice]:
 @lru_cache(maxsize=1024)
 def _expected_bits(practice: Practice, rounds: int, chsh: float, error: float) -> int:
     length = expected_length(
-        Link(chsh, error, 1.05), rounds, settings=practice.settings, policy=practice.policy
+        Link(max(0.0, chsh), error, 1.05),
+        rounds,
+        settings=practice.settings,
+        policy=practice.policy,
     )
     return max(0, length.bits - AUTHENTICATION_BITS)
 

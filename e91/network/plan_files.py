@@ -169,7 +169,7 @@ class _Layers:
             known = ", ".join(self.variants) or "none"
             hint = did_you_mean(variant, self.variants)
             raise ValueError(
-                f"A variant of `{self.name}` must be one of it ({known}), but is {variant!r}{hint}"
+                f"A variant of `{self.name}` must be one of {known}, but is {variant!r}{hint}"
             )
         chosen = self.default if variant is None else variant
         content = laid_over(self.content, self._table(chosen) if chosen else {})

@@ -174,7 +174,7 @@ class LightEntry(Document, frozen=True):
     visibility: _Fraction = 0.99
     bit_error: _Fraction = 0.005
     block_rounds: _Count = 2**20
-    revealed_fraction: _Fraction | None = None
+    revealed_fraction: Annotated[float, Meta(gt=0, lt=1)] | None = None
     alice_probabilities: tuple[float, ...] = ()
     bob_probabilities: tuple[float, ...] = ()
     epsilon: Annotated[float, Meta(gt=0, lt=1)] = 1e-10

@@ -247,12 +247,12 @@ class FewestHops(Router):
             found = self._fewest(source, target, bits)
             if found is None:
                 return None
-        hops = len(found[1])
+        hops = len(self._path(source, target, found))
         last = self._last.get((key, hops))
         if last is not None and self._width(self._path(source, target, last)) >= bits:
             found = last
         self._last[key, hops] = found
-        if hops == len(routes[0][1]):
+        if hops == len(self._path(source, target, routes[0])):
             self._present[key] = found
         return self._used(self._path(source, target, found))
 

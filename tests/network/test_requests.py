@@ -149,3 +149,26 @@ def test_a_pool_gives_its_bits_in_order_whatever_the_sizes():
     for end, whole in enumerate((key, key[::-1])):
         text = "".join(f"{value[end]:0{size}b}" for value, size in zip(taken, sizes, strict=True))
         assert f"{int.from_bytes(whole, 'big'):01600b}".startswith(text)
+
+
+def test_a_share_served_is_never_rounded_up_and_what_is_claimed_is_said_in_full():
+    plan = lit(NAMES, keys_per_second=2000.0, patience_s=0.0)
+    report = run(plan, minutes=0.1, seed=1, depth="counts")
+    text = " ".join(report.text().split())
+    almost = replace(report, served=99_999, missed=1, waiting=0)
+    assert "0.9999 of all requests served" in " ".join(almost.text().split())
+    assert f"{report.blocks:,} with {report.rounds:,} coincidences; none without key" in text
+    assert f"at most 1e-10, some key of all blocks with {1e-10 * report.blocks:.2g}" in text
+    assert "ever rings with probability 0.0001, and again so after each start of its test" in text
+
+
+@pytest.mark.parametrize("light", [{"visibility": 0.0}, {"bit_error": 1.0}, {"block_rounds": 2}])
+def test_light_that_leaves_no_key_leaves_the_network_running(light):
+    plan = lit(NAMES, store_s=0.0, patience_s=0.0)
+    plan = replace(plan, lights=(replace(plan.lights[0], **light),))
+    report = run(
+        plan, minutes=0.001 if light == {"block_rounds": 2} else 0.05, seed=1, depth="counts"
+    )
+    assert report.blocks == sum(report.aborts.values()) > 0
+    assert report.served == 0 == report.total.made
+    assert f"without key: {report.blocks:,} (" in " ".join(report.text().split())

@@ -247,3 +247,17 @@ def test_two_demands_at_the_same_homes_share_the_route():
     assert router.find(0, 1, 5) == (0, 3, 5, 6)
     stores[2] = stores[4] = 200
     assert router.find(2, 3, 5) == (1, 3, 5, 7)
+
+
+def test_a_direct_link_is_used_again_as_soon_as_it_holds_the_bits():
+    """A way over two relays has one link between relays, but three hops."""
+    graph = graph_of("A B", "R S", "A-R B-S R-S A-B")
+    stores = [1000, 1000, 1000, 100]
+    router = FewestHops(graph, stores)
+    assert router.find(0, 1, 256) == (0, 2, 1)
+    stores[3] = 1000
+    assert router.find(0, 1, 256) == (3,)
+    stores[3] = 100
+    assert router.find(0, 1, 256) == (0, 2, 1)
+    stores[3] = 1000
+    assert router.find(0, 1, 256) == (3,)
