@@ -134,7 +134,7 @@ def test_a_bad_variant_is_found_though_another_is_the_default(said, tmp_path):
 def test_an_unknown_variant_is_refused_with_the_known_ones(said):
     status, _, err = said("show", "tokyo-2010", "--variant", "simulate")
     assert status == 2
-    assert "(published, simulated), but is 'simulate'; did you mean `simulated`?" in err
+    assert "one of published, simulated, but is 'simulate'; did you mean `simulated`?" in err
 
 
 def test_passes_of_a_satellite_are_shown_with_the_key_of_both_ways(said, tmp_path):

@@ -501,7 +501,7 @@ def test_a_variant_is_laid_over_the_file(written):
     lengths = {v: load(where, variant=v).link["A-R"].length_km.value for v in (None, "plain")}
     assert lengths == {None: 7.0, "plain": 3.5}
     assert load(where).variant == "long"
-    with pytest.raises(ValueError, match=r"one of it \(long, plain\), but is 'plian'; did you"):
+    with pytest.raises(ValueError, match=r"one of long, plain, but is 'plian'; did you"):
         load(where, variant="plian")
 
 
