@@ -222,9 +222,10 @@ def _check_depth(content: object, where: str) -> None:
 
 def _sentence(content: object, shape: Any, said: str, *, key: str, secret: bool) -> str:
     """Return what msgspec ``said`` about the content as a sentence in the voice of the package."""
+    fails = partial(_fails_so, shape=shape, so=said)
     said, _, path = said.rpartition(" - at `$") if " - at `$" in said else (said, "", "")
     steps = [name or index for name, index in _STEP.findall(path)]
-    place, found, kind = _followed(content, shape, steps, partial(_fails, shape=shape))
+    place, found, kind = _followed(content, shape, steps, fails)
     place = _joined(key, place)
     inner = f"{place}." if place else ""
     record = _plain(kind)
@@ -275,11 +276,12 @@ def _followed(
     return place, content, _branch(kind, content)
 
 
-def _fails(content: object, *, shape: Any) -> bool:
+def _fails_so(content: object, *, shape: Any, so: str) -> bool:
+    """Return whether msgspec refuses the content with these words: it may be wrong elsewhere."""
     try:
         msgspec.convert(content, shape)
-    except msgspec.ValidationError:
-        return True
+    except msgspec.ValidationError as error:
+        return str(error) == so
     return False
 
 

@@ -252,3 +252,23 @@ def test_a_dataclass_may_be_given_keys_that_it_does_not_know():
     assert typed({"x": 1, "z": 2}, Point) == Point(1)
     with pytest.raises(ValueError, match=r"^`y` must be a whole number, but is 'up'\.$"):
         typed({"x": 1, "y": "up", "z": 2}, Point)
+
+
+class Bulb(Document, frozen=True):
+    watts: float
+
+
+class House(Document, frozen=True):
+    bulbs: dict[str, Bulb]
+    doors: dict[str, int]
+
+
+def test_a_table_is_named_for_its_own_fault_though_another_part_is_wrong_too():
+    for wrong, words in (
+        ("b = {}", "`bulbs.b.watts` must be a finite number, but is missing."),
+        ("b = 3", "`bulbs.b` must be a table with watts, but is 3."),
+        ("b = {watts = 'x'}", "`bulbs.b.watts` must be a finite number, but is 'x'."),
+    ):
+        text = f"[bulbs]\na = {{watts = 1}}\n{wrong}\n[doors]\nfront = 'open'"
+        with pytest.raises(ValueError, match=re.escape(f"In `house.toml`: {words}")):
+            parse_toml(text, House, where="house.toml")
