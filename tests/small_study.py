@@ -2,7 +2,7 @@
 
 from e91.studies import plan_study
 
-ROUNDS = 60_000
+ROUNDS = 40_000
 
 
 def small(**fixed):

@@ -36,7 +36,7 @@ def information(joint):
     return float((joint[some] * np.log2(joint[some] / alone[some])).sum())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     name=st.sampled_from(CHANNELS), share=st.floats(0, 1), visibility=st.floats(0.2, 1),
     basis=st.sampled_from(list(BASES)), flips=st.floats(0, 0.5),

@@ -339,7 +339,7 @@ def test_snapshot_is_compared_with_its_own_table(tmp_path, monkeypatch, status):
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    command = ["conformance", "pair_samplers:manila", "--seed", 1]
+    command = ["conformance", "pair_samplers:manila", "--seed", 1, "--shots", 5000]
     assert status(*command, "--snapshot", "manila")[0] == 0
     assert status(*command, "--snapshot", "boston")[0] == 1
 

@@ -212,7 +212,7 @@ def test_failures_are_as_rare_as_stated(decoder):
 @pytest.mark.parametrize(("sample", "rate"), [(220, 0.015), (220, 0.05), (20_000, 0.05)])
 def test_keys_become_equal_at_a_rate_that_a_sample_estimates(decoder, sample, rate):
     """0.1 % may differ; without a margin for the sample's error one in ten did."""
-    sessions, failures = 250, 0
+    sessions, failures = 180, 0
     for seed in range(sessions):
         errors = int(np.random.default_rng((seed, sample)).binomial(sample, rate))
         alice, bob = keys(2_000, rate, seed=5_000 + seed)

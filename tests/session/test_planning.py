@@ -79,7 +79,7 @@ def test_best_rate_grows_with_rounds_and_tends_to_the_asymptotic_one(name):
     policy, settings = POLICIES[name]
     rates = [
         best_plan(LINK, n, settings=settings, policy=policy, largest_block=n).secret_bits / n
-        for n in (10**k for k in (4, 5, 6, 7, 9, 11, 13, 15))
+        for n in (10**k for k in (4, 6, 9, 15))
     ]
     assert all(first <= second for first, second in pairwise(rates))
     limit = asymptotic_rate(

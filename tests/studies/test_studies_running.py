@@ -351,6 +351,7 @@ def test_result_that_exists_stays(tmp_path, status):
 DOCS = (Path(__file__).parents[2] / "docs" / "studies.md").read_text()
 
 
+@pytest.mark.slow
 def test_documented_example_prints_what_the_page_says(tmp_path, status):
     example = DOCS.split("```toml\n")[1].split("```")[0]
     code, out, _ = status("study", written(tmp_path, example), "--seed", 1)
