@@ -144,7 +144,6 @@ class NetworkReport(Drawn):
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain values, ready for JSON; no key bits."""
-        total = self.total
         return {
             "network": self.plan.name,
             "depth": self.depth,
@@ -156,6 +155,28 @@ class NetworkReport(Drawn):
             "links": len(self.plan.links),
             "simulated_seconds": self.simulated_s,
             "seconds": round(self.seconds, 3),
+            **self._traffic(),
+            "link_bits": vars(self.total),
+            "lost_by": self.lost_by,
+            "conserved": self.is_conserved,
+            "blocks": self.blocks,
+            "coincidences": self.rounds,
+            "aborts": self.aborts,
+            "alarms": [alarm.to_dict() for alarm in self.alarms],
+            "false_alarm_per_link": self.false_alarm,
+            "routes_changed": self.routes_changed,
+            "best_routing": None if self.bound is None else _best_routing(self.bound),
+            "shortages": list(self.shortages),
+            "replay": [row.to_dict() for row in self.replay],
+            "link_table": [
+                {"link": link.name, **vars(bits)}
+                for link, bits in zip(self.plan.links, self.links, strict=True)
+            ],
+        }
+
+    def _traffic(self) -> dict[str, Any]:
+        """Return what became of keys and requests, ready for JSON."""
+        return {
             "keys": {
                 "delivered": self.served,
                 "bits_each": self.key_bits,
@@ -174,22 +195,6 @@ class NetworkReport(Drawn):
                 "mean": self.hops / self.deliveries if self.deliveries else None,
                 "most": self.most_hops,
             },
-            "link_bits": vars(total),
-            "lost_by": self.lost_by,
-            "conserved": self.is_conserved,
-            "blocks": self.blocks,
-            "coincidences": self.rounds,
-            "aborts": self.aborts,
-            "alarms": [alarm.to_dict() for alarm in self.alarms],
-            "false_alarm_per_link": self.false_alarm,
-            "routes_changed": self.routes_changed,
-            "best_routing": None if self.bound is None else _best_routing(self.bound),
-            "shortages": list(self.shortages),
-            "replay": [row.to_dict() for row in self.replay],
-            "link_table": [
-                {"link": link.name, **vars(bits)}
-                for link, bits in zip(self.plan.links, self.links, strict=True)
-            ],
         }
 
     def levels(self) -> Any:
@@ -238,7 +243,7 @@ def _what(report: NetworkReport, page: Layout) -> list[str]:
         "counts": "the counts of every block drawn and judged; no key bytes",
         "published": "published rates flow; no photon is simulated",
     }
-    return [
+    rows = [
         page.title(f"{plan.title} ({plan.name})"),
         page.row("users, links", f"{len(plan.users):,} users, {len(plan.links):,} links"),
         page.row("depth", f"{report.depth}: {depths[report.depth]}"),
@@ -247,11 +252,11 @@ def _what(report: NetworkReport, page: Layout) -> list[str]:
             f"{duration(report.simulated_s)} in {report.seconds:.1f} s"
             f" ({report.simulated_s / max(report.seconds, 1e-9):.3g} times real time)",
         ),
-        page.row(
-            "blocks",
-            f"{report.blocks:,} with {report.rounds:,} coincidences; {_aborted(report)}",
-        ),
     ]
+    if plan.rate is RateMode.SIMULATED:
+        words = f"{report.blocks:,} with {report.rounds:,} coincidences; {_aborted(report)}"
+        rows.append(page.row("blocks", words))
+    return rows
 
 
 def _aborted(report: NetworkReport) -> str:
@@ -315,7 +320,7 @@ def _bits(report: NetworkReport, page: Layout) -> list[str]:
     lost = ", ".join(f"{bits:,} {reason}" for reason, bits in sorted(report.lost_by.items()))
     rows = [
         page.title("Key bits of all links"),
-        page.row("made", f"{total.made:,}"),
+        page.row("made", f"{total.made:,}, the stores at the start included"),
         page.row("spent", f"{total.spent:,}"),
         page.row("lost", f"{total.lost:,}" + (f" ({lost})" if lost else "")),
         page.row("stored", f"{total.stored:,}"),
@@ -381,8 +386,8 @@ def _limits(report: NetworkReport, page: Layout) -> list[str]:
             ),
             page.row(
                 "false alarms",
-                f"a link that keeps its promise ever rings with probability {report.false_alarm:g}"
-                ", and again so after each start of its test",
+                "a link that keeps its promise ever rings with probability at most "
+                f"{report.false_alarm:g}, and again so after each start of its test",
             ),
         ]
     else:

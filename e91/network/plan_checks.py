@@ -217,8 +217,9 @@ def _check_course(variation: Variation, place: str) -> None:
     if first != 0:
         found = "is empty" if first is None else f"begins at {first:g}"
         raise ValueError(f"`{place}.times_s` must begin at 0, but {found}.")
-    if any(not later > earlier for earlier, later in pairwise(times)):
-        raise ValueError(f"`{place}.times_s` must ascend, but is {list(times)}.")
+    for earlier, later in pairwise(times):
+        if not later > earlier:
+            raise ValueError(f"`{place}.times_s` must ascend, but {later:g} follows {earlier:g}.")
     if len(values) != len(times):
         raise ValueError(
             f"`{place}.values` must be one for each of its {len(times)} times, but are "

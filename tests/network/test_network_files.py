@@ -272,7 +272,7 @@ def test_what_cannot_be_is_refused_with_its_place(written, old, new, sentence):
                 '[[variations]]\nlinks = ["A-R"]\nvaried = "visibility"\ntimes_s = [0, 9, 5]\n'
                 "values = [1, 1, 1]"
             ),
-            "`variations[0].times_s` must ascend, but is [0.0, 9.0, 5.0].",
+            "`variations[0].times_s` must ascend, but 5 follows 9.",
         ),
         (
             (
