@@ -17,7 +17,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
@@ -217,18 +217,17 @@ def hidden_folder(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: It cannot be made.
     """
-    while True:
-        path = folder / f".e91-{secrets.token_hex(8)}"
-        path.mkdir(0o700)
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        if _lock_unfinished(descriptor, path):
-            break
-        os.close(descriptor)
-    try:
+    with ExitStack() as stack:
+        while True:
+            path = folder / f".e91-{secrets.token_hex(8)}"
+            # Before it is there: a signal that ends the process may come between any two lines.
+            stack.callback(shutil.rmtree, path, ignore_errors=True)
+            path.mkdir(0o700)
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            stack.callback(os.close, descriptor)
+            if _lock_unfinished(descriptor, path):
+                break
         yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-        os.close(descriptor)
 
 
 def sweep(folder: Path, *, inside: bool = False) -> None:

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -151,7 +151,7 @@ def watched(pool: ProcessPoolExecutor) -> ProcessPoolExecutor:
 
 
 def _break_with_worker(pool: ReferenceType[ProcessPoolExecutor]) -> None:
-    """Close all ends of the pool's pipe when a process was killed: it reads that, and fails."""
+    """End all ends of the pool's pipe when a process was killed: it reads that, and fails."""
     while (found := pool()) is not None:
         results: Any = found._result_queue
         processes: Any = found._processes
@@ -162,7 +162,9 @@ def _break_with_worker(pool: ReferenceType[ProcessPoolExecutor]) -> None:
         if any(process.exitcode for process in living):
             for process in living:
                 process.kill()
-            results._writer.close()
+            # A closed end would be closed again by the pool, which fails from that very moment.
+            with suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), results._writer.fileno(), inheritable=False)
             return
         time.sleep(_LOOK_EVERY_S)
 
