@@ -191,7 +191,7 @@ def test_no_key_bit_of_a_failed_write_lands_in_another_file(tmp_path, monkeypatc
             monkeypatch.undo()
             log = stack.enter_context((tmp_path / "log").open("wb", buffering=0))
             log.write(b"first line\n")
-        gc.collect()  # nothing refers to the exception any more, and so to the buffer
+        gc.collect(1)  # nothing refers to the exception any more, and so to the buffer
         log.write(b"second line\n")
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {
         "log": b"first line\nsecond line\n"
