@@ -268,8 +268,8 @@ def test_honest_sessions_are_not_refused_for_the_scatter_of_s():
 def test_violation_is_missing_just_where_its_lower_bound_is_not_above_two():
     """Not S itself, no window about 2 sqrt 2, and no error-free sample: the bound alone."""
     seen = []
-    for visibility in (1.0, 0.97, 0.9, 0.85, 0.8, 0.75, 0.72):
-        for seed in range(12):  # half of them show more than 2 sqrt 2 at visibility 1
+    for visibility in (1.0, 0.9, 0.8, 0.75, 0.72):
+        for seed in range(8):  # half of them show more than 2 sqrt 2 at visibility 1
             device = exact_device(visibility=visibility, seed=seed)
             report = run(device, rounds=6_000, seed=seed)
             refused = report.abort is Abort.NO_VIOLATION

@@ -61,12 +61,12 @@ def test_any_altered_bit_of_the_transcript_is_noticed(bit):
         authentication.check(bytes(altered), RFC_KEY, TAG, role=ALICE)
 
 
-@pytest.mark.parametrize("bit", range(128))
-def test_any_altered_bit_of_the_tag_is_noticed(bit):
-    altered = bytearray(TAG)
-    altered[bit // 8] ^= 1 << bit % 8
-    with pytest.raises(AuthenticationFailed):
-        authentication.check(RFC_TEXT, RFC_KEY, bytes(altered), role=ALICE)
+def test_any_altered_bit_of_the_tag_is_noticed():
+    for bit in range(128):
+        altered = bytearray(TAG)
+        altered[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(AuthenticationFailed):
+            authentication.check(RFC_TEXT, RFC_KEY, bytes(altered), role=ALICE)
 
 
 @pytest.mark.parametrize("received", [b"", TAG[:-1], TAG + b"\x00", RFC_TAG, bytes(16)])

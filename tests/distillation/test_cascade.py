@@ -591,8 +591,12 @@ def test_search_that_fills_its_transcript_goes_on_in_a_larger_one(monkeypatch, t
 
 @pytest.mark.parametrize("kind", KERNELS)
 @pytest.mark.parametrize("lanes", [1, 2, 4, 8, 16, 32, 64])
-@pytest.mark.parametrize("places", [2, 63, 64, 65, 1000, 4095])
-def test_prefix_parities_are_those_of_the_definition(kind, lanes, places):
+def test_prefix_parities_are_those_of_the_definition(kind, lanes):
+    for places in (2, 63, 64, 65, 1000, 4095):
+        assert_prefix_parities(kind, lanes, places)
+
+
+def assert_prefix_parities(kind, lanes, places):
     random, edges = np.random.default_rng(places), np.unique([0, 1, places // 2, places])
     bits = random.integers(0, 2, (2, places, lanes))
     words = (bits.astype(np.uint64) << np.arange(lanes, dtype=np.uint64)).sum(2, dtype=np.uint64)
