@@ -174,7 +174,7 @@ def test_light_that_leaves_no_key_leaves_the_network_running(light):
     plan = lit(NAMES, store_s=0.0, patience_s=0.0)
     plan = replace(plan, lights=(replace(plan.lights[0], **light),))
     report = run(
-        plan, minutes=0.001 if light == {"block_rounds": 2} else 0.05, seed=1, depth="counts"
+        plan, minutes=0.0003 if light == {"block_rounds": 2} else 0.01, seed=1, depth="counts"
     )
     assert report.blocks == sum(report.aborts.values()) > 0
     assert report.served == 0 == report.total.made

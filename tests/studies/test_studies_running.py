@@ -168,22 +168,22 @@ def test_stopped_study_goes_on_where_it_ended(pairs, tmp_path, monkeypatch):
     assert made == [6, 7]
 
 
-@pytest.mark.parametrize("cut", [1, 30, 200, 700])
-def test_torn_line_costs_its_chunk_only(pairs, tmp_path, cut):
+def test_torn_line_costs_its_chunk_only(pairs, tmp_path):
     plan, keep = small(), tmp_path / "journal"
     whole = study(plan, seed=4, processes=1, keep=keep)
     content = keep.read_bytes()
-    keep.write_bytes(content[:-cut])
-    assert same(study(plan, processes=1, keep=keep), whole)
-    sessions = [json.loads(line[17:]) for line in keep.read_bytes().splitlines()[1:]]
-    assert sorted(record["chunk"] for record in sessions) == [0, 1, 2, 3]
+    for cut in (1, 30, 200, 700):
+        keep.write_bytes(content[:-cut])
+        assert same(study(plan, processes=1, keep=keep), whole)
+        sessions = [json.loads(line[17:]) for line in keep.read_bytes().splitlines()[1:]]
+        assert sorted(record["chunk"] for record in sessions) == [0, 1, 2, 3]
 
 
 def test_torn_first_line_begins_anew(pairs, tmp_path):
     plan, keep = small(), tmp_path / "journal"
-    study(plan, seed=4, processes=1, keep=keep)
+    whole = study(plan, seed=4, processes=1, keep=keep)
     keep.write_bytes(keep.read_bytes()[:100])
-    assert same(study(plan, seed=4, processes=1, keep=keep), study(plan, seed=4, processes=1))
+    assert same(study(plan, seed=4, processes=1, keep=keep), whole)
 
 
 def test_altered_line_is_not_believed_and_costs_its_chunk_only(pairs, tmp_path, monkeypatch):
@@ -211,35 +211,35 @@ def test_damaged_first_line_is_refused_and_nothing_is_lost(tmp_path):
 
 def test_changed_plan_does_not_go_on(tmp_path):
     keep = tmp_path / "journal"
-    study(small(), processes=1, keep=keep)
+    study(small(rounds=1000), processes=1, keep=keep)
     before = keep.read_bytes()
     with pytest.raises(ValueError, match="begun with another plan"):
-        study(small(**{"policy.epsilon": 1e-9}), processes=1, keep=keep)
+        study(small(rounds=1000, **{"policy.epsilon": 1e-9}), processes=1, keep=keep)
     assert keep.read_bytes() == before
 
 
 def test_other_seed_does_not_go_on(tmp_path):
     keep = tmp_path / "journal"
-    study(small(), seed=4, processes=1, keep=keep)
+    study(small(rounds=1000), seed=4, processes=1, keep=keep)
     with pytest.raises(ValueError, match=r"The seed must be that of .*, 4, but is 5\."):
-        study(small(), seed=5, processes=1, keep=keep)
+        study(small(rounds=1000), seed=5, processes=1, keep=keep)
 
 
 def test_other_version_does_not_go_on(tmp_path, monkeypatch):
     keep = tmp_path / "journal"
-    study(small(), seed=4, processes=1, keep=keep)
+    study(small(rounds=1000), seed=4, processes=1, keep=keep)
     other = tuple((name, "9.9" if name == "numpy" else has) for name, has in versions())
     monkeypatch.setattr(journal, "versions", lambda: other)
     with pytest.raises(ValueError, match=r"numpy .* and here is 9\.9"):
-        study(small(), processes=1, keep=keep)
+        study(small(rounds=1000), processes=1, keep=keep)
 
 
 def test_other_chunks_do_not_go_on(tmp_path, monkeypatch):
     keep = tmp_path / "journal"
-    study(small(), seed=4, processes=1, keep=keep)
+    study(small(rounds=1000), seed=4, processes=1, keep=keep)
     monkeypatch.setattr(journal, "_CUT", (CHUNK_ROUNDS, CHUNK_JOBS + 1))
     with pytest.raises(ValueError, match="in the chunks it was begun with"):
-        study(small(), processes=1, keep=keep)
+        study(small(rounds=1000), processes=1, keep=keep)
 
 
 def test_journal_serves_one_study_at_a_time(tmp_path):
