@@ -150,10 +150,7 @@ def analyse(
     if out is not None:
         _check_out(out, no_key=no_key)
     if estimate_probabilities:
-        refuse_given(
-            ("alice_probabilities", "bob_probabilities"),
-            "must come without `--estimate-probabilities`, but both are given.",
-        )
+        refuse_given(("alice_probabilities", "bob_probabilities"), _BESIDE_ESTIMATES)
     policy = Policy(SecurityModel(security), epsilon=epsilon, revealed_fraction=revealed_fraction)
     with waiting("Reading the recording"):
         loaded = _loaded(files, tagger, search, policy=policy, seed=seed)
@@ -175,6 +172,8 @@ def _check_out(out: Path, *, no_key: bool) -> None:
 
     check_free(out)
 
+
+_BESIDE_ESTIMATES = "must come without `--estimate-probabilities`, but both are given."
 
 Loaded = tuple[DetectionRecord, dict[str, Any], dict[str, Any]]
 

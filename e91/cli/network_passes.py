@@ -1,7 +1,11 @@
 """``e91 network passes``: a satellite's passes by night, and the key that they give."""
 
+from __future__ import annotations
+
 import json
 import secrets
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +13,9 @@ from e91.cli.figures import FIGURE
 from e91.cli.options import JSON, seed_option
 from e91.cli.outcome import FigureFile, columns
 from e91.system.report_layout import WIDTH
+
+if TYPE_CHECKING:
+    from e91.network.pass_report import PassReport
 
 
 @click.command("passes")
@@ -65,9 +72,10 @@ def show_passes(
     text = report.text(width=columns(WIDTH + 2) - 2)
     click.echo(json.dumps(report.to_dict()) if as_json else text)
 
-    def draw() -> object:
-        from e91.plots import passes_figure
+    figure.save(partial(_drawn, report))
 
-        return passes_figure(report)
 
-    figure.save(draw)
+def _drawn(report: PassReport) -> object:
+    from e91.plots import passes_figure
+
+    return passes_figure(report)

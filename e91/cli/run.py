@@ -206,6 +206,12 @@ def run(*, files: Files, job: dict[str, Any], as_json: bool, **asked: Any) -> No
         _begin(files=files, job=job, as_json=as_json, **asked)
 
 
+_OF_BLOCKS = (
+    "must come with a run of blocks (more than 50,000,000 pairs, or `--keep DIR`, of a device that "
+    "is simulated), but this is one session."
+)
+
+
 def _begin(
     *,
     rounds: int,
@@ -240,11 +246,7 @@ def _begin(
     if machine is None and _is_long(request, keep=blocks.keep):
         run_blocks(block_device(**source), request, blocks=blocks)
         return
-    refuse_given(
-        ("block_rounds", "threads", "processes", "keep"),
-        "must come with a run of blocks (more than 50,000,000 pairs, or `--keep DIR`, of a "
-        "device that is simulated), but this is one session.",
-    )
+    refuse_given(("block_rounds", "threads", "processes", "keep"), _OF_BLOCKS)
     if machine is None:
         _run_session(source, request)
         return

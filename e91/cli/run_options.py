@@ -93,6 +93,14 @@ def _refuse_photons(device: str) -> None:
     )
 
 
+def _attacked(attack: str, strength: float | None, **conditions: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the device with an adversary, and what that does to the classical channel."""
+    from e91.adversaries.attacked_session import conditions_of, stage
+
+    staged = stage(attack, conditions_of(attack, strength, **conditions))
+    return staged.device, vars(staged.line)
+
+
 def session_device(
     *,
     device: str,
@@ -137,22 +145,10 @@ def session_device(
     if device_kind(device)[0] == "fake":
         _refuse_photons(device)
     if attack is not None:
-        from e91.adversaries.attacked_session import conditions_of, stage
-
-        conditions = conditions_of(
-            attack,
-            strength,
-            settings=settings,
-            rounds=rounds,
-            simulator=device,
-            state=state,
-            seed=seed,
-            progress=progress,
-            **noise,
-            **choices,
-        )
-        staged = stage(attack, conditions)
-        return staged.device, vars(staged.line)
+        return _attacked(
+            attack, strength, settings=settings, rounds=rounds, simulator=device, state=state,
+            seed=seed, progress=progress, **noise, **choices,
+        )  # fmt: skip
     refuse_given(
         ("strength", *(option.name for option in all_options())),
         "must come with `--attack NAME`, but there is none.",

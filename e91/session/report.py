@@ -260,9 +260,7 @@ class SessionReport(Drawn):
             "bell_test": self.bell_test,
             "chsh": vars(self.chsh),
             "qber": {
-                "rate": self.qber.rate,
-                "upper_bound": self.qber.upper_bound,
-                "revealed": self.qber.revealed,
+                name: getattr(self.qber, name) for name in ("rate", "upper_bound", "revealed")
             },
             "coincidences": self.evidence.coincidences,
             "sifted_bits": self.sifted_bits,

@@ -229,15 +229,11 @@ def exchange(
     revealed = {party: reveal(halves[party], roles[party]) for party in Party}
     answers = _swap(revealed, subject="revealed outcomes", channel=channel)
     inverted = {Party.ALICE: None, Party.BOB: inverted_rounds(*views[Party.BOB], settings=settings)}
+    outcomes = {party: _alices_first(party, revealed[party], answers[party]) for party in Party}
     alice, bob = (
         Sifted(
             key_of(halves[party], roles[party], inverted=inverted[party]),
-            tally(
-                roles[party],
-                *views[party],
-                revealed=_alices_first(party, revealed[party], answers[party]),
-                settings=settings,
-            ),
+            tally(roles[party], *views[party], revealed=outcomes[party], settings=settings),
         )
         for party in Party
     )
