@@ -209,7 +209,7 @@ class Traffic:
         second (`changing`).
         """
         quiet = self._aggregates and not self._sleepers and len(self.random) == 1
-        quiet = quiet and self.listener is None and not self._listed
+        quiet = quiet and self.together and self.listener is None and not self._listed
         quiet = quiet and not self.simulation.history.dishonest
         if not quiet or not len(sources):
             return False
