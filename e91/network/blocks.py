@@ -30,7 +30,7 @@ from e91.system.processes import worker_processes
 _ROUNDS_OF_A_LIFE = 10**14  # of one link: what a run is planned for, not what it takes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class BlockOutcome:
     """What became of a block.
 

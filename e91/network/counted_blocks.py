@@ -18,6 +18,7 @@ from e91.session.block_counts import BlockCounts, draw_counts
 from e91.session.block_verdicts import Verdicts, conclude_many
 
 _FIRST, _MOST = 4, 64  # blocks of a link that are drawn at once: first, and after some doublings
+_MOST_IN_ALL = 2**15  # blocks of all links that are held ahead: about 1.5 kB each
 _REFILL = 4  # links with this part of them left are drawn along with one that has none
 
 
@@ -156,7 +157,8 @@ class Counted:
 
     def _next_size(self, link: int) -> int:
         """Return how many blocks of a link are drawn next: more, the longer it lives."""
-        return min(_MOST, _FIRST << min(self._drawn[link], 16))
+        most = min(_MOST, max(_FIRST, _MOST_IN_ALL // len(self.alarms.places)))
+        return min(most, _FIRST << min(self._drawn[link], 16))
 
     def _draws(self, wanted: BlockOrder, blocks: int) -> Draws:
         """Return the order for the next draws of a link."""

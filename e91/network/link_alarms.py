@@ -14,7 +14,7 @@ from e91.model.numbers import Floats
 from e91.network.light import Practice
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Watched:
     """A link's sequential test after a block.
 
