@@ -81,5 +81,5 @@ def second_of(life: LinkLife, now_s: float) -> Second:
 @lru_cache(maxsize=64)
 def _attacked(error: float, adversary: str, strength: float | None) -> float:
     """Return the error rate of bits that an adversary has touched as well."""
-    hers = stage(adversary, conditions_of(adversary, strength, seed=0)).expected.qber
-    return float(np.clip(error + hers - 2 * error * hers, 0, 1))
+    added = stage(adversary, conditions_of(adversary, strength, seed=0)).expected.qber
+    return float(np.clip(error + added - 2 * error * added, 0, 1))

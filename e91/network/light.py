@@ -162,7 +162,7 @@ def _figures(table: Floats, settings: Settings) -> tuple[float, float]:
     correlators = table[..., 0, 0] + table[..., 1, 1] - table[..., 0, 1] - table[..., 1, 0]
     chsh = math.fsum(sign * correlators[pair] for pair, sign in settings.chsh_pairs)
     weights = [settings.pair_probability(pair) for pair in settings.key_pairs]
-    errors = [(1 - correlators[pair]) / 2 for pair in settings.key_pairs]
+    errors = [(1 - sign * correlators[pair]) / 2 for pair, sign in settings.signed_key_pairs]
     return float(chsh), float(np.average(errors, weights=weights))
 
 
