@@ -122,7 +122,7 @@ class Delivered:
         hops: Links that delivered keys used, in sum.
         most_hops: Of one key.
         unequal: Keys that differed at the two ends.
-        told: Keys that dishonest relays passed on to Eve.
+        betrayed: Keys that dishonest relays passed on to Eve.
     """
 
     served: int = 0
@@ -134,7 +134,7 @@ class Delivered:
     hops: int = 0
     most_hops: int = 0
     unequal: int = 0
-    told: int = 0
+    betrayed: int = 0
 
 
 @dataclass(eq=False)

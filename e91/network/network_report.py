@@ -60,7 +60,7 @@ class NetworkReport(Drawn):
         hops: Links that delivered keys used, in sum.
         most_hops: Of one key.
         unequal: Keys that differed at their two ends; 0 unless error correction failed unseen.
-        told: Delivered keys that dishonest relays passed on to Eve.
+        betrayed: Delivered keys that dishonest relays passed on to Eve.
         links: Bits of every link, in the order of the plan.
         lost_by: Bits lost, by reason.
         blocks: Blocks of all links, the filling of the stores included.
@@ -95,7 +95,7 @@ class NetworkReport(Drawn):
     hops: int
     most_hops: int
     unequal: int
-    told: int
+    betrayed: int
     links: tuple[LinkBits, ...]
     lost_by: dict[str, int]
     blocks: int
@@ -183,7 +183,7 @@ class NetworkReport(Drawn):
                 "bits": self.delivered_bits,
                 "per_second": self.keys_per_second,
                 "unequal": self.unequal,
-                "known_to_dishonest_relays": self.told,
+                "known_to_dishonest_relays": self.betrayed,
             },
             "requests": {
                 "served": self.served,
@@ -291,8 +291,8 @@ def _keys(report: NetworkReport, page: Layout) -> list[str]:
     if report.depth == "bits":
         same = "equal at both ends" if not report.unequal else f"{report.unequal} UNEQUAL"
         rows.append(page.row("check", same))
-    if report.told:
-        rows.append(page.row("dishonest relays", f"know {report.told:,} of the delivered keys"))
+    if report.betrayed:
+        rows.append(page.row("dishonest relays", f"know {report.betrayed:,} of the delivered keys"))
     return rows
 
 

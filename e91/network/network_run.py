@@ -280,7 +280,7 @@ def report_of(simulation: Simulation, *, depth: Depth, seconds: float) -> Networ
         hops=done.hops,
         most_hops=done.most_hops,
         unequal=done.unequal,
-        told=done.told,
+        betrayed=done.betrayed,
         links=tuple(
             LinkBits(*bits)
             for bits in zip(book.made, book.spent, book.lost, book.stored, strict=True)

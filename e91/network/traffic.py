@@ -46,7 +46,7 @@ class InFlight(NamedTuple):
         links: Its way.
         bits: Its length.
         request: Whose it is; None of random requests, which are served as soon as they come.
-        is_told: Whether Eve gets it from dishonest relays.
+        is_betrayed: Whether Eve gets it from dishonest relays.
         is_unequal: Whether the two ends hold different keys.
     """
 
@@ -54,7 +54,7 @@ class InFlight(NamedTuple):
     links: Path
     bits: int
     request: "Asked | None"
-    is_told: bool
+    is_betrayed: bool
     is_unequal: bool
 
 
@@ -384,13 +384,13 @@ class Traffic:
         for link in path:
             stored[link] -= bits
             spent[link] += bits
-        told = bool(simulation.history.dishonest) and self._is_told(source, target, path)
+        betrayed = bool(simulation.history.dishonest) and self._is_betrayed(source, target, path)
         ends = self._pass_on(source, target, path, bits) if self.real else None
         flying = self._flying
         while flying and flying[0].acknowledged_s <= now_s:
             flying.popleft()
         unequal = ends is not None and ends[0] != ends[1]
-        key = InFlight(now_s + 2 * len(path) * HOP_S, path, bits, request, told, unequal)
+        key = InFlight(now_s + 2 * len(path) * HOP_S, path, bits, request, betrayed, unequal)
         flying.append(key)
         self._count(key, 1)
         if self.listener is not None:
@@ -405,11 +405,11 @@ class Traffic:
         done.deliveries += sign
         done.hops += sign * hops
         done.bits += sign * key.bits
-        done.told += sign * key.is_told
+        done.betrayed += sign * key.is_betrayed
         done.unequal += sign * key.is_unequal
         done.most_hops = max(done.most_hops, hops)
 
-    def _is_told(self, source: int, target: int, path: Path) -> bool:
+    def _is_betrayed(self, source: int, target: int, path: Path) -> bool:
         """Whether every strand of a key has a relay that tells Eve."""
         graph = self.simulation.graph
         route = graph.route(source, target, path, stores=self.simulation.ledger.stored)

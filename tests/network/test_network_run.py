@@ -124,10 +124,10 @@ def test_dishonest_relays_know_what_they_pass_on_but_not_a_share_alone():
     turned = Incident(IncidentKind.RELAY_TURNS, "T", 0.0)
     one_way = after(replace(plan, incidents=(turned,)), 1)
     shares = after(replace(plan, incidents=(turned,)), 1, disjoint=2)
-    assert one_way.told == one_way.served > 0
-    assert shares.told == 0
+    assert one_way.betrayed == one_way.served > 0
+    assert shares.betrayed == 0
     both = replace(turned, target="R")
-    assert after(replace(plan, incidents=(turned, both)), 1, disjoint=2).told > 0
+    assert after(replace(plan, incidents=(turned, both)), 1, disjoint=2).betrayed > 0
 
 
 def test_a_relay_that_dies_takes_its_links_along():
