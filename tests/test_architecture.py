@@ -54,6 +54,7 @@ PLACES = {
     "e91.distillation.portions": "portions",
     "e91.distillation.sifting": "sifting",
     "e91.keys": "keys",
+    "e91.delivery": "delivery",
 }
 
 # The layers from the ground up.  A room imports from lower layers only, never its neighbours.
@@ -75,7 +76,7 @@ LAYERS = (
         "keys",
         "e91_circuits",
     ),
-    ("devices", "recorded", "encryption"),
+    ("devices", "recorded", "encryption", "delivery"),
     ("session",),
     ("adversaries", "alarm", "experiments", "studies", "network"),
     ("plots", "cli"),
@@ -115,8 +116,11 @@ SOCKETS = ("socket", "socketserver", "ssl", "http", "urllib", "asyncio", "aiohtt
 # A door is a room, or one folder of it by its full name.
 DOORS = {
     **dict.fromkeys(QISKIT, ("devices", "e91_circuits", "adversaries")),
-    **dict.fromkeys(SOCKETS, ("cli",)),
-    **dict.fromkeys(("asyncio", "aiohttp"), ("cli", "e91.network.page")),
+    **dict.fromkeys(SOCKETS, ("cli", "delivery")),
+    **dict.fromkeys(("asyncio", "aiohttp"), ("cli", "delivery", "e91.network.page")),
+    "asyncpg": ("keys",),
+    "prometheus_client": ("delivery",),
+    "uvloop": ("delivery",),
     "numba": ("system",),
     "llvmlite": ("system",),
     "matplotlib": ("plots", "model"),
