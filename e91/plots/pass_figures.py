@@ -1,7 +1,6 @@
 """Key that grows over the passes of a satellite."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -38,7 +37,7 @@ def passes_figure(report: PassReport, *, ax: Axes | None = None) -> Axes:
         yscale="log",
         xlabel="days",
         ylim=(low / 2, None),
-        ylabel="coincidences, and bits of key, so far",
+        ylabel="pairs; bits",
         title=f"{report.plan.name}: {' and '.join(report.stations)}, {report.days:g} days",
     )
     legend_below(axes, columns=2)
@@ -69,8 +68,3 @@ def _grow(axes: Axes, found: KeyOverPasses, colour: str, line: Any) -> None:
 
 def _day(one: NightPass) -> float:
     return float(one.seen.time_s[0]) / 86_400
-
-
-def _positive(values: Sequence[float]) -> list[float]:
-    """Return the values with a gap for each zero, which has no logarithm."""
-    return [value or math.nan for value in values]

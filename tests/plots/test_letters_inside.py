@@ -1,18 +1,25 @@
-"""Every letter lies within the figure and no two pieces of text beside the axes meet, on slides.
+"""Every letter lies within the figure and no two pieces of text beside the axes meet.
 
 Slides have the largest letters for a figure's size, and so the least room.
 """
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib import pyplot
 
 import e91
+from e91 import plots
 from e91.adversaries.attacked_session import run_attack
 from e91.model.settings import ASYMMETRIC
+from e91.network import load, report_passes
+from e91.optics.detectors import Detector, Receiver
 from e91.optics.link_files import Detection, LinkNumbers, PairState, SideNumbers, SourceNumbers
+from e91.optics.links import Downlink
+from e91.optics.satellites import DELINGHA, NANSHAN, coincidences_along, orbit_over, pass_over
+from e91.optics.sources import ContinuousSource
 from e91.plots import (
     CorrelationScan,
     Deviation,
@@ -30,8 +37,13 @@ from e91.plots import (
     levels_figure,
     link_courses,
     link_figure,
+    map_figure,
     network_budget,
     network_budget_figure,
+    network_figure,
+    network_map,
+    pass_figure,
+    passes_figure,
     planned_rates,
     qber_figure,
     rates_by_distance,
@@ -93,6 +105,20 @@ def rounds():
     return rounds_figure(found, mark=Mark(10**6, 0.2, "asked: 1e+06 rounds"))
 
 
+def over_the_stations():
+    links = (Downlink(5e-6, 1.2, optics_loss_db=12.0), Downlink(5e-6, 1.0, optics_loss_db=12.0))
+    seen = pass_over(orbit_over(40.5, 92.6), (DELINGHA, NANSHAN), step_s=10.0)
+    receiver = Receiver((Detector(0.5, 100.0),) * 2)
+    slices = coincidences_along(seen, ContinuousSource(5.9e6), links=links, window_s=2.5e-9,
+                                receivers=(receiver, receiver), bit_error=0.01)  # fmt: skip
+    return pass_figure(seen, slices, links=links)
+
+
+def nights():
+    stations = ("Delingha", "Nanshan")
+    return passes_figure(report_passes(load("micius"), stations, days=6, clear=0.6, seed=2))
+
+
 @cache
 def outage():
     """Return a run in which a link is cut."""
@@ -121,6 +147,10 @@ FIGURES = {
     "network's budget": lambda: network_budget_figure(network_budget(outage())),
     "stores on the map": lambda: levels_figure(level_map(outage())),
     "ways": lambda: routes_figure(route_change(outage())),
+    "map": lambda: map_figure(network_map(load("jinan-2017"))),
+    "network's page": lambda: network_figure(outage()),
+    "pass": over_the_stations,
+    "passes": nights,
     "efficiency": lambda: efficiency_figure(rates_by_efficiency([0.78, 0.9, 1.0])),
 }
 
@@ -141,9 +171,22 @@ def letters(figure):
                 yield text, text.get_window_extent()
 
 
+# Parts of others: of "session", "light" and "session without a key".
+PARTS = {"chsh_scale", "budget_figure", "distance_figure", "brightness_figure"}
+
+
+def test_every_drawing_is_looked_at():
+    source = Path(__file__).read_text("utf-8")
+    drawings = {name for name in plots.__all__ if name.endswith(("_figure", "_scale", "_curve"))}
+    drawings -= {"save_figure", *PARTS}
+    assert len(drawings) > 15
+    assert {name for name in drawings if f"{name}(" not in source} == set()
+
+
+@pytest.mark.parametrize("style", ["notebook", "slide", "print"])
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_letter_of_a_slide_is_inside_and_none_over_another(name):
-    with styled("slide"):
+def test_every_letter_is_inside_and_none_over_another(name, style):
+    with styled(style):
         axes = FIGURES[name]()
         figure = (axes[0] if isinstance(axes, tuple) else axes).get_figure()
         figure.canvas.draw()
