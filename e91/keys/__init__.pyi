@@ -5,6 +5,10 @@ from .files import open_key_file as open_key_file
 from .files import read_key_file as read_key_file
 from .files import save_new as save_new
 from .joining import join_key_files as join_key_files
+from .key_blocks import HeldKey as HeldKey
+from .key_blocks import KeyBlock as KeyBlock
+from .key_blocks import KeyConditions as KeyConditions
+from .provenance import Provenance as Provenance
 from .store import KeyLabel as KeyLabel
 from .store import KeyState as KeyState
 from .store import KeyStore as KeyStore

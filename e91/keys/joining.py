@@ -16,7 +16,6 @@ is a ``TARGET.joining`` is undone by giving the sources their names again.
 """
 
 import hashlib
-import math
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -24,11 +23,16 @@ from pathlib import Path
 from uuid import UUID
 
 from e91.keys.files import JOINING, decode_key, encode_key, lock_key_file
+from e91.keys.provenance import (
+    WEAKEST_FIRST,
+    all_theorems,
+    attacks_covered_by_all,
+    every_bell_test,
+    sum_of_epsilons,
+)
 from e91.keys.store import KeyLabel, KeyState
-from e91.model.trust import SecurityModel
 from e91.system import durable
 
-_ATTACKS = ("coherent attacks", "collective attacks")  # from what covers most to what covers least
 _ID_DOMAIN = b"e91 joined keys"
 
 
@@ -148,30 +152,15 @@ def _sum(parts: dict[Path, KeyState]) -> KeyState:
 def _label(parts: Sequence[KeyLabel]) -> KeyLabel:
     """Return what the sum of keys may claim: no more than its weakest part."""
     identifiers = b"".join(UUID(part.key_id).bytes for part in parts)
-    epsilons = [part.epsilon for part in parts if part.epsilon is not None]
-    proved = len(epsilons) == len(parts)
-    theorems = sorted({part.theorem for part in parts if part.theorem is not None})
-    named = all(part.theorem is not None for part in parts)
-    trusted = any(part.security is SecurityModel.TRUSTED_ANALYSERS for part in parts)
-    tested = {part.bell_test for part in parts}
     return KeyLabel(
         key_id=str(UUID(bytes=hashlib.sha256(_ID_DOMAIN + identifiers).digest()[:16])),
         owner=parts[0].owner,
-        # What trusts the analysers assumes more.
-        security=SecurityModel.TRUSTED_ANALYSERS if trusted else SecurityModel.DEVICE_INDEPENDENT,
-        epsilon=min(1.0, math.fsum(epsilons)) if proved else None,
+        security=min((part.security for part in parts), key=WEAKEST_FIRST.index),
+        epsilon=sum_of_epsilons([part.epsilon for part in parts]),
         reproducible=any(part.reproducible for part in parts),
         size=sum(part.size for part in parts),
         alice_share=sum(part.alice_share for part in parts),
-        theorem=", ".join(theorems) if named else None,
-        attacks=_weakest_attacks({part.attacks for part in parts}),
-        bell_test=False if False in tested else None if None in tested else True,
+        theorem=all_theorems(part.theorem for part in parts),
+        attacks=attacks_covered_by_all({part.attacks for part in parts}),
+        bell_test=every_bell_test({part.bell_test for part in parts}),
     )
-
-
-def _weakest_attacks(covered: set[str | None]) -> str | None:
-    """Return which attacks all theorems cover; None if one's are not known."""
-    if len(covered) == 1:
-        return covered.pop()
-    known = [_ATTACKS.index(attacks) for attacks in covered if attacks in _ATTACKS]
-    return _ATTACKS[max(known)] if len(known) == len(covered) else None

@@ -3,8 +3,17 @@
 E91Error
 ├── ProtocolAborted      a key was asked of a session that has none; `reason` says why
 ├── AuthenticationFailed a tag did not match: a message, key or ciphertext was altered
-└── KeyUnavailable       the key is too short, or these bytes of it were used already
-    └── AlreadyUsed      a recording, or an authentication key, that took part in a session before
+├── KeyUnavailable       the key is too short, or these bytes of it were used already
+│   └── AlreadyUsed      a recording, or an authentication key, that took part in a session before
+└── NotDelivered         a key management entity does not do what it was asked
+    ├── UnknownSae       an application that it does not know, or two without keys for each other
+    ├── UnknownKey       a key identifier that it does not hold for those who ask
+    ├── ForeignKey       a key of other applications than the one that asks
+    ├── RepeatedKey      a ready-made key whose identifier was there before
+    ├── NotEnoughKey     too few key bits are left
+    ├── ConditionsNotMet enough are left, but too few from where they shall come from
+    ├── LinkAlarmed      an eavesdropper's alarm stops the link
+    └── StoreFailed      its store failed or is shut: nothing is given until it is open again
 
 Wrong arguments raise the built-in ValueError or TypeError.
 """
@@ -95,3 +104,39 @@ class KeyUnavailable(E91Error):
 
 class AlreadyUsed(KeyUnavailable):
     """A recording or an authentication key was used in a session before: it makes no other key."""
+
+
+class NotDelivered(E91Error):
+    """A key management entity (KME) does not do what an application asked of it."""
+
+
+class UnknownSae(NotDelivered):
+    """An application (SAE) that the KME does not know."""
+
+
+class UnknownKey(NotDelivered):
+    """A key identifier that the KME does not hold for those who ask: never, or no more."""
+
+
+class ForeignKey(NotDelivered):
+    """A key that is for other applications than the one that asks."""
+
+
+class RepeatedKey(NotDelivered):
+    """A ready-made key whose identifier was at this KME before, delivered or void by now."""
+
+
+class NotEnoughKey(NotDelivered):
+    """Too few key bits are left; more may come."""
+
+
+class ConditionsNotMet(NotDelivered):
+    """Key bits are left, but too few that meet the conditions of the request."""
+
+
+class LinkAlarmed(NotDelivered):
+    """An alarm stops the link; nothing is given from it until that is cleared."""
+
+
+class StoreFailed(NotDelivered):
+    """The store failed or is shut; nothing is given or taken until it is open again."""
