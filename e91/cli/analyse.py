@@ -168,7 +168,7 @@ def analyse(
 def _check_out(out: Path, *, no_key: bool) -> None:
     if no_key:
         raise click.UsageError("`--out DIR` must come with a key, but here is `--no-key`.")
-    from e91.session.folder import check_free
+    from e91.system.durable import check_free
 
     check_free(out)
 
@@ -348,7 +348,8 @@ def _conclude(
     Raises:
         ProtocolAborted: There is none.
     """
-    from e91.session.folder import new_folder, save_session
+    from e91.session.folder import save_session
+    from e91.system.durable import new_folder
 
     record, known, found = loaded
     settings = _settings(known, angles)
@@ -418,7 +419,7 @@ def _make_sample(
     from e91.devices.exact import exact_device
     from e91.model.randomness import operating_system_entropy, seeded_entropy
     from e91.recorded import save_sample
-    from e91.session.folder import new_folder
+    from e91.system.durable import new_folder
 
     settings = settings_named(settings_name)
     with new_folder(folder) as hidden:

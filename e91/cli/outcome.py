@@ -230,8 +230,7 @@ def check_files(files: Files) -> None:
 
         read_file(files.plain)
     if files.out is not None:
-        from e91.session.folder import new_folder
-        from e91.system.durable import sweep
+        from e91.system.durable import new_folder, sweep
 
         sweep(files.out.parent, inside=True)
         try:
@@ -248,7 +247,8 @@ class _Rehearsed(Exception):
 def _save(
     report: Any, out: Path, plain: Path | None, sealed: Callable[[], object] | None
 ) -> dict[str, Any]:
-    from e91.session.folder import new_folder, save_session
+    from e91.session.folder import save_session
+    from e91.system.durable import new_folder
 
     with new_folder(out) as folder:
         use = save_session(report, folder, plain=plain)

@@ -174,7 +174,8 @@ def _sums(reports: Iterable[SessionReport], request: Request) -> Iterator[RunSum
 
 
 def _save_block(report: SessionReport, target: Path) -> None:
-    from e91.session.folder import new_folder, save_session
+    from e91.session.folder import save_session
+    from e91.system.durable import new_folder
 
     with new_folder(target) as folder:
         save_session(report, folder, plain=None)

@@ -1,8 +1,6 @@
 """The folder that a session leaves: both key files, the report, a ciphertext; all or nothing."""
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from e91.encryption.cipher import KeyUse, encrypt_file, key_bytes_needed
@@ -11,65 +9,6 @@ from e91.keys.store import MASK_SIZE, KeyStore
 from e91.model.messages import Party
 from e91.session.report import SessionReport
 from e91.system import durable
-from e91.system.durable import WriteFailed
-
-
-@contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
-    """Give a hidden folder beside ``target`` that takes its name when the block ends well.
-
-    After any exception, Ctrl-C included, the hidden folder is removed and ``target`` is as it was.
-    When the block has ended the folder stays after the power fails.
-
-    Raises:
-        ValueError: ``target`` exists and is not an empty folder, or cannot be made.
-        WriteFailed: Something in it cannot be written to its end.
-    """
-    check_free(target)
-    durable.sweep(target.parent)
-    with ExitStack() as stack:
-        try:
-            hidden = stack.enter_context(durable.hidden_folder(target.parent))
-        except OSError as error:
-            raise ValueError(
-                f"`{target}` must be a folder that can be made, but: {error.strerror}."
-            ) from None
-        with _named_after(target, hidden):
-            yield hidden
-        with durable.writing(target):
-            hidden.chmod(0o755)
-            durable.flush_folder(hidden)
-            hidden.rename(target)
-        with durable.keeping(target):
-            durable.flush_folder(target.parent)
-
-
-@contextmanager
-def _named_after(target: Path, hidden: Path) -> Iterator[None]:
-    """Name a file that cannot be written by where it was to be, not by where it is for now."""
-    try:
-        yield
-    except WriteFailed as error:
-        name = str(error.filename).replace(str(hidden), str(target))
-        raise WriteFailed(error.errno, error.strerror, name) from error
-
-
-def check_free(target: Path) -> None:
-    """Check that ``target`` does not exist, or is an empty folder.
-
-    Raises:
-        ValueError: It is a file, a link, or a folder that holds something, or cannot be looked at.
-    """
-    # A folder cannot take the name of a link, not even of one that leads nowhere.
-    try:
-        if target.is_symlink():
-            raise ValueError(f"`{target}` must be a new or an empty folder, but it is a link.")
-        taken = target.exists() and (not target.is_dir() or any(target.iterdir()))
-    except OSError as error:
-        raise ValueError(f"`{target}` must be an empty folder, but: {error.strerror}.") from None
-    if taken:
-        found = "holds files" if target.is_dir() else "is a file"
-        raise ValueError(f"`{target}` must be a new or an empty folder, but it {found}.")
 
 
 def save_session(

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from e91.session.folder import new_folder
 from e91.system import durable
+from e91.system.durable import new_folder
 
 WORKING = """
 import sys, time
 from pathlib import Path
-from e91.session.folder import new_folder
+from e91.system.durable import new_folder
 from e91.system import durable
 with new_folder(Path("out")) as folder:
     with durable.new_file(folder / "inside", mode=0o600) as write, \\
