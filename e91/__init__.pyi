@@ -9,6 +9,9 @@ from . import (
 )
 from . import cli as cli
 from . import (
+    delivery as delivery,
+)
+from . import (
     devices as devices,
 )
 from . import (

@@ -11,6 +11,7 @@ SUMMARIES = {
     "encrypt": "Encrypt a file with key bytes that are then used up.",
     "experiment": "Published experiments beside their simulation.",
     "key": "What a key file holds; its bytes for use outside.",
+    "kme": "Servers that hand out keys, and a test of any.",
     "network": "Networks of links: list, show, check, run them.",
     "rate": "Tell the secret-key rate of a link.",
     "run": "Run one session, from entangled pairs to a key.",
@@ -65,6 +66,8 @@ def loaded(name: str) -> click.Command:  # noqa: C901 - a case for each command
             from e91.cli.experiment import experiment as command
         case "key":
             from e91.cli.key import key as command
+        case "kme":
+            from e91.cli.kme import kme as command
         case "network":
             from e91.cli.network import network as command
         case "rate":

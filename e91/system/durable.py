@@ -167,6 +167,27 @@ def new_file(target: Path, *, mode: int) -> Iterator[Callable[[bytes], None]]:
         temporary.unlink(missing_ok=True)
 
 
+def replace_file(target: Path, content: bytes, *, mode: int) -> None:
+    """Put a file in the place of another one, or where none is, in one step.
+
+    A reader finds the old content or the new one, whole, whenever the power fails.
+
+    Raises:
+        ValueError: The folder cannot be written.
+        WriteFailed: The disk is full or fails.
+    """
+    sweep(target.parent)
+    temporary, file = create_hidden(target.parent, mode=mode)
+    try:
+        with file, writing(target):
+            write_all(file, content)
+            temporary.replace(target)
+        with keeping(target):
+            flush_folder(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def check_absent(target: Path) -> None:
     """Refuse a path that exists, be it as a dangling link.
 

@@ -1,0 +1,14 @@
+"""``e91 kme``: servers that hand out keys, their certificates, and a test of any such server."""
+
+import click
+
+from e91.cli.certify import init, renew, revoke
+
+
+@click.group()
+def kme() -> None:
+    """Servers that hand out keys (ETSI GS QKD 014): certificates, service, state, a test."""
+
+
+for command in (init, renew, revoke):
+    kme.add_command(command)
