@@ -42,7 +42,7 @@ class BellTable:
     accidentals: NDArray[np.float64] | None
 
 
-def read_table(file: Path, *, unit: str = POLARISER_DEGREES) -> BellTable:
+def read_table(file: Path | str, *, unit: str = POLARISER_DEGREES) -> BellTable:
     """Read a table of counts: CSV with a line of column names, at most 1 MiB.
 
     The first two columns are Alice's and Bob's angle, whatever their names.  Then follow
@@ -67,6 +67,7 @@ def read_table(file: Path, *, unit: str = POLARISER_DEGREES) -> BellTable:
         ...     read_table(file).counts[0, 1].tolist()
         [15.0, 85.0]
     """
+    file = Path(file)
     if unit not in ANGLE_UNITS:
         raise ValueError(f"`unit` must be one of {', '.join(ANGLE_UNITS)}, but is {unit!r}.")
     names, rows = _rows(file)

@@ -32,6 +32,8 @@ class TaggerWords:
         columns: Names of the columns, ``OURS=THEIRS,...``.
         plus_minus_one: Whether outcomes of detections are +1, -1, and 0 for no click.
         delay: ``CHANNEL=DURATION``, each.
+        delays_ps: Delays of all channels in picoseconds, Alice's first, in the order of the
+            channels.
     """
 
     alice_channels: str | None
@@ -41,11 +43,13 @@ class TaggerWords:
     columns: str | None
     plus_minus_one: bool
     delay: tuple[str, ...]
+    delays_ps: str | None = None
 
     @property
     def is_given(self) -> bool:
         """Whether any of them is there."""
-        return any((self.alice_channels, self.bob_channels, self.layout, self.unit, self.delay))
+        words = (self.alice_channels, self.bob_channels, self.layout, self.unit)
+        return any((*words, self.delay, self.delays_ps))
 
     @property
     def finds_delays(self) -> bool:
@@ -54,7 +58,7 @@ class TaggerWords:
         Raises:
             ValueError: Some are given as well.
         """
-        if FIND in self.delay and len(self.delay) > 1:
+        if FIND in self.delay and (len(self.delay) > 1 or self.delays_ps):
             raise ValueError(f"`--delay {FIND}` must come alone, but there are other delays.")
         return self.delay == (FIND,)
 
@@ -99,7 +103,7 @@ class TaggerWords:
         """
         from e91.recorded.taggers import parse_duration
 
-        found: dict[int, Fraction] = {}
+        found = self._delays_in_order(party)
         for text in () if self.finds_delays else self.delay:
             left, equals, duration = text.partition("=")
             side, colon, channel = left.rpartition(":")
@@ -116,6 +120,26 @@ class TaggerWords:
                 raise ValueError(f"`--delay` must be given once a channel, but {number} has two.")
             found[number] = parse_duration(duration, "--delay")
         return found
+
+    def _delays_in_order(self, party: str | None) -> dict[int, Fraction]:
+        """Return the delays that `--delays-ps` gives to the channels, in their order."""
+        from e91.recorded.taggers import parse_duration
+
+        if self.delays_ps is None:
+            return {}
+        sides = dict(zip(_PARTIES, self.channels(), strict=True))
+        channels = [(side, channel) for side, all_of in sides.items() for channel in all_of or ()]
+        numbers = self.delays_ps.split(",")
+        if len(numbers) != len(channels):
+            raise ValueError(
+                f"`--delays-ps` must have one number for each of {len(channels)} channels, Alice's "
+                f"first, but has {len(numbers)}."
+            )
+        return {
+            channel: parse_duration(f"{number.strip()}ps", "--delays-ps")
+            for (side, channel), number in zip(channels, numbers, strict=True)
+            if channel is not None and party in (None, side)
+        }
 
 
 def _channel(text: str) -> int:
@@ -167,6 +191,8 @@ TAGGER = as_one(
     click.option("--delay", multiple=True, metavar="CHANNEL=DURATION",
                  help="How much too late a channel's tags are, such as 3=2.3ns; alice:3=2.3ns with "
                  "a file for each party.  Can be repeated; `find` finds all of them."),
+    click.option("--delays-ps", metavar="N,N,...",
+                 help="The same of all channels in picoseconds, in their order, Alice's first."),
 )  # fmt: skip
 
 
@@ -294,7 +320,7 @@ def late_channels(
     """
     from e91.optics.tags.detector_delays import REACHES_S, measure_delays
 
-    if words.delay:
+    if words.delay or words.delays_ps:
         return ()
     reach_s = REACHES_S[0] if pulse_period_s is None else 0.4 * pulse_period_s
     found = measure_delays(

@@ -15,7 +15,7 @@ _MOST_BYTES = 2**26
 _MOST_BITS = 2**40
 
 
-def read_requests(file: Path, *, name: str = "") -> RequestList:
+def read_requests(file: Path | str, *, name: str = "") -> RequestList:
     r"""Return the requests in a CSV file, a line each after the line of column names.
 
     Args:
@@ -34,6 +34,7 @@ def read_requests(file: Path, *, name: str = "") -> RequestList:
         ...     read_requests(file).requests[1]
         ListedRequest(time_s=2.0, source='B', target='A', bits=512)
     """
+    file = Path(file)
     where = name or str(file)
     try:
         lines = read_file(file, most_bytes=_MOST_BYTES).decode("utf-8-sig").splitlines()

@@ -109,7 +109,7 @@ def given(value: float | None, what: str) -> float:
     return value
 
 
-def read_link(file: Path) -> LinkNumbers:
+def read_link(file: Path | str) -> LinkNumbers:
     """Return the link that a TOML file describes; the format is in ``docs/optics.md``.
 
     Args:
@@ -119,6 +119,7 @@ def read_link(file: Path) -> LinkNumbers:
         ValueError: The file cannot be read, is no TOML, has an unknown key or a number that cannot
             be, or lacks the source or the window.
     """
+    file = Path(file)
     link = read_toml(file, LinkNumbers)
     try:
         source_of(link), arms_of(link), window_of(link)

@@ -18,12 +18,13 @@ Drawing = Callable[[], Axes | tuple[Axes, ...]]
 """Draws a figure that is not drawn yet."""
 
 
-def check_figure_file(file: Path) -> None:
+def check_figure_file(file: Path | str) -> None:
     """Check that a figure can be written, before the work that it shows.
 
     Raises:
         ValueError: The ending is unknown, the file exists, or its folder cannot be written.
     """
+    file = Path(file)
     if file.suffix.lower() not in ENDINGS:
         raise ValueError(
             f"`{file}` must end in {', '.join(ENDINGS)} to be a figure, but ends in "
@@ -35,7 +36,7 @@ def check_figure_file(file: Path) -> None:
     temporary.unlink()
 
 
-def save_figure(draw: Drawing, file: Path, *, style: str = "notebook") -> None:
+def save_figure(draw: Drawing, file: Path | str, *, style: str = "notebook") -> None:
     """Draw a figure in a style and write it to a new file.
 
     Args:
@@ -55,6 +56,7 @@ def save_figure(draw: Drawing, file: Path, *, style: str = "notebook") -> None:
         ...     (Path(folder) / "game.svg").read_text().startswith("<?xml")
         True
     """
+    file = Path(file)
     check_figure_file(file)
     content = BytesIO()
     with styled(style):

@@ -46,7 +46,7 @@ def sample_laboratories(settings: Settings) -> tuple[Laboratory, Laboratory]:
 
 
 def save_sample(
-    folder: Path,
+    folder: Path | str,
     device: Device,
     *,
     settings: Settings,
@@ -73,6 +73,7 @@ def save_sample(
         ValueError: A file exists.
         OSError: The disk is full.
     """
+    folder = Path(folder)
     alice, bob = sample_laboratories(settings)
     tags = record_time_tags(
         ContinuousSource(_PAIRS_PER_SECOND, coherence_time_s=1e-12),

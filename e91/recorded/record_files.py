@@ -130,7 +130,7 @@ def load_table(
 
 
 def save_detections(
-    file: Path, record: DetectionRecord, *, metadata: Mapping[str, Any] | None = None
+    file: Path | str, record: DetectionRecord, *, metadata: Mapping[str, Any] | None = None
 ) -> str:
     """Write a record to a new file; return its content hash.
 
@@ -155,6 +155,7 @@ def save_detections(
         >>> loaded.record.bob.outcome.tolist(), loaded.sha256 == digest, loaded.is_stored
         ([1, 2], True, True)
     """
+    file = Path(file)
     columns = dict(
         zip(
             DETECTION_COLUMNS,
@@ -167,7 +168,7 @@ def save_detections(
 
 
 def load_detections(
-    file: Path, *, renamed: Renamed = NO_NAMES, has_signs: bool = False
+    file: Path | str, *, renamed: Renamed = NO_NAMES, has_signs: bool = False
 ) -> Recorded:
     """Return the record of a file, in any of the formats.
 
@@ -181,6 +182,7 @@ def load_detections(
             has more than 50,000,000 rounds.
         OSError: It cannot be read.
     """
+    file = Path(file)
     table, digest = load_table(file, most_rows=MOST_ROUNDS, renamed=renamed, has_signs=has_signs)
     if set(table.columns) != set(DETECTION_COLUMNS):
         raise ValueError(
@@ -200,7 +202,7 @@ def load_detections(
 
 
 def save_time_tags(
-    file: Path, tags: TimeTags, *, party: Party, metadata: Mapping[str, Any] | None = None
+    file: Path | str, tags: TimeTags, *, party: Party, metadata: Mapping[str, Any] | None = None
 ) -> str:
     """Write one party's tags to a new file, in picoseconds; return the content hash.
 
@@ -215,6 +217,7 @@ def save_time_tags(
         ValueError: The clock counts no whole picoseconds, or as `save_table`.
         OSError: As `save_table`.
     """
+    file = Path(file)
     unit = round(tags.resolution_s * 1e12)
     if unit < 1 or abs(unit * 1e-12 - tags.resolution_s) > 1e-18:
         raise ValueError(

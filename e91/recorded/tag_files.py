@@ -78,7 +78,7 @@ class TagFile:
         return times.astype(np.int64, copy=False), channels.astype(np.uint8, copy=False)
 
 
-def load_time_tags(file: Path) -> RecordedTags:
+def load_time_tags(file: Path | str) -> RecordedTags:
     """Return one party's tags, checked: sorted, not overlapping, with the hash that is stated.
 
     An uncompressed `.npz` with int64 times and uint8 channels, as this package and `numpy.savez`
@@ -89,6 +89,7 @@ def load_time_tags(file: Path) -> RecordedTags:
             its tags are not sorted or overlap.
         OSError: It cannot be read.
     """
+    file = Path(file)
     streamed = _streamed(file) if is_npz(file) else None
     if streamed is not None:
         return streamed

@@ -39,7 +39,7 @@ class _SettingsFile(Document, frozen=True):
     name: Text | None = None
 
 
-def read_settings(file: Path) -> Settings:
+def read_settings(file: Path | str) -> Settings:
     """Return the settings of a TOML file.
 
     Args:
@@ -72,6 +72,7 @@ def read_settings(file: Path) -> Settings:
         >>> found.name, found.state, found.signed_key_pairs
         ('singlet', 'psi-', (((0, 0), -1),))
     """
+    file = Path(file)
     content = read_toml(file, _SettingsFile)
     size = ANGLE_UNITS[content.unit]
     alice, bob = (

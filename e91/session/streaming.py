@@ -139,7 +139,7 @@ def stream(
     threads: int | None = None,
     executor: Executor | None = None,
     seed: int | None = None,
-    keep: Path | None = None,
+    keep: Path | str | None = None,
 ) -> Iterator[SessionReport]:
     """Run a session of any length and yield the report of each block, in order, as it is done.
 
@@ -172,6 +172,7 @@ def stream(
         >>> [report.abort for report in blocks], blocks[1].block
         ([None, None], 1)
     """
+    keep = None if keep is None else Path(keep)
     threads = checked_cores(threads, name="threads")
     run = plan_run(
         device,
@@ -239,7 +240,7 @@ def source_of(device: object, settings: Settings, *, protocol_key: bytes) -> Rou
 
 
 def session_of_block(
-    run: Run, number: int, *, keep: Path | None = None, workspace: Workspace | None = None
+    run: Run, number: int, *, keep: Path | str | None = None, workspace: Workspace | None = None
 ) -> SessionReport:
     """Make one block of a run: the same whenever and wherever it is made.
 
@@ -254,6 +255,7 @@ def session_of_block(
         ValueError: The run has no such block.
         OSError: The record cannot be written.
     """
+    keep = None if keep is None else Path(keep)
     stopwatch = Stopwatch(time.thread_time)
     rounds = run.rounds_of(number)
     entropy = block_entropy(run.root, block=number)

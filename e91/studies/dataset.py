@@ -164,7 +164,7 @@ def _text(value: Value) -> str:
     return NONE if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def save_study(result: Dataset, file: Path) -> None:
+def save_study(result: Dataset, file: Path | str) -> None:
     """Write a result as netCDF (classic format, 64-bit offsets); whole or not at all.
 
     The format has no 64-bit integers: they are stored as floats, which hold them exactly, and
@@ -174,6 +174,7 @@ def save_study(result: Dataset, file: Path) -> None:
         ValueError: The file exists, or its folder cannot be written.
         OSError: The disk is full or fails.
     """
+    file = Path(file)
     from e91.system.durable import PUBLIC, new_file
 
     stored = result.assign_attrs()
@@ -189,7 +190,7 @@ def save_study(result: Dataset, file: Path) -> None:
         write(sealed(content))
 
 
-def load_study(file: Path) -> Dataset:
+def load_study(file: Path | str) -> Dataset:
     """Return the result that `save_study` wrote.
 
     Raises:
@@ -198,6 +199,7 @@ def load_study(file: Path) -> Dataset:
     Warns:
         UserWarning: It is of version 0.1, which stored no digest.
     """
+    file = Path(file)
     import io
 
     import xarray

@@ -169,7 +169,7 @@ def plan_study(
     return study
 
 
-def read_study(file: Path) -> Study:
+def read_study(file: Path | str) -> Study:
     r"""Return the study of a TOML file; ``docs/studies.md`` has the format.
 
     Raises:
@@ -184,6 +184,7 @@ def read_study(file: Path) -> Study:
         ...     read_study(file).shape
         (2, 1)
     """
+    file = Path(file)
     content = read_toml(file, dict[str, Any])
     own = {name: content.pop(name) for name in ("title", "repeats", "sweep") if name in content}
     with refusals_named(f"In `{file}`: "):

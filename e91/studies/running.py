@@ -286,7 +286,7 @@ def study(
     client: Client | None = None,
     processes: int | None = None,
     seed: int | None = None,
-    keep: Path | None = None,
+    keep: Path | str | None = None,
     on_progress: OnProgress | None = None,
 ) -> Dataset:
     """Run all sessions of a plan and return their statistics.
@@ -323,6 +323,7 @@ def study(
         >>> found.abort.values.tolist(), bool((found.secret_bits.sel(visibility=0.98) > 0).all())
         ([['NO_VIOLATION', 'NO_VIOLATION'], ['', '']], True)
     """
+    keep = None if keep is None else Path(keep)
     if seed is not None and (type(seed) is not int or seed < 0):
         raise ValueError(f"`seed` must be a whole number from 0, but is {seed!r}.")
     extra("xarray", what="A study")

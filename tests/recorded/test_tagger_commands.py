@@ -101,6 +101,9 @@ def test_what_a_tagger_held_is_printed(put, link, status):
         ([*CHANNELS, "--unit", "2 parsecs"], "`--unit` must be a duration such as 81ps"),
         ([*CHANNELS, "--delay", "alice:3=1ns"], "`--delay` must be CHANNEL=DURATION"),
         ([*CHANNELS, "--delay", "3=1ns", "--delay", "3=2ns"], "but 3 has two"),
+        ([*CHANNELS, "--delays-ps", "1,2"], "`--delays-ps` must have one number for each of 12"),
+        ([*CHANNELS, "--delays-ps", "1,2,3,4,5,6,7,8,9,x,1,2"], "`--delays-ps` must be a duration"),
+        ([*CHANNELS, "--delays-ps", "0,0,1,0,0,0,0,0,0,0,0,0", "--delay", "3=1ns"], "3 has two"),
         ([*CHANNELS, "--columns", "when=time"], "`--columns` must be NAME=COLUMN"),
         ([*CHANNELS, "--format", "a1x"], "did you mean `a1X`?"),
     ],
@@ -137,6 +140,8 @@ def test_delays_that_are_given_or_found_give_the_coincidences_without(put, link,
     arguments = file, *CHANNELS, *options
     given = "--delay", "3=1400ps", "--delay", "11=-0.9ns"
     assert analysed(status, *arguments, *given) == expected
+    in_order = "--delays-ps", "0,0,1400,0,0,0,0,0,0,0,-900,0"
+    assert analysed(status, *arguments, *in_order) == expected
     late = analysed(status, *arguments)[0]
     found = analysed(status, *arguments, "--delay", "find")[0]
     assert late < 0.9 * expected[0]

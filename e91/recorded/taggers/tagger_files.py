@@ -98,7 +98,7 @@ class TaggerRecording:
 
 
 def load_tagger(
-    file: Path | Sequence[Path],
+    file: Path | str | Sequence[Path | str],
     *,
     alice_channels: DetectorChannels,
     bob_channels: DetectorChannels,
@@ -133,7 +133,7 @@ def load_tagger(
         ([41210073], [1, 0], 'text, a count is 1 ps; 3 tags')
     """
     detectors = DetectorMap(tuple(alice_channels), tuple(bob_channels))
-    files = (file,) if isinstance(file, Path) else tuple(file)
+    files = tuple(map(Path, (file,) if isinstance(file, Path | str) else file))
     sides, report = _loaded(files, detectors, options, delays or {})
     name = " and ".join(one.name for one in files)
     for party, side in zip(("Alice", "Bob"), sides, strict=True):
@@ -144,7 +144,7 @@ def load_tagger(
 
 
 def load_party(
-    file: Path,
+    file: Path | str,
     *,
     channels: DetectorChannels | None = None,
     options: TaggerOptions = NO_OPTIONS,
@@ -163,6 +163,7 @@ def load_party(
         OSError: It cannot be read.
         WriteFailed: As `load_tagger`.
     """
+    file = Path(file)
     detectors = DetectorMap(_IN_PLACE if channels is None else tuple(channels), ())
     (side, _), report = _loaded(
         (file,), detectors, options, delays or {}, all_must_click=channels is not None
