@@ -5,3 +5,5 @@ from .certificates import SaePlace as SaePlace
 from .certificates import new_authority as new_authority
 from .certificates import renew as renew
 from .certificates import revoke as revoke
+from .client import FetchedKey as FetchedKey
+from .client import KeyClient as KeyClient

@@ -4,7 +4,9 @@ E91Error
 ├── ProtocolAborted      a key was asked of a session that has none; `reason` says why
 ├── AuthenticationFailed a tag did not match: a message, key or ciphertext was altered
 ├── KeyUnavailable       the key is too short, or these bytes of it were used already
-│   └── AlreadyUsed      a recording, or an authentication key, that took part in a session before
+│   ├── AlreadyUsed      a recording, or an authentication key, that took part in a session before
+│   └── DeliveryFailed   a server of keys cannot be asked, or its answer is none of the standard's
+│       └── DeliveryRefused  it answered with an error
 └── NotDelivered         a key management entity does not do what it was asked
     ├── UnknownSae       an application that it does not know, or two without keys for each other
     ├── UnknownKey       a key identifier that it does not hold for those who ask
@@ -18,7 +20,9 @@ E91Error
 Wrong arguments raise the built-in ValueError or TypeError.
 """
 
+from collections.abc import Mapping, Sequence
 from enum import Enum
+from typing import Any
 
 
 class Abort(Enum):
@@ -104,6 +108,38 @@ class KeyUnavailable(E91Error):
 
 class AlreadyUsed(KeyUnavailable):
     """A recording or an authentication key was used in a session before: it makes no other key."""
+
+
+class DeliveryFailed(KeyUnavailable):
+    """A server of keys cannot be asked, or what it answers is none of its standard's answers."""
+
+
+class DeliveryRefused(DeliveryFailed):
+    """A server of keys answered with an error.
+
+    Attributes:
+        status: Of HTTP.
+        message: What the server says; empty if it says nothing.
+        details: What it adds, one object each.
+        retry_after_s: When it advises another try, seconds from now; None without advice.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        *,
+        status: int,
+        message: str = "",
+        details: Sequence[Mapping[str, Any]] = (),
+        retry_after_s: float | None = None,
+    ) -> None:
+        said = f": {message}" if message else ""
+        again = "" if retry_after_s is None else f"; try again in {retry_after_s:g} s"
+        super().__init__(f"{server} must serve the request, but refuses ({status}){said}{again}.")
+        self.status = status
+        self.message = message
+        self.details = tuple(details)
+        self.retry_after_s = retry_after_s
 
 
 class NotDelivered(E91Error):
