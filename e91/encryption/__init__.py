@@ -3,6 +3,7 @@
 Key stores and key files, which were here in version 0.1, are in `e91.keys`; their names stay here.
 """
 
+from e91.encryption import rtp, sound
 from e91.encryption.cipher import (
     Cipher,
     KeyUse,
@@ -27,5 +28,7 @@ __all__ = [
     "key_bytes_needed",
     "open_key_file",
     "preferred_cipher",
+    "rtp",
     "save_new",
+    "sound",
 ]

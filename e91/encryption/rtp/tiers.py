@@ -1,0 +1,100 @@
+"""How packets may be protected: by AES under a short key, or by a pad as long as they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from e91.encryption.rtp import one_time_pad, srtp
+from e91.encryption.rtp.call_keys import CallKey
+from e91.model.numbers import check_whole
+
+
+class Protection(Protocol):
+    """What one key protects."""
+
+    def has_room(self, size: int) -> bool:
+        """Return whether a packet of some bytes may still be protected."""
+        ...
+
+    def protect(self, packet: bytes, index: int) -> bytes:
+        """Return an RTP packet protected."""
+        ...
+
+    def unprotect(self, packet: bytes, index: int) -> bytes:
+        """Return the RTP packet that was protected, or raise AuthenticationFailed."""
+        ...
+
+    def protect_control(self, packet: bytes) -> bytes:
+        """Return an RTCP packet authenticated in the clear."""
+        ...
+
+    def unprotect_control(self, packet: bytes) -> bytes:
+        """Return the RTCP packet that was authenticated, or raise AuthenticationFailed."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A way to protect packets.
+
+    Attributes:
+        name: ``"aes-256-gcm"`` or ``"one-time-pad"``.
+        key_bytes: Of every key.
+        open: What makes a key protect packets.
+        secrecy: What it promises, in words.
+    """
+
+    name: str
+    key_bytes: int
+    open: Callable[[CallKey], Protection]
+    secrecy: str
+
+
+SRTP = Tier(
+    "aes-256-gcm",
+    srtp.KEY_BYTES,
+    srtp.srtp_context,
+    "computational: as hard to break as AES-256, whatever the key's own model",
+)
+"""SRTP with AEAD_AES_256_GCM."""
+
+
+def pad_tier(key_bytes: int = 4096) -> Tier:
+    """Return the one-time pad with pads of some bytes.
+
+    Raises:
+        ValueError: It is not a whole number from 1.
+    """
+    check_whole(least=1, key_bytes=key_bytes)
+    return Tier(
+        "one-time-pad",
+        key_bytes,
+        one_time_pad.pad_context,
+        "information-theoretic, under the key's own model",
+    )
+
+
+@dataclass(frozen=True)
+class KeyChanges:
+    """When a sender changes its key.
+
+    Attributes:
+        every_s: Seconds for which a key is used; infinite for as long as it has room.
+        lead_s: Seconds before its use at which the next key is fetched and announced.
+        retry_s: Seconds after which a key that could not be had is asked for again.
+
+    Raises:
+        ValueError: A time is not positive.
+    """
+
+    every_s: float = math.inf
+    lead_s: float = math.inf
+    retry_s: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value > 0:
+                raise ValueError(f"`{name}` must be positive, but is {value:g}.")

@@ -1,0 +1,5 @@
+"""Sound: WAV files in and out, packets of it, and calls that carry it."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,12 @@
+from .calls import SoundReceiver as SoundReceiver
+from .calls import StreamNumbers as StreamNumbers
+from .calls import send_sound as send_sound
+from .sound_packets import RecoveredSound as RecoveredSound
+from .sound_packets import SoundTrack as SoundTrack
+from .sound_packets import media_of as media_of
+from .sound_packets import sound_packets as sound_packets
+from .wav_files import ReadSound as ReadSound
+from .wav_files import Sound as Sound
+from .wav_files import read_wav as read_wav
+from .wav_files import wav_bytes as wav_bytes
+from .wav_files import write_wav as write_wav

@@ -1,0 +1,106 @@
+"""A call: a sound goes out as datagrams under keys that change, and comes back from them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from e91.encryption.rtp.receivers import Opened, PacketReceiver
+from e91.encryption.rtp.senders import PacketSender
+from e91.encryption.sound.sound_packets import RecoveredSound, SoundTrack, sound_packets
+from e91.encryption.sound.wav_files import Sound
+
+
+@dataclass(frozen=True)
+class StreamNumbers:
+    """Where the numbers of a stream begin.
+
+    Attributes:
+        ssrc: Of the stream; 32 bits.
+        sequence: Of the first packet.
+        timestamp: Of the first packet.
+    """
+
+    ssrc: int
+    sequence: int
+    timestamp: int
+
+    @classmethod
+    def at_random(cls) -> StreamNumbers:
+        """Return random ones, as RFC 3550 asks for; the sequence begins in its lower half."""
+        return cls(secrets.randbits(32), secrets.randbits(15), secrets.randbits(32))
+
+
+def send_sound(
+    sound: Sound, sender: PacketSender, *, numbers: StreamNumbers | None = None
+) -> Iterator[tuple[float, list[bytes]]]:
+    """Yield when datagrams of a sound are to be sent, in seconds from its beginning, and these.
+
+    The last ones close the call.  Keys change by the sound's own time, so whoever sends it faster
+    or slower changes them after the same samples.
+
+    Args:
+        sound: What is sent.
+        sender: Protects it; its ``media`` is `media_of` the sound.
+        numbers: Where the stream's numbers begin; random ones if not given.
+
+    Raises:
+        KeyUnavailable: The key has to change and there is no other; what was yielded is whole.
+    """
+    begin = numbers or StreamNumbers.at_random()
+    packets = sound_packets(
+        sound, ssrc=begin.ssrc, sequence=begin.sequence, timestamp=begin.timestamp
+    )
+    for time_s, packet in packets:
+        yield time_s, sender.datagrams(packet, time_s=time_s)
+    yield sound.seconds, sender.closing(len(sound))
+
+
+class SoundReceiver:
+    """Receives a call and keeps its sound.
+
+    Args:
+        receiver: Opens the packets.
+
+    Attributes:
+        receiver: The same; it counts what was refused.
+        received: Packets so far.
+    """
+
+    def __init__(self, receiver: PacketReceiver) -> None:
+        self.receiver = receiver
+        self.received = 0
+        self._track: SoundTrack | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the sender has said that nothing comes any more."""
+        said = self.receiver.announcement
+        return said is not None and said.is_last
+
+    def receive(self, datagram: bytes) -> list[Opened]:
+        """Keep what a datagram brings, and return its packets.
+
+        Raises:
+            ValueError: The sender sends something else than linear sound.
+        """
+        opened = self.receiver.receive(datagram)
+        for each in opened:
+            self._keep(each.packet)
+        return opened
+
+    def _keep(self, packet: bytes) -> None:
+        if self._track is None:
+            said = self.receiver.announcement
+            assert said is not None
+            self._track = SoundTrack(said.media, first_timestamp=said.first_timestamp)
+        self.received += 1
+        self._track.add(packet)
+
+    def recovered(self) -> RecoveredSound | None:
+        """Return the sound so far; None if no packet came."""
+        said = self.receiver.announcement
+        if self._track is None or said is None:
+            return None
+        return self._track.recovered(said.elapsed)
