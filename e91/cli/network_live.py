@@ -75,12 +75,10 @@ def run_network(
     from dataclasses import replace
 
     from e91.network import load
+    from e91.network.network_run import checked_minutes
 
     plan: NetworkPlan = load(name, variant=variant)
-    minutes = how.pop("minutes")
-    minutes = plan.minutes if minutes is None else minutes
-    if not 0 < minutes < math.inf:
-        raise ValueError(f"`minutes` must be positive and finite, but is {minutes}.")
+    minutes = checked_minutes(plan, how.pop("minutes"))
     added = [_attack(text) for text in attacks] + [_cut(text) for text in cuts]
     plan = _checked(replace(plan, incidents=(*plan.incidents, *added)))
     if page is not None:

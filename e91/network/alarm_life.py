@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from e91.alarm.link import werner_link
-from e91.model.numbers import Floats, check_positive
-from e91.network.layout import NetworkPlan, RateMode
+from e91.model.numbers import Floats, check_positive, check_within
+from e91.network.layout import LONGEST_DAYS, NetworkPlan, RateMode
 from e91.network.light import Practice, quality_of
 from e91.network.link_alarms import LinkAlarms
 from e91.network.link_life import LinkLife
@@ -99,6 +99,7 @@ def alarm_life(
         (48, 53, ())
     """
     check_positive(days=days)
+    check_within(0, LONGEST_DAYS, days=days)
     if plan.rate is RateMode.PUBLISHED:
         raise ValueError("Links must be simulated to be watched, but their rates are published.")
     lives = [life for life in lives_of(plan, seed=seed) if life.practice is not None]

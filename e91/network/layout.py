@@ -27,6 +27,9 @@ from e91.optics.two_line_orbits import TwoLineOrbit
 KEY_BITS = 256
 """Bits of a key that an application asks for, where a plan says nothing else."""
 
+LONGEST_DAYS = 365_000
+"""Simulated time at most: in a thousand years a time in seconds still has its ten microseconds."""
+
 
 _BEFORE = (
     ">", "~", "about", "almost equal to", "approx.", "approximately", "around", "at most",

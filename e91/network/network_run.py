@@ -12,13 +12,13 @@ from typing import Literal, get_args
 import numpy as np
 
 from e91.distillation.authentication import AUTHENTICATION_BITS
-from e91.model.numbers import check_positive, check_whole
+from e91.model.numbers import check_positive, check_whole, check_within
 from e91.model.settings import EKERT
 from e91.network.blocks import bit_by_bit
 from e91.network.counted_blocks import Counted
 from e91.network.demand import RandomRequests
 from e91.network.fluid import rate_of
-from e91.network.layout import NetworkPlan, RateMode, Requests
+from e91.network.layout import LONGEST_DAYS, NetworkPlan, RateMode, Requests
 from e91.network.light import Practice, practice_of, quality_of
 from e91.network.link_alarms import LinkAlarms
 from e91.network.link_events import BlockMaker, Simulation
@@ -202,6 +202,18 @@ def _maker(
     return Counted(alarms, entropy, executor)
 
 
+def checked_minutes(plan: NetworkPlan, minutes: float | None) -> float:
+    """Return the time of a run, minutes: the plan's own if none is given.
+
+    Raises:
+        ValueError: It is not positive, or more than a thousand years.
+    """
+    minutes = plan.minutes if minutes is None else minutes
+    check_positive(minutes=minutes)
+    check_within(0, 24 * 60 * LONGEST_DAYS, minutes=minutes)
+    return minutes
+
+
 def run(
     plan: NetworkPlan,
     *,
@@ -236,8 +248,7 @@ def run(
     Raises:
         ValueError: An argument leaves its range, or the network cannot be run so.
     """
-    minutes = plan.minutes if minutes is None else minutes
-    check_positive(minutes=minutes)
+    minutes = checked_minutes(plan, minutes)
     started, end_s = time.monotonic(), 60.0 * minutes
     simulation = begin(
         plan,

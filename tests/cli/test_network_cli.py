@@ -194,7 +194,8 @@ def test_a_run_in_json_has_the_names_of_the_contract(said):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--minutes", "0"], "`--minutes` must be positive"),
+        (["--minutes", "0"], "`--minutes` must be finite and positive"),
+        (["--minutes", "1e300"], "`--minutes` must lie in [0, 5.256e+08]"),
         (["--attack", "R1-R2"], "`--attack` must be LINK=NAME:STRENGTH@SECONDS"),
         (["--attack", "R1-R2=nobody:1@3"], "must be an adversary"),
         (["--attack", "R1-R9=cloner:0.1@3"], "must be a link of the network"),
