@@ -10,6 +10,7 @@ SUMMARIES = {
     "decrypt": "Decrypt a file with the peer's key bytes.",
     "encrypt": "Encrypt a file with key bytes that are then used up.",
     "experiment": "Published experiments beside their simulation.",
+    "explain": "Explain a word of a report.",
     "key": "What a key file holds; its bytes for use outside.",
     "kme": "Servers that hand out keys, and a test of any.",
     "network": "Networks of links: list, show, check, run them.",
@@ -64,6 +65,8 @@ def loaded(name: str) -> click.Command:  # noqa: C901 - a case for each command
             from e91.cli.encrypt import encrypt as command
         case "experiment":
             from e91.cli.experiment import experiment as command
+        case "explain":
+            from e91.cli.explain import explain as command
         case "key":
             from e91.cli.key import key as command
         case "kme":
