@@ -125,14 +125,14 @@ def with_misalignment(source: QuantumCircuit, angle: float, *, party: Party) -> 
 def with_amplitude_damping(
     source: QuantumCircuit, probability: float, *, party: Party
 ) -> QuantumCircuit:
-    """Let one half decay from |1> to |0> with a probability.
+    """Let one half decay from ``|1>`` to ``|0>`` with a probability.
 
     Nielsen and Chuang, Quantum Computation and Quantum Information (2010), eq. 8.108.  Outcomes
     along Z become biased: this noise is not Werner-like and not even unital.
 
     Args:
         source: Circuit with quantum registers `alice_photon` and `bob_photon`.
-        probability: Probability that |1> has decayed, in [0, 1].
+        probability: Probability that ``|1>`` has decayed, in [0, 1].
         party: Whose half.
 
     Raises:

@@ -35,7 +35,7 @@ class PreprocessedRate:
 
 
 def acin_entropy(chsh_value: float) -> float:
-    """Return the least entropy of Alice's key bit given Eve, H(A|E), that S allows, in bits.
+    """Return the least entropy of Alice's key bit given Eve, ``H(A|E)``, that S allows, in bits.
 
     Args:
         chsh_value: S in [-4, 4].  At most 2 earns 0; above 2 sqrt(2) earns no more than 2 sqrt(2).
@@ -84,7 +84,7 @@ def min_entropy(chsh_value: float) -> float:
 
 
 def acin_rate(chsh_value: float, qber: float, *, efficiency: float = 1.0) -> float:
-    """Return the device-independent key rate H(A|E) - f h(QBER), or 0.
+    """Return the device-independent key rate ``H(A|E) - f h(QBER)``, or 0.
 
     Args:
         chsh_value: S in [-4, 4].
@@ -107,7 +107,7 @@ def acin_rate(chsh_value: float, qber: float, *, efficiency: float = 1.0) -> flo
 
 
 def noisy_preprocessing_entropy(chsh_value: float, *, flip: float) -> float:
-    """Return the least H(A'|E) of Alice's key bit after she flipped it with probability ``flip``.
+    """Return the least entropy ``H(A'|E)`` of Alice's key bit, flipped with probability ``flip``.
 
     Args:
         chsh_value: S in [-4, 4].
@@ -182,7 +182,7 @@ def noisy_preprocessing_rate(
 
 
 def random_basis_entropy(chsh_value: float) -> float:
-    """Return a lower bound on H(A|E) when the key basis is one of two, drawn at random, in bits.
+    """Return a lower bound on ``H(A|E)``, in bits, when the key basis is one of two at random.
 
     The paper's function is a numerical one that we have not seen as a table.  This is the larger
     of `acin_entropy` and the straight line from (2, 0) to the printed threshold: at a QBER of
@@ -195,7 +195,7 @@ def random_basis_entropy(chsh_value: float) -> float:
         chsh_value: S in [-4, 4].
 
     Returns:
-        Bound on the average of H(A0|E) and H(A1|E), Alice's two CHSH settings.
+        Bound on the average of ``H(A0|E)`` and ``H(A1|E)``, Alice's two CHSH settings.
 
     Raises:
         ValueError: ``chsh_value`` is not in [-4, 4].
