@@ -7,3 +7,7 @@ from .certificates import renew as renew
 from .certificates import revoke as revoke
 from .client import FetchedKey as FetchedKey
 from .client import KeyClient as KeyClient
+from .service import KeyService as KeyService
+from .service import KmeState as KmeState
+from .service import LinkKeyState as LinkKeyState
+from .service import Stock as Stock

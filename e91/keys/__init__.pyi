@@ -1,3 +1,4 @@
+from .databases.sqlite import SqliteDatabase as SqliteDatabase
 from .exporting import ExportedKey as ExportedKey
 from .exporting import export_key as export_key
 from .files import KeyFile as KeyFile

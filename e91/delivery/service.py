@@ -1,0 +1,705 @@
+"""Keys for applications: all key management entities (KMEs) of one process, over their stores.
+
+A KME is one end of links: one site, one store.  Of the two KMEs of a block, the one whose name
+sorts first cuts keys from the front, the other from the back.  The application that asks, the
+master, gets the key at once; at the other end it is reserved for the slaves, by an identifier and
+intervals, never by bits.  Both are on the disk before the master has its answer.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from e91.delivery.group_commit import Batch, GroupCommit
+from e91.keys.databases.interface import KeyDatabase
+from e91.keys.holdings.cutting import Cut, bytes_meeting, cut_keys
+from e91.keys.holdings.events import (
+    ID_SIZE,
+    Cleared,
+    Deposited,
+    Fetched,
+    Granted,
+    Rang,
+    Voided,
+    identifiers,
+)
+from e91.keys.holdings.holdings import READY_MADE, Holdings, link_of
+from e91.keys.holdings.stored_keys import Grant
+from e91.keys.key_blocks import HeldKey, KeyBlock, KeyConditions
+from e91.keys.provenance import Provenance
+from e91.model.errors import (
+    ConditionsNotMet,
+    ForeignKey,
+    LinkAlarmed,
+    NotEnoughKey,
+    RepeatedKey,
+    UnknownKey,
+    UnknownSae,
+)
+from e91.model.numbers import check_whole
+
+_ANY = KeyConditions()
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What one application can be given for another one.
+
+    Attributes:
+        source: The KME of the master.
+        target: The KME of the slave.
+        bits: Free key bits that meet the conditions.
+        blocks: How many blocks they lie in.
+        provenance: Where they come from, joined; None if there are none.
+        alarm: Why the link gives no key; None if no alarm stops it.
+        failed: Why no key is given at all; None if the stores are open.
+    """
+
+    source: str
+    target: str
+    bits: int
+    blocks: int
+    provenance: Provenance | None
+    alarm: str | None
+    failed: str | None
+
+
+@dataclass(frozen=True)
+class LinkKeyState:
+    """The key of a link at one of its ends; bits.
+
+    Attributes:
+        peer: The KME at the other end.
+        free: That nobody was given.
+        reserved: That somebody may still fetch.
+        deposited: That ever came in.
+        delivered: That were handed to applications here, or used as one-time pad.
+        voided: That were erased without.
+        blocks: Number of blocks with something free.
+        provenance: Of what is free, joined; None if nothing is.
+        alarm: Why the link gives no key; None if no alarm stops it.
+    """
+
+    peer: str
+    free: int
+    reserved: int
+    deposited: int
+    delivered: int
+    voided: int
+    blocks: int
+    provenance: Provenance | None
+    alarm: str | None
+
+
+@dataclass(frozen=True)
+class KmeState:
+    """What one KME holds and has done.
+
+    Attributes:
+        kme: Its name.
+        links: Its links, by the name of the other end.
+        ready_made_bits: Of keys that came ready-made and wait.
+        keys_given: Keys that applications here were given as masters.
+        keys_fetched: Keys that they fetched as slaves.
+        keys_waiting: Keys that wait for slaves here.
+        keys_voided: Keys that waited and became void.
+        failed: Why no key is given; None if the stores are open.
+    """
+
+    kme: str
+    links: tuple[LinkKeyState, ...]
+    ready_made_bits: int
+    keys_given: int
+    keys_fetched: int
+    keys_waiting: int
+    keys_voided: int
+    failed: str | None
+
+
+class KeyService:
+    """All KMEs of one process.
+
+    Args:
+        stores: The store of each KME, by its name.
+        sae_kmes: At which KME an application (SAE) is, by its name.
+        clock: Seconds since 1970.
+        reopen_after_s: How long after a failure the stores are opened anew, twice as long after
+            each further one; None leaves them shut until `reopen` is called.
+
+    Raises:
+        ValueError: An application is at a KME without a store.
+    """
+
+    def __init__(
+        self,
+        stores: Mapping[str, KeyDatabase],
+        *,
+        sae_kmes: Mapping[str, str],
+        clock: Callable[[], float] = time.time,
+        reopen_after_s: float | None = 1.0,
+    ) -> None:
+        for sae, kme in sae_kmes.items():
+            if kme not in stores:
+                raise ValueError(f"The KME of `{sae}` must have a store, but `{kme}` has none.")
+        if READY_MADE in stores:
+            raise ValueError("The name of a KME must not be empty, but one is.")
+        self._sae_kmes = dict(sae_kmes)
+        self._clock = clock
+        self._writer = GroupCommit(stores, reopen_after_s=reopen_after_s)
+
+    async def start(self) -> None:
+        """Open the stores, put both ends of every link in agreement, and begin to serve.
+
+        Raises:
+            StoreFailed: A store is damaged, newer than this program or open elsewhere, or two do
+                not belong together.
+        """
+        await self._writer.start()
+
+    async def close(self) -> None:
+        """Answer who waits, erase what is used, and shut the stores."""
+        await self._writer.close()
+
+    async def reopen(self) -> None:
+        """Open the stores anew after a failure.
+
+        Raises:
+            StoreFailed: One cannot be opened.
+        """
+        await self._writer.reopen()
+
+    @property
+    def failed(self) -> str | None:
+        """Why no key is given; None if the stores are open."""
+        return self._writer.failed
+
+    def kme_of(self, sae: str) -> str:
+        """Return the KME at which an application is.
+
+        Raises:
+            UnknownSae: It is at none.
+        """
+        if sae not in self._sae_kmes:
+            raise UnknownSae(f"An application must be at one of the KMEs, but `{sae}` is not.")
+        return self._sae_kmes[sae]
+
+    async def deposit(self, ends: Mapping[str, KeyBlock]) -> None:
+        """Take in a block of key, each end its own copy; both have it, or none.
+
+        Args:
+            ends: Two KMEs, and the block at each: with one identifier, size and provenance.
+
+        Raises:
+            ValueError: They are not two, or not ends of one block; or the block came before.
+            LinkAlarmed: An alarm stops the link since before the block was made.
+            StoreFailed: It may be there or not.
+        """
+        (one, at_one), (other, at_other) = _two_ends(ends)
+        for kme in (one, other):
+            self._check_kme(kme)
+
+        def decide(batch: Batch) -> None:
+            for kme in (one, other):
+                _check_new_block(batch.holdings(kme), at_one)
+            for kme, peer, block in ((one, other, at_one), (other, one, at_other)):
+                event = Deposited(block.block_id.bytes, peer, len(block.content), block.provenance)
+                batch.deposit(kme, event, block.content)
+
+        await self._writer.decide(decide)
+
+    async def give(
+        self,
+        master: str,
+        slaves: Sequence[str],
+        *,
+        number: int = 1,
+        size: int = 256,
+        conditions: KeyConditions = _ANY,
+    ) -> list[HeldKey]:
+        """Give new keys to an application; the slaves may then fetch them, each once.
+
+        The key lies in the stores of the master and of the first slave.  A slave at a third KME
+        gets it under one-time pad of the key that this one shares with the master's, whose KME is
+        then a relay.
+
+        Args:
+            master: The application that asks.
+            slaves: Those that may fetch the keys; the first one says which link gives them.
+            number: How many keys.
+            size: Bits of each, a multiple of 8.
+            conditions: What their provenance must meet, at every slave.
+
+        Returns:
+            So many keys.
+
+        Raises:
+            ValueError: A number is impossible, or an application is named twice.
+            UnknownSae: An application is at none of the KMEs.
+            LinkAlarmed: An alarm stops a link.
+            NotEnoughKey: A link has not enough left.
+            ConditionsNotMet: It has, but not enough that meets the conditions.
+            StoreFailed: The keys are lost.  So they are if an answer does not arrive.
+        """
+        check_whole(least=1, number=number, size=size)
+        if size % 8:
+            raise ValueError(f"`size` must be a multiple of 8, but is {size}.")
+        if not slaves or len({master, *slaves}) != len(slaves) + 1:
+            raise ValueError("Master and slaves must all differ, and be two at least, but do not.")
+        kmes = {sae: self.kme_of(sae) for sae in (master, *slaves)}
+        request = _GiveRequest(master, kmes, number, size // 8, conditions, self._clock())
+        return await self._writer.decide(request.decide)
+
+    async def fetch(self, slave: str, master: str, *, key_ids: Sequence[UUID]) -> list[HeldKey]:
+        """Give keys by their identifiers to an application that they are for, each once.
+
+        Args:
+            slave: The application that asks.
+            master: The one that got the keys first.
+            key_ids: Which keys.
+
+        Returns:
+            All of them, in this order.
+
+        Raises:
+            ValueError: No key is named, or one twice.
+            UnknownSae: The slave is at none of the KMEs.
+            ForeignKey: One is for others; nothing is delivered.
+            UnknownKey: One is not here for those two, or no more; nothing is delivered.
+            StoreFailed: They may be lost.  So they are if an answer does not arrive.
+        """
+        ids = [key_id.bytes for key_id in key_ids]
+        if not ids or len(set(ids)) < len(ids):
+            raise ValueError("`key_ids` must name at least one key, each once, but does not.")
+        kme = self.kme_of(slave)
+
+        def decide(batch: Batch) -> list[HeldKey]:
+            holdings = batch.holdings(kme)
+            found = _found_keys(holdings, ids, slave=slave, master=master)
+            keys = [_key_of(batch, kme, grant, index=index) for grant, index in found]
+            batch.apply(kme, Fetched(b"".join(ids), slave))
+            return keys
+
+        return await self._writer.decide(decide)
+
+    async def keep(self, kme: str, key: HeldKey, *, master: str, slaves: Sequence[str]) -> None:
+        """Keep a key that came ready-made, as from another network, until the slaves fetch it.
+
+        Args:
+            kme: Where.
+            key: It.
+            master: The application that got it elsewhere, which need not be known here.
+            slaves: Those that may fetch it here, each once.
+
+        Raises:
+            ValueError: A slave is named twice, or none is, or the key is nameless or empty.
+            UnknownSae: A slave is not at this KME.
+            RepeatedKey: A key of this identifier is or was here, or was void before it came.
+            LinkAlarmed: An alarm stops a link that it came over, since before it was made.
+        """
+        self._check_kme(kme)
+        if not slaves or len({master, *slaves}) != len(slaves) + 1:
+            raise ValueError("Master and slaves must all differ, and be two at least, but do not.")
+        if not key.content or not key.key_id.int:
+            raise ValueError("`key` must have an identifier and at least one byte, but has not.")
+        for slave in slaves:
+            if self.kme_of(slave) != kme:
+                raise UnknownSae(f"An application must be at `{kme}`, but `{slave}` is not.")
+        key_id, size = key.key_id.bytes, len(key.content)
+
+        def decide(batch: Batch) -> None:
+            holdings = batch.holdings(kme)
+            if holdings.was_here(key_id) or key_id in holdings.blocks:
+                raise RepeatedKey("A key must come to a KME once, but this one was there before.")
+            _check_alarms(holdings, key.provenance)
+            event = Deposited(key_id, READY_MADE, size, key.provenance)
+            batch.deposit(kme, event, key.content)
+            part = (key_id, 0, size)
+            batch.apply(kme, Granted(READY_MADE, (part,), size, key_id, master, tuple(slaves)))
+
+        await self._writer.decide(decide)
+
+    async def void(self, kme: str, key_ids: Sequence[UUID]) -> dict[UUID, str]:
+        """Make keys void: who waits for one does not get it, and it is never kept later.
+
+        Returns:
+            Of each key: ``"voided"``, ``"delivered"`` if somebody fetched it already (others then
+            do not any more), or ``"unknown"``, which is void from now on all the same.
+        """
+        self._check_kme(kme)
+        ids = list(dict.fromkeys(key_ids))
+
+        def decide(batch: Batch) -> dict[UUID, str]:
+            holdings = batch.holdings(kme)
+            states = {key_id: _state_of(holdings, key_id.bytes) for key_id in ids}
+            packed = b"".join(key_id.bytes for key_id in ids if not _is_past(holdings, key_id))
+            if packed:
+                batch.apply(kme, Voided(packed))
+            return states
+
+        return await self._writer.decide(decide)
+
+    async def ring(self, one: str, other: str, *, since: float, reason: str) -> int:
+        """Stop a link: erase its key that was made since a moment, and give no other of it.
+
+        Key counts as the link's if its route has the link.  Of keys that wait, those go that have
+        a part from then on; relayed ones of any age, as only their oldest part has a moment.
+
+        Args:
+            one: An end of the link.
+            other: The other one.
+            since: Seconds since 1970.
+            reason: Why, for those who ask for key.
+
+        Returns:
+            How many key bits were erased, at all KMEs together: a free bit counts at both ends.
+        """
+        event = Rang(one, other, since, reason)
+
+        def decide(batch: Batch) -> int:
+            before = sum(_voided_bits(batch.holdings(kme)) for kme in self._writer.stores)
+            for kme in self._writer.stores:
+                batch.apply(kme, event)
+            return sum(_voided_bits(batch.holdings(kme)) for kme in self._writer.stores) - before
+
+        return await self._writer.decide(decide)
+
+    async def clear(self, one: str, other: str) -> None:
+        """End the alarm of a link: key of it that is left, and new one, is given again."""
+
+        def decide(batch: Batch) -> None:
+            for kme in self._writer.stores:
+                batch.apply(kme, Cleared(one, other))
+
+        await self._writer.decide(decide)
+
+    def stock(self, master: str, slave: str, *, conditions: KeyConditions = _ANY) -> Stock:
+        """Return what one application can be given for another one.
+
+        Raises:
+            UnknownSae: One is at none of the KMEs.
+        """
+        source, target = self.kme_of(master), self.kme_of(slave)
+        holdings, now = self._holdings(source), self._clock()
+        blocks = [
+            block
+            for block in holdings.links.get(target, {}).values()
+            if not block.is_barred and conditions.are_met_by(block.provenance, now=now)
+        ]
+        return Stock(
+            source=source,
+            target=target,
+            bits=8 * sum(block.free for block in blocks),
+            blocks=len(blocks),
+            provenance=_joined(block.provenance for block in blocks),
+            alarm=_alarm(holdings, target),
+            failed=self.failed,
+        )
+
+    def kmes(self) -> list[KmeState]:
+        """Return the state of every KME, without any key bit."""
+        return [self._state_of_kme(kme) for kme in self._writer.stores]
+
+    def _state_of_kme(self, kme: str) -> KmeState:
+        holdings = self._holdings(kme)
+        peers = sorted({*holdings.counts, *holdings.links} - {READY_MADE})
+        ready_made = holdings.counts_of(READY_MADE)
+        return KmeState(
+            kme=kme,
+            links=tuple(_link_state(holdings, peer) for peer in peers),
+            ready_made_bits=8 * (ready_made.deposited - ready_made.delivered - ready_made.voided),
+            keys_given=holdings.keys_given,
+            keys_fetched=holdings.keys_fetched,
+            keys_waiting=len(holdings.keys),
+            keys_voided=holdings.keys_voided,
+            failed=self.failed,
+        )
+
+    def _holdings(self, kme: str) -> Holdings:
+        return self._writer.stores[kme].holdings
+
+    def _check_kme(self, kme: str) -> None:
+        if kme not in self._writer.stores:
+            raise ValueError(f"`kme` must be one of this process, but is `{kme}`.")
+
+
+@dataclass(frozen=True)
+class _GiveRequest:
+    """A request for keys.
+
+    Attributes:
+        master: Who asks.
+        kmes: The KMEs of the master and of the slaves, in the order in which these were named.
+        number: Of keys.
+        size: Bytes of each.
+        conditions: On their provenance.
+        now: Seconds since 1970.
+    """
+
+    master: str
+    kmes: Mapping[str, str]
+    number: int
+    size: int
+    conditions: KeyConditions
+    now: float
+
+    @property
+    def home(self) -> str:
+        """The master's KME."""
+        return self.kmes[self.master]
+
+    @property
+    def slaves(self) -> list[str]:
+        """Who may fetch."""
+        return [sae for sae in self.kmes if sae != self.master]
+
+    def decide(self, batch: Batch) -> list[HeldKey]:
+        """Cut the keys, reserve them for the slaves, and return them for the master."""
+        peer = self.kmes[self.slaves[0]]
+        cuts = self._cuts(batch.holdings(self.home), peer)
+        contents = [batch.read(self.home, cut.parts) for cut in cuts]
+        third = [kme for kme in dict.fromkeys(self.kmes.values()) if kme not in (self.home, peer)]
+        pads = {kme: self._cuts(batch.holdings(self.home), kme) for kme in third}
+        read_pads = {kme: [batch.read(self.home, cut.parts) for cut in pads[kme]] for kme in third}
+        ids = new_identifiers(self.number)
+        self._grant(batch, peer, cuts=cuts, ids=ids)
+        for kme in third:
+            self._relay(batch, kme, cuts=cuts, pads=pads[kme], ids=ids,
+                        key=b"".join(contents), pad=b"".join(read_pads[kme]))  # fmt: skip
+        return list(self._keys(cuts, contents, ids))
+
+    def _cuts(self, holdings: Holdings, peer: str) -> list[Cut]:
+        """Return where the keys, or pads for them, are cut.
+
+        Raises:
+            LinkAlarmed: An alarm stops the link.
+            NotEnoughKey: Too little is left.
+            ConditionsNotMet: Enough is left, but too little that meets the conditions.
+        """
+        blocks = holdings.links.get(peer, {}).values()
+        cuts = cut_keys(
+            blocks,
+            self.number,
+            size=self.size,
+            conditions=self.conditions,
+            now=self.now,
+            from_back=self.home > peer,
+        )
+        if sum(cut.count for cut in cuts) == self.number:
+            return cuts
+        alarm = _alarm(holdings, peer)
+        if alarm is not None:
+            raise LinkAlarmed(f"The link must give no key since an alarm: {alarm}")
+        needed, left = self.number * self.size, bytes_meeting(blocks, _ANY, now=self.now)
+        if left < needed:
+            raise NotEnoughKey(
+                f"{8 * needed:,} key bits must be left for this, but {8 * left:,} are."
+            )
+        raise ConditionsNotMet("Key bits must meet the conditions of a request, but too few do.")
+
+    def _grant(self, batch: Batch, peer: str, *, cuts: Sequence[Cut], ids: bytes) -> None:
+        """Take the keys at both ends; reserve them where slaves wait."""
+        start = 0
+        for cut in cuts:
+            stop = start + cut.count * ID_SIZE
+            for kme, other in ((self.home, peer), (peer, self.home)):
+                waiting = self._slaves_at(kme)
+                event = Granted(
+                    peer=other,
+                    parts=cut.parts,
+                    size=self.size,
+                    ids=ids[start:stop] if waiting else b"",
+                    master=self.master,
+                    slaves=waiting,
+                    given=cut.count if kme == self.home else 0,
+                )
+                batch.apply(kme, event)
+            start = stop
+
+    def _slaves_at(self, kme: str) -> tuple[str, ...]:
+        return tuple(sae for sae in self.slaves if self.kmes[sae] == kme)
+
+    def _relay(
+        self,
+        batch: Batch,
+        kme: str,
+        *,
+        cuts: Sequence[Cut],
+        pads: Sequence[Cut],
+        ids: bytes,
+        key: bytes,
+        pad: bytes,
+    ) -> None:
+        """Reserve the keys at a third KME, each under one-time pad of its own."""
+        origin = Provenance.joined(dict.fromkeys(cut.provenance for cut in cuts))
+        relayed = _relayed(origin, self.home, kme)
+        mask, first = _sum(key, pad), 0
+        for cut in pads:
+            last = first + cut.count
+            event = Granted(
+                peer=self.home,
+                parts=cut.parts,
+                size=self.size,
+                ids=ids[first * ID_SIZE : last * ID_SIZE],
+                master=self.master,
+                slaves=self._slaves_at(kme),
+                mask=mask[first * self.size : last * self.size],
+                origin=relayed,
+            )
+            batch.apply(self.home, Granted(kme, cut.parts, self.size, b"", self.master, ()))
+            batch.apply(kme, event)
+            first = last
+
+    def _keys(self, cuts: Sequence[Cut], contents: Sequence[bytes], ids: bytes) -> list[HeldKey]:
+        size, names = self.size, iter(identifiers(ids))
+        return [
+            HeldKey(
+                UUID(bytes=next(names)),
+                content[index * size : (index + 1) * size],
+                cut.provenance,
+            )
+            for cut, content in zip(cuts, contents, strict=True)
+            for index in range(cut.count)
+        ]
+
+
+def new_identifiers(number: int) -> bytes:
+    """Return random identifiers one after the other, UUIDs of version 4 (RFC 9562, section 5.4).
+
+    Examples:
+        >>> UUID(bytes=new_identifiers(2)[16:]).version
+        4
+    """
+    drawn = bytearray(os.urandom(number * ID_SIZE))
+    drawn[6::ID_SIZE] = bytes((byte & 0x0F) | 0x40 for byte in drawn[6::ID_SIZE])
+    drawn[8::ID_SIZE] = bytes((byte & 0x3F) | 0x80 for byte in drawn[8::ID_SIZE])
+    return bytes(drawn)
+
+
+def _two_ends(ends: Mapping[str, KeyBlock]) -> list[tuple[str, KeyBlock]]:
+    """Return two ends of one block.
+
+    Raises:
+        ValueError: They are none.
+    """
+    if len(ends) != 2:
+        raise ValueError(f"`ends` must be two KMEs, but are {len(ends)}.")
+    one, other = ends.values()
+    if one.block_id != other.block_id or len(one.content) != len(other.content):
+        raise ValueError("Both ends of a block must have its identifier and size, but do not.")
+    if one.provenance != other.provenance:
+        raise ValueError("Both ends of a block must have its provenance, but do not.")
+    return list(ends.items())
+
+
+def _check_new_block(holdings: Holdings, block: KeyBlock) -> None:
+    """Refuse a block that is there, or that an alarm stops."""
+    if block.block_id.bytes in holdings.blocks:
+        raise ValueError("A block must come in once, but this one is there.")
+    _check_alarms(holdings, block.provenance)
+
+
+def _check_alarms(holdings: Holdings, provenance: Provenance) -> None:
+    """Refuse key that was made since an alarm that stops it."""
+    alarm = holdings.alarm_of(provenance)
+    if alarm is not None and provenance.made_at >= alarm[0]:
+        raise LinkAlarmed(f"The link must give no key since an alarm: {alarm[1]}")
+
+
+def _found_keys(
+    holdings: Holdings, ids: Sequence[bytes], *, slave: str, master: str
+) -> list[tuple[Grant, int]]:
+    """Return the grants of keys, if the slave may have all of them.
+
+    Raises:
+        ForeignKey: One is for others, whatever else is the matter.
+        UnknownKey: One is not here for those two, or no more.
+    """
+    found = [holdings.keys[key_id] for key_id in ids if key_id in holdings.keys]
+    if any(slave not in grant.event.slaves for grant, _ in found):
+        raise ForeignKey("A key must be asked for by those that it is for, but is not.")
+    if len(found) < len(ids) or any(
+        grant.event.master != master or slave in grant.fetched.get(index, ())
+        for grant, index in found
+    ):
+        raise UnknownKey("A key must be here for those who ask, but is not, or no more.")
+    return found
+
+
+def _key_of(batch: Batch, kme: str, grant: Grant, *, index: int) -> HeldKey:
+    """Return a key that waits."""
+    key_id = grant.event.ids[index * ID_SIZE : (index + 1) * ID_SIZE]
+    content = batch.read(kme, grant.parts_of(index))
+    mask = grant.mask_of(index)
+    provenance = Provenance.joined(batch.holdings(kme).provenances_of(grant))
+    return HeldKey(UUID(bytes=key_id), _sum(content, mask) if mask else content, provenance)
+
+
+def _sum(one: bytes, other: bytes) -> bytes:
+    """Return the sum modulo 2 of two texts of equal length."""
+    total = int.from_bytes(one, "big") ^ int.from_bytes(other, "big")
+    return total.to_bytes(len(one), "big")
+
+
+def _relayed(origin: Provenance, relay: str, target: str) -> Provenance:
+    """Return where a key comes from that a KME passed on to a third one."""
+    to_relay = origin.route[::-1] if origin.route[:1] == (relay,) else origin.route
+    relays = tuple(dict.fromkeys((*origin.relays, relay)))
+    return replace(origin, route=(*to_relay, target), relays=relays)
+
+
+def _is_past(holdings: Holdings, key_id: UUID) -> bool:
+    """Return whether a key was here and went."""
+    name = key_id.bytes
+    return name not in holdings.keys and holdings.was_here(name)
+
+
+def _state_of(holdings: Holdings, key_id: bytes) -> str:
+    """Return what becomes of a key that is made void now."""
+    if key_id in holdings.keys:
+        grant, index = holdings.keys[key_id]
+        return "delivered" if index in grant.fetched else "voided"
+    if key_id in holdings.used or key_id in holdings.recent:
+        return "delivered"
+    return "voided" if key_id in holdings.void else "unknown"
+
+
+def _voided_bits(holdings: Holdings) -> int:
+    return 8 * sum(counts.voided for counts in holdings.counts.values())
+
+
+def _alarm(holdings: Holdings, peer: str) -> str | None:
+    """Return why a link, or the first block of it that is stopped, gives no key."""
+    direct = holdings.alarms.get(link_of(holdings.kme, peer))
+    if direct is not None:
+        return direct[1]
+    for block in holdings.links.get(peer, {}).values():
+        alarm = holdings.alarm_of(block.provenance) if block.is_barred else None
+        if alarm is not None:
+            return alarm[1]
+    return None
+
+
+def _joined(provenances: Iterable[Provenance]) -> Provenance | None:
+    found = list(dict.fromkeys(provenances))
+    return Provenance.joined(found) if found else None
+
+
+def _link_state(holdings: Holdings, peer: str) -> LinkKeyState:
+    counts = holdings.counts_of(peer)
+    free = holdings.free.get(peer, 0)
+    blocks = holdings.links.get(peer, {}).values()
+    return LinkKeyState(
+        peer=peer,
+        free=8 * free,
+        reserved=8 * (counts.deposited - counts.delivered - counts.voided - free),
+        deposited=8 * counts.deposited,
+        delivered=8 * counts.delivered,
+        voided=8 * counts.voided,
+        blocks=len(blocks),
+        provenance=_joined(block.provenance for block in blocks),
+        alarm=_alarm(holdings, peer),
+    )

@@ -1,0 +1,329 @@
+"""All that one KME holds, without the key bits: a state that events change, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from e91.keys.holdings.events import (
+    ID_SIZE,
+    Cleared,
+    Deposited,
+    Dropped,
+    Event,
+    Fetched,
+    Granted,
+    JournalRow,
+    Partner,
+    Rang,
+    Voided,
+    identifiers,
+)
+from e91.keys.holdings.stored_keys import (
+    BlockState,
+    ChunkName,
+    Grant,
+    LinkCounts,
+    RememberedIds,
+    chunk_spans,
+)
+from e91.keys.provenance import Provenance
+
+READY_MADE = ""
+"""The peer of keys that came ready-made: none."""
+
+TOMBSTONES = 2**20
+"""How many identifiers of void keys, and of delivered ready-made ones, are remembered."""
+
+RECENT = 2**16
+"""How many identifiers of other delivered keys are remembered, to say so of a void one."""
+
+
+@dataclass(eq=False)
+class Changes:
+    """What is not in the tables of the store yet, but only in its journal.
+
+    Attributes:
+        blocks: Numbers of the blocks that are new or changed.
+        dead_blocks: Numbers of those of which nothing is left.
+        grants: Numbers of the grants that are new or changed.
+        dead_grants: Numbers of those of which no key is left.
+        erased: Intervals of chunks that are used and must go.
+    """
+
+    blocks: set[int] = field(default_factory=set)
+    dead_blocks: set[int] = field(default_factory=set)
+    grants: set[int] = field(default_factory=set)
+    dead_grants: set[int] = field(default_factory=set)
+    erased: dict[ChunkName, list[tuple[int, int]]] = field(default_factory=dict)
+
+    def erase(self, name: ChunkName, low: int, high: int) -> None:
+        """Note that bytes of a chunk must go."""
+        spans = self.erased.setdefault(name, [])
+        if spans and spans[-1][1] == low:
+            spans[-1] = (spans[-1][0], high)
+        else:
+            spans.append((low, high))
+
+
+@dataclass(eq=False)
+class Holdings:
+    """What one KME holds.
+
+    Attributes:
+        kme: Its name.
+        store_id: Random; tells its store from another one of the same name.
+        number: Of the last row of its journal.
+        partners: With which row of whose store a row was last decided together, and the row here.
+        blocks: What is left of blocks, by identifier, in the order in which they came.
+        links: The blocks with something free, by the KME at their other end.
+        free: The free bytes, likewise.
+        keys: The keys that somebody may fetch: their grant, and their place in it.
+        grants: By number.
+        void: Identifiers of void keys, which may not have come yet.
+        used: Identifiers of ready-made keys that were delivered.
+        recent: Identifiers of other keys that were delivered lately.
+        alarms: Links that an alarm stops: since when made key is erased, and why.
+        counts: By the KME at the other end.
+        keys_given: Keys that were given to the applications here that asked for them.
+        keys_fetched: Keys that were fetched here by identifier; each application counts.
+        keys_voided: Keys that waited and became void.
+        changes: What the tables do not have yet.
+    """
+
+    kme: str
+    store_id: bytes
+    number: int = 0
+    partners: dict[str, tuple[Partner, int]] = field(default_factory=dict)
+    blocks: dict[bytes, BlockState] = field(default_factory=dict)
+    links: dict[str, dict[bytes, BlockState]] = field(default_factory=dict)
+    free: dict[str, int] = field(default_factory=dict)
+    keys: dict[bytes, tuple[Grant, int]] = field(default_factory=dict)
+    grants: dict[int, Grant] = field(default_factory=dict)
+    void: RememberedIds = field(default_factory=lambda: RememberedIds(TOMBSTONES))
+    used: RememberedIds = field(default_factory=lambda: RememberedIds(TOMBSTONES))
+    recent: RememberedIds = field(default_factory=lambda: RememberedIds(RECENT))
+    alarms: dict[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
+    counts: dict[str, LinkCounts] = field(default_factory=dict)
+    next_block: int = 1
+    next_grant: int = 1
+    next_ids: int = 1
+    keys_given: int = 0
+    keys_fetched: int = 0
+    keys_voided: int = 0
+    changes: Changes = field(default_factory=Changes)
+
+    def replay(self, row: JournalRow) -> None:
+        """Apply a row of the journal.
+
+        Raises:
+            ValueError: It is not the next one, or nothing that can have happened.
+        """
+        if row.number != self.number + 1:
+            raise ValueError("The rows of the journal must follow each other, but do not.")
+        for event in row.events:
+            self.apply(event)
+        self.close_row(row)
+
+    def close_row(self, row: JournalRow) -> None:
+        """Note that a row, whose events were applied, is the last one."""
+        self.number = row.number
+        for kme, partner in row.partners.items():
+            self.partners[kme] = (partner, row.number)
+
+    def apply(self, event: Event) -> None:
+        """Let an event happen.
+
+        Raises:
+            ValueError: It cannot.
+        """
+        match event:
+            case Granted():
+                self._grant(event)
+            case Fetched():
+                self._fetch(event)
+            case Deposited():
+                self._deposit(event)
+            case Voided():
+                self._void(identifiers(event.ids))
+            case Dropped():
+                self._drop(self.blocks[event.block_id], since=None)
+            case Rang():
+                self._ring(event)
+            case Cleared():
+                self.alarms.pop(link_of(event.one, event.other), None)
+                self._bar()
+
+    def was_here(self, key_id: bytes) -> bool:
+        """Return whether a key of this identifier is or was here, as far as is remembered."""
+        return key_id in self.keys or any(
+            key_id in ids for ids in (self.void, self.used, self.recent)
+        )
+
+    def alarm_of(self, provenance: Provenance) -> tuple[float, str] | None:
+        """Return the alarm that stops key of this provenance: since when, and why; or None."""
+        crossed = (alarm for link, alarm in self.alarms.items() if provenance.crosses(*link))
+        return next(crossed, None)
+
+    def provenances_of(self, grant: Grant) -> list[Provenance]:
+        """Return where the parts of the keys of a grant come from, each block once."""
+        ids = dict.fromkeys(block_id for block_id, _, _ in grant.event.parts)
+        origin = [grant.event.origin] if grant.event.origin is not None else []
+        return origin + [self.blocks[block_id].provenance for block_id in ids]
+
+    def counts_of(self, peer: str) -> LinkCounts:
+        """Return the counts of a link, which may be new."""
+        return self.counts.setdefault(peer, LinkCounts())
+
+    def add_block(self, block: BlockState) -> None:
+        """Take a block up whose live bytes are counted."""
+        if block.block_id in self.blocks:
+            raise ValueError("A block must come once, but one came twice.")
+        self.blocks[block.block_id] = block
+        block.is_barred = self.alarm_of(block.provenance) is not None
+        if block.free:
+            self.links.setdefault(block.peer, {})[block.block_id] = block
+            self.free[block.peer] = self.free.get(block.peer, 0) + block.free
+
+    def add_grant(self, grant: Grant) -> None:
+        """Take up the keys of a grant that are still here."""
+        self.grants[grant.number] = grant
+        for index, key_id in enumerate(identifiers(grant.event.ids)):
+            if any(key_id):
+                if key_id in self.keys:
+                    raise ValueError("A key must come once, but one came twice.")
+                self.keys[key_id] = (grant, index)
+
+    def _deposit(self, event: Deposited) -> None:
+        block = BlockState(
+            number=self.next_block,
+            block_id=event.block_id,
+            peer=event.peer,
+            size=event.size,
+            front=0,
+            back=event.size,
+            provenance=event.provenance,
+        )
+        block.revive(0, event.size)
+        self.next_block += 1
+        self.counts_of(event.peer).deposited += event.size
+        self.changes.blocks.add(block.number)
+        self.add_block(block)
+
+    def _grant(self, event: Granted) -> None:
+        total = 0
+        for block_id, start, stop in event.parts:
+            self._take(self.blocks[block_id], start, stop)
+            total += stop - start
+        self.keys_given += event.given
+        if event.ids:
+            grant = Grant(self.next_grant, event, left=len(event.ids) // ID_SIZE)
+            self.next_grant += 1
+            self.changes.grants.add(grant.number)
+            self.add_grant(grant)
+            return
+        for block_id, start, stop in event.parts:
+            self._release(self.blocks[block_id], start, stop)
+        counts = self.counts_of(event.peer)
+        if event.master:
+            counts.delivered += total
+        else:
+            counts.voided += total
+
+    def _take(self, block: BlockState, start: int, stop: int) -> None:
+        block.take(start, stop)
+        self.free[block.peer] -= stop - start
+        self.changes.blocks.add(block.number)
+        if not block.free:
+            del self.links[block.peer][block.block_id]
+
+    def _release(self, block: BlockState, start: int, stop: int) -> None:
+        """Let go of bytes that nobody needs any more."""
+        for index, low, high in chunk_spans(start, stop):
+            block.live[index] -= high - low
+            self.changes.erase((block.number, index), low, high)
+        block.left -= stop - start
+        if not block.left:
+            del self.blocks[block.block_id]
+            self.changes.dead_blocks.add(block.number)
+
+    def _fetch(self, event: Fetched) -> None:
+        for key_id in identifiers(event.ids):
+            grant, index = self.keys[key_id]
+            self.keys_fetched += 1
+            self.changes.grants.add(grant.number)
+            done = (*grant.fetched.get(index, ()), event.slave)
+            if len(done) < len(grant.event.slaves):
+                grant.fetched[index] = done
+                continue
+            ready_made = grant.event.peer == READY_MADE
+            (self.used if ready_made else self.recent).add(key_id)
+            self.counts_of(grant.event.peer).delivered += self._forget(key_id)
+
+    def _void(self, key_ids: Iterable[bytes]) -> None:
+        for key_id in key_ids:
+            if key_id in self.keys:
+                grant, _ = self.keys[key_id]
+                self.keys_voided += 1
+                self.counts_of(grant.event.peer).voided += self._forget(key_id)
+            elif self.was_here(key_id):
+                continue
+            self.void.add(key_id)
+
+    def _forget(self, key_id: bytes) -> int:
+        """Let go of a key and its bytes; return how many they are."""
+        grant, index = self.keys.pop(key_id)
+        grant.fetched.pop(index, None)
+        grant.left -= 1
+        self.changes.grants.add(grant.number)
+        if not grant.left:
+            del self.grants[grant.number]
+            self.changes.dead_grants.add(grant.number)
+        size = 0
+        for block_id, start, stop in grant.parts_of(index):
+            self._release(self.blocks[block_id], start, stop)
+            size += stop - start
+        return size
+
+    def _drop(self, block: BlockState, *, since: float | None) -> None:
+        """Let go of what is free of a block, if it was made at that moment or later."""
+        if not block.free or (since is not None and block.provenance.made_at < since):
+            return
+        start, stop = block.front, block.back
+        self._take(block, start, stop)
+        self.counts_of(block.peer).voided += stop - start
+        self._release(block, start, stop)
+
+    def _ring(self, event: Rang) -> None:
+        link = link_of(event.one, event.other)
+        since = min(event.since, self.alarms.get(link, (event.since, ""))[0])
+        self.alarms[link] = (since, event.reason)
+        for grant in list(self.grants.values()):
+            if self._is_hit(grant, link, since):
+                waiting = [key for key in identifiers(grant.event.ids) if key in self.keys]
+                self._void(key for key in waiting if self.keys[key][0] is grant)
+        for block in list(self.blocks.values()):
+            if block.provenance.crosses(*link):
+                self._drop(block, since=since)
+        self._bar()
+
+    def _is_hit(self, grant: Grant, link: tuple[str, str], since: float) -> bool:
+        """Return whether a part of the grant's keys came over the link since then.
+
+        A relayed key's origin has the moment of its oldest part alone, so it counts at any age.
+        """
+        origin = grant.event.origin
+        if origin is not None and origin.crosses(*link):
+            return True
+        parts = self.provenances_of(grant)
+        return any(part.crosses(*link) and part.made_at >= since for part in parts)
+
+    def _bar(self) -> None:
+        """Find out anew which blocks an alarm stops."""
+        for block in self.blocks.values():
+            block.is_barred = self.alarm_of(block.provenance) is not None
+
+
+def link_of(one: str, other: str) -> tuple[str, str]:
+    """Return the name of a link, whichever end is named first."""
+    return (one, other) if one <= other else (other, one)
