@@ -134,13 +134,46 @@ def reason(error: OSError) -> str:
     return words[0].lower() + words[1:]
 
 
+class GrowingFile:
+    """A file under a temporary name, which is written piece by piece; made by `growing_file`."""
+
+    def __init__(self, target: Path, file: FileIO) -> None:
+        self._target = target
+        self._file = file
+        self._is_safe = False
+
+    def write(self, content: memoryview) -> int:
+        """Write the next part of the file, all of it; it may not be safe on the disk yet.
+
+        Raises:
+            WriteFailed: The disk is full or fails.
+        """
+        self._is_safe = False
+        with writing(self._target):
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(self._file.fileno(), rest) :]
+        return len(content)
+
+    def flush(self) -> None:
+        """Return when everything that was written is safe on the disk.
+
+        Raises:
+            WriteFailed: The disk is full or fails.
+        """
+        if not self._is_safe:
+            with writing(self._target):
+                _flush(self._file.fileno())
+            self._is_safe = True
+
+
 @contextmanager
-def new_file(target: Path, *, mode: int) -> Iterator[Callable[[bytes], None]]:
-    """Give a function that writes the content of a file that appears when the block ends.
+def growing_file(target: Path, *, mode: int) -> Iterator[GrowingFile]:
+    """Give a file to write to, of any size, that appears when the block ends.
 
     The content goes to a temporary file in the same folder, which gets its name when the block
-    ends without an exception, and is removed otherwise.  The function returns when its bytes are
-    safe on the disk.  A file that exists is never overwritten.
+    ends without an exception, and is removed otherwise.  It is then safe on the disk.  A file that
+    exists is never overwritten.
 
     Raises:
         ValueError: ``target`` exists (at the beginning or at the end), or its folder cannot be
@@ -152,19 +185,36 @@ def new_file(target: Path, *, mode: int) -> Iterator[Callable[[bytes], None]]:
     temporary, file = create_hidden(target.parent, mode=mode)
     try:
         with file:
-
-            def append(content: bytes) -> None:
-                """Write the next part of the file."""
-                with writing(target):
-                    write_all(file, content)
-
-            yield append
+            growing = GrowingFile(target, file)
+            yield growing
+            growing.flush()
             with writing(target):
                 publish(temporary, target)
             with keeping(target):
                 flush_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_file(target: Path, *, mode: int) -> Iterator[Callable[[bytes], None]]:
+    """Give a function that writes the content of a file that appears when the block ends.
+
+    As `growing_file`, but the function returns when its bytes are safe on the disk.
+
+    Raises:
+        ValueError: ``target`` exists (at the beginning or at the end), or its folder cannot be
+            written.
+        WriteFailed: The disk is full or fails.
+    """
+    with growing_file(target, mode=mode) as growing:
+
+        def append(content: bytes) -> None:
+            """Write the next part of the file."""
+            growing.write(memoryview(content))
+            growing.flush()
+
+        yield append
 
 
 def replace_file(target: Path, content: bytes, *, mode: int) -> None:

@@ -144,3 +144,29 @@ def test_a_file_swept_before_it_was_locked_is_made_again(tmp_path, monkeypatch):
     assert (len(made), path) == (2, made[1])
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
     file.close()
+
+
+def test_a_file_that_grows_has_its_name_only_when_all_of_it_is_safe(tmp_path, monkeypatch):
+    target, flushed = tmp_path / "film", []
+    monkeypatch.setattr(durable, "_flush", lambda _: flushed.append(target.exists()))
+    with durable.growing_file(target, mode=durable.PUBLIC) as growing:
+        for _ in range(5):
+            assert growing.write(memoryview(b"frame")) == 5
+        assert flushed == []
+        growing.flush()
+        growing.flush()
+        assert flushed == [False]
+        growing.write(memoryview(b"end"))
+    assert flushed == [False, False, True]  # content again, then the name in the folder
+    assert target.read_bytes() == b"frame" * 5 + b"end"
+
+
+def test_a_file_that_grows_is_gone_if_its_block_fails(tmp_path):
+    def fail():
+        with durable.growing_file(tmp_path / "film", mode=durable.PUBLIC) as growing:
+            growing.write(memoryview(b"frame"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
