@@ -29,6 +29,7 @@ def ledger(ledgers, monkeypatch):
     place = ledgers / uuid4().hex / "recordings.jsonl"
     place.parent.mkdir()
     monkeypatch.setenv("E91_LEDGER", str(place))
+    monkeypatch.setenv("E91_KEY_LEDGER", str(place.with_name("key-usage.sqlite")))
     monkeypatch.setattr("e91.recorded.ledger._used_here", {})
     monkeypatch.setattr("e91.distillation.authentication._TAKEN", set())
     return place

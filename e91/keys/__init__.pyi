@@ -13,3 +13,6 @@ from .provenance import Provenance as Provenance
 from .store import KeyLabel as KeyLabel
 from .store import KeyState as KeyState
 from .store import KeyStore as KeyStore
+from .usage import KeyUsage as KeyUsage
+from .usage import UsageLedger as UsageLedger
+from .usage import usage_ledger_file as usage_ledger_file
