@@ -353,8 +353,9 @@ def _conclude(
 
     record, known, found = loaded
     settings = _settings(known, angles)
+    lasted = found.get("coincidence_search", {}).get("duration_s") or None
     with waiting("Analysing the recording"):
-        report = analysed(record, settings=settings, origin=found["origin"])
+        report = analysed(record, settings=settings, origin=found["origin"], duration_s=lasted)
     if report.abort is None and out is not None:
         with new_folder(out) as folder:
             save_session(report, folder)

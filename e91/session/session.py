@@ -16,10 +16,10 @@ from e91.distillation import authentication
 from e91.distillation.authentication import AuthenticationKey
 from e91.distillation.cascade.parties import compiled_kernels_are_loaded
 from e91.model.bits import NO_CLICK, Bits
-from e91.model.device import Device, DeviceInfo, info_of
+from e91.model.device import Device, DeviceInfo, Pace, info_of
 from e91.model.errors import AlreadyUsed
 from e91.model.messages import Channel, Party, Transmission, honest_transmission
-from e91.model.numbers import check_whole
+from e91.model.numbers import check_positive, check_whole
 from e91.model.randomness import Entropy, operating_system_entropy, random_settings, seeded_entropy
 from e91.model.records import DetectionRecord, Leak, PartyRecord, SecretKey
 from e91.model.settings import EKERT, Settings
@@ -135,6 +135,7 @@ def analyse(
     statistics_only: bool = False,
     estimate_probabilities: bool = False,
     flip: Party | str | None = None,
+    duration_s: float | None = None,
 ) -> SessionReport:
     """Run the protocol on detections that were made elsewhere, and report it.
 
@@ -161,6 +162,8 @@ def analyse(
         flip: The party whose outcomes 0 and 1 are exchanged first, "alice" or "bob", as for a
             singlet source.  Without it, a record whose outcomes look inverted ends as
             ``Abort.OUTCOMES_INVERTED`` before anybody says anything, and is not used up.
+        duration_s: How long the measurement took, for rates per second in a report that may have a
+            key.
 
     Raises:
         ValueError: An argument leaves its range, or the record has a setting that ``settings``
@@ -184,6 +187,7 @@ def analyse(
     stopwatch = Stopwatch()
     policy = policy or Policy()
     check_rounds(len(record))
+    pace = None if statistics_only else _pace_of(record, duration_s)
     authentication_key = authentication.unused(authentication_key)
     _check_settings(record, settings)
     _check_outcomes(record)
@@ -198,7 +202,7 @@ def analyse(
         _use_up(record, origin)
     return _concluded(
         record,
-        device=_recording(record, settings, origin, assumption),
+        device=replace(_recording(record, settings, origin, assumption), pace=pace),
         settings=settings,
         policy=policy,
         seed=seed,
@@ -208,6 +212,15 @@ def analyse(
         stopwatch=stopwatch,
         distilled=distil if speaks else survey,
     )
+
+
+def _pace_of(record: DetectionRecord, duration_s: float | None) -> Pace | None:
+    """Return how fast the rounds of a record were made."""
+    if duration_s is None:
+        return None
+    check_positive(duration_s=duration_s)
+    seen = (record.alice.outcome != NO_CLICK) & (record.bob.outcome != NO_CLICK)
+    return Pace(len(record) / duration_s, int(np.count_nonzero(seen)) / duration_s)
 
 
 def _recording(

@@ -265,6 +265,16 @@ def test_time_tags_become_a_session(tag_files, status):
     assert found["rounds"] == search["coincidences"] > 40_000
     assert found["chsh"]["lower_bound"] > 2
     assert found["secret_bits"] > 0
+    assert found["coincidences_per_second"] == found["rounds"] / search["duration_s"]
+    assert found["secret_bits_per_second"] == pytest.approx(
+        found["secret_bits"] / search["duration_s"], rel=1e-12
+    )
+    assert found["link_seconds"] == pytest.approx(search["duration_s"], rel=1e-12)
+
+
+def test_statistics_alone_have_no_rates(tag_files, status):
+    _, printed, _ = status("analyse", *tag_files, "--no-key", "--json", "--seed", "1")
+    assert "secret_bits_per_second" not in json.loads(printed)
 
 
 def test_command_finds_the_coincidences_that_the_function_finds(tag_files, link, status):
