@@ -119,6 +119,7 @@ DOORS = {
     **dict.fromkeys(SOCKETS, ("cli", "delivery")),
     **dict.fromkeys(("asyncio", "aiohttp"), ("cli", "delivery", "e91.network.page")),
     "asyncpg": ("keys",),
+    "httptools": ("delivery",),
     "prometheus_client": ("delivery",),
     "uvloop": ("delivery",),
     "numba": ("system",),
