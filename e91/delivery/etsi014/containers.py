@@ -1,0 +1,114 @@
+"""The bodies of replies: status (clause 6.1), key container (6.3), and where their keys come from.
+
+Every key carries its provenance in ``key_extension``; ``key_container_extension`` has what may be
+said of all keys together, and which optional extensions were granted.
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Protocol
+
+from e91.delivery.etsi014.demands import NAMES
+from e91.delivery.etsi014.site import KeySite
+from e91.keys.key_blocks import HeldKey
+from e91.keys.provenance import Provenance
+
+_PROVENANCES_KEPT = 1_024  # as text; a block's keys share one
+
+
+class KeyStock(Protocol):
+    """How much key two SAEs have for each other, as a KME sees it."""
+
+    @property
+    def bits(self) -> int:
+        """Key bits that can be given."""
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """What may be said of all of them together, or None without any."""
+
+    @property
+    def alarm(self) -> str | None:
+        """Why the link is stopped, or None."""
+
+    @property
+    def failed(self) -> str | None:
+        """Why the store gives nothing, or None."""
+
+
+def status_document(site: KeySite, *, master: str, slave: str, stock: KeyStock) -> dict[str, Any]:
+    """Return the status of clause 6.1; what is not of the standard is in ``status_extension``.
+
+    Args:
+        site: The KME that was asked.
+        master: The caller.
+        slave: The other SAE, a known one.
+        stock: Of the two.
+    """
+    limits, origin = site.limits, stock.provenance
+    stopped = stock.alarm is not None or stock.failed is not None
+    count = 0 if stopped else min(stock.bits // limits.key_size, limits.max_key_count)
+    return {
+        "source_KME_ID": site.kme,
+        "target_KME_ID": site.sae_kmes[slave],
+        "master_SAE_ID": master,
+        "slave_SAE_ID": slave,
+        "key_size": limits.key_size,
+        "stored_key_count": count,
+        "max_key_count": limits.max_key_count,
+        "max_key_per_request": limits.max_key_per_request,
+        "max_key_size": limits.max_key_size,
+        "min_key_size": limits.min_key_size,
+        "max_SAE_ID_count": limits.max_sae_id_count,
+        "status_extension": {
+            "e91_provenance": None if origin is None else origin.as_json(),
+            "e91_chsh": None if origin is None else origin.chsh,
+            "e91_alarm": stock.alarm,
+            "e91_store_failed": stock.failed,
+            "e91_extensions": list(NAMES),
+        },
+    }
+
+
+def key_container(keys: Sequence[HeldKey], *, granted: Sequence[str] = ()) -> bytes:
+    """Return the key container of clause 6.3 as JSON.
+
+    Args:
+        keys: At least one, in the order of the reply.
+        granted: Optional extensions that the keys meet.
+    """
+    extension = b'"e91_provenance":%b' % _as_text(_together(keys))
+    if granted:
+        extension += b',"e91_granted":%b' % json.dumps(list(granted)).encode("ascii")
+    return b'{"keys":[%b],"key_container_extension":{%b}}' % (
+        b",".join([_entry(key) for key in keys]),
+        extension,
+    )
+
+
+def _entry(key: HeldKey) -> bytes:
+    return b'{"key_ID":"%b","key":"%b","key_extension":{"e91_provenance":%b}}' % (
+        str(key.key_id).encode("ascii"),
+        b64encode(key.content),
+        _as_text(key.provenance),
+    )
+
+
+def _together(keys: Sequence[HeldKey]) -> Provenance:
+    """Return what may be said of several keys: of one block once, else of every key by itself.
+
+    Which blocks keys of different provenance share is not known here, so their failure
+    probabilities are added up key by key, which is never too little.
+    """
+    first = keys[0].provenance
+    if all(key.provenance is first for key in keys):
+        return first
+    return Provenance.joined(key.provenance for key in keys)
+
+
+@lru_cache(maxsize=_PROVENANCES_KEPT)
+def _as_text(provenance: Provenance) -> bytes:
+    text = json.dumps(provenance.as_json(), separators=(",", ":"), allow_nan=False)
+    return text.encode("ascii")
