@@ -84,22 +84,17 @@ class DeliveredKey:
 
     Attributes:
         time_s: When it was taken from the stores.
-        acknowledged_s: When its origin knows that the far end has it, unless it becomes void
-            before.
         bits: Its length.
         route: Its way: the relays that knew it, the weakest security model, the sum of the failure
             probabilities of the distinct blocks that it rests on, the bottleneck.
-        rests_on: These blocks, each with the number of its link.
         age_s: Of the oldest bits that it was padded with.
         at_source: The key as a number, or None at depths that draw none.
         at_target: The same at the other end.
     """
 
     time_s: float
-    acknowledged_s: float
     bits: int
     route: Route
-    rests_on: tuple[tuple[int, StoredBlock], ...]
     age_s: float
     at_source: int | None = field(repr=False)
     at_target: int | None = field(repr=False)
@@ -116,7 +111,6 @@ class Asked:
         deadline_s: When it is missed.
         done: What is called with the time at which it is served, and True; or False if it is
             missed, or its key becomes void on its way; None for nobody.
-        received: What is given its key, just before; None for nobody.
         counts: Whether it is a user's: an encryptor's refill is not.
         is_late: Whether it had to wait.
         settled: Whether it was served or missed.
@@ -127,7 +121,6 @@ class Asked:
     bits: int
     deadline_s: float
     done: Callable[[float, bool], None] | None = None
-    received: Callable[[DeliveredKey], None] | None = None
     counts: bool = True
     is_late: bool = False
     settled: bool = False
@@ -387,9 +380,7 @@ class Traffic:
         """Take a key from every link of its way, and let it go there."""
         simulation = self.simulation
         stored, spent = simulation.ledger.stored, simulation.ledger.spent
-        asked = None if request is None else request.received
-        listeners = [listener for listener in (self.listener, asked) if listener is not None]
-        rests_on = self._rests_on(path, bits) if listeners else []
+        rests_on = self._rests_on(path, bits) if self.listener is not None else []
         for link in path:
             stored[link] -= bits
             spent[link] += bits
@@ -402,10 +393,8 @@ class Traffic:
         key = InFlight(now_s + 2 * len(path) * HOP_S, path, bits, request, betrayed, unequal)
         flying.append(key)
         self._count(key, 1)
-        if listeners:
-            told = self._described(now_s, (source, target), key, rests_on, ends or (None, None))
-            for listener in listeners:
-                listener(told)
+        if self.listener is not None:
+            self._tell(now_s, source, target, path, bits, rests_on, ends or (None, None))
 
     def _count(self, key: InFlight, sign: int) -> None:
         """Count a key as delivered, or take that back."""
@@ -449,20 +438,23 @@ class Traffic:
             for block in self.simulation.pools[link].next_blocks(bits, stored=stored[link])
         ]
 
-    def _described(
+    def _tell(
         self,
         now_s: float,
-        sites: tuple[int, int],
-        key: InFlight,
+        source: int,
+        target: int,
+        path: Path,
+        bits: int,
         rests_on: list[tuple[int, StoredBlock]],
         ends: tuple[int | None, int | None],
-    ) -> DeliveredKey:
-        """Return a key with where it comes from."""
+    ) -> None:
+        """Give the listener a key, with where it comes from."""
         lives = self.simulation.lives
         policies = [life.practice.policy if life.practice else None for life in lives]
         route = self.simulation.graph.route(
-            *sites,
-            key.links,
+            source,
+            target,
+            path,
             stores=self.simulation.ledger.stored,
             models=[policy.security if policy else None for policy in policies],
             blocks=[
@@ -472,15 +464,8 @@ class Traffic:
             ],
         )
         oldest = min((block.made_s for _, block in rests_on), default=now_s)
-        return DeliveredKey(
-            now_s,
-            key.acknowledged_s,
-            key.bits,
-            route,
-            tuple(rests_on),
-            now_s - oldest,
-            *ends,
-        )
+        assert self.listener is not None
+        self.listener(DeliveredKey(now_s, bits, route, now_s - oldest, *ends))
 
     def fell(self, links: list[int], now_s: float) -> None:
         """Make the keys void that are on their way over links that fell."""

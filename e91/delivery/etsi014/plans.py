@@ -20,7 +20,7 @@ from e91.delivery.etsi014.refusals014 import (
     not_now,
     unauthorized,
 )
-from e91.delivery.etsi014.routes import Call, called
+from e91.delivery.etsi014.routes import MethodCall, called
 from e91.delivery.etsi014.site import KeySite
 from e91.delivery.etsi014.strict_json import object_in
 from e91.delivery.http.exchange import HttpRequest
@@ -130,7 +130,7 @@ def plan_of(
             return _fetch_plan(call, caller, site, request)
 
 
-def _status_plan(call: Call, caller: str, site: KeySite) -> StatusPlan:
+def _status_plan(call: MethodCall, caller: str, site: KeySite) -> StatusPlan:
     """Plan a status; a pair that is not allowed gets the answer of an unknown SAE, as no hint."""
     peer = call.peer
     _ = call.arguments  # there must be none
@@ -141,7 +141,7 @@ def _status_plan(call: Call, caller: str, site: KeySite) -> StatusPlan:
     return StatusPlan(caller, peer)
 
 
-def _give_plan(call: Call, caller: str, site: KeySite, request: HttpRequest) -> GivePlan:
+def _give_plan(call: MethodCall, caller: str, site: KeySite, request: HttpRequest) -> GivePlan:
     peer, limits = call.peer, site.limits
     asked = _posted(call, request) if call.is_post else _queried(call)
     _check_members(asked, _MEMBERS_OF_GET_KEY)
@@ -175,7 +175,7 @@ def _check_slaves(slaves: tuple[str, ...], caller: str, site: KeySite) -> None:
         raise unauthorized()
 
 
-def _fetch_plan(call: Call, caller: str, site: KeySite, request: HttpRequest) -> FetchPlan:
+def _fetch_plan(call: MethodCall, caller: str, site: KeySite, request: HttpRequest) -> FetchPlan:
     peer = call.peer
     key_ids = _posted_ids(call, request) if call.is_post else _queried_id(call)
     if len(set(key_ids)) < len(key_ids):
@@ -185,7 +185,7 @@ def _fetch_plan(call: Call, caller: str, site: KeySite, request: HttpRequest) ->
     return FetchPlan(caller, peer, key_ids)
 
 
-def _posted_ids(call: Call, request: HttpRequest) -> tuple[UUID, ...]:
+def _posted_ids(call: MethodCall, request: HttpRequest) -> tuple[UUID, ...]:
     asked = _posted(call, request)
     _check_members(asked, _MEMBERS_OF_KEY_IDS)
     entries = _objects(asked, "key_IDs")
@@ -198,7 +198,7 @@ def _posted_ids(call: Call, request: HttpRequest) -> tuple[UUID, ...]:
     return tuple(_key_id(entry.get("key_ID")) for entry in entries)
 
 
-def _queried_id(call: Call) -> tuple[UUID, ...]:
+def _queried_id(call: MethodCall) -> tuple[UUID, ...]:
     return (_key_id(call.arguments.get("key_ID")),)
 
 
@@ -213,7 +213,7 @@ def _key_id(value: Any) -> UUID:
     return found
 
 
-def _posted(call: Call, request: HttpRequest) -> dict[str, Any]:
+def _posted(call: MethodCall, request: HttpRequest) -> dict[str, Any]:
     """Return the object in the body of a POST."""
     _ = call.arguments  # there must be none
     kind = request.headers.get("content-type", "application/json").partition(";")[0]
@@ -225,7 +225,7 @@ def _posted(call: Call, request: HttpRequest) -> dict[str, Any]:
         raise bad_request(str(refusal)) from None
 
 
-def _queried(call: Call) -> dict[str, Any]:
+def _queried(call: MethodCall) -> dict[str, Any]:
     """Return number and size of a GET as numbers."""
     found: dict[str, Any] = {}
     for name, digits in call.arguments.items():

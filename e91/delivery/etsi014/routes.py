@@ -27,7 +27,7 @@ _BROKEN_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True)
-class Call:
+class MethodCall:
     """A method of the interface, called for a peer.
 
     Attributes:
@@ -85,7 +85,7 @@ def _decoded(text: str) -> str:
         raise bad_request("the query is not percent-encoded UTF-8") from None
 
 
-def called(method: str, target: str) -> Call:
+def called(method: str, target: str) -> MethodCall:
     """Return what a request calls.
 
     Args:
@@ -108,4 +108,4 @@ def called(method: str, target: str) -> Call:
     if method not in methods:
         allowed = ", ".join(methods)
         raise Refused(405, f"the method must be {allowed}", headers=(("Allow", allowed),))
-    return Call(operation, method == "POST", segments[0], query)
+    return MethodCall(operation, method == "POST", segments[0], query)

@@ -9,16 +9,35 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from e91.delivery.http.exchange import Handler, HttpReply, HttpRequest, error_reply
 from e91.delivery.http.limits import DoorLimits
+from e91.delivery.tls.contexts import PeerCertificate
 from e91.delivery.tls.identity import PeerIdentity
 
-if TYPE_CHECKING:
-    from e91.delivery.http.connection import Connection
-
 _LOG = logging.getLogger("e91.delivery")
+
+
+class OpenConnection(Protocol):
+    """What a door knows of a connection.
+
+    Attributes:
+        peer: Whom its certificate names.
+        certificate: When it runs out and how it may be revoked; None without TLS.
+    """
+
+    peer: PeerIdentity
+    certificate: PeerCertificate | None
+
+    def look_at_deadline(self, now: float) -> None:
+        """End it if it is too slow."""
+
+    def end(self) -> None:
+        """Close it after the reply under way."""
+
+    def abort(self) -> None:
+        """Close it now."""
 
 
 class Door:
@@ -39,7 +58,7 @@ class Door:
     def __init__(self, handler: Handler, limits: DoorLimits, clock: Callable[[], float]) -> None:
         self.handler = handler
         self.limits = limits
-        self.connections: set[Connection] = set()
+        self.connections: set[OpenConnection] = set()
         self.per_peer: Counter[PeerIdentity] = Counter()
         self.refused: Counter[str] = Counter()
         self.is_closing = False
@@ -59,12 +78,12 @@ class Door:
     def _tell_date(self) -> None:
         self.date = f"Date: {formatdate(usegmt=True)}\r\n".encode("ascii")
 
-    def enter(self, connection: "Connection") -> None:
+    def enter(self, connection: OpenConnection) -> None:
         """Note an open connection."""
         self.connections.add(connection)
         self.per_peer[connection.peer] += 1
 
-    def leave(self, connection: "Connection") -> None:
+    def leave(self, connection: OpenConnection) -> None:
         """Forget a connection, whether it was noted or not."""
         if connection in self.connections:
             self.connections.discard(connection)
