@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -223,7 +224,11 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     # Later versions are for headers beyond 64 KiB, which no array of whole numbers has.
     if np.lib.format.read_magic(stream) != (1, 0):
         raise EOFError
-    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    try:
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    except (TokenError, TypeError) as error:
+        # NumPy reads a header as Python's words, and again as those of Python 2.
+        raise EOFError from error
     return shape, dtype, stream.tell()
 
 

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import struct
 import tracemalloc
 import zipfile
 
@@ -702,6 +703,27 @@ def test_format_is_told_by_content(tmp_path, name):
 def test_capital_endings_are_written(tmp_path):
     save_detections(tmp_path / "night.CSV", record())
     assert same(load_detections(tmp_path / "night.CSV").record, record())
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': ('|u1', 'fortran_order': False, 'shape': (4,), }",  # a bracket never closed
+        "{'descr': [1, 2], 'fortran_order': False, 'shape': (4,), }",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': {}, }",
+        "{'descr': '|u1', 'fortran_order': lambda: 0, 'shape': (4,), }",
+        "\t{'descr'",
+    ],
+)
+def test_header_that_is_no_pythons_is_refused(header, tmp_path):
+    text = header.ljust(117) + "\n"
+    member = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode() + bytes(4)
+    file = tmp_path / "night.npz"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("alice_setting", "bob_setting", "alice_outcome", "bob_outcome"):
+            archive.writestr(f"{name}.npy", member)
+    with pytest.raises(ValueError, match="file, but is damaged"):
+        load_detections(file)
 
 
 def test_damaged_gzip_is_refused(tmp_path):
