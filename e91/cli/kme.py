@@ -3,6 +3,7 @@
 import click
 
 from e91.cli.certify import init, renew, revoke
+from e91.cli.probe_server import probe
 
 
 @click.group()
@@ -10,5 +11,5 @@ def kme() -> None:
     """Servers that hand out keys (ETSI GS QKD 014): certificates, service, state, a test."""
 
 
-for command in (init, renew, revoke):
+for command in (init, renew, revoke, probe):
     kme.add_command(command)

@@ -1,3 +1,4 @@
+from . import probing as probing
 from .certificates import AuthorityPlan as AuthorityPlan
 from .certificates import IssuedCertificate as IssuedCertificate
 from .certificates import KmePlace as KmePlace

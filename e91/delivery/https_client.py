@@ -274,6 +274,8 @@ def _words(error: Exception) -> str:
             return f"its certificate is refused: {error.verify_message}"
         case TimeoutError():
             return "the time is up"
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+            return "the connection ends without one"
         case ssl.SSLError() if error.reason:
             return f"TLS fails: {error.reason.lower().replace('_', ' ')}"
         case OSError() if error.strerror:

@@ -1,0 +1,233 @@
+"""The probe passes a right server, and names the very rule that a wrong one breaks."""
+
+import json
+
+import pytest
+from small_kme import small_kme
+
+from e91.delivery.certificates import (
+    AuthorityPlan,
+    KmePlace,
+    SaePlace,
+    new_authority,
+)
+from e91.delivery.probing import ProbePlan, ProbeVerdict, probe
+from e91.delivery.probing.probe import CLAUSES, keys_needed
+from e91.model.errors import DeliveryFailed
+
+SAES = ("alice-app", "bob-app", "carol-app")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("authority") / "pki"
+    kmes = (KmePlace("alice", "127.0.0.1", 0), KmePlace("other", "127.0.0.1", 0))
+    new_authority(place, AuthorityPlan(kmes, tuple(SaePlace(name, "alice") for name in SAES)))
+    return place
+
+
+def plan_for(folder, url, **changes):
+    files = {}
+    for role, name in zip(("", "peer_", "third_"), SAES, strict=True):
+        files[f"{role}certificate"] = folder / f"sae-{name}.crt"
+        files[f"{role}private_key"] = folder / f"sae-{name}.key"
+    return ProbePlan(url, **{**files, "ca": folder / "ca.crt", "timeout_s": 5.0, **changes})
+
+
+def looked_at(folder, *faults, names=None, stem="kme-alice", pool=10_000, **changes):
+    """The verdict of every row about a small server with these faults."""
+    clauses = [clause for clause in CLAUSES if names is None or clause.name in names]
+    with small_kme(folder, *faults, stem=stem, pool=pool) as server:
+        report = probe(plan_for(folder, server.url, **changes), clauses=clauses)
+    return {row.name: row.verdict for row in report.rows}
+
+
+@pytest.fixture(scope="module")
+def right(folder):
+    """What is seen of a right server."""
+    return looked_at(folder)
+
+
+def test_a_right_server_breaks_nothing(right):
+    assert {name for name, verdict in right.items() if verdict is ProbeVerdict.FAIL} == set()
+    assert {name for name, verdict in right.items() if verdict is ProbeVerdict.NOTE} == {
+        "error-codes"  # 404 and 405, which the tables do not have
+    }
+    assert {name for name, verdict in right.items() if verdict is ProbeVerdict.NOT_TESTED} == {
+        "certificate-validity", "enc-dry",
+    }  # fmt: skip
+
+
+FAIL, NOTE = ProbeVerdict.FAIL, ProbeVerdict.NOTE
+
+MUTANTS = [
+    ("delivers again", "dec-once", FAIL),
+    ("no lock", "dec-once-at-once", FAIL),
+    ("other bits", "dec-same-key", FAIL),
+    ("unknown is 404", "dec-unknown", FAIL),
+    ("other words for unknown", "dec-unknown", FAIL),
+    ("gives to anybody", "dec-foreign", FAIL),
+    ("foreign is 400", "dec-foreign", FAIL),
+    ("foreign is 400", "dec-foreign-among", FAIL),
+    ("master may fetch", "dec-master", FAIL),
+    ("burns the good ones", "dec-all-or-nothing", NOTE),
+    ("any master", "dec-wrong-master", NOTE),
+    ("any master", "dec-path", NOTE),
+    ("any id", "dec-malformed", FAIL),
+    ("any query", "dec-two-by-get", NOTE),
+    ("extension objects refused", "dec-extensions", NOTE),
+    ("lets anybody in", "certificate-demanded", FAIL),
+    ("plain", "https-only", FAIL),
+    ("old tls", "tls-not-old", FAIL),
+    ("believes headers", "caller-by-certificate", FAIL),
+    ("no content type", "content-type", FAIL),
+    ("field missing", "status-fields", FAIL),
+    ("counts as text", "status-fields", FAIL),
+    ("roles exchanged", "status-roles", FAIL),
+    ("limits crossed", "status-limits", NOTE),
+    ("knows everybody", "status-unknown-sae", NOTE),
+    ("status by post", "status-post", NOTE),
+    ("no get", "enc-get", NOTE),
+    ("no get", "dec-get", NOTE),
+    ("one too few", "enc-number", FAIL),
+    ("size ignored", "enc-size", FAIL),
+    ("other words for 8", "enc-multiple-of-8", FAIL),
+    ("no limits", "enc-limits", FAIL),
+    ("503 for limits", "enc-limits", NOTE),
+    ("any type", "enc-types", FAIL),
+    ("garbage is defaults", "enc-garbage", FAIL),
+    ("any query", "enc-get-simple", NOTE),
+    ("head takes a key", "enc-head", NOTE),
+    ("no multicast", "enc-multicast", FAIL),
+    ("mandatory ignored", "enc-mandatory", FAIL),
+    ("optional refused", "enc-optional", FAIL),
+    ("no uuid", "enc-key-id", FAIL),
+    ("url base64", "enc-base64", FAIL),
+    ("Keys", "enc-container", NOTE),
+    ("dry is 500", "enc-dry", FAIL),
+]
+
+
+@pytest.mark.parametrize(("fault", "name", "verdict"), MUTANTS)
+def test_the_broken_rule_is_named(folder, right, fault, name, verdict):
+    changes = {"drain": True, "pool": 30} if name == "enc-dry" else {}
+    assert right[name] is ProbeVerdict.PASS or name == "enc-dry"
+    assert looked_at(folder, fault, names={name}, **changes)[name] is verdict
+
+
+@pytest.mark.parametrize(
+    ("fault", "before", "name", "verdict"),
+    [
+        ("no message", "dec-unknown", "error-message", FAIL),
+        ("empty 401", "dec-foreign", "error-401", NOTE),
+        ("one id", "enc-number", "keys-different", FAIL),
+        ("dry is 500", "enc-dry", "error-codes", FAIL),
+    ],
+)
+def test_what_only_many_answers_show_is_named_last(folder, right, fault, before, name, verdict):
+    changes = {"drain": True, "pool": 30} if before == "enc-dry" else {}
+    if before == "enc-dry":
+        with small_kme(folder, fault, pool=30) as server:
+            clauses = {clause.name: clause for clause in CLAUSES}
+            asked = [clauses["enc-dry"], clauses["error-codes"]]
+            report = probe(plan_for(folder, server.url, drain=True), clauses=asked)
+        assert report.rows[-1].verdict is verdict
+        return
+    assert looked_at(folder, fault, names={before, name}, **changes)[name] is verdict
+
+
+def test_an_emptied_pool_is_503(folder):
+    found = looked_at(folder, names={"enc-dry"}, drain=True, pool=30)
+    assert found == {"enc-dry": ProbeVerdict.PASS}
+
+
+def test_a_server_whose_certificate_has_another_kme_id_is_noted(folder):
+    found = looked_at(folder, names={"kme-named"}, stem="kme-other")
+    assert found == {"kme-named": ProbeVerdict.NOTE}
+
+
+def test_certificates_that_have_ended_or_are_revoked_are_tried_if_given(folder, tmp_path):
+    (tmp_path / "any.pem").write_bytes(
+        (folder / "sae-bob-app.crt").read_bytes() + (folder / "sae-bob-app.key").read_bytes()
+    )
+    changes = {"names": {"certificate-validity"}}
+    found = looked_at(folder, must_refuse=((tmp_path / "any.pem", None),), **changes)
+    assert found == {"certificate-validity": ProbeVerdict.FAIL}  # it is a good one, and served
+
+
+def test_without_certificates_rows_are_not_tested_and_nothing_fails(folder):
+    found = looked_at(folder, peer_certificate=None, third_certificate=None)
+    assert ProbeVerdict.FAIL not in found.values()
+    assert found["dec-once"] is found["status-get"] is ProbeVerdict.NOT_TESTED
+    found = looked_at(folder, names={"dec-foreign", "dec-once"}, third_certificate=None)
+    assert found == {"dec-once": ProbeVerdict.PASS, "dec-foreign": ProbeVerdict.NOT_TESTED}
+
+
+def test_no_key_is_taken_where_none_may_be(folder):
+    with small_kme(folder) as server:
+        report = probe(plan_for(folder, server.url, consume=False))
+        assert not server.keys
+    assert report.keys_taken == keys_needed(plan_for(folder, "https://a", consume=False)) == 0
+    assert report.conforms
+
+
+def test_no_more_keys_are_taken_than_are_announced(folder):
+    plan = plan_for(folder, "https://127.0.0.1")
+    with small_kme(folder, pool=10_000) as server:
+        report = probe(plan_for(folder, server.url))
+        assert 10_000 - server.pool <= keys_needed(plan)
+    assert report.keys_taken <= keys_needed(plan)
+
+
+def test_rows_are_named_once_and_no_row_shows_a_key(folder):
+    assert len({clause.name for clause in CLAUSES}) == len(CLAUSES)
+    with small_kme(folder, "delivers again") as server:
+        report = probe(plan_for(folder, server.url))
+        text = json.dumps(report.to_dict())
+        shown = [bits.hex() for bits, _, _ in server.keys.values()]
+    assert shown
+    assert not any(bits in text for bits in shown)
+    assert not report.conforms
+
+
+def test_a_server_that_is_not_there_is_an_error_not_a_report(folder):
+    with pytest.raises(DeliveryFailed, match="must be reached over TLS"):
+        probe(plan_for(folder, "https://127.0.0.1:1"))
+
+
+def arguments(folder, url):
+    found = [url, "--ca", folder / "ca.crt"]
+    for role, name in zip(("", "peer-", "third-"), SAES, strict=True):
+        found += [f"--{role}certificate", folder / f"sae-{name}.crt"]
+        found += [f"--{role}private-key", folder / f"sae-{name}.key"]
+    return found
+
+
+def test_the_command_announces_prints_rows_and_ends_with_a_verdict(folder, status):
+    with small_kme(folder) as server:
+        code, printed, said = status("kme", "probe", *arguments(folder, server.url))
+    assert code == 0
+    assert said.startswith("e91: This probe takes at most ")
+    assert "PASS       dec-once (5.4): A delivered key is removed." in printed
+    assert "was not seen to break ETSI GS QKD 014 V1.1.1" in printed.splitlines()[-1]
+    with small_kme(folder, "delivers again") as server:
+        code, printed, _ = status("kme", "probe", *arguments(folder, server.url), "--json")
+    found = json.loads(printed)
+    assert (code, found["conforms"]) == (3, False)
+    assert [row["name"] for row in found["rows"] if row["verdict"] == "FAIL"] == [
+        "dec-once", "dec-once-at-once",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--drain", "--no-consume"], "must come without `--no-consume`"),
+        (["--timeout", "0"], "must lie in (0, 3600]"),
+        (["--peer-certificate", "/none"], "must be a readable, non-empty file"),
+    ],
+)
+def test_wrong_wishes_are_a_sentence(folder, status, more, sentence):
+    code, printed, said = status("kme", "probe", *arguments(folder, "https://127.0.0.1:1"), *more)
+    assert (code, printed) == (2, "")
+    assert sentence in said
