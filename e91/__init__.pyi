@@ -53,6 +53,7 @@ from . import (
 from . import (
     system as system,
 )
+from . import widgets as widgets
 from .alarm.promise import Promise as Promise
 from .alarm.watching import run_watched as run_watched
 from .alarm.watching import watch_blocks as watch_blocks

@@ -44,6 +44,7 @@ PLACES = {
     "e91.network": "network",
     "e91.studies": "studies",
     "e91.plots": "plots",
+    "e91.widgets": "widgets",
     "e91.cli": "cli",
     "e91_circuits": "e91_circuits",
     "e91.system": "system",
@@ -79,7 +80,7 @@ LAYERS = (
     ("devices", "recorded", "encryption", "delivery"),
     ("session",),
     ("adversaries", "alarm", "experiments", "studies", "network"),
-    ("plots", "cli"),
+    ("plots", "cli", "widgets"),
     ("front",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
@@ -92,6 +93,7 @@ NEIGHBOURS = {
     ("network", "alarm"),
     ("studies", "adversaries"),
     ("cli", "plots"),
+    ("widgets", "plots"),
     *(
         ("distillation", stage)
         for stage in (
@@ -124,7 +126,8 @@ DOORS = {
     "uvloop": ("delivery",),
     "numba": ("system",),
     "llvmlite": ("system",),
-    "matplotlib": ("plots", "model"),
+    "matplotlib": ("plots", "model", "widgets"),
+    "ipywidgets": ("widgets",),
     "click": ("cli",),
     "distributed": ("studies",),
 }

@@ -5,6 +5,7 @@ from typing import Any
 
 _EXTRA_OF = {
     "matplotlib": "plot",
+    "ipywidgets": "notebook",
     "ldpc.bp_decoder": "ldpc",
     "pyarrow": "data",
     "pyarrow.parquet": "data",
