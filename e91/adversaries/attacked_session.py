@@ -11,6 +11,7 @@ from e91.adversaries.conditions import Conditions
 from e91.security.policy import Policy
 from e91.security.theorems import Theorem
 from e91.session.report import SessionReport
+from e91.system.folding_layout import FoldingLayout, folding_page
 
 if TYPE_CHECKING:
     from e91.adversaries.channel import ChannelTap
@@ -83,6 +84,42 @@ class AttackReport:
             "expected": asdict(self.expected),
             "eve": asdict(self.eve),
         }
+
+    @property
+    def headline(self) -> str:
+        """What the session ended with, and what that is worth, in a sentence."""
+        if self.session.abort is None and self.broken:
+            return "A KEY THAT IS NOT SECRET: it rests on an assumption that is violated."
+        return self.session.headline
+
+    def _repr_html_(self) -> str:
+        page = FoldingLayout()
+        sections = [_beside_theory(self, page), *self.session.folding_sections(page)]
+        return folding_page(self.headline, sections, opened=2)
+
+
+def _beside_theory(report: AttackReport, page: FoldingLayout) -> list[str]:
+    """Return what Eve did, which assumptions that violates, and what was seen and expected."""
+    attack, expected, eve = report.staged.attack, report.expected, report.eve
+    strength = f", strength {report.staged.conditions.strength:.6g}" if attack.meaning else ""
+    rows = [
+        ["", "this session", "expected"],
+        ["S", _number(report.session.chsh.value), _number(expected.chsh)],
+        ["QBER", _number(report.session.qber.rate), _number(expected.qber)],
+        ["Eve guesses a key bit", _number(eve.guess_rate), _number(expected.guess_rate)],
+        ["Eve's bits per key bit", _number(eve.information), _number(expected.information)],
+    ]
+    violated = [page.row("not true here", broken.value) for broken in report.broken]
+    return [
+        page.title(f"{attack.name}{strength}"),
+        *page.text(attack.summary),
+        *violated,
+        *page.table(rows),
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def conditions_of(name: str, strength: float | None = None, **given: Any) -> Conditions:

@@ -13,6 +13,7 @@ from e91.experiments.published import Comparison, Experiment, ModelParameter, Si
 from e91.experiments.simulate import compare, route_of
 from e91.model.drawn import Drawn
 from e91.session.report import SessionReport
+from e91.system.folding_layout import FoldingLayout, folding_page
 
 WIDTH = 96
 """Columns of paragraphs that go anywhere but to a terminal."""
@@ -75,6 +76,25 @@ def as_text(
     for limit in experiment.limits:
         lines += wrapped(f"Not modelled: {limit}")
     return "\n".join(lines)
+
+
+def as_sections(
+    experiment: Experiment, comparisons: Sequence[Comparison], *, page: FoldingLayout
+) -> list[list[str]]:
+    """Return the comparison as sections that fold: the table, how to read it, the remarks."""
+    cells = [["", "simulated", "published", "sigmas", "status"]]
+    cells += [list(_cells(row)) for row in comparisons]
+    legend = "\n".join(_legend(comparisons)).replace("\n", " ")
+    remarks = [
+        page.row(_quantity(row), row.reason or row.outcome.note)
+        for row in comparisons
+        if row.reason or row.outcome.note
+    ]
+    limits = [line for limit in experiment.limits for line in page.text(f"Not modelled: {limit}")]
+    reading = [page.title("How to read it"), *page.text(experiment.summary), *page.text(legend)]
+    found = [page.title("Simulated beside published"), *page.table(cells)]
+    small = [page.title("The small print: remarks, and what is not modelled"), *remarks, *limits]
+    return [found, reading, small if remarks or limits else []]
 
 
 def as_data(experiment: Experiment) -> dict[str, Any]:
@@ -156,14 +176,22 @@ def status(row: Comparison) -> str:
 
 
 def _row(row: Comparison) -> str:
+    name, simulated, published, sigmas, found = _cells(row)
+    return f"{name:<26}{simulated:>20}{published:>20}{sigmas:>8}  {found}"
+
+
+def _cells(row: Comparison) -> tuple[str, str, str, str, str]:
+    """Return name, simulated and published value, deviation and status."""
     simulated = "-"
     if row.simulated is not None:
         simulated = with_error(row.simulated, row.simulated_error)
-    published = row.outcome.digits
     sigmas = "-" if row.sigmas is None else f"{round(row.sigmas, 1) + 0.0:+.1f}"
-    name = row.outcome.quantity.replace("_per_second", "/s").replace("_", " ")
     route = "" if row.simulated is None or row.fitted else f" ({row.route.value})"
-    return f"{name:<26}{simulated:>20}{published:>20}{sigmas:>8}  {status(row)}{route}"
+    return _quantity(row), simulated, row.outcome.digits, sigmas, f"{status(row)}{route}"
+
+
+def _quantity(row: Comparison) -> str:
+    return row.outcome.quantity.replace("_per_second", "/s").replace("_", " ")
 
 
 _ROUTES = {
@@ -250,6 +278,13 @@ class ExperimentReport(Drawn):
 
     def __str__(self) -> str:
         return self.text()
+
+    def _repr_html_(self) -> str:
+        page = FoldingLayout()
+        sections = as_sections(self.experiment, self.comparisons, page=page)
+        if self.session is not None:
+            sections[1:1] = self.session.folding_sections(page)
+        return folding_page(f"{self.experiment.name}: {self.experiment.reference}", sections)
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return the comparisons as plain dictionaries; see `e91.experiments.as_records`."""

@@ -6,6 +6,8 @@ import html
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from matplotlib.axes import Axes
 
 
@@ -15,6 +17,10 @@ class Drawn:
     What it is drawn as stands in `e91.plots.drawing`, which is looked up only then: this file is
     the one place that reaches up to the figures, because people expect `.plot()` of a result.
     """
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Show the text in IPython, where there is no page."""
+        printer.text(type(self).__name__ if cycle else str(self))
 
     def _repr_html_(self) -> str:
         return f"<pre style='line-height:1.3'>{html.escape(str(self))}</pre>"

@@ -15,7 +15,8 @@ from e91.network.fluid import FALSE_ALARM_PER_SECOND
 from e91.network.history import Alarmed, Event, Refill, Samples, Way
 from e91.network.layout import NetworkPlan, RateMode, Requests
 from e91.network.replays import Replayed, replayed
-from e91.system.report_layout import WIDTH, Layout, table
+from e91.system.folding_layout import FoldingLayout, folding_page
+from e91.system.report_layout import WIDTH, Layout
 
 _MOST_EVENTS = 12  # in the text
 
@@ -231,6 +232,20 @@ class NetworkReport(Drawn):
         shown = filter(None, sections)
         return "\n".join(line for section in shown for line in [*section, ""]).rstrip()
 
+    @property
+    def headline(self) -> str:
+        """What became of the requests and the alarms, in a sentence."""
+        rang = f"{len(self.alarms)} alarm{'' if len(self.alarms) == 1 else 's'}"
+        return (
+            f"{self.served:,} keys delivered in {duration(self.simulated_s)}, "
+            f"{self.missed:,} requests missed, {rang if self.alarms else 'no alarm'}."
+        )
+
+    def _repr_html_(self) -> str:
+        page = FoldingLayout()
+        parts = (_keys, _alarms, _replay, _bits, _what, _limits)
+        return folding_page(self.headline, [part(self, page) for part in parts], opened=3)
+
 
 def _best_routing(bound: Bound) -> dict[str, Any]:
     return {"served_share": bound.served_share, "limited_by": dict(bound.prices)}
@@ -363,7 +378,7 @@ def _replay(report: NetworkReport, page: Layout) -> list[str]:
     cells = [["", "printed", "here", "allowed", "agrees"]]
     cells += [[r.quantity, r.printed, r.simulated, r.band, r.verdict] for r in report.replay]
     notes = [f"- {row.quantity}: {row.note}." for row in report.replay if row.note]
-    return [title, *table(cells), *(line for note in notes for line in page.text(note))]
+    return [title, *page.table(cells), *(line for note in notes for line in page.text(note))]
 
 
 def _limits(report: NetworkReport, page: Layout) -> list[str]:

@@ -23,6 +23,7 @@ from e91.security.secret_length import split
 from e91.session import report_text
 from e91.session.expectation import completeness_of
 from e91.session.verdict import qber_estimate
+from e91.system.folding_layout import FoldingLayout, folding_page
 from e91.system.report_layout import WIDTH, Layout
 
 
@@ -284,9 +285,8 @@ class SessionReport(Drawn):
     def text(self, *, width: int = WIDTH) -> str:
         """Return the report as text whose rules have ``width`` columns, at least 58."""
         page = Layout(width)
-        pairs = "rounds recorded" if self.recorded else "pairs sent", f"{self.rounds:,}"
         sections = [
-            report_text.sent(self, page, title="E91 session", pairs=pairs),
+            report_text.sent(self, page, title="E91 session", pairs=_pairs(self)),
             report_text.measured(self, page, title="Bell test"),
         ]
         if self.length is not None:
@@ -298,33 +298,79 @@ class SessionReport(Drawn):
     def __str__(self) -> str:
         return self.text()
 
+    @property
+    def headline(self) -> str:
+        """The verdict in a sentence, for somebody who has never had a key."""
+        if self.abort is not None:
+            return f"No key. {self.abort.value}"
+        return f"A key of {report_text.released(self.secret_bits)}; {_promise(self)}."
+
+    def folding_sections(self, page: FoldingLayout) -> list[list[str]]:
+        """Return what was found, the budget and the small print, as sections that fold."""
+        return [
+            report_text.measured(self, page, title="What was found"),
+            [
+                page.title("The budget: from the pairs to the key"),
+                page.row(*_pairs(self)),
+                *report_text.sifted(self, page),
+                *_amounts(self, page),
+            ],
+            [*report_text.in_time(self.rates, page)] if self.rates else [],
+            _fine_print(self, page),
+        ]
+
+    def _repr_html_(self) -> str:
+        return folding_page(self.headline, self.folding_sections(FoldingLayout()))
+
+
+def _pairs(report: SessionReport) -> tuple[str, str]:
+    return "rounds recorded" if report.recorded else "pairs sent", f"{report.rounds:,}"
+
 
 def _budget(report: SessionReport, page: Layout) -> list[str]:
-    assert report.length is not None
+    return [page.title("Key budget, bits"), *_amounts(report, page)]
+
+
+def _amounts(report: SessionReport, page: Layout) -> list[str]:
+    if report.length is None:
+        return []
     terms = [
         *report.length.terms,
         ("next session's authentication", -float(report.authentication_bits)),
     ]
-    lines = [page.title("Key budget, bits")]
-    lines += [f"  {name:<40}{bits:>+14,.0f}" for name, bits in terms if bits]
-    return [*lines, f"  {'secret key':<40}{report.secret_bits:>14,}"]
+    lines = [page.amount(name, f"{bits:+,.0f}") for name, bits in terms if bits]
+    return [*lines, page.amount("secret key", f"{report.secret_bits:,}")]
 
 
 def _verdict(report: SessionReport, page: Layout) -> list[str]:
     if report.abort is None:
-        promise = "no epsilon is proved"
-        if report.epsilon is not None:
-            promise = f"epsilon {report.epsilon:g}"
-        verdict = f"KEY RELEASED: {report.secret_bits:,} bits, {promise}"
+        verdict = f"KEY RELEASED: {report.secret_bits:,} bits, {_promise(report)}"
     else:
         verdict = f"NO KEY: {report.abort.value}"
-    lines = [page.title("Verdict"), *page.text(verdict)]
+    return [page.title("Verdict"), *page.text(verdict), *_reasons(report, page)]
+
+
+def _promise(report: SessionReport) -> str:
+    return "no epsilon is proved" if report.epsilon is None else f"epsilon {report.epsilon:g}"
+
+
+def _reasons(report: SessionReport, page: Layout) -> list[str]:
+    lines = []
     if report.abort is None and report.epsilon is not None:
         lines += page.text(_epsilons(report))
     if report.length is not None:
         name, bits = report.length.limit
         lines += page.text(f"Limited most by the term '{name}': {-bits:,.0f} bits.")
     return [*lines, *report_text.proof(report, page)]
+
+
+def _fine_print(report: SessionReport, page: Layout) -> list[str]:
+    return [
+        page.title("The small print: what is assumed, and how it may fail"),
+        page.row("settings", report.settings.name),
+        page.row("device", report.device),
+        *_reasons(report, page),
+    ]
 
 
 def _epsilons(report: SessionReport) -> str:

@@ -83,16 +83,23 @@ def sent(report: Reported, page: Layout, *, title: str, pairs: tuple[str, str]) 
         title: What the report is of.
         pairs: Name and value of the row that counts the pairs.
     """
-    evidence = report.evidence
-    test = sum(evidence.same) + sum(evidence.different)
-    sifted = evidence.key_size + evidence.sample_size
     return [
         page.title(f"{title} - {report.settings.name} settings"),
         page.row("device", report.device),
         page.row(*pairs),
+        *sifted(report, page),
+    ]
+
+
+def sifted(report: Reported, page: Layout) -> list[str]:
+    """Return how many rounds were seen, and what they were for."""
+    evidence = report.evidence
+    test = sum(evidence.same) + sum(evidence.different)
+    key_rounds = evidence.key_size + evidence.sample_size
+    return [
         page.row("coincidences", f"{evidence.coincidences:,}"),
         page.row("Bell-test rounds", f"{test:,}" if report.bell_test else "none"),
-        page.row("key rounds", f"{sifted:,}, of which {evidence.sample_size:,} revealed"),
+        page.row("key rounds", f"{key_rounds:,}, of which {evidence.sample_size:,} revealed"),
     ]
 
 
@@ -200,7 +207,18 @@ def proof(report: Reported, page: Layout) -> list[str]:
     )
     if report.reproducible:
         lines += page.text(f"{_seeded(report.seed)}: reproducible, and therefore not secret.")
-    return [*lines, f"  {report.seconds:.2f} s"]
+    return [*lines, *page.text(f"{report.seconds:.2f} s")]
+
+
+def released(secret_bits: int) -> str:
+    """Return what a key is, for somebody who has never had one.
+
+    Examples:
+        >>> released(133_947)
+        '133,947 secret bits: 16,743 bytes, half of them for each direction'
+    """
+    each_way = f"{secret_bits // 8:,} bytes, half of them for each direction"
+    return f"{secret_bits:,} secret bits: {each_way}"
 
 
 def _seeded(seed: int | None) -> str:

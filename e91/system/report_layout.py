@@ -38,6 +38,14 @@ class Layout:
         """Return the lines of a paragraph, indented."""
         return _wrapped(text, width=self.width)
 
+    def amount(self, name: str, number: str) -> str:
+        """Return a name with a number, flush right."""
+        return f"  {name:<40}{number:>14}"
+
+    def table(self, rows: list[list[str]]) -> list[str]:
+        """Return rows of cells, the first one of headings, as lines."""
+        return table(rows)
+
 
 def table(rows: list[list[str]]) -> list[str]:
     """Return rows of cells as lines whose columns are as wide as they need to be.

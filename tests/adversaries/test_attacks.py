@@ -405,3 +405,13 @@ def test_joint_table_of_an_idle_eve_is_the_honest_one():
     table = staged.device.reading().table
     np.testing.assert_allclose(table.sum(axis=(2, 3, 4)), 1, atol=1e-12)
     np.testing.assert_allclose(table[:, :, :, :, 1:], 0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "is_secret"), [("detection-loophole", False), ("probe", True)])
+def test_a_report_shows_first_whether_its_key_is_secret(name, is_secret):
+    report = run_attack(name, rounds=ROUNDS, seed=1)
+    page = report._repr_html_()
+    assert report.session.abort is None
+    assert page.startswith("<div><p><b>A KEY THAT IS NOT SECRET") is not is_secret
+    assert f">{report.eve.guess_rate:.4f}</td>" in page
+    assert f">{report.expected.chsh:.4f}</td>" in page

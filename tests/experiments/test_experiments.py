@@ -844,7 +844,10 @@ def test_figure_shows_every_outcome_that_was_not_fitted(compared):
 def test_report_shows_itself_and_draws_itself():
     report = simulate("ursin-2007", seed=4)
     assert report.seed == 4
-    assert report._repr_html_().count("ursin-2007: Ursin et al.")
+    page = report._repr_html_()
+    assert page.count("ursin-2007: Ursin et al.")
+    for row in report.comparisons:
+        assert f">{row.outcome.digits}</td>" in page
     assert len(report.plot().get_yticklabels()) == 2
     assert json.loads(json.dumps(report.to_records()))[0]["quantity"] == "chsh"
 

@@ -36,6 +36,14 @@ def test_every_key_arrives_at_both_ends_and_every_bit_is_accounted_for(quiet):
     assert_requests(quiet.served, seconds=1, per_second=100)
 
 
+def test_a_run_shows_itself_with_what_was_found_first(quiet):
+    page = quiet._repr_html_()
+    assert f"<b>{quiet.served:,} keys delivered in 1 seconds, 0 requests missed" in page
+    titles = ("Keys", "Alarms and routes", "Key bits of all links", "What this claims")
+    places = [page.index(f">{title}</summary>") for title in titles]
+    assert places == sorted(places)
+
+
 def assert_requests(count, *, seconds, per_second):
     """A Poisson number within its exact tails at 1e-9; three times the rate must not pass."""
     from scipy.stats import poisson

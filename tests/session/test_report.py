@@ -1,6 +1,6 @@
 """The report as text and HTML: it fits a screen, shows errors and bounds, and hides the key."""
 
-import html
+import html.parser
 import math
 import re
 from dataclasses import replace
@@ -145,10 +145,75 @@ def test_seeded_session_says_that_it_is_not_secret():
     assert "not secret" not in str(replace(REPORT, seed=None))
 
 
+class Reader(html.parser.HTMLParser):
+    """Collects the tags of a page, its text, and the titles of sections that are open."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.words, self.states = set(), [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        if tag == "details":
+            self.states.append(("open", None) in attrs)
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def page_of(report):
+    reader = Reader()
+    reader.feed(report._repr_html_())
+    return reader
+
+
 def test_html_escapes_what_a_device_calls_itself():
     hostile = replace(REPORT, device="<script>alert('&')</script>")
-    shown = hostile._repr_html_()
-    assert "<script>" not in shown
-    inside = re.fullmatch(r"<pre[^>]*>(.*)</pre>", shown, re.DOTALL)[1]
-    assert "<" not in inside
-    assert html.unescape(inside) == str(hostile)
+    page = page_of(hostile)
+    assert page.tags == {"div", "p", "b", "details", "summary", "table", "tr", "th", "td"}
+    assert hostile.device in page.words
+
+
+def test_html_holds_every_number_of_the_text():
+    def numbers(text):
+        return set(re.findall(r"\d[\d,.]*(?:e[+-]\d+)?", text))
+
+    missing = numbers(str(REPORT)) - numbers(" ".join(page_of(REPORT).words))
+    assert missing <= {"2.8284", f"{REPORT.secret_bits:,}"} | numbers("91")
+
+
+def test_first_section_alone_is_open_and_says_what_was_found():
+    page = page_of(REPORT)
+    assert page.states == [True, False, False]
+    bits = REPORT.secret_bits
+    assert page.words[0] == (
+        f"A key of {bits:,} secret bits: {bits // 8:,} bytes, half of them for each direction; "
+        "epsilon 1e-10."
+    )
+    titles = [word for word in page.words if word.startswith(("What was", "The budget", "The sma"))]
+    assert [title.split(":")[0] for title in titles] == [
+        "What was found",
+        "The budget",
+        "The small print",
+    ]
+
+
+def test_html_of_an_aborted_session_begins_with_the_reason():
+    refused = replace(REPORT, abort=e91.Abort.NO_VIOLATION, _keys=None)
+    assert page_of(refused).words[0] == f"No key. {e91.Abort.NO_VIOLATION.value}"
+
+
+class Printer:
+    """What IPython hands to a value that shows itself as text."""
+
+    def __init__(self):
+        self.shown = ""
+
+    def text(self, text):
+        self.shown += text
+
+
+def test_plain_text_in_a_notebook_is_the_report():
+    printer = Printer()
+    REPORT._repr_pretty_(printer, cycle=False)
+    assert printer.shown == str(REPORT)
