@@ -120,6 +120,7 @@ DOORS = {
     **dict.fromkeys(QISKIT, ("devices", "e91_circuits", "adversaries")),
     **dict.fromkeys(SOCKETS, ("cli", "delivery")),
     **dict.fromkeys(("asyncio", "aiohttp"), ("cli", "delivery", "e91.network.page")),
+    "asyncio": ("cli", "delivery", "e91.network.page", "e91.keys.databases"),
     "asyncpg": ("keys",),
     "httptools": ("delivery",),
     "prometheus_client": ("delivery",),

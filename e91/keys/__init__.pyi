@@ -1,4 +1,5 @@
-from .databases.sqlite import SqliteDatabase as SqliteDatabase
+from . import databases as databases
+from . import holdings as holdings
 from .exporting import ExportedKey as ExportedKey
 from .exporting import export_key as export_key
 from .files import KeyFile as KeyFile

@@ -15,6 +15,7 @@ _EXTRA_OF = {
     "distributed": "study",
     "xarray": "study",
     "aiohttp": "network",
+    "asyncpg": "delivery",
 }
 
 

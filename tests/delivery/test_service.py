@@ -1,16 +1,12 @@
-"""Keys for applications: what masters and slaves get, from the service over SQLite stores."""
+"""Keys for applications: what masters and slaves get, over SQLite and PostgreSQL."""
 
 import asyncio
-import os
-import time
 from uuid import UUID, uuid4
 
 import pytest
+from key_stores import SqliteStores, contents_of, deposit, ids_of, provenance, service_of
 
-from e91.delivery.service import KeyService
-from e91.keys.databases.sqlite import SqliteDatabase
-from e91.keys.key_blocks import HeldKey, KeyBlock, KeyConditions
-from e91.keys.provenance import Provenance
+from e91.keys.key_blocks import HeldKey, KeyConditions
 from e91.model.errors import (
     ConditionsNotMet,
     ForeignKey,
@@ -23,52 +19,13 @@ from e91.model.errors import (
 )
 from e91.model.trust import SecurityModel
 
-SAES = {"a": "alice", "a2": "alice", "b": "bob", "b2": "bob", "c": "charlie"}
 
-
-def provenance(*route, **changes):
-    """Where a block of a link comes from."""
-    values = {
-        "security": SecurityModel.DEVICE_INDEPENDENT,
-        "theorem": "a theorem",
-        "attacks": "coherent attacks",
-        "epsilon": 1e-10,
-        "bell_test": True,
-        "chsh": 2.7,
-        "chsh_lower_bound": 2.6,
-        "route": route or ("alice", "bob"),
-        "relays": (),
-        "disjoint_paths": 1,
-        "reproducible": False,
-        "made_at": time.time(),
-        "source": "a session",
-        **changes,
-    }
-    return Provenance(**values)
-
-
-def service_in(folder, *kmes, **options):
-    """The service of some KMEs whose stores lie in a folder."""
-    kmes = kmes or ("alice", "bob")
-    stores = {kme: SqliteDatabase(folder / f"{kme}.sqlite") for kme in kmes}
-    saes = {sae: kme for sae, kme in SAES.items() if kme in kmes}
-    return KeyService(stores, sae_kmes=saes, **options)
-
-
-async def deposit(service, size, *ends, content=None, **changes):
-    """Put a block of random key in both ends of a link; return its content."""
-    one, other = ends or ("alice", "bob")
-    content = content or os.urandom(size)
-    block = KeyBlock(uuid4(), content, provenance(one, other, **changes))
-    await service.deposit({one: block, other: block})
-    return content
-
-
-def with_service(folder, test, *kmes, **options):
+def with_service(stores, test, *kmes, **options):
     """Run a test of an open service."""
 
     async def run():
-        service = service_in(folder, *kmes, **options)
+        kmes_here = kmes or ("alice", "bob")
+        service = service_of({kme: stores.database(kme) for kme in kmes_here}, **options)
         await service.start()
         try:
             return await test(service)
@@ -78,15 +35,7 @@ def with_service(folder, test, *kmes, **options):
     return asyncio.run(run())
 
 
-def ids_of(keys):
-    return [key.key_id for key in keys]
-
-
-def contents_of(keys):
-    return [key.content for key in keys]
-
-
-def test_slave_gets_the_keys_of_the_master_in_the_order_it_asks(tmp_path):
+def test_slave_gets_the_keys_of_the_master_in_the_order_it_asks(stores):
     async def test(service):
         content = await deposit(service, 320)
         keys = await service.give("a", ["b"], number=10)
@@ -96,10 +45,10 @@ def test_slave_gets_the_keys_of_the_master_in_the_order_it_asks(tmp_path):
         assert contents_of(fetched) == contents_of(keys)[::-1]
         assert fetched[0].provenance == keys[0].provenance
 
-    with_service(tmp_path, test)
+    with_service(stores, test)
 
 
-def test_the_two_ends_take_from_the_two_ends_of_a_block(tmp_path):
+def test_the_two_ends_take_from_the_two_ends_of_a_block(stores):
     async def test(service):
         content = await deposit(service, 100)
         [front] = await service.give("a", ["b"], size=80)
@@ -107,11 +56,11 @@ def test_the_two_ends_take_from_the_two_ends_of_a_block(tmp_path):
         assert (front.content, back.content) == (content[:10], content[-10:])
         assert contents_of(await service.fetch("a", "b", key_ids=[back.key_id])) == [back.content]
 
-    with_service(tmp_path, test)
+    with_service(stores, test)
 
 
 @pytest.mark.parametrize("master", ["a", "b"])
-def test_a_key_may_span_many_blocks_and_claims_the_weakest(tmp_path, master):
+def test_a_key_may_span_many_blocks_and_claims_the_weakest(stores, master):
     slave = {"a": "b", "b": "a"}[master]
 
     async def test(service):
@@ -127,10 +76,10 @@ def test_a_key_may_span_many_blocks_and_claims_the_weakest(tmp_path, master):
             await service.give(master, [slave], size=8 * 4)
         assert len(await service.give(master, [slave], size=8 * 3)) == 1
 
-    with_service(tmp_path, test)
+    with_service(stores, test)
 
 
-def test_a_key_is_fetched_once(tmp_path):
+def test_a_key_is_fetched_once(stores):
     async def test(service):
         await deposit(service, 100)
         [key] = await service.give("a", ["b"])
@@ -138,10 +87,10 @@ def test_a_key_is_fetched_once(tmp_path):
         done = await asyncio.gather(*tries, return_exceptions=True)
         assert sorted(type(one).__name__ for one in done) == ["UnknownKey"] * 15 + ["list"]
 
-    with_service(tmp_path, test)
+    with_service(stores, test)
 
 
-def test_a_list_with_one_wrong_key_delivers_nothing(tmp_path):
+def test_a_list_with_one_wrong_key_delivers_nothing(stores):
     async def test(service):
         await deposit(service, 200)
         [key] = await service.give("a", ["b"])
@@ -161,10 +110,10 @@ def test_a_list_with_one_wrong_key_delivers_nothing(tmp_path):
             await service.fetch("b2", "a", key_ids=[key.key_id])
         assert contents_of(await service.fetch("b", "a", key_ids=[key.key_id])) == [key.content]
 
-    with_service(tmp_path, test)
+    with_service(stores, test)
 
 
-def test_every_slave_of_a_multicast_gets_the_key_once(tmp_path):
+def test_every_slave_of_a_multicast_gets_the_key_once(stores):
     async def test(service):
         await deposit(service, 320)
         await deposit(service, 200, "alice", "charlie", epsilon=2e-10)
@@ -182,10 +131,10 @@ def test_every_slave_of_a_multicast_gets_the_key_once(tmp_path):
         with pytest.raises(NotEnoughKey):
             await service.give("a", ["b", "c"], number=5)
 
-    with_service(tmp_path, test, "alice", "bob", "charlie")
+    with_service(stores, test, "alice", "bob", "charlie")
 
 
-def test_conditions_choose_blocks_and_are_named_when_they_are_why(tmp_path):
+def test_conditions_choose_blocks_and_are_named_when_they_are_why(stores):
     async def test(service):
         weak = await deposit(service, 32, security=SecurityModel.TRUSTED_ANALYSERS, epsilon=None)
         strong = await deposit(service, 32)
@@ -199,10 +148,10 @@ def test_conditions_choose_blocks_and_are_named_when_they_are_why(tmp_path):
         with pytest.raises(NotEnoughKey):
             await service.give("a", ["b"], conditions=conditions)
 
-    with_service(tmp_path, test)
+    with_service(stores, test)
 
 
-def test_a_key_is_not_joined_beyond_the_largest_epsilon(tmp_path):
+def test_a_key_is_not_joined_beyond_the_largest_epsilon(stores):
     async def test(service):
         await deposit(service, 48, epsilon=1e-9)
         await deposit(service, 48, epsilon=1e-9)
@@ -210,19 +159,19 @@ def test_a_key_is_not_joined_beyond_the_largest_epsilon(tmp_path):
         assert [key.provenance.epsilon for key in keys] == [1e-9, 1e-9]
         assert len(await service.give("a", ["b"])) == 1
 
-    with_service(tmp_path, test)
+    with_service(stores, test)
 
 
-def test_age_is_never_negative_when_the_clock_goes_back(tmp_path):
+def test_age_is_never_negative_when_the_clock_goes_back(stores):
     async def test(service):
         await deposit(service, 64, made_at=2_000_000_000.0)
         young = KeyConditions(max_age_s=0.0)
         assert len(await service.give("a", ["b"], conditions=young)) == 1
 
-    with_service(tmp_path, test, clock=lambda: 1_000_000_000.0)
+    with_service(stores, test, clock=lambda: 1_000_000_000.0)
 
 
-def test_what_is_void_does_not_come_back(tmp_path):
+def test_what_is_void_does_not_come_back(stores):
     async def test(service):
         await deposit(service, 100)
         waiting, done = await service.give("a", ["b"], number=2)
@@ -237,10 +186,10 @@ def test_what_is_void_does_not_come_back(tmp_path):
                 await service.keep("bob", key, master="x", slaves=["b"])
         assert await service.void("bob", [late.key_id]) == {late.key_id: "voided"}
 
-    with_service(tmp_path, test)
+    with_service(stores, test)
 
 
-def test_a_ready_made_key_is_kept_and_fetched_once(tmp_path):
+def test_a_ready_made_key_is_kept_and_fetched_once(stores):
     key = HeldKey(uuid4(), b"ready-made", provenance("x", "border", "bob", relays=("border",)))
 
     async def test(service):
@@ -256,10 +205,10 @@ def test_a_ready_made_key_is_kept_and_fetched_once(tmp_path):
             await service.keep("bob", key, master="far away", slaves=["b"])
         assert await service.void("bob", [key.key_id]) == {key.key_id: "delivered"}
 
-    with_service(tmp_path, test)
+    with_service(stores, test)
 
 
-def test_an_alarm_erases_what_was_made_since_and_stops_the_rest(tmp_path):
+def test_an_alarm_erases_what_was_made_since_and_stops_the_rest(stores):
     async def test(service):
         await deposit(service, 64, made_at=100.0)
         await deposit(service, 64, made_at=200.0)
@@ -279,10 +228,10 @@ def test_an_alarm_erases_what_was_made_since_and_stops_the_rest(tmp_path):
         await deposit(service, 64, made_at=300.0)
         assert len(await service.give("a", ["b"])) == 1
 
-    with_service(tmp_path, test)
+    with_service(stores, test)
 
 
-def test_unknown_applications_and_impossible_requests_are_refused(tmp_path):
+def test_unknown_applications_and_impossible_requests_are_refused(stores):
     async def test(service):
         await deposit(service, 64)
         for master, slaves in (("nobody", ["b"]), ("a", ["nobody"]), ("a", ["b", "nobody"])):
@@ -297,7 +246,7 @@ def test_unknown_applications_and_impossible_requests_are_refused(tmp_path):
         with pytest.raises(NotEnoughKey):
             await service.give("a", ["a2"])
 
-    with_service(tmp_path, test)
+    with_service(stores, test)
 
 
 def test_what_waits_is_there_after_a_restart_and_used_key_is_in_no_file(tmp_path):
@@ -307,7 +256,7 @@ def test_what_waits_is_there_after_a_restart_and_used_key_is_in_no_file(tmp_path
         await service.fetch("b", "a", key_ids=ids_of(keys)[:2])
         return content, keys
 
-    content, keys = with_service(tmp_path, before)
+    content, keys = with_service(SqliteStores(tmp_path), before)
     alice, bob = ((tmp_path / f"{kme}.sqlite").read_bytes() for kme in ("alice", "bob"))
     assert [key.content in alice for key in keys] == [False] * 4
     assert [key.content in bob for key in keys] == [False, False, True, True]
@@ -322,12 +271,12 @@ def test_what_waits_is_there_after_a_restart_and_used_key_is_in_no_file(tmp_path
         [key] = await service.give("a", ["b"])
         assert key.content == content[128:160]
 
-    with_service(tmp_path, after)
+    with_service(SqliteStores(tmp_path), after)
     assert {path.name for path in tmp_path.iterdir()} == {"alice.sqlite", "bob.sqlite"}
 
 
-def test_a_shut_service_refuses(tmp_path):
-    service = service_in(tmp_path)
+def test_a_shut_service_refuses(stores):
+    service = service_of({kme: stores.database(kme) for kme in ("alice", "bob")})
 
     async def test():
         with pytest.raises(StoreFailed):

@@ -9,9 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
+from zlib import crc32
 
-VERSION = 1
-"""The newest layout of the tables, and the one that is written."""
+VERSION = 2
+"""The newest layout of the tables, and the one that is written.
+
+From version 2 on every body and chunk ends with a check sum, see `with_checksum`.
+"""
 
 
 class StoreTable(Enum):
@@ -104,7 +108,7 @@ class KeyDatabase(Protocol):
 
         Raises:
             StoreFailed: Another process has it, it is damaged or newer than this program, or it
-                cannot be reached.
+                cannot be reached; it is shut then.
         """
 
     def commit(self, number: int, body: bytes, chunks: Sequence[KeyChunk] = ()) -> None:
@@ -118,6 +122,42 @@ class KeyDatabase(Protocol):
 
     def close(self) -> None:
         """Let go of it; may be called twice."""
+
+
+JOURNAL = "journal"
+"""Name of the table of the journal."""
+
+CHUNKS = "chunks"
+"""Name of the table of chunks."""
+
+CHECKSUM_SIZE = 4
+"""Bytes of a check sum."""
+
+
+def with_checksum(content: bytes, *place: str | int) -> bytes:
+    """Return a body or a chunk as it is stored, with a check sum of itself and of its place.
+
+    It is a CRC-32: it finds bits that a disk changed, and rows that stand in a wrong place, but
+    nobody who changes the store on purpose.
+
+    Args:
+        content: What is stored.
+        place: Table and number, for chunks also the index.
+
+    Examples:
+        >>> stored = with_checksum(b"key", "chunks", 1, 0)
+        >>> without_checksum(stored, "chunks", 1, 0)
+        b'key'
+        >>> without_checksum(stored, "chunks", 2, 0) is None
+        True
+    """
+    return content + crc32(content, crc32(repr(place).encode())).to_bytes(CHECKSUM_SIZE, "big")
+
+
+def without_checksum(stored: bytes, *place: str | int) -> bytes | None:
+    """Return what `with_checksum` was given, or None if the two do not belong together."""
+    content = stored[:-CHECKSUM_SIZE]
+    return content if with_checksum(content, *place) == stored else None
 
 
 def zeroed(content: bytes, spans: Sequence[tuple[int, int]]) -> bytes:

@@ -14,12 +14,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from e91.keys.databases.interface import (
+    CHUNKS,
+    JOURNAL,
     VERSION,
     Folding,
     KeyChunk,
     Numbered,
     StoredRows,
     StoreTable,
+    with_checksum,
+    without_checksum,
     zeroed,
 )
 from e91.model.errors import StoreFailed
@@ -60,18 +64,23 @@ class SqliteDatabase:
 
     def open(self) -> StoredRows:
         """Lock, check and read the file; see `KeyDatabase.open`."""
-        with self._failures("opened"):
-            self._connect()
-            self._settle()
-            return self._read()
+        self.close()
+        try:
+            with self._failures("opened"):
+                self._connect()
+                self._settle()
+                return self._read()
+        except StoreFailed:
+            self.close()
+            raise
 
     def commit(self, number: int, body: bytes, chunks: Sequence[KeyChunk] = ()) -> None:
         """Append a row to the journal; see `KeyDatabase.commit`."""
+        stored = with_checksum(body, JOURNAL, number)
         with self._transaction() as connection:
-            connection.execute("INSERT INTO journal VALUES (?, ?)", (number, body))
+            connection.execute("INSERT INTO journal VALUES (?, ?)", (number, stored))
             if chunks:
-                rows = ((chunk.block, chunk.index, chunk.content) for chunk in chunks)
-                connection.executemany("INSERT INTO chunks VALUES (?, ?, ?)", rows)
+                connection.executemany("INSERT INTO chunks VALUES (?, ?, ?)", map(_row_of, chunks))
 
     def read_chunks(self, names: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the contents of chunks; see `KeyDatabase.read_chunks`."""
@@ -86,11 +95,15 @@ class SqliteDatabase:
                     f"DELETE FROM {table.value} WHERE number = ?", ((one,) for one in numbers)
                 )
             for table, rows in folding.put.items():
-                connection.executemany(f"INSERT OR REPLACE INTO {table.value} VALUES (?, ?)", rows)
+                connection.executemany(
+                    f"INSERT OR REPLACE INTO {table.value} VALUES (?, ?)",
+                    ((n, with_checksum(body, table.value, n)) for n, body in rows),
+                )
             for name, spans in folding.zeroed.items():
+                content = zeroed(self._chunk(name), spans)
                 connection.execute(
                     "UPDATE chunks SET content = ? WHERE block = ? AND place = ?",
-                    (zeroed(self._chunk(name), spans), *name),
+                    (with_checksum(content, CHUNKS, *name), *name),
                 )
             connection.executemany(
                 "DELETE FROM chunks WHERE block = ? AND place = ?", folding.dead_chunks
@@ -115,7 +128,11 @@ class SqliteDatabase:
             with suppress(ValueError):  # another process made it in this instant
                 durable.create(self._path, mode=durable.PRIVATE).close()
                 durable.flush_folder(self._path.parent)
-        with durable.open_regular(self._path, writable=True, kind="a key store of E91") as file:
+        try:
+            file = durable.open_regular(self._path, writable=True, kind="a key store of E91")
+        except ValueError as error:
+            raise StoreFailed(str(error)) from None
+        with file:
             found = os.fstat(file.fileno())
             self._inode = found.st_dev, found.st_ino
         connection = sqlite3.connect(
@@ -151,6 +168,8 @@ class SqliteDatabase:
             raise StoreFailed(f"`{self.name}` must lie where SQLite can keep a log, but does not.")
         if not objects:
             self._make()
+        elif version < VERSION:
+            self._add_checksums()
         found = [text for (text,) in connection.execute("PRAGMA integrity_check(1)")]
         if found != ["ok"]:
             raise StoreFailed(f"`{self.name}` must be whole, but is damaged: {found[0]}.")
@@ -162,30 +181,50 @@ class SqliteDatabase:
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
 
+    def _add_checksums(self) -> None:
+        """Bring a store from version 1 to version 2."""
+        with self._transaction() as connection:
+            for table in (*(table.value for table in StoreTable), JOURNAL):
+                rows = connection.execute(f"SELECT number, body FROM {table}").fetchall()
+                connection.executemany(
+                    f"UPDATE {table} SET body = ? WHERE number = ?",
+                    ((with_checksum(body, table, number), number) for number, body in rows),
+                )
+            names = connection.execute("SELECT block, place FROM chunks").fetchall()
+            for name in names:
+                query = "SELECT content FROM chunks WHERE block = ? AND place = ?"
+                (content,) = connection.execute(query, name).fetchone()
+                connection.execute(
+                    "UPDATE chunks SET content = ? WHERE block = ? AND place = ?",
+                    (with_checksum(content, CHUNKS, *name), *name),
+                )
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+
     def _read(self) -> StoredRows:
+        chunks = self._open_connection().execute("SELECT * FROM chunks ORDER BY block, place")
         return StoredRows(
             {table: self._rows(table.value) for table in StoreTable},
-            self._rows("journal"),
-            list(
-                self._open_connection().execute(
-                    "SELECT block, place, length(content) FROM chunks ORDER BY block, place"
-                )
-            ),
+            self._rows(JOURNAL),
+            [
+                (block, place, len(self._checked(content, CHUNKS, block, place)))
+                for block, place, content in chunks
+            ],
         )
 
     def _rows(self, table: str) -> list[Numbered]:
         query = f"SELECT number, body FROM {table} ORDER BY number"
-        return list(self._open_connection().execute(query))
+        rows = self._open_connection().execute(query)
+        return [(number, self._checked(body, table, number)) for number, body in rows]
 
     def _chunk(self, name: tuple[int, int]) -> bytes:
-        row = (
-            self._open_connection()
-            .execute("SELECT content FROM chunks WHERE block = ? AND place = ?", name)
-            .fetchone()
-        )
-        if row is None:
-            raise StoreFailed(f"`{self.name}` must hold all key that it counts, but does not.")
-        content: bytes = row[0]
+        query = "SELECT content FROM chunks WHERE block = ? AND place = ?"
+        row = self._open_connection().execute(query, name).fetchone()
+        return self._checked(row[0] if row else b"", CHUNKS, *name)
+
+    def _checked(self, stored: bytes, *place: str | int) -> bytes:
+        content = without_checksum(stored, *place)
+        if content is None:
+            raise StoreFailed(f"`{self.name}` must be whole, but a part of it is damaged.")
         return content
 
     def _open_connection(self) -> sqlite3.Connection:
@@ -228,3 +267,9 @@ _WORDS = {
     "SQLITE_FULL": "the disk is full",
     "SQLITE_NOTADB": "it is no database",
 }
+
+
+def _row_of(chunk: KeyChunk) -> tuple[int, int, bytes]:
+    """Return a chunk as a row."""
+    stored = with_checksum(chunk.content, CHUNKS, chunk.block, chunk.index)
+    return chunk.block, chunk.index, stored
