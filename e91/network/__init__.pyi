@@ -8,6 +8,11 @@ from .bound import best_served as best_served
 from .bound import bottleneck as bottleneck
 from .graph import Graph as Graph
 from .graph import Route as Route
+from .key_supply import KeySupply as KeySupply
+from .key_supply import LinkRang as LinkRang
+from .key_supply import LinkReturned as LinkReturned
+from .key_supply import SuppliedKey as SuppliedKey
+from .key_supply import UnequalKey as UnequalKey
 from .layout import Call as Call
 from .layout import Claim as Claim
 from .layout import Incident as Incident
@@ -35,6 +40,7 @@ from .light import LinkState as LinkState
 from .light import Quality as Quality
 from .light import quality_of as quality_of
 from .link_events import Simulation as Simulation
+from .living import LivingNetwork as LivingNetwork
 from .network_report import NetworkReport as NetworkReport
 from .network_run import begin as begin
 from .network_run import report_of as report_of

@@ -84,17 +84,22 @@ class DeliveredKey:
 
     Attributes:
         time_s: When it was taken from the stores.
+        acknowledged_s: When its origin knows that the far end has it, unless it becomes void
+            before.
         bits: Its length.
         route: Its way: the relays that knew it, the weakest security model, the sum of the failure
             probabilities of the distinct blocks that it rests on, the bottleneck.
+        rests_on: These blocks, each with the number of its link.
         age_s: Of the oldest bits that it was padded with.
         at_source: The key as a number, or None at depths that draw none.
         at_target: The same at the other end.
     """
 
     time_s: float
+    acknowledged_s: float
     bits: int
     route: Route
+    rests_on: tuple[tuple[int, StoredBlock], ...]
     age_s: float
     at_source: int | None = field(repr=False)
     at_target: int | None = field(repr=False)
@@ -111,6 +116,7 @@ class Asked:
         deadline_s: When it is missed.
         done: What is called with the time at which it is served, and True; or False if it is
             missed, or its key becomes void on its way; None for nobody.
+        received: What is given its key, just before; None for nobody.
         counts: Whether it is a user's: an encryptor's refill is not.
         is_late: Whether it had to wait.
         settled: Whether it was served or missed.
@@ -121,6 +127,7 @@ class Asked:
     bits: int
     deadline_s: float
     done: Callable[[float, bool], None] | None = None
+    received: Callable[[DeliveredKey], None] | None = None
     counts: bool = True
     is_late: bool = False
     settled: bool = False
@@ -380,7 +387,9 @@ class Traffic:
         """Take a key from every link of its way, and let it go there."""
         simulation = self.simulation
         stored, spent = simulation.ledger.stored, simulation.ledger.spent
-        rests_on = self._rests_on(path, bits) if self.listener is not None else []
+        asked = None if request is None else request.received
+        listeners = [listener for listener in (self.listener, asked) if listener is not None]
+        rests_on = self._rests_on(path, bits) if listeners else []
         for link in path:
             stored[link] -= bits
             spent[link] += bits
@@ -393,8 +402,10 @@ class Traffic:
         key = InFlight(now_s + 2 * len(path) * HOP_S, path, bits, request, betrayed, unequal)
         flying.append(key)
         self._count(key, 1)
-        if self.listener is not None:
-            self._tell(now_s, source, target, path, bits, rests_on, ends or (None, None))
+        if listeners:
+            told = self._described(now_s, (source, target), key, rests_on, ends or (None, None))
+            for listener in listeners:
+                listener(told)
 
     def _count(self, key: InFlight, sign: int) -> None:
         """Count a key as delivered, or take that back."""
@@ -438,23 +449,20 @@ class Traffic:
             for block in self.simulation.pools[link].next_blocks(bits, stored=stored[link])
         ]
 
-    def _tell(
+    def _described(
         self,
         now_s: float,
-        source: int,
-        target: int,
-        path: Path,
-        bits: int,
+        sites: tuple[int, int],
+        key: InFlight,
         rests_on: list[tuple[int, StoredBlock]],
         ends: tuple[int | None, int | None],
-    ) -> None:
-        """Give the listener a key, with where it comes from."""
+    ) -> DeliveredKey:
+        """Return a key with where it comes from."""
         lives = self.simulation.lives
         policies = [life.practice.policy if life.practice else None for life in lives]
         route = self.simulation.graph.route(
-            source,
-            target,
-            path,
+            *sites,
+            key.links,
             stores=self.simulation.ledger.stored,
             models=[policy.security if policy else None for policy in policies],
             blocks=[
@@ -464,8 +472,15 @@ class Traffic:
             ],
         )
         oldest = min((block.made_s for _, block in rests_on), default=now_s)
-        assert self.listener is not None
-        self.listener(DeliveredKey(now_s, bits, route, now_s - oldest, *ends))
+        return DeliveredKey(
+            now_s,
+            key.acknowledged_s,
+            key.bits,
+            route,
+            tuple(rests_on),
+            now_s - oldest,
+            *ends,
+        )
 
     def fell(self, links: list[int], now_s: float) -> None:
         """Make the keys void that are on their way over links that fell."""

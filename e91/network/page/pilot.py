@@ -5,7 +5,6 @@ called between two steps, and waits for the answer.
 """
 
 import math
-import queue
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from e91.network.history import Event
 from e91.network.layout import NetworkPlan, RateMode
 from e91.network.link_events import Simulation
 from e91.network.network_run import Depth, begin, report_of
+from e91.network.pacing import Questions, Stepper
 from e91.network.page.live_figures import STATES, Figures
 from e91.network.page.network_view import map_of
 from e91.network.plan_files import load, names, variants
@@ -32,8 +32,6 @@ SPEEDS = (1, 10, 60)
 TICK_S = 0.2
 """Wall time between two looks that are told to the pages."""
 
-_STEP_S = 0.05  # of wall time that a step should take, so that questions are answered soon
-_BEHIND_S = 0.5  # of wall time: who is further behind gives up catching up
 _MANY_LINKS = 1_000
 _RECENT_S = 5  # simulated, over which keys a second are counted
 
@@ -180,11 +178,8 @@ class Pilot:
         self.now, self.running, self.speed, self.number = running, True, SPEEDS[0], 0
         self._tell = tell
         self._parked: tuple[Running, int] | None = None
-        self._questions: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = (
-            queue.SimpleQueue()
-        )
+        self._questions = Questions()
         self._stop = False
-        self._step_s = 0.01
         self._told = 0
         self._pace: deque[tuple[float, float]] = deque(maxlen=12)
         self.failed: BaseException | None = None
@@ -209,9 +204,7 @@ class Pilot:
 
     def ask(self, question: Callable[[], T]) -> "Future[T]":
         """Return the answer of a function that is called between two steps."""
-        answer: Future[T] = Future()
-        self._questions.put((question, answer))
-        return answer
+        return self._questions.ask(question)
 
     # To be called by questions only.
 
@@ -255,7 +248,7 @@ class Pilot:
         self._start_clock()
         try:
             while not self._stop:
-                self._answer(wait_s=self._pass_time())
+                self._questions.answer(wait_s=self._pass_time())
                 if time.monotonic() >= next_look:
                     self._tell(self._look())
                     many = len(self.now.simulation.lives) > _MANY_LINKS
@@ -264,53 +257,18 @@ class Pilot:
             self.failed = error
             self._tell(Look(-1, {}, [], []))
 
-    def _answer(self, wait_s: float) -> None:
-        """Answer the questions that are there; wait for one if there is time."""
-        while True:
-            try:
-                question, answer = (
-                    self._questions.get(timeout=wait_s)
-                    if wait_s > 0
-                    else (self._questions.get_nowait())
-                )
-            except queue.Empty:
-                return
-            wait_s = 0.0
-            if answer.set_running_or_notify_cancel():
-                try:
-                    answer.set_result(question())
-                except Exception as error:  # noqa: BLE001 - it belongs to who asked
-                    answer.set_exception(error)
-
     def _start_clock(self) -> None:
         self._pace.clear()
-        self._wall, self._simulated = time.monotonic(), self.now.simulation.now_s
+        now = self.now
+        self._stepper = Stepper(now.simulation, speed=self.speed, end_s=now.end_s)
 
     def _pass_time(self) -> float:
         """Let a step of time pass if one is due; return how long nothing will be due."""
-        simulation, now = self.now.simulation, time.monotonic()
         if not self.running:
             return TICK_S / 4
-        due_s = self._simulated + (now - self._wall) * self.speed
-        if simulation.now_s < 0:  # stores are filled as fast as it goes
-            due_s = 0.0
-        due_s = min(due_s, self.now.end_s)
-        left_s = due_s - simulation.now_s
-        if left_s <= 0:
-            if simulation.now_s >= self.now.end_s:
-                self.running = False
-            return TICK_S / 4
-        self._advance(simulation, min(left_s, self._step_s))
-        if simulation.now_s < 0 or left_s > _BEHIND_S * self.speed + self._step_s:
-            self._wall, self._simulated = time.monotonic(), simulation.now_s
-        return 0.0
-
-    def _advance(self, simulation: Simulation, by_s: float) -> None:
-        begun = time.monotonic()
-        simulation.advance(simulation.now_s + by_s)
-        took = time.monotonic() - begun
-        best = by_s * _STEP_S / max(took, 1e-6)
-        self._step_s = min(60.0, max(0.02, min(2 * self._step_s, best)))
+        wait_s = self._stepper.step()
+        self.running = self.now.simulation.now_s < self.now.end_s
+        return wait_s
 
     def _look(self) -> Look:
         now, simulation = self.now, self.now.simulation
