@@ -1,5 +1,6 @@
 from . import databases as databases
 from . import holdings as holdings
+from .block_files import take_blocks as take_blocks
 from .exporting import ExportedKey as ExportedKey
 from .exporting import export_key as export_key
 from .files import KeyFile as KeyFile

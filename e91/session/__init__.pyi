@@ -8,6 +8,8 @@ from .cascade_leak import draw_corrections as draw_corrections
 from .expectation import Link as Link
 from .expectation import quantum_limit as quantum_limit
 from .expectation import refusal_bound as refusal_bound
+from .key_folders import blocks_of_report as blocks_of_report
+from .key_folders import take_folder as take_folder
 from .planning import AsymptoticRate as AsymptoticRate
 from .planning import SessionPlan as SessionPlan
 from .planning import asymptotic_rate as asymptotic_rate

@@ -1,0 +1,52 @@
+"""The key files of sessions and long runs as stock of a key service."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from e91.delivery.service import KeyService
+from e91.session.key_folders import take_folder
+
+
+@dataclass(frozen=True)
+class FedKey:
+    """What a folder of key files gave to a key service.
+
+    Attributes:
+        blocks: Sessions of which anything was left.
+        bits: Their key bits, at each end.
+    """
+
+    blocks: int
+    bits: int
+
+
+async def deposit_folder(
+    service: KeyService, folder: Path | str, *, ends: tuple[str, str]
+) -> FedKey:
+    """Move the key that a session or a long run left into the stores of two KMEs.
+
+    Each block is used up in its key files first and is then in the stores: a crash between the two
+    loses that block, and no byte is ever in both.
+
+    Args:
+        service: It is open.
+        folder: What ``e91 run --out`` left.
+        ends: The KME that gets Alice's key, and the one that gets Bob's; the link's name, too.
+
+    Raises:
+        ValueError: There are no key files, or two of a session do not belong together.
+        LinkAlarmed: An alarm stops the link; the block that was taken is lost.
+        StoreFailed: Likewise.
+        WriteFailed: A key file cannot be written.
+    """
+    blocks = bits = 0
+    alice, bob = ends
+    taken = take_folder(folder, route=ends)
+    while (pair := await asyncio.to_thread(next, taken, None)) is not None:
+        await service.deposit({alice: pair[0], bob: pair[1]})
+        blocks += 1
+        bits += 8 * len(pair[0].content)
+    return FedKey(blocks, bits)
