@@ -16,6 +16,7 @@ _EXTRA_OF = {
     "xarray": "study",
     "aiohttp": "network",
     "asyncpg": "delivery",
+    "httptools": "delivery",
 }
 
 

@@ -1,0 +1,254 @@
+"""A whole server of keys: stores, ports, log, audit trail and figures of one configuration."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from importlib.resources import files
+from types import TracebackType
+from typing import Any, Self
+
+from e91.delivery.audit import AuditTrail
+from e91.delivery.configuration import KmeEntry, ServiceFile
+from e91.delivery.etsi014.answering import KeyDeliveryHandler, KeyGiver
+from e91.delivery.etsi014.routes import BEGINNING
+from e91.delivery.health import HealthSources, health_handler
+from e91.delivery.http.limits import TokenBucket
+from e91.delivery.http.listening import Listener, parse_address
+from e91.delivery.http.routing import by_path
+from e91.delivery.link_states import status_of
+from e91.delivery.metrics import KmeFigures, LinkFigures, RequestTally, exposition
+from e91.delivery.service import KeyService, KmeState
+from e91.delivery.web_hook import WebHook
+from e91.keys.databases.addresses import database_at
+
+_LOG = logging.getLogger("e91.delivery")
+_LOOK_S = 0.5  # at the stores, for the log
+
+
+class RequestRates:
+    """How fast each SAE may ask."""
+
+    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_second = per_second
+        self._clock = clock
+        self._buckets: dict[str, TokenBucket] = {}
+
+    def wait_s(self, sae: str) -> float:
+        """Count a request and return 0, or return the seconds that the SAE must wait."""
+        now = self._clock()
+        bucket = self._buckets.get(sae)
+        if bucket is None:
+            # Only SAEs of the configuration get here, so there are never many.
+            bucket = self._buckets[sae] = TokenBucket(
+                self._per_second, max(1.0, self._per_second), now
+            )
+        return bucket.wait_s(now)
+
+
+class KeyDelivery:
+    """All KMEs of a configuration, served; use it as a context.
+
+    Attributes:
+        file: The configuration.
+        service: The stores, for whoever feeds them.
+        listeners: The port of every KME.
+        health: The local port, if there is one.
+        alarms: How often a link has rung.
+    """
+
+    def __init__(
+        self,
+        file: ServiceFile,
+        *,
+        through: Callable[[KeyService], KeyGiver] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Prepare a server; nothing is opened yet.
+
+        Args:
+            file: The configuration.
+            through: What stands between requests and the stores, e.g. the border of a network.
+            clock: Seconds since 1970.
+
+        Raises:
+            ValueError: The configuration cannot be served.
+        """
+        self.file = file
+        self.listeners: dict[str, Listener] = {}
+        self.health: Listener | None = None
+        self.alarms = 0
+        tables = file.tables
+        self.service = service_of(file, clock=clock)
+        self._giver: KeyGiver = self.service if through is None else through(self.service)
+        self._clock = clock
+        self._rates = RequestRates(tables.service.requests_per_second)
+        self._tallies = {kme.id: RequestTally() for kme in tables.kmes}
+        self._open = AsyncExitStack()
+        self._hooks: set[asyncio.Task[bool]] = set()
+
+    async def __aenter__(self) -> Self:
+        """Open stores, audit trail and ports.
+
+        Raises:
+            ValueError: A port is taken, or a file cannot be used.
+            StoreFailed: A store is damaged, newer than this program or open elsewhere.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self._open.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End every port after the replies under way, then shut the stores."""
+        await self._open.aclose()
+
+    async def _start(self) -> None:
+        tables = self.file.tables
+        audit = self._audit()
+        self._open.callback(audit.close)
+        listeners = {kme.id: self._listener(kme, audit) for kme in tables.kmes}
+        await self.service.start()
+        self._open.push_async_callback(self.service.close)
+        watch = asyncio.create_task(self._watch())
+        self._open.callback(watch.cancel)
+        for name, listener in listeners.items():
+            await listener.start()
+            self.listeners[name] = listener
+            self._open.push_async_callback(listener.stop)
+        if tables.service.health is not None:
+            await self._start_health(tables.service.health)
+        self._open.callback(self._drop_hooks)
+
+    def _audit(self) -> AuditTrail:
+        return AuditTrail(self.file.folder / self.file.tables.service.audit, clock=self._clock)
+
+    def _listener(self, kme: KmeEntry, audit: AuditTrail) -> Listener:
+        settings = self.file.tables.service
+        handler = KeyDeliveryHandler(
+            self.file.site(kme.id),
+            self._giver,
+            record=audit,
+            counts=self._tallies[kme.id],
+            wait_s=self._rates.wait_s,
+        )
+        return Listener(
+            by_path({BEGINNING: handler}),
+            address=parse_address(kme.listen),
+            tls=kme.tls_files(self.file.folder, newest_only=settings.tls13_only),
+            limits=settings.door_limits,
+            clock=self._clock,
+        )
+
+    async def _start_health(self, address: str) -> None:
+        sources = HealthSources(
+            lambda: self.service.failed, self.status, self.metrics, interface_description
+        )
+        self.health = Listener(
+            health_handler(sources), address=parse_address(address, name="health")
+        )
+        await self.health.start()
+        self._open.push_async_callback(self.health.stop)
+
+    async def _watch(self) -> None:
+        """Write into the log when the stores fail, and when they are open again."""
+        before = None
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            failed = self.service.failed
+            if failed != before:
+                event = "no key is given" if failed else "keys are given again"
+                _LOG.log(logging.ERROR if failed else logging.INFO, event, extra={"reason": failed})
+            before = failed
+
+    async def reload(self) -> None:
+        """Read all certificates anew."""
+        for listener in self.listeners.values():
+            await listener.reload()
+
+    # What is to be seen.
+
+    def status(self) -> dict[str, Any]:
+        """Return the state of all links and KMEs."""
+        return status_of(self.service.kmes(), key_size=self.file.tables.service.key_size)
+
+    def metrics(self) -> bytes:
+        """Return figures in the format of Prometheus."""
+        figures = {state.kme: self._figures(state) for state in self.service.kmes()}
+        return exposition(figures, alarms=self.alarms)
+
+    def _figures(self, state: KmeState) -> KmeFigures:
+        links = tuple(
+            LinkFigures(link.peer, link.free, link.alarm is not None) for link in state.links
+        )
+        listener = self.listeners.get(state.kme)
+        return KmeFigures(
+            self._tallies[state.kme],
+            0 if listener is None else len(listener.door.connections),
+            {} if listener is None else listener.door.refused,
+            links,
+            state.failed is not None,
+        )
+
+    # Alarms.
+
+    async def ring(self, one: str, other: str, *, since: float, reason: str) -> int:
+        """Stop a link, erase its key that was made since a moment, and say so everywhere.
+
+        Args:
+            one: An end of the link.
+            other: The other one.
+            since: Seconds since 1970.
+            reason: What those read who ask for keys.
+
+        Returns:
+            How many key bits were erased at all KMEs together.
+        """
+        bits = await self.service.ring(one, other, since=since, reason=reason)
+        self.alarms += 1
+        facts = {"link": f"{one} - {other}", "since": since, "reason": reason, "bits": bits}
+        _LOG.warning("alarm", extra=facts)
+        self._call_hook({"event": "alarm", **facts})
+        return bits
+
+    async def clear(self, one: str, other: str) -> None:
+        """End the alarm of a link."""
+        await self.service.clear(one, other)
+        facts = {"link": f"{one} - {other}"}
+        _LOG.info("alarm cleared", extra=facts)
+        self._call_hook({"event": "alarm cleared", **facts})
+
+    def _call_hook(self, event: dict[str, Any]) -> None:
+        entry = self.file.tables.alarm
+        if entry is None:
+            return
+        hook = WebHook(entry.web_hook, entry.attempts, entry.timeout_s)
+        task = asyncio.create_task(hook.send({"time": self._clock(), **event}))
+        self._hooks.add(task)
+        task.add_done_callback(self._hooks.discard)
+
+    def _drop_hooks(self) -> None:
+        for task in self._hooks:
+            task.cancel()
+
+
+def service_of(file: ServiceFile, *, clock: Callable[[], float] = time.time) -> KeyService:
+    """Return the stores of a configuration, not opened yet."""
+    kmes = file.tables.kmes
+    stores = {kme.id: database_at(kme.store_place(file.folder), kme=kme.id) for kme in kmes}
+    # The border of a KME is an application of its own, which no certificate can name.
+    borders = {f"020:{kme.id}": kme.id for kme in kmes}
+    return KeyService(stores, sae_kmes={**file.sae_kmes, **borders}, clock=clock)
+
+
+def interface_description() -> bytes:
+    """Return the OpenAPI document of the key delivery interface."""
+    return files("e91.delivery.etsi014").joinpath("openapi.json").read_bytes()
