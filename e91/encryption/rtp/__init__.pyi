@@ -6,8 +6,10 @@ from .call_keys import KeysInMemory as KeysInMemory
 from .key_announcements import Announcement as Announcement
 from .key_announcements import mki_of as mki_of
 from .key_announcements import read_announcement as read_announcement
+from .media_clocks import MediaClock as MediaClock
 from .one_time_pad import PadContext as PadContext
 from .packet_indices import PacketIndices as PacketIndices
+from .packet_order import PacketOrder as PacketOrder
 from .receivers import Opened as Opened
 from .receivers import PacketReceiver as PacketReceiver
 from .rtp_packets import framed as framed
@@ -17,8 +19,8 @@ from .senders import PacketSender as PacketSender
 from .srtp import SrtpContext as SrtpContext
 from .srtp import master_of as master_of
 from .tiers import SRTP as SRTP
+from .tiers import CallTier as CallTier
 from .tiers import KeyChanges as KeyChanges
 from .tiers import Protection as Protection
-from .tiers import Tier as Tier
 from .tiers import pad_tier as pad_tier
 from .unreliable_paths import UnreliablePath as UnreliablePath

@@ -14,7 +14,7 @@ from e91.encryption.rtp.key_announcements import (
 )
 from e91.encryption.rtp.packet_indices import WINDOW, PacketIndices
 from e91.encryption.rtp.rtp_packets import FIXED_HEADER, is_control, sequence_of, ssrc_of
-from e91.encryption.rtp.tiers import SRTP, Protection, Tier
+from e91.encryption.rtp.tiers import SRTP, CallTier, Protection
 from e91.model.errors import AuthenticationFailed, KeyUnavailable
 
 _MOST_WAITING = 4096  # packets whose key is not there yet
@@ -67,7 +67,7 @@ class PacketReceiver:
         key_ids: Of the keys that opened a packet, in the order of their first one.
     """
 
-    def __init__(self, keys: CallKeySource, *, tier: Tier = SRTP) -> None:
+    def __init__(self, keys: CallKeySource, *, tier: CallTier = SRTP) -> None:
         self.announcement: Announcement | None = None
         self.refused: Counter[str] = Counter()
         self.key_ids: list[str] = []

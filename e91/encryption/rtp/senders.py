@@ -9,7 +9,7 @@ from e91.encryption.rtp.call_keys import CallKeySource, KeyClaims
 from e91.encryption.rtp.key_announcements import Announcement, mki_of
 from e91.encryption.rtp.packet_indices import LAST_INDEX, PacketIndices
 from e91.encryption.rtp.rtp_packets import header_size, sequence_of, ssrc_of, timestamp_of
-from e91.encryption.rtp.tiers import SRTP, KeyChanges, Protection, Tier
+from e91.encryption.rtp.tiers import SRTP, CallTier, KeyChanges, Protection
 from e91.model.errors import KeyUnavailable
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 1.0  # between announcements, doubled each time
@@ -60,7 +60,7 @@ class PacketSender:
         keys: CallKeySource,
         claims: KeyClaims,
         *,
-        tier: Tier = SRTP,
+        tier: CallTier = SRTP,
         changes: KeyChanges | None = None,
         media: str = "",
     ) -> None:
@@ -76,6 +76,7 @@ class PacketSender:
         self._announce_s, self._pause_s = -math.inf, _FIRST_PAUSE_S
         self._indices = PacketIndices()
         self._ssrc = self._first = self._elapsed = 0
+        self._newest = b""
 
     def datagrams(self, packet: bytes, *, time_s: float) -> list[bytes]:
         """Return what is to be sent for a packet: announcements that are due, then the packet.
@@ -99,6 +100,7 @@ class PacketSender:
         key = self._key_for(packet, time_s)
         said = self._due(packet, index, time_s)
         self._indices.note(index)
+        self._newest = packet
         key.packets += 1
         key.payload_bytes += len(packet)
         return [*said, key.protection.protect(packet, index) + key.mki]
@@ -107,10 +109,12 @@ class PacketSender:
         """Return what is to be sent when no packet comes any more; send it several times.
 
         Args:
-            elapsed: Timestamps from the first packet to the end of the last one, if it is known.
+            elapsed: Timestamps from the first packet to the end of the last one; where it is not
+                known, to the beginning of the last one.
         """
         if not self.used:
             return []
+        self._note_progress(self._newest)
         elapsed = self._elapsed if elapsed is None else elapsed
         return self._announcement(self._indices.newest + 1, elapsed, is_last=True)
 

@@ -37,7 +37,7 @@ class Protection(Protocol):
 
 
 @dataclass(frozen=True)
-class Tier:
+class CallTier:
     """A way to protect packets.
 
     Attributes:
@@ -53,7 +53,7 @@ class Tier:
     secrecy: str
 
 
-SRTP = Tier(
+SRTP = CallTier(
     "aes-256-gcm",
     srtp.KEY_BYTES,
     srtp.srtp_context,
@@ -62,14 +62,14 @@ SRTP = Tier(
 """SRTP with AEAD_AES_256_GCM."""
 
 
-def pad_tier(key_bytes: int = 4096) -> Tier:
+def pad_tier(key_bytes: int = 4096) -> CallTier:
     """Return the one-time pad with pads of some bytes.
 
     Raises:
         ValueError: It is not a whole number from 1.
     """
     check_whole(least=1, key_bytes=key_bytes)
-    return Tier(
+    return CallTier(
         "one-time-pad",
         key_bytes,
         one_time_pad.pad_context,

@@ -26,7 +26,7 @@ class UnreliablePath:
     Examples:
         >>> path = UnreliablePath(loss=0.5, reorder=2)
         >>> list(path.carry((bytes([n]) for n in range(8)), seed=3))
-        [b'\x00', b'\x03', b'\x06', b'\x05']
+        [b'\x02', b'\x06']
     """
 
     loss: float = 0.0

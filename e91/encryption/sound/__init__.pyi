@@ -1,6 +1,7 @@
 from .calls import SoundReceiver as SoundReceiver
 from .calls import StreamNumbers as StreamNumbers
 from .calls import send_sound as send_sound
+from .calls import simulate_call as simulate_call
 from .sound_packets import RecoveredSound as RecoveredSound
 from .sound_packets import SoundTrack as SoundTrack
 from .sound_packets import media_of as media_of

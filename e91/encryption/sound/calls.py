@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from uuid import uuid4
 
+from e91.encryption.rtp.call_keys import CallKey, ClaimsInMemory, KeysInMemory
 from e91.encryption.rtp.receivers import Opened, PacketReceiver
 from e91.encryption.rtp.senders import PacketSender
-from e91.encryption.sound.sound_packets import RecoveredSound, SoundTrack, sound_packets
+from e91.encryption.rtp.tiers import SRTP, CallTier, KeyChanges
+from e91.encryption.rtp.unreliable_paths import UnreliablePath
+from e91.encryption.sound.sound_packets import (
+    RecoveredSound,
+    SoundTrack,
+    media_of,
+    sound_packets,
+)
 from e91.encryption.sound.wav_files import Sound
 
 
@@ -87,10 +96,15 @@ class SoundReceiver:
         """
         opened = self.receiver.receive(datagram)
         for each in opened:
-            self._keep(each.packet)
+            self.keep(each.packet)
         return opened
 
-    def _keep(self, packet: bytes) -> None:
+    def keep(self, packet: bytes) -> None:
+        """Keep the sound of a packet that the receiver has opened.
+
+        Raises:
+            ValueError: The sender sends something else than linear sound.
+        """
         if self._track is None:
             said = self.receiver.announcement
             assert said is not None
@@ -104,3 +118,62 @@ class SoundReceiver:
         if self._track is None or said is None:
             return None
         return self._track.recovered(said.elapsed)
+
+
+def simulate_call(
+    sound: Sound,
+    *,
+    path: UnreliablePath,
+    seed: int,
+    tier: CallTier = SRTP,
+    changes: KeyChanges | None = None,
+    first_sequence: int | None = None,
+) -> SoundReceiver:
+    """Let a sound go through a path, under keys that are drawn here, and return what heard it.
+
+    Both ends are in this process; their keys are bytes of the operating system, known to both.
+    What closes the call is not lost.
+
+    Args:
+        sound: What is sent.
+        path: What happens to the datagrams.
+        seed: Of what the path does.
+        tier: How packets are protected.
+        changes: When the key changes.
+        first_sequence: Number of the first packet; drawn if not given.
+
+    Examples:
+        >>> heard = simulate_call(Sound(8000, 1, 16, bytes(16_000)), path=UnreliablePath(), seed=1)
+        >>> heard.received, heard.recovered().missing
+        (50, 0)
+    """
+    alice, bob = KeysInMemory(), KeysInMemory()
+    numbers = StreamNumbers.at_random()
+    if first_sequence is not None:
+        numbers = replace(numbers, sequence=first_sequence)
+    keys = _DrawnKeys(alice, bob)
+    sender = PacketSender(keys, ClaimsInMemory(), tier=tier, changes=changes, media=media_of(sound))
+    heard = SoundReceiver(PacketReceiver(bob, tier=tier))
+    sent = (each for _, some in send_sound(sound, sender, numbers=numbers) for each in some)
+    for datagram in path.carry(sent, seed=seed):
+        heard.receive(datagram)
+    for datagram in sender.closing(len(sound)):
+        heard.receive(datagram)
+    return heard
+
+
+class _DrawnKeys:
+    """Fresh keys as they are asked for, which the other end gets too."""
+
+    def __init__(self, own: KeysInMemory, other: KeysInMemory) -> None:
+        self._own, self._other = own, other
+
+    def fresh(self, size: int) -> CallKey:
+        """Return a key drawn now."""
+        key = CallKey(str(uuid4()), secrets.token_bytes(size))
+        self._other.deposit(key)
+        return key
+
+    def named(self, key_id: str, size: int) -> CallKey:
+        """Return a key of the other end."""
+        return self._own.named(key_id, size)
