@@ -79,7 +79,7 @@ def run_network(
 
     plan: NetworkPlan = load(name, variant=variant)
     minutes = checked_minutes(plan, how.pop("minutes"))
-    added = [_attack(text) for text in attacks] + [_cut(text) for text in cuts]
+    added = [attack_of(text) for text in attacks] + [cut_of(text) for text in cuts]
     plan = _checked(replace(plan, incidents=(*plan.incidents, *added)))
     if page is not None:
         if figure.figure is not None:
@@ -208,7 +208,12 @@ def _print_minute(simulation: Simulation, before: int, passed_s: float) -> int:
     return done.served
 
 
-def _attack(text: str) -> Incident:
+def attack_of(text: str) -> Incident:
+    """Return the attack that an option describes.
+
+    Raises:
+        ValueError: It describes none.
+    """
     from e91.network import Incident, IncidentKind
 
     found = _ATTACK.fullmatch(text)
@@ -222,7 +227,12 @@ def _attack(text: str) -> Incident:
     return Incident(IncidentKind.ATTACK, found["link"], start_s, end_s, found["name"], strength)
 
 
-def _cut(text: str) -> Incident:
+def cut_of(text: str) -> Incident:
+    """Return the cut that an option describes.
+
+    Raises:
+        ValueError: It describes none.
+    """
     from e91.network import Incident, IncidentKind
 
     found = _CUT.fullmatch(text)

@@ -672,7 +672,10 @@ def _voided_bits(holdings: Holdings) -> int:
 
 
 def _alarm(holdings: Holdings, peer: str) -> str | None:
-    """Return why a link, or the first block of it that is stopped, gives no key."""
+    """Return why a link, or the first block of it that is stopped, gives no key.
+
+    Of a link with nothing left: why its last block would be stopped, whose way is what is known.
+    """
     direct = holdings.alarms.get(link_of(holdings.kme, peer))
     if direct is not None:
         return direct[1]
@@ -680,7 +683,9 @@ def _alarm(holdings: Holdings, peer: str) -> str | None:
         alarm = holdings.alarm_of(block.provenance) if block.is_barred else None
         if alarm is not None:
             return alarm[1]
-    return None
+    last = None if holdings.free.get(peer) else holdings.newest.get(peer)
+    alarm = None if last is None else holdings.alarm_of(last)
+    return None if alarm is None else alarm[1]
 
 
 def _joined(provenances: Iterable[Provenance]) -> Provenance | None:

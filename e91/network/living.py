@@ -82,6 +82,7 @@ class LivingNetwork:
             raise
         self._questions, self._stop = Questions(), False
         self.ended: Future[None] = Future()
+        self.ended.set_running_or_notify_cancel()  # who waits for it cannot cancel it
         self._thread = Thread(target=self._run, name="living network", daemon=True)
 
     def __enter__(self) -> Self:

@@ -231,6 +231,23 @@ def test_an_alarm_erases_what_was_made_since_and_stops_the_rest(stores):
     with_service(stores, test)
 
 
+def test_who_finds_nothing_left_is_told_of_the_alarm_on_the_way_of_what_there_was(stores):
+    async def test(service):
+        way = {"route": ("alice", "R", "S", "bob"), "relays": ("R", "S")}
+        await deposit(service, 32, **way, made_at=100.0)
+        await service.ring("R", "S", since=50.0, reason="S fell")
+        with pytest.raises(LinkAlarmed, match="S fell"):
+            await service.give("a", ["b"])
+        assert service.stock("a", "b").alarm == "S fell"
+        await deposit(service, 32, route=("alice", "T", "bob"), relays=("T",), made_at=100.0)
+        assert service.stock("a", "b").alarm is None
+        assert len(await service.give("a", ["b"])) == 1
+        with pytest.raises(NotEnoughKey):
+            await service.give("a", ["b"])
+
+    with_service(stores, test)
+
+
 def test_unknown_applications_and_impossible_requests_are_refused(stores):
     async def test(service):
         await deposit(service, 64)

@@ -27,6 +27,22 @@ def object_in(body: bytes) -> dict[str, Any]:
     """
     if not body:
         return {}
+    found = value_in(body)
+    if not isinstance(found, dict):
+        raise ValueError("the body must be a JSON object")
+    return found
+
+
+def value_in(body: bytes) -> Any:
+    """Return the JSON value in a body.
+
+    Raises:
+        ValueError: The body is something else; the sentence repeats nothing of it.
+
+    Examples:
+        >>> value_in(b"[1, 2]")
+        [1, 2]
+    """
     try:
         found = _DECODER.decode(body.decode("utf-8"))
     except json.JSONDecodeError:
@@ -35,8 +51,6 @@ def object_in(body: bytes) -> dict[str, Any]:
         raise ValueError("the body is not in UTF-8") from None
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    if not isinstance(found, dict):
-        raise ValueError("the body must be a JSON object")
     _check_depth(found)
     return found
 
@@ -73,7 +87,7 @@ _DECODER = json.JSONDecoder(
 
 
 def _check_depth(content: Any) -> None:
-    level, depth = [content], 0
+    level, depth = [content] if isinstance(content, dict | list) else [], 0
     while level:
         depth += 1
         if depth > MOST_DEPTH:

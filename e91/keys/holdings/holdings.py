@@ -78,6 +78,7 @@ class Holdings:
         blocks: What is left of blocks, by identifier, in the order in which they came.
         links: The blocks with something free, by the KME at their other end.
         free: The free bytes, likewise.
+        newest: Where the block that came last of a link is from, as far as is remembered.
         keys: The keys that somebody may fetch: their grant, and their place in it.
         grants: By number.
         void: Identifiers of void keys, which may not have come yet.
@@ -98,6 +99,7 @@ class Holdings:
     blocks: dict[bytes, BlockState] = field(default_factory=dict)
     links: dict[str, dict[bytes, BlockState]] = field(default_factory=dict)
     free: dict[str, int] = field(default_factory=dict)
+    newest: dict[str, Provenance] = field(default_factory=dict)
     keys: dict[bytes, tuple[Grant, int]] = field(default_factory=dict)
     grants: dict[int, Grant] = field(default_factory=dict)
     void: RememberedIds = field(default_factory=lambda: RememberedIds(TOMBSTONES))
@@ -180,6 +182,7 @@ class Holdings:
         if block.block_id in self.blocks:
             raise ValueError("A block must come once, but one came twice.")
         self.blocks[block.block_id] = block
+        self.newest[block.peer] = block.provenance
         block.is_barred = self.alarm_of(block.provenance) is not None
         if block.free:
             self.links.setdefault(block.peer, {})[block.block_id] = block

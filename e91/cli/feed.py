@@ -1,0 +1,274 @@
+"""Key stores fed by a network that lives beside them: what is taken out is asked for again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+
+from e91.cli.options import COUNT, seed_option
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from e91.delivery.configuration import ServiceFile
+    from e91.keys.key_blocks import KeyBlock
+    from e91.network import Incident, NetworkPlan
+    from e91.network.key_supply import News
+    from e91.network.living import LivingNetwork
+
+_LOG = logging.getLogger("e91.delivery")
+_LOOK_S = 0.2
+_MOST_PAIRS = 1_000
+LOW_BITS = 2**16
+"""Key bits of a pair below which the network is asked for more."""
+
+
+@dataclass(frozen=True)
+class FeedPlan:
+    """A network that feeds stores.
+
+    Attributes:
+        network: Its plan; sites have the names of KMEs.
+        speed: Simulated seconds for a second of the wall clock.
+        minutes: Simulated time after which it ends; None for never.
+        seed: Root of all randomness; None takes the operating system's.
+        workers: Processes that make blocks; None for as many as there are cores.
+        disjoint: Shares of a key, on ways without a common relay.
+        doubt_s: Seconds before the moment that an alarm states which are in doubt, too.
+        low_bits: Key bits of a pair below which more is asked for, up to twice as many.
+    """
+
+    network: NetworkPlan
+    speed: float = 1.0
+    minutes: float | None = None
+    seed: int | None = None
+    workers: int | None = None
+    disjoint: int = 1
+    doubt_s: float = 0.0
+    low_bits: int = LOW_BITS
+
+
+class FedStores(Protocol):
+    """What a network feeds."""
+
+    async def deposit(self, ends: Mapping[str, KeyBlock]) -> None:
+        """Take in a block of key at two KMEs."""
+
+    async def ring(self, one: str, other: str, *, since: float, reason: str) -> int:
+        """Stop a link."""
+
+    async def clear(self, one: str, other: str) -> None:
+        """End the alarm of a link."""
+
+    def free_bits(self, one: str, other: str) -> int:
+        """Return the key bits that two KMEs can give now."""
+
+
+def fed_pairs(file: ServiceFile, plan: NetworkPlan) -> list[tuple[str, str]]:
+    """Return the pairs of KMEs that a network is asked keys for.
+
+    These are the KMEs of SAEs that may share keys, and every KME with those at a border.
+
+    Raises:
+        ValueError: A KME is no site of the network, there is no pair, or there are too many.
+    """
+    from e91.network.key_supply import check_pair
+
+    tables, sae_kmes = file.tables, file.sae_kmes
+    kmes = [kme.id for kme in tables.kmes]
+    check_pair(plan, *kmes)
+    if tables.pairs:
+        named = [(sae_kmes.get(pair.master), sae_kmes.get(pair.slave)) for pair in tables.pairs]
+        wanted = {frozenset((one, other)) for one, other in named if one and other and one != other}
+    else:
+        wanted = {frozenset(pair) for pair in combinations(kmes, 2)}
+    for entry in tables.peer_networks:
+        wanted |= {frozenset((entry.kme, kme)) for kme in kmes if kme != entry.kme}
+    pairs = sorted((min(pair), max(pair)) for pair in wanted)
+    if not 0 < len(pairs) <= _MOST_PAIRS:
+        raise ValueError(
+            f"A network must feed 1 to {_MOST_PAIRS:,} pairs of KMEs, but `{file.path}` has "
+            f"{len(pairs):,}: name those that need keys as `[[pair]]`."
+        )
+    return pairs
+
+
+async def feed(stores: FedStores, pairs: Sequence[tuple[str, str]], plan: FeedPlan) -> None:
+    """Let a network live, and put its keys and alarms into the stores, until its time is over.
+
+    Args:
+        stores: What is fed.
+        pairs: Of KMEs.
+        plan: The network.
+
+    Raises:
+        ValueError: The network cannot be run so.
+    """
+    from e91.network.living import LivingNetwork
+
+    loop, news = asyncio.get_running_loop(), asyncio.Queue[Any]()
+
+    def tell(told: News) -> None:
+        loop.call_soon_threadsafe(news.put_nowait, told)
+
+    network = await asyncio.to_thread(
+        LivingNetwork, plan.network, tell=tell, speed=plan.speed, minutes=plan.minutes,
+        seed=plan.seed, workers=plan.workers, disjoint=plan.disjoint, doubt_s=plan.doubt_s,
+    )  # fmt: skip
+    feeder = _Feeder(stores, network, pairs, plan.low_bits)
+    network.__enter__()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(feeder.refill()),
+                tasks.create_task(feeder.take_in(news)),
+            ]
+            await asyncio.wrap_future(network.ended)
+            for task in running:
+                task.cancel()
+    finally:
+        await asyncio.to_thread(network.__exit__, None, None, None)
+
+
+class _Feeder:
+    """What goes from a network into stores."""
+
+    def __init__(
+        self,
+        stores: FedStores,
+        network: LivingNetwork,
+        pairs: Sequence[tuple[str, str]],
+        low_bits: int,
+    ) -> None:
+        self._stores, self._network = stores, network
+        self._pairs, self._low_bits = pairs, low_bits
+        self._coming: Counter[tuple[str, str]] = Counter()
+        self._ringing: Counter[frozenset[str]] = Counter()
+
+    async def refill(self) -> None:
+        """Ask the network for more key of every pair that has little, again and again."""
+        while True:
+            for pair in self._pairs:
+                there = self._stores.free_bits(*pair) + self._coming[pair]
+                if there < self._low_bits:
+                    wanted = (2 * self._low_bits - there) // 8 * 8
+                    self._coming[pair] += wanted
+                    await asyncio.wrap_future(self._network.ask(*pair, wanted))
+            await asyncio.sleep(_LOOK_S)
+
+    async def take_in(self, news: asyncio.Queue[Any]) -> None:
+        """Put the network's news into the stores, in the order in which they happened."""
+        while True:
+            await self._take(await news.get())
+
+    async def _take(self, told: News) -> None:
+        from e91.network.key_supply import LinkRang, LinkReturned, SuppliedKey, UnequalKey
+
+        match told:
+            case SuppliedKey():
+                self._coming[told.ends] -= 8 * len(told.contents[0])
+                await self._deposit(told)
+            case UnequalKey():
+                self._coming[told.ends] -= told.bits
+                _LOG.error(
+                    "a key differed at its two ends and is thrown away",
+                    extra={"ends": "-".join(told.ends), "relays": ", ".join(told.relays)},
+                )
+            case LinkRang():
+                self._ringing[frozenset(told.ends)] += 1
+                await self._stores.ring(*told.ends, since=told.since, reason=told.reason)
+            case LinkReturned():
+                # Two links may join the same sites: the last one that rings keeps both out.
+                self._ringing[frozenset(told.ends)] -= 1
+                if not self._ringing[frozenset(told.ends)]:
+                    await self._stores.clear(*told.ends)
+
+    async def _deposit(self, key: Any) -> None:
+        from e91.keys.key_blocks import KeyBlock
+        from e91.model.errors import LinkAlarmed
+
+        block_id, (here, there) = uuid.uuid4(), key.contents
+        ends = {
+            key.ends[0]: KeyBlock(block_id, here, key.provenance),
+            key.ends[1]: KeyBlock(block_id, there, key.provenance),
+        }
+        try:
+            await self._stores.deposit(ends)
+        except LinkAlarmed as refusal:  # of an alarm that is older than this network's life
+            _LOG.warning("a key is thrown away", extra={"reason": str(refusal)})
+
+
+def fed_network(
+    name: str, *, variant: str | None, attacks: Sequence[str], cuts: Sequence[str]
+) -> NetworkPlan:
+    """Return a network that shall feed stores, with what shall happen to it.
+
+    Raises:
+        ValueError: There is no such network, or it cannot be so.
+    """
+    from dataclasses import replace
+
+    from e91.cli.network_live import attack_of, cut_of
+    from e91.network import check_plan, load
+
+    plan = load(name, variant=variant)
+    added: list[Incident] = [attack_of(text) for text in attacks] + [cut_of(text) for text in cuts]
+    plan = replace(plan, incidents=(*plan.incidents, *added))
+    check_plan(plan)
+    return plan
+
+
+FEED_OPTIONS = (
+    click.option("--network", "network", metavar="NAME",
+                 help="Feed the stores from this network, which lives beside them; its sites have "
+                 "the names of the KMEs."),
+    click.option("--variant", help="Of the network's file."),
+    click.option("--speed", type=float, default=1.0, show_default=True,
+                 help="Simulated seconds for a second of the clock."),
+    click.option("--minutes", type=float,
+                 help="Simulated time after which the network ends, and the server with it."),
+    click.option("--workers", type=COUNT, help="Processes that make blocks; one for each core."),
+    click.option("--disjoint", type=COUNT, default=1, show_default=True,
+                 help="Shares of a key, on ways without a common relay."),
+    click.option("--low-bits", type=COUNT, default=LOW_BITS, show_default=True,
+                 help="Key bits of a pair of KMEs below which more is asked for."),
+    click.option("--doubt", "doubt_s", type=float, default=0.0, show_default=True,
+                 help="Seconds before the moment that an alarm states of which keys are erased, "
+                 "too."),
+    click.option("--attack", "attacks", multiple=True, metavar="LINK=NAME:STRENGTH@SECONDS",
+                 help="Put an adversary on a link, as of `e91 network run`."),
+    click.option("--cut", "cuts", multiple=True, metavar="LINK@SECONDS[-SECONDS]",
+                 help="Cut a link, for a time or for good."),
+    seed_option("Root of the network's randomness; keys are then not secret.  From the system by "
+                "default."),
+)  # fmt: skip
+
+
+def feed_plan(how: dict[str, Any]) -> FeedPlan | None:
+    """Return what `FEED_OPTIONS` ask for; None if that is no network.
+
+    Raises:
+        ValueError: An option makes no sense, or one is given without ``--network``.
+    """
+    from e91.model.numbers import check_positive
+
+    given, name = dict(how), how["network"]
+    plain = {"variant": None, "minutes": None, "seed": None, "attacks": (), "cuts": ()}
+    if name is None:
+        if any(given[option] != unset for option, unset in plain.items()):
+            raise click.UsageError("A network must be named by `--network` to be changed.")
+        return None
+    check_positive(speed=given["speed"])
+    if given["minutes"] is not None:
+        check_positive(minutes=given["minutes"])
+    plan = fed_network(name, variant=given["variant"], attacks=given["attacks"], cuts=given["cuts"])
+    options = ("speed", "minutes", "seed", "workers", "disjoint", "doubt_s", "low_bits")
+    return FeedPlan(plan, **{option: given[option] for option in options})
