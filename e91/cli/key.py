@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from e91.cli.fetch_keys import fetch, list_keys
 from e91.cli.options import COUNT, JSON, as_one
 from e91.cli.outcome import columns, flush_output, refuse_terminal, write_output
 from e91.keys.files import saying_what_was_spent
@@ -34,7 +35,11 @@ _WHY_MASKS = "they mask the keys of messages, and are never sent or exported"
 
 @click.group()
 def key() -> None:
-    """What a key file holds; its bytes for use outside; several files as one."""
+    """What a key file holds; its bytes for use outside; keys of servers."""
+
+
+key.add_command(fetch)
+key.add_command(list_keys)
 
 
 @key.command()

@@ -192,10 +192,8 @@ class KeyClient:
         """Return the keys of a container (clause 6.3)."""
         body = json.dumps(asked, allow_nan=False).encode()
         document = self._document(self._https.ask("POST", path, body=body))
-        entries = document.get("keys")
-        found = [_key(entry) for entry in entries] if isinstance(entries, list) else [None]
-        keys = [key for key in found if key is not None]
-        if len(keys) != len(found):
+        keys = _keys_of(document)
+        if keys is None:
             raise self._nonsense("must answer with a key container, but does not")
         return keys
 
@@ -231,6 +229,24 @@ def _json_object(body: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
+
+
+def keys_in(container: bytes) -> list[FetchedKey] | None:
+    """Return the keys of a container (clause 6.3) in JSON, or None if it is none.
+
+    Examples:
+        >>> keys_in(b'{"keys": [{"key_ID": "a", "key": "AAA="}]}')
+        [FetchedKey('a', 16 bits)]
+    """
+    document = _json_object(container)
+    return None if document is None else _keys_of(document)
+
+
+def _keys_of(document: Mapping[str, Any]) -> list[FetchedKey] | None:
+    entries = document.get("keys")
+    found = [_key(entry) for entry in entries] if isinstance(entries, list) else [None]
+    keys = [key for key in found if key is not None]
+    return keys if len(keys) == len(found) else None
 
 
 def _key(entry: object) -> FetchedKey | None:

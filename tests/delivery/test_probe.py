@@ -1,8 +1,10 @@
 """The probe passes a right server, and names the very rule that a wrong one breaks."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from key_servers import new_site, served
 from small_kme import small_kme
 
 from e91.delivery.certificates import (
@@ -10,6 +12,8 @@ from e91.delivery.certificates import (
     KmePlace,
     SaePlace,
     new_authority,
+    renew,
+    revoke,
 )
 from e91.delivery.probing import ProbePlan, ProbeVerdict, probe
 from e91.delivery.probing.probe import CLAUSES, keys_needed
@@ -56,6 +60,36 @@ def test_a_right_server_breaks_nothing(right):
     assert {name for name, verdict in right.items() if verdict is ProbeVerdict.NOT_TESTED} == {
         "certificate-validity", "enc-dry",
     }  # fmt: skip
+
+
+def bundled(folder, stem, target):
+    """A certificate and its key in one file."""
+    content = (folder / f"{stem}.crt").read_bytes() + (folder / f"{stem}.key").read_bytes()
+    target.write_bytes(content)
+    return target
+
+
+def test_our_own_server_breaks_nothing_whatever_is_tried(tmp_path):
+    folder = new_site(tmp_path / "pki")
+    renew(folder, ["clerk"], moment=datetime.now(UTC) - timedelta(days=30))
+    refused = [bundled(folder, "sae-clerk", tmp_path / "ended.pem")]
+    renew(folder, ["clerk"])
+    revoke(folder, "clerk")
+    refused.append(bundled(folder, "sae-clerk", tmp_path / "revoked.pem"))
+    refused.append(bundled(folder, "kme-bob", tmp_path / "kme.pem"))
+    with served(folder) as server:
+        server.deposit(20_000)
+        urls = {kme: f"https://127.0.0.1:{server.port(kme)}" for kme in ("alice", "bob")}
+        report = probe(plan_for(
+            folder, urls["alice"], peer_url=urls["bob"], drain=True,
+            must_refuse=tuple((file, None) for file in refused),
+        ))  # fmt: skip
+    seen = {row.name: row.verdict for row in report.rows}
+    assert {name for name, verdict in seen.items() if verdict is ProbeVerdict.FAIL} == set()
+    assert {name for name, verdict in seen.items() if verdict is ProbeVerdict.NOTE} == {
+        "error-codes"  # 404, 405 and 413, which the tables do not have
+    }
+    assert ProbeVerdict.NOT_TESTED not in seen.values()
 
 
 FAIL, NOTE = ProbeVerdict.FAIL, ProbeVerdict.NOTE
@@ -147,11 +181,9 @@ def test_a_server_whose_certificate_has_another_kme_id_is_noted(folder):
 
 
 def test_certificates_that_have_ended_or_are_revoked_are_tried_if_given(folder, tmp_path):
-    (tmp_path / "any.pem").write_bytes(
-        (folder / "sae-bob-app.crt").read_bytes() + (folder / "sae-bob-app.key").read_bytes()
-    )
+    good = bundled(folder, "sae-bob-app", tmp_path / "any.pem")
     changes = {"names": {"certificate-validity"}}
-    found = looked_at(folder, must_refuse=((tmp_path / "any.pem", None),), **changes)
+    found = looked_at(folder, must_refuse=((good, None),), **changes)
     assert found == {"certificate-validity": ProbeVerdict.FAIL}  # it is a good one, and served
 
 
