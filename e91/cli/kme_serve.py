@@ -57,6 +57,8 @@ def _say(delivery: KeyDelivery, *, as_json: bool) -> None:
         return
     for kme, address in found["kmes"].items():
         click.echo(f"{kme}: https://{address}")
+    for address in found["skip"]:
+        click.echo(f"SKIP: {address}")
     if found["health"] is not None:
         click.echo(f"health: http://{found['health']}")
 
@@ -66,5 +68,6 @@ def _addresses(delivery: KeyDelivery) -> dict[str, Any]:
     return {
         "event": "ready",
         "kmes": {name: str(port.address) for name, port in delivery.listeners.items()},
+        "skip": [str(port.address) for port in delivery.skips],
         "health": None if health is None else str(health.address),
     }

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from e91.delivery.audit import AuditTrail
-from e91.delivery.configuration import KmeEntry, ServiceFile
+from e91.delivery.configuration import KmeEntry, ServiceFile, SkipEntry
 from e91.delivery.etsi014.answering import KeyDeliveryHandler, KeyGiver
 from e91.delivery.etsi014.routes import BEGINNING
 from e91.delivery.health import HealthSources, health_handler
@@ -20,6 +20,7 @@ from e91.delivery.http.routing import by_path
 from e91.delivery.link_states import status_of
 from e91.delivery.metrics import KmeFigures, LinkFigures, RequestTally, exposition
 from e91.delivery.service import KeyService, KmeState
+from e91.delivery.skip import SkipFace, SkipHandler, check_plain_address
 from e91.delivery.web_hook import WebHook
 from e91.keys.databases.addresses import database_at
 
@@ -54,6 +55,7 @@ class KeyDelivery:
         file: The configuration.
         service: The stores, for whoever feeds them.
         listeners: The port of every KME.
+        skips: The ports for encryptors that speak SKIP, in the order of the configuration.
         health: The local port, if there is one.
         alarms: How often a link has rung.
     """
@@ -77,6 +79,7 @@ class KeyDelivery:
         """
         self.file = file
         self.listeners: dict[str, Listener] = {}
+        self.skips: list[Listener] = []
         self.health: Listener | None = None
         self.alarms = 0
         tables = file.tables
@@ -116,6 +119,7 @@ class KeyDelivery:
         audit = self._audit()
         self._open.callback(audit.close)
         listeners = {kme.id: self._listener(kme, audit) for kme in tables.kmes}
+        skips = [self._skip_listener(entry, audit) for entry in tables.skips]
         await self.service.start()
         self._open.push_async_callback(self.service.close)
         watch = asyncio.create_task(self._watch())
@@ -123,6 +127,10 @@ class KeyDelivery:
         for name, listener in listeners.items():
             await listener.start()
             self.listeners[name] = listener
+            self._open.push_async_callback(listener.stop)
+        for listener in skips:
+            await listener.start()
+            self.skips.append(listener)
             self._open.push_async_callback(listener.stop)
         if tables.service.health is not None:
             await self._start_health(tables.service.health)
@@ -144,6 +152,33 @@ class KeyDelivery:
             by_path({BEGINNING: handler}),
             address=parse_address(kme.listen),
             tls=kme.tls_files(self.file.folder, newest_only=settings.tls13_only),
+            limits=settings.door_limits,
+            clock=self._clock,
+        )
+
+    def _skip_listener(self, entry: SkipEntry, audit: AuditTrail) -> Listener:
+        """Return the port for encryptors that speak SKIP.
+
+        Raises:
+            ValueError: The entry makes no sense, or a file cannot be used.
+        """
+        settings, site = self.file.tables.service, self.file.site(entry.kme)
+        face = SkipFace(
+            site,
+            entry.local_system or entry.kme,
+            entry.remote_systems,
+            entry.sae,
+            entry.plain,
+            entry.algorithm,
+        )
+        if entry.plain:
+            check_plain_address(entry.listen)
+        kme = next(kme for kme in self.file.tables.kmes if kme.id == entry.kme)
+        tls = kme.tls_files(self.file.folder, newest_only=settings.tls13_only)
+        return Listener(
+            SkipHandler(face, self._giver, record=audit),
+            address=parse_address(entry.listen),
+            tls=None if entry.plain else tls,
             limits=settings.door_limits,
             clock=self._clock,
         )
@@ -171,7 +206,7 @@ class KeyDelivery:
 
     async def reload(self) -> None:
         """Read all certificates anew."""
-        for listener in self.listeners.values():
+        for listener in (*self.listeners.values(), *self.skips):
             await listener.reload()
 
     # What is to be seen.
