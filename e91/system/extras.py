@@ -1,7 +1,15 @@
 """Packages that only some users need, and the sentence that tells how to install a missing one."""
 
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 _EXTRA_OF = {
     "matplotlib": "plot",
@@ -52,6 +60,59 @@ def extra(module: str, *, what: str) -> Any:
         package = module.partition(".")[0].replace("_", "-")
         raise MissingPackage(
             f"{what} must have the package {package}, but it is not installed: "
-            f"pip install 'e91[{_EXTRA_OF[module]}]'.",
+            f"{_pip()} install {_wanted(package, _EXTRA_OF[module])}.",
             name=error.name,
         ) from None
+
+
+def _pip() -> str:
+    """Return the command that installs where this program runs, and not elsewhere."""
+    found = shutil.which("pip")
+    if found is not None and Path(found).parent == Path(sys.executable).parent:
+        return "pip"
+    return f"{shlex.quote(sys.executable)} -m pip"
+
+
+def _wanted(package: str, extra: str) -> str:
+    """Return what pip must install so that a package of an extra is there."""
+    try:
+        origin = distribution("e91").read_text("direct_url.json")
+    except PackageNotFoundError:  # run from its source, without being installed
+        return package
+    return requirement(extra, json.loads(origin) if origin else None)
+
+
+def requirement(extra: str, origin: Mapping[str, Any] | None) -> str:
+    """Return what pip must be given to add an extra to this package, however it was installed.
+
+    Args:
+        extra: Its name.
+        origin: What pip noted of a direct installation; None if the package is of an index.
+
+    Returns:
+        The argument, quoted for a shell.
+
+    Source:
+        Python packaging's specification "Recording the Direct URL Origin of installed
+        distributions" (PEP 610).
+
+    Examples:
+        >>> requirement("plot", None)
+        "'e91[plot]'"
+        >>> requirement("plot", {"url": "file:///home/ada/e91", "dir_info": {"editable": True}})
+        "-e '/home/ada/e91[plot]'"
+        >>> git = {"vcs": "git", "commit_id": "4c965d9"}
+        >>> requirement("plot", {"url": "https://example.org/e91", "vcs_info": git})
+        "'e91[plot] @ git+https://example.org/e91@4c965d9'"
+    """
+    if origin is None:
+        return shlex.quote(f"e91[{extra}]")
+    url = str(origin["url"])
+    if "dir_info" in origin:
+        folder = unquote(urlsplit(url).path)
+        editable = "-e " if origin["dir_info"].get("editable") else ""
+        return editable + shlex.quote(f"{folder}[{extra}]")
+    if "vcs_info" in origin:
+        git = origin["vcs_info"]
+        url = f"{git['vcs']}+{url}@{git['commit_id']}"
+    return shlex.quote(f"e91[{extra}] @ {url}")

@@ -425,7 +425,7 @@ def test_missing_runtime_package_is_a_sentence(status, monkeypatch):
     monkeypatch.setitem(sys.modules, "qiskit_ibm_runtime", None)
     code, _, err = status("run", *ROUNDS)
     assert code == 2
-    assert "pip install 'e91[ibm]'" in err
+    assert "qiskit-ibm-runtime, but it is not installed: " in err
 
 
 def test_unknown_machine_is_refused_with_those_of_the_account(status, service):

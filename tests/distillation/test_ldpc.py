@@ -317,5 +317,5 @@ def test_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ldpc", None)
     monkeypatch.delitem(sys.modules, "ldpc.bp_decoder", raising=False)
     alice, bob = keys(500, 0.02, seed=11)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'e91\[ldpc\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install .*ldpc"):
         run(alice, bob, 0.02, Channel())

@@ -1,10 +1,13 @@
 """A missing package is told before the work that needs it, with the line that installs it."""
 
+import shlex
 import sys
+from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from e91 import cli
 from e91.devices.exact import exact_device
@@ -12,7 +15,7 @@ from e91.security.policy import Policy, Reconciler
 from e91.session.session import analyse, measure, prepare_session, run
 from e91.session.streaming import stream
 from e91.studies import plan_study, study
-from e91.system.extras import _EXTRA_OF, MissingPackage, extra
+from e91.system.extras import _EXTRA_OF, MissingPackage, _pip, _wanted, extra, requirement
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
@@ -46,7 +49,7 @@ def test_missing_package_is_told_before_the_work(case, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("e91.plots")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    sentence = rf"must have the package {package}, but it is not installed: pip install 'e91\["
+    sentence = rf"must have the package {package}, but it is not installed: .*pip install "
     with pytest.raises(MissingPackage, match=sentence):
         call()
 
@@ -57,10 +60,9 @@ def test_missing_package_is_a_sentence_of_the_command_line(monkeypatch, capsys, 
     with pytest.raises(SystemExit) as ended:
         cli.main(["run", "--device", "exact", "--reconciler", "ldpc", "--out", str(tmp_path / "k")])
     assert ended.value.code == 2
-    assert capsys.readouterr().err == (
-        "e91: `--reconciler` ldpc must have the package ldpc, but it is not installed: "
-        "pip install 'e91[ldpc]'.\n"
-    )
+    beginning, _, line = capsys.readouterr().err.partition("installed: ")
+    assert beginning == "e91: `--reconciler` ldpc must have the package ldpc, but it is not "
+    assert line == f"{_pip()} install {_wanted('ldpc', 'ldpc')}.\n"
     assert not list(tmp_path.iterdir())
 
 
@@ -78,3 +80,36 @@ def test_every_extra_has_its_package_and_its_line():
         assert any(wanted.startswith(package) for wanted in extras[name]), module
         if find_spec(package.replace("-", "_")) is not None:
             assert extra(module, what="This test") is sys.modules[module]
+
+
+WHEEL = {"url": "file:///tmp/e91-0.2.0-py3-none-any.whl", "archive_info": {}}
+
+
+@pytest.mark.parametrize(
+    ("origin", "wanted"),
+    [
+        ({"url": "file:///a%20b/e91", "dir_info": {}}, "'/a b/e91[plot]'"),
+        (WHEEL, f"'e91[plot] @ {WHEEL['url']}'"),
+    ],
+)
+def test_line_installs_from_where_the_package_came(origin, wanted):
+    assert requirement("plot", origin) == wanted
+    # pip understands it: a folder with an extra, or a requirement with a URL.
+    (word,) = shlex.split(wanted)
+    if " @ " in word:
+        assert Requirement(word).extras == {"plot"}
+
+
+def test_a_package_that_is_not_installed_is_asked_for_its_dependency(monkeypatch):
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("e91.system.extras.distribution", missing)
+    assert _wanted("matplotlib", "plot") == "matplotlib"
+
+
+def test_pip_is_the_one_of_the_running_python(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda _: "/elsewhere/pip")
+    assert _pip() == f"{shlex.quote(sys.executable)} -m pip"
+    monkeypatch.setattr("shutil.which", lambda _: str(Path(sys.executable).parent / "pip"))
+    assert _pip() == "pip"
