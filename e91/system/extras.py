@@ -1,6 +1,8 @@
 """Packages that only some users need, and the sentence that tells how to install a missing one."""
 
 import json
+import os
+import re
 import shlex
 import shutil
 import sys
@@ -9,7 +11,6 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 _EXTRA_OF = {
     "matplotlib": "plot",
@@ -108,11 +109,17 @@ def requirement(extra: str, origin: Mapping[str, Any] | None) -> str:
     if origin is None:
         return shlex.quote(f"e91[{extra}]")
     url = str(origin["url"])
-    if "dir_info" in origin:
-        folder = unquote(urlsplit(url).path)
-        editable = "-e " if origin["dir_info"].get("editable") else ""
-        return editable + shlex.quote(f"{folder}[{extra}]")
+    if origin.get("dir_info", {}).get("editable"):
+        return "-e " + shlex.quote(f"{_folder(url)}[{extra}]")
     if "vcs_info" in origin:
         git = origin["vcs_info"]
         url = f"{git['vcs']}+{url}@{git['commit_id']}"
     return shlex.quote(f"e91[{extra}] @ {url}")
+
+
+def _folder(url: str) -> str:
+    """Return the folder of a ``file:`` address, whose special bytes are written as %20."""
+    path = url.removeprefix("file://").encode()
+    return os.fsdecode(
+        re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes([int(found[1], 16)]), path)
+    )
