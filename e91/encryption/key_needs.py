@@ -97,12 +97,16 @@ MEDIA: Mapping[str, Medium] = MappingProxyType(
 """The media by name."""
 
 
-def medium_named(name: str) -> Medium:
+def medium_named(name: str, *, argument: str = "medium") -> Medium:
     """Return a medium.
+
+    Args:
+        name: Of the medium.
+        argument: What a sentence calls it.
 
     Raises:
         ValueError: There is none of that name.
     """
     if name not in MEDIA:
-        raise ValueError(f"`medium` must be one of {', '.join(MEDIA)}, but is {name!r}.")
+        raise ValueError(f"`{argument}` must be one of {', '.join(MEDIA)}, but is {name!r}.")
     return MEDIA[name]

@@ -20,7 +20,8 @@ from e91.network.graph import Graph
 from e91.network.layout import NetworkPlan
 from e91.network.network_run import lives_of
 
-_STEPS = 20  # of a search between none of the demand and all of it
+_MOST_STEPS = 60  # of a search between none of the demand and all of it
+_NEAR_ENOUGH = 1e-5
 _ALL = 1 - 1e-6
 
 
@@ -98,8 +99,10 @@ def _even(graph: Graph, pairs: NDArray[np.intp], *, made: Floats) -> float:
     """
     supply = Supply(stored=made, made=np.zeros(len(made)))
     low, high = 0.0, float(made.sum())
-    for _ in range(_STEPS):
+    for _ in range(_MOST_STEPS):
         middle = (low + high) / 2
+        if high - low < _NEAR_ENOUGH * high:
+            break
         wanted = np.full(len(pairs), middle / len(pairs))
         served = best_served(graph, pairs, wanted, supply).served_share
         low, high = (middle, high) if served >= _ALL else (low, middle)

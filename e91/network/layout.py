@@ -342,6 +342,8 @@ class Call:
         start_s: When it begins.
         end_s: When it ends.
         chunk_s: Seconds of it for which key is asked at once.
+        carries: Name of the medium that needs so much both ways, in `e91.encryption.key_needs`;
+            empty if only the rate is known.
     """
 
     source: str
@@ -350,6 +352,7 @@ class Call:
     start_s: float = 0.0
     end_s: float = float("inf")
     chunk_s: float = 1.0
+    carries: str = ""
 
     def __post_init__(self) -> None:
         check_positive(bits_per_second=self.bits_per_second, chunk_s=self.chunk_s)

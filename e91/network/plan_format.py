@@ -228,7 +228,8 @@ class CallEntry(Document, frozen=True):
 
     source: Text
     target: Text
-    bits_per_second: Number
+    bits_per_second: Number | None = None
+    carries: Text | None = None
     start_s: Number = 0.0
     end_s: Number | None = None
     chunk_s: _Positive = 1.0
@@ -239,7 +240,8 @@ class TransferEntry(Document, frozen=True):
 
     source: Text
     target: Text
-    size: Number
+    size: Number | None = None
+    content: Number | None = None
     start_s: Number = 0.0
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from msgspec import structs
 
+from e91.encryption.key_needs import medium_named
+from e91.encryption.pad_segments import pad_key_bytes
 from e91.model.settings import EKERT
 from e91.network.layout import (
     Call,
@@ -27,12 +29,14 @@ from e91.network.layout import (
     Variation,
 )
 from e91.network.plan_format import (
+    CallEntry,
     LightEntry,
     LinkEntry,
     NetworkFile,
     Number,
     NumberEntry,
     SatelliteEntry,
+    TransferEntry,
     size_of,
 )
 from e91.network.request_files import read_requests
@@ -205,6 +209,33 @@ def _check_choice(entry: LightEntry) -> None:
         EKERT.biased(alice, bob)
 
 
+def _call(call: CallEntry, place: str) -> Call:
+    end_s = float("inf") if call.end_s is None else _value(call.end_s, "s", f"{place}.end_s")
+    start_s = _value(call.start_s, "s", f"{place}.start_s")
+    with _inside(place):
+        if (call.carries is None) == (call.bits_per_second is None):
+            raise ValueError("`carries` or `bits_per_second` must be given, one of the two.")
+        if call.bits_per_second is not None:
+            rate, carries = _value(call.bits_per_second, "bit/s", "bits_per_second"), ""
+        else:
+            carries = call.carries or ""
+            rate = medium_named(carries, argument="carries").call_bits_per_second
+        return Call(call.source, call.target, rate, start_s, end_s, call.chunk_s, carries)
+
+
+def _transfer(transfer: TransferEntry, place: str) -> Transfer:
+    start_s = _value(transfer.start_s, "s", f"{place}.start_s")
+    with _inside(place):
+        if transfer.content is not None and transfer.size is None:
+            size = _whole(transfer.content, "bit", "content") // 8
+            bits = 8 * pad_key_bytes(size)
+        elif transfer.size is not None and transfer.content is None:
+            bits = _whole(transfer.size, "bit", "size")
+        else:
+            raise ValueError("`content` or `size` must be given, one of the two.")
+    return Transfer(transfer.source, transfer.target, bits, start_s)
+
+
 def _demand(file: NetworkFile, folder: Path) -> tuple[Demand, ...]:
     found: list[Demand] = []
     for number, requests in enumerate(file.requests):
@@ -214,18 +245,8 @@ def _demand(file: NetworkFile, folder: Path) -> tuple[Demand, ...]:
         with _inside(f"requests[{number}]"):
             found.append(Requests(**values))
     found += [read_requests(folder / entry.file, name=entry.file) for entry in file.request_files]
-    for number, call in enumerate(file.calls):
-        place = f"calls[{number}]"
-        end_s = float("inf") if call.end_s is None else _value(call.end_s, "s", f"{place}.end_s")
-        rate = _value(call.bits_per_second, "bit/s", f"{place}.bits_per_second")
-        start_s = _value(call.start_s, "s", f"{place}.start_s")
-        with _inside(place):
-            found.append(Call(call.source, call.target, rate, start_s, end_s, call.chunk_s))
-    for number, transfer in enumerate(file.transfers):
-        place = f"transfers[{number}]"
-        bits = _whole(transfer.size, "bit", f"{place}.size")
-        start_s = _value(transfer.start_s, "s", f"{place}.start_s")
-        found.append(Transfer(transfer.source, transfer.target, bits, start_s))
+    found += [_call(call, f"calls[{number}]") for number, call in enumerate(file.calls)]
+    found += [_transfer(one, f"transfers[{number}]") for number, one in enumerate(file.transfers)]
     for number, rotation in enumerate(file.rotations):
         place = f"rotations[{number}]"
         every_s = _value(rotation.every_s, "s", f"{place}.every_s")

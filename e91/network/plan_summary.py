@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from e91.encryption.key_needs import MEDIA
 from e91.network.layout import (
     DEMAND_TABLES,
     Call,
@@ -361,9 +362,11 @@ def _demand(demand: Demand) -> str:
             )
         case Call():
             until = f" until {_time(demand.end_s)}" if math.isfinite(demand.end_s) else ""
+            carried = MEDIA.get(demand.carries)
+            medium = f"{carried.title} both ways, " if carried else ""
             return (
-                f"{demand.source} to {demand.target}: {demand.bits_per_second:,.6g} bit/s under "
-                f"one-time pad, from {_time(demand.start_s)}{until}"
+                f"{demand.source} to {demand.target}: {medium}{demand.bits_per_second:,.6g} bit/s "
+                f"under one-time pad, from {_time(demand.start_s)}{until}"
             )
         case Transfer():
             return (
