@@ -5,6 +5,8 @@ import http.client
 import json
 import os
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ from uuid import UUID, uuid4
 
 from e91.delivery import AuthorityPlan, KmePlace, SaePlace, new_authority
 from e91.delivery.configuration import read_configuration
-from e91.delivery.serving import KeyDelivery
+from e91.delivery.serving import KeyDelivery, service_of
 from e91.keys.key_blocks import KeyBlock
 from e91.keys.provenance import Provenance
 from e91.model.trust import SecurityModel
@@ -108,6 +110,44 @@ def served(folder, **options):
         yield server
     finally:
         server.stop()
+
+
+class ServingProcess:
+    """`e91 kme serve` in a process of its own."""
+
+    def __init__(self, folder, process):
+        self.folder = folder
+        self.process = process
+        self._kmes = json.loads(process.stdout.readline())["kmes"]
+
+    def port(self, kme):
+        return int(self._kmes[kme].rpartition(":")[2])
+
+
+@contextmanager
+def serving_process(folder, *, size=200_000):
+    """Give a process that serves a site whose stores were filled before."""
+    new_site(folder)
+
+    async def fill():
+        service = service_of(read_configuration(folder / "kme.toml"))
+        await service.start()
+        try:
+            await deposit_block(service, size)
+        finally:
+            await service.close()
+
+    asyncio.run(fill())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "e91", "kme", "serve", str(folder / "kme.toml"), "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        yield ServingProcess(folder, process)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode == 0
 
 
 def client_context(folder, stem=None):
