@@ -92,6 +92,12 @@ class AttackReport:
             return "A KEY THAT IS NOT SECRET: it rests on an assumption that is violated."
         return self.session.headline
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """Show the page in a notebook, and the text where there is none, as in IPython."""
+        del include, exclude  # both are light, and Jupyter picks
+        text = f"{self.headline}\n\n{self.session}"
+        return {"text/plain": text, "text/html": self._repr_html_()}
+
     def _repr_html_(self) -> str:
         page = FoldingLayout()
         sections = [_beside_theory(self, page), *self.session.folding_sections(page)]

@@ -20,8 +20,10 @@ from .records import DetectionRecord as DetectionRecord
 from .records import Leak as Leak
 from .records import PartyRecord as PartyRecord
 from .records import QberEstimate as QberEstimate
+from .records import Release as Release
 from .records import SecretKey as SecretKey
 from .records import SecretLength as SecretLength
+from .records import SiftedKey as SiftedKey
 from .settings import ASYMMETRIC as ASYMMETRIC
 from .settings import BBM92 as BBM92
 from .settings import EKERT as EKERT

@@ -18,9 +18,10 @@ class Drawn:
     the one place that reaches up to the figures, because people expect `.plot()` of a result.
     """
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """Show the text in IPython, where there is no page."""
-        printer.text(type(self).__name__ if cycle else str(self))
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """Show the page in a notebook, and the text where there is none, as in IPython."""
+        del include, exclude  # both are light, and Jupyter picks
+        return {"text/plain": str(self), "text/html": self._repr_html_()}
 
     def _repr_html_(self) -> str:
         return f"<pre style='line-height:1.3'>{html.escape(str(self))}</pre>"

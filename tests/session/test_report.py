@@ -203,17 +203,8 @@ def test_html_of_an_aborted_session_begins_with_the_reason():
     assert page_of(refused).words[0] == f"No key. {e91.Abort.NO_VIOLATION.value}"
 
 
-class Printer:
-    """What IPython hands to a value that shows itself as text."""
+def test_a_notebook_shows_text_and_page_and_nothing_else():
+    from IPython.core.formatters import DisplayFormatter
 
-    def __init__(self):
-        self.shown = ""
-
-    def text(self, text):
-        self.shown += text
-
-
-def test_plain_text_in_a_notebook_is_the_report():
-    printer = Printer()
-    REPORT._repr_pretty_(printer, cycle=False)
-    assert printer.shown == str(REPORT)
+    shown, _ = DisplayFormatter().format(REPORT)
+    assert shown == {"text/plain": str(REPORT), "text/html": REPORT._repr_html_()}
