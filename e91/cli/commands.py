@@ -60,7 +60,7 @@ def loaded(name: str) -> click.Command:  # noqa: C901 - a case for each command
         case "conformance":
             from e91.cli.conformance import conformance as command
         case "decrypt":
-            from e91.cli.encrypt import decrypt as command
+            from e91.cli.decrypt import decrypt as command
         case "encrypt":
             from e91.cli.encrypt import encrypt as command
         case "experiment":

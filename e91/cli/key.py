@@ -6,6 +6,7 @@ import base64
 import json
 import textwrap
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from e91.system.durable import PRIVATE, new_file
 from e91.system.report_layout import WIDTH, Layout
 
 if TYPE_CHECKING:
-    from e91.keys import ExportedKey, KeyLabel, KeyState
+    from e91.keys import ExportedKey, KeyLabel, KeyState, KeyUsage
 
 FORMATS = ("hex", "base64", "pem", "raw")
 _BOTH = "both"
@@ -306,3 +307,46 @@ def join(files: tuple[Path, ...], *, out: Path, as_json: bool) -> None:
         click.echo(json.dumps({"file": str(out), "joined": len(files), **found}))
         return
     click.echo(f"{len(files):,} key files were joined, and are gone.\n\n{_text(out, found)}")
+
+
+@key.command()
+@click.option("--ledger", "file", type=click.Path(path_type=Path),
+              help="The ledger; the user's own by default.")  # fmt: skip
+@click.option("--key-id", help="Only the uses of this key.")
+@JSON
+def ledger(file: Path | None, *, key_id: str | None, as_json: bool) -> None:
+    """Tell what keys protected: which, when, how much, under which model; no key bits are in it.
+
+    Sizes are in bytes, times in UTC.
+    """
+    from e91.keys.usage import UsageLedger, usage_ledger_file
+
+    place = usage_ledger_file() if file is None else file
+    if not place.exists():
+        if file is not None:
+            raise ValueError(f"`{file}` must be a key ledger, but does not exist.")
+        found = []
+    else:
+        with UsageLedger(place) as opened:
+            found = list(opened.usages(key_id=key_id))
+    if as_json:
+        click.echo(json.dumps({"ledger": str(place), "uses": [vars(usage) for usage in found]}))
+        return
+    click.echo(f"{place}: {len(found):,} uses")
+    for usage in found:
+        click.echo(_used(usage))
+
+
+def _used(usage: KeyUsage) -> str:
+    """Return one use of a key as two lines."""
+    when = datetime.fromtimestamp(usage.used_at, UTC).isoformat(sep=" ", timespec="seconds")
+    known = usage.protected_bytes is not None
+    size = f"{usage.protected_bytes:,} bytes" if known else "a number of bytes not entered"
+    peer = f", {'to' if usage.role == 'sent' else 'from'} {usage.peer}" if usage.peer else ""
+    epsilon = "none is proved" if usage.epsilon is None else f"{usage.epsilon:.3g}"
+    seeded = "; reproducible from a seed" if usage.reproducible else ""
+    return (
+        f"{when[:19]}  {usage.role} `{usage.name}`{peer}: {size}, {usage.cipher}\n"
+        f"    key {usage.key_id}, bytes {usage.start:,} to {usage.stop:,}; {usage.security}, "
+        f"epsilon {epsilon}{seeded}"
+    )

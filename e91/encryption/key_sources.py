@@ -157,11 +157,19 @@ def key_file_source(paths: Iterable[Path | str]) -> Iterator["KeyFileSource"]:
         ...         print(len(fresh.content), fresh.reference.offset, keys.left().to_send)
         40 0 28
     """
-    found = [file for path in paths for file in _files_of(Path(path))]
     with ExitStack() as stack:
         # In one order, so that two processes with the same files never wait for each other.
-        files = [stack.enter_context(open_key_file(file)) for file in sorted(_distinct(found))]
+        files = [stack.enter_context(open_key_file(file)) for file in sorted(key_files_of(paths))]
         yield KeyFileSource(files)
+
+
+def key_files_of(paths: Iterable[Path | str]) -> list[Path]:
+    """Return key files, and those in folders, links resolved; each must be there once.
+
+    Raises:
+        ValueError: There is none, or one is there twice.
+    """
+    return _distinct([file for path in paths for file in _files_of(Path(path))])
 
 
 def _files_of(path: Path) -> list[Path]:
@@ -218,7 +226,9 @@ class KeyFileSource:
             raise KeyUnavailable(
                 f"{least:,} key bytes must be left to {self.owner.value}{where}, but {left:,} are."
             )
-        return file, *file.store.take(min(left, max(size, self._expected)))
+        ahead = min(left, max(size, self._expected))
+        # What is left over by pieces of one size would be lost.
+        return file, *file.store.take(ahead - ahead % size if least == size else ahead)
 
     def named(self, reference: KeyReference, size: int) -> NamedKey:
         """Return the bytes that the peer has named; used on the disk after `keep` only."""

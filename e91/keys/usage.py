@@ -13,7 +13,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -161,8 +161,11 @@ class UsageLedger:
         with self._transaction():
             for usage in usages:
                 self._refuse_second(usage)
+                # A file's name may be no text; SQLite takes nothing else.
+                name = usage.name.encode("utf-8", "backslashreplace").decode()
                 self._connection.execute(
-                    f"INSERT INTO usage ({_COLUMNS}) VALUES ({_PLACES})", astuple(usage)
+                    f"INSERT INTO usage ({_COLUMNS}) VALUES ({_PLACES})",
+                    astuple(replace(usage, name=name)),
                 )
 
     def protected(self, usage: KeyUsage, size: int) -> None:

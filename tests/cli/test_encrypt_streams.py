@@ -128,7 +128,7 @@ def test_bytes_are_used_up_before_the_data_leave(keys, e91, monkeypatch, tmp_pat
         assert read_key_file(keys[index]).spent != before
         raise WriteFailed(28, "No space left on device", "Standard output")
 
-    monkeypatch.setattr("e91.cli.encrypt.write_output", broken)
+    monkeypatch.setattr(f"e91.cli.{command}.write_output", broken)
     code, printed, complaint = e91(command, plain, "--key", keys[index], "--out", "-")
     assert (code, printed) == (1, b"")
     assert f"544 bytes of `{keys[index]}` are used up all the same" in complaint.decode()

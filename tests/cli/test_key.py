@@ -206,3 +206,36 @@ def test_join_tells_what_the_sum_claims(status, files, tmp_path):
         2,
         "e91: Key files must have one owner to be joined, but have two.\n",
     )
+
+
+def test_ledger_tells_what_keys_protected_and_no_bits(status, files, tmp_path):
+    (tmp_path / "letter").write_text("meet me in Jinan")
+    for command, name, file in (("encrypt", "letter", files[0]), ("decrypt", "l.e91", files[1])):
+        out = tmp_path / ("l.e91" if command == "encrypt" else "opened")
+        assert status(command, tmp_path / name, "--key", file, "--out", out)[0] == 0
+    found = json.loads(status("key", "ledger", "--json")[1])["uses"]
+    assert [(one["role"], one["name"], one["peer"]) for one in found] == [
+        ("sent", "letter", None),
+        ("received", "l.e91", None),
+    ]
+    assert {(one["start"], one["stop"], one["protected_bytes"]) for one in found} == {(0, 48, 16)}
+    assert {(one["cipher"], one["security"], one["epsilon"], one["reproducible"])
+            for one in found} == {("one-time-pad", "trusted-analysers", 1e-10, True)}  # fmt: skip
+    printed = status("key", "ledger")[1]
+    assert ": 2 uses\n" in printed
+    assert "sent `letter`: 16 bytes, one-time-pad\n" in printed
+    assert "epsilon 1e-10; reproducible from a seed\n" in printed
+    key_id = found[0]["key_id"]
+    assert f"key {key_id}, bytes 0 to 48; trusted-analysers" in printed
+    assert len(json.loads(status("key", "ledger", "--key-id", key_id, "--json")[1])["uses"]) == 2
+    assert json.loads(status("key", "ledger", "--key-id", "x", "--json")[1])["uses"] == []
+
+
+def test_ledger_that_is_not_there_is_empty_and_not_made(status, tmp_path, ledger):
+    assert json.loads(status("key", "ledger", "--json")[1])["uses"] == []
+    assert not ledger.with_name("key-usage.sqlite").exists()
+    place = tmp_path / "other"
+    assert status("key", "ledger", "--ledger", place)[::2] == (
+        2,
+        f"e91: `{place}` must be a key ledger, but does not exist.\n",
+    )

@@ -43,7 +43,7 @@ WRONG = [
     ("run --rounds", "`--rounds` must be followed by a value, but is not."),
     ("run it", "`e91 run` must be given no more arguments, but there is `it`."),
     ("encrypt", "`e91 encrypt` must be given FILE, but is not."),
-    ("encrypt it", "`e91 encrypt` must be given `--key`, but is not."),
+    ("encrypt it", "`e91 encrypt` must be given `--key` or `--kme`, but is not."),
     ("run --reveal 2", "`--reveal` must lie strictly between 0 and 1, but is 2.0."),
     ("run --watch 2", "`--watch` must lie strictly between 0 and 1, but is 2.0."),
     ("run --portions 3", "`--portions` must be one of 1, 2, 4, 8, 16, 32, 64, but is 3."),
