@@ -1,4 +1,9 @@
+from . import between_networks as between_networks
+from . import etsi014 as etsi014
+from . import http as http
 from . import probing as probing
+from . import skip as skip
+from . import tls as tls
 from .certificates import AuthorityPlan as AuthorityPlan
 from .certificates import IssuedCertificate as IssuedCertificate
 from .certificates import KmePlace as KmePlace

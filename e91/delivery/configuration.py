@@ -225,6 +225,8 @@ class PeerNetworkEntry(Document, frozen=True):
         callback: Where we ask to be called; from `listen` if not given.
         saes: SAEs that are reached over it.
         accept_from: SAEs of the other network whose keys are taken; any if not given.
+
+    Both networks must know each other's SAEs that share keys: `saes` here, ``[[sae]]`` there.
     """
 
     kme: Text
@@ -237,6 +239,8 @@ class PeerNetworkEntry(Document, frozen=True):
 
     def __post_init__(self) -> None:
         parse_address(self.listen)
+        for name in (self.peer, *self.saes):
+            check_name(name, what="peer_network")
 
 
 class ServiceTables(Document, frozen=True):
@@ -269,6 +273,9 @@ class ServiceTables(Document, frozen=True):
             if sae.kme not in known:
                 raise ValueError(f"`sae.kme` must be the ID of a `[[kme]]`, but is {sae.kme!r}.")
         saes = {sae.id for sae in self.saes}
+        far = [sae for entry in self.peer_networks for sae in entry.saes]
+        _check_distinct("peer_network.saes", [*saes, *far])
+        saes.update(far)
         for kme in [one.kme for one in self.skips] + [one.kme for one in self.peer_networks]:
             if kme not in known:
                 raise ValueError(f"`kme` must be the ID of a `[[kme]]`, but is {kme!r}.")
@@ -297,15 +304,21 @@ class ServiceFile:
 
     @property
     def sae_kmes(self) -> dict[str, str]:
-        """The KME of every SAE."""
+        """The KME of every SAE of ours."""
         return {sae.id: sae.kme for sae in self.tables.saes}
+
+    @property
+    def far_sae_kmes(self) -> dict[str, str]:
+        """The KME of another network over which every SAE is reached that is not ours."""
+        return {sae: entry.peer for entry in self.tables.peer_networks for sae in entry.saes}
 
     def site(self, kme: str) -> KeySite:
         """Return what requests to a KME are held to."""
         tables = self.tables
         pairs = frozenset((pair.master, pair.slave) for pair in tables.pairs) or None
         blocked = frozenset(sae.id for sae in tables.saes if sae.blocked)
-        return KeySite(kme, self.sae_kmes, tables.service.key_limits, pairs, blocked)
+        known = self.sae_kmes | self.far_sae_kmes
+        return KeySite(kme, known, tables.service.key_limits, pairs, blocked)
 
 
 def read_configuration(path: Path) -> ServiceFile:

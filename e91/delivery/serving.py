@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from e91.delivery.audit import AuditTrail
+from e91.delivery.between_networks.borders import Borders, border_saes
 from e91.delivery.configuration import KmeEntry, ServiceFile, SkipEntry
 from e91.delivery.etsi014.answering import KeyDeliveryHandler, KeyGiver
 from e91.delivery.etsi014.routes import BEGINNING
@@ -56,6 +57,7 @@ class KeyDelivery:
         service: The stores, for whoever feeds them.
         listeners: The port of every KME.
         skips: The ports for encryptors that speak SKIP, in the order of the configuration.
+        borders: To other networks.
         health: The local port, if there is one.
         alarms: How often a link has rung.
     """
@@ -84,7 +86,9 @@ class KeyDelivery:
         self.alarms = 0
         tables = file.tables
         self.service = service_of(file, clock=clock)
-        self._giver: KeyGiver = self.service if through is None else through(self.service)
+        self.borders = Borders(file, self.service, clock=clock)
+        giver: KeyGiver = self.borders.giver
+        self._giver = giver if through is None else through(self.service)
         self._clock = clock
         self._rates = RequestRates(tables.service.requests_per_second)
         self._tallies = {kme.id: RequestTally() for kme in tables.kmes}
@@ -122,6 +126,7 @@ class KeyDelivery:
         skips = [self._skip_listener(entry, audit) for entry in tables.skips]
         await self.service.start()
         self._open.push_async_callback(self.service.close)
+        await self._open.enter_async_context(self.borders)
         watch = asyncio.create_task(self._watch())
         self._open.callback(watch.cancel)
         for name, listener in listeners.items():
@@ -279,9 +284,7 @@ def service_of(file: ServiceFile, *, clock: Callable[[], float] = time.time) -> 
     """Return the stores of a configuration, not opened yet."""
     kmes = file.tables.kmes
     stores = {kme.id: database_at(kme.store_place(file.folder), kme=kme.id) for kme in kmes}
-    # The border of a KME is an application of its own, which no certificate can name.
-    borders = {f"020:{kme.id}": kme.id for kme in kmes}
-    return KeyService(stores, sae_kmes={**file.sae_kmes, **borders}, clock=clock)
+    return KeyService(stores, sae_kmes=file.sae_kmes | border_saes(file), clock=clock)
 
 
 def interface_description() -> bytes:
