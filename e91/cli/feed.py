@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from e91.delivery.configuration import ServiceFile
+    from e91.delivery.serving import KeyDelivery
     from e91.keys.key_blocks import KeyBlock
     from e91.network import Incident, NetworkPlan
     from e91.network.key_supply import News
@@ -138,6 +139,38 @@ async def feed(stores: FedStores, pairs: Sequence[tuple[str, str]], plan: FeedPl
         await asyncio.to_thread(network.__exit__, None, None, None)
 
 
+@dataclass(frozen=True)
+class _FedDelivery:
+    """A server as what a network feeds: its alarms are logged, counted and told to a web hook."""
+
+    delivery: KeyDelivery
+
+    async def deposit(self, ends: Mapping[str, KeyBlock]) -> None:
+        """Take in a block of key at two KMEs."""
+        await self.delivery.service.deposit(ends)
+
+    async def ring(self, one: str, other: str, *, since: float, reason: str) -> int:
+        """Stop a link."""
+        return await self.delivery.ring(one, other, since=since, reason=reason)
+
+    async def clear(self, one: str, other: str) -> None:
+        """End the alarm of a link."""
+        await self.delivery.clear(one, other)
+
+    def free_bits(self, one: str, other: str) -> int:
+        """Return the key bits that two KMEs can give now."""
+        from e91.delivery.between_networks.carrying import border_sae
+
+        return self.delivery.service.stock(border_sae(one), border_sae(other)).bits
+
+
+async def feed_delivery(
+    delivery: KeyDelivery, pairs: Sequence[tuple[str, str]], plan: FeedPlan
+) -> None:
+    """Let a network live beside a server, and feed it, until its time is over; see `feed`."""
+    await feed(_FedDelivery(delivery), pairs, plan)
+
+
 class _Feeder:
     """What goes from a network into stores."""
 
@@ -234,7 +267,7 @@ FEED_OPTIONS = (
     click.option("--speed", type=float, default=1.0, show_default=True,
                  help="Simulated seconds for a second of the clock."),
     click.option("--minutes", type=float,
-                 help="Simulated time after which the network ends, and the server with it."),
+                 help="Simulated time after which the network ends; the server goes on."),
     click.option("--workers", type=COUNT, help="Processes that make blocks; one for each core."),
     click.option("--disjoint", type=COUNT, default=1, show_default=True,
                  help="Shares of a key, on ways without a common relay."),

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from e91.cli.options import JSON
+from e91.cli.feed import FEED_OPTIONS, FeedPlan
+from e91.cli.options import JSON, as_one
 
 if TYPE_CHECKING:
+    from e91.delivery.configuration import ServiceFile
+    from e91.delivery.server_process import Beside
     from e91.delivery.serving import KeyDelivery
 
 
@@ -20,14 +24,19 @@ _LOG = logging.getLogger("e91.delivery")
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@as_one("how", dict, *FEED_OPTIONS)
 @JSON
-def serve(file: Path, *, as_json: bool) -> None:
+def serve(file: Path, *, how: dict[str, Any], as_json: bool) -> None:
     """Hand out keys as FILE says, e.g. the kme.toml of `e91 kme init`.
 
     SIGTERM or Ctrl-C ends the server after the replies under way; SIGHUP reads certificates anew,
     and so does a certificate file that changes.  The log goes to standard error, a JSON object a
     line.  With ``--json`` the object says that every port is open; so does sd_notify.
+
+    With ``--network`` a simulated network lives beside the server: its sites with the names of the
+    KMEs get keys over its routes, and an alarm of a link reaches who asks.
     """
+    from e91.cli.feed import feed_plan
     from e91.delivery.configuration import read_configuration
     from e91.delivery.event_log import EventLog
     from e91.delivery.server_process import run_loop, run_until_stopped
@@ -35,16 +44,32 @@ def serve(file: Path, *, as_json: bool) -> None:
     from e91.model.errors import StoreFailed
 
     configuration = read_configuration(file)
+    beside = _beside(configuration, feed_plan(how))
     log = configuration.tables.service.log
     with EventLog(None if log is None else configuration.folder / log):
         delivery = KeyDelivery(configuration)
         try:
-            run_loop(run_until_stopped(delivery, ready=lambda found: _say(found, as_json=as_json)))
+            ready = partial(_say, as_json=as_json)
+            run_loop(run_until_stopped(delivery, ready=ready, beside=beside))
         except StoreFailed as error:
             raise ValueError(str(error)) from None
         _LOG.info("stopped")
     if not as_json:
         click.echo("Stopped.")
+
+
+def _beside(configuration: ServiceFile, plan: FeedPlan | None) -> list[Beside]:
+    """Return what runs beside the server: the network that feeds it, if there is one."""
+    from e91.cli.feed import fed_pairs, feed_delivery
+
+    if plan is None:
+        return []
+    pairs = fed_pairs(configuration, plan.network)
+
+    async def feeding(delivery: KeyDelivery) -> None:
+        await feed_delivery(delivery, pairs, plan)
+
+    return [feeding]
 
 
 def _say(delivery: KeyDelivery, *, as_json: bool) -> None:
@@ -59,6 +84,8 @@ def _say(delivery: KeyDelivery, *, as_json: bool) -> None:
         click.echo(f"{kme}: https://{address}")
     for address in found["skip"]:
         click.echo(f"SKIP: {address}")
+    for name, address in found["borders"].items():
+        click.echo(f"{name}: https://{address}/kmapi")
     if found["health"] is not None:
         click.echo(f"health: http://{found['health']}")
 
@@ -69,5 +96,9 @@ def _addresses(delivery: KeyDelivery) -> dict[str, Any]:
         "event": "ready",
         "kmes": {name: str(port.address) for name, port in delivery.listeners.items()},
         "skip": [str(port.address) for port in delivery.skips],
+        "borders": {
+            f"{border.entry.kme} to {border.entry.peer}": str(border.listener.address)
+            for border in delivery.borders.borders
+        },
         "health": None if health is None else str(health.address),
     }

@@ -20,7 +20,7 @@ from e91.network.link_life import LinkLife
 from e91.network.traffic import Asked, DeliveredKey, Traffic
 from e91.system.documents import did_you_mean
 
-MOST_BITS_AT_ONCE = 2**16
+MOST_BITS_AT_ONCE = 2**13
 """Bits of a key that are asked of a network at once, the hash's pad included."""
 
 _MOST_NOTED = 1024  # keys that a link remembers for the case that its alarm rings

@@ -112,6 +112,7 @@ def test_an_alarm_erases_young_keys_and_another_route_serves_meanwhile(tmp_path)
     visit(tmp_path, attacked(SQUARE, 0.05, until_s=1e6), tour, low_bits=2**14, doubt_s=10.0)
 
 
+@pytest.mark.slow
 def test_without_another_route_clients_are_told_why_until_the_link_is_back(tmp_path):
     async def tour(stores, _):
         service = stores.service

@@ -133,6 +133,7 @@ ATTACKED = replace(
 """Weak enough that a block or two are released before the alarm rings."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("doubt_s", [0.0, 0.5])
 def test_an_alarm_dates_every_key_that_rests_on_what_came_after(doubt_s):
     """Of which a block of the link ended after the stated moment, as the simulator knows it."""

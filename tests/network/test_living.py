@@ -40,6 +40,7 @@ def test_a_key_comes_by_the_clock_and_time_keeps_the_pace_that_was_asked_for():
     assert network.ended.result(timeout=0) is None
 
 
+@pytest.mark.slow
 def test_an_attack_rings_and_the_link_comes_back():
     network, news = living()
     with network:
