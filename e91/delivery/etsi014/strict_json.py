@@ -56,11 +56,12 @@ def value_in(body: bytes) -> Any:
 
 def _members_in(content: Any) -> int:
     """Return how many members all objects of a value have together."""
-    number, rest = 0, [content] if isinstance(content, dict | list) else []
+    number, rest = 0, [content]
     while rest:
         value = rest.pop()
         if isinstance(value, dict):
             number += len(value)
-            value = value.values()
-        rest += [child for child in value if isinstance(child, dict | list)]
+            rest += value.values()
+        elif isinstance(value, list):
+            rest += value
     return number
