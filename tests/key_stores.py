@@ -45,11 +45,12 @@ class SqliteStores:
 
 
 class PostgresStores:
-    """Stores in the schemas of one database, which are empty at first."""
+    """Stores in the schemas of one database, which are empty at first if they are to be fresh."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, fresh: bool = True) -> None:
         self.url = url
-        self.run(*(f"DROP SCHEMA IF EXISTS {quoted(schema_of(kme))} CASCADE" for kme in KMES))
+        if fresh:
+            self.run(*(f"DROP SCHEMA IF EXISTS {quoted(schema_of(kme))} CASCADE" for kme in KMES))
 
     def database(self, kme: str) -> KeyDatabase:
         """Return the store of a KME, shut."""
