@@ -259,10 +259,12 @@ class GroupCommit:
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _wait_for_work(self, longest_s: float | None) -> None:
+        if self._waiting:
+            return
+        self._work.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(longest_s):
                 await self._work.wait()
-        self._work.clear()
 
     def _fold_due_in_s(self) -> float | None:
         """Return when the journal is to be folded at the latest; None if it is empty."""

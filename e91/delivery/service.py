@@ -28,7 +28,7 @@ from e91.keys.holdings.events import (
     identifiers,
 )
 from e91.keys.holdings.holdings import READY_MADE, Holdings, link_of
-from e91.keys.holdings.stored_keys import Grant
+from e91.keys.holdings.stored_keys import KeyRun
 from e91.keys.key_blocks import HeldKey, KeyBlock, KeyConditions
 from e91.keys.provenance import Provenance
 from e91.model.errors import (
@@ -278,8 +278,10 @@ class KeyService:
 
         def decide(batch: Batch) -> list[HeldKey]:
             holdings = batch.holdings(kme)
-            found = _found_keys(holdings, ids, slave=slave, master=master)
-            keys = [_key_of(batch, kme, grant, index=index) for grant, index in found]
+            _check_keys(holdings, ids, slave=slave, master=master)
+            runs = holdings.runs_of(ids)
+            contents = [_contents_of(batch, kme, run) for run in runs]
+            keys = _keys_of(holdings, zip(runs, contents, strict=True), key_ids)
             batch.apply(kme, Fetched(b"".join(ids), slave))
             return keys
 
@@ -469,7 +471,7 @@ class _GiveRequest:
         for kme in third:
             self._relay(batch, kme, cuts=cuts, pads=pads[kme], ids=ids,
                         key=b"".join(contents), pad=b"".join(read_pads[kme]))  # fmt: skip
-        return list(self._keys(cuts, contents, ids))
+        return self._keys(cuts, contents, ids)
 
     def _cuts(self, holdings: Holdings, peer: str) -> list[Cut]:
         """Return where the keys, or pads for them, are cut.
@@ -609,10 +611,8 @@ def _check_alarms(holdings: Holdings, provenance: Provenance) -> None:
         raise LinkAlarmed(f"The link must give no key since an alarm: {alarm[1]}")
 
 
-def _found_keys(
-    holdings: Holdings, ids: Sequence[bytes], *, slave: str, master: str
-) -> list[tuple[Grant, int]]:
-    """Return the grants of keys, if the slave may have all of them.
+def _check_keys(holdings: Holdings, ids: Sequence[bytes], *, slave: str, master: str) -> None:
+    """Check that a slave may have all of some keys.
 
     Raises:
         ForeignKey: One is for others, whatever else is the matter.
@@ -626,16 +626,28 @@ def _found_keys(
         for grant, index in found
     ):
         raise UnknownKey("A key must be here for those who ask, but is not, or no more.")
-    return found
 
 
-def _key_of(batch: Batch, kme: str, grant: Grant, *, index: int) -> HeldKey:
-    """Return a key that waits."""
-    key_id = grant.event.ids[index * ID_SIZE : (index + 1) * ID_SIZE]
-    content = batch.read(kme, grant.parts_of(index))
-    mask = grant.mask_of(index)
-    provenance = Provenance.joined(batch.holdings(kme).provenances_of(grant))
-    return HeldKey(UUID(bytes=key_id), _sum(content, mask) if mask else content, provenance)
+def _contents_of(batch: Batch, kme: str, run: KeyRun) -> bytes:
+    """Return the bytes of keys that wait, one after the other."""
+    content, mask = batch.read(kme, run.parts), run.mask
+    return _sum(content, mask) if mask else content
+
+
+def _keys_of(
+    holdings: Holdings, runs: Iterable[tuple[KeyRun, bytes]], key_ids: Sequence[UUID]
+) -> list[HeldKey]:
+    """Return keys with their names, in the order of these."""
+    keys: list[HeldKey] = []
+    names = iter(key_ids)
+    for run, content in runs:
+        provenance = Provenance.joined(holdings.provenances_of(run.grant))
+        size = run.grant.event.size
+        keys += [
+            HeldKey(next(names), content[start : start + size], provenance)
+            for start in range(0, len(content), size)
+        ]
+    return keys
 
 
 def _sum(one: bytes, other: bytes) -> bytes:

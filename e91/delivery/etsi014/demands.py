@@ -57,9 +57,6 @@ _DEMANDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "e91_max_age": ("max_age_s", _number),
 }
 
-NO_CONDITIONS = KeyConditions()
-"""What is met by any key."""
-
 NAMES = tuple(_DEMANDS)
 """Of the extensions that this KME supports."""
 
@@ -102,7 +99,7 @@ def conditions_of(demands: Mapping[str, Any]) -> KeyConditions:
         >>> conditions_of({"e91_disjoint_paths": 2}).disjoint_paths
         2
     """
-    conditions = NO_CONDITIONS
+    conditions = KeyConditions()
     for name, value in demands.items():
         field, read = _DEMANDS[name]
         try:

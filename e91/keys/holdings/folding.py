@@ -14,6 +14,7 @@ from e91.keys.holdings.stored_keys import (
     CHUNK,
     BlockState,
     Grant,
+    KeyRun,
     LinkCounts,
     RememberedIds,
 )
@@ -124,7 +125,7 @@ def _revive(holdings: Holdings, grant: Grant) -> None:
     """Count the bytes of the keys of a grant as live."""
     for index, key_id in enumerate(identifiers(grant.event.ids)):
         if any(key_id):
-            for block_id, start, stop in grant.parts_of(index):
+            for block_id, start, stop in KeyRun(grant, index, index + 1).parts:
                 holdings.blocks[block_id].revive(start, stop)
 
 

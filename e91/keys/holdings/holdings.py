@@ -23,6 +23,7 @@ from e91.keys.holdings.stored_keys import (
     BlockState,
     ChunkName,
     Grant,
+    KeyRun,
     LinkCounts,
     RememberedIds,
     chunk_spans,
@@ -167,6 +168,19 @@ class Holdings:
         crossed = (alarm for link, alarm in self.alarms.items() if provenance.crosses(*link))
         return next(crossed, None)
 
+    def runs_of(self, key_ids: Iterable[bytes]) -> list[KeyRun]:
+        """Return keys that wait, in this order, as few runs as they are."""
+        runs: list[KeyRun] = []
+        last, stop = None, 0
+        for key_id in key_ids:
+            grant, index = self.keys[key_id]
+            if grant is last and index == stop:
+                runs[-1].stop = stop = stop + 1
+            else:
+                runs.append(KeyRun(grant, index, index + 1))
+                last, stop = grant, index + 1
+        return runs
+
     def provenances_of(self, grant: Grant) -> list[Provenance]:
         """Return where the parts of the keys of a grant come from, each block once."""
         ids = dict.fromkeys(block_id for block_id, _, _ in grant.event.parts)
@@ -251,39 +265,54 @@ class Holdings:
             self.changes.dead_blocks.add(block.number)
 
     def _fetch(self, event: Fetched) -> None:
-        for key_id in identifiers(event.ids):
-            grant, index = self.keys[key_id]
-            self.keys_fetched += 1
-            self.changes.grants.add(grant.number)
-            done = (*grant.fetched.get(index, ()), event.slave)
-            if len(done) < len(grant.event.slaves):
-                grant.fetched[index] = done
+        for run in self.runs_of(identifiers(event.ids)):
+            self.keys_fetched += run.stop - run.first
+            if len(run.grant.event.slaves) == 1:
+                self._deliver(run)
                 continue
-            ready_made = grant.event.peer == READY_MADE
-            (self.used if ready_made else self.recent).add(key_id)
-            self.counts_of(grant.event.peer).delivered += self._forget(key_id)
+            for key in run.singles():
+                self._fetch_shared(key, event.slave)
+
+    def _fetch_shared(self, key: KeyRun, slave: str) -> None:
+        """Note that one of several slaves has a key; the last one takes it away."""
+        grant = key.grant
+        done = (*grant.fetched.get(key.first, ()), slave)
+        if len(done) == len(grant.event.slaves):
+            self._deliver(key)
+            return
+        grant.fetched[key.first] = done
+        self.changes.grants.add(grant.number)
+
+    def _deliver(self, run: KeyRun) -> None:
+        """Let go of keys that all have for whom they are."""
+        past = self.used if run.grant.event.peer == READY_MADE else self.recent
+        past.add(identifiers(run.ids))
+        self.counts_of(run.grant.event.peer).delivered += self._forget(run)
 
     def _void(self, key_ids: Iterable[bytes]) -> None:
         for key_id in key_ids:
             if key_id in self.keys:
-                grant, _ = self.keys[key_id]
+                [run] = self.runs_of([key_id])
                 self.keys_voided += 1
-                self.counts_of(grant.event.peer).voided += self._forget(key_id)
+                self.counts_of(run.grant.event.peer).voided += self._forget(run)
             elif self.was_here(key_id):
                 continue
-            self.void.add(key_id)
+            self.void.add([key_id])
 
-    def _forget(self, key_id: bytes) -> int:
-        """Let go of a key and its bytes; return how many they are."""
-        grant, index = self.keys.pop(key_id)
-        grant.fetched.pop(index, None)
-        grant.left -= 1
+    def _forget(self, run: KeyRun) -> int:
+        """Let go of keys and their bytes; return how many these are."""
+        grant = run.grant
+        for index, key_id in enumerate(identifiers(run.ids), run.first):
+            del self.keys[key_id]
+            if grant.fetched:
+                grant.fetched.pop(index, None)
+        grant.left -= run.stop - run.first
         self.changes.grants.add(grant.number)
         if not grant.left:
             del self.grants[grant.number]
             self.changes.dead_grants.add(grant.number)
         size = 0
-        for block_id, start, stop in grant.parts_of(index):
+        for block_id, start, stop in run.parts:
             self._release(self.blocks[block_id], start, stop)
             size += stop - start
         return size
@@ -303,8 +332,7 @@ class Holdings:
         self.alarms[link] = (since, event.reason)
         for grant in list(self.grants.values()):
             if self._is_hit(grant, link, since):
-                waiting = [key for key in identifiers(grant.event.ids) if key in self.keys]
-                self._void(key for key in waiting if self.keys[key][0] is grant)
+                self._void([key for key in identifiers(grant.event.ids) if key in self.keys])
         for block in list(self.blocks.values()):
             if block.provenance.crosses(*link):
                 self._drop(block, since=since)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from e91.keys.holdings.events import ID_SIZE, Granted, identifiers
+from e91.keys.holdings.events import ID_SIZE, Granted, Part, identifiers
 from e91.keys.provenance import Provenance
 
 CHUNK = 2**15
@@ -24,6 +24,8 @@ def chunk_spans(start: int, stop: int) -> list[tuple[int, int, int]]:
         [(0, 32767, 32768), (1, 0, 2)]
     """
     first, last = start // CHUNK, (stop - 1) // CHUNK
+    if first == last:
+        return [(first, start - first * CHUNK, stop - first * CHUNK)]
     return [
         (index, max(start - index * CHUNK, 0), min(stop - index * CHUNK, CHUNK))
         for index in range(first, last + 1)
@@ -103,18 +105,44 @@ class Grant:
     left: int
     fetched: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
-    def parts_of(self, index: int) -> tuple[tuple[bytes, int, int], ...]:
-        """Return where the bytes of a key lie."""
-        parts, size = self.event.parts, self.event.size
+
+@dataclass(eq=False, slots=True)
+class KeyRun:
+    """Keys of a grant that lie one after the other.
+
+    Attributes:
+        grant: Theirs.
+        first: Place of the first one among the keys of the grant.
+        stop: Place behind the last one.
+    """
+
+    grant: Grant
+    first: int
+    stop: int
+
+    @property
+    def ids(self) -> bytes:
+        """Their identifiers one after the other."""
+        return self.grant.event.ids[self.first * ID_SIZE : self.stop * ID_SIZE]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Where their bytes lie."""
+        parts, size = self.grant.event.parts, self.grant.event.size
         if len(parts) > 1:
             return parts
         block_id, start, _ = parts[0]
-        return ((block_id, start + index * size, start + (index + 1) * size),)
+        return ((block_id, start + self.first * size, start + self.stop * size),)
 
-    def mask_of(self, index: int) -> bytes:
-        """Return what is added to the bytes of a key; empty for nothing."""
-        size = self.event.size
-        return self.event.mask[index * size : (index + 1) * size]
+    @property
+    def mask(self) -> bytes:
+        """What is added to their bytes; empty for nothing."""
+        size = self.grant.event.size
+        return self.grant.event.mask[self.first * size : self.stop * size]
+
+    def singles(self) -> list[KeyRun]:
+        """Return its keys one by one."""
+        return [KeyRun(self.grant, index, index + 1) for index in range(self.first, self.stop)]
 
 
 @dataclass(eq=False, slots=True)
@@ -155,11 +183,11 @@ class RememberedIds:
     def __len__(self) -> int:
         return len(self._known)
 
-    def add(self, key_id: bytes) -> None:
-        """Remember an identifier."""
-        if key_id not in self._known:
-            self._known.add(key_id)
-            self.fresh[key_id] = None
+    def add(self, key_ids: Iterable[bytes]) -> None:
+        """Remember identifiers."""
+        new = [key_id for key_id in key_ids if key_id not in self._known]
+        self._known.update(new)
+        self.fresh.update(dict.fromkeys(new))
 
     def load(self, rows: Iterable[tuple[int, bytes]]) -> None:
         """Take up stored rows, in the order of their numbers."""

@@ -1,1 +1,0 @@
-"""What the load of `benchmarks.delivery` is made with."""
