@@ -48,6 +48,11 @@ _SCARCE = {
 }  # fmt: skip
 """What no program can help: a disk or a memory that is full or fails, too many open files."""
 
+_LONGEST_NAME = 80  # characters of a file's name that a sentence repeats
+
+_NO_NAMES = {errno.ENAMETOOLONG, errno.ELOOP}
+"""What the system says of a name that no file can have."""
+
 
 @click.group(
     cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -110,6 +115,12 @@ def _expected_end(error: BaseException, line: list[str]) -> tuple[str, int] | No
             return "Worker processes must live, but one was killed: use fewer `--threads`.", FAILED
         case _ if _is_of_memory(error):
             return _TOO_LITTLE, FAILED
+        case OSError(errno=number, filename=name) if number in _NO_NAMES:
+            shown = str(name)[:_LONGEST_NAME]
+            return (
+                f"`{shown}` must be a name that a file can have, but is none: {reason(error)}.",
+                BAD_INPUT,
+            )
         case WriteFailed(filename=name):
             return f"{name} must be writable to its end, but {reason(error)}.", FAILED
         case OSError() if _is_of_printing(error):

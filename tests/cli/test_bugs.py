@@ -185,3 +185,28 @@ def test_name_that_is_too_long_is_a_sentence(status):
 def test_count_of_400_digits_is_a_sentence(status):
     code, _, complaint = status("bell", "--rounds", 100, "--wins", "9" * 400)
     assert (code, complaint[:47]) == (2, "e91: `--wins` must be a whole number of at most")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["key", "join", "a.key", "b.key", "--out"],
+        ["key", "info"],
+        ["encrypt", "a.txt", "--key", "a.key", "--out"],
+        ["run", "--device", "exact", "--rounds", "1000", "--out"],
+        ["run", "--device", "exact", "--rounds", "1000", "--figure"],
+        ["analyse"],
+        ["bell", "--counts"],
+        ["network", "check"],
+        ["experiment", "show"],
+        ["study"],
+        ["rate", "--link"],
+    ],
+    ids=" ".join,
+)
+def test_name_that_no_file_can_have_is_one_sentence(line, status, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, complaint = status(*line, "x" * 300 + ".png")
+    assert (code, complaint.count("\n")) == (2, 1)
+    assert complaint.startswith("e91: ")
+    assert len(complaint) < 700
