@@ -64,6 +64,8 @@ def test_every_name_that_a_document_shows_is_there(document):
 
 def test_every_room_is_reached_from_the_package():
     packages = {file.parent for file in (ROOT / "e91").rglob("__init__.py")} - {ROOT / "e91"}
+    # What the command line is made of is reached by typing it.
+    packages = {package for package in packages if package.parent != ROOT / "e91" / "cli"}
     for package in sorted(packages):
         resolve(".".join(package.relative_to(ROOT).parts))
 

@@ -2,6 +2,9 @@ from .budget import BudgetStep as BudgetStep
 from .budget import KeyBudget as KeyBudget
 from .budget import budget_figure as budget_figure
 from .budget import key_budget as key_budget
+from .call_figures import SoundCourse as SoundCourse
+from .call_figures import sound_course as sound_course
+from .call_figures import sound_figure as sound_figure
 from .drawing import CorrelationScan as CorrelationScan
 from .drawing import Deviation as Deviation
 from .drawing import bell_scale as bell_scale

@@ -60,7 +60,7 @@ class PadContext:
         return f"PadContext({len(self._pad) - sum(self._used):,} of {len(self._pad):,} bytes left)"
 
     def has_room(self, size: int) -> bool:
-        """Return whether a packet of some size may still be protected."""
+        """Return whether a payload of some size may still be protected."""
         return self._offset + TAG_KEY_SIZE + size <= len(self._pad) - _KEPT_FOR_CONTROL
 
     def protect(self, packet: bytes, index: int) -> bytes:

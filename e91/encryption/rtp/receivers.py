@@ -29,10 +29,12 @@ class Opened:
     Attributes:
         index: Its place in the call.
         packet: RTP, as its sender had it.
+        key_id: Of the key that opened it.
     """
 
     index: int
     packet: bytes
+    key_id: str
 
 
 @dataclass(eq=False)
@@ -114,7 +116,7 @@ class PacketReceiver:
             self.key_ids.append(key.key_id)
         key.newest = max(key.newest, index)
         self._indices.note(index)
-        return [Opened(index, packet)]
+        return [Opened(index, packet, key.key_id)]
 
     def _released(self) -> list[Opened]:
         """Return the packets that waited and have their key now."""

@@ -92,12 +92,12 @@ class PacketSender:
             ValueError: It is no RTP packet.
             KeyUnavailable: The key has to change and no other can be had: the call is over.
         """
-        header_size(packet)  # refuses what is no RTP before a key is used
+        size = len(packet) - header_size(packet)  # refuses what is no RTP before a key is used
         index = self._indices.nearest(sequence_of(packet))
         if index > LAST_INDEX or not self._indices.is_fresh(index):
             self.repeated += 1
             return []
-        key = self._key_for(packet, time_s)
+        key = self._key_for(size, time_s)
         said = self._due(packet, index, time_s)
         self._indices.note(index)
         self._newest = packet
@@ -120,13 +120,13 @@ class PacketSender:
 
     # Keys.
 
-    def _key_for(self, packet: bytes, time_s: float) -> SendingKey:
-        """Return the key of a packet, changed if that is due."""
+    def _key_for(self, size: int, time_s: float) -> SendingKey:
+        """Return the key of a packet of some payload, changed if that is due."""
         if not self.used:
             self._begin(self._fresh(), time_s)
             self._change_s = time_s + self._changes.every_s
         key = self.used[-1]
-        is_due = time_s >= self._change_s or not key.protection.has_room(len(packet))
+        is_due = time_s >= self._change_s or not key.protection.has_room(size)
         if self._next is None and (is_due or time_s >= self._change_s - self._changes.lead_s):
             self._prepare(time_s, is_due=is_due)
         if not is_due or self._next is None:

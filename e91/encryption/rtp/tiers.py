@@ -16,7 +16,7 @@ class Protection(Protocol):
     """What one key protects."""
 
     def has_room(self, size: int) -> bool:
-        """Return whether a packet of some bytes may still be protected."""
+        """Return whether a payload of some bytes may still be protected."""
         ...
 
     def protect(self, packet: bytes, index: int) -> bytes:

@@ -96,10 +96,10 @@ class SoundReceiver:
         """
         opened = self.receiver.receive(datagram)
         for each in opened:
-            self.keep(each.packet)
+            self.keep(each)
         return opened
 
-    def keep(self, packet: bytes) -> None:
+    def keep(self, opened: Opened) -> None:
         """Keep the sound of a packet that the receiver has opened.
 
         Raises:
@@ -110,7 +110,7 @@ class SoundReceiver:
             assert said is not None
             self._track = SoundTrack(said.media, first_timestamp=said.first_timestamp)
         self.received += 1
-        self._track.add(packet)
+        self._track.add(opened.packet, key_id=opened.key_id)
 
     def recovered(self) -> RecoveredSound | None:
         """Return the sound so far; None if no packet came."""

@@ -82,10 +82,12 @@ class RecoveredSound:
     Attributes:
         sound: All of it in time; what did not come is silence.
         gaps: Half-open intervals of frames that did not come, ascending.
+        key_starts: Every key with the first frame that came under it, ascending.
     """
 
     sound: Sound
     gaps: tuple[tuple[int, int], ...]
+    key_starts: tuple[tuple[int, str], ...] = ()
 
     @property
     def missing(self) -> int:
@@ -116,9 +118,14 @@ class SoundTrack:
         self._first, self._newest = first_timestamp, 0
         self._content = bytearray()
         self._came: list[tuple[int, int]] = []
+        self._key_starts: dict[str, int] = {}
 
-    def add(self, packet: bytes) -> None:
+    def add(self, packet: bytes, *, key_id: str = "") -> None:
         """Put the samples of an RTP packet where they belong.
+
+        Args:
+            packet: The packet.
+            key_id: Of the key that opened it, if there was one.
 
         Raises:
             ValueError: It ends inside a frame, or would lie before the first one or beyond 4 GB.
@@ -134,6 +141,8 @@ class SoundTrack:
         self._content[begin * frame : end * frame] = payload
         self._newest = max(self._newest, begin)
         self._came.append((begin, end))
+        if begin < self._key_starts.get(key_id, _MOST_BYTES):
+            self._key_starts[key_id] = begin
 
     def _place(self, timestamp: int) -> int:
         """Return the frame at which a packet begins, wraps of its timestamp counted."""
@@ -151,7 +160,8 @@ class SoundTrack:
         whole = min(whole, _MOST_BYTES // frame)
         pcm = _reversed(self._content, self._empty.bits).ljust(whole * frame, b"\0")
         sound = Sound(self._empty.rate, self._empty.channels, self._empty.bits, pcm)
-        return RecoveredSound(sound, tuple(_gaps(self._came, whole)))
+        starts = sorted((begin, key_id) for key_id, begin in self._key_starts.items() if key_id)
+        return RecoveredSound(sound, tuple(_gaps(self._came, whole)), tuple(starts))
 
 
 def _gaps(came: list[tuple[int, int]], whole: int) -> Iterator[tuple[int, int]]:

@@ -123,7 +123,7 @@ class WavFormat:
     bits: int
 
 
-def read_wav(path: Path) -> ReadSound:
+def read_wav(path: Path | str) -> ReadSound:
     """Return the sound of a WAV file, for a call.
 
     Samples of 8, 16 and 24 bits stay as they are (8 bits become 16); 32-bit whole numbers and
@@ -133,7 +133,7 @@ def read_wav(path: Path) -> ReadSound:
         ValueError: It cannot be read, is no WAV file, is cut, holds no sound, or holds what no
             call carries; the sentence says which.
     """
-    content, name = read_file(path), f"`{path}`"
+    content, name = read_file(Path(path)), f"`{path}`"
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
         raise ValueError(f"{name} must be a WAV file, but does not begin like one.")
     described, data = _chunks(content, name)
@@ -142,7 +142,7 @@ def read_wav(path: Path) -> ReadSound:
     return ReadSound(Sound(described.rate, described.channels, bits, samples), note)
 
 
-def write_wav(path: Path, sound: Sound) -> None:
+def write_wav(path: Path | str, sound: Sound) -> None:
     """Write a sound to the new file ``path``, mode 0600.
 
     The header is the plain one, which every program reads, for any number of channels.
@@ -151,7 +151,7 @@ def write_wav(path: Path, sound: Sound) -> None:
         ValueError: ``path`` exists or cannot be made, or the sound has over 4 GB.
         WriteFailed: The disk is full or fails.
     """
-    with new_file(path, mode=PRIVATE) as write:
+    with new_file(Path(path), mode=PRIVATE) as write:
         write(wav_bytes(sound))
 
 
