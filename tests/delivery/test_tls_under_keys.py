@@ -4,11 +4,13 @@ The key's ID is the identity of the pre-shared key.  With the right key at both 
 connect; where the other end has another key, they refuse with alert 47 (illegal parameter).
 """
 
+import re
 import shutil
 import socket
 import subprocess
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from key_servers import served
@@ -107,6 +109,52 @@ def test_openssl_does_not_take_an_external_key_for_a_suite_of_sha_384(new_key):
     with running(openssl_server(port, key_id, key, suite), port):
         said = asked_with_openssl(port, key_id, twin, suite)
     assert "SSL alert number 40" in said
+
+
+def session_maker(folder):
+    """The program of docs/key_delivery.md that makes a session of a key, compiled."""
+    page = (Path(__file__).parents[2] / "docs" / "key_delivery.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r"^```c\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (folder / "session.c").write_text(source)
+    command = [
+        "gcc",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "session.c",
+        "-o",
+        "session",
+        "-lssl",
+        "-lcrypto",
+    ]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if "openssl/pem.h" in done.stderr:
+        pytest.skip("the headers of OpenSSL must be installed")
+    assert done.returncode == 0, done.stderr
+    return folder / "session"
+
+
+def test_as_a_session_openssl_takes_the_key_for_a_suite_of_sha_384(new_key, tmp_path):
+    needs("openssl", "gcc")
+    make, (key_id, key, twin) = session_maker(tmp_path), new_key()
+    for name, one in (("server", key), ("right", twin), ("wrong", wrong(twin))):
+        session = subprocess.run([make], input=one, capture_output=True, text=True, check=True)
+        (tmp_path / name).write_text(session.stdout)
+    port, suite = free_port(), ["-tls1_3", "-ciphersuites", "TLS_AES_256_GCM_SHA384"]
+    server = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-nocert", "-www", *suite,
+              "-psk_session", str(tmp_path / "server"), "-psk_identity", key_id]  # fmt: skip
+    with running(server, port):
+        right, refused = (
+            subprocess.run(
+                ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *suite, "-psk_session",
+                 str(tmp_path / name), "-psk_identity", key_id],
+                input="GET / HTTP/1.0\r\n\r\n", capture_output=True, text=True, timeout=30,
+                check=False,
+            )
+            for name in ("right", "wrong")
+        )  # fmt: skip
+    assert "Reused, TLSv1.3, Cipher is TLS_AES_256_GCM_SHA384" in right.stdout
+    assert "SSL alert number 47" in refused.stderr
 
 
 def test_gnutls_and_openssl_connect_under_a_delivered_key(new_key, tmp_path):
