@@ -7,6 +7,7 @@ SUMMARIES = {
     "attack": "Eavesdroppers and dishonest devices, and what they do.",
     "bell": "Test local models: S, its error and a p-value.",
     "call": "Sound and pictures, live, under keys that change.",
+    "chat": "Talk in lines, each under a one-time pad.",
     "conformance": "Run a sampler of your own through every check.",
     "decrypt": "Decrypt a file with the peer's key bytes.",
     "encrypt": "Encrypt a file with key bytes that are then used up.",
@@ -60,6 +61,8 @@ def loaded(name: str) -> click.Command:  # noqa: C901 - a case for each command
             from e91.cli.bell import bell as command
         case "call":
             from e91.cli.calls.call import call as command
+        case "chat":
+            from e91.cli.chat import chat as command
         case "conformance":
             from e91.cli.conformance import conformance as command
         case "decrypt":

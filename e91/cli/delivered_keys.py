@@ -6,7 +6,7 @@ from uuid import UUID
 
 from e91.delivery.client import FetchedKey, KeyClient
 from e91.encryption.key_sources import KeyBytesLeft, KeyReference, NamedKey
-from e91.model.errors import DeliveryFailed, KeyUnavailable
+from e91.model.errors import DeliveryFailed, DeliveryRefused, KeyUnavailable
 
 NOT_STATED = "not stated"
 """The security model of a key whose server does not say where it comes from."""
@@ -29,6 +29,8 @@ class DeliveredKeys:
         self._server = server
         self._peer = peer
         self._limits: Mapping[str, Any] | None = None
+        self._expected = 0
+        self._ahead: list[FetchedKey] = []
 
     def fresh(self, size: int, *, least: int | None = None) -> NamedKey:
         """Return a new key, as large as the server makes one at most; see `KeySource.fresh`."""
@@ -39,8 +41,26 @@ class DeliveredKeys:
                 f"A key of {least:,} bytes must be given by {self._server}, but the largest that "
                 f"it gives has {largest:,}."
             )
-        found = self._client.get_keys(self._peer, size=8 * min(size, largest))
-        return _named(found[0], KeyReference(self._id_of(found[0])))
+        found = self._next(min(size, largest))
+        return _named(found, KeyReference(self._id_of(found)))
+
+    def _next(self, size: int) -> FetchedKey:
+        """Return a new key; several that are expected are asked for at once."""
+        if not self._ahead or len(self._ahead[-1].content) != size:
+            most = self._whole("max_key_per_request")
+            number = min(max(1, self._expected // size), most)
+            self._ahead = self._asked(number, size)[::-1]
+            self._expected -= len(self._ahead) * size
+        return self._ahead.pop()
+
+    def _asked(self, number: int, size: int) -> list[FetchedKey]:
+        """Return new keys, or a single one where there are no longer as many."""
+        try:
+            return self._client.get_keys(self._peer, number=number, size=8 * size)
+        except DeliveryRefused:
+            if number == 1:
+                raise
+            return self._client.get_keys(self._peer, size=8 * size)
 
     def named(self, reference: KeyReference, size: int) -> NamedKey:
         """Return the key that the peer has named."""
@@ -65,7 +85,8 @@ class DeliveredKeys:
         """Do nothing: the server does not ask."""
 
     def expect(self, size: int) -> None:
-        """Do nothing: a key is asked for when it is needed."""
+        """Let keys be asked for at once that need so many bytes together, or more."""
+        self._expected = size
 
     def left(self) -> KeyBytesLeft:
         """Return what the server says that it has for both directions together."""

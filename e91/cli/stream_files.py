@@ -87,13 +87,14 @@ class _SteadyFile:
         return count
 
 
-class _Buffered:
+class Buffered:
     """A stream whose type says less than it can do."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream: Any = stream
 
     def readinto(self, buffer: memoryview, /) -> int | None:
+        """Read the next bytes."""
         count: int | None = self._stream.readinto(buffer)
         return count
 
@@ -109,7 +110,7 @@ def opened_input(path: Path) -> Iterator[Input]:
     if path == STREAM:
         if sys.stdin is None:
             raise ValueError("Standard input must have at least one byte, but has none.")
-        found = Input(_Buffered(sys.stdin.buffer), name="-", size=None)
+        found = Input(Buffered(sys.stdin.buffer), name="-", size=None)
         if not found.begin(1):
             raise ValueError("Standard input must have at least one byte, but has none.")
         yield found

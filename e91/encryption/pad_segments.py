@@ -156,23 +156,26 @@ def encrypt_segments(
         ValueError: There are no data.
         KeyUnavailable: There is not enough key for one byte; nothing was written.
     """
-    pieces = _pieces(source, keys, header.segment_size)
-    following = next(pieces, None)
-    if following is None:
+    batches = _batches(source, keys, header.segment_size)
+    batch = next(batches, None)
+    if batch is None:
         raise ValueError("The data must hold at least one byte, but are empty.")
     writer = PadWriter(target, header)
     stopped = None
-    while following is not None:
-        current = following
-        # The next key before this segment: only then it is known whether this one is the last.
-        try:
-            following = next(pieces, None)
-        except KeyUnavailable as error:
-            following, stopped = None, str(error)
-        part = Part.INNER if following else Part.LAST if stopped is None else Part.CUT_SHORT
-        keys.protected(current.key, len(current.data))
+    while batch:
+        for piece in batch:
+            keys.protected(piece.key, len(piece.data))
         keys.keep()
-        writer.write(current.data, current.key, part)
+        *inner, last = batch
+        for piece in inner:
+            writer.write(piece.data, piece.key, Part.INNER)
+        # The next keys before the last segment: only then it is known whether it is the last.
+        try:
+            batch = next(batches, None)
+        except KeyUnavailable as error:
+            batch, stopped = None, str(error)
+        part = Part.INNER if batch else Part.LAST if stopped is None else Part.CUT_SHORT
+        writer.write(last.data, last.key, part)
     return StreamSummary(header.cipher, writer.size, writer.segments, writer.key_bytes, stopped)
 
 
@@ -202,8 +205,11 @@ class _Piece(NamedTuple):
     key: NamedKey
 
 
-def _pieces(source: ByteSource, keys: KeySource, segment_size: int) -> Iterator[_Piece]:
-    """Yield data with key for them; a piece is good until the next but one is asked for.
+def _batches(source: ByteSource, keys: KeySource, segment_size: int) -> Iterator[list[_Piece]]:
+    """Yield data with key for them, as much at a time as one segment may hold.
+
+    Keys may be small: those of one batch are written down as used together.  A batch is good until
+    the next but one is asked for.
 
     Raises:
         KeyUnavailable: There is not enough key for another byte.
@@ -211,11 +217,18 @@ def _pieces(source: ByteSource, keys: KeySource, segment_size: int) -> Iterator[
     buffers = [memoryview(bytearray(segment_size)) for _ in range(2)]
     while size := fill(source, buffers[0]):
         data = buffers[0][:size]
+        batch: list[_Piece] = []
         while data:
-            key = keys.fresh(MESSAGE_KEY_BYTES + len(data), least=MESSAGE_KEY_BYTES + 1)
+            try:
+                key = keys.fresh(MESSAGE_KEY_BYTES + len(data), least=MESSAGE_KEY_BYTES + 1)
+            except KeyUnavailable:
+                if batch:
+                    yield batch
+                raise
             covered = len(key.content) - MESSAGE_KEY_BYTES
-            yield _Piece(data[:covered], key)
+            batch.append(_Piece(data[:covered], key))
             data = data[covered:]
+        yield batch
         buffers.reverse()
 
 

@@ -85,6 +85,7 @@ def test_default_for_what_the_pad_cannot_cover_is_said(ends, e91, tmp_path):
     assert b"3,000,000 bytes, aes-256-gcm; 1 key, 32 key bytes used, 136 to send" in printed
 
 
+@pytest.mark.slow
 def test_pad_in_segments_covers_a_file_with_the_keys_of_many_blocks(e91, tmp_path):
     for number in (1, 2, 3):
         save_key(tmp_path, size=2_200_000, number=number)
@@ -105,6 +106,7 @@ def test_pad_in_segments_covers_a_file_with_the_keys_of_many_blocks(e91, tmp_pat
     assert used[0] == used[1]
 
 
+@pytest.mark.slow
 def test_pipes_of_processes_bring_a_large_stream(ends, tmp_path):
     start = [sys.executable, "-m", "e91"]
     with (tmp_path / "plain").open("rb") as plain:
@@ -221,6 +223,7 @@ def test_file_that_changes_while_it_is_read_leaves_no_ciphertext(ends, e91, tmp_
     assert not (tmp_path / "plain.e91").exists()
 
 
+@pytest.mark.slow
 def test_reader_that_goes_away_is_one_sentence(ends, tmp_path):
     line = [sys.executable, "-m", "e91", "encrypt", str(tmp_path / "plain"), "--out", "-",
             "--key", str(ends[0]), "--cipher", "aes-256-gcm"]  # fmt: skip
