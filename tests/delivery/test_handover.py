@@ -602,6 +602,51 @@ def test_a_key_is_carried_once_though_the_process_died_before_it_wrote_that_down
     visit(tmp_path, tour)
 
 
+@pytest.mark.parametrize("lost", [(KEYS, "request"), (KEYS, "answer"), (ACKS, "request")],
+                         ids=["intent", "accepted", "unheard"])  # fmt: skip
+@pytest.mark.parametrize("who", ["alice", "bob", "both"])
+def test_a_start_anew_at_any_point_loses_and_doubles_nothing(tmp_path, lost, who):
+    """Before the call, after it was read and before its answer came: of keys and of their acks."""
+
+    async def tour(both):
+        path, what = lost
+        for wire in (both.alice.wire, both.bob.wire):
+            wire.loses = lambda called: {ACKS: "request", path: what}.get(called)
+        key_ids = await refused(both, number=2)
+        names = ("alice", "bob") if who == "both" else (who,)
+        for name in names:
+            network = getattr(both, name)
+            await network.restart()
+        both.connect()
+        for wire in (both.alice.wire, both.bob.wire):
+            wire.loses = lambda _: None
+        await both.step(seconds=60)
+        keys = await both.ask(number=2)
+        assert {key.key_id for key in keys} == set(key_ids)
+        fetched = await fetch(both, [key.key_id for key in keys])
+        assert [key.content for key in fetched] == [key.content for key in keys]
+        assert both.bob.handover._in == {}
+
+    visit(tmp_path, tour)
+
+
+@pytest.mark.parametrize("who", ["alice", "bob"])
+def test_an_acknowledgement_whose_answer_is_lost_is_said_again(tmp_path, who):
+    async def tour(both):
+        both.bob.wire.loses = lambda _: "answer"
+        (key,) = await both.ask()
+        assert len(both.bob.handover._in) == 1
+        await getattr(both, who).restart()
+        both.connect()
+        both.bob.wire.loses = lambda _: None
+        await both.step(seconds=60)
+        assert both.bob.handover._in == {}
+        assert said_acks(both.bob)[-1] == ("relayed", [key.key_id])
+        assert (await fetch(both, [key.key_id]))[0].content == key.content
+
+    visit(tmp_path, tour)
+
+
 def test_one_foreign_acknowledgement_does_not_keep_the_others_from_being_heard(tmp_path):
     async def tour(both):
         stranger = uuid4()  # as of a sender that lost its ledger
