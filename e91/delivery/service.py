@@ -28,7 +28,7 @@ from e91.keys.holdings.events import (
     identifiers,
 )
 from e91.keys.holdings.holdings import READY_MADE, Holdings, link_of
-from e91.keys.holdings.stored_keys import KeyRun
+from e91.keys.holdings.stored_keys import BlockState, KeyRun
 from e91.keys.key_blocks import HeldKey, KeyBlock, KeyConditions
 from e91.keys.provenance import Provenance
 from e91.model.errors import (
@@ -149,6 +149,9 @@ class KeyService:
             raise ValueError("The name of a KME must not be empty, but one is.")
         self._sae_kmes = dict(sae_kmes)
         self._clock = clock
+        self._known_provenances: dict[
+            tuple[str, str], tuple[tuple[bytes, int], Provenance | None]
+        ] = {}
         self._writer = GroupCommit(stores, reopen_after_s=reopen_after_s)
 
     async def start(self) -> None:
@@ -389,17 +392,31 @@ class KeyService:
         blocks = [
             block
             for block in holdings.links.get(target, {}).values()
-            if not block.is_barred and conditions.are_met_by(block.provenance, now=now)
+            if not block.is_barred
+            and (conditions == _ANY or conditions.are_met_by(block.provenance, now=now))
         ]
         return Stock(
             source=source,
             target=target,
-            bits=8 * sum(block.free for block in blocks),
+            bits=8 * sum([block.free for block in blocks]),
             blocks=len(blocks),
-            provenance=_joined(block.provenance for block in blocks),
+            provenance=self._joined(holdings, target, blocks)
+            if conditions == _ANY
+            else _joined(block.provenance for block in blocks),
             alarm=_alarm(holdings, target),
             failed=self.failed,
         )
+
+    def _joined(
+        self, holdings: Holdings, peer: str, blocks: Sequence[BlockState]
+    ) -> Provenance | None:
+        """Return where all free key of a link is from; worked out anew if the blocks changed."""
+        version = holdings.store_id, holdings.versions.get(peer, 0)
+        known = self._known_provenances.get((holdings.kme, peer))
+        if known is None or known[0] != version:
+            known = version, _joined(block.provenance for block in blocks)
+            self._known_provenances[holdings.kme, peer] = known
+        return known[1]
 
     def kmes(self) -> list[KmeState]:
         """Return the state of every KME, without any key bit."""

@@ -90,6 +90,7 @@ class Holdings:
         keys_given: Keys that were given to the applications here that asked for them.
         keys_fetched: Keys that were fetched here by identifier; each application counts.
         keys_voided: Keys that waited and became void.
+        versions: How often the blocks of a link, or what stops them, changed; not their sizes.
         changes: What the tables do not have yet.
     """
 
@@ -114,6 +115,7 @@ class Holdings:
     keys_given: int = 0
     keys_fetched: int = 0
     keys_voided: int = 0
+    versions: dict[str, int] = field(default_factory=dict)
     changes: Changes = field(default_factory=Changes)
 
     def replay(self, row: JournalRow) -> None:
@@ -200,6 +202,7 @@ class Holdings:
         block.is_barred = self.alarm_of(block.provenance) is not None
         if block.free:
             self.links.setdefault(block.peer, {})[block.block_id] = block
+            self._count_version(block.peer)
             self.free[block.peer] = self.free.get(block.peer, 0) + block.free
 
     def add_grant(self, grant: Grant) -> None:
@@ -253,6 +256,7 @@ class Holdings:
         self.changes.blocks.add(block.number)
         if not block.free:
             del self.links[block.peer][block.block_id]
+            self._count_version(block.peer)
 
     def _release(self, block: BlockState, start: int, stop: int) -> None:
         """Let go of bytes that nobody needs any more."""
@@ -353,6 +357,11 @@ class Holdings:
         """Find out anew which blocks an alarm stops."""
         for block in self.blocks.values():
             block.is_barred = self.alarm_of(block.provenance) is not None
+        for peer in self.links:
+            self._count_version(peer)
+
+    def _count_version(self, peer: str) -> None:
+        self.versions[peer] = self.versions.get(peer, 0) + 1
 
 
 def link_of(one: str, other: str) -> tuple[str, str]:
