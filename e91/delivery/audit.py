@@ -8,6 +8,7 @@ never.
 import json
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -83,6 +84,7 @@ class AuditTrail:
         self._is_torn = False
 
     def close(self) -> None:
-        """Close the file, its lines safe on the disk."""
-        os.fsync(self._descriptor)
+        """Close the file, its lines safe on the disk where it lies on one."""
+        with suppress(OSError):
+            os.fsync(self._descriptor)
         os.close(self._descriptor)

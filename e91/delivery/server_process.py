@@ -56,6 +56,7 @@ async def run_until_stopped(
         _notify("READY=1")
         await _until(stop, [asyncio.ensure_future(work(delivery)) for work in beside])
         _notify("STOPPING=1")
+        await asyncio.gather(*reloads, return_exceptions=True)
 
 
 async def _until(stop: asyncio.Event, works: list[asyncio.Future[None]]) -> None:
