@@ -174,6 +174,8 @@ class SmallAnswers(BaseHTTPRequestHandler):
             "max_key_per_request": 8, "max_key_size": 1024, "min_key_size": 64,
             "max_SAE_ID_count": 1,
         }  # fmt: skip
+        if self.has("paints the terminal"):
+            found["source_KME_ID"] = "\x1b[2J\x07" + "x" * 10_000
         if self.has("roles exchanged"):
             found["master_SAE_ID"], found["slave_SAE_ID"] = peer, caller
         if self.has("counts as text"):

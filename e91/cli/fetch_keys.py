@@ -112,6 +112,10 @@ def list_keys(files: tuple[Path, ...], *, server: dict[str, Any], as_json: bool)
     A FILE is what `e91 key fetch --out` wrote.  A server says how many keys it has for you and the
     peer; IDs exist only when keys are given.
     """
+    if not files and server["kme"] is server["folder"] is None:
+        raise click.UsageError(
+            "`e91 key list` must be given a FILE, or a server by `--kme` or `--in`, but is not."
+        )
     if not files:
         with _client(server) as client:
             status = client.status(server["peer"])

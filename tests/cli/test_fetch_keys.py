@@ -153,6 +153,12 @@ def test_list_tells_what_a_file_holds_and_no_bits(call, status, tmp_path):
     assert listed[0]["provenance"]["route"] == ["alice", "bob"]
 
 
+def test_list_of_nothing_is_a_sentence(status):
+    code, printed, said = status("key", "list")
+    assert (code, printed) == (2, "")
+    assert "must be given a FILE, or a server by `--kme` or `--in`, but is not." in said
+
+
 def test_list_of_a_server_is_its_status(call):
     code, printed, _ = call("alice-app", "--json", command="list")
     assert code == 0

@@ -222,6 +222,16 @@ def test_rows_are_named_once_and_no_row_shows_a_key(folder):
     assert not report.conforms
 
 
+def test_what_a_server_sends_cannot_paint_the_terminal(folder):
+    clauses = [clause for clause in CLAUSES if clause.name in ("status-kmes", "kme-named")]
+    with small_kme(folder, "paints the terminal") as server:
+        report = probe(plan_for(folder, server.url), clauses=clauses)
+    for row in report.rows:
+        assert row.words.isprintable()
+        assert "x" * 100 in row.words
+        assert len(row.words) < 700
+
+
 def test_a_server_that_is_not_there_is_an_error_not_a_report(folder):
     with pytest.raises(DeliveryFailed, match="must be reached over TLS"):
         probe(plan_for(folder, "https://127.0.0.1:1"))

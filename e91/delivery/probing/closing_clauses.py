@@ -95,7 +95,7 @@ def _alive(bench: Bench) -> Observation:
 
 CLOSING = (
     ProbeClause("keys-different", "6.3", "No key_ID is given twice.", _different),
-    ProbeClause("error-message", "6.5, table 13",
+    ProbeClause("error-message", "6.5",
                 "400 and 503 have a message; details are objects.", _messages),
     ProbeClause("error-401", "tables 4, 6, 8",
                 "401 has no body model; a message helps clients.", _unauthorized),

@@ -274,7 +274,7 @@ def _count_falls(bench: Bench) -> Observation:
 GIVING = (
     ProbeClause("enc-defaults", "5.3, 6.2",
                 "Without arguments one key of key_size bits is given.", _defaults, keys=1),
-    ProbeClause("enc-container", "6.3, table 11",
+    ProbeClause("enc-container", "6.3",
                 "A key container has an array of keys.", _container, keys=1),
     ProbeClause("enc-key-id", "6.3", "A key_ID is a UUID.", _identifiers, keys=1),
     ProbeClause("enc-base64", "6.3", "A key is base64.", _base64, keys=1),

@@ -30,6 +30,8 @@ from e91.model.errors import DeliveryFailed
 CLAUSES = (*TRANSPORT, *STATUS, *GIVING, *FETCHING, *CLOSING)
 """Every clause that is looked at, in order."""
 
+_LONGEST_WORDS = 600  # characters that a row shows of what was seen
+
 
 @dataclass(frozen=True)
 class ProbePlan:
@@ -181,7 +183,19 @@ def _name_in(file: Path, option: str) -> str:
 def _row(clause: ProbeClause, bench: Bench, *, consume: bool) -> ProbeRow:
     """Look at one clause."""
     found = _observed(clause, bench, consume=consume)
-    return ProbeRow(clause.name, clause.clause, clause.demand, found.verdict, found.words)
+    return ProbeRow(clause.name, clause.clause, clause.demand, found.verdict, _safe(found.words))
+
+
+def _safe(words: str) -> str:
+    r"""Return words for a terminal: what a server has sent may hold its control characters.
+
+    Examples:
+        >>> _safe("source_KME_ID is \x1b[2J")
+        'source_KME_ID is ?[2J'
+    """
+    printable = "".join(letter if letter.isprintable() else "?" for letter in words)
+    longest = _LONGEST_WORDS
+    return printable if len(printable) <= longest else f"{printable[:longest]}..."
 
 
 def _observed(clause: ProbeClause, bench: Bench, *, consume: bool) -> Observation:

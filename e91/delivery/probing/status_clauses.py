@@ -72,7 +72,9 @@ def _limits(bench: Bench) -> Observation:
 def _foreign_members(bench: Bench) -> Observation:
     known = {*TEXTS, *NUMBERS, "status_extension"}
     extra = sorted(document_of(bench.status()).keys() - known)
-    words = f"members that the text does not have: {', '.join(extra)}" if extra else "none"
+    words = (
+        f"members that the text does not have: {', '.join(extra)}" if extra else "no other members"
+    )
     return advised(good=not extra, words=words)
 
 
@@ -89,7 +91,7 @@ def _post(bench: Bench) -> Observation:
 
 STATUS = (
     ProbeClause("status-get", "5.2, table 3", "GET gives the status.", _answers),
-    ProbeClause("status-fields", "6.1, table 9",
+    ProbeClause("status-fields", "6.1",
                 "The status has eleven fields of given types.", _fields),
     ProbeClause("status-roles", "6.1",
                 "The caller is the master, the SAE of the path the slave.", _roles),

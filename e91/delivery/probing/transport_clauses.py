@@ -202,8 +202,7 @@ def _kept_connection(bench: Bench) -> Observation:
 
 def _http_1_0(bench: Bench) -> Observation:
     request = f"GET {bench.other.path}/status HTTP/1.0\r\nHost: {bench.place.authority}\r\n\r\n"
-    first = _raw(bench, request.encode()).partition(b"\r\n")[0]
-    return informed(f"a request of HTTP/1.0 is answered: {first.decode('latin-1')!a}")
+    return informed(f"a request of HTTP/1.0: {_code_in(_raw(bench, request.encode()))}")
 
 
 def _broken_http(bench: Bench) -> Observation:
