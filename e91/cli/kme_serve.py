@@ -18,15 +18,22 @@ if TYPE_CHECKING:
     from e91.delivery.server_process import Beside
     from e91.delivery.serving import KeyDelivery
 
-
 _LOG = logging.getLogger("e91.delivery")
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--session", "sessions", multiple=True, type=click.Path(path_type=Path),
+              help="Move the key that `e91 run --out` left in a folder into the stores; it is "
+              "used up there.")  # fmt: skip
+@click.option("--ends", metavar="KME,KME",
+              help="Who gets Alice's key and who Bob's; by default the only two KMEs, in the order "
+              "of the file.")  # fmt: skip
 @as_one("how", dict, *FEED_OPTIONS)
 @JSON
-def serve(file: Path, *, how: dict[str, Any], as_json: bool) -> None:
+def serve(
+    file: Path, *, sessions: tuple[Path, ...], ends: str | None, how: dict[str, Any], as_json: bool
+) -> None:
     """Hand out keys as FILE says, e.g. the kme.toml of `e91 kme init`.
 
     SIGTERM or Ctrl-C ends the server after the replies under way; SIGHUP reads certificates anew,
@@ -45,12 +52,13 @@ def serve(file: Path, *, how: dict[str, Any], as_json: bool) -> None:
 
     configuration = read_configuration(file)
     beside = _beside(configuration, feed_plan(how))
+    feeds = [_feed(folder, _ends(configuration, ends)) for folder in sessions]
     log = configuration.tables.service.log
     with EventLog(None if log is None else configuration.folder / log):
         delivery = KeyDelivery(configuration)
         try:
             ready = partial(_say, as_json=as_json)
-            run_loop(run_until_stopped(delivery, ready=ready, beside=beside))
+            run_loop(run_until_stopped(delivery, ready=ready, first=feeds, beside=beside))
         except StoreFailed as error:
             raise ValueError(str(error)) from None
         _LOG.info("stopped")
@@ -70,6 +78,32 @@ def _beside(configuration: ServiceFile, plan: FeedPlan | None) -> list[Beside]:
         await feed_delivery(delivery, pairs, plan)
 
     return [feeding]
+
+
+def _ends(configuration: ServiceFile, ends: str | None) -> tuple[str, str]:
+    """Return the KMEs of Alice and Bob."""
+    known = [kme.id for kme in configuration.tables.kmes]
+    chosen = known if ends is None else ends.split(",")
+    if len(chosen) != 2 or chosen[0] == chosen[1] or not set(chosen) <= set(known):
+        raise ValueError(
+            f"`--ends` must name two of the KMEs {', '.join(known)}, with a comma between, but "
+            f"is {ends!r}."
+        )
+    return chosen[0], chosen[1]
+
+
+def _feed(folder: Path, ends: tuple[str, str]) -> Beside:
+    """Return what moves a folder's key into the stores."""
+
+    async def feed(delivery: KeyDelivery) -> None:
+        """Move it."""
+        from e91.cli.session_feed import deposit_folder
+
+        fed = await deposit_folder(delivery.service, folder, ends=ends)
+        facts = {"source": str(folder), "bits": fed.bits, "link": f"{ends[0]} - {ends[1]}"}
+        _LOG.info("key came in", extra=facts)
+
+    return feed
 
 
 def _say(delivery: KeyDelivery, *, as_json: bool) -> None:

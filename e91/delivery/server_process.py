@@ -24,7 +24,11 @@ def run_loop(main: Coroutine[Any, Any, None]) -> None:
 
 
 async def run_until_stopped(
-    delivery: KeyDelivery, *, ready: Callable[[KeyDelivery], None], beside: Sequence[Beside] = ()
+    delivery: KeyDelivery,
+    *,
+    ready: Callable[[KeyDelivery], None],
+    first: Sequence[Beside] = (),
+    beside: Sequence[Beside] = (),
 ) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reads certificates anew.
 
@@ -33,6 +37,7 @@ async def run_until_stopped(
     Args:
         delivery: The server.
         ready: Called when every port is open and every store too.
+        first: What is done one after the other before it is ready, with the ports open.
         beside: What runs beside it; if one fails, the server stops with its exception.
 
     Raises:
@@ -52,6 +57,8 @@ async def run_until_stopped(
 
     loop.add_signal_handler(signal.SIGHUP, reload)
     async with delivery:
+        for work in first:
+            await work(delivery)
         ready(delivery)
         _notify("READY=1")
         await _until(stop, [asyncio.ensure_future(work(delivery)) for work in beside])

@@ -221,7 +221,7 @@ class SkipHandler:
 
     def _note(self, event: str, caller: str, peer: str, key_id: UUID) -> None:
         kme = self._face.site.kme
-        self._record.note(event, kme=kme, caller=caller, peers=(peer,), key_ids=(key_id,))
+        self._record.note(event, kme=kme, caller=caller, peers=(peer,), key_ids=(str(key_id),))
 
 
 class SkipRefused(Exception):

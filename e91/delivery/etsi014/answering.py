@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from e91.delivery.etsi014.containers import KeyStock, key_container, status_document
+from e91.delivery.etsi014.containers import KeyStock, key_container, status_document, text_of
 from e91.delivery.etsi014.plans import FetchPlan, GivePlan, Plan, StatusPlan, plan_of, unlimited
 from e91.delivery.etsi014.refusals014 import (
     KEYS_NOT_FOUND,
@@ -64,7 +64,7 @@ class DeliveryRecord(Protocol):
     """Writes down who got which key, before the reply leaves."""
 
     def note(
-        self, event: str, *, kme: str, caller: str, peers: Sequence[str], key_ids: Sequence[UUID]
+        self, event: str, *, kme: str, caller: str, peers: Sequence[str], key_ids: Sequence[str]
     ) -> None:
         """Write down a delivery.
 
@@ -156,9 +156,9 @@ class KeyDeliveryHandler:
 
     async def _given(self, plan: GivePlan) -> HttpReply:
         keys, granted = await self._taken(plan)
-        key_ids = [key.key_id for key in keys]
+        key_ids = [text_of(key.key_id) for key in keys]
         self._note("given", plan.master, peers=plan.slaves, key_ids=key_ids)
-        return HttpReply(200, key_container(keys, granted=granted))
+        return HttpReply(200, key_container(keys, key_ids, granted=granted))
 
     async def _taken(self, plan: GivePlan) -> tuple[list[HeldKey], Sequence[str]]:
         """Take keys, with the wishes granted if that can be."""
@@ -179,11 +179,12 @@ class KeyDeliveryHandler:
             keys = await self._keys.fetch(plan.slave, plan.master, key_ids=plan.key_ids)
         except UnknownSae:  # a master that is none has no keys here
             raise bad_request(KEYS_NOT_FOUND) from None
-        self._note("fetched", plan.slave, peers=(plan.master,), key_ids=plan.key_ids)
-        return HttpReply(200, key_container(keys))
+        key_ids = [text_of(key.key_id) for key in keys]
+        self._note("fetched", plan.slave, peers=(plan.master,), key_ids=key_ids)
+        return HttpReply(200, key_container(keys, key_ids))
 
     def _note(
-        self, event: str, caller: str, *, peers: Sequence[str], key_ids: Sequence[UUID]
+        self, event: str, caller: str, *, peers: Sequence[str], key_ids: Sequence[str]
     ) -> None:
         self._record.note(event, kme=self.site.kme, caller=caller, peers=peers, key_ids=key_ids)
 

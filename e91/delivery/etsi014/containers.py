@@ -5,10 +5,11 @@ said of all keys together, and which optional extensions were granted.
 """
 
 import json
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Protocol
+from uuid import UUID
 
 from e91.delivery.etsi014.demands import NAMES
 from e91.delivery.etsi014.site import KeySite
@@ -72,28 +73,45 @@ def status_document(site: KeySite, *, master: str, slave: str, stock: KeyStock) 
     }
 
 
-def key_container(keys: Sequence[HeldKey], *, granted: Sequence[str] = ()) -> bytes:
+def key_container(
+    keys: Sequence[HeldKey], key_ids: Sequence[str], *, granted: Sequence[str] = ()
+) -> bytes:
     """Return the key container of clause 6.3 as JSON.
 
     Args:
         keys: At least one, in the order of the reply.
+        key_ids: Their IDs as `text_of` writes them.
         granted: Optional extensions that the keys meet.
     """
-    extension = b'"e91_provenance":%b' % _as_text(_together(keys))
+    extension = '"e91_provenance":' + _as_text(_together(keys))
     if granted:
-        extension += b',"e91_granted":%b' % json.dumps(list(granted)).encode("ascii")
-    return b'{"keys":[%b],"key_container_extension":{%b}}' % (
-        b",".join([_entry(key) for key in keys]),
-        extension,
-    )
+        extension += f',"e91_granted":{json.dumps(list(granted))}'
+    # Keys of one block share the object of their provenance, which to look up by value costs more
+    # than all else here.
+    origins = {id(key.provenance): key.provenance for key in keys}
+    texts = {number: _as_text(origin) for number, origin in origins.items()}
+    entries = [
+        f'{{"key_ID":"{key_id}","key":"{_base64(key.content)}",'
+        f'"key_extension":{{"e91_provenance":{texts[id(key.provenance)]}}}}}'
+        for key, key_id in zip(keys, key_ids, strict=True)
+    ]
+    body = f'{{"keys":[{",".join(entries)}],"key_container_extension":{{{extension}}}}}'
+    return body.encode("ascii")
 
 
-def _entry(key: HeldKey) -> bytes:
-    return b'{"key_ID":"%b","key":"%b","key_extension":{"e91_provenance":%b}}' % (
-        str(key.key_id).encode("ascii"),
-        b64encode(key.content),
-        _as_text(key.provenance),
-    )
+def text_of(key_id: UUID) -> str:
+    """Return a key ID as it is written; three times faster than `str`.
+
+    Examples:
+        >>> text_of(UUID("bc490419-7d60-487f-adc1-4ddcc177c139"))
+        'bc490419-7d60-487f-adc1-4ddcc177c139'
+    """
+    digits = f"{key_id.int:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def _base64(content: bytes) -> str:
+    return b2a_base64(content, newline=False).decode("ascii")
 
 
 def _together(keys: Sequence[HeldKey]) -> Provenance:
@@ -109,6 +127,5 @@ def _together(keys: Sequence[HeldKey]) -> Provenance:
 
 
 @lru_cache(maxsize=_PROVENANCES_KEPT)
-def _as_text(provenance: Provenance) -> bytes:
-    text = json.dumps(provenance.as_json(), separators=(",", ":"), allow_nan=False)
-    return text.encode("ascii")
+def _as_text(provenance: Provenance) -> str:
+    return json.dumps(provenance.as_json(), separators=(",", ":"), allow_nan=False)

@@ -57,6 +57,9 @@ _DEMANDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "e91_max_age": ("max_age_s", _number),
 }
 
+NO_CONDITIONS = KeyConditions()
+"""What is met by any key."""
+
 NAMES = tuple(_DEMANDS)
 """Of the extensions that this KME supports."""
 
@@ -99,7 +102,7 @@ def conditions_of(demands: Mapping[str, Any]) -> KeyConditions:
         >>> conditions_of({"e91_disjoint_paths": 2}).disjoint_paths
         2
     """
-    conditions = KeyConditions()
+    conditions = NO_CONDITIONS
     for name, value in demands.items():
         field, read = _DEMANDS[name]
         try:

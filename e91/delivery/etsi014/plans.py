@@ -7,6 +7,7 @@ and unknown members (400); extensions (400); multiple of 8 (400); ranges (400); 
 pair (401).  What only the store can say comes after the plan: `answering`.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +37,7 @@ _MEMBERS_OF_GET_KEY = {
 _MEMBERS_OF_KEY_IDS = {"key_IDs", "key_IDs_extension"}
 _MEMBERS_OF_KEY_ID = {"key_ID", "key_ID_extension"}
 _MOST_DIGITS = 9  # of a number in a query
-_UUID_LENGTH = 36
+_UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,7 @@ def _give_plan(call: MethodCall, caller: str, site: KeySite, request: HttpReques
     number = _whole(asked, "number", otherwise=1)
     size = _whole(asked, "size", otherwise=limits.key_size)
     additional = _texts(asked, "additional_slave_SAE_IDs")
-    mandatory = merged(_objects(asked, "extension_mandatory"), member="extension_mandatory")
-    optional = merged(_objects(asked, "extension_optional"), member="extension_optional")
+    mandatory, optional = _extension(asked, "mandatory"), _extension(asked, "optional")
     check_supported(mandatory)
     conditions, wishes = conditions_of(mandatory), possible(optional)
     if size % 8:
@@ -162,6 +162,12 @@ def _give_plan(call: MethodCall, caller: str, site: KeySite, request: HttpReques
     _check_slaves(slaves, caller, site)
     wished = conditions_of({**wishes, **mandatory}) if wishes else conditions
     return GivePlan(caller, slaves, number, size, conditions, tuple(wishes), wished)
+
+
+def _extension(asked: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Return the names and values of one of the two extensions of a request."""
+    member = f"extension_{kind}"
+    return merged(_objects(asked, member), member=member) if member in asked else {}
 
 
 def _check_slaves(slaves: tuple[str, ...], caller: str, site: KeySite) -> None:
@@ -193,9 +199,10 @@ def _posted_ids(call: MethodCall, request: HttpRequest) -> tuple[UUID, ...]:
         raise bad_request("key_IDs must be an array that is not empty")
     _check_object(asked, "key_IDs_extension")
     for entry in entries:
-        _check_members(entry, _MEMBERS_OF_KEY_ID)
-        _check_object(entry, "key_ID_extension")
-    return tuple(_key_id(entry.get("key_ID")) for entry in entries)
+        if len(entry) > 1:
+            _check_members(entry, _MEMBERS_OF_KEY_ID)
+            _check_object(entry, "key_ID_extension")
+    return tuple([_key_id(entry.get("key_ID")) for entry in entries])
 
 
 def _queried_id(call: MethodCall) -> tuple[UUID, ...]:
@@ -204,13 +211,9 @@ def _queried_id(call: MethodCall) -> tuple[UUID, ...]:
 
 def _key_id(value: Any) -> UUID:
     """Return a key ID; capital letters are as good as small ones (RFC 9562, section 4)."""
-    try:
-        found = UUID(value) if isinstance(value, str) and len(value) == _UUID_LENGTH else None
-    except ValueError:
-        found = None
-    if found is None or str(found) != value.lower():
+    if not isinstance(value, str) or not _UUID.fullmatch(value):
         raise bad_request("key_ID must be a UUID")
-    return found
+    return UUID(int=int(value.replace("-", ""), 16))
 
 
 def _posted(call: MethodCall, request: HttpRequest) -> dict[str, Any]:

@@ -64,19 +64,22 @@ class MethodCall:
         found: dict[str, str] = {}
         names = () if self.is_post else _QUERY_NAMES[self.operation]
         for part in self.query.split("&") if self.query else ():
-            name, equals, value = part.partition("=")
+            encoded, equals, value = part.partition("=")
+            name = _decoded(encoded)
             if self.is_post:
                 raise bad_request("with POST the parameters must be in the body")
-            if _decoded(name) not in names or not equals:
+            if name not in names or not equals:
                 allowed = " and ".join(names) or "no parameters"
                 raise bad_request(f"with GET the query may have {allowed}; use POST for others")
-            if _decoded(name) in found:
+            if name in found:
                 raise bad_request("a parameter of the query is repeated")
-            found[_decoded(name)] = _decoded(value)
+            found[name] = _decoded(value)
         return found
 
 
 def _decoded(text: str) -> str:
+    if text.isalnum() and text.isascii():
+        return text
     if _BROKEN_PERCENT.search(text) or not text.isascii():
         raise bad_request("the query is not percent-encoded UTF-8")
     try:

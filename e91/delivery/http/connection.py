@@ -114,6 +114,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close now."""
         self._is_deaf = True
+        self._door.leave(self)
         self._transport.abort()
 
     @property

@@ -19,6 +19,7 @@ from e91.delivery.tls.contexts import Credentials, TlsFiles, as_date, lives_on, 
 
 _LOG = logging.getLogger("e91.delivery")
 _BACKLOG = 1_024
+_SHUTDOWN_S = 1.0
 _SWEEP_S = 1.0
 _LIMITS = DoorLimits()
 _STOP_S = 10.0  # for replies that are under way
@@ -130,6 +131,8 @@ class Listener:
             backlog=_BACKLOG,
             ssl=None if credentials is None else credentials.context,
             ssl_handshake_timeout=None if credentials is None else self._limits.handshake_s,
+            # An idle client does not answer the end of TLS: it is not waited for.
+            ssl_shutdown_timeout=None if credentials is None else _SHUTDOWN_S,
         )
         if before is not None:
             before.close()

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from e91.delivery.identities import CertifiedRole, check_name, identity
+from e91.delivery.identities import LONGEST_NAME, CertifiedRole, check_name, identity
 
+_PLAIN = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST_NAME}}}")
 _BROKEN_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -73,6 +74,8 @@ def decoded_id(encoded: str) -> str:
         >>> decoded_id("SAE%2F%c3%bc%201"), decoded_id("a+b")
         ('SAE/ü 1', 'a+b')
     """
+    if _PLAIN.fullmatch(encoded):
+        return encoded
     if not encoded.isascii() or _BROKEN_PERCENT.search(encoded):
         raise ValueError("An ID must be percent-encoded UTF-8, but is not.")
     try:

