@@ -16,7 +16,12 @@ from time import monotonic
 from typing import TypeVar
 
 from e91.keys.databases.interface import KeyChunk, KeyDatabase
-from e91.keys.holdings.agreement import check_agreement, repair_of
+from e91.keys.holdings.agreement import (
+    check_agreement,
+    levelled,
+    repair_of,
+    shared_alarms,
+)
 from e91.keys.holdings.events import (
     Deposited,
     Event,
@@ -84,7 +89,7 @@ class _Store:
         """Write a row down."""
         body = encoded_row(row)
         self.database.commit(row.number, body, chunks)
-        self.journal_bytes += len(body) + 1
+        self.journal_bytes += len(body) + sum(len(chunk.content) for chunk in chunks) + 1
 
     def repair(self, row: JournalRow) -> None:
         """Write a row down, and let it happen."""
@@ -135,7 +140,11 @@ class Batch:
 
     def apply(self, kme: str, event: Event) -> None:
         """Let an event happen at a KME, and have it written."""
-        self._stores[kme].holdings.apply(event)
+        try:
+            self._stores[kme].holdings.apply(event)
+        except (ValueError, LookupError) as error:
+            # Part of it happened perhaps: no refusal of a request, but a fault of whoever decides.
+            raise RuntimeError("An event must be possible, but is not.") from error
         self.events.setdefault(kme, []).append(event)
 
     def deposit(self, kme: str, event: Deposited, content: bytes) -> None:
@@ -193,6 +202,7 @@ class GroupCommit:
         self._opening = asyncio.Lock()
         self._is_closing = False
         self._folded_at = 0.0
+        self._known_numbers: dict[str, int] = {}
 
     async def start(self) -> None:
         """Open all stores, and begin to serve.
@@ -211,13 +221,14 @@ class GroupCommit:
         if writer is None:
             return
         await writer
-        if self.failed is None:
-            try:
-                await self._fold()
-            except NotDelivered as error:
-                _log.error("%s", error)
-        self.failed = "The key stores must be open, but are shut."
-        await self._shut()
+        async with self._opening:
+            if self.failed is None:
+                try:
+                    await self._fold()
+                except NotDelivered as error:
+                    _log.error("%s", error)
+            self.failed = "The key stores must be open, but are shut."
+            await self._shut()
         for store in self.stores.values():
             store.leave()
 
@@ -327,11 +338,21 @@ class GroupCommit:
 
     async def _fold(self) -> None:
         """Move the journals into the tables, and erase used key there."""
+        await self._acquaint()
         changed = [store for store in self.stores.values() if store.journal_bytes]
         await _all(store.run(store.database.fold, folding_of(store.holdings)) for store in changed)
         for store in changed:
             store.journal_bytes = 0
         self._folded_at = monotonic()
+
+    async def _acquaint(self) -> None:
+        """Let all stores know how far the others are, so that one from a backup is found out."""
+        numbers = {kme: store.holdings.number for kme, store in self.stores.items()}
+        if len(numbers) > 1 and numbers != self._known_numbers:
+            batch = Batch(self.stores)
+            batch.events.update((kme, []) for kme in self.stores)
+            await self._commit(batch)
+            self._known_numbers = {kme: number + 1 for kme, number in numbers.items()}
 
     async def _open(self) -> None:
         """Open all stores, and put their ends in agreement."""
@@ -352,12 +373,18 @@ class GroupCommit:
         ends = {kme: store.holdings for kme, store in self.stores.items()}
         try:
             repair = repair_of(ends, journals)
-            for rows in (repair.ahead, repair.behind):
-                for kme, row in rows.items():
-                    await self.stores[kme].run(self.stores[kme].repair, row)
+            await self._repair(repair.ahead)
+            await self._repair(repair.behind)
+            await self._repair(shared_alarms(ends))
+            await self._repair(levelled(ends))
             check_agreement(ends)
         except ValueError as error:
             raise StoreFailed(str(error)) from None
+
+    async def _repair(self, rows: Mapping[str, JournalRow]) -> None:
+        for kme, row in rows.items():
+            _log.warning("The key store of %s is put in agreement with those of its peers.", kme)
+            await self.stores[kme].run(self.stores[kme].repair, row)
 
     async def _shut(self) -> None:
         for store in self.stores.values():

@@ -20,7 +20,7 @@ from key_stores import (
 )
 
 from e91.keys.databases.interface import VERSION
-from e91.model.errors import NotEnoughKey, StoreFailed, UnknownKey
+from e91.model.errors import LinkAlarmed, NotEnoughKey, StoreFailed, UnknownKey
 
 CHILD = Path(__file__).with_name("killed_service.py")
 
@@ -169,6 +169,94 @@ def test_a_store_from_a_backup_is_refused(tmp_path):
         opened(stores, go_on)
     (tmp_path / "bob.sqlite").write_bytes(newest)
     opened(stores, go_on)
+
+
+def test_a_store_that_lacks_nothing_but_fetches_is_found_out_too(tmp_path):
+    stores = SqliteStores(tmp_path)
+
+    async def give(service):
+        await deposit(service, 4096)
+        return ids_of(await service.give("a", ["b"], number=3))
+
+    ids = opened(stores, give)
+    backup = (tmp_path / "bob.sqlite").read_bytes()
+
+    async def fetch(service):
+        await service.fetch("b", "a", key_ids=ids)
+
+    opened(stores, fetch)
+    (tmp_path / "bob.sqlite").write_bytes(backup)
+    with pytest.raises(StoreFailed, match="is older"):
+        opened(stores, fetch)
+
+
+def test_a_store_with_a_second_name_is_refused(tmp_path):
+    stores = SqliteStores(tmp_path)
+
+    async def begin(service):
+        await deposit(service, 4096)
+
+    opened(stores, begin)
+    (tmp_path / "second.sqlite").hardlink_to(tmp_path / "bob.sqlite")
+    with pytest.raises(StoreFailed, match="must have one name"):
+        opened(stores, begin)
+
+
+def test_an_alarm_that_one_store_missed_reaches_it_when_both_are_open(tmp_path):
+    stores = SqliteStores(tmp_path)
+
+    async def begin(service):
+        await deposit(service, 4096, made_at=100.0)
+        await deposit(service, 512, made_at=50.0)
+
+    opened(stores, begin)
+
+    async def ring_at_alice_alone():
+        service = service_of({"alice": stores.database("alice")})
+        await service.start()
+        await service.ring("alice", "bob", since=75.0, reason="S fell")
+        await service.close()
+
+    asyncio.run(ring_at_alice_alone())
+
+    async def look(service):
+        for state in service.kmes():
+            assert [link.free for link in state.links] == [8 * 512]
+            assert [link.alarm for link in state.links] == ["S fell"]
+        with pytest.raises(LinkAlarmed):
+            await service.give("b", ["a"])
+        await service.clear("alice", "bob")
+        assert len(await service.give("b", ["a"])) == 1
+
+    opened(stores, look)
+
+
+def test_ends_that_differ_are_levelled_to_what_both_have(tmp_path):
+    stores = SqliteStores(tmp_path)
+
+    async def begin(service):
+        await deposit(service, 4096, made_at=100.0)
+        return await deposit(service, 512, made_at=50.0)
+
+    content = opened(stores, begin)
+
+    async def ring_and_clear_at_alice_alone():
+        service = service_of({"alice": stores.database("alice")})
+        await service.start()
+        await service.ring("alice", "bob", since=75.0, reason="S fell")
+        await service.clear("alice", "bob")
+        await service.close()
+
+    asyncio.run(ring_and_clear_at_alice_alone())
+
+    async def look(service):
+        for state in service.kmes():
+            assert [link.free for link in state.links] == [8 * 512]
+        [key] = await service.give("b", ["a"])
+        assert key.content == content[-32:]
+        assert len(await service.fetch("a", "b", key_ids=[key.key_id])) == 1
+
+    opened(stores, look)
 
 
 def test_a_new_store_in_the_place_of_one_that_shares_key_is_refused(tmp_path):

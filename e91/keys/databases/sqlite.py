@@ -135,6 +135,8 @@ class SqliteDatabase:
         with file:
             found = os.fstat(file.fileno())
             self._inode = found.st_dev, found.st_ino
+        if found.st_nlink > 1:  # under another name it would have another log
+            raise StoreFailed(f"`{self.name}` must have one name, but is a hard link of another.")
         connection = sqlite3.connect(
             self._path, isolation_level=None, check_same_thread=False, timeout=0
         )

@@ -123,6 +123,48 @@ def _burned(row: JournalRow, peer: str, behind: Holdings) -> list[Event]:
     return burned
 
 
+def shared_alarms(ends: Mapping[str, Holdings]) -> dict[str, JournalRow]:
+    """Return rows that bring the alarms which some stores know to those that do not.
+
+    A KME whose store was not open when an alarm rang gives no key of that link either.
+    """
+    rows = {}
+    alarms = {link: alarm for one in ends.values() for link, alarm in one.alarms.items()}
+    for kme, holdings in ends.items():
+        unknown = [
+            Rang(*link, *alarm) for link, alarm in alarms.items() if link not in holdings.alarms
+        ]
+        if unknown:
+            rows[kme] = JournalRow(holdings.number + 1, {}, list(unknown))
+    return rows
+
+
+def levelled(ends: Mapping[str, Holdings]) -> dict[str, JournalRow]:
+    """Return rows after which both ends of every link have the same key left: what both have.
+
+    They differ where an alarm rang while the other end's store was not open.
+    """
+    rows: dict[str, JournalRow] = {}
+    for kme, holdings in ends.items():
+        events: list[Event] = []
+        for peer in sorted({*holdings.links, *_partners_of(ends, kme)} & {*ends}):
+            kept = _free_of(ends[peer], kme)
+            for block_id, (front, back) in _free_of(holdings, peer).items():
+                first, last = kept.get(block_id, (back, back))
+                events += [
+                    Granted(peer, ((block_id, start, stop),), stop - start, b"", "", ())
+                    for start, stop in ((front, min(first, back)), (max(last, front), back))
+                    if start < stop
+                ]
+        if events:
+            rows[kme] = JournalRow(holdings.number + 1, {}, events)
+    return rows
+
+
+def _partners_of(ends: Mapping[str, Holdings], kme: str) -> list[str]:
+    return [peer for peer, holdings in ends.items() if kme in holdings.links]
+
+
 def check_agreement(ends: Mapping[str, Holdings]) -> None:
     """Check that the two ends of every link have the same key left to give.
 
