@@ -22,32 +22,30 @@ def free_port():
 
 
 def new_borders(folder):
-    """Make one authority for both networks, and a folder with kme.toml for each; return them."""
-    kmes = [KmePlace(kme, "127.0.0.1", 0) for kme in ("alice", "border-1", "bob", "border-2")]
-    saes = (SaePlace("a", "alice"), SaePlace("b", "bob"))
-    new_authority(folder / "pki", AuthorityPlan(tuple(kmes), saes))
+    """Make for each network a folder with an authority of its own and a kme.toml; return it."""
     ports = {name: free_port() for name in NETWORKS}
+    for name, (kme, border, sae) in NETWORKS.items():
+        kmes = tuple(KmePlace(one, "127.0.0.1", 0) for one in (kme, border))
+        new_authority(folder / name, AuthorityPlan(kmes, (SaePlace(sae, kme),)))
     for name, other in (("one", "two"), ("two", "one")):
-        (folder / name).mkdir()
-        (folder / name / "kme.toml").write_text(_configuration(name, other, ports))
+        _, border, _ = NETWORKS[name]
+        _, peer, far = NETWORKS[other]
+        configuration = folder / name / "kme.toml"
+        table = (
+            f'\n[[peer_network]]\nkme = "{border}"\npeer = "{peer}"\nsaes = ["{far}"]\n'
+            f'url = "https://127.0.0.1:{ports[other]}"\nlisten = "127.0.0.1:{ports[name]}"\n'
+            f'ca = "../{other}/ca.crt"\ncrl = "../{other}/ca.crl"\n'
+        )
+        configuration.write_text(configuration.read_text() + table)
     return folder
 
 
-def _configuration(name, other, ports):
-    kme, border, sae = NETWORKS[name]
-    _, peer, far = NETWORKS[other]
-    tables = [
-        f'[[kme]]\nid = "{one}"\nlisten = "127.0.0.1:0"\nstore = "{one}.sqlite"\n'
-        f'certificate = "../pki/kme-{one}.crt"\nprivate_key = "../pki/kme-{one}.key"\n'
-        'ca = "../pki/ca.crt"\ncrl = "../pki/ca.crl"\n'
-        for one in (kme, border)
-    ]
-    tables.append(f'[[sae]]\nid = "{sae}"\nkme = "{kme}"\n')
-    tables.append(
-        f'[[peer_network]]\nkme = "{border}"\npeer = "{peer}"\nsaes = ["{far}"]\n'
-        f'url = "https://127.0.0.1:{ports[other]}"\nlisten = "127.0.0.1:{ports[name]}"\n'
-    )
-    return "\n".join(tables)
+def certified(folder, server, caller, stem):
+    """Return the TLS of a caller that trusts one network and has a certificate of another."""
+    context = client_context(folder / server)
+    files = folder / caller / f"{stem}.crt", folder / caller / f"{stem}.key"
+    context.load_cert_chain(*files)
+    return context
 
 
 async def fill(service, name, size=65_536):
@@ -66,7 +64,7 @@ class Site(RunningServer):
 
     def __init__(self, folder, name):
         super().__init__(folder / name)
-        self.name, self.pki = name, folder / "pki"
+        self.name, self.root = name, folder
 
     def __enter__(self):
         self.start()
@@ -82,8 +80,9 @@ class Site(RunningServer):
 
     def application(self):
         kme, _, sae = NETWORKS[self.name]
-        return SaeClient(self.port(kme), client_context(self.pki, f"sae-{sae}"))
+        context = certified(self.root, self.name, self.name, f"sae-{sae}")
+        return SaeClient(self.port(kme), context)
 
-    def peer(self, stem):
-        """A caller at the border's port with some certificate."""
-        return SaeClient(self.border_port, client_context(self.pki, stem))
+    def peer(self, caller, stem):
+        """A caller at the border's port with some certificate of some network."""
+        return SaeClient(self.border_port, certified(self.root, self.name, caller, stem))

@@ -126,6 +126,7 @@ async def feed(stores: FedStores, pairs: Sequence[tuple[str, str]], plan: FeedPl
     )  # fmt: skip
     feeder = _Feeder(stores, network, pairs, plan.low_bits)
     network.__enter__()
+    _LOG.info("a network feeds the stores", extra={"source": plan.network.name})
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [
@@ -133,6 +134,7 @@ async def feed(stores: FedStores, pairs: Sequence[tuple[str, str]], plan: FeedPl
                 tasks.create_task(feeder.take_in(news)),
             ]
             await asyncio.wrap_future(network.ended)
+            _LOG.info("the network's time is over", extra={"source": plan.network.name})
             for task in running:
                 task.cancel()
     finally:
@@ -213,7 +215,10 @@ class _Feeder:
                 self._coming[told.ends] -= told.bits
                 _LOG.error(
                     "a key differed at its two ends and is thrown away",
-                    extra={"ends": "-".join(told.ends), "relays": ", ".join(told.relays)},
+                    extra={
+                        "link": " - ".join(told.ends),
+                        "reason": f"relays: {', '.join(told.relays)}",
+                    },
                 )
             case LinkRang():
                 self._ringing[frozenset(told.ends)] += 1
@@ -237,6 +242,10 @@ class _Feeder:
             await self._stores.deposit(ends)
         except LinkAlarmed as refusal:  # of an alarm that is older than this network's life
             _LOG.warning("a key is thrown away", extra={"reason": str(refusal)})
+
+
+def _named(relays: Sequence[str]) -> str:
+    return f"a relay altered it, or a link's key had an error: {', '.join(relays) or 'no relay'}"
 
 
 def fed_network(

@@ -5,7 +5,7 @@ Paths in it are relative to its folder.  Unknown keys are refused.
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -225,6 +225,8 @@ class PeerNetworkEntry(Document, frozen=True):
         callback: Where we ask to be called; from `listen` if not given.
         saes: SAEs that are reached over it.
         accept_from: SAEs of the other network whose keys are taken; any if not given.
+        ca: PEM file with the authorities of the other KME's certificate; our KME's if not given.
+        crl: PEM file with what they have revoked; our KME's if `ca` is not given either.
 
     Both networks must know each other's SAEs that share keys: `saes` here, ``[[sae]]`` there.
     """
@@ -236,11 +238,28 @@ class PeerNetworkEntry(Document, frozen=True):
     saes: tuple[Text, ...]
     callback: Text | None = None
     accept_from: tuple[Text, ...] | None = None
+    ca: Text | None = None
+    crl: Text | None = None
 
     def __post_init__(self) -> None:
         parse_address(self.listen)
         for name in (self.peer, *self.saes):
             check_name(name, what="peer_network")
+        if self.crl is not None and self.ca is None:
+            raise ValueError("`crl` must be given with its `ca`, but there is none.")
+
+    def tls_files(self, kme: KmeEntry, folder: Path) -> TlsFiles:
+        """Return the files of TLS at the border: TLS 1.3 only.
+
+        Args:
+            kme: Our KME at the border.
+            folder: What paths are relative to.
+        """
+        files = kme.tls_files(folder, newest_only=True)
+        if self.ca is None:
+            return files
+        crl = None if self.crl is None else folder / self.crl
+        return replace(files, ca=folder / self.ca, crl=crl)
 
 
 class ServiceTables(Document, frozen=True):

@@ -12,8 +12,8 @@ from contextlib import suppress
 from http.client import HTTPException
 
 import pytest
-from border_sites import NETWORKS, fill, new_borders
-from key_servers import SaeClient, client_context
+from border_sites import NETWORKS, certified, fill, new_borders
+from key_servers import SaeClient
 
 from e91.delivery.configuration import read_configuration
 from e91.delivery.serving import service_of
@@ -54,7 +54,8 @@ class Server:
 
     def application(self):
         _, _, sae = NETWORKS[self.name]
-        return SaeClient(self.port, client_context(self.folder / "pki", f"sae-{sae}"))
+        context = certified(self.folder, self.name, self.name, f"sae-{sae}")
+        return SaeClient(self.port, context)
 
 
 class Load:

@@ -53,7 +53,7 @@ class Border:
     ) -> None:
         self.entry = entry
         (kme,) = (kme for kme in file.tables.kmes if kme.id == entry.kme)
-        tls = kme.tls_files(file.folder, newest_only=True)
+        tls = entry.tls_files(kme, file.folder)
         self.side = NetworkSide(service, entry.kme, entry.peer, file.sae_kmes)
         self._ledger = TransferLedger(ledger_path(file.folder, entry))
         self.handover = Handover(

@@ -6,6 +6,7 @@ No redirect is followed, and no proxy of the environment is asked.
 
 import asyncio
 import http.client
+import logging
 import ssl
 from contextlib import suppress
 from typing import Protocol
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 from e91.delivery.tls.contexts import TlsFiles
 from e91.delivery.tls.identity import identity_of
 
+_LOG = logging.getLogger("e91.delivery")
 _LARGEST_ANSWER = 65_536  # of which only the status counts
 _CONTENT = {"Content-Type": "application/json; charset=UTF-8", "Connection": "close"}
 
@@ -44,16 +46,21 @@ class HttpsPeer:
     def __init__(self, url: str, *, peer: str, tls: TlsFiles, timeout_s: float) -> None:
         self.peer = peer
         self._host, self._port = host_and_port(url)
-        self._context = _context(tls)
-        self._timeout_s = timeout_s
+        self._tls, self._timeout_s = tls, timeout_s
+        _context(tls)
 
     async def post(self, path: str, body: bytes) -> int | None:
         """Return the status of the answer, or None if there was none.
 
         Whatever goes wrong on the way is no answer: the peer may have got the request.
         """
+        try:
+            context = await asyncio.to_thread(_context, self._tls)  # certificates are renewed
+        except ValueError as error:
+            _LOG.error("the other network cannot be called", extra={"reason": str(error)})
+            return None
         connection = http.client.HTTPSConnection(
-            self._host, self._port, timeout=self._timeout_s, context=self._context
+            self._host, self._port, timeout=self._timeout_s, context=context
         )
         call = asyncio.to_thread(self._call, connection, path, body)
         try:

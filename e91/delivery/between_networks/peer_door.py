@@ -74,7 +74,11 @@ class PeerDoor:
         except PeerRefused as refused:
             _LOG.info(
                 "a request of another network is refused",
-                extra={"peer": self._policy.peer, "status": refused.status, "why": refused.title},
+                extra={
+                    "peer": self._policy.peer,
+                    "status": refused.status,
+                    "reason": refused.title,
+                },
             )
             return as_refusal(refused)
         except NotDelivered as failed:
