@@ -28,7 +28,7 @@ def entry(term: Term) -> str:
     if term.unit:
         details.append(f"Unit: {term.unit}.")
     if term.proof:
-        details.append(f"Derived in {_link(term.proof)}.")
+        details.append(f"More in {_link(term.proof)}.")
     if term.source:
         details.append(f"Source: {term.source.rstrip('.')}.")
     if term.words:

@@ -35,7 +35,7 @@ def page_of(term: Term) -> str:
     rows = {
         "unit": term.unit,
         "formula": term.formula,
-        "derived in": term.proof and f"docs/{term.proof}",
+        "more in": term.proof and f"docs/{term.proof}",
         "source": term.source,
         "in reports": ", ".join(term.words),
         "see also": ", ".join(term.see),

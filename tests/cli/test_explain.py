@@ -94,6 +94,41 @@ def test_every_label_of_a_report_is_explained(report, capsys, monkeypatch):
     assert unexplained(labels) == []
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Leave a folder with a session's key files and one with servers' certificates."""
+    place = tmp_path_factory.mktemp("words")
+    run_of = "run --device exact --rounds 1e5 --seed 1 --out"
+    cli.main([*run_of.split(), str(place / "session")])
+    cli.main(["kme", "init", str(place / "servers")])
+    (place / "message.txt").write_text("meet me in Jinan")
+    return place
+
+
+def test_every_field_of_keys_and_servers_is_explained(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    capsys.readouterr()
+    for line in (
+        "key info session/alice.key",
+        "key export session/alice.key --bits 256 --keys 1 --out one.txt",
+        "encrypt message.txt --key session/alice.key",
+        "decrypt message.txt.e91 --key session/bob.key --out read.txt",
+        "kme status servers/kme.toml",
+    ):
+        found = json.loads(printed(f"{line} --json", capsys))
+        assert unexplained(fields(found)) == [], line
+
+
+def test_every_label_of_keys_and_servers_is_explained(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    rows, row = [], Layout.row
+    monkeypatch.setattr(Layout, "row", lambda *a: (rows.append(a[1]), row(*a))[1])
+    for line in ("key info session/alice.key", "kme status servers/kme.toml"):
+        printed(line, capsys)
+    assert len(rows) > 10
+    assert unexplained(rows) == []
+
+
 def test_an_unknown_word_is_answered_by_what_is_close(capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["explain", "sifted", "keys"])
