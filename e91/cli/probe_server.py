@@ -28,7 +28,7 @@ def _application(who: str, words: str, *, required: bool = False) -> list[Any]:
                      help=f"Certificate of {words}, PEM."),
         click.option(f"{before}private-key", type=_FILE,
                      help="Its private key; by default in the same file."),
-        click.option(f"{before}sae", help="Its SAE ID, if the certificate does not name it."),
+        click.option(f"{before}sae", help="Its SAE ID, if no certificate names it."),
     ]  # fmt: skip
 
 

@@ -38,8 +38,11 @@ def plan_for(folder, url, **changes):
     return ProbePlan(url, **{**files, "ca": folder / "ca.crt", "timeout_s": 5.0, **changes})
 
 
-def looked_at(folder, *faults, names=None, stem="kme-alice", pool=10_000, **changes):
+def looked_at(
+    folder, *faults, names=None, stem="kme-alice", pool=10_000, peer_name=None, **changes
+):
     """The verdict of every row about a small server with these faults."""
+    changes["names"] = (None, peer_name, None)
     clauses = [clause for clause in CLAUSES if names is None or clause.name in names]
     with small_kme(folder, *faults, stem=stem, pool=pool) as server:
         report = probe(plan_for(folder, server.url, **changes), clauses=clauses)
@@ -191,6 +194,11 @@ def test_without_certificates_rows_are_not_tested_and_nothing_fails(folder):
     found = looked_at(folder, peer_certificate=None, third_certificate=None)
     assert ProbeVerdict.FAIL not in found.values()
     assert found["dec-once"] is found["status-get"] is ProbeVerdict.NOT_TESTED
+    found = looked_at(folder, peer_certificate=None, names=None, peer_name="bob-app")
+    assert ProbeVerdict.FAIL not in found.values()
+    assert found["dec-once"] is ProbeVerdict.NOT_TESTED
+    for name in ("status-fields", "certificate-demanded", "enc-defaults", "enc-mandatory"):
+        assert found[name] is ProbeVerdict.PASS
     found = looked_at(folder, names={"dec-foreign", "dec-once"}, third_certificate=None)
     assert found == {"dec-once": ProbeVerdict.PASS, "dec-foreign": ProbeVerdict.NOT_TESTED}
 

@@ -23,6 +23,11 @@ KEYS_NOT_FOUND = "one or more keys specified are not found on KME"
 """The text's sentence of clause 5.4 and 6.4 for IDs without a key."""
 
 
+def _path_of(sae: str) -> str:
+    """Return the beginning of the paths that name an SAE."""
+    return f"/api/v1/keys/{quote(sae, safe='')}"
+
+
 @dataclass(frozen=True)
 class Application:
     """An SAE that a certificate makes of the probe.
@@ -40,7 +45,7 @@ class Application:
     @property
     def path(self) -> str:
         """The beginning of the paths that name it as the other SAE."""
-        return f"/api/v1/keys/{quote(self.name, safe='')}"
+        return _path_of(self.name)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -69,6 +74,7 @@ class Bench:
         third: One that has no right to them, or None.
         ca: The authorities of servers.
         timeout_s: For every wait, seconds.
+        known_peer: The SAE ID of the peer, if there is no certificate of it.
         must_refuse: Certificates with keys that no server may let in.
         drains: Whether the pool may be emptied.
     """
@@ -79,6 +85,7 @@ class Bench:
     third: Application | None
     ca: Path
     timeout_s: float
+    known_peer: str | None = None
     must_refuse: tuple[ClientFiles, ...] = ()
     drains: bool = False
     answers: list[Answer] = field(default_factory=list, repr=False)
@@ -94,6 +101,23 @@ class Bench:
         if self.peer is None:
             raise NotTestable("needs the certificate of the other SAE (`--peer-certificate`)")
         return self.peer
+
+    @property
+    def peer_id(self) -> str:
+        """The SAE ID of the peer, which stands in the paths of the master's requests.
+
+        Raises:
+            NotTestable: It is not known.
+        """
+        found = self.known_peer if self.peer is None else self.peer.name
+        if found is None:
+            raise NotTestable("needs the other SAE (`--peer-sae`, `--peer-certificate`)")
+        return found
+
+    @property
+    def peer_path(self) -> str:
+        """The beginning of the paths of the master's requests."""
+        return _path_of(self.peer_id)
 
     @property
     def stranger(self) -> Application:
@@ -122,7 +146,7 @@ class Bench:
 
     def status(self, *, headers: Mapping[str, str] | None = None) -> Answer:
         """Return the answer to the master's question how many keys there are for the peer."""
-        return self.ask(self.master, "GET", f"{self.other.path}/status", headers=headers)
+        return self.ask(self.master, "GET", f"{self.peer_path}/status", headers=headers)
 
     def stated(self, name: str) -> int:
         """Return a whole number that the status states.
@@ -138,7 +162,7 @@ class Bench:
     def enc(self, asked: object) -> Answer:
         """Return the answer to the master's POST for new keys."""
         return self.ask(
-            self.master, "POST", f"{self.other.path}/enc_keys", body=json.dumps(asked).encode()
+            self.master, "POST", f"{self.peer_path}/enc_keys", body=json.dumps(asked).encode()
         )
 
     def dec(self, who: Application, key_ids: Sequence[object], *, master: str = "") -> Answer:
@@ -148,7 +172,7 @@ class Bench:
 
     def dec_with(self, who: Application, document: object, *, master: str = "") -> Answer:
         """Return the answer to a POST with any body for keys by their IDs."""
-        path = f"/api/v1/keys/{quote(master or self.master.name, safe='')}/dec_keys"
+        path = f"{_path_of(master or self.master.name)}/dec_keys"
         return self.ask(who, "POST", path, body=json.dumps(document).encode())
 
     def take(self, number: int = 1, **asked: object) -> list[TakenKey]:
@@ -232,7 +256,7 @@ def refusal_of(bench: Bench, context: ssl.SSLContext) -> str | None:
     """
     client = HttpsClient(bench.place, context, bench.timeout_s)
     try:
-        answer = client.ask("GET", f"{bench.other.path}/status")
+        answer = client.ask("GET", f"{bench.peer_path}/status")
     except DeliveryFailed as error:
         said = str(error).partition("but ")[2].partition(";")[0]
         return said.rstrip(".")

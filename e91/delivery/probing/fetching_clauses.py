@@ -111,7 +111,7 @@ def _foreign_among(bench: Bench) -> Observation:
 
 def _master_fetches(bench: Bench) -> Observation:
     (key,) = bench.take()
-    path = f"{bench.other.path}/dec_keys"
+    path = f"{bench.peer_path}/dec_keys"
     body = json.dumps({"key_IDs": [{"key_ID": key.key_id}]}).encode()
     answers = [bench.ask(bench.master, "POST", path, body=body),
                bench.dec(bench.master, [key.key_id])]  # fmt: skip
@@ -123,7 +123,7 @@ def _master_fetches(bench: Bench) -> Observation:
 
 def _path_names_master(bench: Bench) -> Observation:
     (key,) = bench.take()
-    wrong = bench.dec(bench.other, [key.key_id], master=bench.other.name)
+    wrong = bench.dec(bench.other, [key.key_id], master=bench.peer_id)
     words = f"with the slave's own ID in the path: {shown(wrong)}"
     return advised(good=not gives(wrong), words=words)
 

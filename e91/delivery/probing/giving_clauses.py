@@ -51,7 +51,7 @@ def _defaults(bench: Bench) -> Observation:
 
 
 def _get(bench: Bench) -> Observation:
-    path, size = f"{bench.other.path}/enc_keys", bench.stated("key_size")
+    path, size = f"{bench.peer_path}/enc_keys", bench.stated("key_size")
     queries = ("", f"?number=2&size={size}")
     answers = [bench.ask(bench.master, "GET", path + query) for query in queries]
     numbers = [len(_noted_keys(bench, answer)) for answer in answers]
@@ -160,7 +160,7 @@ def _all_refused(bench: Bench, asked: Iterable[object]) -> Observation:
 
 
 def _garbage(bench: Bench) -> Observation:
-    path = f"{bench.other.path}/enc_keys"
+    path = f"{bench.peer_path}/enc_keys"
     bodies = (
         b"{",
         b"garbage",
@@ -181,21 +181,21 @@ def _garbage(bench: Bench) -> Observation:
 
 
 def _twice_named(bench: Bench) -> Observation:
-    path = f"{bench.other.path}/enc_keys"
+    path = f"{bench.peer_path}/enc_keys"
     answer = bench.ask(bench.master, "POST", path, body=b'{"number":1,"number":2}')
     _noted_keys(bench, answer)
     return informed(f"a member that stands twice: {shown(answer)}")
 
 
 def _no_body(bench: Bench) -> Observation:
-    answer = bench.ask(bench.master, "POST", f"{bench.other.path}/enc_keys", body=b"")
+    answer = bench.ask(bench.master, "POST", f"{bench.peer_path}/enc_keys", body=b"")
     _noted_keys(bench, answer)
     return informed(f"POST without a body: {shown(answer)}")
 
 
 def _other_content_type(bench: Bench) -> Observation:
     answer = bench.ask(
-        bench.master, "POST", f"{bench.other.path}/enc_keys", body=b"{}",
+        bench.master, "POST", f"{bench.peer_path}/enc_keys", body=b"{}",
         headers={"Content-Type": "application/x-www-form-urlencoded"},
     )  # fmt: skip
     _noted_keys(bench, answer)
@@ -204,13 +204,13 @@ def _other_content_type(bench: Bench) -> Observation:
 
 def _large_body(bench: Bench) -> Observation:
     body = b'{"number":' + b" " * 2_000_000 + b"1}"
-    answer = bench.ask(bench.master, "POST", f"{bench.other.path}/enc_keys", body=body)
+    answer = bench.ask(bench.master, "POST", f"{bench.peer_path}/enc_keys", body=body)
     _noted_keys(bench, answer)
     return informed(f"a body of 2 MB: {shown(answer)}")
 
 
 def _foreign_query(bench: Bench) -> Observation:
-    path = f"{bench.other.path}/enc_keys?additional_slave_SAE_IDs={bench.master.name}"
+    path = f"{bench.peer_path}/enc_keys?additional_slave_SAE_IDs={bench.master.name}"
     answer = bench.ask(bench.master, "GET", path)
     _noted_keys(bench, answer)
     return advised(good=not gives(answer),
@@ -218,7 +218,7 @@ def _foreign_query(bench: Bench) -> Observation:
 
 
 def _head(bench: Bench) -> Observation:
-    answer = bench.ask(bench.master, "HEAD", f"{bench.other.path}/enc_keys")
+    answer = bench.ask(bench.master, "HEAD", f"{bench.peer_path}/enc_keys")
     lost = "; it may take a key that nobody gets" if gives(answer) else ""
     return advised(good=not gives(answer), words=f"HEAD enc_keys: {answer.status}{lost}")
 

@@ -129,6 +129,7 @@ def bench_of(plan: ProbePlan) -> Bench:
         ),
         plan.ca,
         plan.timeout_s,
+        peer,
         tuple(ClientFiles(file, key, plan.ca) for file, key in plan.must_refuse),
         plan.drain,
     )

@@ -47,7 +47,7 @@ def _is_count(value: object) -> bool:
 def _roles(bench: Bench) -> Observation:
     found = document_of(bench.status())
     master, slave = found.get("master_SAE_ID"), found.get("slave_SAE_ID")
-    good = (master, slave) == (bench.master.name, bench.other.name)
+    good = (master, slave) == (bench.master.name, bench.peer_id)
     return judged(good=good, words=f"master is {master}, slave is {slave}")
 
 
@@ -85,7 +85,7 @@ def _unknown_sae(bench: Bench) -> Observation:
 
 
 def _post(bench: Bench) -> Observation:
-    answer = bench.ask(bench.master, "POST", f"{bench.other.path}/status", body=b"{}")
+    answer = bench.ask(bench.master, "POST", f"{bench.peer_path}/status", body=b"{}")
     return advised(good=not gives(answer), words=f"POST status: {shown(answer)}")
 
 

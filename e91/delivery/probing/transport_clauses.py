@@ -41,7 +41,7 @@ _FIRST_BYTES = 65_536
 
 
 def _plain_http(bench: Bench) -> Observation:
-    request = f"GET {bench.other.path}/status HTTP/1.1\r\nHost: {bench.place.authority}\r\n\r\n"
+    request = f"GET {bench.peer_path}/status HTTP/1.1\r\nHost: {bench.place.authority}\r\n\r\n"
     try:
         address = (bench.place.host, bench.place.port)
         with socket.create_connection(address, bench.timeout_s) as connection:
@@ -158,7 +158,7 @@ def _kme_named(bench: Bench) -> Observation:
 
 
 def _headers_do_not_count(bench: Bench) -> Observation:
-    other = bench.other.name
+    other = bench.peer_id
     forged = {
         "X-Client-DN": f"CN={other}", "X-SSL-Client-S-DN": f"CN={other}",
         "X-Client-Cert-CN": other, "Request-SAE-ID": other, "X-SAE-ID": other,
@@ -173,7 +173,7 @@ def _headers_do_not_count(bench: Bench) -> Observation:
 
 
 def _encoded_path(bench: Bench) -> Observation:
-    name = bench.other.name
+    name = bench.peer_id
     first = "".join(f"%{byte:02X}" for byte in name[0].encode())
     rest = quote(name[1:], safe="")
     answers = [
@@ -201,13 +201,13 @@ def _kept_connection(bench: Bench) -> Observation:
 
 
 def _http_1_0(bench: Bench) -> Observation:
-    request = f"GET {bench.other.path}/status HTTP/1.0\r\nHost: {bench.place.authority}\r\n\r\n"
+    request = f"GET {bench.peer_path}/status HTTP/1.0\r\nHost: {bench.place.authority}\r\n\r\n"
     return informed(f"a request of HTTP/1.0: {_code_in(_raw(bench, request.encode()))}")
 
 
 def _broken_http(bench: Bench) -> Observation:
     words = []
-    start = f"GET {bench.other.path}/status HTTP/1.1\r\n"
+    start = f"GET {bench.peer_path}/status HTTP/1.1\r\n"
     for what, request in (
         ("garbage", b"\x00\x01\x02 garbage\r\n\r\n"),
         ("no Host", f"{start}\r\n".encode()),
