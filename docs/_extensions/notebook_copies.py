@@ -1,7 +1,6 @@
 """Copies of the notebooks for the site, which keep the outputs of a run until a cell changes."""
 
 import json
-import shutil
 from pathlib import Path
 
 
@@ -13,9 +12,14 @@ def copy_notebooks(source: Path, target: Path) -> None:
         if old.name not in wanted:
             old.unlink()
     for name, path in wanted.items():
-        copy = target / name
-        if not copy.exists() or _cells(copy) != _cells(path):
-            shutil.copyfile(path, copy)
+        copy, text = target / name, moved(path.read_text(encoding="utf-8"))
+        if not copy.exists() or _cells(copy.read_text(encoding="utf-8")) != _cells(text):
+            copy.write_text(text, encoding="utf-8")
+
+
+def moved(text: str) -> str:
+    """Return a notebook's text with links to pages as they are from a folder beside the pages."""
+    return text.replace("](../docs/", "](../")
 
 
 def run_before(folder: Path) -> list[str]:
@@ -23,8 +27,8 @@ def run_before(folder: Path) -> list[str]:
     return [path.name for path in sorted(folder.glob("*.ipynb")) if _was_run(path)]
 
 
-def _cells(notebook: Path) -> list[tuple[str, str]]:
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+def _cells(text: str) -> list[tuple[str, str]]:
+    cells = json.loads(text)["cells"]
     return [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
 
 

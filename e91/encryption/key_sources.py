@@ -26,7 +26,7 @@ MESSAGE_KEY_BYTES = MASK_SIZE
 
 @dataclass(frozen=True)
 class KeyReference:
-    """Which bytes of which key; it is public.
+    """The public name of some bytes of a key.
 
     Attributes:
         key_id: The key's name.

@@ -412,7 +412,7 @@ class KeyStore:
             raise KeyUnavailable("Key bytes must be used once, but some were used already.")
 
     def _use(self, offset: int, size: int) -> bytes:
-        # Marked before it is read: an interrupt in between loses bytes and re-uses none.
+        # Marked before it is read: an interrupt in between loses bytes and reuses none.
         part = slice(offset, offset + size)
         self._used[part] = True
         content = self._content[part].tobytes()

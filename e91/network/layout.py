@@ -333,7 +333,7 @@ class Requests:
 
 @dataclass(frozen=True)
 class Call:
-    """A call or a stream under one-time pad: so many key bits a second for a time.
+    """A call or a stream under one-time pad, which needs key bits at a steady rate for a time.
 
     Attributes:
         source: Who calls.

@@ -54,7 +54,7 @@ _TELLING = 64
 class RepeatGuard:
     """Remembers the last run of a sampler and refuses the same outcomes again.
 
-    It sees a sampler that re-uses its seed; whether runs are independent in every other way is
+    It sees a sampler that reuses its seed; whether runs are independent in every other way is
     for `e91.devices.samplers.conformance.suite` to test.
 
     Attributes:
@@ -96,7 +96,7 @@ class RepeatGuard:
         if same and np.minimum(ones, common - ones).max(initial=0) >= _TELLING:
             raise ValueError(
                 "A sampler must give new outcomes at every run, but gave those of the last run "
-                "again: it re-uses its seed.  Give a function from a seed to a sampler, such "
+                "again: it reuses its seed.  Give a function from a seed to a sampler, such "
                 "as `lambda seed: SamplerV2(seed=seed)`, or a sampler without a seed."
             )
 

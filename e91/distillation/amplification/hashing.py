@@ -33,7 +33,7 @@ def amplify(
         key: Verified key of n bits, equal at both parties.
         release: The passing verdict; its length, at most n, is the number of bits to keep.
         seed: Public, uniformly random bits that fix the matrix, drawn after the quantum phase;
-            n - 1 packed bits, uint8, shape (ceil((n - 1) / 8),).  Never re-use a seed for a
+            n - 1 packed bits, uint8, shape (ceil((n - 1) / 8),).  Never reuse a seed for a
             second key.
         workspace: Says whether compiled code runs; where it pays for one key, by default.
 

@@ -57,7 +57,7 @@ def cut_keys(
     now: float,
     from_back: bool,
 ) -> list[Cut]:
-    """Return where so many keys can be cut, oldest blocks first; fewer if there are no more.
+    """Return where a number of keys can be cut, oldest blocks first; fewer if there are no more.
 
     A key takes the end of one block and the beginning of the next where they meet, if it then
     still meets the conditions.
