@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from e91.cli.options import COUNT, JSON, as_one
 from e91.cli.outcome import columns, flush_output, refuse_terminal, write_output
 from e91.keys.files import saying_what_was_spent
 from e91.model.messages import Party
-from e91.system.durable import PRIVATE, new_file
+from e91.system.durable import PRIVATE, new_file, new_folder
 from e91.system.report_layout import WIDTH, Layout
 
 if TYPE_CHECKING:
@@ -164,27 +164,64 @@ def show(file: Path, *, pieces: dict[str, Any], as_json: bool) -> None:
 @key.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True,
-              help="The new file; its mode is 0600.")  # fmt: skip
+              help="The new file; its mode is 0600.  With --each, the new folder.")  # fmt: skip
+@click.option("--each", is_flag=True,
+              help="A file for every key of --bits, of one name at both ends.")  # fmt: skip
 @PIECES
 @JSON
-def export(file: Path, *, out: Path, pieces: dict[str, Any], as_json: bool) -> None:
+def export(file: Path, *, out: Path, each: bool, pieces: dict[str, Any], as_json: bool) -> None:
     """Write bytes of the key file FILE to a new file, and use them up.
 
-    All that are left, or keys of --bits.  FILE says on the disk that they are used before they are
+    All that are left, or keys of --bits: a line each, packed (--format raw), or a file each
+    (--each), as key servers read them.  FILE says on the disk that they are used before they are
     written: a crash in between loses them.  The other end gets the same bytes with the same
     command, if no message is under way; compare the places in the key that are told.
     """
     if out == Path("-"):
         raise click.UsageError("`--out` must be a new file; `e91 key show` prints.")
-    with saying_what_was_spent(file) as note, new_file(out, mode=PRIVATE) as write:
-        taken = _taken(file, note, **pieces)
-        write(_joined(taken, **pieces))
+    if each and pieces["bits"] is None:
+        raise click.UsageError("`--each` must come with `--bits`, but there is none.")
+    with saying_what_was_spent(file) as note:
+        if each:
+            with new_folder(out) as folder:
+                taken = _taken(file, note, **pieces)
+                number = _write_each(taken, folder, form=pieces["form"], bits=pieces["bits"])
+        else:
+            with new_file(out, mode=PRIVATE) as write:
+                taken = _taken(file, note, **pieces)
+                write(_joined(taken, **pieces))
     if as_json:
-        click.echo(json.dumps({"file": str(out), **_use(taken)}))
+        found = {"file": str(out), **({"files": number} if each else {})}
+        click.echo(json.dumps(found | _use(taken)))
         return
-    click.echo(f"{out}: {len(taken.content):,} bytes, {pieces['form']}.")
+    files = f" in {number:,} files" if each else ""
+    click.echo(f"{out}: {len(taken.content):,} bytes, {pieces['form']}{files}.")
     for line in textwrap.wrap(_sentence(file, taken), columns(WIDTH)):
         click.echo(line)
+
+
+_ENDINGS = {"hex": "hex", "base64": "b64", "pem": "pem", "raw": "bin"}
+
+
+def _write_each(taken: ExportedKey, folder: Path, *, form: str, bits: int) -> int:
+    """Write a file for every key, named by where the key begins; return their number."""
+    keys = written(taken.content, form, bits)
+    end = b"" if form == "raw" else b"\n"
+    for number, text in enumerate(keys):
+        place = _place(taken.intervals, number * bits // 8)
+        name = f"{taken.label.key_id}-{place:09}.{_ENDINGS[form]}"
+        with new_file(folder / name, mode=PRIVATE) as write:
+            write(text + end)
+    return len(keys)
+
+
+def _place(intervals: Sequence[tuple[int, int]], index: int) -> int:
+    """Return where in the key the byte lies that has this index in its exported parts."""
+    for start, stop in intervals:
+        if index < stop - start:
+            return start + index
+        index -= stop - start
+    raise AssertionError("An exported byte must lie in an interval, but does not.")
 
 
 def _taken(

@@ -239,3 +239,29 @@ def test_ledger_that_is_not_there_is_empty_and_not_made(status, tmp_path, ledger
         2,
         f"e91: `{place}` must be a key ledger, but does not exist.\n",
     )
+
+
+@pytest.mark.parametrize("form", ["hex", "base64", "pem", "raw"])
+def test_a_file_for_every_key_has_the_same_name_and_key_at_both_ends(status, files, tmp_path, form):
+    folders = []
+    for file in files:
+        for part in ("one", "two"):
+            out = tmp_path / f"{file.name}-{part}"
+            asked = ["--out", out, "--bits", 128, "--keys", 3, "--format", form, "--each"]
+            code, printed, _ = status("key", "export", file, *asked, "--json")
+            assert (code, json.loads(printed)["files"]) == (0, 3)
+            folders.append({one.name: one.read_bytes() for one in out.iterdir()})
+            assert {stat.S_IMODE(one.stat().st_mode) for one in out.iterdir()} == {0o600}
+    assert folders[:2] == folders[2:]
+    assert not folders[0].keys() & folders[1].keys()
+    found = b"".join(read_back(form, folders[0][name])[0] for name in sorted(folders[0]))
+    assert found == CONTENT[168 - 24 : 168] + CONTENT[368 - 24 : 368]
+
+
+def test_a_file_for_every_key_needs_their_size_and_a_new_folder(status, files, tmp_path):
+    before = files[0].read_bytes()
+    for more in (["--out", tmp_path / "new"], ["--out", tmp_path, "--bits", 128]):
+        code, _, complaint = status("key", "export", files[0], "--each", *more)
+        assert code == 2
+        assert "must" in complaint
+    assert files[0].read_bytes() == before
