@@ -1,6 +1,7 @@
 """``e91 decrypt``: files or streams of any size, with keys that are then used up."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,7 +136,10 @@ def _decrypt_stream(
     written = 0
     try:
         header = StreamHeader.read(source)
-        read = decrypt_segments if header.cipher == "one-time-pad" else decrypt_chapters
+        read = decrypt_segments
+        if header.cipher == "aes-256-gcm":
+            size = None if source.size is None else source.size - StreamHeader.SIZE
+            read = partial(decrypt_chapters, size=size)
         name = Path(source.name).name
         with (
             choice.source() as unentered,

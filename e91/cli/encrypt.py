@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from e91.encryption.stream_headers import StreamHeader, StreamSummary
     from e91.system.byte_streams import ByteTarget
 
-MESSAGE_SIZE = 2**20
+MESSAGE_SIZE = 2**18
 """Bytes up to which data are one message of a key file, and a text is never given AES unasked."""
 
 CIPHERS = click.Choice(["one-time-pad", "aes-256-gcm"])

@@ -112,7 +112,12 @@ class _ChapterWriter:
 
 
 def decrypt_chapters(
-    source: ByteSource, target: ByteTarget, keys: KeySource, *, header: StreamHeader
+    source: ByteSource,
+    target: ByteTarget,
+    keys: KeySource,
+    *,
+    header: StreamHeader,
+    size: int | None = None,
 ) -> StreamSummary:
     """Decrypt what follows a header.
 
@@ -125,6 +130,7 @@ def decrypt_chapters(
         target: Takes the data.
         keys: Finds the keys.
         header: As it was read.
+        size: Bytes behind the header, where they are known, as of a file: that is faster.
 
     Returns:
         What was decrypted.
@@ -134,7 +140,7 @@ def decrypt_chapters(
             it goes.
         KeyUnavailable: A key that it names is not to be had.
     """
-    ciphertext = _AllButTheEnd(source, CLOSING_SIZE)
+    ciphertext = _AllButTheEnd(source, CLOSING_SIZE) if size is None else _KnownSize(source, size)
     reader = _ChapterReader(ciphertext, target, keys, header)
     reference = memoryview(bytearray(KeyReference.SIZE))
     key: NamedKey | None = None
@@ -242,6 +248,19 @@ class _Peeked:
         buffer[:1] = self._next
         self._is_held = False
         return 1 + fill(self._source, buffer[1:])
+
+
+class _KnownSize(_Limited):
+    """A source of a known size without its closing record."""
+
+    def __init__(self, source: ByteSource, size: int) -> None:
+        super().__init__(source, max(0, size - CLOSING_SIZE))
+
+    @property
+    def end(self) -> bytes:
+        """All that is left; more than a closing record where the source has grown."""
+        content = bytearray(CLOSING_SIZE + 1)
+        return bytes(content[: fill(self._source, memoryview(content))])
 
 
 class _AllButTheEnd:

@@ -43,7 +43,7 @@ KEY_SIZE = 32
 TINK_HEADER_SIZE = 40
 TAG_SIZE = 16
 
-SEGMENT_SIZE = 2**18
+SEGMENT_SIZE = 2**17
 """Bytes of an encrypted segment, tag included, unless others are asked for.
 
 Larger ones leave the processor's cache, smaller ones cost more calls; see `benchmarks.encryption`.
@@ -61,7 +61,7 @@ def stream_size(data_size: int, *, segment_size: int = SEGMENT_SIZE) -> int:
 
     Examples:
         >>> stream_size(0), stream_size(4040, segment_size=4096), stream_size(10**9) - 10**9
-        (56, 4096, 61080)
+        (56, 4096, 122136)
     """
     room = segment_size - TAG_SIZE
     segments = max(1, -(-(data_size + TINK_HEADER_SIZE) // room))

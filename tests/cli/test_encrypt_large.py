@@ -283,7 +283,7 @@ def test_ledger_stops_a_key_file_that_was_restored(ends, e91, tmp_path):
          "or 256MiB, but is `0`.")),
         (["--rekey-every", "many"], ("`--rekey-every` must be a number of bytes, such as 1000000 "
          "or 256MiB, but is `many`.")),
-        (["--rekey-every", "1TiB"], ("`--rekey-every` must be at most 388,712,232,440 bytes, the "
+        (["--rekey-every", "1TiB"], ("`--rekey-every` must be at most 388,688,505,880 bytes, the "
          "cipher's bound, but is 1,099,511,627,776.")),
         (["--key-rate", "-5"], "`--key-rate` must be positive and finite, but is -5.0."),
         (["--kme", "https://127.0.0.1:1"], ("Keys must come by `--key` or `--kme`, but both are "

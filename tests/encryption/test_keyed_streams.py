@@ -44,12 +44,43 @@ def opened(ciphertext: bytes, target: io.BytesIO | None = None, keys: ListedKeys
     read = decrypt_chapters if header.cipher == "aes-256-gcm" else decrypt_segments
     found = read(source, target, keys or ListedKeys(), header=header)
     assert found.size == len(target.getvalue())
+    if header.cipher == "aes-256-gcm":  # where the size is known, as of a file, the same comes out
+        again, size = io.BytesIO(), len(ciphertext) - 32
+        rest = io.BytesIO(ciphertext[32:])
+        decrypt_chapters(rest, again, keys or ListedKeys(), header=header, size=size)
+        assert again.getvalue() == target.getvalue()
     return target.getvalue(), found
 
 
+REFUSALS = (AuthenticationFailed, KeyUnavailable, ValueError)
+
+
 def refused(ciphertext: bytes) -> None:
-    with pytest.raises((AuthenticationFailed, KeyUnavailable, ValueError)):
+    with pytest.raises(REFUSALS):
         opened(ciphertext)
+    with pytest.raises(REFUSALS):
+        opened_as_file(ciphertext)
+
+
+def opened_as_file(ciphertext: bytes) -> None:
+    """Read chapters of a known size; of other ciphertexts the header alone is looked at."""
+    source = io.BytesIO(ciphertext)
+    header = StreamHeader.read(source)
+    if header.cipher != "aes-256-gcm":
+        opened(ciphertext)
+    size = len(ciphertext) - 32
+    decrypt_chapters(source, io.BytesIO(), ListedKeys(), header=header, size=size)
+
+
+def test_a_file_that_grows_or_shrinks_meanwhile_is_refused():
+    ciphertext = sealed(content(600))
+    for more in (b"", b"x", bytes(57)):
+        for size in (len(ciphertext) - 33, len(ciphertext) - 31 + len(more)):
+            with pytest.raises(AuthenticationFailed):
+                decrypt_chapters(
+                    io.BytesIO(ciphertext[32:] + more), io.BytesIO(), ListedKeys(),
+                    header=AES, size=size,
+                )  # fmt: skip
 
 
 def key_of(number: int, size: int = 32) -> bytes:
@@ -117,7 +148,7 @@ def test_a_pad_is_xored_with_nothing_but_data_and_each_tag_has_a_key_of_its_own(
         body = bytes(a ^ b for a, b in zip(part, key[32:], strict=True))
         reference, length = UUID(int=number + 1).bytes + bytes(8), struct.pack(">I", len(part))
         place = head + struct.pack(">BQQ", number, number, SMALL * number) + reference
-        tag = poly1305_by_definition(key[:32], place + length + body)
+        tag = poly1305_by_definition(key[:32], place + length + bytes(3) + body)
         expected += bytes([number]) + reference + length + body + tag
     assert sealed(data, PAD) == expected
 

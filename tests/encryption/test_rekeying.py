@@ -13,6 +13,7 @@ from e91.encryption.rekeying import (
     bytes_per_key_from,
     most_bytes_per_key,
 )
+from e91.encryption.tink_streams import SEGMENT_SIZE
 
 
 def advantage_of(size: int, segment_size: int) -> Fraction:
@@ -36,7 +37,7 @@ def test_the_most_data_keep_the_bound_and_two_segments_more_break_it(segment, ex
 def test_half_of_what_the_link_makes_pays_for_the_keys(key_rate, data_rate):
     size = bytes_per_key_at(key_rate, data_rate=data_rate)
     spent = 256 * data_rate / size
-    most = most_bytes_per_key(2**18)
+    most = most_bytes_per_key(SEGMENT_SIZE)
     assert LEAST_BYTES_PER_KEY <= size <= most
     assert spent <= key_rate / 2 * (1 + 1e-12) or size == most
     assert spent * size / (size - 1) > key_rate / 2 * (1 - 1e-9) or size == LEAST_BYTES_PER_KEY
@@ -46,7 +47,7 @@ def test_half_of_what_the_link_makes_pays_for_the_keys(key_rate, data_rate):
 def test_at_most_half_of_a_stock_is_spent(stock, size):
     per_key = bytes_per_key_from(stock, size)
     keys = -(-size // per_key)
-    assert 32 * keys <= stock / 2 or per_key == most_bytes_per_key(2**18)
+    assert 32 * keys <= stock / 2 or per_key == most_bytes_per_key(SEGMENT_SIZE)
 
 
 @pytest.mark.parametrize("rate", [0, -1, math.inf, math.nan])
