@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 def rounds_bar(rounds: int) -> tqdm[NoReturn]:
@@ -17,6 +18,8 @@ def rounds_bar(rounds: int) -> tqdm[NoReturn]:
 
     It is drawn on standard error, only on a terminal, and only if it takes longer than 2 s.
     """
+    from tqdm import tqdm
+
     return tqdm(total=rounds, unit=" pairs", unit_scale=True, delay=2, disable=None)
 
 
