@@ -164,6 +164,8 @@ def _decrypt_stream(
 def _refusal(name: str, error: Exception, target: Path, written: int) -> str:
     """Return what is said of a ciphertext that cannot be read to its end."""
     why = f"`{name}` must be a whole ciphertext made with these keys, but is not: {error}"
+    if isinstance(error, KeyUnavailable):
+        why = f"`{name}` cannot be decrypted: {error}"
     if target != STREAM:
         return f"{why}  No file was written."
     if not written:
