@@ -286,7 +286,8 @@ class ServiceTables(Document, frozen=True):
     def __post_init__(self) -> None:
         _check_distinct("kme", (kme.id for kme in self.kmes))
         _check_distinct("sae", (sae.id for sae in self.saes))
-        _check_distinct("kme", (kme.store for kme in self.kmes), what="stores")
+        files = (kme.store for kme in self.kmes if "://" not in kme.store)
+        _check_distinct("kme", files, what="stores")  # in a database each has a schema of its own
         known = {kme.id for kme in self.kmes}
         for sae in self.saes:
             if sae.kme not in known:

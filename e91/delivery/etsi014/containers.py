@@ -83,19 +83,25 @@ def key_container(
         key_ids: Their IDs as `text_of` writes them.
         granted: Optional extensions that the keys meet.
     """
-    extension = '"e91_provenance":' + _as_text(_together(keys))
-    if granted:
-        extension += f',"e91_granted":{json.dumps(list(granted))}'
     # Keys of one block share the object of their provenance, which to look up by value costs more
     # than all else here.
     origins = {id(key.provenance): key.provenance for key in keys}
     texts = {number: _as_text(origin) for number, origin in origins.items()}
+    # Which blocks keys of different provenance share is not known here, so their failure
+    # probabilities are added up key by key, which is never too little.
+    together = (
+        texts[id(keys[0].provenance)]
+        if len(texts) == 1
+        else _as_text(Provenance.joined(key.provenance for key in keys))
+    )
+    wishes = f',"e91_granted":{json.dumps(list(granted))}' if granted else ""
     entries = [
         f'{{"key_ID":"{key_id}","key":"{_base64(key.content)}",'
         f'"key_extension":{{"e91_provenance":{texts[id(key.provenance)]}}}}}'
         for key, key_id in zip(keys, key_ids, strict=True)
     ]
-    body = f'{{"keys":[{",".join(entries)}],"key_container_extension":{{{extension}}}}}'
+    extension = f'{{"e91_provenance":{together}{wishes}}}'
+    body = f'{{"keys":[{",".join(entries)}],"key_container_extension":{extension}}}'
     return body.encode("ascii")
 
 
@@ -112,18 +118,6 @@ def text_of(key_id: UUID) -> str:
 
 def _base64(content: bytes) -> str:
     return b2a_base64(content, newline=False).decode("ascii")
-
-
-def _together(keys: Sequence[HeldKey]) -> Provenance:
-    """Return what may be said of several keys: of one block once, else of every key by itself.
-
-    Which blocks keys of different provenance share is not known here, so their failure
-    probabilities are added up key by key, which is never too little.
-    """
-    first = keys[0].provenance
-    if all(key.provenance is first for key in keys):
-        return first
-    return Provenance.joined(key.provenance for key in keys)
 
 
 @lru_cache(maxsize=_PROVENANCES_KEPT)
