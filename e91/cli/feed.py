@@ -6,8 +6,10 @@ import asyncio
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("e91.delivery")
 _LOOK_S = 0.2
+_AGAIN_S = 0.5  # after a store has failed
 _MOST_PAIRS = 1_000
 LOW_BITS = 2**16
 """Key bits of a pair below which the network is asked for more."""
@@ -113,30 +116,52 @@ async def feed(stores: FedStores, pairs: Sequence[tuple[str, str]], plan: FeedPl
     Raises:
         ValueError: The network cannot be run so.
     """
-    from e91.network.living import LivingNetwork
-
     loop, news = asyncio.get_running_loop(), asyncio.Queue[Any]()
 
     def tell(told: News) -> None:
         loop.call_soon_threadsafe(news.put_nowait, told)
 
-    network = await asyncio.to_thread(
-        LivingNetwork, plan.network, tell=tell, speed=plan.speed, minutes=plan.minutes,
-        seed=plan.seed, workers=plan.workers, disjoint=plan.disjoint, doubt_s=plan.doubt_s,
+    async with _living(plan, tell) as network:
+        feeder = _Feeder(stores, network, pairs, plan.low_bits)
+        works = [
+            asyncio.ensure_future(work)
+            for work in (
+                asyncio.wrap_future(network.ended),
+                feeder.refill(),
+                feeder.take_in(news),
+            )
+        ]
+        try:
+            done, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+            for work in done:
+                work.result()
+        finally:
+            for work in works:
+                work.cancel()
+            await asyncio.gather(*works, return_exceptions=True)
+    _LOG.info("the network's time is over", extra={"source": plan.network.name})
+
+
+@asynccontextmanager
+async def _living(plan: FeedPlan, tell: Callable[[News], None]) -> AsyncIterator[LivingNetwork]:
+    """Give a network that lives; it takes seconds to plan one, so another thread does."""
+    from e91.network.living import LivingNetwork
+
+    planning = asyncio.ensure_future(
+        asyncio.to_thread(
+            LivingNetwork, plan.network, tell=tell, speed=plan.speed, minutes=plan.minutes,
+            seed=plan.seed, workers=plan.workers, disjoint=plan.disjoint, doubt_s=plan.doubt_s,
+        )
     )  # fmt: skip
-    feeder = _Feeder(stores, network, pairs, plan.low_bits)
+    try:
+        network = await asyncio.shield(planning)
+    except asyncio.CancelledError:
+        (await planning).__exit__(None, None, None)
+        raise
     network.__enter__()
     _LOG.info("a network feeds the stores", extra={"source": plan.network.name})
     try:
-        async with asyncio.TaskGroup() as tasks:
-            running = [
-                tasks.create_task(feeder.refill()),
-                tasks.create_task(feeder.take_in(news)),
-            ]
-            await asyncio.wrap_future(network.ended)
-            _LOG.info("the network's time is over", extra={"source": plan.network.name})
-            for task in running:
-                task.cancel()
+        yield network
     finally:
         await asyncio.to_thread(network.__exit__, None, None, None)
 
@@ -222,16 +247,17 @@ class _Feeder:
                 )
             case LinkRang():
                 self._ringing[frozenset(told.ends)] += 1
-                await self._stores.ring(*told.ends, since=told.since, reason=told.reason)
+                ring = partial(self._stores.ring, since=told.since, reason=told.reason)
+                await _surely(partial(ring, *told.ends))
             case LinkReturned():
                 # Two links may join the same sites: the last one that rings keeps both out.
                 self._ringing[frozenset(told.ends)] -= 1
                 if not self._ringing[frozenset(told.ends)]:
-                    await self._stores.clear(*told.ends)
+                    await _surely(partial(self._stores.clear, *told.ends))
 
     async def _deposit(self, key: Any) -> None:
         from e91.keys.key_blocks import KeyBlock
-        from e91.model.errors import LinkAlarmed
+        from e91.model.errors import NotDelivered
 
         block_id, (here, there) = uuid.uuid4(), key.contents
         ends = {
@@ -240,8 +266,24 @@ class _Feeder:
         }
         try:
             await self._stores.deposit(ends)
-        except LinkAlarmed as refusal:  # of an alarm that is older than this network's life
+        except NotDelivered as refusal:  # an alarm of an earlier life, or a store that failed
             _LOG.warning("a key is thrown away", extra={"reason": str(refusal)})
+
+
+async def _surely(work: Callable[[], Awaitable[object]]) -> None:
+    """Do what must be done with the stores, as soon as they are open: till then, nothing is given.
+
+    An alarm may be put in twice: the second time changes nothing.
+    """
+    from e91.model.errors import StoreFailed
+
+    while True:
+        try:
+            await work()
+        except StoreFailed:
+            await asyncio.sleep(_AGAIN_S)
+        else:
+            return
 
 
 def _named(relays: Sequence[str]) -> str:
@@ -300,7 +342,7 @@ def feed_plan(how: dict[str, Any]) -> FeedPlan | None:
     Raises:
         ValueError: An option makes no sense, or one is given without ``--network``.
     """
-    from e91.model.numbers import check_positive
+    from e91.model.numbers import check_not_negative, check_positive
 
     given, name = dict(how), how["network"]
     plain = {"variant": None, "minutes": None, "seed": None, "attacks": (), "cuts": ()}
@@ -309,6 +351,7 @@ def feed_plan(how: dict[str, Any]) -> FeedPlan | None:
             raise click.UsageError("A network must be named by `--network` to be changed.")
         return None
     check_positive(speed=given["speed"])
+    check_not_negative(doubt_s=given["doubt_s"])
     if given["minutes"] is not None:
         check_positive(minutes=given["minutes"])
     plan = fed_network(name, variant=given["variant"], attacks=given["attacks"], cuts=given["cuts"])

@@ -91,7 +91,8 @@ class LivingNetwork:
 
     def __exit__(self, *_: object) -> None:
         self._stop = True
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         self._simulation.close()
 
     def ask(self, source: str, target: str, bits: int) -> "Future[None]":

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -33,17 +32,22 @@ def fed_server(folder, plan, **given):
     server.start()
     how = FeedPlan(plan, seed=1, workers=1, low_bits=2**13, **{"speed": 4.0, **given})
     pairs = fed_pairs(server.delivery.file, plan)
-    feeding = asyncio.run_coroutine_threadsafe(
-        feed_delivery(server.delivery, pairs, how), server._loop
-    )
+    feeding = server.run(_begun(feed_delivery(server.delivery, pairs, how)))
     try:
         with server.client("a-app", "A") as alice, server.client("b-app", "B") as bob:
             yield server, alice, bob
     finally:
-        feeding.cancel()
-        with pytest.raises(CancelledError):
-            feeding.result(timeout=30)
+        server.run(_ended(feeding))
         server.stop()
+
+
+async def _begun(work):
+    return asyncio.create_task(work)
+
+
+async def _ended(task):
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def until(holds, *, within_s=60.0):

@@ -12,7 +12,7 @@ from e91.delivery.configuration import ServiceFile, read_configuration
 from e91.delivery.service import KeyService
 from e91.keys.databases.sqlite import SqliteDatabase
 from e91.keys.key_blocks import KeyConditions
-from e91.model.errors import LinkAlarmed, NotDelivered
+from e91.model.errors import LinkAlarmed, NotDelivered, StoreFailed
 from e91.network import Incident, IncidentKind
 
 SQUARE = lit(network_of("A B", "R S T", "A-R B-S R-S R-T T-S"), keys_per_second=5.0)
@@ -129,11 +129,48 @@ def test_without_another_route_clients_are_told_why_until_the_link_is_back(tmp_p
     visit(tmp_path, attacked(CHAIN, 1.0, until_s=3.0), tour)
 
 
-def test_it_ends_when_the_networks_time_is_over_and_fails_as_the_network_does(tmp_path):
+def test_it_ends_when_the_networks_time_is_over(tmp_path):
     async def ends(_, feeding):
-        await feeding
+        assert await feeding is None
 
     visit(tmp_path, SQUARE, ends, minutes=0.01)
+
+
+def test_it_fails_with_the_network_and_with_what_cannot_be(tmp_path, monkeypatch):
+    async def fails(_, feeding):
+        with pytest.raises(ZeroDivisionError):
+            await feeding
+
+    monkeypatch.setattr("e91.network.link_events.Simulation.advance", lambda *_: 1 / 0)
+    visit(tmp_path, SQUARE, fails)
+    with pytest.raises(ValueError, match="common relay"):
+        visit(tmp_path, SQUARE, lambda _, feeding: feeding, disjoint=2)
+
+
+def test_it_can_be_ended_while_the_network_is_being_planned(tmp_path):
+    async def ends(_, feeding):
+        await asyncio.sleep(0)
+        feeding.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await feeding
+
+    visit(tmp_path, SQUARE, ends)
+
+
+def test_an_alarm_is_put_in_when_a_failed_store_is_open_again(tmp_path):
+    async def tour(stores, _):
+        ring, failures = stores.ring, [StoreFailed("full disk"), StoreFailed("full disk")]
+
+        async def failing(*link, **said):
+            if failures:
+                raise failures.pop()
+            return await ring(*link, **said)
+
+        stores.ring = failing
+        await use_key(stores, lambda: bool(stores.rings))
+        assert failures == []
+
+    visit(tmp_path, attacked(SQUARE, 1.0, until_s=1e6), tour)
 
 
 PLACES = """

@@ -122,3 +122,15 @@ def test_a_caller_takes_new_certificates_and_outlives_bad_ones(sites, tmp_path):
     assert asyncio.run(calls.post("/kmapi/v1/ext_keys", b"{}")) == 400
     with pytest.raises(ValueError, match="must be PEM files that fit"):
         HttpsPeer(url, peer="border-2", tls=TlsFiles(two / "ca.crt", *tls.all[1:]), timeout_s=5.0)
+
+
+def test_a_border_whose_task_fails_spends_no_more_keys(tmp_path, caplog, monkeypatch):
+    with Site(new_borders(tmp_path), "one") as site:
+        border = site.delivery.borders.borders[0]
+        monkeypatch.setattr(border.handover, "_carry", lambda _: 1 / 0)
+        border.handover._woken.set()
+        with site.application() as alice:
+            alice.enc_keys("b")
+            status, _ = alice.enc_keys("b")
+        assert (status, border.handover.is_reachable) == (503, False)
+    assert "handing over has ended" in caplog.text

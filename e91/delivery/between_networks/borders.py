@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -22,6 +22,7 @@ from e91.delivery.configuration import PeerNetworkEntry, ServiceFile
 from e91.delivery.http.limits import DoorLimits
 from e91.delivery.http.listening import Listener, parse_address
 from e91.delivery.service import KeyService
+from e91.delivery.tls.contexts import read_credentials
 
 _LOG = logging.getLogger("e91.delivery")
 _BODY_BYTES = 2**21  # 128 keys of 4 KiB in base64, with what is said of them
@@ -54,6 +55,7 @@ class Border:
         self.entry = entry
         (kme,) = (kme for kme in file.tables.kmes if kme.id == entry.kme)
         tls = entry.tls_files(kme, file.folder)
+        read_credentials(tls)  # first, as it says best what is wrong with a file
         self.side = NetworkSide(service, entry.kme, entry.peer, file.sae_kmes)
         self._ledger = TransferLedger(ledger_path(file.folder, entry))
         self.handover = Handover(
@@ -92,14 +94,20 @@ class Border:
         at = self.entry.callback or f"https://{self.listener.address}"
         self.handover.callback = at + ACKS
         self._task = asyncio.create_task(self.handover.run())
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Spend no more keys if handing over has ended by an oversight of ours, and say so."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.handover.is_reachable = False
+            _LOG.error("handing over has ended", exc_info=error, extra={"peer": self.entry.peer})
 
     async def stop(self) -> None:
         """Take no more; what is under way goes on at the next start."""
         await self.listener.stop()
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
         await self.handover.close()
 
 
