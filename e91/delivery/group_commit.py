@@ -15,7 +15,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TypeVar
 
-from e91.keys.databases.interface import KeyChunk, KeyDatabase
+from e91.keys.databases.interface import Folding, KeyChunk, KeyDatabase
 from e91.keys.holdings.agreement import (
     check_agreement,
     levelled,
@@ -103,6 +103,14 @@ class _Store:
     def forget_chunks(self) -> None:
         """Keep the newest chunks in memory only."""
         for name in list(self.cache)[: max(0, len(self.cache) - _CACHED_CHUNKS)]:
+            del self.cache[name]
+
+    def forget_used(self, folding: Folding) -> None:
+        """Keep no chunk in memory of which key was erased on the disk."""
+        dead = set(folding.dead_blocks)
+        for name in [*folding.zeroed, *folding.dead_chunks]:
+            self.cache.pop(name, None)
+        for name in [name for name in self.cache if name[0] in dead]:
             del self.cache[name]
 
     def leave(self) -> None:
@@ -287,12 +295,12 @@ class GroupCommit:
         """Decide what waits, write it down, answer; fold the journal if it is time."""
         waiting, self._waiting = self._waiting, []
         try:
-            answers = await self._decided_together(waiting)
+            for future, answer in await self._decided_together(waiting):
+                _answer(future, answer)
+            if self._is_fold_due():
+                await self._fold()
         except Exception as error:  # noqa: BLE001 - whatever it is, memory and disk may differ now
             await self._fail(error, [future for future, _ in waiting])
-            return
-        for future, answer in answers:
-            _answer(future, answer)
 
     async def _decided_together(self, waiting: list[_Waiting]) -> list[_Answer]:
         """Return the answers to requests once all that they change is on the disk."""
@@ -303,8 +311,6 @@ class GroupCommit:
             if not future.done()  # who does not wait any more needs no key
         ]
         await self._commit(batch)
-        if self._is_fold_due():
-            await self._fold()
         return answers
 
     async def _decided(self, batch: Batch, decision: Decision[object]) -> object:
@@ -340,9 +346,14 @@ class GroupCommit:
         """Move the journals into the tables, and erase used key there."""
         await self._acquaint()
         changed = [store for store in self.stores.values() if store.journal_bytes]
-        await _all(store.run(store.database.fold, folding_of(store.holdings)) for store in changed)
-        for store in changed:
+        foldings = [folding_of(store.holdings) for store in changed]
+        await _all(
+            store.run(store.database.fold, folding)
+            for store, folding in zip(changed, foldings, strict=True)
+        )
+        for store, folding in zip(changed, foldings, strict=True):
             store.journal_bytes = 0
+            store.forget_used(folding)
         self._folded_at = monotonic()
 
     async def _acquaint(self) -> None:

@@ -305,3 +305,22 @@ def test_a_shut_service_refuses(stores):
             await service.give("a", ["b"])
 
     asyncio.run(test())
+
+
+def test_used_key_is_in_no_file_while_the_service_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("e91.delivery.group_commit.FOLD_EVERY_S", 0.0)
+
+    async def test(service):
+        await deposit(service, 100_000)
+        keys = await service.give("a", ["b"], number=4)
+        await service.fetch("b", "a", key_ids=ids_of(keys)[:2])
+        await service.void("bob", ids_of(keys)[2:3])
+        await service.void("bob", [uuid4()])  # decided after what was folded before
+        files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        for key in keys:
+            holders = {name for name, content in files.items() if key.content in content}
+            assert holders == ({"bob.sqlite"} if key is keys[3] else set())
+        for store in service._writer.stores.values():
+            assert not any(key.content in part for key in keys[:3] for part in store.cache.values())
+
+    with_service(SqliteStores(tmp_path), test)

@@ -119,7 +119,14 @@ class PostgresDatabase:
             self._url,
             timeout=_CONNECT_WITHIN_S,
             command_timeout=_ANSWER_WITHIN_S,
-            server_settings={"application_name": "e91", "search_path": quoted(self._schema)},
+            server_settings={
+                "application_name": "e91",
+                "search_path": quoted(self._schema),
+                # A holder of the lock that was cut off must not keep it for two hours.
+                "tcp_keepalives_idle": "20",
+                "tcp_keepalives_interval": "5",
+                "tcp_keepalives_count": "3",
+            },
         )
         await self._lock()
         await self._settle()

@@ -191,7 +191,8 @@ class Holdings:
 
     def counts_of(self, peer: str) -> LinkCounts:
         """Return the counts of a link, which may be new."""
-        return self.counts.setdefault(peer, LinkCounts())
+        counts = self.counts.get(peer)
+        return self.counts.setdefault(peer, LinkCounts()) if counts is None else counts
 
     def add_block(self, block: BlockState) -> None:
         """Take a block up whose live bytes are counted."""
