@@ -5,6 +5,7 @@ import json
 import click
 
 from e91.cli.figures import FIGURE
+from e91.cli.network_calls import show_calls
 from e91.cli.network_live import run_network
 from e91.cli.network_passes import show_passes
 from e91.cli.options import JSON, seed_option
@@ -20,6 +21,7 @@ def network() -> None:
 
 
 network.add_command(run_network)
+network.add_command(show_calls)
 network.add_command(show_passes)
 
 

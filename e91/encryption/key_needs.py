@@ -5,8 +5,8 @@ one-time pad every packet costs its payload and 256 bits for its tag; headers ar
 Under AES a call costs one key of 256 bits at every change, whatever it carries.
 
 These are the numbers by which `e91.network` lets calls ask for key, and from which the table in
-`docs/media.md` is made; nothing here is measured.  Encoders overrun the rate that they are given:
-of those that were tried, video by up to 4 % (`docs/media.md`).
+`docs/calls.md` is made; nothing here is measured.  Encoders overrun the rate that they are given:
+of those that were tried, video by up to 5 % (`docs/calls.md`).
 """
 
 from __future__ import annotations

@@ -2,15 +2,20 @@
 
 import re
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from e91.encryption.key_needs import MEDIA, medium_named
 from e91.network import load
-from e91.network.carried_calls import carried_calls
+from e91.network import run as plan_run
+from e91.network.bound import best_served, bottleneck
+from e91.network.carried_calls import _PairsAlone, average_supply, carried_calls
+from e91.network.graph import Graph
 from e91.network.layout import Call, Quantity, RateMode, Transfer
-from tests.small_networks import network_of
+from tests.small_networks import lit, network_of
 
 ROOT = Path(__file__).parents[2]
 FILE = """
@@ -54,6 +59,56 @@ def test_the_narrowest_link_holds_all_pairs_back_when_all_get_the_same():
     found = carried_calls(rated(plan, {"A-R": 100.0, "B-R": 1e6, "C-R": 1e6}))
     assert found.even_bits_per_second == pytest.approx(150, rel=1e-4)
     assert found.best_pair_bits_per_second == 1e6
+
+
+@pytest.mark.parametrize("name", ["hefei-2021", "jinan-2013"])
+def test_pairs_alone_get_what_the_best_routing_serves_them(name):
+    """The short way for users with one link gives what the linear program of the whole gives."""
+    plan = load(name)
+    graph, supply = Graph.of(plan), average_supply(plan)
+    assert supply.shared
+    users = [graph.site_number[user.name] for user in plan.users][::5]
+    alone, wanted = _PairsAlone(graph, supply), np.array([1e7])
+    for pair in combinations(users, 2):
+        bound = best_served(graph, np.array([pair]), wanted, supply)
+        assert alone.capacity(*pair) == pytest.approx(bound.served_bits_per_second, rel=1e-6)
+
+
+def test_the_cut_of_a_pair_is_the_bottleneck_of_the_whole_network():
+    plan = load("jinan-2017-dual")
+    graph, supply = Graph.of(plan), average_supply(plan)
+    alone, made = _PairsAlone(graph, supply), supply.made.tolist()
+    users = [graph.site_number[user.name] for user in plan.users][::40]
+    relays = [site for site, passes_on in enumerate(graph.relays) if passes_on][:3]
+    for pair in combinations([*users, *relays], 2):
+        assert alone._cut(*pair) == pytest.approx(bottleneck(graph, *pair, made).capacity)
+
+
+def test_two_users_of_one_receiver_share_its_time():
+    plan = lit(network_of("A B", "R", "A-R R-B"), shared="A-R R-B")
+    found, supply = carried_calls(plan), average_supply(plan)
+    expected = 1 / (1 / supply.made).sum()
+    assert found.best_pair_bits_per_second == pytest.approx(expected)
+    assert found.even_bits_per_second == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_call_that_no_pair_can_make_alone_is_not_carried():
+    plan = network_of("A B C", "R", "A-R B-R C-R")
+    found = carried_calls(rated(plan, dict.fromkeys(("A-R", "B-R", "C-R"), 120_000.0)))
+    assert found.even_bits_per_second == pytest.approx(180_000, rel=1e-4)
+    assert found.calls_at_once(medium_named("sound-64k")) == 0  # 153,600 both ways
+
+
+@pytest.mark.slow
+def test_a_run_makes_what_the_average_says():
+    """Two minutes at depth counts; lengths vary by per cents from block to block."""
+    plan = replace(
+        lit(network_of("A B", "R", "A-R R-B"), keys_per_second=5000.0), store_limit_s=1000.0
+    )
+    report = plan_run(plan, minutes=1, depth="counts", seed=1)
+    expected = average_supply(plan).made
+    made = [bits.made / 60.5 for bits in report.links]  # half a second fills the stores
+    assert made == pytest.approx(expected.tolist(), rel=0.05)
 
 
 def test_one_user_makes_no_call():
