@@ -31,7 +31,7 @@ _CIPHER: "StreamCipher" = "one-time-pad"
 
 
 @click.command()
-@keys_option("Your key file, a folder of them, or several of these.")
+@keys_option("Your key file, a folder of them, a pattern, or several of these.")
 @click.option("--listen", metavar="HOST:PORT", help="Wait here for the other end; port 0: any.")
 @click.option("--connect", metavar="HOST:PORT", help="Go to where the other end listens.")
 @click.option("--from", "read_from", type=click.Path(path_type=Path),

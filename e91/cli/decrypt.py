@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @FILE
-@keys_option("Your key file, a folder of them, or several of these.")
+@keys_option("Your key file, a folder of them, a pattern such as 'run/*/alice.key', or several.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -109,7 +109,7 @@ TIER = as_one(
 
 @click.command()
 @FILE
-@keys_option("Your key file, a folder of them, or several of these.")
+@keys_option("Your key file, a folder of them, a pattern such as 'run/*/alice.key', or several.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -13,7 +13,7 @@ import click
 from e91.cli.outcome import STANDARD_OUTPUT
 from e91.encryption.key_sources import KeySource
 from e91.system.byte_streams import ByteSource, ByteTarget, fill, write_whole
-from e91.system.durable import WriteFailed, open_regular, reason
+from e91.system.durable import WriteFailed, check_absent, open_regular, reason
 
 STREAM = Path("-")
 """The name of standard input, or of standard output."""
@@ -188,11 +188,14 @@ def named_file(file: Path) -> Path:
 
 
 def check_target(target: Path, *, as_json: bool) -> None:
-    """Refuse JSON where the data go to standard output.
+    """Refuse a file that exists, and JSON where the data go to standard output.
 
     Raises:
-        click.UsageError: They do.
+        ValueError: The file exists.
+        click.UsageError: The data go there.
     """
+    if target != STREAM:
+        check_absent(target)
     if target == STREAM and as_json:
         raise click.UsageError(
             "`--json` must come with `--out FILE`, as standard output is taken by the data."

@@ -136,7 +136,8 @@ def key_file_source(paths: Iterable[Path | str]) -> Iterator["KeyFileSource"]:
     """Open key files of one owner, for this process alone, as one source; see `open_key_file`.
 
     Args:
-        paths: Key files; a folder stands for all key files ``*.key`` in it.
+        paths: Key files; a folder stands for all key files ``*.key`` in it, and a pattern such as
+            ``run/*/alice.key`` for all that it fits.
 
     Raises:
         ValueError: There is none, one is no key file or is there twice, or they have two owners.
@@ -173,9 +174,12 @@ def key_files_of(paths: Iterable[Path | str]) -> list[Path]:
 
 
 def _files_of(path: Path) -> list[Path]:
-    if not path.is_dir():
+    if path.is_dir():
+        files = sorted(path.glob("*.key"))
+    elif "*" in str(path) and not path.exists():
+        files = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    else:
         return [path]
-    files = sorted(path.glob("*.key"))
     if not files:
         raise ValueError(f"`{path}` must be a key file or a folder of key files, but has none.")
     return files

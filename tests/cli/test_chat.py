@@ -171,7 +171,10 @@ def test_what_is_changed_between_them_is_found_out(keys, fault):
     def change(part):
         if fault == "flip":
             return part[:-1] + bytes([part[-1] ^ 1])
-        return part + part[32:] if fault == "double" else part[:-20]
+        line = slice(32, 32 + 29 + 14 + 16)  # behind the header
+        return (
+            part[: line.stop] + part[line] + part[line.stop :] if fault == "double" else part[:-20]
+        )
 
     bob, address = listening("--key", keys[1], "--json")
     with man_in_the_middle(address, change) as middle:

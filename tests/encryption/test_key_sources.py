@@ -174,6 +174,18 @@ def test_key_files_of_two_owners_or_given_twice_are_refused(files, tmp_path):
             pass
 
 
+def test_a_pattern_names_the_key_files_of_a_run_of_blocks(files, tmp_path):
+    with key_file_source([tmp_path / "al*" / "*.key"]) as alice:
+        assert (alice.owner, alice.left().to_send) == (Party.ALICE, 336)
+    with (
+        pytest.raises(
+            ValueError, match="must be a key file or a folder of key files, but has none"
+        ),
+        key_file_source([tmp_path / "carol" / "*.key"]),
+    ):
+        pass
+
+
 def test_a_key_that_no_file_has_is_named(files):
     with (
         key_file_source([files[Party.BOB]]) as bob,
