@@ -73,6 +73,7 @@ async def use_key(stores, holds):
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_what_is_taken_out_is_made_again_and_both_ends_have_the_same(tmp_path):
     async def tour(stores, _):
         service, seen = stores.service, set()
@@ -157,6 +158,7 @@ def test_it_can_be_ended_while_the_network_is_being_planned(tmp_path):
     visit(tmp_path, SQUARE, ends)
 
 
+@pytest.mark.slow
 def test_an_alarm_is_put_in_when_a_failed_store_is_open_again(tmp_path):
     async def tour(stores, _):
         ring, failures = stores.ring, [StoreFailed("full disk"), StoreFailed("full disk")]

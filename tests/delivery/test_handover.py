@@ -46,7 +46,8 @@ def outgoing(both):
 async def refused(both, **given):
     """Ask for keys in vain; return the IDs of those that are under way now."""
     with pytest.raises(NotEnoughKey):
-        await both.ask(patience_s=0.2, **given)
+        await both.ask(patience_s=0.02, **given)
+    await both.step()  # what had no time yet
     return list(outgoing(both))
 
 
@@ -604,7 +605,8 @@ def test_a_key_is_carried_once_though_the_process_died_before_it_wrote_that_down
 
 @pytest.mark.parametrize("lost", [(KEYS, "request"), (KEYS, "answer"), (ACKS, "request")],
                          ids=["intent", "accepted", "unheard"])  # fmt: skip
-@pytest.mark.parametrize("who", ["alice", "bob", "both"])
+@pytest.mark.parametrize("who", [pytest.param("alice", marks=pytest.mark.slow),
+                                 pytest.param("bob", marks=pytest.mark.slow), "both"])  # fmt: skip
 def test_a_start_anew_at_any_point_loses_and_doubles_nothing(tmp_path, lost, who):
     """Before the call, after it was read and before its answer came: of keys and of their acks."""
 
