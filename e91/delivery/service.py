@@ -8,6 +8,7 @@ intervals, never by bits.  Both are on the disk before the master has its answer
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -361,7 +362,12 @@ class KeyService:
 
         Returns:
             How many key bits were erased, at all KMEs together: a free bit counts at both ends.
+
+        Raises:
+            ValueError: ``since`` is no finite number.
         """
+        if not math.isfinite(since):
+            raise ValueError(f"`since` must be a finite number, but is {since}.")
         event = Rang(one, other, since, reason)
 
         def decide(batch: Batch) -> int:

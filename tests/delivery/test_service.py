@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from key_stores import SqliteStores, contents_of, deposit, ids_of, provenance, service_of
 
+from e91.keys.holdings.stored_keys import CHUNK
 from e91.keys.key_blocks import HeldKey, KeyConditions
 from e91.model.errors import (
     ConditionsNotMet,
@@ -206,6 +207,35 @@ def test_a_ready_made_key_is_kept_and_fetched_once(stores):
         assert await service.void("bob", [key.key_id]) == {key.key_id: "delivered"}
 
     with_service(stores, test)
+
+
+def test_keys_may_be_longer_than_what_is_stored_together(tmp_path):
+    async def test(service):
+        content = await deposit(service, 5 * CHUNK + 100)
+        await deposit(service, 3 * CHUNK, "alice", "charlie")
+        [key] = await service.give("a", ["b", "c", "a2"], size=8 * (2 * CHUNK + 10))
+        assert key.content == content[: 2 * CHUNK + 10]
+        for slave in ("b", "c", "a2"):
+            assert contents_of(await service.fetch(slave, "a", key_ids=[key.key_id])) == [
+                key.content
+            ]
+        keys = await service.give("b", ["a"], number=30, size=8 * 3001)
+        fetched = await service.fetch("a", "b", key_ids=ids_of(keys)[::-1])
+        assert contents_of(fetched) == contents_of(keys)[::-1]
+        assert b"".join(contents_of(keys)) == content[-30 * 3001 :]
+
+    with_service(SqliteStores(tmp_path), test, "alice", "bob", "charlie")
+
+
+@pytest.mark.parametrize("since", [float("nan"), float("inf"), float("-inf")])
+def test_an_alarm_needs_a_moment(tmp_path, since):
+    async def test(service):
+        await deposit(service, 64)
+        with pytest.raises(ValueError, match="`since` must be a finite number"):
+            await service.ring("alice", "bob", since=since, reason="S fell")
+        assert service.stock("a", "b").bits == 8 * 64
+
+    with_service(SqliteStores(tmp_path), test)
 
 
 def test_an_alarm_erases_what_was_made_since_and_stops_the_rest(stores):
