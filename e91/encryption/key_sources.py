@@ -209,6 +209,7 @@ class KeyFileSource:
         self._files = list(files)
         self._expected = 0
         self._ahead: tuple[KeyFile, int, bytes] | None = None
+        self._is_kept = True
 
     def fresh(self, size: int, *, least: int | None = None) -> NamedKey:
         """Return bytes for something that this end sends; see `KeySource.fresh`."""
@@ -230,6 +231,7 @@ class KeyFileSource:
             raise KeyUnavailable(
                 f"{least:,} key bytes must be left to {self.owner.value}{where}, but {left:,} are."
             )
+        self._is_kept = False
         ahead = min(left, max(size, self._expected))
         # What is left over by pieces of one size would be lost.
         return file, *file.store.take(ahead - ahead % size if least == size else ahead)
@@ -239,6 +241,7 @@ class KeyFileSource:
         for file in self._files:
             label = file.store.label
             if UUID(label.key_id) == reference.key_id:
+                self._is_kept = False
                 content = file.store.claim(reference.offset, size)
                 return _named(label, reference.offset, content, self._mask(file, self.owner.peer))
         raise KeyUnavailable(
@@ -248,9 +251,12 @@ class KeyFileSource:
 
     def keep(self) -> None:
         """Write down what is used; see `KeySource.keep`."""
+        if self._is_kept:  # asked before every piece that is written
+            return
         for file in self._files:
             if file.has_changed:
                 file.commit()
+        self._is_kept = True
 
     def protected(self, key: NamedKey, size: int) -> None:
         """Do nothing: key files do not say what a key has protected."""
