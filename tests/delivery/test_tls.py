@@ -6,6 +6,7 @@ then; so a request is always sent, and what counts is that nothing of a reply co
 
 import datetime as dt
 import http.client
+import json
 import shutil
 import socket
 import ssl
@@ -370,3 +371,45 @@ def test_a_key_with_a_passphrase_is_not_asked_for(site, tmp_path):
 
 def test_without_a_certificate_there_is_nobody():
     assert identity_of(None) == identity_of({}) == NOBODY
+
+
+def spoken(site, server, content, *, for_s=10.0):
+    """Send bytes over TLS; return all that comes back until the end."""
+    context, place = client_context(site, "sae-alice-app"), ("127.0.0.1", server.port("alice"))
+    with (
+        socket.create_connection(place, timeout=for_s) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        connection.sendall(content)
+        parts = []
+        try:
+            while part := connection.recv(65_536):
+                parts.append(part)
+        except OSError:
+            pass
+        return b"".join(parts)
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 100000000", "Transfer-Encoding: chunked"])
+def test_a_body_of_a_hundred_megabytes_is_refused_over_tls_too(site, server, framing):
+    head = f"POST /api/v1/keys/bob-app/enc_keys HTTP/1.1\r\nHost: kme\r\n{framing}\r\n\r\n"
+    reply = spoken(site, server, head.encode() + b"20000\r\n" + b"x" * 200_000)
+    assert reply.startswith(b"HTTP/1.1 413 ")
+    assert json.loads(reply.partition(b"\r\n\r\n")[2]) == {"message": "the body is too large"}
+
+
+def test_a_slow_body_is_not_waited_for_over_tls_either(tmp_path, quick_sweeps):
+    folder = new_site(tmp_path / "pki", settings="request_s = 0.3")
+    head = "POST /api/v1/keys/bob-app/enc_keys HTTP/1.1\r\nHost: kme\r\nContent-Length: 20\r\n\r\n{"
+    with served(folder) as slow:
+        assert spoken(folder, slow, head.encode()).startswith(b"HTTP/1.1 408 ")
+
+
+def test_broken_http_takes_no_key_and_is_not_repeated_over_tls(site, server):
+    before = server.delivery.service.kmes()[0].keys_given
+    mark = "GET /api/v1/keys/bob-app/enc_keys HTTP/1.1\r\nHost: mark\r\n"
+    for rest in ("Host: b\r\n\r\n", "X : y\r\n\r\n", "Content-Length: x\r\n\r\n"):
+        reply = spoken(site, server, (mark + rest).encode())
+        assert reply.startswith(b"HTTP/1.1 400 ")
+        assert b"mark" not in reply
+    assert server.delivery.service.kmes()[0].keys_given == before
