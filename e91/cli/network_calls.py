@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from e91.cli.options import JSON
+from e91.system.progress import waiting
 from e91.system.report_layout import table
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ def show_calls(names: tuple[str, ...], *, as_json: bool) -> None:
     """
     from e91.network import carried_calls, load
 
-    found = [carried_calls(load(name)) for name in names]
+    found = []
+    for name in names:
+        with waiting(f"Working out {name}"):
+            found.append(carried_calls(load(name)))
     if as_json:
         networks = [_as_json(one) for one in found]
         click.echo(json.dumps({"media": _media_as_json(), "networks": networks}))

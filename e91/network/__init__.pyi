@@ -6,8 +6,8 @@ from .bound import Bound as Bound
 from .bound import Supply as Supply
 from .bound import best_served as best_served
 from .bound import bottleneck as bottleneck
-from .carried_calls import CarriedCalls as CarriedCalls
-from .carried_calls import carried_calls as carried_calls
+from .call_capacity import CarriedCalls as CarriedCalls
+from .call_capacity import carried_calls as carried_calls
 from .graph import Graph as Graph
 from .graph import Route as Route
 from .key_supply import KeySupply as KeySupply

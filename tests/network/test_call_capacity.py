@@ -12,7 +12,7 @@ from e91.encryption.key_needs import MEDIA, medium_named
 from e91.network import load
 from e91.network import run as plan_run
 from e91.network.bound import best_served, bottleneck
-from e91.network.carried_calls import _PairsAlone, average_supply, carried_calls
+from e91.network.call_capacity import _PairsAlone, average_supply, carried_calls
 from e91.network.graph import Graph
 from e91.network.layout import Call, Quantity, RateMode, Transfer
 from tests.small_networks import lit, network_of
@@ -101,7 +101,10 @@ def test_a_call_that_no_pair_can_make_alone_is_not_carried():
 
 @pytest.mark.slow
 def test_a_run_makes_what_the_average_says():
-    """Two minutes at depth counts; lengths vary by per cents from block to block."""
+    """A minute at depth counts: some 300 blocks a link, whose lengths scatter by per cents each.
+
+    So the mean is known to a fraction of a per cent; what is tested is the model of the average.
+    """
     plan = replace(
         lit(network_of("A B", "R", "A-R R-B"), keys_per_second=5000.0), store_limit_s=1000.0
     )
