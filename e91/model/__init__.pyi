@@ -3,6 +3,7 @@ from .bits import Bits as Bits
 from .device import Device as Device
 from .device import DeviceInfo as DeviceInfo
 from .errors import Abort as Abort
+from .errors import AlreadyUsed as AlreadyUsed
 from .errors import AuthenticationFailed as AuthenticationFailed
 from .errors import E91Error as E91Error
 from .errors import KeyUnavailable as KeyUnavailable

@@ -32,6 +32,7 @@ from e91.network.weather import Weather
 from e91.session.expectation import Link
 from e91.session.planning import expected_length
 from e91.system.processes import checked_cores
+from e91.system.progress import notebook_bar
 
 Depth = Literal["bits", "counts"]
 
@@ -262,10 +263,12 @@ def run(
     )
     simulation.history.samples.step_s = max(1.0, end_s // _ROWS)
     try:
-        simulation.advance(0.0)
-        for minute in range(1, math.ceil(minutes) + 1):
-            simulation.advance(min(60.0 * minute, end_s))
-            each_minute(simulation)
+        with notebook_bar(end_s, unit="s of the network") as passed:
+            simulation.advance(0.0)
+            for minute in range(1, math.ceil(minutes) + 1):
+                simulation.advance(min(60.0 * minute, end_s))
+                each_minute(simulation)
+                passed(min(60.0, end_s - 60.0 * (minute - 1)))
     finally:
         simulation.close()
     return report_of(simulation, depth=depth, seconds=time.monotonic() - started)

@@ -30,6 +30,7 @@ from e91.security.policy import Policy, Reconciler
 from e91.security.theorems import Theorem
 from e91.session.expectation import Link
 from e91.session.planning import asymptotic_rate, best_plan
+from e91.system.progress import notebook_bar
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,13 +282,17 @@ def rates_by_rounds(rounds: Sequence[int], *, link: Link, epsilon: float = 1e-10
         >>> len(found.curves), 0 < float(found.curves[0].rates[0]) < found.limits[0].rate
         (6, True)
     """
-    axis = increasing("rounds", rounds, top=np.inf)
+    axis, curves = increasing("rounds", rounds, top=np.inf), []
+    with notebook_bar(len(FINITE_THEOREMS), unit="theorems") as drawn:
+        for theorem in FINITE_THEOREMS:
+            curves.append(_finite_curve(theorem, rounds, link, epsilon))
+            drawn(1)
     return RoundsRates(
         axis,
         link,
         epsilon,
         min(0.5, _TOLERANCE * link.qber),
-        tuple(_finite_curve(theorem, rounds, link, epsilon) for theorem in FINITE_THEOREMS),
+        tuple(curves),
         _limits(link),
     )
 

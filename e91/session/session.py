@@ -16,7 +16,7 @@ from e91.distillation import authentication
 from e91.distillation.authentication import AuthenticationKey
 from e91.distillation.cascade.parties import compiled_kernels_are_loaded
 from e91.model.bits import NO_CLICK, Bits
-from e91.model.device import Device, DeviceInfo, Pace, info_of
+from e91.model.device import Apparatus, Device, DeviceInfo, Pace, info_of, no_progress
 from e91.model.errors import AlreadyUsed
 from e91.model.messages import Channel, Party, Transmission, honest_transmission
 from e91.model.numbers import check_positive, check_whole
@@ -31,6 +31,7 @@ from e91.session.protocol import Distilled, Means, distil, survey
 from e91.session.report import Keys, SessionReport, assumptions_of
 from e91.session.verdict import check_policy
 from e91.system.compiled import compiled_code_may_run, compiled_code_pays
+from e91.system.progress import in_notebook, notebook_bar
 from e91.system.stopwatch import Stopwatch
 from e91.system.workspace import Workspace
 
@@ -431,7 +432,9 @@ def measure(
         ValueError: The device does not answer with one outcome a round and party.
     """
     x, y = random_settings(entropy, settings, rounds)
-    match device(_for_device(x), _for_device(y)):
+    with notebook_bar(rounds, unit="pairs") as drawn:
+        answer = _announced(device, drawn)(_for_device(x), _for_device(y))
+    match answer:
         case (a, b):
             seeded = info_of(device).reproducible
             return DetectionRecord(PartyRecord(x, a), PartyRecord(y, b), reproducible=seeded)
@@ -440,6 +443,13 @@ def measure(
                 f"A device must answer with two arrays of outcomes, but answered with a "
                 f"{type(other).__name__}."
             )
+
+
+def _announced(device: Device, drawn: Callable[[int], object]) -> Device:
+    """Return the same device, which announces its progress to a notebook's bar if to nobody yet."""
+    if not in_notebook() or not isinstance(device, Apparatus):
+        return device
+    return device.announcing(drawn) if device.progress is no_progress else device
 
 
 def _for_device(choices: Bits) -> Bits:

@@ -25,6 +25,7 @@ from e91.studies.sessions import joined, tally_from
 from e91.studies.work import Numbers, tally_run, versions
 from e91.system.extras import extra
 from e91.system.processes import frozen, new_pool, silence_told
+from e91.system.progress import notebook_bar
 from e91.system.refusals import Refusal, refusals_marked
 from e91.system.stopwatch import Stopwatch
 
@@ -353,11 +354,14 @@ def stream_on(
     # Once to each worker that needs it, not with every order.
     shared = client.scatter(run, hash=False)  # type: ignore[no-untyped-call]
     found: dict[int, Numbers] = {}
-    with closing(_made(client, run, shared)) as results:
+    with (
+        closing(_made(client, run, shared)) as results,
+        notebook_bar(run.rounds, unit="pairs") as drawn,
+    ):
+        report = on_progress or drawn
         for order, numbers in results:
             found[order.start] = numbers
-            if on_progress is not None:
-                on_progress(numbers["rounds"])
+            report(numbers["rounds"])
     whole = joined(tally_from(found[start]) for start in sorted(found))
     about = info_of(device)
     summary = whole.summary(settings=run.settings, policy=run.policy, device=about, seed=run.seed)

@@ -53,6 +53,7 @@ from e91.system.durable import (
 )
 from e91.system.extras import extra
 from e91.system.processes import checked_cores
+from e91.system.progress import notebook_bar
 from e91.system.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -330,11 +331,11 @@ def study(
     count = _processes(plan, processes) if client is None else 1
     fresh = new_root() if seed is None else seed
     journal = nullcontext() if keep is None else open_journal(keep, plan, root=seed, fresh=fresh)
-    with journal as kept:
+    with journal as kept, notebook_bar(plan.rounds, unit="pairs") as drawn:
         root = fresh if kept is None else kept.root
         done = {} if kept is None else kept.done
         compiled = _is_long(plan)
-        found, report = dict(done), on_progress or _ignore
+        found, report = dict(done), on_progress or drawn
         report(sum(numbers["rounds"] for tallies in done.values() for numbers in tallies))
         orders = (
             order_of(chunk, root=root, compiled=compiled)
@@ -386,10 +387,6 @@ def session_again(plan: Study, number: int, *, root: int) -> Tally:
         ValueError: There is no such session.
     """
     return tally_of_blocks(plan.point_of_session(number), root=root, session=number)
-
-
-def _ignore(_: int) -> None:
-    """Stand in for a call-back that was not given."""
 
 
 def _is_long(plan: Study) -> bool:

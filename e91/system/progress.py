@@ -5,25 +5,69 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+_PATIENCE_S = 2.0
+
+
+def in_notebook() -> bool:
+    """Return whether a Jupyter kernel runs this, which can draw bars without a terminal."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None
 
 
 def rounds_bar(rounds: int) -> tqdm[NoReturn]:
     """Return a progress bar over ``rounds`` pairs, whose ``update`` takes how many more are done.
 
-    It is drawn on standard error, only on a terminal, and only if it takes longer than 2 s.
+    It is drawn only on a terminal (on standard error) or in a notebook, and only if it takes longer
+    than 2 s.
     """
+    if in_notebook():
+        return _bar_in_a_notebook(rounds, unit=" pairs")
     from tqdm import tqdm
 
-    return tqdm(total=rounds, unit=" pairs", unit_scale=True, delay=2, disable=None)
+    return tqdm(total=rounds, unit=" pairs", unit_scale=True, delay=_PATIENCE_S, disable=None)
 
 
-_PATIENCE_S = 2.0
+@contextmanager
+def notebook_bar(total: float, *, unit: str) -> Iterator[Callable[[float], object]]:
+    """Give what takes how much more is done, and draw it as a bar in a notebook only.
+
+    For work that a command draws by itself and a script does in silence.
+
+    Args:
+        total: All that is to be done.
+        unit: What it is counted in, e.g. "pairs".
+    """
+    if not in_notebook():
+        yield _ignored
+        return
+    with _bar_in_a_notebook(total, unit=f" {unit}") as bar:
+        yield bar.update
+        bar.update(bar.total - bar.n)  # of work that does not announce itself
+
+
+def _ignored(_: float) -> None:
+    """Take what nobody looks at."""
+
+
+def _bar_in_a_notebook(total: float, *, unit: str) -> tqdm[NoReturn]:
+    look: dict[str, Any] = {"unit": unit, "unit_scale": True, "leave": False}
+    if find_spec("ipywidgets") is None:  # as text, and without its warning
+        from tqdm import tqdm
+
+        return tqdm(total=total, delay=_PATIENCE_S, file=sys.stderr, disable=False, **look)
+    from tqdm.auto import tqdm as widget_bar
+
+    made: tqdm[NoReturn] = widget_bar(total=total, delay=_PATIENCE_S, disable=False, **look)
+    return made
 
 
 @contextmanager

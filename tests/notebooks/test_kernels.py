@@ -1,0 +1,100 @@
+"""What a kernel shows and survives: bars, a missing extra, an interruption in the middle."""
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
+from notebook_files import FOLDER
+
+pytestmark = pytest.mark.slow
+
+
+def executed(*sources, folder, timeout=120):
+    """Run cells in a kernel and return the notebook with its outputs."""
+    cells = [nbformat.v4.new_code_cell(source, id=str(n)) for n, source in enumerate(sources)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    client = NotebookClient(
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+    )
+    client.execute()
+    return notebook
+
+
+LONG_WORK = {
+    "session": "e91.run(e91.aer_device(seed=1), rounds=300_000, seed=1)",
+    "session under attack": """
+from e91.adversaries import run_attack
+run_attack("cloner", rounds=100_000, seed=1)""",
+    "network": """
+e91.network.load("cambridge-2019").run(minutes=2, seed=1)""",
+    "study": """
+from e91.studies import plan_study, study
+study(plan_study({"rounds": 50_000}, repeats=3), seed=1, processes=1)""",
+}
+
+
+@pytest.mark.parametrize("work", LONG_WORK)
+def test_long_work_has_a_bar_that_comes_to_its_end(work, tmp_path):
+    at_once = "import e91, e91.system.progress as progress\nprogress._PATIENCE_S = 0.0"
+    done = executed(at_once, f"{LONG_WORK[work]};", folder=tmp_path)
+    widgets = done.metadata["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+    bars = [one["state"] for one in widgets.values() if one["model_name"] == "FloatProgressModel"]
+    assert bars
+    for bar in bars:
+        assert bar["value"] == pytest.approx(bar["max"])
+
+
+def test_outside_a_notebook_nothing_is_drawn(capsys):
+    from e91.system.progress import in_notebook, notebook_bar
+
+    with notebook_bar(3, unit="pairs") as drawn:
+        drawn(3)
+    assert not in_notebook()
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("stem", "missing"),
+    [
+        ("00_a_key_in_five_minutes", "matplotlib"),
+        ("04_eve", "ipywidgets"),
+        ("09_on_an_ibm_backend", "qiskit_ibm_runtime"),
+        ("12_studies_and_clusters", "xarray"),
+    ],
+)
+def test_a_notebook_without_its_extra_says_what_to_install(stem, missing, tmp_path):
+    cells = nbformat.read(FOLDER / f"{stem}.ipynb", as_version=4).cells
+    sources = [cell.source for cell in cells if cell.cell_type == "code"]
+    hidden = f"import sys\nsys.modules[{missing!r}] = None"
+    with pytest.raises(CellExecutionError) as refused:
+        executed(hidden, *sources, folder=tmp_path)
+    package = missing.replace("_", "-")
+    assert f"must have the package {package}, but it is not installed" in str(refused.value)
+    assert "pip install" in str(refused.value)
+
+
+def test_a_notebook_runs_after_an_interruption_in_the_middle(tmp_path):
+    notebook = nbformat.read(FOLDER / "00_a_key_in_five_minutes.ipynb", as_version=4)
+    source = "import e91\ne91.run(e91.aer_device(seed=1), rounds=50_000_000)"
+    long = nbformat.v4.new_code_cell(source, id="long", metadata={"tags": ["raises-exception"]})
+    notebook.cells.insert(0, long)
+    client = NotebookClient(
+        notebook,
+        timeout=120,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
+    )
+    client.interrupt_on_timeout = True
+    with client.setup_kernel():
+        client.timeout = 6
+        try:
+            client.execute_cell(long, 0)
+        except CellTimeoutError:
+            pytest.fail("The kernel did not heed the interruption.")
+        assert "KeyboardInterrupt" in str(long.outputs)
+        client.timeout = 120
+        for place, cell in enumerate(notebook.cells[1:], 1):
+            client.execute_cell(cell, place)
