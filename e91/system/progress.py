@@ -51,7 +51,7 @@ def notebook_bar(total: float, *, unit: str) -> Iterator[Callable[[float], objec
         return
     with _bar_in_a_notebook(total, unit=f" {unit}") as bar:
         yield bar.update
-        bar.update(bar.total - bar.n)  # of work that does not announce itself
+        bar.update(total - bar.n)  # of work that does not announce itself
 
 
 def _ignored(_: float) -> None:
