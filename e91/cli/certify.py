@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,23 @@ _IN = click.option("--in", "folder", type=click.Path(path_type=Path), default=".
 @click.option("--sae", "saes", multiple=True, metavar="NAME@KME",
               help="An application and the KME that serves it; by default one for every KME, "
               "NAME-app.")  # fmt: skip
+@click.option(
+    "--health",
+    metavar="HOST:PORT",
+    default="127.0.0.1:8442",
+    show_default=True,
+    help="Where the server tells its state to this machine: no key is there.",
+)
 @_DAYS
 @JSON
 def init(
-    folder: Path, *, kmes: tuple[str, ...], saes: tuple[str, ...], days: float, as_json: bool
+    folder: Path,
+    *,
+    kmes: tuple[str, ...],
+    saes: tuple[str, ...],
+    health: str,
+    days: float,
+    as_json: bool,
 ) -> None:
     """Make certificates and a configuration for servers of keys in FOLDER, which must be new.
 
@@ -37,8 +51,10 @@ def init(
     and kme.toml, from which `e91 kme serve` starts.  Private keys have mode 0600.
     """
     from e91.delivery.certificates import new_authority
+    from e91.delivery.http.listening import parse_address
 
-    plan = _plan(kmes, saes, days)
+    parse_address(health, name="health")
+    plan = replace(_plan(kmes, saes, days), health=health)
     leaves = new_authority(folder, plan)
     if as_json:
         found = {"folder": str(folder), "configuration": str(folder / "kme.toml")}

@@ -107,11 +107,13 @@ class AuthorityPlan:
         kmes: At least one.
         saes: Each at one of the ``kmes``.
         leaf_days: Validity of their certificates, days.
+        health: Host and port at which the server tells its state to this machine, or None.
     """
 
     kmes: tuple[KmePlace, ...]
     saes: tuple[SaePlace, ...]
     leaf_days: float = LEAF_DAYS
+    health: str | None = None
 
     def __post_init__(self) -> None:
         check_days(self.leaf_days)
@@ -165,7 +167,7 @@ def check_days(days: float) -> None:
 
 
 def new_authority(
-    folder: Path, plan: AuthorityPlan, *, moment: datetime | None = None
+    folder: Path | str, plan: AuthorityPlan, *, moment: datetime | None = None
 ) -> list[IssuedCertificate]:
     """Make the folder of an authority, with a certificate for everybody in the plan.
 
@@ -184,7 +186,7 @@ def new_authority(
         ValueError: The folder holds something, or cannot be made.
         WriteFailed: The disk is full or fails.
     """
-    moment = moment or datetime.now(UTC)
+    folder, moment = Path(folder), moment or datetime.now(UTC)
     with new_folder(folder) as hidden:
         authority = Authority.new(moment)
         authority.save(hidden, moment)
@@ -197,7 +199,7 @@ def new_authority(
 
 
 def renew(
-    folder: Path,
+    folder: Path | str,
     names: Sequence[str] = (),
     *,
     days: float = LEAF_DAYS,
@@ -223,7 +225,7 @@ def renew(
         WriteFailed: The disk is full or fails.
     """
     check_days(days)
-    moment = moment or datetime.now(UTC)
+    folder, moment = Path(folder), moment or datetime.now(UTC)
     with _opened(folder) as authority:
         revoked = authority.revoked
         members = _members(folder)
@@ -237,7 +239,7 @@ def renew(
     return leaves
 
 
-def revoke(folder: Path, name: str, *, moment: datetime | None = None) -> list[str]:
+def revoke(folder: Path | str, name: str, *, moment: datetime | None = None) -> list[str]:
     """Revoke every certificate that a name ever got, by a new revocation list.
 
     Servers heed it when they read the list again.
@@ -254,7 +256,7 @@ def revoke(folder: Path, name: str, *, moment: datetime | None = None) -> list[s
         ValueError: It is no authority's folder, or knows no such name.
         WriteFailed: The disk is full or fails.
     """
-    moment = moment or datetime.now(UTC)
+    folder, moment = Path(folder), moment or datetime.now(UTC)
     with _opened(folder) as authority:
         member = _chosen(_members(folder), name)
         uri = uri_of(member.role, member.name)
@@ -281,6 +283,8 @@ def configuration_of(plan: AuthorityPlan) -> str:
         "# Servers of keys, as `e91 kme serve` starts them; paths are relative to this file.",
         "",
     ]
+    if plan.health is not None:
+        lines += ["[service]", f"health = {_quoted(plan.health)}", ""]
     for kme in plan.kmes:
         stem = file_stem(CertifiedRole.KME, kme.name)
         lines += [

@@ -16,6 +16,7 @@ def test_by_default_two_kmes_and_an_application_at_each(folder):
     found = tomllib.loads((folder / "kme.toml").read_text())
     assert [kme["id"] for kme in found["kme"]] == ["alice", "bob"]
     assert [sae["id"] for sae in found["sae"]] == ["alice-app", "bob-app"]
+    assert found["service"] == {"health": "127.0.0.1:8442"}
 
 
 def test_init_says_what_it_made_and_what_comes_next(status, tmp_path):
@@ -46,6 +47,7 @@ def test_init_takes_names_and_places(status, tmp_path):
         (["--kme", "a=b:70000"], "must lie in [0, 65535], but is 70000."),
         (["--sae", "x"], "`--sae` must be NAME@KME, but is `x`."),
         (["--sae", "x@carol"], "`--sae` must be at one of alice, bob, but x is at `carol`."),
+        (["--health", "here"], "`--health` must be a host and a port like"),
         (["--days", "0"], "`--days` must lie in (0, 3,650], but is 0."),
     ],
 )
