@@ -150,9 +150,7 @@ class GrowingFile:
         """
         self._is_safe = False
         with writing(self._target):
-            rest = memoryview(content)
-            while rest:
-                rest = rest[os.write(self._file.fileno(), rest) :]
+            _write_out(self._file, content)
         return len(content)
 
     def flush(self) -> None:
@@ -401,10 +399,15 @@ def _lock_unfinished(descriptor: int, path: Path) -> bool:
 
 def write_all(file: FileIO, content: bytes) -> None:
     """Write ``content`` and return when it is safe on the disk."""
+    _write_out(file, content)
+    _flush(file.fileno())
+
+
+def _write_out(file: FileIO, content: bytes | memoryview) -> None:
+    """Write all of ``content``, which may not be safe on the disk yet."""
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(file.fileno(), rest) :]
-    _flush(file.fileno())
 
 
 def flush_folder(folder: Path) -> None:

@@ -121,7 +121,7 @@ def test_failed_write_names_its_file(status, monkeypatch, tmp_path):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("e91.system.durable.write_all", full)
+    monkeypatch.setattr("e91.system.durable._write_out", full)
     target = tmp_path / "session"
     code, _, complaint = status(*RUN, "--out", target)
     assert (code, complaint) == (

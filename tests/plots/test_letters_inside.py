@@ -13,6 +13,8 @@ from matplotlib import pyplot
 import e91
 from e91 import plots
 from e91.adversaries.attacked_session import run_attack
+from e91.encryption.rtp import KeyChanges, UnreliablePath
+from e91.encryption.sound import Sound, simulate_call
 from e91.model.settings import ASYMMETRIC
 from e91.network import load, report_passes
 from e91.optics.detectors import Detector, Receiver
@@ -55,6 +57,8 @@ from e91.plots import (
     route_change,
     routes_figure,
     session_figure,
+    sound_course,
+    sound_figure,
     statistics_by_brightness,
     study_figure,
     styled,
@@ -114,6 +118,13 @@ def over_the_stations():
     return pass_figure(seen, slices, links=links)
 
 
+def call():
+    samples = np.round(16_384 * np.sin(np.arange(24_000) * 0.3)).astype("<i2")
+    heard = simulate_call(Sound(8000, 1, 16, samples.tobytes()), path=UnreliablePath(loss=0.2),
+                          changes=KeyChanges(1.0, 0.5), seed=1)  # fmt: skip
+    return sound_figure(sound_course(heard.recovered()))
+
+
 def nights():
     stations = ("Delingha", "Nanshan")
     return passes_figure(report_passes(load("micius"), stations, days=6, clear=0.6, seed=2))
@@ -151,6 +162,7 @@ FIGURES = {
     "network's page": lambda: network_figure(outage()),
     "pass": over_the_stations,
     "passes": nights,
+    "call": call,
     "efficiency": lambda: efficiency_figure(rates_by_efficiency([0.78, 0.9, 1.0])),
 }
 

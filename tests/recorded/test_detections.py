@@ -175,7 +175,7 @@ def test_full_disk_leaves_nothing(tmp_path, monkeypatch, ending):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(durable, "write_all", full)
+    monkeypatch.setattr(durable, "_write_out", full)
     with pytest.raises(OSError, match="No space left"):
         save_detections(tmp_path / f"night{ending}", record())
     assert list(tmp_path.iterdir()) == []

@@ -365,7 +365,7 @@ def test_line_without_an_end_counts_only_if_its_digest_is_right(ledger, monkeypa
                 use_up(frozenset({"aaaa"}), origin="night", from_files=True)
         else:
             use_up(frozenset({"aaaa"}), origin="night", from_files=True)
-            assert ledger.read_bytes().count(b"aaaa") == 1
+            assert ledger.read_bytes().count(b'"aaaa"') == 1
 
 
 def test_ledger_is_read_after_it_is_locked(ledger, monkeypatch):

@@ -273,7 +273,7 @@ def test_result_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
     def full(descriptor, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("e91.system.durable.write_all", full)
+    monkeypatch.setattr("e91.system.durable._write_out", full)
     with pytest.raises(OSError):
         save_study(found, tmp_path / "scan.nc")
     assert not list(tmp_path.iterdir())

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-import random
+import secrets
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -64,7 +64,7 @@ class Border:
             self.side,
             callback="",
             clock=clock,
-            random=random.SystemRandom().random,
+            random=_fraction,
             limits=limits,
             peer=entry.peer,
         )
@@ -167,3 +167,8 @@ def ledger_path(folder: Path, entry: PeerNetworkEntry) -> Path:
     """Return the file of a border's transfers: beside the configuration, named by both KMEs."""
     names = (quote(name, safe="") for name in (entry.kme, entry.peer))
     return folder / f"{'-to-'.join(names)}.transfers"
+
+
+def _fraction() -> float:
+    """Return a uniform number from 0 to below 1, for the time of a retry."""
+    return secrets.randbits(53) / 2**53
