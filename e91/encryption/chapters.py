@@ -54,6 +54,29 @@ def encrypt_chapters(
     Raises:
         ValueError: There are no data.
         KeyUnavailable: There is not a single key; nothing was written.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from e91.encryption.key_sources import key_file_source
+        >>> from e91.keys.files import save_new
+        >>> from e91.keys.store import KeyStore
+        >>> from e91.model.messages import Party
+        >>> from e91.model.records import SecretKey
+        >>> from e91.model.trust import SecurityModel
+        >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
+        >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+        >>> header = StreamHeader.new("aes-256-gcm", segment_size=4096, bytes_per_key=2**20)
+        >>> sealed, opened = io.BytesIO(), io.BytesIO()
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     folder = Path(name)
+        ...     for party in Party:
+        ...         save_new(KeyStore(key, party), folder / f"{party.value}.key")
+        ...     with key_file_source([folder / "alice.key"]) as keys:
+        ...         sent = encrypt_chapters(io.BytesIO(b"photons"), sealed, keys, header=header)
+        >>> sent.size, sent.keys, sent.key_bytes_used, sent.is_complete
+        (7, 1, 32, True)
     """
     data = _Peeked(source)
     if not data.has_more():
@@ -139,6 +162,33 @@ def decrypt_chapters(
         AuthenticationFailed: The ciphertext was altered or cut; what was written is right as far as
             it goes.
         KeyUnavailable: A key that it names is not to be had.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from e91.encryption.key_sources import key_file_source
+        >>> from e91.keys.files import save_new
+        >>> from e91.keys.store import KeyStore
+        >>> from e91.model.messages import Party
+        >>> from e91.model.records import SecretKey
+        >>> from e91.model.trust import SecurityModel
+        >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
+        >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+        >>> header = StreamHeader.new("aes-256-gcm", segment_size=4096, bytes_per_key=2**20)
+        >>> sealed, opened = io.BytesIO(), io.BytesIO()
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     folder = Path(name)
+        ...     for party in Party:
+        ...         save_new(KeyStore(key, party), folder / f"{party.value}.key")
+        ...     with key_file_source([folder / "alice.key"]) as keys:
+        ...         sent = encrypt_chapters(io.BytesIO(b"photons"), sealed, keys, header=header)
+        ...     ciphertext = io.BytesIO(sealed.getvalue())
+        ...     header = StreamHeader.read(ciphertext)
+        ...     with key_file_source([folder / "bob.key"]) as keys:
+        ...         found = decrypt_chapters(ciphertext, opened, keys, header=header)
+        >>> opened.getvalue(), found == sent
+        (b'photons', True)
     """
     ciphertext = _AllButTheEnd(source, CLOSING_SIZE) if size is None else _KnownSize(source, size)
     reader = _ChapterReader(ciphertext, target, keys, header)

@@ -128,6 +128,13 @@ def read_header(ciphertext: bytes) -> Header:
 def key_bytes_needed(size: int, cipher: Cipher) -> int:
     """Return how many key bytes a message of ``size`` bytes uses up.
 
+    Args:
+        size: Bytes of data, at least 1.
+        cipher: The one-time pad needs as much key as data and 32 bytes, AES-256-GCM 32 bytes.
+
+    Returns:
+        Bytes of key, those of the message key included.
+
     Raises:
         ValueError: ``cipher`` has no such name, or ``size`` is below 1 or more than AES-GCM
             takes at once.
@@ -153,6 +160,22 @@ def preferred_cipher(size: int, store: KeyStore) -> Cipher:
     """Return the one-time pad if the owner has key left for ``size`` bytes, else AES-256-GCM.
 
     AES-256-GCM may still find too little key left; `encrypt` says so.
+
+    Args:
+        size: Bytes of data.
+        store: The sender's stock; nothing is taken from it.
+
+    Returns:
+        ``"one-time-pad"`` or ``"aes-256-gcm"``.
+
+    Examples:
+        >>> from e91.model.records import SecretKey
+        >>> from e91.model.trust import SecurityModel
+        >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
+        >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+        >>> store = KeyStore(key, Party.ALICE)  # 68 bytes left to send
+        >>> preferred_cipher(36, store), preferred_cipher(37, store)
+        ('one-time-pad', 'aes-256-gcm')
     """
     enough = size + MESSAGE_KEY_SIZE <= store.left
     return "one-time-pad" if enough else "aes-256-gcm"
@@ -206,6 +229,13 @@ def decrypt(ciphertext: bytes, store: KeyStore) -> bytes:
 
     They are used up if and only if the tag is right, and before the data are returned.
 
+    Args:
+        ciphertext: What the peer's `encrypt` gave.
+        store: The receiver's stock of the same key.
+
+    Returns:
+        The data, 48 bytes shorter than the ciphertext.
+
     Raises:
         TypeError: ``ciphertext`` is not bytes.
         AuthenticationFailed: It was altered, is incomplete, was made with another key or is no
@@ -213,6 +243,20 @@ def decrypt(ciphertext: bytes, store: KeyStore) -> bytes:
         KeyUnavailable: The key bytes that it names were used already: it was decrypted before, is
             the store owner's own, or was altered to name such bytes.  They are erased, so
             nobody can tell which.
+
+    Examples:
+        >>> from e91.model.records import SecretKey
+        >>> from e91.model.trust import SecurityModel
+        >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
+        >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+        >>> alice, bob = KeyStore(key, Party.ALICE), KeyStore(key, Party.BOB)
+        >>> ciphertext = encrypt(b"hello", alice, cipher="aes-256-gcm")
+        >>> decrypt(ciphertext, bob)
+        b'hello'
+        >>> decrypt(ciphertext, bob)
+        Traceback (most recent call last):
+        ...
+        e91.model.errors.KeyUnavailable: The key bytes that a ciphertext names must be fresh, ...
     """
     _check_bytes("ciphertext", ciphertext)
     header = read_header(ciphertext)
@@ -295,6 +339,11 @@ class KeyUse:
         size: Bytes of data, without header and tag.
         key_bytes_used: Key bytes that this message used up.
         key_bytes_left: Key bytes left for messages of the same sender.
+
+    Examples:
+        >>> use = KeyUse("one-time-pad", size=1000, key_bytes_used=1032, key_bytes_left=4096)
+        >>> use.key_bytes_used - use.size  # the message key
+        32
     """
 
     cipher: Cipher
@@ -314,11 +363,29 @@ def encrypt_file(
         key_file: The sender's key file.
         cipher: By default the one-time pad if enough key is left for it, else AES-256-GCM.
 
+    Returns:
+        What it cost.
+
     Raises:
         ValueError: ``source`` cannot be read or is empty, ``target`` exists or cannot be made,
             ``key_file`` is none, or there is no such ``cipher``.
         KeyUnavailable: Too little key is left; none is used.
         OSError: The disk is full or fails; the key bytes may be lost, and no file is left.
+
+    Examples:
+        >>> import tempfile
+        >>> from e91.keys.files import save_new
+        >>> from e91.model.records import SecretKey
+        >>> from e91.model.trust import SecurityModel
+        >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
+        >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     folder = Path(name)
+        ...     for party in Party:
+        ...         save_new(KeyStore(key, party), folder / f"{party.value}.key")
+        ...     _ = (folder / "note").write_bytes(b"hello")
+        ...     encrypt_file(folder / "note", folder / "note.e91", folder / "alice.key")
+        KeyUse(cipher='one-time-pad', size=5, key_bytes_used=37, key_bytes_left=31)
     """
     data = durable.read_file(Path(source))
     with (
@@ -358,6 +425,9 @@ def decrypt_file(source: Path | str, target: Path | str, key_file: Path | str) -
         target: Where the data go; it must not exist.
         key_file: The receiver's key file.
 
+    Returns:
+        What it cost.
+
     Raises:
         ValueError: ``source`` cannot be read or is empty, ``target`` exists or cannot be made, or
             ``key_file`` is none.
@@ -365,6 +435,23 @@ def decrypt_file(source: Path | str, target: Path | str, key_file: Path | str) -
             or is no ciphertext; no key is used and no file is left.
         KeyUnavailable: ``source`` was decrypted before, or is the receiver's own.
         OSError: The disk is full or fails; no file is left.
+
+    Examples:
+        >>> import tempfile
+        >>> from e91.keys.files import save_new
+        >>> from e91.model.records import SecretKey
+        >>> from e91.model.trust import SecurityModel
+        >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
+        >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     folder = Path(name)
+        ...     for party in Party:
+        ...         save_new(KeyStore(key, party), folder / f"{party.value}.key")
+        ...     _ = (folder / "note").write_bytes(b"hello")
+        ...     sent = encrypt_file(folder / "note", folder / "note.e91", folder / "alice.key")
+        ...     use = decrypt_file(folder / "note.e91", folder / "read", folder / "bob.key")
+        ...     use == sent, (folder / "read").read_bytes()
+        (True, b'hello')
     """
     return decrypt_to_file(durable.read_file(Path(source)), target, key_file)
 

@@ -31,6 +31,13 @@ class KeyReference:
     Attributes:
         key_id: The key's name.
         offset: Offset in it of the first byte used; 0 of a delivered key, which is used whole.
+
+    Examples:
+        >>> reference = KeyReference(UUID(int=7), 32)
+        >>> reference.encode().hex()
+        '000000000000000000000000000000070000000000000020'
+        >>> KeyReference.decode(reference.encode()) == reference
+        True
     """
 
     key_id: UUID
@@ -58,6 +65,13 @@ class NamedKey:
         security: The model under which they are secret.
         epsilon: The key's composable failure probability; None if no theorem gives one.
         reproducible: Whether whoever knows a seed can make the key again.
+
+    Examples:
+        >>> key = NamedKey(KeyReference(UUID(int=7)), bytes(40), "trusted-analysers", 1e-10, False)
+        >>> key
+        NamedKey(KeyReference(key_id=UUID('...7'), offset=0), 40 bytes, trusted-analysers)
+        >>> len(key.message_key)
+        32
     """
 
     reference: KeyReference
@@ -91,7 +105,16 @@ class KeyBytesLeft:
 
 
 class KeySource(Protocol):
-    """One end's keys."""
+    """One end's keys.
+
+    Examples:
+        `key_file_source` gives one.  Another needs these six methods and no common base:
+
+        >>> def message_key_of(keys: KeySource) -> NamedKey:
+        ...     key = keys.fresh(MESSAGE_KEY_BYTES)
+        ...     keys.keep()  # from here on, what is made with the key may leave
+        ...     return key
+    """
 
     def fresh(self, size: int, *, least: int | None = None) -> NamedKey:
         """Return bytes for something that this end sends, which nobody gets again.
@@ -138,6 +161,9 @@ def key_file_source(paths: Iterable[Path | str]) -> Iterator["KeyFileSource"]:
     Args:
         paths: Key files; a folder stands for all key files ``*.key`` in it, and a pattern such as
             ``run/*/alice.key`` for all that it fits.
+
+    Yields:
+        The source; what was taken from it is written down when the block ends.
 
     Raises:
         ValueError: There is none, one is no key file or is there twice, or they have two owners.

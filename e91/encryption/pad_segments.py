@@ -157,6 +157,28 @@ def encrypt_segments(
     Raises:
         ValueError: There are no data.
         KeyUnavailable: There is not enough key for one byte; nothing was written.
+
+    Examples:
+        >>> import io, tempfile
+        >>> from pathlib import Path
+        >>> from e91.encryption.key_sources import key_file_source
+        >>> from e91.keys.files import save_new
+        >>> from e91.keys.store import KeyStore
+        >>> from e91.model.messages import Party
+        >>> from e91.model.records import SecretKey
+        >>> from e91.model.trust import SecurityModel
+        >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
+        >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+        >>> header = StreamHeader.new("one-time-pad", segment_size=4096)
+        >>> sealed, opened = io.BytesIO(), io.BytesIO()
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     folder = Path(name)
+        ...     for party in Party:
+        ...         save_new(KeyStore(key, party), folder / f"{party.value}.key")
+        ...     with key_file_source([folder / "alice.key"]) as keys:
+        ...         sent = encrypt_segments(io.BytesIO(b"photons"), sealed, keys, header=header)
+        >>> sent.size, sent.keys, sent.key_bytes_used, sent.is_complete
+        (7, 1, 39, True)
     """
     batches = _batches(source, keys, header.segment_size)
     batch = next(batches, None)
@@ -186,10 +208,45 @@ def decrypt_segments(
 ) -> StreamSummary:
     """Decrypt what follows a header; as `e91.encryption.chapters.decrypt_chapters`.
 
+    Args:
+        source: The ciphertext, behind its header, and nothing after it.
+        target: Takes the data.
+        keys: Finds the key bytes.
+        header: As it was read.
+
+    Returns:
+        What was decrypted.
+
     Raises:
         AuthenticationFailed: The ciphertext was altered or cut; what was written is right as far as
             it goes.
         KeyUnavailable: A key that it names is not to be had.
+
+    Examples:
+        >>> import io, tempfile
+        >>> from pathlib import Path
+        >>> from e91.encryption.key_sources import key_file_source
+        >>> from e91.keys.files import save_new
+        >>> from e91.keys.store import KeyStore
+        >>> from e91.model.messages import Party
+        >>> from e91.model.records import SecretKey
+        >>> from e91.model.trust import SecurityModel
+        >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
+        >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+        >>> header = StreamHeader.new("one-time-pad", segment_size=4096)
+        >>> sealed, opened = io.BytesIO(), io.BytesIO()
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     folder = Path(name)
+        ...     for party in Party:
+        ...         save_new(KeyStore(key, party), folder / f"{party.value}.key")
+        ...     with key_file_source([folder / "alice.key"]) as keys:
+        ...         sent = encrypt_segments(io.BytesIO(b"photons"), sealed, keys, header=header)
+        ...     ciphertext = io.BytesIO(sealed.getvalue())
+        ...     header = StreamHeader.read(ciphertext)
+        ...     with key_file_source([folder / "bob.key"]) as keys:
+        ...         found = decrypt_segments(ciphertext, opened, keys, header=header)
+        >>> opened.getvalue(), found == sent
+        (b'photons', True)
     """
     reader = PadReader(source, keys, header)
     part = Part.INNER

@@ -57,6 +57,16 @@ class StreamHeader:
         segment_size: Bytes of a segment, a power of 2 from 4 KiB to 16 MiB.
         bytes_per_key: Bytes of data under one key; 0 with the one-time pad.
         number: 16 random bytes, which no other ciphertext has.
+
+    Raises:
+        ValueError: ``segment_size`` is no power of 2 in its range, or ``bytes_per_key`` does not
+            fit the cipher.
+
+    Examples:
+        >>> import io
+        >>> header = StreamHeader.new("one-time-pad", segment_size=4096)
+        >>> StreamHeader.read(io.BytesIO(header.encode())) == header
+        True
     """
 
     cipher: StreamCipher
@@ -156,6 +166,10 @@ class StreamSummary:
         key_bytes_used: Bytes of these together.
         stopped: Why the sender stopped before the end of its data; None if it did not, "" if only
             the ciphertext says that it did.
+
+    Examples:
+        >>> StreamSummary("aes-256-gcm", size=10, keys=1, key_bytes_used=32, stopped="").is_complete
+        False
     """
 
     cipher: StreamCipher

@@ -132,6 +132,13 @@ def decrypt_stream(
     Every segment is written once its tag is checked; that none is missing at the end is known only
     when this returns.
 
+    Args:
+        key: The 32 bytes that encrypted it.
+        source: The stream.
+        target: Takes the data.
+        associated_data: As at the sender.
+        segment_size: As at the sender; bytes.
+
     Returns:
         How many bytes of data there were.
 
@@ -139,6 +146,19 @@ def decrypt_stream(
         AuthenticationFailed: The stream was altered, is incomplete, or was made with other
             arguments; what was written before that is right as far as it goes.
         ValueError: ``key`` has not 32 bytes, or a segment has no room for data.
+
+    Source:
+        Tink, AES-GCM-HKDF streaming; see the top of this file.
+
+    Examples:
+        >>> import io
+        >>> sealed, opened = io.BytesIO(), io.BytesIO()
+        >>> encrypt_stream(bytes(32), io.BytesIO(b"photons"), sealed, associated_data=b"1")
+        7
+        >>> decrypt_stream(bytes(32), io.BytesIO(sealed.getvalue()), opened, associated_data=b"2")
+        Traceback (most recent call last):
+        ...
+        e91.model.errors.AuthenticationFailed: The ciphertext must be authentic to its end ...
     """
     _check(key, segment_size)
     header = bytearray(TINK_HEADER_SIZE)

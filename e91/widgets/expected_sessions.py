@@ -36,6 +36,10 @@ class ExpectedSession:
         guess_rate: Probability that Eve guesses a key bit; None without an attack.
         information: Bits that she has of each key bit; None without an attack, and where noise of
             others makes it no simple expression.
+
+    Examples:
+        >>> ExpectedSession(10**6, 2.8, 0.004, 0.01, 150_000, None, 0.1).verdict
+        'KEY: 150,000 secret bits: 18,750 bytes, half of them for each direction.'
     """
 
     rounds: int
@@ -76,6 +80,9 @@ def expected_under(
         settings: Angles and choice probabilities.
         policy: What a released key must promise; the defaults of `Policy`.
         options: Of the attack, e.g. ``basis`` of intercept-resend.
+
+    Returns:
+        Mean numbers; rounds, secret bits and S as the record says.
 
     Raises:
         ValueError: There is no such attack, or it cannot be this strong or have these options.
@@ -118,6 +125,9 @@ def expected_on(
         session_s: Length of the session, seconds.
         settings: Angles and choice probabilities.
         policy: What a released key must promise, with trusted analysers; the defaults of `Policy`.
+
+    Returns:
+        Mean numbers, without those of an attack.
 
     Raises:
         ValueError: A number that the link needs is missing.

@@ -63,7 +63,13 @@ def is_key_id(text: str) -> bool:
 
 
 class CallKeySource(Protocol):
-    """Where keys come from: at the sender fresh ones, at the receiver those that it is named."""
+    """Where keys come from: at the sender fresh ones, at the receiver those that it is named.
+
+    Examples:
+        >>> source: CallKeySource = KeysInMemory([CallKey("key 1", bytes(32))])
+        >>> source.fresh(32)
+        CallKey(key 1, 32 bytes)
+    """
 
     def fresh(self, size: int) -> CallKey:
         """Return a key that nobody got before.
@@ -90,7 +96,12 @@ class CallKeySource(Protocol):
 
 
 class KeyClaims(Protocol):
-    """A ledger of what each key ID protects; an ID is claimed once."""
+    """A ledger of what each key ID protects; an ID is claimed once.
+
+    Examples:
+        >>> claims: KeyClaims = ClaimsInMemory()
+        >>> claims.claim("key 1", "call, aes-256-gcm")
+    """
 
     def claim(self, key_id: str, purpose: str) -> None:
         """Note that a key is about to be used.
@@ -106,6 +117,13 @@ class KeysInMemory:
 
     Args:
         keys: In the order of their use.
+
+    Examples:
+        >>> alice, bob = KeysInMemory(), KeysInMemory()
+        >>> for end in (alice, bob):
+        ...     end.deposit(CallKey("key 1", bytes(32)))
+        >>> bob.named(alice.fresh(32).key_id, 32), bob
+        (CallKey(key 1, 32 bytes), KeysInMemory(0 keys left))
     """
 
     def __init__(self, keys: Iterable[CallKey] = ()) -> None:
@@ -142,7 +160,19 @@ class KeysInMemory:
 
 
 class ClaimsInMemory:
-    """A ledger for as long as this process lives."""
+    """A ledger for as long as this process lives.
+
+    Attributes:
+        purposes: What each key that was claimed protects, by its ID.
+
+    Examples:
+        >>> claims = ClaimsInMemory()
+        >>> claims.claim("key 1", "call, aes-256-gcm")
+        >>> claims.claim("key 1", "call, aes-256-gcm")
+        Traceback (most recent call last):
+        ...
+        e91.model.errors.KeyUnavailable: Key key 1 must be used once, but was used before.
+    """
 
     def __init__(self) -> None:
         self.purposes: dict[str, str] = {}

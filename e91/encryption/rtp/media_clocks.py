@@ -33,6 +33,17 @@ class MediaClock:
 
     Args:
         rate: Timestamps a second.
+
+    Source:
+        RFC 3550, section 5.1: 32-bit timestamps that wrap, from a random beginning.
+
+    Examples:
+        >>> from e91.encryption.rtp.rtp_packets import rtp_packet
+        >>> clock = MediaClock(90_000)
+        >>> stamps = (2**32 - 45_000, 0, 45_000)
+        >>> packets = [rtp_packet(b"", sequence=0, timestamp=stamp, ssrc=7) for stamp in stamps]
+        >>> [clock.seconds(packet) for packet in packets]
+        [0.0, 0.5, 1.0]
     """
 
     def __init__(self, rate: int) -> None:

@@ -44,6 +44,19 @@ class PadContext:
 
     Raises:
         ValueError: It is too short for any packet.
+
+    Source:
+        Poly1305: RFC 8439, section 2.5; the bound on forgery is at the top of this file.
+
+    Examples:
+        >>> from e91.encryption.rtp.rtp_packets import rtp_packet
+        >>> packet = rtp_packet(b"sound", sequence=1, timestamp=0, ssrc=7)
+        >>> alice, bob = PadContext(bytes(4096)), PadContext(bytes(4096))  # a real pad is secret
+        >>> sealed = alice.protect(packet, 1)
+        >>> len(sealed) - len(packet), bob.unprotect(sealed, 1) == packet
+        (20, True)
+        >>> bob
+        PadContext(4,027 of 4,064 bytes left)
     """
 
     def __init__(self, pad: bytes) -> None:

@@ -13,6 +13,12 @@ class PacketOrder:
     """Holds packets back until none can come that belongs before them.
 
     A receiver accepts none that is 1,024 behind its newest, so no more than that are held.
+
+    Examples:
+        >>> order = PacketOrder()
+        >>> packets = [Opened(index, b"packet %d" % index, "key 1") for index in (2, 1)]
+        >>> [out for each in packets for out in order.add(each)], list(order.rest())
+        ([], [b'packet 1', b'packet 2'])
     """
 
     def __init__(self) -> None:

@@ -30,6 +30,12 @@ class Opened:
         index: Its place in the call.
         packet: RTP, as its sender had it.
         key_id: Of the key that opened it.
+
+    Examples:
+        >>> from e91.encryption.rtp.rtp_packets import rtp_packet
+        >>> packet = rtp_packet(b"sound", sequence=1, timestamp=0, ssrc=7)
+        >>> Opened(65_537, packet, "key 1").index  # the sequence number has wrapped once
+        65537
     """
 
     index: int
@@ -67,6 +73,24 @@ class PacketReceiver:
         announcement: The sender's newest one whose tag was right; None before the first.
         refused: How many datagrams were refused, by reason.
         key_ids: Of the keys that opened a packet, in the order of their first one.
+
+    Source:
+        RFC 3711, section 3.3.2 (each packet once, within a window).
+
+    Examples:
+        >>> from e91.encryption.rtp.call_keys import CallKey, ClaimsInMemory, KeysInMemory
+        >>> from e91.encryption.rtp.rtp_packets import rtp_packet
+        >>> from e91.encryption.rtp.senders import PacketSender
+        >>> alice, bob = (KeysInMemory([CallKey("key 1", bytes(32))]) for _ in range(2))
+        >>> sender, receiver = PacketSender(alice, ClaimsInMemory()), PacketReceiver(bob)
+        >>> packet = rtp_packet(b"sound", sequence=1, timestamp=0, ssrc=7)
+        >>> said, sealed = sender.datagrams(packet, time_s=0.0)
+        >>> receiver.receive(sealed), receiver.waiting  # its key is not announced yet
+        ([], 1)
+        >>> [opened.packet == packet for opened in receiver.receive(said)]
+        [True]
+        >>> receiver.receive(sealed), dict(receiver.refused)
+        ([], {'received before, or too late': 1})
     """
 
     def __init__(self, keys: CallKeySource, *, tier: CallTier = SRTP) -> None:

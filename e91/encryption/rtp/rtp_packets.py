@@ -84,6 +84,16 @@ def rtp_packet(
         ssrc: Synchronisation source, 32 bits.
         payload_type: 7 bits; from 96 it means what the two ends agree on.
         marker: The payload's own mark.
+
+    Returns:
+        The header of 12 bytes, then the payload.
+
+    Source:
+        RFC 3550, section 5.1.
+
+    Examples:
+        >>> rtp_packet(b"sound", sequence=1, timestamp=160, ssrc=7).hex()
+        '80600001000000a000000007736f756e64'
     """
     second = payload_type | marker << 7
     stamp = timestamp & 0xFFFFFFFF
@@ -93,8 +103,17 @@ def rtp_packet(
 def framed(packet: bytes) -> bytes:
     r"""Return a packet behind its length, as a file of packets holds it.
 
+    Args:
+        packet: At most 65,535 bytes.
+
+    Returns:
+        Its length in 2 bytes, big-endian, and the packet.
+
     Raises:
         ValueError: It is longer than 65,535 bytes.
+
+    Source:
+        RFC 4571, section 2.
 
     Examples:
         >>> framed(b"abc")
@@ -114,8 +133,21 @@ def read_framed(file: BinaryIO, *, name: str) -> Iterator[bytes]:
         file: Open for reading.
         name: What sentences call it.
 
+    Yields:
+        Every packet without its length.
+
     Raises:
         ValueError: It ends inside a packet, or one is no RTP packet.
+
+    Source:
+        RFC 4571, section 2.
+
+    Examples:
+        >>> import io
+        >>> packets = [rtp_packet(b"sound", sequence=n, timestamp=n, ssrc=7) for n in range(3)]
+        >>> file = io.BytesIO(b"".join(map(framed, packets)))
+        >>> list(read_framed(file, name="packets")) == packets
+        True
     """
     number = 0
     while length := file.read(2):

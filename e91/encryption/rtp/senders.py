@@ -53,6 +53,23 @@ class PacketSender:
     Attributes:
         used: Every key so far, in the order of use, the current one last.
         repeated: Packets that were not sent, as one of their index was before.
+
+    Raises:
+        ValueError: ``media`` is too long, or no ASCII.
+
+    Source:
+        RFC 3711, section 9.1: two packets of one index under one key would share a keystream.
+
+    Examples:
+        >>> from e91.encryption.rtp.call_keys import CallKey, ClaimsInMemory, KeysInMemory
+        >>> from e91.encryption.rtp.rtp_packets import rtp_packet
+        >>> sender = PacketSender(KeysInMemory([CallKey("key 1", bytes(32))]), ClaimsInMemory())
+        >>> packet = rtp_packet(b"sound", sequence=1, timestamp=0, ssrc=7)
+        >>> announcement, sealed = sender.datagrams(packet, time_s=0.0)
+        >>> len(sealed) - len(packet)  # a tag of 16 bytes, a key identifier of 4
+        20
+        >>> sender.datagrams(packet, time_s=0.1), sender.repeated
+        ([], 1)
     """
 
     def __init__(

@@ -13,7 +13,13 @@ from e91.model.numbers import check_whole
 
 
 class Protection(Protocol):
-    """What one key protects."""
+    """What one key protects.
+
+    Examples:
+        >>> protection: Protection = pad_tier(4096).open(CallKey("key 1", bytes(4096)))
+        >>> protection.has_room(1200), protection.has_room(4096)
+        (True, False)
+    """
 
     def has_room(self, size: int) -> bool:
         """Return whether a payload of some bytes may still be protected."""
@@ -45,6 +51,10 @@ class CallTier:
         key_bytes: Of every key.
         open: What makes a key protect packets.
         secrecy: What it promises, in words.
+
+    Examples:
+        >>> SRTP.name, SRTP.key_bytes, SRTP.open(CallKey("key 1", bytes(32)))
+        ('aes-256-gcm', 32, SrtpContext())
     """
 
     name: str
@@ -65,8 +75,18 @@ SRTP = CallTier(
 def pad_tier(key_bytes: int = 4096) -> CallTier:
     """Return the one-time pad with pads of some bytes.
 
+    Args:
+        key_bytes: Of every pad; one has room for packets from 193 bytes on.
+
+    Returns:
+        The tier; see `PadContext` for what a packet uses of a pad.
+
     Raises:
         ValueError: It is not a whole number from 1.
+
+    Examples:
+        >>> pad_tier(8192).open(CallKey("key 1", bytes(8192)))
+        PadContext(8,160 of 8,160 bytes left)
     """
     check_whole(least=1, key_bytes=key_bytes)
     return CallTier(
@@ -88,6 +108,13 @@ class KeyChanges:
 
     Raises:
         ValueError: A time is not positive.
+
+    Examples:
+        >>> KeyChanges(every_s=60.0, lead_s=5.0).retry_s
+        0.5
+        >>> KeyChanges(every_s=0.0)
+        Traceback (most recent call last):
+        ValueError: `every_s` must be positive, but is 0.
     """
 
     every_s: float = math.inf

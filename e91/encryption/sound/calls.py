@@ -29,6 +29,13 @@ class StreamNumbers:
         ssrc: Of the stream; 32 bits.
         sequence: Of the first packet.
         timestamp: Of the first packet.
+
+    Source:
+        RFC 3550, section 5.1: all three begin at random.
+
+    Examples:
+        >>> StreamNumbers.at_random().sequence < 2**15
+        True
     """
 
     ssrc: int
@@ -54,8 +61,18 @@ def send_sound(
         sender: Protects it; its ``media`` is `media_of` the sound.
         numbers: Where the stream's numbers begin; random ones if not given.
 
+    Yields:
+        Seconds from the beginning of the sound, and the datagrams that are due then.
+
     Raises:
         KeyUnavailable: The key has to change and there is no other; what was yielded is whole.
+
+    Examples:
+        >>> sound = Sound(8000, 1, 16, bytes(1600))  # 0.1 s
+        >>> keys = KeysInMemory([CallKey("key 1", bytes(32))])
+        >>> sender = PacketSender(keys, ClaimsInMemory(), media=media_of(sound))
+        >>> [(time_s, len(some)) for time_s, some in send_sound(sound, sender)]
+        [(0.0, 2), (0.02, 1), (0.04, 1), (0.06, 1), (0.08, 1), (0.1, 1)]
     """
     begin = numbers or StreamNumbers.at_random()
     packets = sound_packets(
@@ -75,6 +92,17 @@ class SoundReceiver:
     Attributes:
         receiver: The same; it counts what was refused.
         received: Packets so far.
+
+    Examples:
+        >>> sound = Sound(8000, 1, 16, bytes(1600))
+        >>> alice, bob = (KeysInMemory([CallKey("key 1", bytes(32))]) for _ in range(2))
+        >>> sender = PacketSender(alice, ClaimsInMemory(), media=media_of(sound))
+        >>> heard = SoundReceiver(PacketReceiver(bob))
+        >>> for _, datagrams in send_sound(sound, sender):
+        ...     for datagram in datagrams:
+        ...         _ = heard.receive(datagram)
+        >>> heard.is_over, heard.received, heard.recovered().sound.pcm == sound.pcm
+        (True, 5, True)
     """
 
     def __init__(self, receiver: PacketReceiver) -> None:
@@ -141,6 +169,12 @@ def simulate_call(
         tier: How packets are protected.
         changes: When the key changes.
         first_sequence: Number of the first packet; drawn if not given.
+
+    Returns:
+        The receiver at the end of the call; its `recovered` is the sound.
+
+    Raises:
+        ValueError: A frame of the sound does not fit into a packet.
 
     Examples:
         >>> heard = simulate_call(Sound(8000, 1, 16, bytes(16_000)), path=UnreliablePath(), seed=1)

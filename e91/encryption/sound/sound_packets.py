@@ -29,6 +29,15 @@ _MOST_BYTES = 2**32 - 64  # what a WAV file can hold
 def media_of(sound: Sound) -> str:
     """Return how SDP says what a sound is.
 
+    Args:
+        sound: Its samples are not looked at.
+
+    Returns:
+        Encoding, clock rate in frames a second, and channels.
+
+    Source:
+        RFC 8866, section 6.6 (rtpmap); RFC 3551, section 4.5.11 (L16); RFC 3190, section 4 (L24).
+
     Examples:
         >>> media_of(Sound(11025, 7, 24, b""))
         'L24/11025/7'
@@ -61,6 +70,20 @@ def sound_packets(
         ssrc: Of the stream.
         sequence: Number of the first packet.
         timestamp: Of the first packet.
+
+    Yields:
+        Time of the packet's first frame, seconds; RTP packet of at most 20 ms and 1,200 bytes.
+
+    Raises:
+        ValueError: Not one frame fits into a packet.
+
+    Source:
+        RFC 3551, section 4.5.11 (L16); RFC 3190, section 4 (L24).
+
+    Examples:
+        >>> sound = Sound(8000, 1, 16, bytes(800))  # 50 ms
+        >>> [(time_s, len(packet)) for time_s, packet in sound_packets(sound, ssrc=7)]
+        [(0.0, 332), (0.02, 332), (0.04, 172)]
     """
     step = frames_per_packet(sound)
     content, size = _reversed(sound.pcm, sound.bits), step * sound.frame_bytes
@@ -83,6 +106,11 @@ class RecoveredSound:
         sound: All of it in time; what did not come is silence.
         gaps: Half-open intervals of frames that did not come, ascending.
         key_starts: Every key with the first frame that came under it, ascending.
+
+    Examples:
+        >>> sound = Sound(8000, 1, 16, bytes(1600))
+        >>> RecoveredSound(sound, gaps=((160, 320), (480, 640))).missing
+        320
     """
 
     sound: Sound
@@ -107,6 +135,15 @@ class SoundTrack:
 
     Raises:
         ValueError: ``media`` is no sound that a call carries.
+
+    Examples:
+        >>> sound = Sound(8000, 1, 16, bytes(1600))
+        >>> track = SoundTrack(media_of(sound))
+        >>> packets = [packet for _, packet in sound_packets(sound, ssrc=7)]
+        >>> for packet in (packets[3], packets[0], packets[1]):  # the third and the last are lost
+        ...     track.add(packet)
+        >>> track.recovered(len(sound)).gaps
+        ((320, 480), (640, 800))
     """
 
     def __init__(self, media: str, *, first_timestamp: int = 0) -> None:

@@ -100,6 +100,10 @@ class ReadSound:
     Attributes:
         sound: Its samples.
         note: What is not as in the file, in a sentence; empty if every sample is.
+
+    Examples:
+        >>> ReadSound(Sound(8000, 1, 16, bytes(16_000))).note
+        ''
     """
 
     sound: Sound
@@ -129,9 +133,22 @@ def read_wav(path: Path | str) -> ReadSound:
     Samples of 8, 16 and 24 bits stay as they are (8 bits become 16); 32-bit whole numbers and
     floats are rounded to 24 bits, and ``note`` says so.
 
+    Args:
+        path: The file.
+
+    Returns:
+        The sound, of 16 or 24 bits, and what was rounded.
+
     Raises:
         ValueError: It cannot be read, is no WAV file, is cut, holds no sound, or holds what no
             call carries; the sentence says which.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_wav(Path(folder, "second.wav"), Sound(8000, 1, 16, bytes(16_000)))
+        ...     read_wav(Path(folder, "second.wav")).sound
+        Sound(1 s, 1 channel, 8,000 Hz, 16 bits)
     """
     content, name = read_file(Path(path)), f"`{path}`"
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
@@ -147,9 +164,20 @@ def write_wav(path: Path | str, sound: Sound) -> None:
 
     The header is the plain one, which every program reads, for any number of channels.
 
+    Args:
+        path: The new file.
+        sound: What goes into it.
+
     Raises:
         ValueError: ``path`` exists or cannot be made, or the sound has over 4 GB.
         WriteFailed: The disk is full or fails.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_wav(Path(folder, "second.wav"), Sound(8000, 1, 16, bytes(16_000)))
+        ...     Path(folder, "second.wav").stat().st_size
+        16044
     """
     with new_file(Path(path), mode=PRIVATE) as write:
         write(wav_bytes(sound))
@@ -158,8 +186,22 @@ def write_wav(path: Path | str, sound: Sound) -> None:
 def wav_bytes(sound: Sound) -> bytes:
     """Return a sound as the content of a WAV file.
 
+    Args:
+        sound: Less than 4 GB of samples.
+
+    Returns:
+        A header of 44 bytes, then the samples; a zero byte behind them if their size is odd.
+
     Raises:
         ValueError: It has over 4 GB, which no WAV file can hold.
+
+    Source:
+        Multimedia Programming Interface and Data Specifications 1.0 (1991), chapter 3.
+
+    Examples:
+        >>> content = wav_bytes(Sound(8000, 1, 16, bytes(16_000)))
+        >>> content[:4], content[8:16], len(content)
+        (b'RIFF', b'WAVEfmt ', 16044)
     """
     size = len(sound.pcm)
     if size > 2**32 - 64:
