@@ -60,6 +60,16 @@ class KmePlace:
         name: Its KME ID.
         host: An IP address or a host name, by which clients reach it.
         port: TCP port; 0 lets the system choose.
+
+    Raises:
+        ValueError: ``name``, ``host`` or ``port`` is none.
+
+    Examples:
+        >>> KmePlace("alice", "::1", 8443).listen
+        '[::1]:8443'
+        >>> KmePlace("alice", "0.0.0.0", 8443)
+        Traceback (most recent call last):
+        ValueError: `host` must be the address or the name that clients use, but is `0.0.0.0`.
     """
 
     name: str
@@ -90,6 +100,13 @@ class SaePlace:
     Attributes:
         name: Its SAE ID.
         kme: The name of the KME that serves it.
+
+    Raises:
+        ValueError: ``name`` is none.
+
+    Examples:
+        >>> SaePlace("alice-app", kme="alice")
+        SaePlace(name='alice-app', kme='alice')
     """
 
     name: str
@@ -108,6 +125,15 @@ class AuthorityPlan:
         saes: Each at one of the ``kmes``.
         leaf_days: Validity of their certificates, days.
         health: Host and port at which the server tells its state to this machine, or None.
+
+    Raises:
+        ValueError: No KME is named, a name stands twice, an application is at another KME, or
+            ``leaf_days`` is out of range.
+
+    Examples:
+        >>> kmes = (KmePlace("alice", "127.0.0.1", 8443), KmePlace("bob", "127.0.0.1", 8444))
+        >>> AuthorityPlan(kmes, (SaePlace("alice-app", kme="alice"),)).kme_names
+        ['alice', 'bob']
     """
 
     kmes: tuple[KmePlace, ...]
@@ -146,6 +172,12 @@ class IssuedCertificate:
         serial: Its serial number, hexadecimal.
         expires: When its validity ends.
         has_new_key: Whether it came with a new private key.
+
+    Examples:
+        >>> leaf = IssuedCertificate(Path("sae-app.crt"), CertifiedRole.SAE, "app", serial="1f",
+        ...     expires=datetime(2027, 1, 8, tzinfo=UTC), has_new_key=True)
+        >>> leaf.role.value, leaf.expires.isoformat()
+        ('sae', '2027-01-08T00:00:00+00:00')
     """
 
     file: Path
@@ -185,6 +217,22 @@ def new_authority(
     Raises:
         ValueError: The folder holds something, or cannot be made.
         WriteFailed: The disk is full or fails.
+
+    Source:
+        RFC 5280 (certificates and revocation lists); ETSI GS QKD 014 V1.1.1, clause 5.1 (both ends
+        of a connection have certificates).
+
+    Examples:
+        >>> import tempfile
+        >>> kme = KmePlace("alice", "127.0.0.1", 8443)
+        >>> plan = AuthorityPlan((kme,), (SaePlace("app", kme="alice"),))
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     folder = Path(name, "authority")
+        ...     issued = new_authority(folder, plan)
+        ...     sorted(file.name for file in folder.iterdir() if file.suffix in (".crt", ".crl"))
+        ['ca.crl', 'ca.crt', 'kme-alice.crt', 'sae-app.crt']
+        >>> [(one.role.value, one.name) for one in issued]
+        [('kme', 'alice'), ('sae', 'app')]
     """
     folder, moment = Path(folder), moment or datetime.now(UTC)
     with new_folder(folder) as hidden:
@@ -220,9 +268,26 @@ def renew(
         new_keys: Whether private keys are replaced as well.
         moment: When it is; now by default.
 
+    Returns:
+        The new certificates, in the order of the names.
+
     Raises:
         ValueError: It is no authority's folder, or knows no such name.
         WriteFailed: The disk is full or fails.
+
+    Source:
+        RFC 5280.
+
+    Examples:
+        >>> import tempfile
+        >>> kme = KmePlace("alice", "127.0.0.1", 8443)
+        >>> plan = AuthorityPlan((kme,), (SaePlace("app", kme="alice"),))
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     folder = Path(name, "authority")
+        ...     _, before = new_authority(folder, plan)
+        ...     [after] = renew(folder, ["app"], days=1.0)
+        >>> before.serial == after.serial, after.has_new_key
+        (False, False)
     """
     check_days(days)
     folder, moment = Path(folder), moment or datetime.now(UTC)
@@ -255,6 +320,21 @@ def revoke(folder: Path | str, name: str, *, moment: datetime | None = None) -> 
     Raises:
         ValueError: It is no authority's folder, or knows no such name.
         WriteFailed: The disk is full or fails.
+
+    Source:
+        RFC 5280, section 5 (revocation lists).
+
+    Examples:
+        >>> import tempfile
+        >>> kme = KmePlace("alice", "127.0.0.1", 8443)
+        >>> plan = AuthorityPlan((kme,), (SaePlace("app", kme="alice"),))
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     folder = Path(name, "authority")
+        ...     _, sae = new_authority(folder, plan)
+        ...     [serial] = revoke(folder, "app")
+        ...     again = revoke(folder, "app")
+        >>> serial == sae.serial, again
+        (True, [])
     """
     folder, moment = Path(folder), moment or datetime.now(UTC)
     with _opened(folder) as authority:

@@ -32,6 +32,13 @@ class FetchedKey:
         content: The bytes of the key.
         extension: The key's extension (clause 6.3); None without one.  This package's servers say
             in its ``e91_provenance`` where the key comes from.
+
+    Source:
+        ETSI GS QKD 014 V1.1.1, clause 6.3.
+
+    Examples:
+        >>> FetchedKey("00000000-0000-0000-0000-000000000007", bytes(32), None)
+        FetchedKey('00000000-0000-0000-0000-000000000007', 256 bits)
     """
 
     key_id: str

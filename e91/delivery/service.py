@@ -58,6 +58,11 @@ class Stock:
         provenance: Where they come from, joined; None if there are none.
         alarm: Why the link gives no key; None if no alarm stops it.
         failed: Why no key is given at all; None if the stores are open.
+
+    Examples:
+        >>> empty = Stock("alice", "bob", 0, 0, provenance=None, alarm=None, failed=None)
+        >>> empty.bits // 256  # keys of 256 bits that can be asked for
+        0
     """
 
     source: str
@@ -83,6 +88,12 @@ class LinkKeyState:
         blocks: Number of blocks with something free.
         provenance: Of what is free, joined; None if nothing is.
         alarm: Why the link gives no key; None if no alarm stops it.
+
+    Examples:
+        >>> link = LinkKeyState("bob", free=256, reserved=0, deposited=512, delivered=256, voided=0,
+        ...     blocks=1, provenance=None, alarm=None)
+        >>> link.deposited == link.free + link.reserved + link.delivered + link.voided
+        True
     """
 
     peer: str
@@ -109,6 +120,12 @@ class KmeState:
         keys_waiting: Keys that wait for slaves here.
         keys_voided: Keys that waited and became void.
         failed: Why no key is given; None if the stores are open.
+
+    Examples:
+        >>> state = KmeState("alice", (), ready_made_bits=0, keys_given=3, keys_fetched=1,
+        ...     keys_waiting=2, keys_voided=0, failed=None)
+        >>> state.keys_given, state.links
+        (3, ())
     """
 
     kme: str
@@ -133,6 +150,32 @@ class KeyService:
 
     Raises:
         ValueError: An application is at a KME without a store.
+
+    Source:
+        ETSI GS QKD 014 V1.1.1, clauses 5.2 to 5.4 (what masters and slaves are given);
+        `e91.delivery.etsi014` puts it into the standard's words.
+
+    Examples:
+        >>> import asyncio, tempfile
+        >>> from pathlib import Path
+        >>> from e91.keys.databases.sqlite import SqliteDatabase
+        >>> from e91.model.trust import SecurityModel
+        >>> origin = Provenance(SecurityModel.TRUSTED_ANALYSERS, None, None, 1e-10, True,
+        ...     2.7, 2.6, ("alice", "bob"), (), 1, False, 1.7e9, "session 1")
+        >>> block = KeyBlock(UUID(int=7), bytes(64), origin)
+        >>> async def example(folder):
+        ...     stores = {kme: SqliteDatabase(Path(folder, kme)) for kme in ("alice", "bob")}
+        ...     service = KeyService(stores, sae_kmes={"app-a": "alice", "app-b": "bob"})
+        ...     await service.start()
+        ...     await service.deposit({"alice": block, "bob": block})
+        ...     [given] = await service.give("app-a", ["app-b"], size=256)
+        ...     [fetched] = await service.fetch("app-b", "app-a", key_ids=[given.key_id])
+        ...     found = given.content == fetched.content, service.stock("app-a", "app-b").bits
+        ...     await service.close()
+        ...     return found
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     asyncio.run(example(folder))
+        (True, 256)
     """
 
     def __init__(

@@ -200,6 +200,9 @@ def encrypt(data: bytes, store: KeyStore, *, cipher: Cipher = "one-time-pad") ->
         ValueError: See `key_bytes_needed`.
         KeyUnavailable: Too little key is left.  None of it was taken.
 
+    Source:
+        RFC 8439, section 2.5 (Poly1305); NIST SP 800-38D (AES-GCM); bounds at the top of this file.
+
     Examples:
         >>> from e91.model.trust import SecurityModel
         >>> from e91.model.records import SecretKey

@@ -158,6 +158,9 @@ def encrypt_segments(
         ValueError: There are no data.
         KeyUnavailable: There is not enough key for one byte; nothing was written.
 
+    Source:
+        RFC 8439, section 2.5 (Poly1305, a key of its own for every segment).
+
     Examples:
         >>> import io, tempfile
         >>> from pathlib import Path

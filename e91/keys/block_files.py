@@ -45,6 +45,24 @@ def take_blocks(
         ValueError: One is no key file, or they are not the two of one key.
         KeyUnavailable: Nothing is left in both.
         WriteFailed: The disk is full or fails; bytes may be lost.
+
+    Source:
+        RFC 9562, section 5.8 (UUID of version 8): the name, made of the key's and the offsets.
+
+    Examples:
+        >>> import tempfile, numpy as np
+        >>> from e91.keys.files import save_new
+        >>> from e91.model.records import SecretKey
+        >>> from e91.model.trust import SecurityModel
+        >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
+        >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = [Path(folder, party.value) for party in Party]
+        ...     for party, file in zip(Party, files, strict=True):
+        ...         save_new(KeyStore(key, party), file)
+        ...     one, other = take_blocks(*files, route=("alice", "bob"), made_at=1.7e9)
+        >>> one.block_id == other.block_id, one.content == other.content, len(one.content)
+        (True, True, 136)
     """
     with open_key_file(alice) as first, open_key_file(bob) as second:
         _check_pair(first.store.label, second.store.label)

@@ -19,6 +19,13 @@ class ExportedKey:
         intervals: Their offsets in it, half-open; the same at the other end, or the bytes differ.
         content: The bytes, in the order of the key; they are not printed.
         left: Bytes left to send and to receive.
+
+    Examples:
+        >>> from e91.model.trust import SecurityModel
+        >>> label = KeyLabel("12345678-1234-4234-8234-123456789abc", Party.ALICE,
+        ...     SecurityModel.TRUSTED_ANALYSERS, 1e-10, True, size=200, alice_share=100)
+        >>> ExportedKey(label, ((64, 68),), bytes(4), (64, 68)).intervals  # 4 bytes before the mask
+        ((64, 68),)
     """
 
     label: KeyLabel
@@ -42,6 +49,9 @@ def export_key(
         size: How many bytes, or None for all that are left.
         share: Whose share they come from; half of them from each, Alice's first, if not given.
         unit: Without ``size``: their number is a multiple of this.
+
+    Returns:
+        The bytes, their place in the key, and how many are left.
 
     Raises:
         ValueError: A number is below 1, or ``key_file`` is none.

@@ -189,6 +189,21 @@ class KeyFile:
     Attributes:
         path: Where it is, links resolved.
         store: Its stock.  What is taken from it counts as used on disk after `commit`.
+
+    Examples:
+        >>> import tempfile, numpy as np
+        >>> from e91.model.records import SecretKey
+        >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
+        >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_new(KeyStore(key, Party.ALICE), Path(folder, "alice.key"))
+        ...     with open_key_file(Path(folder, "alice.key")) as key_file:
+        ...         offset, content = key_file.store.take(40)
+        ...         print(key_file.has_taken, key_file.has_changed)
+        ...         key_file.commit()
+        ...         print(key_file.has_taken, key_file.store.left)
+        True True
+        False 28
     """
 
     def __init__(self, path: Path, store: KeyStore, file: FileIO) -> None:
@@ -250,9 +265,24 @@ def save_new(store: KeyStore, path: Path | str) -> None:
 
     From then on use the file, not ``store``: the two do not know of each other.
 
+    Args:
+        store: What is written; nothing is taken from it.
+        path: The new file.
+
     Raises:
         ValueError: ``path`` exists, or its folder cannot be written.
         WriteFailed: The disk is full or fails; no file is left.
+
+    Examples:
+        >>> import tempfile, numpy as np
+        >>> from e91.model.records import SecretKey
+        >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
+        >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder, "alice.key")
+        ...     save_new(KeyStore(key, Party.ALICE), file)
+        ...     oct(file.stat().st_mode & 0o777)
+        '0o600'
     """
     path = Path(path)
     with durable.create(path, mode=durable.PRIVATE) as file:
@@ -274,6 +304,12 @@ def open_key_file(path: Path | str) -> Iterator[KeyFile]:
     used again.
     Claimed bytes of the peer are then as before, so that a failed decryption can be repeated.
     Opening the file again inside the block waits for ever.
+
+    Args:
+        path: The file; a symbolic link is followed.
+
+    Yields:
+        The file, locked; what is taken from its ``store`` is used.
 
     Raises:
         ValueError: It is no key file, cannot be read, or has a second name (hard link), under
@@ -320,8 +356,24 @@ def open_key_file(path: Path | str) -> Iterator[KeyFile]:
 def read_key_file(path: Path | str) -> KeyState:
     """Return what a key file holds at this moment; it is neither locked nor written.
 
+    Args:
+        path: The file; a symbolic link is followed.
+
+    Returns:
+        Its state, which holds the key bytes that are left.
+
     Raises:
         ValueError: It is no key file, or cannot be read.
+
+    Examples:
+        >>> import tempfile, numpy as np
+        >>> from e91.model.records import SecretKey
+        >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
+        >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_new(KeyStore(key, Party.BOB), Path(folder, "bob.key"))
+        ...     read_key_file(Path(folder, "bob.key"))
+        KeyState(200 of 200 bytes remain)
     """
     path = Path(os.path.realpath(path))
     with durable.open_regular(path, kind=_KIND) as file:

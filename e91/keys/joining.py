@@ -56,6 +56,30 @@ def join_key_files(sources: Iterable[Path | str], target: Path | str) -> KeyLabe
         ValueError: A source is no key file, was used, stands twice or is another owner's; there
             are fewer than two; or ``target`` exists or cannot be written.
         WriteFailed: The disk is full or fails; the same call goes on.
+
+    Source:
+        Composable failure probabilities add up: Portmann and Renner, Rev. Mod. Phys. 94, 025008
+        (2022), section III.
+
+    Examples:
+        >>> import tempfile, numpy as np
+        >>> from e91.keys.files import save_new
+        >>> from e91.keys.store import KeyStore
+        >>> from e91.model.messages import Party
+        >>> from e91.model.records import SecretKey
+        >>> from e91.model.trust import SecurityModel
+        >>> names = ["12345678-1234-4234-8234-%012x" % number for number in (1, 2)]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in names:
+        ...         bits = np.ones(1600, np.uint8)
+        ...         key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+        ...         save_new(KeyStore(key, Party.ALICE), Path(folder, name))
+        ...     sources = [Path(folder, name) for name in names]
+        ...     label = join_key_files(sources, Path(folder, "all.key"))
+        ...     sorted(path.name for path in Path(folder).iterdir())
+        ['all.key']
+        >>> label.size, label.epsilon
+        (400, 2e-10)
     """
     # A link is followed first, as by `open_key_file`.
     files = [Path(os.path.realpath(source)) for source in sources]

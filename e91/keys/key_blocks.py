@@ -24,6 +24,12 @@ class KeyBlock:
 
     Raises:
         ValueError: ``content`` is empty.
+
+    Examples:
+        >>> origin = Provenance(SecurityModel.TRUSTED_ANALYSERS, None, None, 1e-10, True,
+        ...     2.7, 2.6, ("alice", "bob"), (), 1, False, 1.7e9, "session 1")
+        >>> KeyBlock(UUID(int=7), bytes(4096), origin)
+        KeyBlock(00000000-0000-0000-0000-000000000007, 4,096 bytes)
     """
 
     block_id: UUID
@@ -46,6 +52,12 @@ class HeldKey:
         key_id: The same for everybody who gets the key.
         content: Its bytes; they are not printed.
         provenance: Where it comes from.
+
+    Examples:
+        >>> origin = Provenance(SecurityModel.TRUSTED_ANALYSERS, None, None, 1e-10, True,
+        ...     2.7, 2.6, ("alice", "bob"), (), 1, False, 1.7e9, "session 1")
+        >>> HeldKey(UUID(int=7), bytes(32), origin)
+        HeldKey(00000000-0000-0000-0000-000000000007, 256 bits)
     """
 
     key_id: UUID
@@ -69,6 +81,14 @@ class KeyConditions:
 
     Raises:
         ValueError: A limit is impossible.
+
+    Examples:
+        >>> origin = Provenance(SecurityModel.TRUSTED_ANALYSERS, None, None, 1e-10, True,
+        ...     2.7, 2.6, ("alice", "bob"), (), 1, False, 1.7e9, "session 1")
+        >>> KeyConditions(max_epsilon=1e-9, max_age_s=60.0).are_met_by(origin, now=1.7e9 + 10)
+        True
+        >>> KeyConditions(min_model=SecurityModel.DEVICE_INDEPENDENT).are_met_by(origin, now=1.7e9)
+        False
     """
 
     min_model: SecurityModel | None = None

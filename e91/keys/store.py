@@ -61,6 +61,12 @@ class KeyLabel:
     Raises:
         ValueError: ``key_id`` is no UUID, ``epsilon`` no probability, or ``alice_share`` does not
             lie in [0, size].
+
+    Examples:
+        >>> label = KeyLabel("12345678-1234-4234-8234-123456789abc", Party.ALICE,
+        ...     SecurityModel.TRUSTED_ANALYSERS, 1e-10, True, size=200, alice_share=100)
+        >>> label.share(Party.BOB), label.message_bytes(Party.BOB)  # without the mask
+        (range(100, 200), range(100, 168))
     """
 
     key_id: str
@@ -112,6 +118,14 @@ class KeyState:
         remaining: All other bytes, in order.
         is_checked: Whether it comes from a file with a digest that was compared.
         exported: How many bytes at the back of Alice's and of Bob's share were exported.
+
+    Examples:
+        >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
+        >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+        >>> store = KeyStore(key, Party.ALICE)
+        >>> offset, content = store.take(40)
+        >>> store.snapshot(), store.snapshot().spent
+        (KeyState(160 of 200 bytes remain), ((0, 40),))
     """
 
     label: KeyLabel

@@ -58,6 +58,15 @@ class KeyUsage:
         peer: Who is at the other end, as far as that is known.
         protected_bytes: How many bytes of data it protected; None if that was never entered, as
             after a crash.
+
+    Raises:
+        ValueError: ``start`` is negative, or not before ``stop``.
+
+    Examples:
+        >>> use = KeyUsage("0f0e0d0c-0b0a-4908-8706-050403020100", 0, 32, "sent", "aes-256-gcm",
+        ...     "film.mkv", 0.0, "trusted-analysers", 1e-10, reproducible=False)
+        >>> use.stop - use.start, use.protected_bytes
+        (32, None)
     """
 
     key_id: str
@@ -85,7 +94,20 @@ _PLACES = ", ".join("?" for _ in fields(KeyUsage))
 
 
 def usage_ledger_file() -> Path:
-    """Return the file in which this user's key uses are entered."""
+    """Return the file in which this user's key uses are entered.
+
+    Returns:
+        Its path; the file need not be there.
+
+    Source:
+        XDG Base Directory Specification 0.8 (XDG_STATE_HOME).
+
+    Examples:
+        >>> from unittest.mock import patch
+        >>> with patch.dict(os.environ, {PLACE: "/var/lib/e91/ledger.sqlite"}):
+        ...     usage_ledger_file().as_posix()
+        '/var/lib/e91/ledger.sqlite'
+    """
     if place := os.environ.get(PLACE):
         return Path(place)
     state = os.environ.get("XDG_STATE_HOME")

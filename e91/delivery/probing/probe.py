@@ -53,6 +53,13 @@ class ProbePlan:
         consume: Whether keys may be taken.
         drain: Whether the pool may be emptied.
         timeout_s: For every wait, seconds.
+
+    Examples:
+        >>> plan = ProbePlan(
+        ...     "https://127.0.0.1:8443", Path("sae.crt"), Path("ca.crt"), consume=False
+        ... )
+        >>> keys_needed(plan)
+        0
     """
 
     url: str
@@ -92,9 +99,22 @@ def probe(
         clauses: Which clauses to look at; all by default.
         seen: Called with every row when it is there.
 
+    Returns:
+        A row for every clause.
+
     Raises:
         ValueError: A URL or a file is not what it should be, or no SAE ID is known.
         DeliveryFailed: The server cannot be reached at all.
+
+    Source:
+        ETSI GS QKD 014 V1.1.1; every row names its clause.
+
+    Examples:
+        A probe needs a server, so only a refusal is shown:
+
+        >>> probe(ProbePlan("http://127.0.0.1", Path("sae.crt"), Path("ca.crt")))
+        Traceback (most recent call last):
+        ValueError: `url` must be https://HOST:PORT, but is `http://127.0.0.1`.
     """
     bench = bench_of(plan)
     try:

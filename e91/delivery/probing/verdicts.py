@@ -7,7 +7,19 @@ from typing import Any
 
 
 class ProbeVerdict(Enum):
-    """How a server stands to a clause; the value is what is printed."""
+    """How a server stands to a clause; the value is what is printed.
+
+    Attributes:
+        PASS: It does what the clause demands.
+        FAIL: It breaks what the text demands.
+        NOTE: It departs from what the text advises, or allows to read otherwise.
+        INFO: What was seen is nothing that the text speaks about.
+        NOT_TESTED: It could not be looked at.
+
+    Examples:
+        >>> ProbeVerdict("NOT TESTED")
+        <ProbeVerdict.NOT_TESTED: 'NOT TESTED'>
+    """
 
     PASS = "PASS"
     FAIL = "FAIL"
@@ -73,6 +85,11 @@ class ProbeRow:
         demand: What it demands, in our words.
         verdict: What the server does of it.
         words: What was seen.
+
+    Examples:
+        >>> row = ProbeRow("status-fields", "6.1", "Has all fields.", ProbeVerdict.PASS, "All.")
+        >>> row.clause, row.verdict.value
+        ('6.1', 'PASS')
     """
 
     name: str
@@ -90,6 +107,12 @@ class ProbeReport:
         url: Of the server.
         rows: A row for every clause, in the order of the text.
         keys_taken: How many keys the probe has used up.
+
+    Examples:
+        >>> row = ProbeRow("status-fields", "6.1", "Has all fields.", ProbeVerdict.PASS, "All.")
+        >>> report = ProbeReport("https://kme.example:8443", (row,), keys_taken=0)
+        >>> report.conforms, report.counts["PASS"]
+        (True, 1)
     """
 
     url: str

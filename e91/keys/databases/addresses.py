@@ -12,6 +12,16 @@ def database_at(address: str, *, kme: str) -> KeyDatabase:
     Args:
         address: Path of an SQLite file, or ``postgresql://...``.
         kme: Name of the KME; in PostgreSQL its tables stand in a schema of their own.
+
+    Returns:
+        An `SqliteDatabase` or a `PostgresDatabase`.
+
+    Raises:
+        MissingPackage: The address is of PostgreSQL, and asyncpg is not installed.
+
+    Examples:
+        >>> database_at("alice.sqlite", kme="alice")
+        SqliteDatabase('alice.sqlite')
     """
     if address.startswith(("postgresql:", "postgres:")):
         from e91.keys.databases.postgresql import PostgresDatabase

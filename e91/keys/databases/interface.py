@@ -97,6 +97,19 @@ class KeyDatabase(Protocol):
     Every call but `open` wants it open.  What a call wrote is there after a power failure once the
     call has returned, and otherwise all or nothing of it is.  Calls come from one thread at a time.
     Any call may raise `StoreFailed`; the store must then be closed, and may be opened again.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from e91.keys.databases.sqlite import SqliteDatabase
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     database: KeyDatabase = SqliteDatabase(Path(folder, "alice.sqlite"))
+        ...     print(database.open())
+        ...     database.commit(1, b"a row")
+        ...     print(database.open())
+        ...     database.close()
+        StoredRows(0 in the journal, 0 chunks)
+        StoredRows(1 in the journal, 0 chunks)
     """
 
     @property

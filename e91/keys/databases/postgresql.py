@@ -63,6 +63,12 @@ class PostgresDatabase:
 
     Raises:
         MissingPackage: asyncpg is not installed.
+
+    Examples:
+        Nothing is connected before `open`, which needs a server; a password is not shown:
+
+        >>> PostgresDatabase("postgresql://e91:secret@localhost/keys", kme="alice").name
+        'postgresql://localhost/keys#e91_alice'
     """
 
     def __init__(self, url: str, *, kme: str) -> None:

@@ -47,6 +47,14 @@ class SqliteDatabase:
 
     Args:
         path: Where it is; made when it is opened, if it is not there.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     database = SqliteDatabase(Path(folder, "alice.sqlite"))
+        ...     database.open()
+        ...     database.close()
+        StoredRows(0 in the journal, 0 chunks)
     """
 
     def __init__(self, path: Path | str) -> None:

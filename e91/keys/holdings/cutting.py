@@ -69,6 +69,19 @@ def cut_keys(
         conditions: What every key must meet.
         now: Seconds since 1970.
         from_back: Whether this end takes from the backs of blocks.
+
+    Returns:
+        Cuts, each of one key or of several from one block.
+
+    Examples:
+        >>> from e91.model.trust import SecurityModel
+        >>> origin = Provenance(SecurityModel.TRUSTED_ANALYSERS, None, None, 1e-10, True,
+        ...     2.7, 2.6, ("alice", "bob"), (), 1, False, 1.7e9, "session 1")
+        >>> block = BlockState(1, bytes(16), "bob", 100, 0, 100, origin)
+        >>> [cut] = cut_keys([block], 5, size=32, conditions=KeyConditions(), now=1.7e9,
+        ...     from_back=False)
+        >>> cut.count, cut.parts[0][1:]
+        (3, (0, 96))
     """
 
     def suffices(provenance: Provenance) -> bool:

@@ -87,11 +87,19 @@ class Holdings:
         recent: Identifiers of other keys that were delivered lately.
         alarms: Links that an alarm stops: since when made key is erased, and why.
         counts: By the KME at the other end.
+        next_block: Number of the next block.
+        next_grant: Number of the next grant.
+        next_ids: Number of the next row of remembered identifiers.
         keys_given: Keys that were given to the applications here that asked for them.
         keys_fetched: Keys that were fetched here by identifier; each application counts.
         keys_voided: Keys that waited and became void.
         versions: How often the blocks of a link, or what stops them, changed; not their sizes.
         changes: What the tables do not have yet.
+
+    Examples:
+        >>> holdings = Holdings("alice", store_id=bytes(16))
+        >>> holdings.number, len(holdings.blocks)
+        (0, 0)
     """
 
     kme: str
