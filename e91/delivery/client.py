@@ -116,6 +116,12 @@ class KeyClient:
     def status(self, peer: str) -> dict[str, Any]:
         """Return how the KME stands with keys for this SAE and ``peer`` (clause 5.2).
 
+        Args:
+            peer: SAE ID of the other application.
+
+        Returns:
+            The fields of the standard's Status (clause 6.1), by their names there; sizes in bits.
+
         Raises:
             DeliveryRefused: The KME refuses.
             DeliveryFailed: It cannot be asked, or its answer is none of the standard's.

@@ -227,6 +227,9 @@ class KeyService:
     def kme_of(self, sae: str) -> str:
         """Return the KME at which an application is.
 
+        Args:
+            sae: Its SAE ID.
+
         Raises:
             UnknownSae: It is at none.
         """
@@ -374,9 +377,16 @@ class KeyService:
     async def void(self, kme: str, key_ids: Sequence[UUID]) -> dict[UUID, str]:
         """Make keys void: who waits for one does not get it, and it is never kept later.
 
+        Args:
+            kme: Where.
+            key_ids: Which keys.
+
         Returns:
             Of each key: ``"voided"``, ``"delivered"`` if somebody fetched it already (others then
             do not any more), or ``"unknown"``, which is void from now on all the same.
+
+        Raises:
+            ValueError: ``kme`` is none of this process.
         """
         self._check_kme(kme)
         ids = list(dict.fromkeys(key_ids))
@@ -422,7 +432,12 @@ class KeyService:
         return await self._writer.decide(decide)
 
     async def clear(self, one: str, other: str) -> None:
-        """End the alarm of a link: key of it that is left, and new one, is given again."""
+        """End the alarm of a link: key of it that is left, and new one, is given again.
+
+        Args:
+            one: An end of the link.
+            other: The other one.
+        """
 
         def decide(batch: Batch) -> None:
             for kme in self._writer.stores:
@@ -432,6 +447,14 @@ class KeyService:
 
     def stock(self, master: str, slave: str, *, conditions: KeyConditions = _ANY) -> Stock:
         """Return what one application can be given for another one.
+
+        Args:
+            master: The application that would ask.
+            slave: The one that would fetch.
+            conditions: What the keys' provenance must meet.
+
+        Returns:
+            Free bits at the master's KME, and where they come from.
 
         Raises:
             UnknownSae: One is at none of the KMEs.

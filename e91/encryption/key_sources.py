@@ -51,7 +51,11 @@ class KeyReference:
 
     @classmethod
     def decode(cls, content: bytes) -> Self:
-        """Return the reference in 24 bytes."""
+        """Return the reference in 24 bytes.
+
+        Args:
+            content: What `encode` gave.
+        """
         return cls(UUID(bytes=content[:16]), int.from_bytes(content[16:], "big"))
 
 
@@ -130,6 +134,10 @@ class KeySource(Protocol):
     def named(self, reference: KeyReference, size: int) -> NamedKey:
         """Return the bytes that the other end has named.
 
+        Args:
+            reference: What the other end has named.
+            size: How many bytes.
+
         Raises:
             KeyUnavailable: They were used before, or there are none of that name.
         """
@@ -145,10 +153,10 @@ class KeySource(Protocol):
         """
 
     def protected(self, key: NamedKey, size: int) -> None:
-        """Take note that a key has protected so many bytes of data."""
+        """Take note how many bytes of data a key has protected."""
 
     def expect(self, size: int) -> None:
-        """Be prepared to hand out about so many bytes: they may then be taken at once."""
+        """Be prepared to give about this number of bytes: they may then be taken at once."""
 
     def left(self) -> KeyBytesLeft:
         """Return how much there is."""

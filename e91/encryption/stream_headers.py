@@ -100,7 +100,17 @@ class StreamHeader:
         bytes_per_key: int = 0,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> Self:
-        """Return the header of a new ciphertext."""
+        """Return the header of a new ciphertext.
+
+        Args:
+            cipher: How the data will be encrypted.
+            segment_size: Bytes of a segment, a power of 2 from 4 KiB to 16 MiB.
+            bytes_per_key: Bytes of data under one key; 0 with the one-time pad.
+            entropy: Returns random bytes, for the number.
+
+        Raises:
+            ValueError: See `StreamHeader`.
+        """
         return cls(cipher, segment_size, bytes_per_key, entropy(16))
 
     def encode(self) -> bytes:
@@ -117,6 +127,9 @@ class StreamHeader:
     @classmethod
     def read(cls, source: ByteSource) -> Self:
         """Read the header of a ciphertext; nobody has vouched for it yet.
+
+        Args:
+            source: The ciphertext, from its first byte; 32 bytes are read.
 
         Raises:
             AuthenticationFailed: It is no ciphertext of E91.

@@ -82,6 +82,9 @@ class Provenance:
     def from_json(cls, plain: object) -> Provenance:
         """Return what `as_json` gave.
 
+        Args:
+            plain: Plain values, as JSON gives them.
+
         Raises:
             ValueError: It is something else.
         """
@@ -94,6 +97,9 @@ class Provenance:
         The failure probabilities of the parts add up (each part once: pass every block once), the
         relays of all are named, the oldest moment counts.  S and its bound are of the part with the
         smallest bound, and absent if a part has none.  Where routes differ, the longest is given.
+
+        Args:
+            many: Of the parts, in any order.
 
         Raises:
             ValueError: There is no part.

@@ -92,18 +92,30 @@ class KeyLabel:
             )
 
     def share(self, party: Party) -> range:
-        """Return the offsets of the bytes that protect what ``party`` sends, mask included."""
+        """Return the offsets of the bytes that protect what ``party`` sends, mask included.
+
+        Args:
+            party: Who sends.
+        """
         if party is Party.ALICE:
             return range(self.alice_share)
         return range(self.alice_share, self.size)
 
     def message_bytes(self, party: Party) -> range:
-        """Return the offsets that messages of ``party`` may use: its share without the mask."""
+        """Return the offsets that messages of ``party`` may use: its share without the mask.
+
+        Args:
+            party: Who sends.
+        """
         share = self.share(party)
         return range(share.start, max(share.start, share.stop - MASK_SIZE))
 
     def messages_of_owner(self, exported: tuple[int, int]) -> range:
-        """Return the offsets that messages of the owner may use beside what was exported."""
+        """Return the offsets that messages of the owner may use beside what was exported.
+
+        Args:
+            exported: Bytes exported of Alice's share and of Bob's.
+        """
         own = self.message_bytes(self.owner)
         return range(own.start, own.stop - exported[list(Party).index(self.owner)])
 
@@ -295,6 +307,9 @@ class KeyStore:
     def take(self, size: int) -> tuple[int, bytes]:
         """Take fresh bytes from the front of the owner's share and erase them here.
 
+        Args:
+            size: How many bytes, at least 1.
+
         Returns:
             Their offset in the key, to be announced to the peer, and the bytes.
 
@@ -317,6 +332,13 @@ class KeyStore:
 
         Messages may be claimed in any order, and some never.
 
+        Args:
+            offset: Of the first byte, in the whole key.
+            size: How many bytes, at least 1.
+
+        Returns:
+            The bytes.
+
         Raises:
             ValueError: ``size`` is below 1.
             KeyUnavailable: The bytes are not all in the peer's share, or some were used already.
@@ -327,6 +349,13 @@ class KeyStore:
 
     def peek(self, offset: int, size: int) -> bytes:
         """Return what `claim` would, without using it: only to check a tag before claiming.
+
+        Args:
+            offset: Of the first byte, in the whole key.
+            size: How many bytes, at least 1.
+
+        Returns:
+            The bytes; they stay in the store.
 
         Raises:
             ValueError: ``size`` is below 1.
@@ -342,7 +371,11 @@ class KeyStore:
         return self._exported
 
     def left_at_back(self, party: Party) -> int:
-        """Return how many bytes of a share `export` can still give, as far as this end knows."""
+        """Return how many bytes of a share `export` can still give, as far as this end knows.
+
+        Args:
+            party: Whose share.
+        """
         share = self.label.message_bytes(party)
         stop = share.stop - self._exported[list(Party).index(party)]
         used = np.flatnonzero(self._used[share.start : stop])
@@ -395,13 +428,21 @@ class KeyStore:
             )
 
     def was_used(self, offset: int, size: int) -> bool:
-        """Return whether any of these bytes, of either share, was taken or claimed."""
+        """Return whether any of these bytes, of either share, was taken or claimed.
+
+        Args:
+            offset: Of the first byte, in the whole key.
+            size: How many bytes.
+        """
         return bool(self._used[max(offset, 0) : max(offset + size, 0)].any())
 
     def mask(self, sender: Party) -> bytes:
         """Return the last 32 bytes of the sender's share (all of it, if shorter).
 
         They mask the keys of single messages (see the top of this file) and are never sent.
+
+        Args:
+            sender: Whose messages it masks.
         """
         stop = self.label.share(sender).stop
         return self._content[self.label.message_bytes(sender).stop : stop].tobytes()

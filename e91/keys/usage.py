@@ -176,6 +176,9 @@ class UsageLedger:
     def enter(self, usages: Iterable[KeyUsage]) -> None:
         """Enter uses of keys, all or none; when this returns, a power failure does not undo it.
 
+        Args:
+            usages: What the keys are about to be used for.
+
         Raises:
             KeyUnavailable: Some of the bytes were entered before in the same role.
             WriteFailed: The disk is full or fails.
@@ -191,7 +194,15 @@ class UsageLedger:
                 )
 
     def protected(self, usage: KeyUsage, size: int) -> None:
-        """Note how many bytes of data the key of an entry has protected by now."""
+        """Note how many bytes of data the key of an entry has protected by now.
+
+        Args:
+            usage: The entry, as it was entered.
+            size: Bytes of data.
+
+        Raises:
+            WriteFailed: The disk is full or fails.
+        """
         with self._transaction():
             self._connection.execute(
                 "UPDATE usage SET protected_bytes = ? WHERE key_id = ? AND start = ? AND role = ?",
@@ -199,7 +210,11 @@ class UsageLedger:
             )
 
     def usages(self, *, key_id: str | None = None) -> Iterator[KeyUsage]:
-        """Yield all entries, or those of one key, in the order in which they were made."""
+        """Yield all entries, or those of one key, in the order in which they were made.
+
+        Args:
+            key_id: Whose entries; all if not given.
+        """
         query = f"SELECT {_COLUMNS} FROM usage"
         asked = () if key_id is None else (key_id,)
         query += " WHERE key_id = ? ORDER BY number" if asked else " ORDER BY number"

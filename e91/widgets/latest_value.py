@@ -33,7 +33,11 @@ class LatestValue(Generic[Value]):
         self._changed = threading.Condition()
 
     def give(self, value: Value) -> None:
-        """Ask for work on ``value``, in the place of any that waits."""
+        """Ask for work on ``value``, in the place of any that waits.
+
+        Args:
+            value: What `work` is called with.
+        """
         with self._changed:
             self._waiting[:] = [value]
             if not self._works:
@@ -41,7 +45,11 @@ class LatestValue(Generic[Value]):
                 threading.Thread(target=self._run, daemon=True).start()
 
     def wait(self, timeout_s: float = 10.0) -> bool:
-        """Return whether the work on the last value is done before ``timeout_s`` are over."""
+        """Return whether the work on the last value is done before ``timeout_s`` are over.
+
+        Args:
+            timeout_s: How long to wait at most, seconds.
+        """
         with self._changed:
             return self._changed.wait_for(lambda: not self._works, timeout_s)
 

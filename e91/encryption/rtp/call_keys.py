@@ -106,6 +106,10 @@ class KeyClaims(Protocol):
     def claim(self, key_id: str, purpose: str) -> None:
         """Note that a key is about to be used.
 
+        Args:
+            key_id: Its name.
+            purpose: What it will protect, in words.
+
         Raises:
             KeyUnavailable: It was claimed before.
         """
@@ -137,6 +141,9 @@ class KeysInMemory:
 
     def deposit(self, key: CallKey) -> None:
         """Add a key behind the others.
+
+        Args:
+            key: Comes last in the order of use.
 
         Raises:
             ValueError: There is one of that name.

@@ -52,7 +52,11 @@ class MediaClock:
         self._ahead = 0
 
     def seconds(self, packet: bytes) -> float:
-        """Return when an RTP packet is; never less than of one before."""
+        """Return when an RTP packet is; never less than of one before.
+
+        Args:
+            packet: RTP.
+        """
         stamp = timestamp_of(packet)
         if self._first is None:
             self._first = stamp

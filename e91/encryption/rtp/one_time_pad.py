@@ -73,7 +73,11 @@ class PadContext:
         return f"PadContext({len(self._pad) - sum(self._used):,} of {len(self._pad):,} bytes left)"
 
     def has_room(self, size: int) -> bool:
-        """Return whether a payload of some size may still be protected."""
+        """Return whether a payload of some size may still be protected.
+
+        Args:
+            size: Of the payload, bytes.
+        """
         return self._offset + TAG_KEY_SIZE + size <= len(self._pad) - _KEPT_FOR_CONTROL
 
     def protect(self, packet: bytes, index: int) -> bytes:
@@ -95,6 +99,10 @@ class PadContext:
     def unprotect(self, packet: bytes, index: int) -> bytes:
         """Return the RTP packet that was protected, and use up its part of the pad.
 
+        Args:
+            packet: What `protect` gave.
+            index: Of the packet, in the call.
+
         Raises:
             ValueError: It is no RTP packet.
             AuthenticationFailed: The tag is wrong, or that part was used before; none is used.
@@ -109,6 +117,9 @@ class PadContext:
     def protect_control(self, packet: bytes) -> bytes:
         """Return an RTCP packet with tag and offset, in the clear.
 
+        Args:
+            packet: RTCP.
+
         Raises:
             KeyUnavailable: Too little pad is left.
         """
@@ -117,6 +128,9 @@ class PadContext:
 
     def unprotect_control(self, packet: bytes) -> bytes:
         """Return an RTCP packet that was authenticated in the clear; it may come again.
+
+        Args:
+            packet: What `protect_control` gave.
 
         Raises:
             AuthenticationFailed: The tag is wrong, or its key has protected something else.

@@ -26,7 +26,11 @@ class PacketOrder:
         self._newest = -1
 
     def add(self, opened: Opened) -> Iterator[bytes]:
-        """Take a packet and yield those whose turn has come."""
+        """Take a packet and yield those whose turn has come.
+
+        Args:
+            opened: A packet that the receiver accepted.
+        """
         heapq.heappush(self._held, (opened.index, opened.packet))
         self._newest = max(self._newest, opened.index)
         while self._held and self._held[0][0] <= self._newest - WINDOW:

@@ -109,7 +109,11 @@ class PacketReceiver:
         return len(self._waiting)
 
     def receive(self, datagram: bytes) -> list[Opened]:
-        """Return the packets that a datagram opens: its own, or those that waited for its key."""
+        """Return the packets that a datagram opens: its own, or those that waited for its key.
+
+        Args:
+            datagram: As it came: RTP or RTCP, with its key identifier behind it.
+        """
         if len(datagram) < FIXED_HEADER.size + MKI_SIZE:
             self.refused["too short"] += 1
             return []

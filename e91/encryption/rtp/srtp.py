@@ -111,7 +111,12 @@ class SrtpContext:
 
     @classmethod
     def of_session(cls, key: bytes, salt: bytes) -> SrtpContext:
-        """Return the context of given session keys, as test vectors state them."""
+        """Return the context of given session keys, as test vectors state them.
+
+        Args:
+            key: 32 bytes.
+            salt: 12 bytes.
+        """
         context = cls.__new__(cls)
         context._use(key, salt, key, salt)
         return context
@@ -145,6 +150,10 @@ class SrtpContext:
     def unprotect(self, packet: bytes, index: int) -> bytes:
         """Return the RTP packet that was protected.
 
+        Args:
+            packet: What `protect` gave.
+            index: Of the packet, in the call.
+
         Raises:
             ValueError: It is no RTP packet.
             AuthenticationFailed: The tag is wrong.
@@ -162,13 +171,20 @@ class SrtpContext:
         return (self._salt ^ (ssrc << 48 | index)).to_bytes(12, "big")
 
     def protect_control(self, packet: bytes) -> bytes:
-        """Return an RTCP packet with a tag, in the clear (RFC 7714, section 9.3)."""
+        """Return an RTCP packet with a tag, in the clear (RFC 7714, section 9.3).
+
+        Args:
+            packet: RTCP.
+        """
         self._controls += 1
         trailer = self._controls.to_bytes(_CONTROL_TRAILER, "big")
         return packet + self._control_tag(packet, trailer) + trailer
 
     def unprotect_control(self, packet: bytes) -> bytes:
         """Return an RTCP packet that was authenticated in the clear.
+
+        Args:
+            packet: What `protect_control` gave.
 
         Raises:
             AuthenticationFailed: The tag is wrong, or it is encrypted.

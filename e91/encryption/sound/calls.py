@@ -119,6 +119,9 @@ class SoundReceiver:
     def receive(self, datagram: bytes) -> list[Opened]:
         """Keep what a datagram brings, and return its packets.
 
+        Args:
+            datagram: As it came.
+
         Raises:
             ValueError: The sender sends something else than linear sound.
         """
@@ -129,6 +132,9 @@ class SoundReceiver:
 
     def keep(self, opened: Opened) -> None:
         """Keep the sound of a packet that the receiver has opened.
+
+        Args:
+            opened: What `PacketReceiver.receive` gave.
 
         Raises:
             ValueError: The sender sends something else than linear sound.
