@@ -147,7 +147,20 @@ def eve_qubits(circuit: QuantumCircuit) -> list[Qubit]:
 
 
 def with_notes(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Return ``circuit`` with Eve's register measured in its own basis into a register `eve`."""
+    """Return ``circuit`` with Eve's register measured in its own basis into a register `eve`.
+
+    Args:
+        circuit: With Eve's register, as `with_eve` and the attacks leave it.
+
+    Returns:
+        A copy; ``circuit`` is not changed.
+
+    Examples:
+        >>> from e91_circuits import bell_pair, entangle_probe, measured_pair
+        >>> noted = with_notes(measured_pair(entangle_probe(bell_pair(), 0.6), 0.0, 0.0))
+        >>> [register.name for register in noted.cregs]
+        ['alice', 'bob', 'eve']
+    """
     result: QuantumCircuit = circuit.copy()
     qubits = eve_qubits(circuit)
     notes = ClassicalRegister(len(qubits), EVE)

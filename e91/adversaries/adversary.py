@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 
 
 class Assumption(Enum):
-    """Something a theorem takes for granted; the value is how users read it."""
+    """Something a theorem takes for granted; the value is how users read it.
+
+    Examples:
+        >>> Assumption.FAIR_SAMPLING.value
+        'losses do not depend on setting or outcome'
+    """
 
     ANALYSERS = "both analysers measure one qubit at the declared angles"
     FAIR_SAMPLING = "losses do not depend on setting or outcome"
@@ -79,6 +84,11 @@ class Expected:
             None where noise of others makes it no simple expression.
         efficiencies: Probability of a click at Alice and at Bob.
         coincidence: Probability that both click; None for the product of the efficiencies.
+
+    Examples:
+        >>> free = Expected(chsh=2.828427, qber=0.0, guess_rate=0.5, information=0.0)
+        >>> round(free.seen_with(0.9).chsh, 4), round(free.seen_with(0.9).qber, 4)
+        (2.5456, 0.05)
     """
 
     chsh: float
@@ -114,6 +124,10 @@ class ClassicalLine:
     Attributes:
         transmission: What arrives of each message.
         authentication_key: The key of the session's tags if everybody knows it, else None.
+
+    Examples:
+        >>> ClassicalLine().authentication_key is None
+        True
     """
 
     transmission: Transmission = field(default=honest_transmission, repr=False)
@@ -160,6 +174,12 @@ class Attack:
         expected: S, QBER and Eve's knowledge in closed form, without noise.
         build: How to make the device.
         line: What it does to the classical messages.
+
+    Examples:
+        >>> from e91.adversaries.catalogue import attack_named
+        >>> attack = attack_named("intercept-resend")
+        >>> attack.name, attack.low, attack.high, attack.is_channel
+        ('intercept-resend', 0.0, 1.0, True)
     """
 
     name: str

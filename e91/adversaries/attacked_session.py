@@ -27,6 +27,11 @@ class Staged:
         conditions: Under which conditions.
         device: The device with Eve in it.
         line: What she does to the classical messages.
+
+    Examples:
+        >>> staged = stage("gisin", Conditions(strength=0.7))
+        >>> staged.attack.name, staged.expected.efficiencies
+        ('gisin', (0.7, 0.7))
     """
 
     attack: Attack
@@ -54,6 +59,11 @@ class AttackReport:
     Attributes:
         staged: The attack.
         session: What Alice and Bob report.
+
+    Examples:
+        >>> found = run_attack("intercept-resend", 1.0, rounds=20_000, seed=1)
+        >>> found.session.abort.name, round(found.expected.chsh, 3), round(found.expected.qber, 3)
+        ('NO_VIOLATION', 1.414, 0.25)
     """
 
     staged: Staged

@@ -34,7 +34,12 @@ _DECAY = 0.2  # the stake that is left after e periods falls as e ** -0.2
 
 
 class Cause(Enum):
-    """What the alarm says it saw; the value is the sentence that a user reads."""
+    """What the alarm says it saw; the value is the sentence that a user reads.
+
+    Examples:
+        >>> Cause.NOISE_GROWING.value.split(",")[0]
+        'S fell and the QBER rose together and little by little'
+    """
 
     EAVESDROPPER = (
         "S fell and the QBER rose together and at once, as when Eve intercepts and resends; white "

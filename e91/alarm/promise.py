@@ -81,6 +81,15 @@ class Alarm:
         round: Pairs that had been sent when the evidence sufficed, over the life of the link;
             found out at the end of an interval or block, at which the alarm rings.
         finding: What it has seen up to now; rounds after the alarm sharpen the name.
+
+    Examples:
+        >>> from e91.alarm.link import OutcomeCounts
+        >>> from e91.model.settings import EKERT
+        >>> test = Promise(0.97).sequential_test(settings=EKERT, policy=Policy())
+        >>> eve = OutcomeCounts((748,) * 4, (200,) * 4, sample=188, errors=16)
+        >>> alarm = test.after(eve, pairs=8_600).alarm
+        >>> alarm.round, alarm.named
+        (8600, 'EAVESDROPPER')
     """
 
     round: int
@@ -114,6 +123,15 @@ class SequentialTest:
         wealth: The test martingale: some hundred numbers, however long the link lives.
         sent: Pairs sent so far.
         rang: Pairs that had been sent when the alarm rang first; None if it has not.
+
+    Examples:
+        >>> from e91.alarm.link import OutcomeCounts
+        >>> from e91.model.settings import EKERT
+        >>> test = Promise(0.97).sequential_test(settings=EKERT, policy=Policy())
+        >>> honest = OutcomeCounts((200, 200, 200, 200), (37, 37, 37, 37), sample=47, errors=1)
+        >>> test = test.after(honest, pairs=2_150)
+        >>> test.sent, test.alarm is None
+        (2150, True)
     """
 
     promise: Promise

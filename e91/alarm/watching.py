@@ -243,6 +243,12 @@ class Replay(RunKeeper):
     Attributes:
         device: One that `e91.stream` takes.
         block_rounds: Rounds of every block of the run but the last.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> device = Replay(exact_device(visibility=0.93, seed=1), block_rounds=100_000)
+        >>> device.info.reproducible, device.block_rounds
+        (True, 100000)
     """
 
     device: Any

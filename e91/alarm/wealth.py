@@ -97,6 +97,15 @@ class Finding:
         onset: Estimated tallied round in which the likeliest cause began.
         chsh: Estimated S now, if it is the likeliest cause.
         qber: Estimated QBER now, likewise.
+
+    Examples:
+        >>> from e91.alarm.link import OutcomeCounts, werner_link
+        >>> from e91.model.settings import EKERT
+        >>> link = werner_link(EKERT, visibility=0.97, revealed_fraction=0.1)
+        >>> honest = OutcomeCounts((200, 200, 200, 200), (37, 37, 37, 37), sample=47, errors=1)
+        >>> found = finding(update(initial_wealth(place_bets(link)), honest))
+        >>> found.cause, found.rounds, found.log_evidence < 0
+        (None, 995, True)
     """
 
     cause: Cause | None

@@ -29,6 +29,11 @@ class Correlator:
         lower: The true E is at least this, except with half the stated probability.
         upper: The true E is at most this, except with half the stated probability.
         rounds: Rounds that entered.
+
+    Examples:
+        >>> found = correlator(70, 30, epsilon=1e-6)
+        >>> found.value, found.rounds, found.lower < 0.4 < found.upper
+        (0.4, 100, True)
     """
 
     value: float
@@ -47,6 +52,11 @@ class ChshPoint:
             never judge by it alone.
         lower: The true S is at least this, except with half the stated probability.
         upper: The true S is at most this, except with half the stated probability.
+
+    Examples:
+        >>> found = chsh_point((850, 850, 850, 150), (150, 150, 150, 850), signs=(1, 1, 1, -1))
+        >>> round(found.lower, 3), round(found.upper, 3)
+        (2.281, 3.217)
     """
 
     value: float

@@ -34,6 +34,12 @@ class BellTable:
         bob_angles: Bob's two.
         counts: As `bell_test` takes them; shape (2, 2, 2, 2), or (2, 2, 2).
         accidentals: The same shape, or None.
+
+    Examples:
+        >>> counts = np.array([[[85, 15], [15, 85]], [[85, 15], [85, 15]]], float)
+        >>> table = BellTable((0.0, 1.571), (0.785, 2.356), counts, accidentals=None)
+        >>> table.counts.sum(axis=2).tolist()
+        [[100.0, 100.0], [100.0, 100.0]]
     """
 
     alice_angles: tuple[float, ...]

@@ -34,6 +34,12 @@ class BellTest:
             outcomes were counted.
         best_signs: The choice of signs with the largest S.
         best_value: That S.
+
+    Examples:
+        >>> counts = [[[53, 8], [16, 51]], [[42, 20], [50, 5]]]
+        >>> found = bell_test(counts, signs=(1, -1, 1, 1), random_settings=True)
+        >>> found.rounds, [round(one, 2) for one in found.correlators], found.no_p_value
+        (245, [0.74, -0.52, 0.35, 0.82], None)
     """
 
     value: float

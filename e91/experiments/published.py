@@ -45,6 +45,11 @@ class ModelParameter:
             ``"yin-2017: coincidences_per_second"`` for one of another experiment), or None.
         note: A remark, or empty.
         digits: The number with its error in the file's own digits.
+
+    Examples:
+        >>> found = load("yin-2017").parameters[0]
+        >>> found.key, found.value, found.digits
+        ('state.visibility', 0.91382, '0.91382 ± 0.001')
     """
 
     key: str
@@ -72,6 +77,11 @@ class Outcome:
         theorem: For keys, the theorem to compute them with; None takes the experiment's.
         note: Why simulation and publication differ, if they do, or empty.
         digits: The number with its error in the file's own digits: ``"2.40 ± 0.09"``.
+
+    Examples:
+        >>> found = next(one for one in load("yin-2017").outcomes if one.quantity == "chsh")
+        >>> found.value, found.error, found.digits, found.printed
+        (2.37, 0.09, '2.37 ± 0.09', True)
     """
 
     quantity: str
@@ -123,6 +133,11 @@ class Experiment:
         parameters: What the simulation starts from.
         outcomes: What was published.
         limits: What the model does not cover here, a sentence each.
+
+    Examples:
+        >>> found = load("yin-2017")
+        >>> found.name, found.settings.name, found.theorem.value, len(found.outcomes)
+        ('yin-2017', 'bbm92', 'shor-preskill-2000', 4)
     """
 
     name: str
@@ -167,6 +182,10 @@ class SimulatedBy(Enum):
 
     CLOSED_FORM: a formula of other numbers, mostly of one visibility.  LINK: a model of source,
     links and detectors.  SESSION: a session of the protocol, pair by pair.
+
+    Examples:
+        >>> SimulatedBy("link")
+        <SimulatedBy.LINK: 'link'>
     """
 
     CLOSED_FORM = "closed form"
@@ -187,6 +206,12 @@ class Comparison:
         route: What gives the simulated number.
         reason: Why there is no simulated number, or empty.
         counting_error: The part of ``simulated_error`` that is chance in a session's own counts.
+
+    Examples:
+        >>> outcome = next(one for one in load("yin-2017").outcomes if one.quantity == "chsh")
+        >>> found = Comparison(outcome, simulated=2.40, simulated_error=0.01, fitted=False)
+        >>> round(found.published_sigmas, 2), found.reproduced
+        (0.33, True)
     """
 
     outcome: Outcome
@@ -304,8 +329,17 @@ def parse(text: str, *, name: str) -> Experiment:
         text: The file's contents.
         name: What to call the experiment.
 
+    Returns:
+        The experiment; its numbers are checked, and none of its outcomes is simulated yet.
+
     Raises:
         ValueError: The text is no TOML, a key is unknown or missing, or a value cannot be.
+
+    Examples:
+        >>> from importlib.resources import files
+        >>> text = (files("e91.experiments") / "yin-2017.toml").read_text(encoding="utf-8")
+        >>> parse(text, name="satellite").reference
+        'Yin et al., Science 356, 1140 (2017), arXiv:1707.01339'
     """
     return _experiment(text, name=name, where=name)
 

@@ -26,6 +26,14 @@ def as_records(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     (both as the file writes them), sigmas, published_sigmas, fitted, printed, status, route
     ("closed form", "link" or "session"), theorem, note.  What cannot be simulated is None, and
     ``note`` says why.
+
+    Args:
+        comparisons: Such as `ExperimentReport.comparisons`.
+
+    Examples:
+        >>> record = as_records(run("yin-2017").comparisons)[0]
+        >>> record["quantity"], record["unit"], record["published_digits"], record["status"]
+        ('coincidences_per_second', '1/s', '1.1 ± 0.05', 'agrees')
     """
     return [
         {
@@ -58,6 +66,11 @@ def as_text(
         experiment: What was published.
         comparisons: Every outcome, simulated beside published.
         width: Columns of paragraphs; the table takes what it takes.
+
+    Examples:
+        >>> report = run("yin-2017")
+        >>> print(as_text(report.experiment, report.comparisons).splitlines()[0])
+        yin-2017: Yin et al., Science 356, 1140 (2017), arXiv:1707.01339
     """
     wrapped = partial(_wrapped, width=width)
     head = f"{'':<26}{'simulated':>20}{'published':>20}{'sigmas':>8}  status"
@@ -98,7 +111,17 @@ def as_sections(
 
 
 def as_data(experiment: Experiment) -> dict[str, Any]:
-    """Return the file's contents as plain dictionaries and lists."""
+    """Return the file's contents as plain dictionaries and lists.
+
+    Args:
+        experiment: From `load` or `parse`.
+
+    Examples:
+        >>> from e91.experiments.published import load
+        >>> data = as_data(load("yin-2017"))
+        >>> data["settings"], data["outcomes"][0]["quantity"], data["outcomes"][0]["value"]
+        ('bbm92', 'coincidences_per_second', 1.1)
+    """
     found = asdict(experiment)
     found["settings"] = experiment.settings.name
     found["theorem"] = experiment.theorem.value
@@ -112,6 +135,11 @@ def described(experiment: Experiment, *, width: int = WIDTH) -> str:
     Args:
         experiment: What the file holds.
         width: Columns of paragraphs.
+
+    Examples:
+        >>> from e91.experiments.published import load
+        >>> print(described(load("yin-2017")).splitlines()[0])
+        Satellite-based entanglement distribution over 1200 kilometers
     """
     wrapped = partial(_wrapped, width=width)
     lines = [experiment.title, experiment.reference, *wrapped(experiment.summary), ""]
@@ -162,9 +190,16 @@ def reproduced_by_route(comparisons: Iterable[Comparison]) -> dict[str, int]:
 def status(row: Comparison) -> str:
     """Return in a word or two how a comparison came out.
 
+    Args:
+        row: A simulated number beside the published one.
+
     Returns:
         "not simulated", "fitted", "reproduced" (within two published errors), "agrees" (within
         two standard deviations of both errors together) or "differs".
+
+    Examples:
+        >>> [status(row) for row in run("yin-2017").comparisons][:3]
+        ['agrees', 'agrees', 'reproduced']
     """
     if row.simulated is None:
         return "not simulated"
@@ -264,6 +299,11 @@ class ExperimentReport(Drawn):
         comparisons: Every outcome, simulated beside published.
         seed: Of the repetition that was drawn, or of the session; None for expectations.
         session: The session that the comparisons are of; None if they are of formulas.
+
+    Examples:
+        >>> report = run("yin-2017")
+        >>> report.experiment.name, len(report.comparisons), report.seed
+        ('yin-2017', 4, None)
     """
 
     experiment: Experiment

@@ -61,6 +61,11 @@ class DeviceInfo:
         reproducible: Whether the physical randomness was seeded, so that it can be had again.
         uncovered: Whether ``assumption`` is one that no theorem covers: a key carries no epsilon.
         pace: How fast it would make rounds in a laboratory, or None if it does not say.
+
+    Examples:
+        >>> info = DeviceInfo(settings=None, description="Two analysers in the next room.")
+        >>> info.reproducible, info.recorded
+        (False, False)
     """
 
     settings: Settings | None

@@ -26,7 +26,14 @@ from typing import Any
 
 
 class Abort(Enum):
-    """Why a session ended without a key; the value is the sentence that a user reads."""
+    """Why a session ended without a key; the value is the sentence that a user reads.
+
+    Examples:
+        >>> Abort.TOO_FEW_ROUNDS.value.split(": ")[1]
+        'run more rounds.'
+        >>> Abort.SIGNALLING.refutes_bounds, Abort.TOO_FEW_ROUNDS.refutes_bounds
+        (True, False)
+    """
 
     TOO_FEW_ROUNDS = (
         "Every CHSH setting pair, if there is a Bell test, and the error sample must occur, but "
@@ -83,7 +90,12 @@ class Abort(Enum):
 
 
 class E91Error(Exception):
-    """Base class of the errors of this package."""
+    """Base class of the errors of this package.
+
+    Examples:
+        >>> issubclass(ProtocolAborted, E91Error), issubclass(AlreadyUsed, KeyUnavailable)
+        (True, True)
+    """
 
 
 class ProtocolAborted(E91Error):
@@ -91,6 +103,14 @@ class ProtocolAborted(E91Error):
 
     Attributes:
         reason: Why the session ended without a key.
+
+    Examples:
+        >>> import e91
+        >>> try:
+        ...     e91.run(e91.exact_device(visibility=0.6, seed=1), rounds=20_000, seed=2).key
+        ... except ProtocolAborted as error:
+        ...     print(error.reason.name)
+        NO_VIOLATION
     """
 
     def __init__(self, reason: Abort) -> None:
@@ -99,15 +119,33 @@ class ProtocolAborted(E91Error):
 
 
 class AuthenticationFailed(E91Error):
-    """A tag did not match.  By design the error says no more than that."""
+    """A tag did not match.  By design the error says no more than that.
+
+    Examples:
+        >>> issubclass(AuthenticationFailed, E91Error)
+        True
+    """
 
 
 class KeyUnavailable(E91Error):
-    """The key is too short for what was asked, or these bytes of it were used already."""
+    """The key is too short for what was asked, or these bytes of it were used already.
+
+    Examples:
+        >>> try:
+        ...     raise AlreadyUsed("This recording made a key before.")
+        ... except KeyUnavailable as error:
+        ...     print(error)
+        This recording made a key before.
+    """
 
 
 class AlreadyUsed(KeyUnavailable):
-    """A recording or an authentication key was used in a session before: it makes no other key."""
+    """A recording or an authentication key was used in a session before: it makes no other key.
+
+    Examples:
+        >>> issubclass(AlreadyUsed, KeyUnavailable)
+        True
+    """
 
 
 class DeliveryFailed(KeyUnavailable):

@@ -55,6 +55,10 @@ class KeySample:
         key_size: Rounds that were not revealed.
         revealed: Rounds that were revealed to estimate the QBER.
         errors: How many of the revealed ones differed.
+
+    Examples:
+        >>> KeySample(900, 100, 2) + KeySample(450, 50, 1)
+        KeySample(key_size=1350, revealed=150, errors=3)
     """
 
     key_size: int

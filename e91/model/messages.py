@@ -17,7 +17,12 @@ from e91.model.errors import AuthenticationFailed
 
 
 class Party(Enum):
-    """The two honest ends of the link."""
+    """The two honest ends of the link.
+
+    Examples:
+        >>> Party("alice").peer
+        <Party.BOB: 'bob'>
+    """
 
     ALICE = "alice"
     BOB = "bob"
@@ -37,6 +42,11 @@ class Message:
         subject: What it is about, e.g. ``"settings"``; part of what is authenticated.
         body: The announcement itself.
         disclosed_bits: How many bits about the sifted key a listener learns from it.
+
+    Examples:
+        >>> message = Message(Party.ALICE, "settings", b"abc")
+        >>> message.disclosed_bits, message.head.endswith(b"alicesettings")
+        (0, True)
     """
 
     sender: Party
@@ -84,6 +94,12 @@ class Channel:
         listener: If given, takes every message instead of ``seen``: for sessions whose transcript
             is too long to keep.
         seen: The transcript as each party saw it, in order.
+
+    Examples:
+        >>> channel = Channel()
+        >>> _ = channel.send(Message(Party.ALICE, "syndrome", b"abc", disclosed_bits=24))
+        >>> channel.disclosed_bits, channel.disclosed_by(Party.BOB), len(channel.seen[Party.BOB])
+        (24, 0, 1)
     """
 
     transmission: Transmission = honest_transmission

@@ -24,7 +24,15 @@ _PROTOCOL = 0x9E3779B97F4A7C15
 
 
 def operating_system_entropy(size: int) -> bytes:
-    """Return ``size`` bytes that nobody can predict, from the operating system."""
+    """Return ``size`` bytes that nobody can predict, from the operating system.
+
+    Args:
+        size: How many bytes.
+
+    Examples:
+        >>> len(operating_system_entropy(32))
+        32
+    """
     return os.urandom(size)
 
 
@@ -33,8 +41,19 @@ def seeded_entropy(seed: int) -> Entropy:
 
     Keys made with it are *not* secret: whoever knows ``seed`` knows the settings and hash seeds.
 
+    Args:
+        seed: Whole number from 0; one seed gives one stream of bytes.
+
+    Returns:
+        A function that takes a number of bytes and returns the stream's next ones.
+
     Raises:
         ValueError: ``seed`` is no whole number from 0.
+
+    Examples:
+        >>> entropy, again = seeded_entropy(7), seeded_entropy(7)
+        >>> entropy(16) == again(16), entropy(16) == again(32)[:16]
+        (True, True)
     """
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise ValueError(f"`seed` must be a whole number from 0, but is {seed!r}.")

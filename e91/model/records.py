@@ -26,6 +26,11 @@ class PartyRecord:
     Attributes:
         setting: Index of the angle in each round; uint8, shape (n,).
         outcome: 0 for eigenvalue +1, 1 for -1, 2 for no click; uint8, shape (n,).
+
+    Examples:
+        >>> half = PartyRecord([0, 2, 1], [1, 0, 2])
+        >>> half.outcome.dtype, int((half.outcome == 2).sum())  # one photon was lost
+        (dtype('uint8'), 1)
     """
 
     setting: Bits
@@ -100,6 +105,11 @@ class DetectionRecord:
         read_from: Fingerprints (`e91.recorded.ledger`) of the time tags in whose files the rounds
             were found, empty for detections; None if the rounds were made in this process.
         reproducible: Whether a seed makes the rounds again: no key of them is secret.
+
+    Examples:
+        >>> record = DetectionRecord(PartyRecord([0, 2], [1, 0]), PartyRecord([0, 1], [1, 1]))
+        >>> len(record.alice.setting), record.reproducible
+        (2, False)
     """
 
     alice: PartyRecord
@@ -236,7 +246,15 @@ class _KeyBits:
 
 
 class SiftedKey(_KeyBits):
-    """One party's outcomes in the key rounds; equal to the other party's up to errors."""
+    """One party's outcomes in the key rounds; equal to the other party's up to errors.
+
+    Attributes:
+        bits: The key, uint8 of 0 and 1, shape (n,), read-only; never shown by ``repr``.
+
+    Examples:
+        >>> SiftedKey(np.array([0, 1, 1], np.uint8))
+        SiftedKey(3 bits)
+    """
 
 
 class ReconciledKey(_KeyBits):
@@ -261,6 +279,12 @@ class SecretKey(_KeyBits):
         theorem: Name of the theorem that gave its length; None if that is not known.
         attacks: Which attacks the theorem covers; None if that is not known.
         bell_test: Whether a Bell test had to pass; None if that is not known.
+
+    Examples:
+        >>> name = "12345678-1234-4234-8234-123456789abc"
+        >>> bits = np.zeros(256, np.uint8)
+        >>> SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, reproducible=True)
+        SecretKey(256 bits)
     """
 
     key_id: str
@@ -305,6 +329,11 @@ class ChshEstimate:
         p_value: Probability that a local model, with memory or without, does as well; None as
             ``lower_bound`` is.
         rounds: Number of rounds that entered, over all four setting pairs.
+
+    Examples:
+        >>> found = ChshEstimate(2.7, 0.02, lower_bound=2.55, p_value=1e-30, rounds=40_000)
+        >>> found.value, found.lower_bound > 2
+        (2.7, True)
     """
 
     value: float | None
@@ -333,6 +362,10 @@ class QberEstimate:
             with the probability that was asked for; None where the messages were altered.
         revealed: Number of revealed bits, which have left the key.
         errors: How many of them differed.
+
+    Examples:
+        >>> QberEstimate(rate=0.02, upper_bound=0.035, revealed=1_000, errors=20).rate
+        0.02
     """
 
     rate: float | None
@@ -349,6 +382,11 @@ class SecretLength:
         terms: What each step adds (the sifted key) or takes, in bits, with its name.
         phase_error: The phase-error rate that was assumed of the key, or None if the security
             model knows none.
+
+    Examples:
+        >>> terms = ("sifted key", 20_000.0), ("error correction", -4_000.0), ("Eve", -6_000.0)
+        >>> SecretLength(terms, phase_error=0.03).bits
+        10000
     """
 
     terms: tuple[tuple[str, float], ...]
@@ -373,6 +411,10 @@ class Leak:
         alice: Bits that Alice sent about her key.
         bob: Bits that Bob sent about his.
         portions: Alice's bits about each portion of a divided key; empty if it is whole.
+
+    Examples:
+        >>> Leak(alice=900, bob=40).total
+        940
     """
 
     alice: int = 0
@@ -398,6 +440,12 @@ class Release:
     Raises:
         ValueError: The lower bound on S does not exceed 2 though a Bell test was needed, or made,
             or nothing secret would be left.
+
+    Examples:
+        >>> length = SecretLength((("sifted key", 100.0),), phase_error=0.0)
+        >>> passed = ChshEstimate(2.7, 0.02, lower_bound=2.55, p_value=1e-30, rounds=40_000)
+        >>> Release(passed, length).length.bits
+        100
     """
 
     chsh: ChshEstimate

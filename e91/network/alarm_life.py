@@ -33,6 +33,11 @@ class AlarmLife:
         false_alarm: Promised probability that an honest link's alarm ever rings.
         rang: Names of the links that rang, in the order of time, each with its hour.
         at_promise: Whether every link was exactly as good as it promises, the worst honest one.
+
+    Examples:
+        >>> life = AlarmLife("three", 48, 3, 10**9, false_alarm=1e-3, rang=(), at_promise=False)
+        >>> life.promised
+        0.003
     """
 
     network: str

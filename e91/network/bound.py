@@ -26,6 +26,10 @@ class Bottleneck:
     Attributes:
         links: Their names; none if no route joins the sites.
         capacity: What they carry in sum, in the unit that was given.
+
+    Examples:
+        >>> Bottleneck(("A-R", "A-S"), capacity=3000.0).links
+        ('A-R', 'A-S')
     """
 
     links: tuple[str, ...]
@@ -44,6 +48,10 @@ class Bound:
         served_bits_per_second: In sum over all pairs.
         prices: The links that limit it, each with the further bits that would be served for one
             bit more on it, the dearest first.
+
+    Examples:
+        >>> Bound(served_share=0.5, served_bits_per_second=4000.0, prices=(("A-R", 1.0),)).prices[0]
+        ('A-R', 1.0)
     """
 
     served_share: float
@@ -60,6 +68,13 @@ class Supply:
             least store, over the time; shape (links,).
         made: Bits a second that each link makes while its receiver serves no other; shape (links,).
         shared: The links of every receiver that serves several, one after the other.
+
+    Examples:
+        Two links of one receiver, which serves either of them half of the time:
+
+        >>> supply = Supply(np.array([0.0, 100.0]), np.array([2000.0, 1000.0]), shared=((0, 1),))
+        >>> supply.capacity.tolist(), supply.receivers
+        ([2000.0, 1100.0], ((0, 1),))
     """
 
     stored: Floats
@@ -86,6 +101,17 @@ def bottleneck(graph: Graph, source: int, target: int, capacity: Sequence[float]
         source: Number of a site.
         target: Number of another.
         capacity: Of every link, not negative; that of `Supply`, for instance.
+
+    Returns:
+        The links of the cut and what they carry in sum.
+
+    Examples:
+        >>> from e91.network import load
+        >>> graph = Graph.of(load("cambridge-2019"))
+        >>> graph.sites, graph.links
+        (('CAPE', 'TREL', 'ENGI'), ('CAPE-TREL', 'TREL-ENGI', 'ENGI-CAPE'))
+        >>> bottleneck(graph, 0, 1, [3000.0, 1000.0, 2000.0])
+        Bottleneck(links=('CAPE-TREL', 'TREL-ENGI'), capacity=4000.0)
     """
     net, inside = nx.Graph(), {source, target}
     net.add_nodes_from(inside)
@@ -111,9 +137,19 @@ def best_served(graph: Graph, pairs: NDArray[np.intp], wanted: Floats, supply: S
         wanted: Bits a second that it asks for; shape (n,).
         supply: What the links can give.
 
+    Returns:
+        The share of the demand that is served, and the links that limit it.
+
     Source:
         Maximum multicommodity flow: Ahuja, Magnanti, Orlin, Network Flows (1993), chapter 17 (from
         memory); demands of one origin relay are one commodity.  Solved by HiGHS.
+
+    Examples:
+        >>> from e91.network import load
+        >>> graph = Graph.of(load("cambridge-2019"))
+        >>> supply = Supply(stored=np.zeros(3), made=np.array([3000.0, 1000.0, 2000.0]))
+        >>> best_served(graph, np.array([[0, 1]]), np.array([8000.0]), supply).served_share
+        0.5
     """
     load = np.bincount(pairs.ravel(), np.repeat(wanted, 2), minlength=len(graph.sites))
     narrow = _narrow(graph, load.astype(float), supply)

@@ -41,6 +41,11 @@ class CarriedCalls:
             receivers that are shared.
         worst_pair_bits_per_second: The same of the pair that is joined worst.
         even_bits_per_second: What all pairs together can exchange if all get as much.
+
+    Examples:
+        >>> found = CarriedCalls("three", 3, 2000.0, 1000.0, 2400.0)
+        >>> found.even_bits_per_second / found.pairs
+        800.0
     """
 
     name: str
@@ -75,8 +80,17 @@ def carried_calls(plan: NetworkPlan) -> CarriedCalls:
     Args:
         plan: The network, in the weather of its beginning; links of satellites give nothing here.
 
+    Returns:
+        Key rates in bits per second, of one pair of users alone and of all pairs alike.
+
     Raises:
         ValueError: It has fewer than two users.
+
+    Examples:
+        >>> from e91.network import load
+        >>> found = carried_calls(load("tokyo-2010"))
+        >>> found.pairs, round(found.best_pair_bits_per_second)
+        (1, 4100)
     """
     if len(plan.users) < 2:
         raise ValueError(f"A network must have two users or more, but has {len(plan.users)}.")

@@ -44,6 +44,14 @@ class Route:
         weakest: The weakest security model of the links; None if one of them claims none.
         epsilon: Sum of the failure probabilities of the distinct blocks that its pads came from.
         bottleneck: The link with the fewest bits in store when it was asked.
+
+    Examples:
+        >>> way = Route("A", "B", links=(("A-R", "R-B"),), trusts=(("R",),), weakest=None,
+        ...             epsilon=1e-9, bottleneck="R-B")
+        >>> way.hops
+        2
+        >>> print(way)
+        A - R - B: R must be trusted with the key.
     """
 
     source: str

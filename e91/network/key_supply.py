@@ -34,6 +34,16 @@ class SuppliedKey:
         ends: The two sites.
         contents: The key at each.
         provenance: Where it comes from.
+
+    Examples:
+        >>> from e91.model.trust import SecurityModel
+        >>> origin = Provenance(SecurityModel.TRUSTED_ANALYSERS, theorem=None, attacks=None,
+        ...     epsilon=1e-9, bell_test=True, chsh=None, chsh_lower_bound=None,
+        ...     route=("A", "R", "B"), relays=("R",), disjoint_paths=1, reproducible=True,
+        ...     made_at=1.8e9, source="example")
+        >>> key = SuppliedKey(("A", "B"), (bytes(32), bytes(32)), origin)
+        >>> key.provenance.relays, len(key.contents[0])
+        (('R',), 32)
     """
 
     ends: tuple[str, str]
@@ -49,6 +59,10 @@ class UnequalKey:
         ends: The two sites.
         relays: Who passed it on: one of them altered it, or an error was left in a link's key.
         bits: Its length.
+
+    Examples:
+        >>> UnequalKey(("A", "B"), relays=("R",), bits=256)
+        UnequalKey(ends=('A', 'B'), relays=('R',), bits=256)
     """
 
     ends: tuple[str, str]
@@ -66,6 +80,10 @@ class LinkRang:
         since: Keys whose oldest bits were made before this moment have none of the link that are
             in doubt; seconds since 1970.
         reason: What the link's test says, a clause.
+
+    Examples:
+        >>> LinkRang("A-R", ("A", "R"), since=1.8e9, reason="S fell").link
+        'A-R'
     """
 
     link: str
@@ -81,6 +99,10 @@ class LinkReturned:
     Attributes:
         link: Its name.
         ends: Its two sites.
+
+    Examples:
+        >>> LinkReturned("A-R", ("A", "R"))
+        LinkReturned(link='A-R', ends=('A', 'R'))
     """
 
     link: str

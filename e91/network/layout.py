@@ -39,7 +39,12 @@ _BEFORE = (
 
 
 class SiteKind(Enum):
-    """What stands at a site; the value is its name in a file."""
+    """What stands at a site; the value is its name in a file.
+
+    Examples:
+        >>> SiteKind("relay")
+        <SiteKind.RELAY: 'relay'>
+    """
 
     USER = "user"
     RELAY = "relay"
@@ -48,14 +53,24 @@ class SiteKind(Enum):
 
 
 class RateMode(Enum):
-    """Where the rates of a plan's links come from; the two are never mixed under one label."""
+    """Where the rates of a plan's links come from; the two are never mixed under one label.
+
+    Examples:
+        >>> RateMode("published")
+        <RateMode.PUBLISHED: 'published'>
+    """
 
     SIMULATED = "simulated"
     PUBLISHED = "published"
 
 
 class IncidentKind(Enum):
-    """What can happen to a link or a relay; the value is its name in a file."""
+    """What can happen to a link or a relay; the value is its name in a file.
+
+    Examples:
+        >>> IncidentKind("relay-dies")
+        <IncidentKind.RELAY_DIES: 'relay-dies'>
+    """
 
     ATTACK = "attack"
     CUT = "cut"
@@ -65,7 +80,12 @@ class IncidentKind(Enum):
 
 
 class Varied(Enum):
-    """Which property of a link a variation changes; the value is its name in a file."""
+    """Which property of a link a variation changes; the value is its name in a file.
+
+    Examples:
+        >>> Varied("extra_loss_db").name
+        'LOSS_DB'
+    """
 
     LOSS_DB = "extra_loss_db"
     VISIBILITY = "visibility"
@@ -77,6 +97,10 @@ class Measure(Enum):
     """What of a run is put beside what was printed; the value is its name in a file.
 
     Ways are of the first call or encryptor of the plan, said by their relays.
+
+    Examples:
+        >>> Measure("alarm-delay")
+        <Measure.ALARM_DELAY: 'alarm-delay'>
     """
 
     ORDER = "order-of-ways"
@@ -99,7 +123,12 @@ class Measure(Enum):
 
 
 class Origin(Enum):
-    """Where a printed outcome's number comes from; the value is its name in a file."""
+    """Where a printed outcome's number comes from; the value is its name in a file.
+
+    Examples:
+        >>> Origin("derived")
+        <Origin.DERIVED: 'derived'>
+    """
 
     PAPER = "paper"
     DERIVED = "derived"
@@ -121,6 +150,10 @@ class Quantity:
         seen: How it was read: ``"text"``, ``"table"``, ``"figure"``, ``"press"``, ``"inferred"``...
         agrees: Whether an independent source agrees.
         assumed: Whether it was assumed here.
+
+    Examples:
+        >>> Quantity(4800.0, "bit/s", printed="4.8", printed_unit="kbit/s", source="Table 2").value
+        4800.0
     """
 
     value: float | None
@@ -159,6 +192,10 @@ class Claim:
         words: As printed.
         source: Who printed it, and when.
         reading: What it may mean here, or why it cannot be simulated.
+
+    Examples:
+        >>> Claim("unbreakable", source="a newspaper, 2017", reading="Not simulated.").words
+        'unbreakable'
     """
 
     words: str
@@ -177,6 +214,10 @@ class Site:
         y_km: North of it.
         sector: Of a user: government, military, ...; None without.
         assumed: Whether the place is a drawing of ours (nobody prints coordinates).
+
+    Examples:
+        >>> Site("R1", SiteKind.RELAY, x_km=0.0, y_km=3.5).kind.value
+        'relay'
     """
 
     name: str
@@ -216,6 +257,12 @@ class Light:
         epsilon: Failure probability of a block's key.
         assumed: Whether nobody published these numbers.
         note: What they rest on.
+
+    Examples:
+        >>> source = ContinuousSource(1.7e7, coherence_time_s=4.4e-12, bandwidth_nm=0.8)
+        >>> light = Light("access", source, 250e-12, detectors=(Detector(0.8), Detector(0.8)))
+        >>> light.db_per_km, light.block_rounds, light.assumed
+        (0.3, 1048576, True)
     """
 
     name: str
@@ -275,6 +322,11 @@ class LinkPlan:
         delivery_bits: Key bits that a published rate brings at once; 0 for every second's worth.
         store_bits: Key bits in the store at the start; None takes the plan's `store_s`.
         least_store_bits: Below this store the link may not be used.
+
+    Examples:
+        >>> link = LinkPlan("U-R", ("U", "R"), "access", Quantity(5.0, "km", assumed=True))
+        >>> link.medium, link.length_km.value, link.loss_db is None
+        ('fibre', 5.0, True)
     """
 
     name: str
@@ -300,6 +352,10 @@ class SharedReceiver:
     Attributes:
         name: What links call it.
         switch_s: Time that is lost at every turn of the switch.
+
+    Examples:
+        >>> SharedReceiver("R1 west", switch_s=0.1)
+        SharedReceiver(name='R1 west', switch_s=0.1)
     """
 
     name: str
@@ -318,6 +374,11 @@ class Requests:
         key_bits: Bits of a key.
         within_sector: Part of them between users of one sector; the rest between any two.
         sectors: Only users of these sectors; empty for all.
+
+    Examples:
+        >>> asked = Requests(keys_per_second=5.0)
+        >>> asked.key_bits, asked.within_sector
+        (256, 0.7)
     """
 
     keys_per_second: float
@@ -344,6 +405,11 @@ class Call:
         chunk_s: Seconds of it for which key is asked at once.
         carries: Name of the medium that needs so much both ways, in `e91.encryption.key_needs`;
             empty if only the rate is known.
+
+    Examples:
+        >>> call = Call("U1", "U2", bits_per_second=16_000.0, start_s=10.0, end_s=70.0)
+        >>> call.bits_per_second * (call.end_s - call.start_s)    # key bits that it spends
+        960000.0
     """
 
     source: str
@@ -368,6 +434,10 @@ class Transfer:
         target: Who receives.
         bits: Size of the file.
         start_s: When it is asked for.
+
+    Examples:
+        >>> Transfer("U1", "U2", bits=8 * 10**6, start_s=30.0).bits
+        8000000
     """
 
     source: str
@@ -387,6 +457,11 @@ class Rotation:
         key_bits: Bits of a key.
         store_keys: Keys that the encryptors hold; 0 asks for each key when it is due.
         refill_at: The store is filled up when it is down to so many keys.
+
+    Examples:
+        >>> encryptor = Rotation("U1", "U2", every_s=60.0, store_keys=10, refill_at=2)
+        >>> encryptor.key_bits / encryptor.every_s    # key bits a second
+        4.266666666666667
     """
 
     source: str
@@ -410,6 +485,10 @@ class ListedRequest(NamedTuple):
         source: Who asks.
         target: With whom.
         bits: Of the key.
+
+    Examples:
+        >>> ListedRequest(12.5, "U1", "U2", bits=256)
+        ListedRequest(time_s=12.5, source='U1', target='U2', bits=256)
     """
 
     time_s: float
@@ -425,6 +504,11 @@ class RequestList:
     Attributes:
         file: Name of the file.
         requests: In the order of time.
+
+    Examples:
+        >>> listed = RequestList("day.csv", (ListedRequest(12.5, "U1", "U2", 256),))
+        >>> len(listed.requests), listed
+        (1, RequestList(file='day.csv'))
     """
 
     file: str
@@ -467,6 +551,11 @@ class Incident:
         end_s: When it ends; infinite if it does not.
         attack: Of an attack: the adversary's name in `e91.adversaries`.
         strength: Of an attack, as that adversary defines it.
+
+    Examples:
+        >>> cut = Incident(IncidentKind.CUT, "U-R", start_s=60.0, end_s=120.0)
+        >>> cut.target, cut.end_s - cut.start_s
+        ('U-R', 60.0)
     """
 
     kind: IncidentKind
@@ -494,6 +583,11 @@ class PrintedOutcome:
         way: Of which way, by its relays: ``"ERD-SIE"``, ``"direct"`` or ``"none"``; or empty.
         link: Of which link; or empty.
         note: What agreement does or does not show.
+
+    Examples:
+        >>> printed = Quantity(0.0, "1", printed="none")
+        >>> PrintedOutcome("requests that failed", Measure.FAILED, printed, within=0.0).origin.value
+        'paper'
     """
 
     quantity: str
@@ -520,6 +614,12 @@ class Variation:
         values: At these times, in the property's unit.
         period_s: After which it repeats; None keeps the last value.
         source: Where the numbers come from, or ``"assumed"``.
+
+    Examples:
+        >>> times_s, loss_db = (0.0, 43_200.0), (0.0, 1.5)
+        >>> day = Variation(("U-R",), Varied.LOSS_DB, times_s, loss_db, period_s=86_400.0)
+        >>> day.varied.value, day.values
+        ('extra_loss_db', (0.0, 1.5))
     """
 
     links: tuple[str, ...]
@@ -545,6 +645,12 @@ class Satellite:
         lowest_elevation_deg: For each satellite link by name: below this height above the horizon
             of either station there is no link.
         assumed: Which of these are assumed, by name.
+
+    Examples:
+        >>> from e91.network import load
+        >>> satellite = load("micius").satellite
+        >>> satellite.name, [station.name for station in satellite.stations]
+        ('Micius', ['Delingha', 'Nanshan', 'Lijiang', 'Xinglong'])
     """
 
     name: str
@@ -603,6 +709,15 @@ class NetworkPlan:
         patience_s: How long a request waits before it is missed.
         good_blocks: Blocks with key after which a link that rang is used again.
         keep_store_after_alarm: Whether key that was stored before an alarm may still be used.
+
+    Examples:
+        >>> places = ("A", SiteKind.USER), ("R", SiteKind.RELAY), ("B", SiteKind.USER)
+        >>> km = Quantity(5.0, "km", assumed=True)
+        >>> plan = NetworkPlan("three", "Three sites", "an example",
+        ...     sites=tuple(Site(name, kind, 0, 0) for name, kind in places),
+        ...     links=(LinkPlan("A-R", ("A", "R"), "", km), LinkPlan("R-B", ("R", "B"), "", km)))
+        >>> [user.name for user in plan.users], plan.rule, plan.minutes
+        (['A', 'B'], 'fewest-hops', 10.0)
     """
 
     name: str

@@ -53,6 +53,11 @@ class LinkState:
         attack: Name of the adversary on the link; empty without.
         strength: How strong it is, as its entry in `e91.adversaries` says.
         sky: Of a link by satellite: where that stands; None while it is out of sight.
+
+    Examples:
+        >>> state = LinkState(extra_loss_db=3.0, attack="intercept-resend", strength=0.2)
+        >>> state.visibility, state.sky is None
+        (1.0, True)
     """
 
     extra_loss_db: float = 0.0
@@ -74,6 +79,11 @@ class Quality:
             ``[x, y, a, b]``; float64.
         chsh_value: S of that table.
         error_rate: QBER of the key pairs.
+
+    Examples:
+        >>> table = np.full((3, 3, 2, 2), 0.25)    # noise alone
+        >>> Quality(per_second=1e5, table=table, chsh_value=0.0, error_rate=0.5)
+        Quality(per_second=100000.0, chsh_value=0.0, error_rate=0.5)
     """
 
     per_second: float

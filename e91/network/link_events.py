@@ -115,6 +115,14 @@ class Simulation:
         users: Those who want keys.
         watch: What is called with a link when a block of it, or a published rate's second, is over.
         now_s: Simulated time; a run begins before zero, with the filling of the stores.
+
+    Examples:
+        >>> from e91.network import begin, load
+        >>> simulation = begin(load("tokyo-2010"), seed=1)
+        >>> simulation.advance(30.0)
+        >>> simulation.now_s, simulation.ledger.is_conserved
+        (30.0, True)
+        >>> simulation.close()
     """
 
     users: Users

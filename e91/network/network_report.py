@@ -79,6 +79,12 @@ class NetworkReport(Drawn):
         expected_bits_per_second: Key rate of every link while its receiver serves it in turn.
         bound: What the best routing could have served of the random demand; None without.
         shortages: Which calls and encryptors ask for more than any routing brings, in words.
+
+    Examples:
+        >>> from e91.network import load
+        >>> report = load("tokyo-2010").run(seed=1)
+        >>> report.depth, report.is_conserved, len(report.alarms), report.unequal
+        ('published', True, 1, 0)
     """
 
     plan: NetworkPlan

@@ -144,6 +144,22 @@ def begin(
 
     Arguments and errors as of `run`.  Close it when it is done: it may hold worker processes.
 
+    Args:
+        plan: The network.
+        depth: As of `run`.
+        seed: Root of all randomness; None takes the operating system's.
+        workers: Processes that make blocks; None takes as many as there are cores.
+        rule: Name of a routing rule; the plan's by default.
+        disjoint: Into how many shares keys are divided.
+        false_alarm: Probability that the alarm of a link ever rings while it keeps its promise.
+        executor: Where the counts of blocks are drawn; as of `run`.
+
+    Returns:
+        The simulation at its start, before time zero.
+
+    Raises:
+        ValueError: An argument leaves its range, or the network cannot be run so.
+
     Examples:
         >>> from e91.network import load
         >>> simulation = begin(load("secoqc-2008"))
@@ -246,8 +262,17 @@ def run(
             process by default.  Counts travel, and no key: only at depth ``"counts"``.
         each_minute: Called after every minute of simulated time.
 
+    Returns:
+        The report: bits of every link, requests, alarms and events; its key bits are not kept.
+
     Raises:
         ValueError: An argument leaves its range, or the network cannot be run so.
+
+    Examples:
+        >>> from e91.network import load
+        >>> report = run(load("secoqc-2008"), minutes=1, seed=1)
+        >>> report.depth, report.simulated_s, report.is_conserved
+        ('published', 60.0, True)
     """
     minutes = checked_minutes(plan, minutes)
     started, end_s = time.monotonic(), 60.0 * minutes
@@ -275,7 +300,22 @@ def run(
 
 
 def report_of(simulation: Simulation, *, depth: Depth, seconds: float) -> NetworkReport:
-    """Return what became of a network up to now."""
+    """Return what became of a network up to now.
+
+    Args:
+        simulation: From `begin`, at any time of it.
+        depth: As that of `begin`.
+        seconds: What it took here; only reported.
+
+    Examples:
+        >>> from e91.network import load
+        >>> simulation = begin(load("secoqc-2008"), seed=1)
+        >>> simulation.advance(60.0)
+        >>> report = report_of(simulation, depth="bits", seconds=0.1)
+        >>> report.simulated_s, report.rule
+        (60.0, 'fewest-hops')
+        >>> simulation.close()
+    """
     plan, book, history = simulation.plan, simulation.ledger, simulation.history
     done = history.delivered
     return NetworkReport(

@@ -29,6 +29,12 @@ class PassReport:
         seed: Of the weather; None if none was drawn.
         entangled: Key of two stations that share pairs; None for one station.
         relayed: Key of each station with the satellite as a trusted relay.
+
+    Examples:
+        >>> from e91.network.plan_files import load
+        >>> report = report_passes(load("micius"), ("Delingha", "Nanshan"), days=3)
+        >>> report.stations, len(report.relayed), report.seed
+        (('Delingha', 'Nanshan'), 2, None)
     """
 
     plan: NetworkPlan
@@ -91,6 +97,20 @@ def report_passes(
     """Return what passes give two stations both ways, or one station by a trusted relay.
 
     Arguments and errors raised: as for `e91.network.passes.entangled_key`.
+
+    Args:
+        plan: The network, with a satellite.
+        stations: Names of two stations, or of one.
+        days: For how long, days.
+        clear: Chance that a night is clear at a station; None takes the plan's.
+        seed: Of the weather.
+        lowest_deg: Height above the horizon from which on passes count; None takes the plan's.
+
+    Returns:
+        Key bits after each pass: of shared pairs, and of a trusted relay on the satellite.
+
+    Raises:
+        ValueError: There are not one or two stations, or as `e91.network.passes.entangled_key`.
 
     Examples:
         >>> from e91.network.plan_files import load

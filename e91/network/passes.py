@@ -52,6 +52,12 @@ class NightPass:
         is_clear: Whether the sky is clear at all stations.
         coincidences: How many there are; 0 under clouds.
         error_rate: Fraction of them that is wrong.
+
+    Examples:
+        >>> from e91.network.plan_files import load
+        >>> first = entangled_key(load("micius"), ("Delingha", "Nanshan"), days=2).passes[0]
+        >>> first.evening.isoformat(), first.is_clear, first.highest_deg > 10
+        ('2016-12-19', True, True)
     """
 
     begin: datetime
@@ -82,6 +88,12 @@ class KeyOverPasses:
         passes: In the order of time.
         key_bits: Key in hand after each of them, as by a theorem from the mean counts.
         epsilon: Failure probability of a block's key.
+
+    Examples:
+        >>> from e91.network.plan_files import load
+        >>> found = entangled_key(load("micius"), ("Delingha", "Nanshan"), days=2)
+        >>> found.stations, len(found.passes) == len(found.key_bits), round(found.duration_s) > 0
+        (('Delingha', 'Nanshan'), True, True)
     """
 
     stations: tuple[str, ...]

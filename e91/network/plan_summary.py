@@ -66,7 +66,20 @@ def places(plan: NetworkPlan) -> str:
 
 
 def as_data(plan: NetworkPlan) -> dict[str, Any]:
-    """Return a plan as plain dictionaries, lists, numbers and texts; None for what never ends."""
+    """Return a plan as plain dictionaries, lists, numbers and texts; None for what never ends.
+
+    Args:
+        plan: The network.
+
+    Returns:
+        What `json.dumps` takes; the names are those of `NetworkPlan` and of the records in it.
+
+    Examples:
+        >>> from e91.network import load
+        >>> data = as_data(load("cambridge-2019"))
+        >>> data["name"], data["rate"], [link["name"] for link in data["links"]]
+        ('cambridge-2019', 'published', ['CAPE-TREL', 'TREL-ENGI', 'ENGI-CAPE'])
+    """
     found: dict[str, Any] = _plain(asdict(plan))
     for name, demand in zip(found["demand"], plan.demand, strict=True):
         name["kind"] = type(demand).__name__.lower()
@@ -98,6 +111,11 @@ def described(plan: NetworkPlan, *, variants: Sequence[str] = (), width: int = W
 
     Returns:
         Numbers as printed.  ``[1]`` is the number of a source, ``*`` marks what is assumed.
+
+    Examples:
+        >>> from e91.network import load
+        >>> print(described(load("cambridge-2019")).splitlines()[1])
+          Cambridge quantum network, 2019
     """
     page = _Page(plan, width)
     parts = {

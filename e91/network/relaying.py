@@ -24,6 +24,10 @@ class Relayed:
         delivered: The key at the target: the same if both ends of every link hold the same pad.
         known: The key as each relay held it, in their order.
         heard: What each relay sent on, for everybody to hear.
+
+    Examples:
+        >>> Relayed(sent=12, delivered=12, known=(12,), heard=(9,))    # the key is not shown
+        Relayed(heard=(9,))
     """
 
     sent: int = field(repr=False)

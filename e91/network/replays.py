@@ -89,6 +89,11 @@ class Replayed:
         simulated_value: The run's; None of ways, and of what did not happen.
         unit: Of both.
         source: Where it was printed.
+
+    Examples:
+        >>> row = Replayed("requests that failed", "none (0)", "0", "0", True, "paper", "")
+        >>> row.verdict
+        'yes'
     """
 
     quantity: str

@@ -28,6 +28,12 @@ class Router(ABC):
         stores: Bits in the store of every link: the list that was given, not a copy.
         floors: Bits that every link keeps to itself; endless while it is down.
         up: Whether every link is up.
+
+    Examples:
+        >>> from e91.network import load
+        >>> router = rule_named("fewest-hops")(Graph.of(load("cambridge-2019")), [300, 900, 900])
+        >>> router.find(0, 1, 256), router.find(0, 1, 512)
+        ((0,), (2, 1))
     """
 
     def __init__(self, graph: Graph, stores: Sequence[int]) -> None:

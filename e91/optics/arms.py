@@ -202,6 +202,10 @@ class Fading:
 
     Raises:
         ValueError: The shapes differ, a transmission is negative, or the weights are none.
+
+    Examples:
+        >>> Fading(np.array([0.0, 0.5]), np.array([0.25, 0.75])).mean
+        0.375
     """
 
     transmissions: Floats

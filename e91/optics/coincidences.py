@@ -208,6 +208,13 @@ class Optimum:
         window_s: The window or gate.
         coincidences: What they give.
         value: The objective there, for instance key bits per second.
+
+    Examples:
+        >>> source = ContinuousSource(4e8, coherence_time_s=1e-10)
+        >>> counted = Coincidences(2.0, 0.5, 100.0, 100.0, 0.1, 0.1)
+        >>> found = Optimum(source, 1e-10, counted, value=1.5)
+        >>> found.source.pairs_per_second, found.coincidences.per_second
+        (400000000.0, 2.5)
     """
 
     source: ContinuousSource | PulsedSource

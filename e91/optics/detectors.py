@@ -56,7 +56,12 @@ class Detector:
 
 
 class BasisChoice(Enum):
-    """How a receiver chooses its setting; the value is its name."""
+    """How a receiver chooses its setting; the value is its name.
+
+    Examples:
+        >>> BasisChoice("passive")
+        <BasisChoice.PASSIVE: 'passive'>
+    """
 
     ACTIVE = "active"
     PASSIVE = "passive"

@@ -115,9 +115,23 @@ def read_link(file: Path | str) -> LinkNumbers:
     Args:
         file: Tables ``[source]``, ``[state]``, ``[detection]``, ``[alice]`` and ``[bob]``.
 
+    Returns:
+        The numbers as the file has them; what it leaves out is None or the default.
+
     Raises:
         ValueError: The file cannot be read, is no TOML, has an unknown key or a number that cannot
             be, or lacks the source or the window.
+
+    Examples:
+        >>> import tempfile
+        >>> source = "[source]", "pairs_per_second = 1e6"
+        >>> window = "[detection]", "coincidence_window_s = 1e-9"
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "link.toml"
+        ...     _ = file.write_text(chr(10).join([*source, *window]))
+        ...     link = read_link(file)
+        >>> link.source.pairs_per_second, window_of(link)
+        (1000000.0, 1e-09)
     """
     file = Path(file)
     link = read_toml(file, LinkNumbers)

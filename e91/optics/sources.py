@@ -16,6 +16,10 @@ class PairStatistics(Enum):
     THERMAL: one spectral mode in each of two polarisations, P(n) = (n + 1) L^n / (1 + L)^(n + 2)
     with L half the mean; the n pairs are not independent.  POISSONIAN: many modes, independent
     pairs, P(n) = mu^n exp(-mu) / n!.
+
+    Examples:
+        >>> PairStatistics("thermal")
+        <PairStatistics.THERMAL: 'thermal'>
     """
 
     THERMAL = "thermal"

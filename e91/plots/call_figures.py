@@ -26,6 +26,13 @@ class SoundCourse:
         gaps_s: What did not come: beginnings and ends.
         key_starts_s: When each key's first packet is.
         seconds: How long it is.
+
+    Examples:
+        >>> times_s = np.array([0.0, 0.01])
+        >>> course = SoundCourse(times_s, np.array([-0.5, -0.1]), np.array([0.5, 0.1]), gaps_s=(),
+        ...                      key_starts_s=(0.0,), seconds=0.02)
+        >>> course.seconds, course.gaps_s
+        (0.02, ())
     """
 
     times_s: Floats
@@ -77,6 +84,14 @@ def sound_figure(course: SoundCourse, *, ax: Axes | None = None) -> Axes:
 
     Returns:
         The Matplotlib axes.
+
+    Examples:
+        >>> from matplotlib.figure import Figure
+        >>> times_s = np.array([0.0, 0.01])
+        >>> course = SoundCourse(times_s, np.array([-0.5, -0.1]), np.array([0.5, 0.1]), gaps_s=(),
+        ...                      key_starts_s=(0.0,), seconds=0.02)
+        >>> sound_figure(course, ax=Figure().subplots()).get_title()
+        '0.02 s of sound under 1 key'
     """
     axes = axes_for(ax, size=(7.2, 3.0))
     edges = [*course.key_starts_s, course.seconds]

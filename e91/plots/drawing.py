@@ -38,6 +38,12 @@ class CorrelationScan:
         angles: Bob's angles, radians on the Bloch sphere; float64, shape (n,).
         correlators: E(0, angle); float64, shape (n,).
         errors: One standard deviation of each, binomial; float64, shape (n,).
+
+    Examples:
+        >>> angles = np.array([0.0, math.pi / 2])
+        >>> found = CorrelationScan(angles, np.cos(angles), errors=np.full(2, 0.01))
+        >>> found.correlators.round(3).tolist()
+        [1.0, 0.0]
     """
 
     angles: Floats
@@ -46,7 +52,19 @@ class CorrelationScan:
 
 
 def scan_settings(angles: Sequence[float]) -> Settings:
-    """Return settings with Alice at 0 and Bob at each of ``angles`` (radians), for a scan."""
+    """Return settings with Alice at 0 and Bob at each of ``angles`` (radians), for a scan.
+
+    Args:
+        angles: Bob's angles, radians on the Bloch sphere.
+
+    Returns:
+        Settings that serve a scan alone: they have neither key rounds nor a Bell test.
+
+    Examples:
+        >>> settings = scan_settings(np.linspace(0, math.pi, 5))
+        >>> settings.alice_angles, len(settings.bob_angles)
+        ((0.0,), 5)
+    """
     return Settings("scan", (0.0,), tuple(float(angle) for angle in angles))
 
 
@@ -58,8 +76,18 @@ def scan(device: Device, settings: Settings, *, rounds_per_angle: int) -> Correl
         settings: From `scan_settings`.
         rounds_per_angle: Pairs sent at each angle, at least 1.
 
+    Returns:
+        The correlator at each angle, with its standard error.
+
     Raises:
         ValueError: ``rounds_per_angle`` is below 1.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> settings = scan_settings([0.0, math.pi / 3, math.pi])
+        >>> found = scan(exact_device(settings=settings, seed=1), settings, rounds_per_angle=10_000)
+        >>> found.correlators.round(1).tolist()
+        [1.0, 0.5, -1.0]
     """
     check_whole(least=1, rounds_per_angle=rounds_per_angle)
     count = len(settings.bob_angles)
@@ -88,6 +116,14 @@ def correlation_curve(
 
     Returns:
         The Matplotlib axes.
+
+    Examples:
+        >>> from matplotlib.figure import Figure
+        >>> angles = np.linspace(0, 2 * math.pi, 9)
+        >>> found = CorrelationScan(angles, 0.97 * np.cos(angles), errors=np.full(9, 0.01))
+        >>> axes = correlation_curve(found, visibility=0.97, ax=Figure().subplots())
+        >>> axes.get_ylabel()
+        'correlator E'
     """
     axes = axes_for(ax, size=(7.2, 4.6))
     fine = np.linspace(0, 2 * math.pi, 721)
@@ -131,6 +167,14 @@ def chsh_scale(report: SessionReport | RunSummary, *, ax: Axes | None = None) ->
 
     Raises:
         ValueError: There is no S: some setting pair never occurred, or no Bell test was made.
+
+    Examples:
+        >>> import e91
+        >>> from matplotlib.figure import Figure
+        >>> report = e91.run(e91.exact_device(visibility=0.97, seed=1), rounds=100_000, seed=2)
+        >>> axes = chsh_scale(report, ax=Figure().subplots())
+        >>> axes.get_xlabel()
+        'CHSH value S'
     """
     found = report.chsh
     if found.value is None or found.standard_error is None:
@@ -148,6 +192,15 @@ def bell_scale(test: BellTest, *, ax: Axes | None = None) -> Axes:
 
     Returns:
         The Matplotlib axes.
+
+    Examples:
+        >>> from e91.bell.counting import bell_test
+        >>> from matplotlib.figure import Figure
+        >>> counts = [[[53, 8], [16, 51]], [[42, 20], [50, 5]]]
+        >>> test = bell_test(counts, signs=(1, -1, 1, 1), random_settings=True)
+        >>> axes = bell_scale(test, ax=Figure().subplots())
+        >>> axes.get_xlabel()
+        'CHSH value S'
     """
     return _scale(test.value, test.standard_error, lower_bound=None, ax=ax)
 
@@ -165,6 +218,14 @@ def game_scale(wins: int, rounds: int, *, ax: Axes | None = None) -> Axes:
 
     Raises:
         ValueError: There are no rounds, or more wins than rounds.
+
+    Examples:
+        Of the 245 rounds of Hensen et al., Nature 526, 682 (2015), 196 were won:
+
+        >>> from matplotlib.figure import Figure
+        >>> axes = game_scale(196, 245, ax=Figure().subplots())
+        >>> axes.get_xlabel()
+        'CHSH value S'
     """
     check_whole(least=1, rounds=rounds)
     check_whole(most=rounds, wins=wins)
@@ -210,6 +271,10 @@ class Deviation:
         error: Simulated error / published error.
         printed: Whether the published value was read in a page.
         status: "reproduced", "agrees" or "differs".
+
+    Examples:
+        >>> Deviation("yin-2017  chsh", 0.01, error=0.5, printed=True, status="reproduced").sigmas
+        0.01
     """
 
     label: str
@@ -227,6 +292,12 @@ def deviations(reports: Iterable[ExperimentReport]) -> tuple[Deviation, ...]:
 
     Returns:
         In the order of ``reports``.  What could not be simulated is left out.
+
+    Examples:
+        >>> from e91.experiments import run
+        >>> found = deviations([run("yin-2017")])
+        >>> [(one.label, one.status) for one in found][-1]
+        ('yin-2017  chsh', 'reproduced')
     """
     return tuple(
         Deviation(
@@ -261,6 +332,13 @@ def deviations_figure(
 
     Raises:
         ValueError: There is nothing to draw.
+
+    Examples:
+        >>> from matplotlib.figure import Figure
+        >>> found = [Deviation("one  chsh", -1.5, error=0.5, printed=True, status="reproduced")]
+        >>> axes = deviations_figure(found, ax=Figure().subplots())
+        >>> axes.get_xlabel()
+        'deviation / published error'
     """
     if not found:
         raise ValueError("`found` must hold at least one outcome, but is empty.")

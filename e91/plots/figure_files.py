@@ -21,8 +21,18 @@ Drawing = Callable[[], Axes | tuple[Axes, ...]]
 def check_figure_file(file: Path | str) -> None:
     """Check that a figure can be written, before the work that it shows.
 
+    Args:
+        file: Where the figure will be; its ending says the format.
+
     Raises:
         ValueError: The ending is unknown, the file exists, or its folder cannot be written.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     check_figure_file(Path(folder) / "curve.svg")    # nothing is left there
+        ...     list(Path(folder).iterdir())
+        []
     """
     file = Path(file)
     if file.suffix.lower() not in ENDINGS:

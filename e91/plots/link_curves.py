@@ -42,6 +42,15 @@ class DistanceRates:
         session_s: Length of a session, seconds.
         policy: Of the sessions.
         efficiencies: Of error correction, over the Shannon limit: of ``asymptotic`` and ``finite``.
+
+    Examples:
+        >>> from e91.optics.link_files import Detection, SideNumbers, SourceNumbers
+        >>> side = SideNumbers(detector_efficiency=0.8, dark_counts_per_second=100)
+        >>> link = LinkNumbers(source=SourceNumbers(pairs_per_second=1e6), alice=side, bob=side,
+        ...                    detection=Detection(coincidence_window_s=1e-9))
+        >>> found = rates_by_distance(link, [0, 50])
+        >>> found.distance_km.tolist(), found.session_s, found.efficiencies
+        ([0.0, 50.0], 3600.0, (1.0, 1.1))
     """
 
     distance_km: Floats
@@ -64,6 +73,13 @@ class BrightnessStatistics:
         chsh_values: S, shape (n,).
         asymptotic: Secret bits per second in the limit of long keys, shape (n,).
         here: Pairs per second of the link as it is.
+
+    Examples:
+        >>> numbers = np.array([1e5, 1e6])
+        >>> found = BrightnessStatistics(numbers, qber=np.array([0.01, 0.02]),
+        ...     chsh_values=np.array([2.77, 2.72]), asymptotic=np.array([2e4, 1.7e5]), here=5e5)
+        >>> float(found.pairs_per_second[found.asymptotic.argmax()]), found.here
+        (1000000.0, 500000.0)
     """
 
     pairs_per_second: Floats
@@ -194,7 +210,16 @@ def _with_brightness(link: LinkNumbers, pairs_per_second: float) -> Coincidences
 
 
 def distance_of(link: LinkNumbers) -> float:
-    """Return the fibre between the parties, kilometres; 0 without."""
+    """Return the fibre between the parties, kilometres; 0 without.
+
+    Args:
+        link: Numbers of both sides.
+
+    Examples:
+        >>> from e91.optics.link_files import SideNumbers
+        >>> distance_of(LinkNumbers(alice=SideNumbers(fibre_length_km=20.0)))
+        20.0
+    """
     return (link.alice.fibre_length_km or 0.0) + (link.bob.fibre_length_km or 0.0)
 
 

@@ -22,6 +22,16 @@ def distance_figure(
 
     Returns:
         The Matplotlib axes.
+
+    Examples:
+        >>> from e91.security.policy import Policy
+        >>> from matplotlib.figure import Figure
+        >>> loss_db, bits = np.array([0.0, 10.0]), np.array([4e5, 4e4])
+        >>> rates = DistanceRates(np.array([0.0, 50.0]), loss_db, 1.5 * bits, bits, 0.9 * bits,
+        ...                       session_s=3600.0, policy=Policy(), efficiencies=(1.0, 1.1))
+        >>> axes = distance_figure(rates, ax=Figure().subplots())
+        >>> axes.get_xlabel()
+        'fibre between the parties (km)'
     """
     axes = axes_for(ax, size=(7.2, 5.0))
     seen = rates.coincidences_per_second
@@ -83,6 +93,13 @@ def brightness_figure(found: BrightnessStatistics, *, ax: Axes | None = None) ->
 
     Returns:
         The Matplotlib axes of the QBER; those of S are its twin.
+
+    Examples:
+        >>> from matplotlib.figure import Figure
+        >>> found = BrightnessStatistics(np.array([1e5, 1e6]), qber=np.array([0.01, 0.02]),
+        ...     chsh_values=np.array([2.77, 2.72]), asymptotic=np.array([2e4, 1.7e5]), here=5e5)
+        >>> brightness_figure(found, ax=Figure().subplots()).get_xlabel()
+        'pairs per second of the source'
     """
     axes = axes_for(ax, size=(7.2, 4.6))
     (errors,) = axes.semilogx(found.pairs_per_second, found.qber, color=COLOURS[1], label="QBER")
@@ -127,6 +144,18 @@ def link_figure(
 
     Returns:
         The Matplotlib axes.
+
+    Examples:
+        >>> from e91.security.policy import Policy
+        >>> from matplotlib.figure import Figure
+        >>> loss_db, bits = np.array([0.0, 10.0]), np.array([4e5, 4e4])
+        >>> rates = DistanceRates(np.array([0.0, 50.0]), loss_db, 1.5 * bits, bits, 0.9 * bits,
+        ...                       session_s=3600.0, policy=Policy(), efficiencies=(1.0, 1.1))
+        >>> found = BrightnessStatistics(np.array([1e5, 1e6]), qber=np.array([0.01, 0.02]),
+        ...     chsh_values=np.array([2.77, 2.72]), asymptotic=np.array([2e4, 1.7e5]), here=5e5)
+        >>> upper, lower = link_figure(rates, found, ax=tuple(Figure().subplots(2)))
+        >>> upper.get_title()
+        'Secret bits per second against distance'
     """
     if ax is None:
         figure = pyplot.figure(figsize=(7.2, 8.6), layout="constrained")

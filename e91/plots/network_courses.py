@@ -37,6 +37,12 @@ class LinkCourses:
         highest: The same.
         alarms: Times and links of all alarms.
         incidents: Beginning and end of what happened to links, and to which.
+
+    Examples:
+        >>> from e91.network import load
+        >>> found = link_courses(load("tokyo-2010").run(seed=1))
+        >>> found.column, found.values.shape == (len(found.times_s), len(found.names)), found.others
+        ('stored', True, 0)
     """
 
     column: Column
@@ -59,6 +65,12 @@ class RequestCourse:
         in_time: Requests served at once; int64, shape (n,).
         late: Served after they had waited; int64, shape (n,).
         missed: Given up, or void; int64, shape (n,).
+
+    Examples:
+        >>> counts = np.array([10, 12])
+        >>> found = RequestCourse(np.array([0.0, 60.0, 120.0]), counts, counts * 0, counts * 0)
+        >>> int(found.in_time.sum()), bool(found.missed.any())
+        (22, False)
     """
 
     edges_s: Floats
@@ -161,6 +173,13 @@ def courses_figure(found: LinkCourses, *, ax: Axes | None = None) -> Axes:
 
     Returns:
         The Matplotlib axes.
+
+    Examples:
+        >>> from e91.network import load
+        >>> from matplotlib.figure import Figure
+        >>> found = link_courses(load("tokyo-2010").run(seed=1))
+        >>> courses_figure(found, ax=Figure().subplots()).get_title()
+        'Key in store'
     """
     axes = axes_for(ax, size=_SIZE)
     unit, size = _unit_of(found)
@@ -235,6 +254,13 @@ def requests_figure(found: RequestCourse, *, ax: Axes | None = None) -> Axes:
 
     Returns:
         The Matplotlib axes.
+
+    Examples:
+        >>> from matplotlib.figure import Figure
+        >>> counts = np.array([10, 12])
+        >>> found = RequestCourse(np.array([0.0, 60.0, 120.0]), counts, counts * 0, counts * 0)
+        >>> requests_figure(found, ax=Figure().subplots()).get_ylabel()
+        'requests a second'
     """
     axes = axes_for(ax, size=_SIZE)
     name, second = _time_unit(found.edges_s[-1])

@@ -46,6 +46,10 @@ class SiteGroup:
         kind: What they are, or of users the sector, as the legend says.
         names: Of the sites.
         places_km: East and north of the map's middle; float64, shape (n, 2).
+
+    Examples:
+        >>> SiteGroup("trusted relay", ("R1", "R2"), np.array([[0.0, 0.0], [4.0, 3.0]])).kind
+        'trusted relay'
     """
 
     kind: str
@@ -63,6 +67,11 @@ class LinkGroup:
         courses_km: For each link the places that it passes: its ends, and between them the
             optical switch that it is led through, if that stands on the map; float64, (k, 2).
         labels: Length of each as printed, or empty.
+
+    Examples:
+        >>> course = np.array([[0.0, 0.0], [4.0, 3.0]])
+        >>> LinkGroup("link", ("R1-R2",), (course,), labels=("5 km",)).names
+        ('R1-R2',)
     """
 
     kind: str
@@ -80,6 +89,12 @@ class NetworkMap:
         sites: Groups of places; relays and stations last.
         links: Groups of links; those between relays last.
         assumed: Whether the places are a drawing, not where something stands.
+
+    Examples:
+        >>> from e91.network import load
+        >>> found = network_map(load("cambridge-2019"))
+        >>> found.title, found.assumed
+        ('Cambridge quantum network, 2019', True)
     """
 
     title: str
@@ -174,6 +189,13 @@ def map_figure(shown: NetworkMap, *, lengths: bool = True, ax: Axes | None = Non
     Returns:
         The Matplotlib axes, without ticks: a bar says how long a kilometre is, unless the places
         are a drawing.
+
+    Examples:
+        >>> from e91.network import load
+        >>> from matplotlib.figure import Figure
+        >>> axes = map_figure(network_map(load("cambridge-2019")), ax=Figure().subplots())
+        >>> axes.get_title()
+        'Cambridge quantum network, 2019'
     """
     places = np.concatenate([group.places_km for group in shown.sites])
     count = len(places)

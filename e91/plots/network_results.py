@@ -29,6 +29,12 @@ class NetworkBudget:
         spent: Bits spent as pads: made less lost and stored.
         delivered: Bits of keys that both ends have; the rest of `spent` went into further hops and
             shares.
+
+    Examples:
+        >>> found = NetworkBudget(
+        ...     10_000, made=3_000, lost={"alarm": 500}, stored=1_500, spent=1_000, delivered=500)
+        >>> found.made - sum(found.lost.values()) - found.stored == found.spent
+        True
     """
 
     coincidences: int
@@ -73,6 +79,13 @@ def network_budget_figure(budget: NetworkBudget, *, ax: Axes | None = None) -> A
 
     Returns:
         The Matplotlib axes.
+
+    Examples:
+        >>> from matplotlib.figure import Figure
+        >>> found = NetworkBudget(
+        ...     10_000, made=3_000, lost={"alarm": 500}, stored=1_500, spent=1_000, delivered=500)
+        >>> network_budget_figure(found, ax=Figure().subplots()).get_title()
+        'Where the key went'
     """
     begin = budget.coincidences or budget.made
     bars, left = [], begin
@@ -110,6 +123,12 @@ class LevelMap:
         out: Links out of service: they rang, or are cut.
         rang: Links that rang at any time.
         time_s: The end.
+
+    Examples:
+        >>> from e91.network import load
+        >>> found = level_map(load("tokyo-2010").run(seed=1))
+        >>> found.out <= found.rang, found.time_s
+        (True, 1260.0)
     """
 
     drawn: NetworkMap
@@ -156,6 +175,13 @@ def levels_figure(found: LevelMap, *, ax: Axes | None = None) -> Axes:
 
     Returns:
         The Matplotlib axes.
+
+    Examples:
+        >>> from e91.network import load
+        >>> from matplotlib.figure import Figure
+        >>> found = level_map(load("tokyo-2010").run(seed=1))
+        >>> levels_figure(found, ax=Figure().subplots()).get_title()
+        'Stores at the end of the run'
     """
     axes = map_figure(found.drawn, lengths=False, ax=ax)
     look: Any = {"color": COLOURS[2], "solid_capstyle": "butt", "zorder": 2.2}
@@ -208,6 +234,12 @@ class RouteChange:
         links_after: Links of the new one.
         failed: Of the old way, the links that were out of service.
         others: How many more pairs of sites take another way.
+
+    Examples:
+        >>> from e91.network import load
+        >>> found = route_change(load("tokyo-2010").run(seed=1))
+        >>> found.pair, found.time_s, found.failed
+        (('K1', 'O2'), 601.0, ('K1-K2',))
     """
 
     drawn: NetworkMap
@@ -285,6 +317,13 @@ def routes_figure(found: RouteChange, *, ax: Axes | None = None) -> Axes:
 
     Returns:
         The Matplotlib axes.
+
+    Examples:
+        >>> from e91.network import load
+        >>> from matplotlib.figure import Figure
+        >>> found = route_change(load("tokyo-2010").run(seed=1))
+        >>> routes_figure(found, ax=Figure().subplots()).get_title()
+        'Keys of K1 and O2, and of 3 more pairs, at 0:10:01'
     """
     axes = map_figure(found.drawn, lengths=False, ax=ax)
     courses = {
@@ -329,6 +368,13 @@ def network_figure(report: NetworkReport) -> tuple[Axes, ...]:
 
     Returns:
         The Matplotlib axes, in this order; the last one only if keys took another way.
+
+    Examples:
+        >>> from e91.network import load
+        >>> axes = network_figure(load("tokyo-2010").run(seed=1))
+        >>> len(axes), axes[0].get_title()
+        (6, 'Key in store')
+        >>> pyplot.close(axes[0].figure)
     """
     change = route_change(report)
     figure = pyplot.figure(figsize=(14.4, 13.5), layout="constrained")

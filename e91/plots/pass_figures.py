@@ -21,6 +21,13 @@ def passes_figure(report: PassReport, *, ax: Axes | None = None) -> Axes:
         The Matplotlib axes: key by shared pairs and by a trusted relay, each with the coincidences
         that it comes from in the same colour, thin.  Marks below are passes: full under a clear
         sky, empty under clouds.
+
+    Examples:
+        >>> from e91.network import load, report_passes
+        >>> from matplotlib.figure import Figure
+        >>> report = report_passes(load("micius"), ("Delingha", "Nanshan"), days=3)
+        >>> passes_figure(report, ax=Figure().subplots()).get_title()
+        'micius: Delingha and Nanshan, 3 days'
     """
     axes = axes_for(ax, size=(7.2, 4.6))
     entangled = [] if report.entangled is None else [report.entangled]

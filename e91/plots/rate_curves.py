@@ -44,6 +44,12 @@ class RateCurve:
             float64, shape (n,).
         threshold: Where on the axis the rate reaches zero; None if not known.
         source: Where that number was published, or is computed.
+
+    Examples:
+        >>> trusted = SecurityModel.TRUSTED_ANALYSERS
+        >>> curve = RateCurve("one way", trusted, np.array([1.0, 0.4, 0.0]), threshold=0.11)
+        >>> curve.security.value, curve.threshold
+        ('trusted-analysers', 0.11)
     """
 
     name: str
@@ -61,6 +67,11 @@ class QberRates:
         qber: Error rate of the key rounds, in [0, 1]; float64, shape (n,).
         chsh_values: S = 2 sqrt(2) (1 - 2 QBER); float64, shape (n,).
         curves: Secret bits per key round.
+
+    Examples:
+        >>> found = rates_by_qber([0.0, 0.05])
+        >>> found.chsh_values.round(3).tolist(), found.curves[0].rates.shape
+        ([2.828, 2.546], (2,))
     """
 
     qber: Floats
@@ -79,6 +90,11 @@ class EfficiencyRates:
         visibility: Of the pairs.
         curves: Secret bits per key round; every round in which a pair was sent counts.
         bell_threshold: Efficiency from which S exceeds 2.
+
+    Examples:
+        >>> found = rates_by_efficiency([0.9, 1.0])
+        >>> round(found.bell_threshold, 4), found.visibility
+        (0.8284, 1.0)
     """
 
     efficiency: Floats
@@ -228,6 +244,10 @@ class RateLimit:
         name: What gives the rate.
         security: The security model.
         rate: Secret bits per round.
+
+    Examples:
+        >>> RateLimit("one way", SecurityModel.TRUSTED_ANALYSERS, rate=0.78).rate
+        0.78
     """
 
     name: str
@@ -248,6 +268,14 @@ class RoundsRates:
         limits: Asymptotic rates per key round, to which nearly all rounds belong where tests are
             rare.  Without trust finite rates tend to the last one, as sessions are charged for
             both parties' messages of error correction; the others suppose one-way messages.
+
+    Examples:
+        >>> curve = RateCurve("finite", SecurityModel.TRUSTED_ANALYSERS, np.array([0.2, 0.5]))
+        >>> limit = RateLimit("one way", SecurityModel.TRUSTED_ANALYSERS, rate=0.78)
+        >>> found = RoundsRates(np.array([1e5, 1e7]), Link(2.74, 0.015), epsilon=1e-10,
+        ...                     tolerated_error=0.02, curves=(curve,), limits=(limit,))
+        >>> found.curves[0].rates.tolist(), found.limits[0].rate
+        ([0.2, 0.5], 0.78)
     """
 
     rounds: Floats

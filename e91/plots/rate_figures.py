@@ -25,6 +25,10 @@ class Mark:
         where: On the horizontal axis.
         rate: On the vertical one.
         label: What it is.
+
+    Examples:
+        >>> Mark(where=0.02, rate=0.7, label="this session").label
+        'this session'
     """
 
     where: float
@@ -45,6 +49,13 @@ def qber_figure(rates: QberRates, *, mark: Mark | None = None, ax: Axes | None =
 
     Returns:
         The Matplotlib axes.
+
+    Examples:
+        >>> from e91.plots.rate_curves import rates_by_qber
+        >>> from matplotlib.figure import Figure
+        >>> axes = qber_figure(rates_by_qber([0.0, 0.05, 0.12]), ax=Figure().subplots())
+        >>> axes.get_xlabel()
+        'QBER Q (white noise)'
     """
     axes = axes_for(ax, size=(7.2, 5.2))
     for curve, colour, dashes in zip(rates.curves, COLOURS, LINES, strict=False):
@@ -79,6 +90,18 @@ def rounds_figure(rates: RoundsRates, *, mark: Mark | None = None, ax: Axes | No
 
     Returns:
         The Matplotlib axes.
+
+    Examples:
+        >>> from e91.model.trust import SecurityModel
+        >>> from e91.plots.rate_curves import RateCurve, RateLimit
+        >>> from e91.session.expectation import Link
+        >>> from matplotlib.figure import Figure
+        >>> curve = RateCurve("finite", SecurityModel.TRUSTED_ANALYSERS, np.array([0.2, 0.5]))
+        >>> limit = RateLimit("one way", SecurityModel.TRUSTED_ANALYSERS, rate=0.78)
+        >>> rates = RoundsRates(np.array([1e5, 1e7]), Link(2.74, 0.015), epsilon=1e-10,
+        ...                     tolerated_error=0.02, curves=(curve,), limits=(limit,))
+        >>> rounds_figure(rates, ax=Figure().subplots()).get_xlabel()
+        'rounds n of one session'
     """
     axes = axes_for(ax, size=(7.2, 6.0))
     for curve, colour, dashes, marker in zip(rates.curves, COLOURS, LINES, MARKERS, strict=False):
@@ -117,6 +140,13 @@ def efficiency_figure(rates: EfficiencyRates, *, ax: Axes | None = None) -> Axes
 
     Returns:
         The Matplotlib axes.
+
+    Examples:
+        >>> from e91.plots.rate_curves import rates_by_efficiency
+        >>> from matplotlib.figure import Figure
+        >>> axes = efficiency_figure(rates_by_efficiency([0.8, 0.9, 1.0]), ax=Figure().subplots())
+        >>> axes.get_title()
+        'Device-independent key rate, visibility 1'
     """
     axes = axes_for(ax, size=(7.2, 5.4))
     left, right = float(rates.efficiency[0]), float(rates.efficiency[-1])

@@ -31,6 +31,12 @@ class SweepLine:
         chsh_range: Lowest and highest, shape (2, n).
         secret_bits: Net secret bits of a session; float64, shape (n,).
         secret_bits_range: Lowest and highest, shape (2, n).
+
+    Examples:
+        >>> chsh, bits = np.array([2.5, 2.7]), np.array([0.0, 8_000.0])
+        >>> line = SweepLine("", chsh, np.stack([chsh, chsh]), bits, np.stack([bits, bits]))
+        >>> line.chsh_range.shape
+        (2, 2)
     """
 
     label: str
@@ -50,6 +56,10 @@ class Sweep:
         lines: In the order of the study, at most `MOST_LINES`.
         lines_in_all: How many there were.
         title: Of the study.
+
+    Examples:
+        >>> Sweep("visibility", (0.9, 0.98), lines=(), lines_in_all=0, title="Noise").places
+        (0.9, 0.98)
     """
 
     axis: str
@@ -65,8 +75,18 @@ def sweep_of(result: Dataset) -> Sweep:
     Args:
         result: From `e91.studies.study` or `load_study`.
 
+    Returns:
+        The lines, with means and ranges over the repeats.
+
     Raises:
         ValueError: The study has no axis: all its sessions are alike.
+
+    Examples:
+        >>> from e91.studies import plan_study, study
+        >>> plan = plan_study({"rounds": 20_000}, sweep=[{"device.visibility": [0.6, 0.98]}])
+        >>> sweep = sweep_of(study(plan, seed=1, processes=1))
+        >>> sweep.axis, sweep.places, bool((sweep.lines[0].chsh > 2)[1])
+        ('visibility', (0.6, 0.98), True)
     """
     axes = [str(name) for name in result.chsh.dims if name != "repeat"]
     if not axes:
@@ -122,6 +142,15 @@ def study_figure(sweep: Sweep, *, ax: tuple[Axes, Axes] | None = None) -> tuple[
 
     Returns:
         The Matplotlib axes.
+
+    Examples:
+        >>> from matplotlib.figure import Figure
+        >>> chsh, bits = np.array([2.5, 2.7]), np.array([0.0, 8_000.0])
+        >>> line = SweepLine("", chsh, np.stack([chsh, chsh]), bits, np.stack([bits, bits]))
+        >>> sweep = Sweep("visibility", (0.9, 0.98), (line,), lines_in_all=1, title="Noise")
+        >>> upper, lower = study_figure(sweep, ax=tuple(Figure().subplots(2)))
+        >>> upper.get_title(), lower.get_ylabel()
+        ('Noise', 'secret bits')
     """
     figure = None if ax else pyplot.figure(figsize=(7.2, 6.2), layout="constrained")
     upper, lower = ax or figure.subplots(2, sharex=True)  # type: ignore[union-attr]

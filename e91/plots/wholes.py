@@ -29,6 +29,14 @@ def session_figure(report: SessionReport | RunSummary, *, ax: Pair | None = None
 
     Returns:
         The Matplotlib axes.
+
+    Examples:
+        >>> import e91
+        >>> from matplotlib.figure import Figure
+        >>> report = e91.run(e91.exact_device(visibility=0.97, seed=1), rounds=100_000, seed=2)
+        >>> upper, lower = session_figure(report, ax=tuple(Figure().subplots(2)))
+        >>> lower.get_title()
+        'Key budget'
     """
     budget = key_budget(report)
     heights = (1.5, 0.3 * (len(budget.steps) + 3))
@@ -50,6 +58,14 @@ def attack_figure(report: AttackReport, *, ax: Pair | None = None) -> Pair:
 
     Returns:
         The Matplotlib axes.
+
+    Examples:
+        >>> from e91.adversaries import run_attack
+        >>> from matplotlib.figure import Figure
+        >>> report = run_attack("intercept-resend", 1.0, rounds=20_000, seed=1)
+        >>> upper, lower = attack_figure(report, ax=tuple(Figure().subplots(2)))
+        >>> lower.get_xlabel()
+        'fraction'
     """
     upper, lower = ax or _stacked((1.5, 2.2), title=0.6)
     session, expected = report.session, report.expected

@@ -72,6 +72,16 @@ def save_sample(
     Raises:
         ValueError: A file exists.
         OSError: The disk is full.
+
+    Examples:
+        >>> import tempfile
+        >>> from e91.devices.exact import exact_device
+        >>> from e91.model.settings import EKERT
+        >>> device = exact_device(seed=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     found = save_sample(folder, device, settings=EKERT, duration_s=0.01, seed=1)
+        >>> sorted(found["files"])
+        ['alice_tags.npz', 'bob_tags.npz', 'detections.csv', 'detections.npz']
     """
     folder = Path(folder)
     alice, bob = sample_laboratories(settings)

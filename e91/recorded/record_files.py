@@ -76,6 +76,12 @@ class Recorded:
         sha256: Their content hash.
         is_stored: Whether the file stated that hash; else nothing was compared.
         metadata: What the file says of itself, without the hash.
+
+    Examples:
+        >>> half = PartyRecord([0, 1], [1, 0])
+        >>> found = Recorded(DetectionRecord(half, half), sha256="0" * 64, is_stored=False)
+        >>> found.record.bob.setting.tolist(), dict(found.metadata)
+        ([0, 1], {})
     """
 
     record: DetectionRecord
@@ -177,10 +183,24 @@ def load_detections(
         renamed: What the file calls its columns, by our names, where it has other ones.
         has_signs: Whether outcomes are +1, -1, and 0 for no click.
 
+    Returns:
+        The rounds, their content hash, and what the file says of itself.
+
     Raises:
         ValueError: The file is damaged, holds something else, states another hash, is empty, or
             has more than 50,000,000 rounds.
         OSError: It cannot be read.
+
+    Examples:
+        >>> import tempfile
+        >>> half = PartyRecord([0, 1, 1], [1, 0, 2])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "night.npz"
+        ...     record = DetectionRecord(half, half)
+        ...     digest = save_detections(file, record, metadata={"settings": "ekert"})
+        ...     loaded = load_detections(file)
+        >>> len(loaded.record.alice.setting), loaded.is_stored, loaded.metadata["settings"]
+        (3, True, 'ekert')
     """
     file = Path(file)
     table, digest = load_table(file, most_rows=MOST_ROUNDS, renamed=renamed, has_signs=has_signs)
@@ -213,9 +233,22 @@ def save_time_tags(
         metadata: E.g. ``{"settings": "ekert", "run_id": "..."}``; give both parties' files of
             one measurement the same ``run_id``.
 
+    Returns:
+        The content hash; 64 hexadecimal digits.
+
     Raises:
         ValueError: The clock counts no whole picoseconds, or as `save_table`.
         OSError: As `save_table`.
+
+    Examples:
+        >>> import tempfile
+        >>> from e91.recorded.tag_files import load_time_tags
+        >>> tags = TimeTags(np.array([10, 250, 900]), np.array([0, 3, 1], np.uint8))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     digest = save_time_tags(Path(folder) / "alice.csv", tags, party=Party.ALICE)
+        ...     loaded = load_time_tags(Path(folder) / "alice.csv")
+        >>> loaded.tags.times.tolist(), loaded.sha256 == digest, loaded.metadata["party"]
+        ([10, 250, 900], True, 'alice')
     """
     file = Path(file)
     unit = round(tags.resolution_s * 1e12)

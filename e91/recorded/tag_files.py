@@ -41,6 +41,12 @@ class RecordedTags:
         sha256: Their content hash.
         is_stored: Whether the file stated that hash; else nothing was compared.
         metadata: What the file says of itself, without the hash.
+
+    Examples:
+        >>> tags = TimeTags(np.array([10, 250]), np.array([0, 3], np.uint8))
+        >>> found = RecordedTags(tags, "0" * 64, is_stored=False, metadata={"party": "alice"})
+        >>> len(found.tags.times), found.metadata["party"]
+        (2, 'alice')
     """
 
     tags: TagReader
@@ -84,10 +90,25 @@ def load_time_tags(file: Path | str) -> RecordedTags:
     An uncompressed `.npz` with int64 times and uint8 channels, as this package and `numpy.savez`
     write, stays in the file; everything else is read into memory.
 
+    Args:
+        file: Ends in ``.npz``, ``.csv`` or ``.parquet``, as `save_time_tags` writes it.
+
+    Returns:
+        The tags, their content hash, and what the file says of itself.
+
     Raises:
         ValueError: The file is damaged, holds something else, states another hash, is empty, or
             its tags are not sorted or overlap.
         OSError: It cannot be read.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "alice.csv"
+        ...     _ = file.write_text(chr(10).join(["time_ps,channel", "10,0", "250,3", ""]))
+        ...     found = load_time_tags(file)
+        >>> found.tags.channels.tolist(), found.is_stored
+        ([0, 3], False)
     """
     file = Path(file)
     streamed = _streamed(file) if is_npz(file) else None
@@ -191,8 +212,21 @@ def check_one_run(alice: RecordedTags, bob: RecordedTags) -> None:
 
     Files that say nothing of themselves pass: what they do not say is the laboratory's word.
 
+    Args:
+        alice: Alice's tags.
+        bob: Bob's.
+
     Raises:
         ValueError: Their ``run_id`` or ``settings`` differ, or a file is the other party's.
+
+    Examples:
+        >>> tags = TimeTags(np.array([10, 250]), np.array([0, 3], np.uint8))
+        >>> night, morning = (RecordedTags(tags, "0" * 64, False, {"run_id": x}) for x in "12")
+        >>> check_one_run(night, night)
+        >>> check_one_run(night, morning)
+        Traceback (most recent call last):
+            ...
+        ValueError: Two files of time tags must be of one run, but their `run_id` is '1' and '2'.
     """
     for name in ("run_id", "settings"):
         first, second = (side.metadata.get(name) for side in (alice, bob))

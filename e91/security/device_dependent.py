@@ -43,6 +43,11 @@ class Block:
 
     Raises:
         ValueError: A count is not whole, positive and at most 10^18, or a number leaves its range.
+
+    Examples:
+        >>> block = Block(10**6, 10**5, tolerated_error=0.02, leaked_bits=155_584)
+        >>> round(block.min_entropy(0.02))    # 10^6 (1 - h(0.02))
+        858559
     """
 
     key_bits: int
@@ -74,6 +79,12 @@ class FiniteKey:
         overhead_bits: Price of verification and privacy amplification, bits.
         phase_error: Upper bound on the error rate in the conjugate basis, not capped.
         epsilon: Total failure probability, secrecy and correctness together.
+
+    Examples:
+        >>> key = FiniteKey(8_000.0, leaked_bits=1_500.0, overhead_bits=100.5, phase_error=0.03,
+        ...                 epsilon=1e-10)
+        >>> key.balance, key.length
+        (6399.5, 6399)
     """
 
     min_entropy: float

@@ -18,6 +18,10 @@ class Reconciler(Enum):
     discloses more than she does there, the more the rarer the errors are (``python -m
     benchmarks.ldpc_frames``): for links where a message is slow.  Without trust in the devices
     Bob's messages cost key too, and as LDPC has none it leaves more from about 1 % of errors on.
+
+    Examples:
+        >>> Reconciler("ldpc")
+        <Reconciler.LDPC: 'ldpc'>
     """
 
     CASCADE = "cascade"

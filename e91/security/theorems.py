@@ -94,7 +94,12 @@ def alice_test_settings(settings: Settings) -> set[int]:
 
 
 class Attacks(Enum):
-    """Which attacks a theorem covers; the value is how a user reads it."""
+    """Which attacks a theorem covers; the value is how a user reads it.
+
+    Examples:
+        >>> Theorem.COLLECTIVE.entry.attacks.value
+        'collective attacks'
+    """
 
     COHERENT = "coherent attacks"
     COLLECTIVE = "collective attacks"
@@ -384,6 +389,11 @@ class Theorem(Enum):
     """The theorem that gives a session its key length; the value is its name.
 
     An entry here is all that a new theorem takes.
+
+    Examples:
+        >>> theorem = Theorem("entropy-accumulation")
+        >>> theorem.security.value, Theorem.default(SecurityModel.TRUSTED_ANALYSERS).value
+        ('device-independent', 'phase-errors')
     """
 
     _value_: str

@@ -35,6 +35,14 @@ class BlockCounts:
         hidden_errors: Errors among the hidden key rounds: nobody may see them, but they decide what
             error correction discloses; int64, shape (n,).
         signs: The sign of each pair of the Bell test in the CHSH sum.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> from e91.model.settings import EKERT
+        >>> counts = draw_counts(np.random.default_rng(1), exact_device(visibility=0.97).table,
+        ...                      [100_000] * 3, settings=EKERT, policy=Policy())
+        >>> counts.tests.shape, counts.pair_counts.sum(axis=(1, 2)), counts.sample_errors
+        ((3, 4, 4), array([100000, 100000, 100000]), array([39, 34, 36]))
     """
 
     tests: Counts

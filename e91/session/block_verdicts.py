@@ -55,6 +55,16 @@ class Verdicts:
         leaked_bits: Key bits in Alice's messages; 0 where the first verdict refused the block, so
             that nothing was corrected; int64, shape (n,).
         by_scalar_code: How many blocks the scalar code decided.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> from e91.model.settings import EKERT
+        >>> from e91.session.block_counts import draw_counts
+        >>> counts = draw_counts(np.random.default_rng(1), exact_device(visibility=0.6).table,
+        ...                      [100_000] * 2, settings=EKERT, policy=Policy())
+        >>> found = judge_many(counts, [0, 0], settings=EKERT, policy=Policy())
+        >>> found.released, found.secret_bits, found.abort(1).name
+        (array([False, False]), array([0, 0]), 'NO_VIOLATION')
     """
 
     aborts: NDArray[np.int8]

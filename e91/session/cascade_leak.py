@@ -45,6 +45,11 @@ class Corrections:
     Attributes:
         leaked_bits: Key bits in Alice's messages, the hash included; int64, shape (n,).
         keys_differ: Whether an error is left, which the hash finds; bool, shape (n,).
+
+    Examples:
+        >>> found = Corrections(np.array([895, 910]), np.array([False, True]))
+        >>> found.leaked_bits[~found.keys_differ]
+        array([895])
     """
 
     leaked_bits: Counts

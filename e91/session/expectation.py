@@ -35,6 +35,11 @@ class Link:
 
     Raises:
         ValueError: A number leaves its range.
+
+    Examples:
+        >>> link = Link(chsh_value=2.74, qber=0.015)
+        >>> round(link.winning_probability, 4), round(Link.werner(0.97).chsh_value, 4)
+        (0.8425, 2.7436)
     """
 
     chsh_value: float

@@ -46,9 +46,20 @@ def blocks_of_report(
         route: Names of the KMEs or sites at Alice's end and at Bob's.
         made_at: When the session made it; seconds since 1970, UTC.
 
+    Returns:
+        The block at Alice's end and the one at Bob's.
+
     Raises:
         ProtocolAborted: The session has no key.
         ValueError: The key is shorter than a byte.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> from e91.session.session import run
+        >>> report = run(exact_device(visibility=0.97, seed=1), rounds=100_000, seed=2)
+        >>> alice, bob = blocks_of_report(report, route=("A", "B"), made_at=1.8e9)
+        >>> alice.provenance.route, alice.provenance.theorem, alice.provenance.reproducible
+        (('A', 'B'), 'phase-errors', True)
     """
     key = report.keys.alice
     chsh = report.chsh if report.bell_test else None
@@ -112,6 +123,19 @@ def take_folder(
     Raises:
         ValueError: There are no key files, or two of a session do not belong together.
         WriteFailed: The disk is full or fails; the bytes of one session may be lost.
+
+    Examples:
+        >>> import tempfile
+        >>> from e91.devices.exact import exact_device
+        >>> from e91.session.folder import save_session
+        >>> from e91.session.session import run
+        >>> report = run(exact_device(visibility=0.97, seed=1), rounds=100_000, seed=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = save_session(report, Path(folder))
+        ...     first = len(list(take_folder(folder, route=("A", "B"))))
+        ...     again = len(list(take_folder(folder, route=("A", "B"))))
+        >>> first, again
+        (1, 0)
     """
     for place in session_folders(folder):
         file = place / "report.json"

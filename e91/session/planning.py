@@ -37,6 +37,12 @@ class SessionPlan:
         blocks: Number of blocks.
         block_rounds: Rounds of each block but the last, which may be a few shorter.
         length: Key length to expect of one block.
+
+    Examples:
+        >>> from e91.model.settings import EKERT
+        >>> plan = best_plan(Link(2.74, 0.015), 1_000_000, settings=EKERT, policy=Policy())
+        >>> plan.blocks, plan.block_rounds, 0 < plan.secret_bits < plan.length.bits
+        (1, 1000000, True)
     """
 
     settings: Settings
@@ -61,6 +67,11 @@ class AsymptoticRate:
         phase_error: Phase-error rate, or None without trust in the devices.
         flip: Probability of noisy preprocessing; 0 without.
         charged_parties: Whose messages of error correction cost key: 1 is Alice alone.
+
+    Examples:
+        >>> found = asymptotic_rate(SecurityModel.TRUSTED_ANALYSERS, chsh_value=2.7, qber=0.02)
+        >>> found.theorem.value, round(found.rate, 3), found.flip
+        ('shor-preskill-2000', 0.688, 0.0)
     """
 
     rate: float

@@ -92,6 +92,13 @@ class Keys:
         bob: Bob's copy.
         authentication_key: 64 secret bytes that replace the spent pre-shared ones, for the next
             session.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> from e91.session.session import run
+        >>> keys = run(exact_device(visibility=0.97, seed=1), rounds=100_000, seed=2).keys
+        >>> len(keys.alice) == len(keys.bob), keys.alice.reproducible
+        (True, True)
     """
 
     alice: SecretKey
@@ -132,6 +139,13 @@ class SessionReport(Drawn):
         pace: How fast its source and links make rounds; None if the device does not say.
         record: The rounds, used up, if `e91.run` was asked for them by ``keep_record=True``.  They
             hold the key bits of both parties; `e91.recorded.save_detections` writes them.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> from e91.session.session import run
+        >>> report = run(exact_device(visibility=0.6, seed=1), rounds=20_000, seed=2)
+        >>> report.abort.name, report.secret_bits, report.chsh.value < 2
+        ('NO_VIOLATION', 0, True)
     """
 
     rounds: int

@@ -428,8 +428,23 @@ def measure(
 
     The device gets copies that it cannot write to, so the record holds what was chosen.
 
+    Args:
+        device: From settings to outcomes of both parties.
+        rounds: Pairs to send, from 1.
+        settings: What the setting indices mean, and how often each is chosen.
+        entropy: Random bytes that choose the settings.
+
+    Returns:
+        Both parties' records of all rounds, lost photons included.
+
     Raises:
         ValueError: The device does not answer with one outcome a round and party.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> record = measure(exact_device(seed=1), 1_000, settings=EKERT, entropy=seeded_entropy(1))
+        >>> record.alice.setting.shape, record.reproducible
+        ((1000,), True)
     """
     x, y = random_settings(entropy, settings, rounds)
     with notebook_bar(rounds, unit="pairs") as drawn:
@@ -558,9 +573,21 @@ def conclude_session(
         device: What measured them.
         seconds: What it took so far.
 
+    Returns:
+        The report, with or without a key.
+
     Raises:
         ValueError: The outcomes are none, or not one for each round.
         AlreadyUsed: The session was concluded before.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> device = exact_device(visibility=0.97, seed=1)
+        >>> prepared = prepare_session(100_000, seed=5)
+        >>> a, b = device(prepared.x, prepared.y)
+        >>> report = conclude_session(prepared, a, b, device=device.info)
+        >>> report.abort, report.secret_bits > 8_000
+        (None, True)
     """
     stopwatch = Stopwatch(already_s=seconds)
     settings, seed = prepared.settings, prepared.seed

@@ -61,7 +61,14 @@ _BYTES_PER_ROUND = 16  # of a block in work: announcements, transcripts, keys
 
 @runtime_checkable
 class BlockDevice(Protocol):
-    """A device that can be asked for an `OutcomeSource`, e.g. `e91.exact_device`."""
+    """A device that can be asked for an `OutcomeSource`, e.g. `e91.exact_device`.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> from e91.model.settings import EKERT
+        >>> exact_device(seed=1).outcome_source(EKERT).shape
+        (3, 3, 2, 2)
+    """
 
     def outcome_source(self, settings: Settings) -> OutcomeSource:
         """Return the device as a source of the outcomes of blocks."""
@@ -204,8 +211,26 @@ def plan_run(
 ) -> Run:
     """Return a run whose blocks `session_of_block` can make, in any order; arguments as `stream`.
 
+    Args:
+        device: One that draws blocks.
+        rounds: Pairs of the whole run, from 1.
+        settings: Angles and probabilities; the device's by default.
+        policy: Of every block; the default policy if None.
+        block_rounds: Rounds of every block but the last, from 1.
+        seed: Of the protocol's randomness; None takes the operating system's.
+
+    Returns:
+        The run; nothing is drawn yet.
+
     Raises:
         ValueError: As for `stream`.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> device = exact_device(visibility=0.97, seed=1)
+        >>> run = plan_run(device, rounds=250_000, block_rounds=100_000, seed=2)
+        >>> run.rounds_of(0), run.rounds_of(2)
+        (100000, 50000)
     """
     check_whole(least=1, most=MAXIMUM_ROUNDS, rounds=rounds)
     check_whole(least=1, block_rounds=block_rounds)
@@ -251,9 +276,20 @@ def session_of_block(
         workspace: Arrays that blocks use one after the other, and whether compiled code runs; by
             default one for this block, with compiled code wherever it may run.
 
+    Returns:
+        The block's report, with or without a key.
+
     Raises:
         ValueError: The run has no such block.
         OSError: The record cannot be written.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> device = exact_device(visibility=0.97, seed=1)
+        >>> run = plan_run(device, rounds=200_000, block_rounds=100_000, seed=2)
+        >>> report = session_of_block(run, 1)
+        >>> report.block, report.abort is None, report.rounds
+        (1, True, 100000)
     """
     keep = None if keep is None else Path(keep)
     stopwatch = Stopwatch(time.thread_time)

@@ -86,6 +86,14 @@ class RunSummary(Totals):
         seconds: How long the run took so far.
         watch: The watch over the link up to the last block; None if nobody watched.
         pace: How fast source and links make rounds; None if the device does not say.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> from e91.session.streaming import stream
+        >>> device = exact_device(visibility=0.97, seed=1)
+        >>> found = summary_of(stream(device, rounds=200_000, block_rounds=100_000, seed=2))
+        >>> found.blocks, found.released, found.qber.rate < 0.03
+        (2, 2, True)
     """
 
     settings: Settings

@@ -124,6 +124,13 @@ class Verdict:
         abort: Why no key may be released, or None.
         portions: How long each portion of the key may be, if the policy divides it, else the
             same length; empty without a length.
+
+    Examples:
+        >>> from e91.model.records import ChshEstimate
+        >>> none = Evidence((), (), (), signs=())
+        >>> no_test = ChshEstimate(None, None, None, None, 0)
+        >>> Verdict(none, no_test, abort=Abort.TOO_FEW_ROUNDS).length is None
+        True
     """
 
     evidence: Evidence
@@ -150,6 +157,17 @@ def judge(
         settings: Which pairs made them, with their probabilities.
         policy: Theorem and epsilon.
         leak: Key bits disclosed so far.
+
+    Returns:
+        The Bell test, the length that a key may have, and why there is none.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> from e91.session.session import run
+        >>> report = run(exact_device(visibility=0.97, seed=1), rounds=100_000, seed=2)
+        >>> found = judge(report.evidence, settings=report.settings, policy=report.policy)
+        >>> found.abort, found.length.bits > report.length.bits    # no leak was counted
+        (None, True)
     """
     verdict = verdict_of(evidence, settings=settings, policy=policy, leak=leak)
     refuted = refuted_premise(evidence, settings=settings)

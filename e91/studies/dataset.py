@@ -170,9 +170,22 @@ def save_study(result: Dataset, file: Path | str) -> None:
     The format has no 64-bit integers: they are stored as floats, which hold them exactly, and
     `load_study` turns them back.
 
+    Args:
+        result: From `e91.studies.study`.
+        file: Must not exist; any ending.
+
     Raises:
         ValueError: The file exists, or its folder cannot be written.
         OSError: The disk is full or fails.
+
+    Examples:
+        >>> import tempfile
+        >>> from e91.studies import plan_study, study
+        >>> result = study(plan_study({"rounds": 20_000}, repeats=2), seed=1, processes=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_study(result, Path(folder) / "study.nc")
+        ...     load_study(Path(folder) / "study.nc").identical(result)
+        True
     """
     file = Path(file)
     from e91.system.durable import PUBLIC, new_file
@@ -193,11 +206,27 @@ def save_study(result: Dataset, file: Path | str) -> None:
 def load_study(file: Path | str) -> Dataset:
     """Return the result that `save_study` wrote.
 
+    Args:
+        file: What `save_study` wrote.
+
+    Returns:
+        The dataset, with its coordinates, units and attributes.
+
     Raises:
         ValueError: The file cannot be read, is no such result, or was damaged.
 
     Warns:
         UserWarning: It is of version 0.1, which stored no digest.
+
+    Examples:
+        >>> import tempfile
+        >>> from e91.studies import plan_study, study
+        >>> result = study(plan_study({"rounds": 20_000}, repeats=2), seed=1, processes=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_study(result, Path(folder) / "study.nc")
+        ...     loaded = load_study(Path(folder) / "study.nc")
+        >>> loaded.sizes["repeat"], loaded.attrs["kind"]
+        (2, 'e91 study 2')
     """
     file = Path(file)
     import io

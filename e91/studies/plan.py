@@ -29,6 +29,11 @@ class Axis:
     Attributes:
         parameters: Their names; the first gives the dimension its name.
         places: Their values at each place of the axis, in the order of ``parameters``.
+
+    Examples:
+        >>> axis = Axis(("device.visibility", "rounds"), ((0.9, 100_000), (0.98, 20_000)))
+        >>> axis.dimension, len(axis.places)
+        ('visibility', 2)
     """
 
     parameters: tuple[str, ...]
@@ -49,6 +54,11 @@ class Study:
         fixed: Names and values of what is the same at all points.
         axes: What is swept; the last runs fastest.
         repeats: Sessions at each point.
+
+    Examples:
+        >>> study = plan_study({"rounds": 100_000}, sweep=[{"device.visibility": [0.9, 0.98]}])
+        >>> study.shape, study.sessions, study.fixed
+        ((2, 1), 2, (('rounds', 100000),))
     """
 
     title: str

@@ -383,8 +383,18 @@ def session_again(plan: Study, number: int, *, root: int) -> Tally:
         number: Variable ``session`` of the result.
         root: Attribute ``root_entropy`` of the result, as a number.
 
+    Returns:
+        The session's tallied counts, without its key.
+
     Raises:
         ValueError: There is no such session.
+
+    Examples:
+        >>> from e91.studies import plan_study
+        >>> plan = plan_study({"rounds": 100_000, "device": {"visibility": 0.97}}, repeats=3)
+        >>> found = session_again(plan, 2, root=1)
+        >>> found.rounds, found == session_again(plan, 2, root=1)
+        (100000, True)
     """
     return tally_of_blocks(plan.point_of_session(number), root=root, session=number)
 

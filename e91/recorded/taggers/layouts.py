@@ -37,6 +37,10 @@ class TaggerOptions:
 
     Raises:
         ValueError: The layout is unknown, or the unit is not positive.
+
+    Examples:
+        >>> TaggerOptions(unit_s=Fraction(1, 10**12), channel_column="detector").layout is None
+        True
     """
 
     layout: str | None = None

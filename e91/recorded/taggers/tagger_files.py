@@ -43,6 +43,10 @@ class TaggerReport:
         repeated: Tags that were left out, as their channel has one at the same time.
         gaps: Places at which the tagger says that it lost tags.
         sha256: SHA-256 of each file's bytes, by its name.
+
+    Examples:
+        >>> print(TaggerReport("text", Fraction(1, 10**12), tags={2: 1, 8: 2}, ignored={}))
+        text, a count is 1 ps; 3 tags
     """
 
     layout: str
@@ -90,6 +94,15 @@ class TaggerRecording:
         alice: Alice's tags.
         bob: Bob's.
         report: What the file held.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "both.csv"
+        ...     _ = file.write_text(chr(10).join(["Channel,Time (ps)", "1,100", "2,130", ""]))
+        ...     both = load_tagger(file, alice_channels=(1, None), bob_channels=(None, 2))
+        >>> len(both.alice.tags.times), both.report.tags
+        (1, {1: 1, 2: 1})
     """
 
     alice: RecordedTags
@@ -158,10 +171,22 @@ def load_party(
         options: As of `load_tagger`.
         delays: As of `load_tagger`.
 
+    Returns:
+        The tags, and what the file held.
+
     Raises:
         ValueError: As `load_tagger`.
         OSError: It cannot be read.
         WriteFailed: As `load_tagger`.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "bob.csv"
+        ...     _ = file.write_text(chr(10).join(["Channel,Time (ps)", "4,1200", "5,4700", ""]))
+        ...     found, report = load_party(file, channels=(4, 5))
+        >>> found.tags.times.tolist(), found.tags.channels.tolist(), str(report)
+        ([1200, 4700], [0, 1], 'text, a count is 1 ps; 2 tags')
     """
     file = Path(file)
     detectors = DetectorMap(_IN_PLACE if channels is None else tuple(channels), ())
