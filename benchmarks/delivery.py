@@ -6,9 +6,10 @@ the first is given, the second fetches, so a key counts when both applications h
 the machine.
 
 Rows: keys a request, SQLite or PostgreSQL; keys a second to both, latencies of either side, memory
-of the server.  ``tls`` are replies of the same server that need no key, an error for an unknown
-path, and ``aiohttp`` a fixed reply by aiohttp's lowest level with the same certificates: what the
-machine can do at that moment, by which the other rows are to be read.
+of the server; and each side while the other rests.  ``tls`` are replies of the same server that
+need no key, an error for an unknown path, and ``aiohttp`` a fixed reply by aiohttp's lowest level
+with the same certificates: what the machine can do at that moment, by which the other rows are to
+be read.
 
 Needs wrk, gcc and the headers of OpenSSL.
 """
@@ -149,6 +150,25 @@ def pairs(folder: Path, places: dict[str, str], *, number: int, seconds: float) 
     }
 
 
+def apart(folder: Path, places: dict[str, str], *, number: int, seconds: float) -> dict[str, float]:
+    """Let a master ask, then a slave fetch for half of that time; return what each saw."""
+    (folder / "ids").unlink(missing_ok=True)
+    (folder / "ids").touch()
+    keys, how = "/api/v1/keys", {"connections": CONNECTIONS}
+    asked = f"https://{places['alice']}{keys}/bob-app/enc_keys?number={number}"
+    fetched = f"https://{places['bob']}{keys}/alice-app/dec_keys"
+    found = {}
+    for side, sae, url, script, lasting in (
+        ("master", "alice-app", asked, "masters.lua", seconds),
+        ("slave", "bob-app", fetched, "slaves.lua", seconds / 2),
+    ):
+        one = figures(wrk(folder, sae, url, script=script, seconds=lasting, **how).communicate()[0])
+        rate = number * (one["requests"] - one["refused"]) / lasting
+        found |= {f"{side}_keys_per_second": rate}
+        found |= {f"{side}_{name}": value for name, value in one.items()}
+    return found
+
+
 def processor_seconds(process: int) -> float:
     """Return the time that a process has had of all cores, seconds."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
@@ -201,7 +221,7 @@ def rows(
     folder: Path, *, store: str, numbers: list[int], seconds: float, postgresql: str | None
 ) -> Iterator[dict[str, object]]:
     """Give a row for each number of keys a request, beside bare replies of the same server."""
-    megabytes = int(seconds * max(20_000, 2_000 * max(numbers)) * 32 / 1e6) + 8
+    megabytes = int(2 * seconds * max(20_000, 2_000 * max(numbers)) * 32 / 1e6) + 8
     file = new_site(folder / store, postgresql=postgresql, megabytes=megabytes)
     shutil.copy(folder / "certificate.so", file.parent)
     with serving(file) as (places, process):
@@ -228,6 +248,9 @@ def rows(
                 "megabytes_before": before,
                 "megabytes": memory_of(process),
             }
+        largest = max(numbers)
+        alone = apart(file.parent, places, number=largest, seconds=seconds)
+        yield {"row": f"each side alone, {largest} a request", "store": store, **alone}
 
 
 def main() -> None:
