@@ -43,6 +43,7 @@ nb_execution_excludepatterns = run_before(HERE / "notebooks")
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+nb_ipywidgets_js = {}  # sliders need a kernel; their scripts would come from another site
 
 # A name between single backticks is a link if it is documented, and code otherwise.
 default_role = "py:obj"

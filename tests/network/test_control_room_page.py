@@ -20,7 +20,9 @@ pytestmark = pytest.mark.slow
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SERVE = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored, as under nohup
 from dataclasses import replace
 from small_networks import lit, network_of
 from e91.network.page import serve
