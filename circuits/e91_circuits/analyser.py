@@ -63,6 +63,10 @@ def _turn(circuit: QuantumCircuit, qubit: Qubit, name: str, angle: Angle) -> Non
 def measured_qubit(circuit: QuantumCircuit, party: Party) -> Qubit:
     """Return the qubit whose measurement writes the party's classical register.
 
+    Args:
+        circuit: Such as `measured_pair` returns.
+        party: ``"alice"`` or ``"bob"``.
+
     Raises:
         ValueError: Not exactly one measurement writes a classical register of that name.
 
@@ -77,6 +81,10 @@ def measured_qubit(circuit: QuantumCircuit, party: Party) -> Qubit:
 
 def outcome_bit(circuit: QuantumCircuit, party: Party) -> Clbit:
     """Return the classical bit that holds the party's outcome.
+
+    Args:
+        circuit: Such as `measured_pair` returns.
+        party: ``"alice"`` or ``"bob"``.
 
     Raises:
         ValueError: Not exactly one measurement writes a classical register of that name.

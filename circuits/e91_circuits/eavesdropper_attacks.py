@@ -248,6 +248,12 @@ def flip_by_coin(source: QuantumCircuit) -> QuantumCircuit:
     built, at the setting that makes the key: the key gets errors, S does not change, and Eve,
     who knows the coin, knows as much of Alice's bit as before.
 
+    Args:
+        source: From `emit_collective`, with flips.
+
+    Returns:
+        A copy; ``source`` is not changed.
+
     Raises:
         ValueError: The source has no register `eve`.
 
@@ -263,6 +269,9 @@ def flip_by_coin(source: QuantumCircuit) -> QuantumCircuit:
 
 def collective_overlap(chsh: float) -> float:
     """Return C = sqrt((S / 2)^2 - 1), the overlap of Eve's two memory states.
+
+    Args:
+        chsh: S of the attack, in [2, 2 sqrt 2].
 
     Raises:
         ValueError: ``chsh`` is not in [2, 2 sqrt 2].
@@ -281,6 +290,13 @@ def collective_angle(angle: float, *, chsh: float) -> float:
 
     ``atan2(C sin t, cos t)``: Z stays Z, and the two test angles at +-45 degrees lean towards it.
     With Bob at Z and X that gives S = 2 sqrt(1 + C^2), the most that the state allows.
+
+    Args:
+        angle: Where it is set, radians on the Bloch sphere.
+        chsh: S of the attack, in [2, 2 sqrt 2].
+
+    Returns:
+        Radians on the Bloch sphere.
 
     Raises:
         ValueError: ``chsh`` is not in [2, 2 sqrt 2].

@@ -131,6 +131,9 @@ def _gate(columns: NDArray[np.complex128], qubits: int, *, label: str) -> Unitar
 def eve_qubits(circuit: QuantumCircuit) -> list[Qubit]:
     """Return the qubits of Eve's register, least significant first.
 
+    Args:
+        circuit: With Eve's register, as `with_eve` and the attacks leave it.
+
     Raises:
         ValueError: The circuit has no quantum register `eve_memory`.
 

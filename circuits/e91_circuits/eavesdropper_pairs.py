@@ -43,6 +43,9 @@ _BELL = np.array(  # amplitudes of a, b; phi+ first
 def pair_visibility(pairs: int) -> float:
     """Return V_n = (n + 2) / (3 n), the visibility of a coincidence from a pulse with n pairs.
 
+    Args:
+        pairs: n, whole, from 1.
+
     Raises:
         ValueError: ``pairs`` is below 1.
 

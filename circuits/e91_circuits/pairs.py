@@ -76,6 +76,9 @@ def bell_pair(state: BellState = "phi+") -> QuantumCircuit:
 def photon_register(party: Party) -> str:
     """Return the name of the quantum register that is one party's half of a pair.
 
+    Args:
+        party: ``"alice"`` or ``"bob"``.
+
     Examples:
         >>> photon_register("bob")
         'bob_photon'

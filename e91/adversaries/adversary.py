@@ -53,6 +53,12 @@ _ALWAYS = frozenset({Assumption.SETTINGS, Assumption.AUTHENTICATION})
 def assumed_by(theorem: Theorem) -> frozenset[Assumption]:
     """Return what a theorem assumes; its `statement` says it in words.
 
+    Args:
+        theorem: Any of them.
+
+    Returns:
+        Its assumptions, those among `Assumption`.
+
     Examples:
         >>> Assumption.FAIR_SAMPLING in assumed_by(Theorem.PHASE_ERRORS)
         True

@@ -204,6 +204,9 @@ def run_attack(
             options of the attack: basis of intercept-resend, flips of collective, authenticated
             of man-in-the-middle.
 
+    Returns:
+        What Alice and Bob report, beside what the attack shows in expectation.
+
     Raises:
         ValueError: As for `stage` and `e91.session.session.run`.
 

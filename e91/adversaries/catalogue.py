@@ -27,6 +27,9 @@ ATTACKS: dict[str, Attack] = {
 def attack_named(name: str) -> Attack:
     """Return the attack of this name.
 
+    Args:
+        name: Such as ``"intercept-resend"``.
+
     Raises:
         ValueError: There is none.
 

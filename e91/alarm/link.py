@@ -72,6 +72,9 @@ class OutcomeCounts:
 def outcome_counts(evidence: Evidence) -> OutcomeCounts:
     """Return how often each of the ten outcomes occurred in a session.
 
+    Args:
+        evidence: The public counts of a session, or of a block.
+
     Examples:
         >>> from e91.model.evidence import KeySample
         >>> from e91.model.settings import EKERT

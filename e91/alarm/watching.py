@@ -324,7 +324,7 @@ def watch_blocks(
     planned_pairs: int = 0,
     replay: Replay | None = None,
 ) -> Iterator[SessionReport]:
-    """Wealth a link over its sessions, or over the blocks of a run; yield each report with it.
+    """Watch a link over its sessions, or over the blocks of a run; yield each report with it.
 
     The test is carried from report to report, so the false-alarm probability is that of the
     whole life.  Whether it rings is decided at the end of a block.  With ``replay`` the alarm names

@@ -73,6 +73,9 @@ def correlator(same: int, different: int, *, epsilon: float = 1e-6) -> Correlato
         different: Rounds with unequal outcomes.
         epsilon: Probability that the interval misses the true E, in (0, 1), half at each end.
 
+    Returns:
+        E with the ends of its interval, and the number of rounds.
+
     Raises:
         ValueError: A count is negative or not whole, both are 0, or ``epsilon`` is not in (0, 1).
 

@@ -80,6 +80,9 @@ def bell_test(
             they are taken as exactly known.  There is no p-value then.
         local_bound: How often a local model wins at most; see `e91.bell.local_bound`.
 
+    Returns:
+        S with its standard error, the four correlators, and the p-values or why there are none.
+
     Raises:
         ValueError: Counts have another shape, or are negative or not whole; accidentals are
             negative, not finite, or as many as a pair's counts; signs are no CHSH signs.

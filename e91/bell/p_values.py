@@ -28,6 +28,9 @@ def winning_probability(chsh_value: float) -> float:
     Args:
         chsh_value: S, in [-4, 4].
 
+    Returns:
+        A probability in [0, 1].
+
     Raises:
         ValueError: ``chsh_value`` is not in [-4, 4].
 
@@ -44,6 +47,9 @@ def chsh_value(winning_probability: float) -> float:
 
     Args:
         winning_probability: In [0, 1].
+
+    Returns:
+        S, in [-4, 4].
 
     Raises:
         ValueError: ``winning_probability`` is not in [0, 1].

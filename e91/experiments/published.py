@@ -302,6 +302,9 @@ def load(name: str) -> Experiment:
     Args:
         name: A name of `names`, or the path of a file that ends in ``.toml``.
 
+    Returns:
+        The experiment's numbers with their sources; nothing is simulated.
+
     Raises:
         ValueError: There is no such experiment, or the file cannot be read or is not in the
             documented format.

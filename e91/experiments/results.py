@@ -163,6 +163,12 @@ def described(experiment: Experiment, *, width: int = WIDTH) -> str:
 def outcomes_by_route(experiment: Experiment) -> dict[str, int]:
     """Return how many outcomes were fitted, and how many which route gives; nothing is simulated.
 
+    Args:
+        experiment: From `load` or `parse`.
+
+    Returns:
+        Counts by ``"fitted"`` and by the values of `SimulatedBy`.
+
     Examples:
         >>> outcomes_by_route(load("yin-2017"))
         {'fitted': 1, 'closed form': 1, 'link': 2}
@@ -176,6 +182,12 @@ def outcomes_by_route(experiment: Experiment) -> dict[str, int]:
 
 def reproduced_by_route(comparisons: Iterable[Comparison]) -> dict[str, int]:
     """Return how many outcomes are reproduced by which route.
+
+    Args:
+        comparisons: Simulated beside published numbers; those of fitted outcomes do not count.
+
+    Returns:
+        Counts by the values of `SimulatedBy`.
 
     Examples:
         >>> reproduced_by_route(run("yin-2017").comparisons)
@@ -264,6 +276,10 @@ def _unit(unit: str) -> str:
 def with_error(value: float, error: float) -> str:
     """Return a number with as many digits as its error has, at most two of those.
 
+    Args:
+        value: The number.
+        error: One standard deviation of it, in the same unit; 0 for an exact number.
+
     Examples:
         >>> with_error(2.5729, 0.0702), with_error(2.56, 0.07), with_error(5.9e6, 0.0)
         ('2.573 ± 0.070', '2.56 ± 0.07', '5.9e+06')
@@ -337,6 +353,9 @@ def run(name: str, *, seed: int | None = None) -> ExperimentReport:
     Args:
         name: A name of `e91.experiments.names`, or the path of a ``.toml`` file.
         seed: None gives expectations; a number draws one repetition with its own counts.
+
+    Returns:
+        Every published outcome beside the simulated one.
 
     Raises:
         ValueError: There is no such experiment, the file is not in the documented format, or

@@ -179,6 +179,16 @@ class KeySupply:
 
     Raises:
         ValueError: The simulation draws no key bits, or ``doubt_s`` is negative.
+
+    Examples:
+        >>> from e91.network import begin, generate
+        >>> simulation = begin(generate(users=4, relays=2, seed=1), seed=1)
+        >>> news = deque()
+        >>> supply = KeySupply(simulation, source="example", clock=lambda: 1.8e9, tell=news.append)
+        >>> supply.ask("U001", "U002", 256)    # comes as the simulation advances
+        >>> dict(supply.outstanding)
+        {('U001', 'U002'): 256}
+        >>> simulation.close()
     """
 
     def __init__(

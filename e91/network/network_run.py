@@ -142,7 +142,7 @@ def begin(
 ) -> Simulation:
     """Return a network before its first second, which can be let go step by step.
 
-    Arguments and errors as of `run`.  Close it when it is done: it may hold worker processes.
+    Close it when it is done: it may hold worker processes.
 
     Args:
         plan: The network.

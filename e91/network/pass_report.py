@@ -96,8 +96,6 @@ def report_passes(
 ) -> PassReport:
     """Return what passes give two stations both ways, or one station by a trusted relay.
 
-    Arguments and errors raised: as for `e91.network.passes.entangled_key`.
-
     Args:
         plan: The network, with a satellite.
         stations: Names of two stations, or of one.

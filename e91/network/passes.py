@@ -172,6 +172,9 @@ def entangled_key(
         lowest_deg: From which height above the horizon of both on; the plan's by default.  Higher
             means fewer coincidences and fewer errors.
 
+    Returns:
+        The key after each pass, bits: 0 until a block is long enough for one.
+
     Raises:
         ValueError: There is no satellite or station of that name, or a number leaves its range.
 
@@ -212,7 +215,20 @@ def relayed_key(
     The satellite knows this key and must be trusted.  Every clear pass is a block of its own, so
     that keys add up, and so do their failure probabilities.
 
-    Arguments and errors raised: as for `entangled_key`, with one station, from 10 degrees on.
+    Passes count from 10 degrees above the horizon on.
+
+    Args:
+        plan: A network with a satellite.
+        station: One of its stations.
+        days: From the satellite's start on.
+        clear: Chance that a night is clear at the station; the plan's by default.
+        seed: Of the weather alone.
+
+    Returns:
+        The key after each pass, bits.
+
+    Raises:
+        ValueError: As for `entangled_key`.
 
     Examples:
         >>> from e91.network.plan_files import load

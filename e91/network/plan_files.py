@@ -57,6 +57,9 @@ def load(name: str | Path, *, variant: str | None = None) -> Network:
         name: A name of `names`, or the path of a file that ends in ``.toml``.
         variant: One of the file's variants; None takes the one that the file says, if any.
 
+    Returns:
+        The plan, which shows itself and runs.
+
     Raises:
         ValueError: There is no such network or variant, or the file cannot be read or is no
             network; the sentence names the key at fault.
@@ -91,6 +94,9 @@ def generate(
         seed: Of the draws.
         keys_per_second: Keys that all users together ask for; None takes one a user.
         second_home: Sectors whose users have a link to the next relay too.
+
+    Returns:
+        The plan; the same for the same arguments.
 
     Raises:
         ValueError: The numbers make no network, or one that is too large.

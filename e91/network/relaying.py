@@ -43,6 +43,9 @@ def relay(pads: Sequence[tuple[int, int]]) -> Relayed:
         pads: Of every link, from the source on, the bits of its near and of its far end as a
             number: as many bits on every link, and never used again.
 
+    Returns:
+        The key at both ends, what every relay knew of it, and what was sent in the open.
+
     Examples:
         >>> way = relay([(0b1100, 0b1100), (0b0101, 0b0101)])
         >>> way.sent == way.delivered == way.known[0] == 0b1100, bin(way.heard[0])
@@ -59,6 +62,12 @@ def relay(pads: Sequence[tuple[int, int]]) -> Relayed:
 
 def join_shares(shares: Iterable[int]) -> int:
     """Return the key whose shares these are.
+
+    Args:
+        shares: Keys of one length, as numbers; no proper part of them says anything of the result.
+
+    Returns:
+        Their bitwise sum modulo 2.
 
     Examples:
         >>> join_shares([0b1100, 0b0101, 0b0001])

@@ -394,6 +394,12 @@ RULES: dict[str, Callable[[Graph, Sequence[int]], Router]] = {
 def rule_named(name: str) -> Callable[[Graph, Sequence[int]], Router]:
     """Return the rule of this name.
 
+    Args:
+        name: Such as ``"fewest-hops"``.
+
+    Returns:
+        What makes a router of a graph and the list of bits in every link's store.
+
     Raises:
         ValueError: There is none.
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class Network(Drawn, NetworkPlan):
     """A plan that shows itself as text and as a map, and runs.
 
+    Its attributes are those of `NetworkPlan`.
+
     Examples:
         >>> from e91.network import load
         >>> load("cambridge-2019")

@@ -139,6 +139,12 @@ def sky_photons_per_second(
 def transmission_of(loss_db: float) -> float:
     """Return the fraction of the light that a loss leaves.
 
+    Args:
+        loss_db: Decibels, from 0.
+
+    Returns:
+        10^(-loss / 10), in [0, 1].
+
     Raises:
         ValueError: The loss is negative, infinite or no number: an amplifier is no link.
 

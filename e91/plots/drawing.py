@@ -392,6 +392,18 @@ def pass_figure(
 
     Raises:
         ValueError: The slices are not those of the pass.
+
+    Examples:
+        >>> from matplotlib.figure import Figure
+        >>> from e91.optics.coincidences import Coincidences
+        >>> from e91.optics.links import Downlink
+        >>> from e91.optics.satellites import DELINGHA, NANSHAN, orbit_over, pass_over
+        >>> seen = pass_over(orbit_over(40.5, 92.6), (DELINGHA, NANSHAN))
+        >>> slices = (Coincidences(2.0, 0.1, 100.0, 100.0, 0.02, 0.02),) * len(seen.time_s)
+        >>> beam = Downlink(5e-6, 1.2, zenith_loss_db=0.6)
+        >>> axes = pass_figure(seen, slices, links=(beam, beam), ax=tuple(Figure().subplots(2)))
+        >>> axes[0].get_title()
+        '311 s in sight of both stations'
     """
     if len(slices) != len(seen.time_s):
         raise ValueError(

@@ -147,6 +147,9 @@ def save_detections(
         record: The rounds.
         metadata: E.g. ``{"settings": "ekert", "run_id": "..."}``.
 
+    Returns:
+        The content hash; 64 hexadecimal digits.
+
     Raises:
         ValueError: As `save_table`.
         OSError: As `save_table`.

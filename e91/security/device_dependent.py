@@ -114,6 +114,9 @@ def bbm92_rate(bit_error: float, phase_error: float, *, efficiency: float = 1.0)
         phase_error: Error rate in the conjugate basis.
         efficiency: Error correction discloses this many times the Shannon limit; at least 1.
 
+    Returns:
+        Secret bits per sifted bit, in [0, 1].
+
     Raises:
         ValueError: An error rate is not in [0, 1] or ``efficiency`` is below 1.
 
@@ -226,7 +229,19 @@ def exact_sampling_length(
     hidden errors and m tolerated ones the worst block has H + m errors: one error more makes
     passing rarer, one fewer forces the sample to show fewer than m.)
 
-    Arguments, attacks covered and not covered, errors raised: as for `tl17_length`.
+    Attacks covered and not covered: as for `tl17_length`.
+
+    Args:
+        block: As for `tl17_length`.
+        hash_bits: t, bits of the verification hash.
+        epsilon_estimation: For the sampling step.
+        epsilon_amplification: For privacy amplification.
+
+    Returns:
+        The length and its terms, as `tl17_length` gives them.
+
+    Raises:
+        ValueError: As for `tl17_length`.
 
     Source:
         Tomamichel and Leverrier, Quantum 1, 14 (2017); exact tail: Mannalath, Zapatero and Curty,
@@ -288,6 +303,11 @@ def planned_key(
 
 def shannon_leak(key_bits: int, *, error: float, efficiency: float) -> float:
     """Return the disclosed bits f n h(Q) that a plan may count on; a session counts real ones.
+
+    Args:
+        key_bits: n, bits of the key.
+        error: Q, its error rate, in [0, 1].
+        efficiency: f, how many times Shannon's limit is disclosed; at least 1.
 
     Raises:
         ValueError: ``key_bits`` is no count, ``error`` not in [0, 1] or ``efficiency`` below 1.

@@ -91,6 +91,9 @@ def acin_rate(chsh_value: float, qber: float, *, efficiency: float = 1.0) -> flo
         qber: Error rate of the key rounds, no-clicks included.
         efficiency: Error correction discloses this many times the Shannon limit; at least 1.
 
+    Returns:
+        Secret bits per key round, in [0, 1].
+
     Raises:
         ValueError: ``chsh_value`` is not in [-4, 4], ``qber`` is not in [0, 1], or
             ``efficiency`` is below 1.
@@ -149,6 +152,9 @@ def noisy_preprocessing_rate(
         chsh_value: S in [-4, 4].
         qber: Error rate of the key rounds before the flips.
         efficiency: Error correction discloses this many times the Shannon limit; at least 1.
+
+    Returns:
+        The rate in secret bits per key round, and the flip probability that gives it.
 
     Raises:
         ValueError: As for `acin_rate`.
@@ -221,6 +227,9 @@ def random_basis_rate(chsh_value: float, qber: float, *, efficiency: float = 1.0
         qber: Error rate of the key rounds, averaged over the two bases.
         efficiency: Error correction discloses this many times the Shannon limit; at least 1.
 
+    Returns:
+        Secret bits per such round, in [0, 1].
+
     Raises:
         ValueError: As for `acin_rate`.
 
@@ -236,6 +245,9 @@ def random_basis_rate(chsh_value: float, qber: float, *, efficiency: float = 1.0
 
 def werner_chsh(qber: float) -> float:
     """Return S = 2 sqrt(2) (1 - 2 QBER): white noise on a maximally entangled pair.
+
+    Args:
+        qber: Error rate of the key, in [0, 1].
 
     Raises:
         ValueError: ``qber`` is not in [0, 1].
@@ -269,6 +281,9 @@ def _root(rate: Callable[[float], float], low: float, high: float) -> float:
 
 def bbm92_threshold(*, efficiency: float = 1.0) -> float:
     """Return the error rate, equal in both bases, from which `bbm92_rate` is 0.
+
+    Args:
+        efficiency: Of error correction, over Shannon's limit; at least 1.
 
     Raises:
         ValueError: ``efficiency`` is below 1.

@@ -87,6 +87,9 @@ def renyi_entropy(chsh_value: float, *, order: float) -> float:
         chsh_value: S in [-4, 4].  At most 2 earns 0; above 2 sqrt(2) earns no more than that.
         order: In (1, 2].
 
+    Returns:
+        Bits per key round, in [0, 1].
+
     Raises:
         ValueError: An argument leaves its range.
 

@@ -93,7 +93,17 @@ def relative_entropy_upper_bound(
     Valid like `hypergeometric_upper_bound`, and never below it: that one is the smaller always.
     For comparison with papers, and for blocks where only a formula convinces.
 
-    Arguments, value returned, errors raised: as for `hypergeometric_upper_bound`.
+    Args:
+        errors: Errors among the revealed bits.
+        revealed: Size of the random sample, k.
+        hidden: Number of bits that were not revealed, n.
+        epsilon: Probability that the bound may be wrong, strictly between 0 and 1.
+
+    Returns:
+        An error rate in [0, 1], a multiple of 1 / hidden.
+
+    Raises:
+        ValueError: As for `hypergeometric_upper_bound`.
 
     Source:
         Hoeffding, J. Am. Stat. Assoc. 58, 13 (1963), Theorem 1, for samples without replacement
@@ -140,7 +150,17 @@ def serfling_upper_bound(errors: int, *, revealed: int, hidden: int, epsilon: fl
     Valid for any errors and a sample without replacement, like `hypergeometric_upper_bound`,
     which is never above it.  It ignores that rare errors fluctuate less: small blocks pay for it.
 
-    Arguments, errors raised: as for `hypergeometric_upper_bound`.
+    Args:
+        errors: Errors among the revealed bits.
+        revealed: Size of the random sample.
+        hidden: Number of bits that were not revealed.
+        epsilon: Probability that the bound may be wrong, strictly between 0 and 1.
+
+    Returns:
+        An error rate in [0, 1].
+
+    Raises:
+        ValueError: As for `hypergeometric_upper_bound`.
 
     Source:
         `serfling_deviation`.
@@ -166,6 +186,9 @@ def clopper_pearson_upper_bound(errors: int, *, trials: int, epsilon: float) -> 
         errors: Errors seen.
         trials: Number of trials.
         epsilon: Probability that the bound may be wrong, strictly between 0 and 1.
+
+    Returns:
+        A probability in [0, 1].
 
     Raises:
         ValueError: A count is not whole, the errors exceed the trials, or ``epsilon`` is not

@@ -222,6 +222,9 @@ def refusal_bound(
     Not promised: anything for correlated or lossy pairs.  The efficiency of Cascade (at most 1.25)
     and how often either leaves an error are measured, not proved.
 
+    Raises:
+        ValueError: A number leaves its range, or the policy's theorem looks at each key basis.
+
     Examples:
         >>> from e91.model.settings import EKERT
         >>> refusal_bound(EKERT, rounds=100_000, visibility=0.97) < 1e-3

@@ -166,6 +166,9 @@ def analyse(
         duration_s: How long the measurement took, for rates per second in a report that may have a
             key.
 
+    Returns:
+        The report, with or without a key.
+
     Raises:
         ValueError: An argument leaves its range, or the record has a setting that ``settings``
             has not, or never the outcome 0.
@@ -538,6 +541,9 @@ def prepare_session(
         settings: Angles, probabilities and roles.
         policy: As for `e91.run`, and so is the following.
         seed: Of the protocol's randomness, for tests only.
+
+    Returns:
+        The settings of every round as arrays ``x`` and ``y``; uint8, shape (rounds,).
 
     Raises:
         ValueError: An argument leaves its range, or no key of that policy can come of it.

@@ -167,6 +167,9 @@ def stream(
         seed: Replaces the operating system's entropy, for tests only.
         keep: Folder for the raw record of every block (`record_files.save_block`), or None.
 
+    Yields:
+        The report of each block, in their order.
+
     Raises:
         ValueError: An argument leaves its range, the device draws no blocks, or the blocks in work
             would not fit in memory.

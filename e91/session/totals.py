@@ -262,6 +262,10 @@ def _verdict(run: RunSummary, page: Layout) -> list[str]:
 def summary_of(reports: Iterable[SessionReport]) -> RunSummary:
     """Return the summary of the blocks of a run.
 
+    Args:
+        reports: Of all blocks of one run, in their order; they are taken one after the other, so a
+            stream of any length will do.
+
     Raises:
         ValueError: There is no block, or the blocks are of several runs.
 

@@ -182,6 +182,9 @@ def plan_study(
 def read_study(file: Path | str) -> Study:
     r"""Return the study of a TOML file; ``docs/studies.md`` has the format.
 
+    Args:
+        file: Path of the TOML file.
+
     Raises:
         ValueError: The file cannot be read, is no TOML, or plans something that `plan_study`
             refuses; the sentence names the place in the file.

@@ -130,6 +130,9 @@ def load_tagger(
         delays: By channel, how many seconds too late its tags are; they are made that much
             earlier, rounded to a count.
 
+    Returns:
+        Both parties' tags, and a report of what the file held.
+
     Raises:
         ValueError: The file is not recognised or damaged, a channel is named twice, or one of the
             map has no tags.
