@@ -18,7 +18,7 @@ from e91.model.bits import Bits
 from e91.model.settings import Settings
 
 Entropy = Callable[[int], bytes]
-"""What gives random bytes: from a number of them to that many, never the same ones twice."""
+"""What gives random bytes: it takes how many, and returns the next ones of its source."""
 
 # Domain separation: the protocol's stream must differ from a device's stream of the same seed.
 _PROTOCOL = 0x9E3779B97F4A7C15
