@@ -23,6 +23,7 @@ from e91.system.documents import did_you_mean
 MOST_BITS_AT_ONCE = 2**13
 """Bits of a key that are asked of a network at once, the hash's pad included."""
 
+_KEPT_BLOCKS = 64  # that are used up: a key may still be under way for some of them
 _MOST_NOTED = 1024  # keys that a link remembers for the case that its alarm rings
 
 
@@ -325,7 +326,7 @@ class KeySupply:
         assert outcome.watched is not None
         watch.blocks[life.number - 1] = _Block(now, outcome.chsh_value, outcome.lower_bound)
         kept = pool.blocks[0].number if pool.blocks else life.number - 1
-        for number in [number for number in watch.blocks if number < kept - 1]:
+        for number in [number for number in watch.blocks if number < kept - _KEPT_BLOCKS]:
             del watch.blocks[number]
         if not outcome.watched.rang and outcome.watched.log_evidence <= watch.least_evidence:
             watch.least_evidence, watch.least_at = outcome.watched.log_evidence, watch.ended_at

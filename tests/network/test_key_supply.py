@@ -71,6 +71,20 @@ def test_a_key_is_the_same_at_both_ends_and_says_where_it_comes_from():
     assert 1e9 - 1 <= said.made_at <= 1e9 + 0.2
 
 
+def test_a_block_that_is_used_up_is_remembered_while_its_keys_are_under_way():
+    supply, _ = supply_of(SQUARE)
+    supply.simulation.advance(0.2)
+    before = [set(watch.blocks) for watch in supply._watches]
+    for _ in range(20):
+        supply.ask("A", "B", 2**12)
+    supply.simulation.advance(1.0)
+    assert all(
+        numbers <= set(watch.blocks) and len(watch.blocks) > len(numbers)
+        for numbers, watch in zip(before, supply._watches, strict=True)
+        if numbers
+    )
+
+
 def test_a_large_order_comes_in_parts_and_no_bit_is_given_twice():
     supply, news = supply_of(SQUARE)
     wanted = 2 * MOST_BITS_AT_ONCE
