@@ -173,7 +173,7 @@ def entangled_key(
             means fewer coincidences and fewer errors.
 
     Returns:
-        The key after each pass, bits: 0 until a block is long enough for one.
+        The key in bits after each pass, which is 0 until a block is long enough for one.
 
     Raises:
         ValueError: There is no satellite or station of that name, or a number leaves its range.
