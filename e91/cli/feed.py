@@ -118,8 +118,8 @@ async def feed(stores: FedStores, pairs: Sequence[tuple[str, str]], plan: FeedPl
     """
     loop, news = asyncio.get_running_loop(), asyncio.Queue[Any]()
 
-    def tell(told: News) -> None:
-        loop.call_soon_threadsafe(news.put_nowait, told)
+    def tell(item: News) -> None:
+        loop.call_soon_threadsafe(news.put_nowait, item)
 
     async with _living(plan, tell) as network:
         feeder = _Feeder(stores, network, pairs, plan.low_bits)
@@ -229,31 +229,31 @@ class _Feeder:
         while True:
             await self._take(await news.get())
 
-    async def _take(self, told: News) -> None:
+    async def _take(self, item: News) -> None:
         from e91.network.key_supply import LinkRang, LinkReturned, SuppliedKey, UnequalKey
 
-        match told:
+        match item:
             case SuppliedKey():
-                self._coming[told.ends] -= 8 * len(told.contents[0])
-                await self._deposit(told)
+                self._coming[item.ends] -= 8 * len(item.contents[0])
+                await self._deposit(item)
             case UnequalKey():
-                self._coming[told.ends] -= told.bits
+                self._coming[item.ends] -= item.bits
                 _LOG.error(
                     "a key differed at its two ends and is thrown away",
                     extra={
-                        "link": " - ".join(told.ends),
-                        "reason": f"relays: {', '.join(told.relays)}",
+                        "link": " - ".join(item.ends),
+                        "reason": f"relays: {', '.join(item.relays)}",
                     },
                 )
             case LinkRang():
-                self._ringing[frozenset(told.ends)] += 1
-                ring = partial(self._stores.ring, since=told.since, reason=told.reason)
-                await _surely(partial(ring, *told.ends))
+                self._ringing[frozenset(item.ends)] += 1
+                ring = partial(self._stores.ring, since=item.since, reason=item.reason)
+                await _surely(partial(ring, *item.ends))
             case LinkReturned():
                 # Two links may join the same sites: the last one that rings keeps both out.
-                self._ringing[frozenset(told.ends)] -= 1
-                if not self._ringing[frozenset(told.ends)]:
-                    await _surely(partial(self._stores.clear, *told.ends))
+                self._ringing[frozenset(item.ends)] -= 1
+                if not self._ringing[frozenset(item.ends)]:
+                    await _surely(partial(self._stores.clear, *item.ends))
 
     async def _deposit(self, key: Any) -> None:
         from e91.keys.key_blocks import KeyBlock

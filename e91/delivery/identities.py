@@ -93,12 +93,12 @@ def identity(uris: Iterable[str], role: CertifiedRole) -> str:
         >>> identity(["https://example.org", "urn:e91:sae:alice-app"], CertifiedRole.SAE)
         'alice-app'
     """
-    ours = [uri for uri in uris if uri.startswith("urn:e91:")]
-    names = [name_of(uri, role) for uri in ours]
+    e91_uris = [uri for uri in uris if uri.startswith("urn:e91:")]
+    names = [name_of(uri, role) for uri in e91_uris]
     if len(names) != 1 or names[0] is None:
         raise ValueError(
             f"A certificate must name exactly one {role.value.upper()} as "
-            f"urn:e91:{role.value}:NAME, but has {len(ours)} names of that kind"
-            f"{', none of them valid' if ours and not any(names) else ''}."
+            f"urn:e91:{role.value}:NAME, but has {len(e91_uris)} names of that kind"
+            f"{', none of them valid' if e91_uris and not any(names) else ''}."
         )
     return names[0]

@@ -1,4 +1,4 @@
-"""AES-256-GCM for data of any size, with a fresh key for every so many bytes of it.
+"""AES-256-GCM for data of any size, with a fresh key after a stated number of bytes.
 
 After the header (`e91.encryption.stream_headers`) come chapters and one closing record::
 
@@ -267,7 +267,7 @@ class _Counted:
 
 
 class _Limited:
-    """At most so many bytes of a source."""
+    """A source that ends after a given number of bytes."""
 
     def __init__(self, source: ByteSource, size: int) -> None:
         self._source = source

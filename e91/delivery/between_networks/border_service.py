@@ -123,18 +123,18 @@ class _Crossing:
         """Give keys that the far end has, some of an earlier request perhaps."""
         demand = _of_a_crossing(conditions)
         self._check(master)
-        mine = self._claim((master, slaves), number, size=size, mandatory=as_extension(demand))
+        keys = self._claim((master, slaves), number, size=size, mandatory=as_extension(demand))
         claimed = self._handover.claimed
-        claimed |= {key.key_id for key in mine}
+        claimed |= {key.key_id for key in keys}
         try:
-            if len(mine) < number:
-                mine += await self._hand_over(
-                    (master, slaves), number - len(mine), size=size, demand=demand
+            if len(keys) < number:
+                keys += await self._hand_over(
+                    (master, slaves), number - len(keys), size=size, demand=demand
                 )
-                claimed |= {key.key_id for key in mine}
-            return await self._wait_and_collect(master, [key.key_id for key in mine], demand)
+                claimed |= {key.key_id for key in keys}
+            return await self._wait_and_collect(master, [key.key_id for key in keys], demand)
         finally:
-            claimed -= {key.key_id for key in mine}
+            claimed -= {key.key_id for key in keys}
 
     def _check(self, master: str) -> None:
         """Refuse an application whose keys cannot be handed over.

@@ -251,30 +251,30 @@ class Handover:
         pair = asked.initiator, asked.targets
         async with self._lock:
             named = asked.key_ids or await self._all_of(pair)
-            theirs = await self._found(Incoming, named)
-            ours = await self._found(Outgoing, named)
-            known = [*(key.pair for key in theirs.values()), *(key.pair for key in ours.values())]
+            received = await self._found(Incoming, named)
+            sent = await self._found(Outgoing, named)
+            known = [*(key.pair for key in received.values()), *(key.pair for key in sent.values())]
             if any(found != pair for found in known):
                 words = "a key_id is of another pair"
                 raise PeerRefused(400, words, unknown_key_id=words)
-            traces = [await self._trace(one, pair, theirs, ours) for one in named]
+            traces = [await self._trace(one, pair, received, sent) for one in named]
             await self._write(*(key for trace in traces for key in trace))
 
     async def _trace(
         self,
         key_id: UUID,
         pair: tuple[str, tuple[str, ...]],
-        theirs: dict[UUID, Incoming],
-        ours: dict[UUID, Outgoing],
+        received: dict[UUID, Incoming],
+        sent: dict[UUID, Outgoing],
     ) -> list[Outgoing | Incoming]:
         """Return what is left of a key that becomes void: a tombstone, and what is said of it."""
         now = self.clock()
-        if key_id in ours:
-            key, said = outgoing.voided_by_peer(ours[key_id], now=now)
+        if key_id in sent:
+            key, said = outgoing.voided_by_peer(sent[key_id], now=now)
             if said is AckStatus.VOIDED:
                 await self.carrier.void_near(key)
             return [key, incoming.tombstone(key_id, pair, now=now, said=said)]
-        known = theirs.get(key_id)
+        known = received.get(key_id)
         is_delivered = await self.carrier.void_far(known or key_id, pair[1])
         if known is None:
             return [incoming.tombstone(key_id, pair, now=now, said=AckStatus.NOT_PRESENT)]

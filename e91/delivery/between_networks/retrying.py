@@ -29,7 +29,7 @@ class RetryLimits:
     keep_s: float = 30 * 86_400.0
 
     def wait_s(self, failures: int, random: Callable[[], float]) -> float:
-        """Return how long to wait after so many failures in a row.
+        """Return how long to wait after a number of failures in a row.
 
         Args:
             failures: At least 1.

@@ -51,9 +51,11 @@ def _unauthorized(bench: Bench) -> Observation:
     found = [answer for answer in bench.answers if answer.status == 401]
     if not found:
         raise NotTestable("401 was never answered")
-    told = all(message_of(answer) is not None for answer in found)
-    words = "401 has a message" if told else "401 has no message; a public client fails without"
-    return advised(good=told, words=words)
+    has_message = all(message_of(answer) is not None for answer in found)
+    words = (
+        "401 has a message" if has_message else "401 has no message; a public client fails without"
+    )
+    return advised(good=has_message, words=words)
 
 
 def _codes(bench: Bench) -> Observation:

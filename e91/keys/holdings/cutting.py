@@ -39,7 +39,7 @@ class _Rest:
         return self.block.free - self.taken
 
     def cut(self, size: int) -> Part:
-        """Cut so many bytes."""
+        """Cut this number of bytes."""
         block, self.taken = self.block, self.taken + size
         if self.from_back:
             stop = block.back - self.taken + size

@@ -46,9 +46,9 @@ class Changes:
 
     Attributes:
         blocks: Numbers of the blocks that are new or changed.
-        dead_blocks: Numbers of those of which nothing is left.
+        dead_blocks: Numbers of those with nothing left.
         grants: Numbers of the grants that are new or changed.
-        dead_grants: Numbers of those of which no key is left.
+        dead_grants: Numbers of those with no key left.
         erased: Intervals of chunks that are used and must go.
     """
 

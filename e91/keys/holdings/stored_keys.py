@@ -34,7 +34,7 @@ def chunk_spans(start: int, stop: int) -> list[tuple[int, int, int]]:
 
 @dataclass(eq=False, slots=True)
 class BlockState:
-    """A block of which something is left.
+    """A block with something left.
 
     Attributes:
         number: Of the block in this store, in the order in which they came.
