@@ -53,7 +53,7 @@ class ServiceEntry(Document, frozen=True):
     max_key_per_request: Number = 128
     max_key_count: Number = 1_000_000
     max_sae_id_count: Annotated[int, Meta(ge=0, le=1_000)] = 8
-    requests_per_second: Rate = 2_000.0
+    requests_per_second: Rate = 20_000.0
     connections: Number = 4_096
     connections_per_sae: Number = 512
     request_s: Seconds = 10.0
