@@ -17,6 +17,10 @@ FALSE_ALARM = 1e-9
 _SIGNS = [signs for signs in product((1, -1), repeat=4) if math.prod(signs) == -1]
 
 
+NOT_RANDOM = "settings that were not chosen at random in every round carry none"
+"""Why there is no p-value of settings that were taken in turn, or set by hand."""
+
+
 @dataclass(frozen=True)
 class BellTest:
     """What counts at four setting pairs say.
@@ -195,7 +199,7 @@ def _why_no_p_value(
 ) -> str | None:
     """Return why the counts have no p-value, or None."""
     if not is_random:
-        return "settings that were not chosen at random in every round carry none"
+        return NOT_RANDOM
     if is_corrected:
         return "counts from which accidentals were subtracted carry none"
     if settings_p_value(pair_counts, probabilities=[0.25] * 4) <= FALSE_ALARM:

@@ -13,18 +13,16 @@ from e91.cli.figures import FIGURE
 from e91.cli.options import (
     ALICE_PROBABILITIES,
     BOB_PROBABILITIES,
-    EPSILON,
     JSON,
-    REVEAL,
     Angles,
     as_one,
     refuse_given,
-    security_option,
     seed_option,
     settings_named,
     settings_option,
 )
 from e91.cli.outcome import FigureFile, as_text, draw_session
+from e91.cli.policy_options import POLICY, policy_of
 from e91.cli.tagger_options import (
     TAGGER,
     BothTags,
@@ -98,9 +96,7 @@ def _refuse_attack(_: click.Context, __: click.Parameter, attack: str | None) ->
 @ESTIMATE
 @TAGGER
 @SEARCH
-@security_option()
-@EPSILON
-@REVEAL
+@POLICY
 @seed_option("Reproducible, for tests: its key is not secret.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="New folder for both key files and the report.")  # fmt: skip
@@ -123,9 +119,7 @@ def analyse(
     estimate_probabilities: bool,
     tagger: TaggerWords,
     search: dict[str, float | None],
-    security: str,
-    epsilon: float,
-    revealed_fraction: float,
+    policy: dict[str, Any],
     seed: int | None,
     out: Path | None,
     no_key: bool,
@@ -151,12 +145,12 @@ def analyse(
         _check_out(out, no_key=no_key)
     if estimate_probabilities:
         refuse_given(("alice_probabilities", "bob_probabilities"), _BESIDE_ESTIMATES)
-    policy = Policy(SecurityModel(security), epsilon=epsilon, revealed_fraction=revealed_fraction)
+    chosen = policy_of(**policy)
     with waiting("Reading the recording"):
-        loaded = _loaded(files, tagger, search, policy=policy, seed=seed)
+        loaded = _loaded(files, tagger, search, policy=chosen, seed=seed)
     analysed = partial(
         _analysed,
-        policy=policy,
+        policy=chosen,
         seed=seed,
         statistics_only=no_key,
         estimate_probabilities=estimate_probabilities,

@@ -17,6 +17,9 @@ from e91.system.progress import waiting
 if TYPE_CHECKING:
     from e91.bell import BellTest
 
+_UNIFORM = 0.75
+"""What local models win at most if nobody can guess a setting."""
+
 UNITS = ("polariser-degrees", "bloch-radians", "bloch-degrees")
 
 
@@ -57,8 +60,9 @@ COUNTS = as_one(
     click.option("--angles", type=click.Choice(UNITS), default=UNITS[0], show_default=True,
                  help="Unit of angles."),
     click.option("--random-settings/--fixed-settings", default=None,
-                 help="Whether settings were chosen at random in every round.  By default those of "
-                 "a table were not, and others are taken to be."),
+                 help="Whether settings were chosen at random in every round; set in turn or by "
+                 "hand they carry no p-value.  By default those of a table were not, and others "
+                 "are taken to be."),
 )  # fmt: skip
 
 
@@ -104,7 +108,7 @@ def bell(
             raise click.UsageError("`--wins` and `--rounds` must come without other counts.")
         with waiting("Testing local models"):
             found = _evaluated(given, bound)
-        _show(found, given, as_json=as_json)
+        _show(found, given, bound, as_json=as_json)
         figure.save(partial(_draw, "bell_scale", found))
         return
     if wins is None or rounds is None:
@@ -112,7 +116,8 @@ def bell(
             "`e91 bell` must be given `--wins` and `--rounds`, or `--counts`, `--outcomes`, or "
             "`--same` and `--different`."
         )
-    _show_game(wins, rounds, bound, as_json=as_json)
+    _refuse_beside_wins(given)
+    _show_game(wins, rounds, bound, random_settings=given.random_settings, as_json=as_json)
     figure.save(partial(_draw, "game_scale", wins, rounds))
 
 
@@ -122,26 +127,47 @@ def _draw(name: str, *found: Any) -> Any:
     return getattr(plots, name)(*found)
 
 
-def _show_game(wins: int, rounds: int, bound: float, *, as_json: bool) -> None:
+def _refuse_beside_wins(given: CountOptions) -> None:
+    for name in ("signs", "alice_angles", "bob_angles"):
+        if getattr(given, name) is not None:
+            option = name.replace("_", "-")
+            raise click.UsageError(
+                f"`--{option}` must come with counts, but here are `--wins` and `--rounds`."
+            )
+
+
+def _show_game(
+    wins: int, rounds: int, bound: float, *, random_settings: bool | None, as_json: bool
+) -> None:
     from e91.bell import p_values
+    from e91.bell.counting import NOT_RANDOM
     from e91.session.report_text import rounded_up
 
     with waiting("Testing local models"):
-        found = {
+        found: dict[str, Any] = {
             "p_value": p_values.p_value(wins, rounds, bound=bound),
             "log_p_value": p_values.log_p_value(wins, rounds, bound=bound),
             "hoeffding": p_values.hoeffding_p_value(wins, rounds, bound=bound),
             "local_bound": bound,
             "winning_probability": wins / rounds,
             "chsh": p_values.chsh_value(wins / rounds),
+            "no_p_value": None,
+            "assumes": _assumed(random_settings, bound),
         }
+    if random_settings is False:
+        absent = dict.fromkeys(("p_value", "log_p_value", "hoeffding", "assumes"))
+        found |= absent | {"no_p_value": NOT_RANDOM}
     if as_json:
         click.echo(json.dumps(found))
         return
     click.echo(f"winning probability  {wins / rounds:.6f}   (local models: at most {bound:.6f})")
     click.echo(f"S                    {found['chsh']:.6f}")
+    if found["p_value"] is None:
+        click.echo(f"p-value              none: {found['no_p_value']}")
+        return
     click.echo(f"p-value, exact       {rounded_up(found['p_value'])}")
     click.echo(f"p-value, Hoeffding   {rounded_up(found['hoeffding'])}")
+    click.echo(f"                     {found['assumes']}")
 
 
 def _evaluated(given: CountOptions, bound: float) -> "BellTest":
@@ -238,13 +264,14 @@ def _signs(
     return signs
 
 
-def _show(found: "BellTest", given: CountOptions, *, as_json: bool) -> None:
+def _show(found: "BellTest", given: CountOptions, bound: float, *, as_json: bool) -> None:
     from e91.session.report_text import rounded_up
 
+    assumed = None if found.p_value is None else _assumed(given.random_settings, bound)
     if as_json:
         remarks = {
             "other_signs_violate": found.other_signs_violate,
-            "assumes": _assumed(found, given),
+            "assumes": assumed,
         }
         click.echo(json.dumps(asdict(found) | remarks))
         return
@@ -257,7 +284,7 @@ def _show(found: "BellTest", given: CountOptions, *, as_json: bool) -> None:
         click.echo(f"p-value              none: {found.no_p_value}")
     else:
         click.echo(f"p-value, exact       {rounded_up(found.p_value)}")
-        click.echo(f"                     {_assumed(found, given)}")
+        click.echo(f"                     {assumed}")
     if found.no_signalling_p_value is None:
         click.echo("no-signalling test   none: only equal and unequal outcomes were counted")
     else:
@@ -270,9 +297,8 @@ def _show(found: "BellTest", given: CountOptions, *, as_json: bool) -> None:
         )
 
 
-def _assumed(found: "BellTest", given: CountOptions) -> str | None:
-    """Return what the p-value rests on, or None without one."""
-    if found.p_value is None:
-        return None
-    said = "as stated" if given.random_settings else "as assumed here"
-    return f"if settings were chosen at random, uniformly, in every round ({said})"
+def _assumed(random_settings: bool | None, bound: float) -> str:
+    """Return what a p-value rests on, by the best that local models can do with such settings."""
+    how = ", uniformly," if bound == _UNIFORM else " and no more predictable than stated"
+    said = "as stated" if random_settings else "as assumed here"
+    return f"if settings were chosen at random{how} in every round ({said})"

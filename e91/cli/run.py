@@ -21,6 +21,7 @@ from e91.cli.outcome import (
     show,
     show_and_save,
 )
+from e91.cli.policy_options import POLICY, policy_of
 from e91.cli.run_options import (
     ANGLES,
     BESIDE_LIGHT,
@@ -30,13 +31,11 @@ from e91.cli.run_options import (
     JOB,
     LIGHT,
     PHOTONS,
-    POLICY,
     WATCH,
     Blocks,
     Request,
     block_device,
     ibm_machine,
-    policy_of,
     session_device,
     watch_of,
 )

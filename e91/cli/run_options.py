@@ -17,16 +17,12 @@ from e91.cli.figures import FIGURE_OPTIONS
 from e91.cli.light_options import LinkOptions, light_options
 from e91.cli.options import (
     ALICE_PROBABILITIES,
-    ASYMPTOTIC,
     BOB_PROBABILITIES,
     COUNT,
-    EPSILON,
     PROBABILITY,
-    REVEAL,
     Angles,
     as_one,
     refuse_given,
-    security_option,
     settings_option,
 )
 from e91.cli.outcome import Files, files_of
@@ -34,8 +30,7 @@ from e91.model.bell_states import BellState
 from e91.model.device import Progress, no_progress
 from e91.model.numbers import check_finite
 from e91.model.settings import Settings
-from e91.model.trust import SecurityModel
-from e91.security.policy import Policy, Reconciler
+from e91.security.policy import Policy
 
 if TYPE_CHECKING:
     from e91.alarm.promise import Promise
@@ -198,37 +193,6 @@ def block_device(*, attack: str | None, **options: Any) -> Any:
             "50,000,000 pairs."
         )
     return device
-
-
-def policy_of(*, security: str, **others: Any) -> Policy:
-    """Return the policy that the options of `POLICY` ask for.
-
-    Raises:
-        ValueError: There is none, e.g. because a theorem needs another security model.
-    """
-    return Policy(SecurityModel(security), **others)
-
-
-POLICY = as_one(
-    "policy",
-    dict,
-    security_option(),
-    EPSILON,
-    REVEAL,
-    click.option("--theorem", metavar="NAME",
-                 help="Theorem of the key length; by default the security model's."),
-    ASYMPTOTIC,
-    click.option("--tolerated-error", type=float,
-                 help="Declared beforehand, where a theorem asks for it."),
-    click.option("--flip-probability", type=float, default=0.0,
-                 help=f"Noisy preprocessing, with --theorem ho-2020; {PROBABILITY}."),
-    click.option("--reconciler", type=click.Choice([known.value for known in Reconciler]),
-                 default=Reconciler.CASCADE.value, show_default=True,
-                 help="Error correction; ldpc is one message and needs e91[ldpc]."),
-    click.option("--portions", type=COUNT, default=1, show_default=True,
-                 help="Divide a long key into 2, 4, ... 64 portions, which is faster."),
-)  # fmt: skip
-"""Arguments of `policy_of`."""
 
 
 @dataclass(frozen=True)

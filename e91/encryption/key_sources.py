@@ -194,12 +194,13 @@ def key_file_source(paths: Iterable[Path | str]) -> Iterator["KeyFileSource"]:
     """
     with ExitStack() as stack:
         # In one order, so that two processes with the same files never wait for each other.
-        files = [stack.enter_context(open_key_file(file)) for file in sorted(key_files_of(paths))]
+        ordered = sorted(key_files_of(paths), key=os.path.realpath)
+        files = [stack.enter_context(open_key_file(file)) for file in ordered]
         yield KeyFileSource(files)
 
 
 def key_files_of(paths: Iterable[Path | str]) -> list[Path]:
-    """Return key files, and those in folders, links resolved; each must be there once.
+    """Return key files, and those in folders; each must be there once, whatever it is called.
 
     Raises:
         ValueError: There is none, or one is there twice.
@@ -220,13 +221,14 @@ def _files_of(path: Path) -> list[Path]:
 
 
 def _distinct(files: list[Path]) -> list[Path]:
-    paths = [Path(os.path.realpath(file)) for file in files]
-    if not paths:
+    if not files:
         raise ValueError("At least one key file must be given, but there is none.")
-    for path in paths:
-        if paths.count(path) > 1:
-            raise ValueError(f"Every key file must be given once, but `{path}` is there twice.")
-    return paths
+    seen = set()
+    for file in files:
+        if (place := os.path.realpath(file)) in seen:
+            raise ValueError(f"Every key file must be given once, but `{file}` is there twice.")
+        seen.add(place)
+    return files
 
 
 class KeyFileSource:

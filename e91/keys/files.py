@@ -187,7 +187,7 @@ class KeyFile:
     """A key file that this process holds locked; made by `open_key_file`.
 
     Attributes:
-        path: Where it is, links resolved.
+        path: Where it is, as it was named; sentences of errors name it so.
         store: Its stock.  What is taken from it counts as used on disk after `commit`.
 
     Examples:
@@ -206,8 +206,9 @@ class KeyFile:
         False 28
     """
 
-    def __init__(self, path: Path, store: KeyStore, file: FileIO) -> None:
+    def __init__(self, path: Path, store: KeyStore, file: FileIO, *, place: Path) -> None:
         self.path = path
+        self._place = place
         self.store = store
         self._file = file  # open, and thereby locked, until `close`
         self._written = _bytes_left(store)
@@ -239,14 +240,14 @@ class KeyFile:
         if self._file.closed:
             raise RuntimeError("A key file must be written inside its block, but that has ended.")
         before = _bytes_left(self.store)
-        folder = self.path.parent
+        folder = self._place.parent
         # Locked before it has the name: others must wait for the end of the block, not only for
         # the first commit in it.
         temporary, file = durable.create_hidden(folder, mode=durable.PRIVATE, ending=".new")
         try:
             with durable.writing(self.path):
                 durable.write_all(file, encode_key(self.store.snapshot()))
-                temporary.replace(self.path)
+                temporary.replace(self._place)
             self._file, file = file, self._file
         finally:
             file.close()
@@ -332,14 +333,14 @@ def open_key_file(path: Path | str) -> Iterator[KeyFile]:
         ...         key_file.store
         KeyStore(alice, 31 of 68 bytes left to send, 68 of 68 to receive)
     """
-    # A link is followed first: replacing the link itself would leave the old state behind it.
-    path = Path(os.path.realpath(path))
-    if path.name.endswith(JOINING):
+    path = Path(path)
+    place = _place_of(path)
+    if place.name.endswith(JOINING):
         raise ValueError(
             f"`{path}` must be {_KIND}, but is part of a join that was stopped: `e91 key join` "
             "with the same files goes on."
         )
-    durable.sweep(path.parent)
+    durable.sweep(place.parent)
     key_file = lock_key_file(path)
     try:
         yield key_file
@@ -375,7 +376,7 @@ def read_key_file(path: Path | str) -> KeyState:
         ...     read_key_file(Path(folder, "bob.key"))
         KeyState(200 of 200 bytes remain)
     """
-    path = Path(os.path.realpath(path))
+    path = Path(path)
     with durable.open_regular(path, kind=_KIND) as file:
         return _read(path, file)
 
@@ -387,23 +388,32 @@ def lock_key_file(path: Path) -> KeyFile:
         ValueError: As for `open_key_file`.
     """
     while True:
+        place = _place_of(path)
         # For writing, since network file systems lock nothing else.
         file = durable.open_regular(path, writable=True, kind=_KIND)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             # The one before us may have put a new file under this name while we waited: then
             # that is the one to lock.
-            if _has_name(file, path):
-                return KeyFile(path, KeyStore.restore(_read(path, file)), file)
+            if _has_name(file, place):
+                return KeyFile(path, KeyStore.restore(_read(path, file)), file, place=place)
         except BaseException:
             file.close()
             raise
         file.close()
 
 
-def _has_name(file: FileIO, path: Path) -> bool:
+def _place_of(path: Path) -> Path:
+    """Return what a file is called behind all links.
+
+    Replacing a link itself would leave the old state of the key behind it.
+    """
+    return Path(os.path.realpath(path))
+
+
+def _has_name(file: FileIO, place: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+        return os.path.samestat(os.fstat(file.fileno()), place.stat())
     except FileNotFoundError:
         return False
 

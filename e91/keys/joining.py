@@ -20,6 +20,7 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 from e91.keys.files import JOINING, decode_key, encode_key, lock_key_file
@@ -34,6 +35,14 @@ from e91.keys.store import KeyLabel, KeyState
 from e91.system import durable
 
 _ID_DOMAIN = b"e91 joined keys"
+
+
+class _Part(NamedTuple):
+    """A key file that is joined: its name for sentences, what it is behind all links, and then."""
+
+    named: Path
+    file: Path
+    renamed: Path
 
 
 def join_key_files(sources: Iterable[Path | str], target: Path | str) -> KeyLabel:
@@ -82,17 +91,19 @@ def join_key_files(sources: Iterable[Path | str], target: Path | str) -> KeyLabe
         (400, 2e-10)
     """
     # A link is followed first, as by `open_key_file`.
-    files = [Path(os.path.realpath(source)) for source in sources]
-    target = Path(os.path.realpath(target))
-    if len(files) < 2:
-        raise ValueError(f"A join must have at least two key files, but has {len(files)}.")
-    if len(set(files)) < len(files):
+    target = Path(target)
+    if target.is_symlink():
+        target = Path(os.path.realpath(target))
+    parts = [_part(Path(source), target) for source in sources]
+    if len(parts) < 2:
+        raise ValueError(f"A join must have at least two key files, but has {len(parts)}.")
+    if len({part.file for part in parts}) < len(parts):
         raise ValueError("A join must have each key file once, but has one twice.")
     hidden = target.with_name(target.name + JOINING)
     if not (hidden.exists() and target.exists() and hidden.samefile(target)):
         durable.check_absent(target)
         durable.sweep(target.parent)
-        _sum_up(files, [_renamed(file, target) for file in files], hidden)
+        _sum_up(parts, hidden)
         with durable.writing(target):
             durable.publish(hidden, target)
     with durable.keeping(target):
@@ -102,36 +113,40 @@ def join_key_files(sources: Iterable[Path | str], target: Path | str) -> KeyLabe
     return decode_key(durable.read_file(target)).label
 
 
-def _renamed(source: Path, target: Path) -> Path:
-    """Return what a source is called while it is joined into ``target``."""
-    digits = hashlib.sha256(os.fsencode(target)).hexdigest()[:8]
-    return source.with_name(f"{source.name}.{digits}{JOINING}")
+def _part(source: Path, target: Path) -> _Part:
+    """Return a source with the name that it has while it is joined into ``target``."""
+    digits = hashlib.sha256(os.fsencode(os.path.realpath(target))).hexdigest()[:8]
+    file = Path(os.path.realpath(source))
+    return _Part(source, file, file.with_name(f"{file.name}.{digits}{JOINING}"))
 
 
-def _sum_up(files: Sequence[Path], renamed: Sequence[Path], hidden: Path) -> None:
+def _sum_up(parts: Sequence[_Part], hidden: Path) -> None:
     """Write the sum of the sources, unless that was done, and remove them, locked all the time."""
+    renamed = [part.renamed for part in parts]
     with ExitStack() as stack:
         # Always in one order, or two joins could wait for each other.
         opened = {}
-        for file, other in sorted(zip(files, renamed, strict=True)):
+        for part in sorted(parts, key=lambda part: part.file):
+            named, file, other = part
             if hidden.exists() and not other.exists():
                 if file.exists():
                     raise ValueError(
-                        f"`{file}` must be part of the join that `{hidden}` is left of, but is not."
+                        f"`{named}` must be part of the join that `{hidden}` is left of, but is "
+                        "not."
                     )
                 continue
             if file.exists() and other.exists():
-                raise ValueError(f"`{file}` must not exist beside `{other}`, but does.")
-            opened[file] = lock_key_file(other if other.exists() else file)
-            stack.callback(opened[file].close)
+                raise ValueError(f"`{named}` must not exist beside `{other}`, but does.")
+            opened[named] = lock_key_file(other if other.exists() else named)
+            stack.callback(opened[named].close)
         if not hidden.exists():
-            content = encode_key(_sum({file: key.store.snapshot() for file, key in opened.items()}))
+            content = encode_key(_sum({name: key.store.snapshot() for name, key in opened.items()}))
             # What cannot be written is found out before a source is renamed.
             with durable.new_file(hidden, mode=durable.PRIVATE) as write:
                 write(content)
-                for file, other in zip(files, renamed, strict=True):
-                    if not other.exists():
-                        _move(file, other)
+                for part in parts:
+                    if not part.renamed.exists():
+                        _move(part.file, part.renamed)
                 _flush_folders(renamed)
         for other in renamed:
             with durable.writing(other):

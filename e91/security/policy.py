@@ -93,8 +93,8 @@ class Policy:
         if not (self.proof.entry.finite or self.asymptotic):
             raise ValueError(
                 f"`theorem` must be proved for finitely many rounds, as "
-                f"`{Theorem.default(self.security).value}` is, or `asymptotic` (`--asymptotic`) "
-                f"be asked for, but `{self.proof.value}` is an asymptotic formula."
+                f"`{Theorem.default(self.security).value}` is, or `asymptotic` be asked "
+                f"for, but `{self.proof.value}` is an asymptotic formula."
             )
 
     def _check_portions(self) -> None:

@@ -96,8 +96,9 @@ def _check_needs_no_bell_test(settings: Settings, policy: Policy) -> None:
     if policy.proof.entry.needs_bell_test:
         able = ", ".join(f"`{it.value}`" for it in theorems.Theorem if not it.entry.needs_bell_test)
         raise ValueError(
-            f"Settings without CHSH pairs must come with a theorem that needs no Bell test ({able} "
-            f"with a tolerated error), but `{settings.name}` come with `{policy.proof.value}`."
+            "Settings without CHSH pairs must come with a `theorem` that needs no Bell test "
+            f"({able}) and a `tolerated_error`, but `{settings.name}` come with "
+            f"`{policy.proof.value}`."
         )
 
 

@@ -359,6 +359,20 @@ def test_bell_gives_the_p_value_of_hensen_2015(status):
     assert found["hoeffding"] > found["p_value"]
 
 
+def test_wins_under_settings_taken_in_turn_carry_no_p_value(status):
+    counts = ["--wins", 196, "--rounds", 245]
+    code, printed, _ = status("bell", *counts, "--fixed-settings", "--json")
+    found = json.loads(printed)
+    assert (code, found["p_value"], found["hoeffding"], found["assumes"]) == (0, None, None, None)
+    assert found["no_p_value"].startswith("settings that were not chosen at random")
+    _, printed, _ = status("bell", *counts)
+    assert (
+        "if settings were chosen at random, uniformly, in every round (as assumed here)" in printed
+    )
+    _, printed, _ = status("bell", *counts, "--predictability", 0.01, "--random-settings")
+    assert "no more predictable than stated in every round (as stated)" in printed
+
+
 @pytest.mark.parametrize(("wins", "rounds"), [(300, 245), (-1, 245), (0, 0), (1, 10**16)])
 def test_impossible_counts_are_one_sentence(status, wins, rounds):
     code, printed, complaint = status("bell", "--wins", wins, "--rounds", rounds)

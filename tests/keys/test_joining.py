@@ -106,7 +106,7 @@ def refused(files, target, match):
     assert {path: path.read_bytes() for path in files[0].parent.iterdir()} == before
 
 
-def test_wrong_sources_are_refused_and_stay_as_they_are(tmp_path):
+def test_wrong_sources_are_refused_and_stay_as_they_are(tmp_path, monkeypatch):
     files = stored(tmp_path)
     target = tmp_path / "sum.key"
     refused(files[:1], target, "at least two key files, but has 1")
@@ -121,6 +121,8 @@ def test_wrong_sources_are_refused_and_stay_as_they_are(tmp_path):
     with open_key_file(files[1]) as opened:
         opened.store.take(1)
     refused(files, target, "1.key` must be unused to be joined, but 1 bytes are used")
+    monkeypatch.chdir(tmp_path)
+    refused([Path("0.key"), Path("1.key")], "sum.key", "^`1.key` must be unused to be joined")
 
 
 def test_target_that_cannot_be_written_leaves_the_sources_their_names(tmp_path):

@@ -25,7 +25,7 @@ from e91.encryption.cipher import (
     key_bytes_needed,
     read_header,
 )
-from e91.keys.files import decode_key, encode_key, open_key_file, save_new
+from e91.keys.files import decode_key, encode_key, open_key_file, read_key_file, save_new
 from e91.keys.store import KeyState, KeyStore
 from e91.model.errors import AuthenticationFailed, KeyUnavailable
 from e91.model.messages import Party
@@ -242,6 +242,19 @@ def test_a_link_to_a_key_file_leads_to_the_one_state(folder):
         key_file.store.take(3)
     assert (folder / "link").is_symlink()
     assert state(folder / "alice.key")["spent"] == [[0, 3]]
+
+
+def test_sentences_name_a_key_file_as_it_was_named(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    Path("link").symlink_to("damaged.key")
+    Path("damaged.key").write_text("{}")
+    for name in ("damaged.key", "link", "./damaged.key"):
+        for use in (read_key_file, lambda name: open_key_file(name).__enter__()):
+            with pytest.raises(ValueError) as refusal:
+                use(name)
+            assert str(refusal.value).startswith(f"`{Path(name)}` must be a readable key file")
+    with open_key_file("alice.key") as key_file:
+        assert repr(key_file).startswith("KeyFile('alice.key', ")
 
 
 def test_a_key_file_with_two_names_is_refused(folder):
@@ -786,6 +799,6 @@ def test_a_key_file_shows_only_lengths(folder):
         encrypt(DATA, key_file.store)
         shown = repr(key_file)
     assert shown == (
-        f"KeyFile({str(folder.resolve() / 'alice.key')!r}, KeyStore(alice, 919 of 968 bytes left "
+        f"KeyFile({str(folder / 'alice.key')!r}, KeyStore(alice, 919 of 968 bytes left "
         "to send, 968 of 968 to receive))"
     )

@@ -11,7 +11,7 @@ from e91.model.errors import Abort
 from e91.model.messages import Party
 from e91.model.randomness import seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord
-from e91.model.settings import ASYMMETRIC, BBM92, EKERT
+from e91.model.settings import ASYMMETRIC, BBM92, BBM92_PLAIN, EKERT
 from e91.model.trust import SecurityModel
 from e91.optics.detectors import Detector, Receiver
 from e91.optics.sources import ContinuousSource
@@ -311,6 +311,21 @@ def test_file_says_its_settings(tmp_path, status):
     code, _, complaint = status("analyse", file, "--settings", "ekert")
     assert code == 2
     assert "must be those of the file, `bbm92`, but are `ekert`" in complaint
+
+
+def test_recorded_bbm92_without_a_bell_test_makes_a_key_by_a_theorem_that_needs_none(
+    tmp_path, status
+):
+    file = tmp_path / "night.npz"
+    save_detections(file, measured(BBM92_PLAIN), metadata={"settings": "bbm92-plain"})
+    code, _, complaint = status("analyse", file)
+    assert (code, is_one_sentence(complaint)) == (2, True)
+    assert "with a `--theorem` that needs no Bell test" in complaint
+    proved = ("--theorem", "exact-sampling", "--tolerated-error", "0.05")
+    code, printed, _ = status("analyse", file, *proved, "--json")
+    found = json.loads(printed)
+    assert (code, found["theorem"], found["chsh"]["value"]) == (0, "exact-sampling", None)
+    assert found["secret_bits"] > 0
 
 
 @pytest.mark.parametrize("stated", ["nonsense", 7, ["ekert"]])

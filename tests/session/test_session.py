@@ -554,7 +554,7 @@ def test_settings_that_are_not_the_devices_are_refused():
 
 
 def test_settings_without_a_bell_test_are_refused_by_a_theorem_that_needs_one():
-    with pytest.raises(ValueError, match="must come with a theorem that needs no Bell test"):
+    with pytest.raises(ValueError, match="must come with a `theorem` that needs no Bell test"):
         run(always_zero, rounds=10, settings=replace(EKERT, chsh_pairs=()))
 
 
