@@ -67,6 +67,9 @@ def measured_qubit(circuit: QuantumCircuit, party: Party) -> Qubit:
         circuit: Such as `measured_pair` returns.
         party: ``"alice"`` or ``"bob"``.
 
+    Returns:
+        The qubit, one of ``circuit.qubits``.
+
     Raises:
         ValueError: Not exactly one measurement writes a classical register of that name.
 
@@ -85,6 +88,9 @@ def outcome_bit(circuit: QuantumCircuit, party: Party) -> Clbit:
     Args:
         circuit: Such as `measured_pair` returns.
         party: ``"alice"`` or ``"bob"``.
+
+    Returns:
+        The bit, one of ``circuit.clbits``.
 
     Raises:
         ValueError: Not exactly one measurement writes a classical register of that name.

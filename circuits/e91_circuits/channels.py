@@ -36,6 +36,9 @@ def with_channel(
             Kronecker product, as everywhere in Qiskit.
         description: A few words, for the drawing and for the name of the new circuit.
 
+    Returns:
+        A new circuit; ``source`` stays as it was.
+
     Raises:
         ValueError: An operator has the wrong shape, or ``sum_k K_k^dagger K_k`` is not the
             identity, so that probabilities would not sum to 1.

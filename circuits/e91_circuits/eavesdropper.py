@@ -75,6 +75,9 @@ def intercept_resend_along(
         fraction: Probability that Eve intercepts a photon, in [0, 1].
         angles: Her angles, radians on the Bloch sphere, at least one; each equally likely.
 
+    Returns:
+        A new circuit: the source, then Eve's channel on Bob's photon.
+
     Raises:
         ValueError: ``fraction`` is not in [0, 1], or ``angles`` is empty or not finite.
 

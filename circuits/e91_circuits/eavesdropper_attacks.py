@@ -108,6 +108,9 @@ def clone(source: QuantumCircuit, disturbance: float) -> QuantumCircuit:
             of Eve.
         disturbance: D, the error rate along every angle of the plane, in [0, 1/2].
 
+    Returns:
+        A new circuit: the source, then the cloner, whose two qubits are Eve's register.
+
     Raises:
         ValueError: ``disturbance`` leaves its range, or the source has a register `eve` already.
 
@@ -140,6 +143,9 @@ def entangle_probe(source: QuantumCircuit, overlap: float, *, angle: float = 0.0
             of Eve.
         overlap: c, in [0, 1]; at 1 she learns nothing, at 0 all.
         angle: Her direction, radians on the Bloch sphere.
+
+    Returns:
+        A new circuit: the source, then the probe, which is Eve's register of one qubit.
 
     Raises:
         ValueError: ``overlap`` is not in [0, 1], ``angle`` is not finite, or the source has a
@@ -215,6 +221,9 @@ def emit_collective(source: QuantumCircuit, chsh: float, *, flips: float = 0.0) 
             makes errors in a key setting that no Bell test sees (`flip_by_coin`), in [0, 1/2];
             without any there is no such qubit.
 
+    Returns:
+        A new circuit with the two photons and Eve's register, unmeasured.
+
     Raises:
         ValueError: ``chsh`` or ``flips`` leaves its range.
 
@@ -272,6 +281,9 @@ def collective_overlap(chsh: float) -> float:
 
     Args:
         chsh: S of the attack, in [2, 2 sqrt 2].
+
+    Returns:
+        C, a number in [0, 1]; 0 at S = 2 and 1 at 2 sqrt 2.
 
     Raises:
         ValueError: ``chsh`` is not in [2, 2 sqrt 2].

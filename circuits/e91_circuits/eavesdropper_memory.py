@@ -134,6 +134,9 @@ def eve_qubits(circuit: QuantumCircuit) -> list[Qubit]:
     Args:
         circuit: With Eve's register, as `with_eve` and the attacks leave it.
 
+    Returns:
+        Her qubits, as many as the register has.
+
     Raises:
         ValueError: The circuit has no quantum register `eve_memory`.
 
@@ -287,6 +290,9 @@ def memory_information(measured: QuantumCircuit) -> float:
 
     Args:
         measured: What `measured_pair` made of a source with a quantum register `eve_memory`.
+
+    Returns:
+        Bits of information about each bit of Alice's, in [0, 1].
 
     Raises:
         ValueError: As for `memory_states`.

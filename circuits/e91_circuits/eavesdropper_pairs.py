@@ -46,6 +46,9 @@ def pair_visibility(pairs: int) -> float:
     Args:
         pairs: n, whole, from 1.
 
+    Returns:
+        V_n, in (1/3, 1].
+
     Raises:
         ValueError: ``pairs`` is below 1.
 
@@ -63,6 +66,9 @@ def thermal_visibility(mean_pairs: float) -> float:
 
     Args:
         mean_pairs: mu, mean pairs per pulse, finite and not negative.
+
+    Returns:
+        V, in (2/3, 1].
 
     Raises:
         ValueError: ``mean_pairs`` leaves its range.

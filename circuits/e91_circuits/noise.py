@@ -51,6 +51,9 @@ def with_visibility(source: QuantumCircuit, visibility: float) -> QuantumCircuit
         source: Circuit with quantum registers `alice_photon` and `bob_photon`.
         visibility: V, contrast of the correlations, in [0, 1].
 
+    Returns:
+        A new circuit: the source, then the channel on both halves.
+
     Raises:
         ValueError: ``visibility`` is not in [0, 1].
 
@@ -80,6 +83,9 @@ def with_dephasing(source: QuantumCircuit, probability: float, *, party: Party) 
         probability: p, in [0, 1]; at 1/2 no phase is left.
         party: Whose half.
 
+    Returns:
+        A new circuit: the source, then the channel on that half.
+
     Raises:
         ValueError: ``probability`` is not in [0, 1], or the half is missing.
 
@@ -103,6 +109,9 @@ def with_misalignment(source: QuantumCircuit, angle: float, *, party: Party) -> 
         source: Circuit with quantum registers `alice_photon` and `bob_photon`.
         angle: Radians on the Bloch sphere: twice the turn of a linear polarisation.
         party: Whose half.
+
+    Returns:
+        A new circuit: the source, then a rotation of that half.
 
     Raises:
         ValueError: ``angle`` is not finite, or the half is missing.
@@ -134,6 +143,9 @@ def with_amplitude_damping(
         source: Circuit with quantum registers `alice_photon` and `bob_photon`.
         probability: Probability that ``|1>`` has decayed, in [0, 1].
         party: Whose half.
+
+    Returns:
+        A new circuit: the source, then the channel on that half.
 
     Raises:
         ValueError: ``probability`` is not in [0, 1], or the half is missing.
@@ -167,6 +179,9 @@ def with_readout_error(
         party: Who misreads.
         one_given_zero: Probability to read 1 when the outcome is 0, in [0, 1].
         zero_given_one: Probability to read 0 when the outcome is 1, in [0, 1].
+
+    Returns:
+        A new circuit, with the channel before that party's measurement.
 
     Raises:
         ValueError: A probability is not in [0, 1], or the party measures nothing.

@@ -79,6 +79,9 @@ def photon_register(party: Party) -> str:
     Args:
         party: ``"alice"`` or ``"bob"``.
 
+    Returns:
+        ``"alice_photon"`` or ``"bob_photon"``.
+
     Examples:
         >>> photon_register("bob")
         'bob_photon'
@@ -94,6 +97,9 @@ def party_qubit(circuit: QuantumCircuit, party: Party) -> Qubit:
             may have more registers, such as those of an eavesdropper.  Registers that are called
             `alice` and `bob`, as before, serve too where Qiskit allows the outcomes that name.
         party: Whose half.
+
+    Returns:
+        The qubit, one of ``circuit.qubits``.
 
     Raises:
         ValueError: The circuit has no one-qubit quantum register of that name.

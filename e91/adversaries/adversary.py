@@ -110,7 +110,11 @@ class Expected:
         return math.prod(self.efficiencies) if self.coincidence is None else self.coincidence
 
     def seen_with(self, visibility: float) -> Expected:
-        """Return the same with white noise that Eve does not see, in every round alike."""
+        """Return the same with white noise that Eve does not see, in every round alike.
+
+        Args:
+            visibility: Of the white noise, in [0, 1].
+        """
         if visibility == 1:
             return self
         random_half = (1 - visibility) / 2
@@ -215,6 +219,9 @@ class Attack:
     def check(self, conditions: Conditions) -> None:
         """Check that the attack can be staged under these conditions, without its device.
 
+        Args:
+            conditions: Strength, settings, noise, simulator and options.
+
         Raises:
             ValueError: It cannot be this strong, or does not exist for these settings, this
                 simulator or this noise, or an option is none of its own or impossible.
@@ -239,6 +246,9 @@ class Attack:
 
     def check_strength(self, strength: float) -> None:
         """Check that the attack can be this strong.
+
+        Args:
+            strength: As `meaning` says.
 
         Raises:
             ValueError: It cannot.

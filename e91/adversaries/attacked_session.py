@@ -45,7 +45,11 @@ class Staged:
         return self.attack.expected(self.conditions).seen_with(self.conditions.visibility)
 
     def broken(self, theorem: Theorem) -> tuple[Assumption, ...]:
-        """Return the theorem's assumptions that are false under this attack."""
+        """Return the theorem's assumptions that are false under this attack.
+
+        Args:
+            theorem: The theorem of the session's policy.
+        """
         assumed = assumed_by(theorem)
         if self.line.authentication_key is None:
             assumed -= {Assumption.AUTHENTICATION}
@@ -146,6 +150,9 @@ def conditions_of(name: str, strength: float | None = None, **given: Any) -> Con
         strength: How strong it is.
         given: Fields of `Conditions`, and options of the attack.
 
+    Returns:
+        What `stage` takes, with every field set.
+
     Raises:
         ValueError: There is no such attack, or it has no strength to choose.
 
@@ -169,6 +176,10 @@ def stage(name: str, conditions: Conditions) -> Staged:
     Args:
         name: Its name in `ATTACKS`.
         conditions: Strength, settings, noise, simulator, seed and options.
+
+    Returns:
+        The device or the channel that Eve has changed, what her attack is expected to show, and her
+        notes.
 
     Raises:
         ValueError: There is no such attack, it cannot be this strong, or does not exist for

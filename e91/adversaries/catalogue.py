@@ -30,6 +30,9 @@ def attack_named(name: str) -> Attack:
     Args:
         name: Such as ``"intercept-resend"``.
 
+    Returns:
+        The attack, one of `ATTACKS`.
+
     Raises:
         ValueError: There is none.
 

@@ -67,18 +67,29 @@ class Conditions:
         return tuple(sorted({self.settings.alice_angles[x] for x, _ in self.settings.key_pairs}))
 
     def info(self, description: str) -> DeviceInfo:
-        """Return what a device under these conditions says of itself."""
+        """Return what a device under these conditions says of itself.
+
+        Args:
+            description: One sentence about the device.
+        """
         return DeviceInfo(self.settings, description, reproducible=self.seed is not None)
 
     def stream_seed(self, part: str) -> np.random.SeedSequence:
         """Return the root of the physical randomness of one part of a device.
 
         Parts of different names get independent streams from one seed.
+
+        Args:
+            part: Name of the part.
         """
         return np.random.SeedSequence(None if self.seed is None else (self.seed, *part.encode()))
 
     def random_stream(self, part: str) -> np.random.Generator:
-        """Return the generator of one part, with the root `stream_seed`."""
+        """Return the generator of one part, with the root `stream_seed`.
+
+        Args:
+            part: Name of the part.
+        """
         return np.random.default_rng(self.stream_seed(part))
 
     @property

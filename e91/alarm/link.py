@@ -75,6 +75,10 @@ def outcome_counts(evidence: Evidence) -> OutcomeCounts:
     Args:
         evidence: The public counts of a session, or of a block.
 
+    Returns:
+        Wins and losses of the four pairs of the Bell test, and the sample of key rounds with its
+        errors.
+
     Examples:
         >>> from e91.model.evidence import KeySample
         >>> from e91.model.settings import EKERT

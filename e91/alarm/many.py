@@ -79,7 +79,12 @@ class Watches:
 
     @classmethod
     def of(cls, bets: Bets, *, links: int) -> Watches:
-        """Return the watches before the first round of any link."""
+        """Return the watches before the first round of any link.
+
+        Args:
+            bets: What every link promises, as bets.
+            links: How many links there are.
+        """
         check_whole(links=links)
         wealth = np.repeat(initial_wealth(bets).log_wealth[None], links, axis=0)
         return cls(bets, np.zeros(links, np.int64), wealth, np.full(links, SILENT))
@@ -103,6 +108,9 @@ class Watches:
 
     def cause(self, link: int) -> Cause | None:
         """Return the cause that stands out at a link, as `e91.alarm.wealth.finding` names it.
+
+        Args:
+            link: Number of the link, from 0.
 
         Returns:
             None if its alarm has not rung, or no cause stands out.
@@ -140,6 +148,9 @@ class Watches:
         """Return the watches with these links as before their first round, for a new life.
 
         The promised false-alarm probability is that of each life.
+
+        Args:
+            links: Numbers of the links, from 0.
         """
         rows = np.asarray(links, np.intp)
         begun = Watches.of(self.bets, links=len(rows))

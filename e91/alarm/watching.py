@@ -262,6 +262,9 @@ class Replay(RunKeeper):
     def outcome_source(self, settings: Settings) -> OutcomeSource:
         """Return the device's own source of outcomes.
 
+        Args:
+            settings: Those of the run.
+
         Raises:
             ValueError: The device draws no blocks, or not with these settings.
         """
@@ -336,6 +339,9 @@ def watch_blocks(
         planned_pairs: How many pairs all blocks together are to send, 0 if that is open.
         replay: The device of the run that makes the reports; without it the alarm names the end
             of the block.
+
+    Yields:
+        Each report as it came, with the state of the test after it as `alarm_test`.
 
     Raises:
         ValueError: A report has other settings, the settings have no Bell test or no key, or the

@@ -61,6 +61,9 @@ def read_table(file: Path | str, *, unit: str = POLARISER_DEGREES) -> BellTable:
         file: The table; lines that begin with # are passed over.
         unit: Of the angles, one of `ANGLE_UNITS`.
 
+    Returns:
+        The counts of the four pairs of settings; its angles are radians on the Bloch sphere.
+
     Raises:
         ValueError: The file cannot be read, or is no such table.
 

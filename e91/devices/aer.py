@@ -186,6 +186,10 @@ def aer_device(
             arm) and ``readout_error`` (each outcome bit): the fields of
             `e91.devices.circuits.Noise`.
 
+    Returns:
+        A device: call it with settings x and y, uint8 of shape (n,), and it gives outcomes a and b
+        of the same shape.
+
     Raises:
         TypeError: There is no noise of that name.
         ValueError: A number leaves its range.
@@ -221,6 +225,9 @@ def aer_device_of(
         analyser: How a pair is measured; the circuit it returns writes one bit each into the
             classical registers `alice` and `bob`.
         seed: As for `aer_device`.
+
+    Returns:
+        A device, as from `aer_device`.
 
     Raises:
         ValueError: The source lacks a half, or measures it already.

@@ -120,6 +120,10 @@ def exact_device(
         seed: Root of the physical randomness.
         noise: visibility, misalignment, dephasing, amplitude_damping and readout_error.
 
+    Returns:
+        A device: call it with settings x and y, uint8 of shape (n,), and it gives outcomes a and b
+        of the same shape.
+
     Raises:
         TypeError: There is no noise of that name.
         ValueError: A number leaves its range.
@@ -154,6 +158,9 @@ def exact_device_of(
         analyser: How a pair is measured; the circuit it returns writes one bit each into the
             classical registers `alice` and `bob`.
         seed: As for `exact_device`.
+
+    Returns:
+        A device, as from `exact_device`.
 
     Raises:
         ValueError: The source lacks a half, measures it already, or measures before the end.

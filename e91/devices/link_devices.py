@@ -27,6 +27,9 @@ def link_device(
             want; else coincidences are, which is sound only under fair sampling.
         seed: Root of the physical randomness; None takes it from the operating system.
 
+    Returns:
+        The device; ``info.pace`` says how fast it makes rounds.
+
     Raises:
         ValueError: A number that the link needs is missing, or nothing ever coincides.
 

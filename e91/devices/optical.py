@@ -54,6 +54,10 @@ def optical_device(
         window_s: Coincidence window, or gate about each pulse; by default a pulse's period.
         seed: Root of the physical randomness; None takes it from the operating system.
 
+    Returns:
+        A device, as from `e91.devices.exact.exact_device`, whose `info` states fair sampling and
+        how fast the light makes rounds.
+
     Raises:
         ValueError: An argument is missing or outside its range, or nothing ever coincides.
 
@@ -108,6 +112,10 @@ def optical_slot_device(
         pair: The same.
         window_s: Length of a slot of continuous light, or gate about each pulse.
         seed: The same.
+
+    Returns:
+        A device whose outcomes are 0, 1, or 2 for no click; its `info` says how fast it makes
+        rounds.
 
     Raises:
         ValueError: An argument is missing or outside its range, or a receiver is passive: then

@@ -153,10 +153,19 @@ class KeySource(Protocol):
         """
 
     def protected(self, key: NamedKey, size: int) -> None:
-        """Take note how many bytes of data a key has protected."""
+        """Take note how many bytes of data a key has protected.
+
+        Args:
+            key: One that this source gave.
+            size: Bytes of data.
+        """
 
     def expect(self, size: int) -> None:
-        """Be prepared to give about this number of bytes: they may then be taken at once."""
+        """Be prepared to give about this number of bytes: they may then be taken at once.
+
+        Args:
+            size: Bytes.
+        """
 
     def left(self) -> KeyBytesLeft:
         """Return how much there is."""

@@ -126,7 +126,7 @@ class StreamHeader:
 
     @classmethod
     def read(cls, source: ByteSource) -> Self:
-        """Read the header of a ciphertext; nobody has vouched for it yet.
+        """Return the header that a ciphertext begins with; nobody has vouched for it yet.
 
         Args:
             source: The ciphertext, from its first byte; 32 bytes are read.

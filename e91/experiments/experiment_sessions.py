@@ -70,6 +70,9 @@ def run_session(
         rounds: As for `session_of`, and so is ``seed``.
         seed: Of the pairs and of the protocol.
 
+    Returns:
+        Every published outcome beside what the session gave.
+
     Raises:
         ValueError: There is no such experiment, or it gives no session.
 

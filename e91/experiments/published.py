@@ -163,7 +163,12 @@ class Experiment:
         )
 
     def shifted(self, key: str, by: float) -> Self:
-        """Return the experiment with one parameter changed by ``by``."""
+        """Return the experiment with one parameter changed by ``by``.
+
+        Args:
+            key: Name of the parameter in the file.
+            by: What is added to it, in its unit.
+        """
         return replace(
             self,
             parameters=tuple(
@@ -287,6 +292,9 @@ class _File(Document, frozen=True):
 
 def names() -> tuple[str, ...]:
     """Return the names of the experiments that come with the package, in order of the alphabet.
+
+    Returns:
+        Names that `load` takes, such as ``"ecker-2021"``.
 
     Examples:
         >>> "yin-2020" in names()

@@ -30,6 +30,9 @@ def as_records(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     Args:
         comparisons: Such as `ExperimentReport.comparisons`.
 
+    Returns:
+        Dictionaries with these keys, in the order of ``comparisons``.
+
     Examples:
         >>> record = as_records(run("yin-2017").comparisons)[0]
         >>> record["quantity"], record["unit"], record["published_digits"], record["status"]
@@ -66,6 +69,9 @@ def as_text(
         experiment: What was published.
         comparisons: Every outcome, simulated beside published.
         width: Columns of paragraphs; the table takes what it takes.
+
+    Returns:
+        Lines for a terminal, without a line break at the end.
 
     Examples:
         >>> report = run("yin-2017")
@@ -116,6 +122,9 @@ def as_data(experiment: Experiment) -> dict[str, Any]:
     Args:
         experiment: From `load` or `parse`.
 
+    Returns:
+        A dictionary with the keys of the TOML file, ready for JSON.
+
     Examples:
         >>> from e91.experiments.published import load
         >>> data = as_data(load("yin-2017"))
@@ -135,6 +144,9 @@ def described(experiment: Experiment, *, width: int = WIDTH) -> str:
     Args:
         experiment: What the file holds.
         width: Columns of paragraphs.
+
+    Returns:
+        Lines for a terminal, without a line break at the end.
 
     Examples:
         >>> from e91.experiments.published import load
@@ -279,6 +291,9 @@ def with_error(value: float, error: float) -> str:
     Args:
         value: The number.
         error: One standard deviation of it, in the same unit; 0 for an exact number.
+
+    Returns:
+        Such as ``"2.573 ± 0.070"``; the number alone if its error is 0.
 
     Examples:
         >>> with_error(2.5729, 0.0702), with_error(2.56, 0.07), with_error(5.9e6, 0.0)

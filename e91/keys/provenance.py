@@ -131,7 +131,12 @@ class Provenance:
         )
 
     def crosses(self, one: str, other: str) -> bool:
-        """Return whether the link between two neighbours is part of the route."""
+        """Return whether the link between two neighbours is part of the route.
+
+        Args:
+            one: Name of a site.
+            other: Name of its neighbour.
+        """
         ends = {one, other}
         return any({*pair} == ends for pair in zip(self.route, self.route[1:], strict=False))
 

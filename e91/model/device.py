@@ -25,7 +25,11 @@ Progress: TypeAlias = Callable[[int], object]
 
 
 def no_progress(rounds: int) -> None:
-    """Ignore how many rounds were measured."""
+    """Ignore how many rounds were measured.
+
+    Args:
+        rounds: Rounds since the last call.
+    """
 
 
 @dataclass(frozen=True)

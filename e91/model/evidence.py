@@ -98,7 +98,11 @@ class Evidence:
 
     @classmethod
     def empty(cls, settings: Settings) -> Evidence:
-        """Return the evidence before the first announcement: every count is 0."""
+        """Return the evidence before the first announcement: every count is 0.
+
+        Args:
+            settings: Which pairs are tested and make key.
+        """
         return cls(
             tests=((0, 0, 0, 0),) * len(settings.chsh_pairs),
             samples=(KeySample(0, 0, 0),) * len(settings.key_pairs),

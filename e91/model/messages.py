@@ -74,7 +74,7 @@ Transmission = Callable[[Message], Message | None]
 
 
 def honest_transmission(message: Message) -> Message:
-    """Deliver ``message`` unchanged."""
+    """Return ``message`` as the peer hears it: unchanged."""
     return message
 
 

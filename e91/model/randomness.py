@@ -30,6 +30,9 @@ def operating_system_entropy(size: int) -> bytes:
     Args:
         size: How many bytes.
 
+    Returns:
+        The bytes; new ones at every call.
+
     Examples:
         >>> len(operating_system_entropy(32))
         32

@@ -270,6 +270,7 @@ class SecretKey(_KeyBits):
     """A finished key, with what was assumed to call it secret.
 
     Attributes:
+        bits: The key itself; uint8, shape (n,).
         key_id: Identifies the key to both parties; a UUID in hexadecimal with hyphens.
         security: The security model under which it is secret.
         epsilon: Its composable failure probability; None if no theorem gives one, as asymptotic

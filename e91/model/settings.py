@@ -142,7 +142,11 @@ class Settings:
         return tuple(sign for _, sign in self.chsh_pairs)
 
     def pair_probability(self, pair: Pair) -> float:
-        """Return the probability that a round has this setting pair (x, y)."""
+        """Return the probability that a round has this setting pair (x, y).
+
+        Args:
+            pair: Indices of Alice's and Bob's setting, from 0.
+        """
         return self.alice_probabilities[pair[0]] * self.bob_probabilities[pair[1]]
 
     @property
@@ -158,7 +162,12 @@ class Settings:
     def biased(
         self, alice_probabilities: tuple[float, ...], bob_probabilities: tuple[float, ...]
     ) -> Settings:
-        """Return the same settings, chosen with other probabilities."""
+        """Return the same settings, chosen with other probabilities.
+
+        Args:
+            alice_probabilities: Of each of Alice's settings; they sum to 1.
+            bob_probabilities: The same of Bob's.
+        """
         return replace(
             self, alice_probabilities=alice_probabilities, bob_probabilities=bob_probabilities
         )

@@ -93,6 +93,9 @@ def alarm_life(
         false_alarm: Probability that the alarm of a link ever rings while it keeps its promise.
         at_promise: Let every link be exactly as good as it promises.
 
+    Returns:
+        How many hours and rounds were watched, and which links rang when.
+
     Raises:
         ValueError: ``days`` is not positive, or the plan's rates are published ones, whose links
             make no Bell test.

@@ -59,6 +59,9 @@ class CarriedCalls:
 
         Both directions are counted.  It is an average over who calls whom: that many calls that
         all pass one link may not be carried.  None are if not even one pair alone can make one.
+
+        Args:
+            medium: What a call carries: speech, music or video.
         """
         if medium.call_bits_per_second > self.best_pair_bits_per_second:
             return 0

@@ -109,7 +109,10 @@ class Graph:
 
     @classmethod
     def of(cls, plan: NetworkPlan) -> Self:
-        """Number what a plan names.
+        """Return the graph of a plan, whose names it numbers.
+
+        Args:
+            plan: The network.
 
         Raises:
             ValueError: A link ends at a switch, at no site of the plan, or twice at one site.
@@ -259,12 +262,23 @@ class Graph:
             ]
 
     def across(self, link: int, site: int) -> int:
-        """The site at the other end of a link."""
+        """Return the number of the site at the other end of a link.
+
+        Args:
+            link: Number of the link, from 0.
+            site: Number of the site at this end.
+        """
         one, other = self.ends[link]
         return other if site == one else one
 
     def as_candidate(self, source: int, target: int, path: Path) -> Candidate:
-        """Say a route so that it holds for all users with the same homes."""
+        """Return a route in a form that holds for all users with the same homes.
+
+        Args:
+            source: Number of the site that asks.
+            target: Number of the other site.
+            path: Numbers of the links, in order.
+        """
         if not (self.relays[source] or self.relays[target]) and len(path) == 1:
             return -1, path, -1
         begin, end = (0 if self.relays[site] else 1 for site in (source, target))
@@ -273,7 +287,13 @@ class Graph:
         return first, path[begin : len(path) - end], last
 
     def strands(self, source: int, target: int, path: Path) -> tuple[Path, ...]:
-        """Cut the links of a route into its ways from the source to the target."""
+        """Return the ways of a route from the source to the target, each as its links.
+
+        Args:
+            source: Number of the site that asks.
+            target: Number of the other site.
+            path: Numbers of the links of all ways.
+        """
         found, begin, at = [], 0, source
         for place, link in enumerate(path):
             at = self.across(link, at)
@@ -292,7 +312,7 @@ class Graph:
         models: Sequence[SecurityModel | None] | None = None,
         blocks: Iterable[tuple[int, int, float]] = (),
     ) -> Route:
-        """Say in names where a key went and on what it rests.
+        """Return by names where a key went and on what it rests.
 
         Args:
             source: Number of the site that sent it.
@@ -324,7 +344,14 @@ class Graph:
         *,
         of_relays: bool,
     ) -> Way:
-        """Say in names that keys between two sites take another way, the second of two."""
+        """Return, by names, that keys between two sites take another way, the second of two.
+
+        Args:
+            time_s: When, in simulated seconds.
+            ends: Numbers of the two sites.
+            ways: The links of the way before and after; None for no way.
+            of_relays: Whether only the relays' part of the way is said.
+        """
         before, now = (
             None if path is None else tuple(self.links[link] for link in path) for path in ways
         )

@@ -118,6 +118,9 @@ def quality_of(
         state: What is not as planned.
         settings: Angles; how often each is chosen matters for nothing but the mean rate.
 
+    Returns:
+        Coincidences per second, the probabilities of their outcomes, S and QBER.
+
     Raises:
         ValueError: The adversary is none that acts on photons one by one, or cannot be that strong.
 

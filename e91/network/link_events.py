@@ -159,7 +159,11 @@ class Simulation:
         self._fluid = [life for life in lives if life.light is None]
 
     def start(self, users: Users) -> None:
-        """Begin with those who want keys: put on the calendar what is known beforehand."""
+        """Begin with those who want keys: put on the calendar what is known beforehand.
+
+        Args:
+            users: Those who want keys.
+        """
         self.users = users
         self.at(float(math.floor(self.now_s)), self._tick, None)
         for life in self._fluid:
@@ -175,7 +179,13 @@ class Simulation:
             self.at(incident.start_s, self._begin_incident, incident)
 
     def at(self, time_s: float, handler: Handler, what: Any) -> None:
-        """Let something happen at a time; what is put there first happens first."""
+        """Let something happen at a time; what is put there first happens first.
+
+        Args:
+            time_s: Simulated seconds.
+            handler: Called with the time and ``what``.
+            what: Passed on to ``handler``.
+        """
         heapq.heappush(self._heap, (time_s, next(self._numbers), handler, what))
 
     def advance(self, until_s: float) -> None:
@@ -222,7 +232,11 @@ class Simulation:
         return life.shines and not self.is_full(life)
 
     def is_full(self, life: LinkLife) -> bool:
-        """Return whether a link's store was full when the second began; on trial, it never is."""
+        """Return whether a link's store was full when the second began; on trial, it never is.
+
+        Args:
+            life: The link's.
+        """
         return bool(self._levels[life.index] >= self._limits[life.index])
 
     def _hand_out(self, life: LinkLife, block: BlockInWork) -> None:
@@ -321,7 +335,11 @@ class Simulation:
             self._maker.restart(life.index)
 
     def clear(self, link: str) -> None:
-        """Take a link back into service whose alarm rang."""
+        """Take a link back into service whose alarm rang.
+
+        Args:
+            link: Name of the link.
+        """
         life = self._life(link)
         if life.rang:
             life.rang = False
@@ -417,7 +435,11 @@ class Simulation:
         self.at(self.weather.next_look_s(life.plan.name, now_s), self._look, life)
 
     def relight(self, life: LinkLife) -> None:
-        """Give a link the light that plan and adversary make now."""
+        """Give a link the light that plan and adversary make now.
+
+        Args:
+            life: The link's.
+        """
         if life.light is None:
             return
         state = self.weather.state(life.plan.name, self.now_s)
@@ -458,6 +480,11 @@ class Simulation:
     def attack(self, link: str, adversary: str, strength: float | None = None) -> None:
         """Put an adversary on a link, or change how strong it is.
 
+        Args:
+            link: Name of the link.
+            adversary: Name of the attack, as in `e91.adversaries.ATTACKS`.
+            strength: How strong it is; its default if None.
+
         Raises:
             ValueError: There is no such adversary, it does not act on photons one by one, or cannot
                 be that strong; nothing has changed then.
@@ -475,7 +502,11 @@ class Simulation:
         pair_tables(EKERT if life.practice is None else life.practice.settings, *eve)
 
     def end_attack(self, link: str) -> None:
-        """Take the adversary off a link."""
+        """Take the adversary off a link.
+
+        Args:
+            link: Name of the link.
+        """
         life = self._life(link)
         if life.eve is not None:
             life.eve = None
@@ -484,7 +515,11 @@ class Simulation:
             self.relight(life)
 
     def cut(self, link: str) -> None:
-        """Cut a link: neither photons nor messages pass, and its store cannot be used."""
+        """Cut a link: neither photons nor messages pass, and its store cannot be used.
+
+        Args:
+            link: Name of the link.
+        """
         life = self._life(link)
         if not life.is_cut:
             life.is_cut = True
@@ -493,7 +528,11 @@ class Simulation:
             self.relight(life)
 
     def mend(self, link: str) -> None:
-        """Mend a link that was cut, or whose source failed."""
+        """Mend a link that was cut, or whose source failed.
+
+        Args:
+            link: Name of the link.
+        """
         life = self._life(link)
         self._mend(life, cut=life.is_cut, source=life.source_fails)
 
@@ -508,7 +547,11 @@ class Simulation:
             self.relight(life)
 
     def darken(self, link: str) -> None:
-        """Let a link's source fail: no photons come, its store serves on."""
+        """Let a link's source fail: no photons come, its store serves on.
+
+        Args:
+            link: Name of the link.
+        """
         life = self._life(link)
         if not life.source_fails:
             life.source_fails = True
@@ -516,7 +559,11 @@ class Simulation:
             self.relight(life)
 
     def kill_relay(self, site: str) -> None:
-        """Let a relay die: none of its links can be used or makes key."""
+        """Let a relay die: none of its links can be used or makes key.
+
+        Args:
+            site: Name of the relay.
+        """
         lives = [life for life in self._lives_at(site) if site not in life.dead_ends]
         if lives:
             self.history.note(self.now_s, "relay-dies", site, f"Relay {site} is dead.")
@@ -526,7 +573,11 @@ class Simulation:
             self._fall([life.index for life in lives], self.now_s)
 
     def revive_relay(self, site: str) -> None:
-        """Let a relay work again."""
+        """Let a relay work again.
+
+        Args:
+            site: Name of the relay.
+        """
         lives = [life for life in self._lives_at(site) if site in life.dead_ends]
         if lives:
             self.history.note(self.now_s, "back", site, f"Relay {site} works again.")
@@ -552,7 +603,12 @@ class Simulation:
         return [life for life in self.lives if site in life.plan.ends]
 
     def turn_relay(self, site: str, *, honest: bool) -> None:
-        """Let a relay tell Eve every key that it passes on, or stop doing so; nobody notices."""
+        """Let a relay tell Eve every key that it passes on, or stop doing so; nobody notices.
+
+        Args:
+            site: Name of the relay.
+            honest: Whether it keeps keys to itself.
+        """
         self._lives_at(site)
         self.users.changing(self.now_s)
         known = self.history.dishonest

@@ -96,7 +96,13 @@ class LivingNetwork:
         self._simulation.close()
 
     def ask(self, source: str, target: str, bits: int) -> "Future[None]":
-        """Ask for a key of two sites, which comes as news; see `KeySupply.ask`."""
+        """Ask for a key of two sites, which comes as news; return when that is done.
+
+        Args:
+            source: Name of the site that asks.
+            target: Name of the other site.
+            bits: Length of the key.
+        """
         return self._questions.ask(lambda: self._supply.ask(source, target, bits))
 
     def outstanding(self) -> "Future[Counter[tuple[str, str]]]":
@@ -104,7 +110,11 @@ class LivingNetwork:
         return self._questions.ask(lambda: Counter(self._supply.outstanding))
 
     def look(self, question: Callable[[Simulation], T]) -> "Future[T]":
-        """Return the answer of a function of the simulation, called between two steps."""
+        """Return the answer of a function of the simulation, called between two steps.
+
+        Args:
+            question: Called once with the simulation, which it must not change.
+        """
         return self._questions.ask(lambda: question(self._simulation))
 
     def _run(self) -> None:

@@ -231,7 +231,11 @@ class NetworkReport(Drawn):
         return self.text()
 
     def text(self, *, width: int = WIDTH) -> str:
-        """Return the report in lines of some columns."""
+        """Return the report in lines of some columns.
+
+        Args:
+            width: How many.
+        """
         page = Layout(width)
         parts = (_what, _keys, _bits, _alarms, _replay, _limits)
         sections = [part(self, page) for part in parts]

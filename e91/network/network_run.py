@@ -307,6 +307,9 @@ def report_of(simulation: Simulation, *, depth: Depth, seconds: float) -> Networ
         depth: As that of `begin`.
         seconds: What it took here; only reported.
 
+    Returns:
+        The report of the time that has passed; the simulation may go on.
+
     Examples:
         >>> from e91.network import load
         >>> simulation = begin(load("secoqc-2008"), seed=1)

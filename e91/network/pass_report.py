@@ -55,7 +55,11 @@ class PassReport:
         return relayed_between(*self.relayed) if len(self.relayed) == 2 else None
 
     def text(self, *, width: int = WIDTH) -> str:
-        """Return it in lines; a table of the passes stands first."""
+        """Return it in lines; a table of the passes stands first.
+
+        Args:
+            width: Columns of the text.
+        """
         page = _PassPage(self, Layout(width))
         shown = self.entangled or self.relayed[0]
         parts = {

@@ -26,6 +26,9 @@ _OPTICS = "lights/city.toml"
 def names() -> tuple[str, ...]:
     """Return the names of the networks that come with the package, in order of the alphabet.
 
+    Returns:
+        Names that `load` takes, such as ``"jinan-2012"``.
+
     Examples:
         >>> "jinan-2017" in names()
         True
@@ -39,6 +42,9 @@ def variants(name: str) -> tuple[str, ...]:
 
     Args:
         name: As of `load`.
+
+    Returns:
+        The names; none if the network has no variants.
 
     Raises:
         ValueError: There is no such network.

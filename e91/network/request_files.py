@@ -23,6 +23,9 @@ def read_requests(file: Path | str, *, name: str = "") -> RequestList:
             of sites), ``bits`` (whole, of the key that is asked for).
         name: What sentences call it; its path if empty.
 
+    Returns:
+        The requests in the order of the file.
+
     Raises:
         ValueError: It cannot be read, or a line is no request; the sentence names the line.
 

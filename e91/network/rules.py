@@ -47,15 +47,29 @@ class Router(ABC):
         """Return the links to take so many bits from, or None if no route holds them.
 
         Nothing is taken.  The two sites must differ; that is not checked, as every key asks.
+
+        Args:
+            source: Number of the site that asks.
+            target: Number of the other site.
+            bits: Length of the key.
         """
 
     def switch(self, link: int, *, up: bool) -> None:
-        """Take a link out of use, or put it back."""
+        """Take a link out of use, or put it back.
+
+        Args:
+            link: Number of the link, from 0.
+            up: Whether it may be used.
+        """
         self.up[link] = up
         self.floors[link] = self.graph.least_stores[link] if up else _NEVER
 
     def check(self, source: int, target: int) -> None:
         """Refuse a demand that no route can ever carry.
+
+        Args:
+            source: Number of the site that asks.
+            target: Number of the other site.
 
         Raises:
             ValueError: None can, even with every link up and full.
@@ -69,6 +83,11 @@ class Router(ABC):
 
         After `find` found none: it finds none before one of these stores has grown or a link has
         come up.
+
+        Args:
+            source: Number of the site that asks.
+            target: Number of the other site.
+            bits: Length of the key.
         """
         graph, near = self.graph, self._open_homes(source, bits)
         cut = set(graph.direct.get((source, target), ()))

@@ -46,6 +46,14 @@ class Network(Drawn, NetworkPlan):
         """Let time pass in the network, and return what became of it.
 
         Arguments, errors and more of them as of `e91.network.run`.
+
+        Args:
+            minutes: Simulated time; by default what the plan says.
+            depth: ``"bits"`` or ``"counts"``, as of `e91.network.run`.
+            seed: Root of all randomness; None takes the operating system's.
+            workers: Processes that make blocks; by default one for each core.
+            rule: Rule of routing; by default the plan's.
+            disjoint: Ways without a common relay, a share of the key on each.
         """
         from e91.network.network_run import run
 

@@ -117,7 +117,11 @@ class Arm:
         return self.receiver.readout_error
 
     def per_detector(self, attribute: str) -> Floats:
-        """Return one attribute of every `Detector`; float64, shape (settings, 2)."""
+        """Return one attribute of every `Detector`; float64, shape (settings, 2).
+
+        Args:
+            attribute: Name of a field of `Detector`.
+        """
         values = [getattr(detector, attribute) for detector in self.receiver.detectors]
         return np.array(values, np.float64).reshape(-1, 2)
 
@@ -131,6 +135,9 @@ def arm_over(
         link: Its loss, stray light, drift and dispersion go into the arm.
         receiver: What stands at its end.
         setting_probabilities: See `Arm`.
+
+    Returns:
+        The arm from source to clicks.
 
     Examples:
         >>> arm_over(Fibre(100, 0.2), Receiver((Detector(0.2), Detector(0.2)))).loss_db
@@ -159,6 +166,9 @@ def simple_arm(loss_db: float, noise_per_second: float = 0.0, *, dead_time_s: fl
         loss_db: From source to click, the detectors' efficiency included.
         noise_per_second: Clicks without a pair, both detectors together.
         dead_time_s: Of each detector.
+
+    Returns:
+        The arm, with perfect analysers.
 
     Examples:
         >>> simple_arm(32.0, 200.0).noise_per_second.tolist()
@@ -242,6 +252,9 @@ def mean_over(function: Callable[..., float], *fadings: Fading) -> float:
         function: Of as many transmissions as there are fadings, for instance the key per second.
         fadings: One for each arm that fades.
 
+    Returns:
+        The mean over all of them, in the unit of ``function``.
+
     Examples:
         >>> half = Fading(np.array([0.0, 1.0]), np.array([0.5, 0.5]))
         >>> mean_over(lambda alice, bob: alice * bob, half, half)
@@ -260,6 +273,9 @@ def faded(arm: Arm, factor: float) -> Arm:
     Args:
         arm: With its usual loss.
         factor: From a `Fading`, not negative; the loss never falls below 0 dB.
+
+    Returns:
+        A new arm that differs in its loss, in dB, alone.
 
     Raises:
         ValueError: ``factor`` is negative or not finite.

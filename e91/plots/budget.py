@@ -78,6 +78,9 @@ def key_budget(report: SessionReport | RunSummary) -> KeyBudget:
     Args:
         report: With or without a key.
 
+    Returns:
+        What each step takes of the rounds, in bits that add up to the secret ones exactly.
+
     Examples:
         >>> import e91
         >>> report = e91.run(e91.exact_device(visibility=0.97, seed=1), rounds=100_000, seed=2)

@@ -49,6 +49,9 @@ def sound_course(found: RecoveredSound) -> SoundCourse:
     Args:
         found: From `e91.encryption.sound.SoundReceiver.recovered`.
 
+    Returns:
+        Lowest and highest sample of each column, in units of full scale; times in seconds.
+
     Raises:
         ValueError: It has no samples.
 

@@ -112,6 +112,9 @@ def rates_by_distance(
         settings: Angles of the sessions; asymmetric, or BBM92's where a theorem wants two bases.
         efficiency: Of error correction; by default 1 in the asymptotic rate and 1.1 in sessions.
 
+    Returns:
+        Distances in km and secret bits per second at each, arrays of shape (n,).
+
     Raises:
         ValueError: A number leaves its range or is missing, or the policy trusts nobody, to whom
             coincidences alone prove nothing.
@@ -166,6 +169,9 @@ def statistics_by_brightness(
         pairs_per_second: Increasing; by default 81 from a hundredth of the link's to a decade
             in which no key is left.
 
+    Returns:
+        QBER, S and secret bits per second at each brightness, arrays of shape (n,).
+
     Raises:
         ValueError: A number leaves its range or is missing.
 
@@ -214,6 +220,9 @@ def distance_of(link: LinkNumbers) -> float:
 
     Args:
         link: Numbers of both sides.
+
+    Returns:
+        Kilometres, of both sides together.
 
     Examples:
         >>> from e91.optics.link_files import SideNumbers

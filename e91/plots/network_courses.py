@@ -92,6 +92,9 @@ def link_courses(
         column: Which number.
         most: Links with a line of their own.
 
+    Returns:
+        Times in seconds, shape (n,), and a line of the same length for each of these links.
+
     Examples:
         >>> from e91.network import load
         >>> found = link_courses(load("tokyo-2010").run(seed=1))
@@ -144,6 +147,9 @@ def request_course(report: NetworkReport, *, intervals: int = 60) -> RequestCour
     Args:
         report: Of a run.
         intervals: How many, or fewer if the run has fewer samples.
+
+    Returns:
+        How many requests were served at once, late or not at all in each interval, shape (n,).
 
     Examples:
         >>> from e91.network import load

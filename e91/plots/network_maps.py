@@ -109,6 +109,9 @@ def network_map(plan: NetworkPlan) -> NetworkMap:
     Args:
         plan: The network.
 
+    Returns:
+        Where sites stand and links run, in km.
+
     Examples:
         >>> from e91.network import load
         >>> found = network_map(load("hefei-2021"))

@@ -51,6 +51,9 @@ def network_budget(report: NetworkReport) -> NetworkBudget:
     Args:
         report: Of a run.
 
+    Returns:
+        Bits made, lost, spent, delivered and left, which add up exactly.
+
     Examples:
         >>> from e91.network import load
         >>> found = network_budget(load("cambridge-2019").run(minutes=30, seed=1))
@@ -143,6 +146,9 @@ def level_map(report: NetworkReport) -> LevelMap:
 
     Args:
         report: Of a run.
+
+    Returns:
+        The map, with how full each store is and which links are out of service.
 
     Examples:
         >>> from e91.network import load

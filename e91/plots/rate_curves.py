@@ -113,6 +113,9 @@ def rates_by_qber(qber: Sequence[float] | Floats) -> QberRates:
     Args:
         qber: Increasing error rates in [0, 1/2].
 
+    Returns:
+        S and the secret bits per key round at each QBER, arrays of shape (n,).
+
     Raises:
         ValueError: ``qber`` does not increase or leaves [0, 1/2].
 
@@ -172,6 +175,9 @@ def rates_by_efficiency(
     Args:
         efficiency: Increasing probabilities.
         visibility: White-noise visibility, in (1/sqrt(2), 1].
+
+    Returns:
+        S and the secret bits per key round at each efficiency, arrays of shape (n,).
 
     Raises:
         ValueError: An argument leaves its range or ``efficiency`` does not increase.
@@ -298,6 +304,9 @@ def rates_by_rounds(rounds: Sequence[int], *, link: Link, epsilon: float = 1e-10
         rounds: Increasing whole numbers from 1.
         link: What the link delivers, the efficiency of error correction included.
         epsilon: Failure probability of a session, in (0, 1).
+
+    Returns:
+        Secret bits per round of each theorem, arrays of shape (n,), and their limits.
 
     Raises:
         ValueError: ``rounds`` does not increase, or a number leaves its range.

@@ -45,6 +45,9 @@ def styled(style: str) -> Iterator[None]:
     Args:
         style: "notebook" (as without it), "slide" or "print".
 
+    Yields:
+        Nothing; what is drawn within the block has the style.
+
     Raises:
         ValueError: It is none of these.
 

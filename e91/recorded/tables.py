@@ -77,6 +77,9 @@ def content_hash(columns: Mapping[str, Column], metadata: Mapping[str, Any]) -> 
         columns: All of the columns of a record of detections, or of a list of tags, in range.
         metadata: Plain JSON values.
 
+    Returns:
+        64 hexadecimal digits.
+
     Examples:
         >>> column = np.array([1, 2])
         >>> content_hash({"time_ps": column, "channel": column}, {})[:8]

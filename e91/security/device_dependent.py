@@ -65,7 +65,11 @@ class Block:
             raise ValueError(f"`leaked_bits` must be finite and from 0, but is {self.leaked_bits}.")
 
     def min_entropy(self, phase_error: float) -> float:
-        """Return n (q - h(phase_error)), bits, with h capped at 1, rounded down by n 1e-15."""
+        """Return n (q - h(phase_error)), bits, with h capped at 1, rounded down by n 1e-15.
+
+        Args:
+            phase_error: Upper bound on the phase-error rate.
+        """
         return self.key_bits * (self.overlap_bits - capped(phase_error) - _ROUNDING)
 
 
@@ -284,6 +288,9 @@ def planned_key(
         epsilon: Failure probability, spent as 1 : 2 : 7 on verification, amplification and
             estimation.
 
+    Returns:
+        Its length in bits, with the terms of which it is made.
+
     Raises:
         ValueError: As for `Block`, `shannon_leak` and ``length``.
 
@@ -308,6 +315,9 @@ def shannon_leak(key_bits: int, *, error: float, efficiency: float) -> float:
         key_bits: n, bits of the key.
         error: Q, its error rate, in [0, 1].
         efficiency: f, how many times Shannon's limit is disclosed; at least 1.
+
+    Returns:
+        Bits; not rounded.
 
     Raises:
         ValueError: ``key_bits`` is no count, ``error`` not in [0, 1] or ``efficiency`` below 1.

@@ -67,6 +67,9 @@ def inverse_binary_entropy(entropy: float) -> float:
     Args:
         entropy: In bits, in [0, 1].
 
+    Returns:
+        p, a probability.
+
     Raises:
         ValueError: ``entropy`` is not in [0, 1].
 

@@ -486,6 +486,10 @@ class Theorem(Enum):
 
     @classmethod
     def default(cls, security: SecurityModel) -> Theorem:
-        """Return the theorem of a security model that is used unless another is named."""
+        """Return the theorem of a security model that is used unless another is named.
+
+        Args:
+            security: The security model.
+        """
         (found,) = (it for it in cls if it.entry.is_default and it.security is security)
         return found

@@ -78,6 +78,9 @@ class BlockCounts:
     def joined(cls, parts: Iterable[BlockCounts]) -> BlockCounts:
         """Return the blocks of all parts, one behind the other.
 
+        Args:
+            parts: Counts with the same settings, at least one.
+
         Raises:
             ValueError: There is no part, or they are of different settings.
         """
@@ -92,7 +95,12 @@ class BlockCounts:
 
     @classmethod
     def of(cls, evidence: Evidence, *, hidden_errors: int = 0) -> BlockCounts:
-        """Return the counts of one block from its evidence."""
+        """Return the counts of one block from its evidence.
+
+        Args:
+            evidence: The public counts of the block.
+            hidden_errors: Errors among the key rounds that stay hidden, which nature knows.
+        """
         samples = [(s.key_size, s.revealed, s.errors) for s in evidence.samples]
         counts = (evidence.tests, samples, evidence.pair_counts, hidden_errors)
         return cls._from([np.array([each], np.int64) for each in counts], evidence.signs)
@@ -184,6 +192,9 @@ def draw_counts(
             their own, shape (n, pieces).
         settings: How often each setting is chosen, and what pairs are for.
         policy: Says how many key rounds are revealed.
+
+    Returns:
+        The counts of the n blocks, or pieces.
 
     Raises:
         ValueError: A number of rounds is negative or not whole, or the tables do not fit or are no

@@ -93,7 +93,11 @@ class Verdicts:
         return np.where(self.released, self.length_bits - AUTHENTICATION_BITS, 0)
 
     def abort(self, block: int) -> Abort | None:
-        """Return why a block has no key, or None if it has one."""
+        """Return why a block has no key, or None if it has one.
+
+        Args:
+            block: Number of the block, from 0.
+        """
         return ABORTS[int(self.aborts[block])]
 
 
@@ -115,6 +119,9 @@ def conclude_many(
         key_size: Hidden key bits of a typical block of that kind.
         settings: Which pairs made the counts, with their probabilities.
         policy: As for `judge_many`; with Cascade, the key in one portion and no flips.
+
+    Returns:
+        The abort, length and disclosed bits of each block, arrays of shape (n,).
 
     Raises:
         ValueError: The policy is another, or the theorem does not fit the settings.
@@ -166,6 +173,9 @@ def judge_many(
         bob_leaked_bits: Bob's, which count without trust in the devices; as many as Alice's, which
             is what Cascade's answers are at most, if None.
         keys_differ: Whether error correction left an error, which verification finds.
+
+    Returns:
+        The abort, length and disclosed bits of each block, arrays of shape (n,).
 
     Raises:
         ValueError: The theorem does not fit the settings.

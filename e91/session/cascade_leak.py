@@ -83,6 +83,9 @@ def draw_corrections(
         needed: Which keys are corrected at all; of the others nothing is disclosed, and for them
             nothing is measured.
 
+    Returns:
+        Alice's disclosed bits of each key, and whether an error is left; arrays of shape (n,).
+
     Raises:
         ValueError: The policy names LDPC, portions, or flips of key bits.
 

@@ -79,6 +79,9 @@ def quantum_limit(qber: float, *, trusted: bool) -> float:
         qber: Error rate of the key rounds, in [0, 1].
         trusted: Whether both analysers are what they are declared to be.
 
+    Returns:
+        S, at most 2 sqrt 2.
+
     Source:
         Cirel'son, Lett. Math. Phys. 4, 93 (1980); the identity is that of docs/security.md.
 

@@ -106,6 +106,9 @@ def asymptotic_rate(
             in the devices only.
         reconciler: Which error correction.
 
+    Returns:
+        Secret bits per key round, with the theorem and what it was given.
+
     Raises:
         ValueError: A number leaves its range, or noisy preprocessing is asked with trust.
 
@@ -186,6 +189,9 @@ def best_plan(
         settings: Angles and roles; their probabilities are replaced.
         policy: Theorem, epsilon of the whole run, and what is declared beforehand.
         largest_block: Most rounds of a block, by memory or by patience; any by default.
+
+    Returns:
+        Settings with the best probabilities, the policy of a block, and the length to expect.
 
     Raises:
         ValueError: As for `expected_length`, or ``largest_block`` is below 1.

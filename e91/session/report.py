@@ -320,7 +320,11 @@ class SessionReport(Drawn):
         return f"A key of {report_text.released(self.secret_bits)}; {_promise(self)}."
 
     def folding_sections(self, page: FoldingLayout) -> list[list[str]]:
-        """Return what was found, the budget and the small print, as sections that fold."""
+        """Return what was found, the budget and the small print, as sections that fold.
+
+        Args:
+            page: Sets the rows of the sections.
+        """
         return [
             report_text.measured(self, page, title="What was found"),
             [

@@ -49,6 +49,9 @@ def read_settings(file: Path | str) -> Settings:
             indices of angles, from 0) and ``sign`` (1 or -1), the ``state`` of the pairs (phi+ by
             default), and a ``name`` (the file's by default).
 
+    Returns:
+        The settings, checked.
+
     Raises:
         ValueError: The file cannot be read or has another format, or `Settings` refuses it, or has
             the name of other settings.

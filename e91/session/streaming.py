@@ -71,7 +71,11 @@ class BlockDevice(Protocol):
     """
 
     def outcome_source(self, settings: Settings) -> OutcomeSource:
-        """Return the device as a source of the outcomes of blocks."""
+        """Return the device as a source of the outcomes of blocks.
+
+        Args:
+            settings: Those of the run.
+        """
 
 
 @dataclass(frozen=True, eq=False)

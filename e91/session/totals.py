@@ -109,6 +109,9 @@ class RunSummary(Totals):
     def add(self, report: SessionReport) -> RunSummary:
         """Return the summary with one block more.
 
+        Args:
+            report: Of the block.
+
         Raises:
             ValueError: The block has other settings or another policy.
         """
@@ -265,6 +268,10 @@ def summary_of(reports: Iterable[SessionReport]) -> RunSummary:
     Args:
         reports: Of all blocks of one run, in their order; they are taken one after the other, so a
             stream of any length will do.
+
+    Returns:
+        The sums of rounds, counts, disclosed bits and secret bits, with the policy of the whole
+        run.
 
     Raises:
         ValueError: There is no block, or the blocks are of several runs.

@@ -141,7 +141,11 @@ class Verdict:
     portions: tuple[SecretLength, ...] = ()
 
     def refuted(self, abort: Abort) -> Self:
-        """Return the verdict of an abort that refutes the premises of bounds and key length."""
+        """Return the verdict of an abort that refutes the premises of bounds and key length.
+
+        Args:
+            abort: Why there is no key.
+        """
         chsh = self.chsh.without_bounds()
         return replace(self, chsh=chsh, length=None, abort=abort, portions=())
 
@@ -306,6 +310,9 @@ def least_epsilon(rounds: int, *, portions: int = 1) -> float:
     Args:
         rounds: Rounds of the session.
         portions: Portions of its key, each with a hash of its own.
+
+    Returns:
+        A probability.
 
     Examples:
         >>> 1e-21 < least_epsilon(10**6) < 2e-21

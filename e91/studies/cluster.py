@@ -253,9 +253,19 @@ def connected(address: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Iter
         address: E.g. ``tcp://10.0.0.1:8786`` or ``10.0.0.1:8786``.
         timeout_seconds: How long the scheduler may take to answer.
 
+    Yields:
+        The client.
+
     Raises:
         ValueError: dask is not installed, the address is none, nobody answers there in time, or
             the cluster has no workers.
+
+    Examples:
+        >>> with connected("tcp://10.0.0.1"):
+        ...     pass
+        Traceback (most recent call last):
+        ValueError: `tcp://10.0.0.1` must be the address of a running Dask scheduler, like \
+tcp://HOST:8786.
     """
     dask = _dask()
     _check_answers(dask, address, timeout_seconds)
@@ -349,6 +359,15 @@ def stream_on(
 
     Raises:
         ValueError: As for `e91.stream`, or the cluster has no workers or loses them.
+
+    Examples:
+        >>> from distributed import Client, LocalCluster
+        >>> from e91.devices.exact import exact_device
+        >>> with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
+        ...     with Client(cluster, set_as_default=False) as client:
+        ...         found = stream_on(client, exact_device(seed=1), rounds=100_000, seed=1)
+        >>> found.rounds, found.blocks, found.secret_bits > 0
+        (100000, 1, True)
     """
     stopwatch, run = Stopwatch(), plan_run(device, **arguments)
     # Once to each worker that needs it, not with every order.

@@ -96,6 +96,9 @@ class Study:
     def point_of_session(self, number: int) -> Point:
         """Return the point that a session repeats.
 
+        Args:
+            number: Of the session, from 0.
+
         Raises:
             ValueError: There is no session of this number.
         """
@@ -149,6 +152,9 @@ def plan_study(
         repeats: Sessions at each point, from 1.
         title: What the study is called.
 
+    Returns:
+        The study: its points, each with its parameters and repeats, checked before anything runs.
+
     Raises:
         ValueError: A name is unknown or twice there, a value leaves its range, lists differ in
             length, no session can be run at a point, or there are more than `MAXIMUM_SESSIONS`.
@@ -184,6 +190,9 @@ def read_study(file: Path | str) -> Study:
 
     Args:
         file: Path of the TOML file.
+
+    Returns:
+        The study, as `plan_study` makes it.
 
     Raises:
         ValueError: The file cannot be read, is no TOML, or plans something that `plan_study`

@@ -54,7 +54,14 @@ class Tally(Totals):
     def summary(
         self, *, settings: Settings, policy: Policy, device: DeviceInfo, seed: int | None
     ) -> RunSummary:
-        """Return the summary of the run that these blocks are, made on ``device``."""
+        """Return the summary of the run that these blocks are, made on ``device``.
+
+        Args:
+            settings: Of the run.
+            policy: Of the whole run.
+            device: What made the blocks.
+            seed: Of the run, or None.
+        """
         nothing = Evidence.empty(settings)
         before = RunSummary(
             evidence=nothing,

@@ -2,6 +2,7 @@
 
 import inspect
 import pkgutil
+from functools import cache
 from importlib import import_module
 
 import e91_circuits
@@ -18,12 +19,13 @@ def rooms():
             yield import_module(found.name)
 
 
+@cache
 def public_names():
     """Return the public functions and classes by their paths."""
     found = {}
     for room in rooms():
         for name in getattr(room, "__all__", ()):
             thing = getattr(room, name)
-            if (inspect.isroutine(thing) or inspect.isclass(thing)) and thing.__doc__ is not None:
+            if inspect.isroutine(thing) or inspect.isclass(thing):
                 found.setdefault(id(thing), (f"{room.__name__}.{name}", thing))
     return dict(found.values())

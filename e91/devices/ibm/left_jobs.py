@@ -190,9 +190,22 @@ def plan_session(
         service: A `QiskitRuntimeService`; by default the one that IBM's own tools find.
         to_leave: Whether the job shall outlive this process, which local testing mode refuses.
 
+    Returns:
+        The job as it would be submitted: circuits, shots, qubits and their reported errors.
+
     Raises:
         ValueError: There is no account or no such machine, it is down or too small, the rounds do
             not fit in one job, the settings are one's own, or it cannot be left.
+
+    Examples:
+        >>> from qiskit_ibm_runtime import QiskitRuntimeService
+        >>> from e91.session.session import prepare_session
+        >>> service = QiskitRuntimeService(channel="local")  # simulated machines, no account
+        >>> planned = plan_session(
+        ...     "fake_manila", prepare_session(60_000), service=service, to_leave=False
+        ... )
+        >>> planned.plan.rounds
+        60000
     """
     own = prepared.settings
     named = SETTINGS.get(own.name)
@@ -217,11 +230,28 @@ def submit_session(planned: PlannedJob, *, folder: Path | None = None) -> LeftJo
         planned: What `plan_session` returned.
         folder: For the session's files; by default `jobs_folder`.
 
+    Returns:
+        The job, whose id and session's name find it again from any process.
+
     Raises:
         ValueError: A file cannot be written, or IBM does not take the job.  It may have arrived all
             the same if the connection broke: `find_session` with the session's name, which the
             error says, finds it.
         OSError: The disk is full or fails.
+
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> from qiskit_ibm_runtime import QiskitRuntimeService
+        >>> from e91.session.session import prepare_session
+        >>> service = QiskitRuntimeService(channel="local")  # simulated machines, no account
+        >>> planned = plan_session(
+        ...     "fake_manila", prepare_session(60_000), service=service, to_leave=False
+        ... )
+        >>> with TemporaryDirectory() as folder:
+        ...     left = submit_session(planned, folder=Path(folder))
+        ...     a, b = left.outcomes()
+        >>> a.shape, b.shape
+        ((60000,), (60000,))
     """
     folder = folder or jobs_folder()
     session = planned.session
@@ -250,9 +280,18 @@ def find_session(name: str, *, service: Any = None, folder: Path | None = None) 
         service: As for `plan_session`.
         folder: As for `submit_session`.
 
+    Returns:
+        The job with its session, ready to wait for or to conclude.
+
     Raises:
         ValueError: There is none, its keys were saved, its files are damaged, IBM cannot be
             reached, or never took the job.
+
+    Examples:
+        >>> find_session("d4x7", folder=Path("/empty"))
+        Traceback (most recent call last):
+        ValueError: `--resume` must name a job or a session that `e91 run` left in `/empty`, but \
+is `d4x7`, and there is none.
     """
     folder = folder or jobs_folder()
     session, job_id = load_planned(name, folder)

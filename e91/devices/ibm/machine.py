@@ -114,9 +114,21 @@ class JobPlan:
 def open_service() -> Any:
     """Return the runtime service with the account that IBM's tools find.
 
+    Returns:
+        A `QiskitRuntimeService`.
+
     Raises:
         ValueError: The package is missing, there is no account, it is refused, or IBM cannot be
             reached.
+
+    Examples:
+        Local testing mode has the simulated machines of the runtime package, and no account.
+
+        >>> from unittest.mock import patch
+        >>> with patch.dict(os.environ, QISKIT_IBM_CHANNEL="local"):
+        ...     service = open_service()
+        >>> machine_of(service, "fake_manila").num_qubits
+        5
     """
     runtime_service = extra("qiskit_ibm_runtime", what="`ibm:`").QiskitRuntimeService
     if os.environ.get("QISKIT_IBM_CHANNEL") == "local":

@@ -220,6 +220,10 @@ def sampler_device(
         seed: Root of the seeds that the function is given, not negative; None takes it from the
             operating system.
 
+    Returns:
+        A device: call it with settings x and y, uint8 of shape (n,), and it gives outcomes a and b
+        of the same shape, one shot a round.
+
     Raises:
         ValueError: Something is not as described, or the target cannot run the circuit.
 

@@ -50,6 +50,9 @@ class SnapshotDevice(ExactDevice):
 def snapshot_names() -> tuple[str, ...]:
     """Return the names of all snapshots that have two qubits, without ``fake_`` before them.
 
+    Returns:
+        Names such as ``"marrakesh"``, in order of the alphabet.
+
     Raises:
         ValueError: The runtime package is not installed.
 
@@ -65,6 +68,9 @@ def snapshot_backend(name: str) -> BackendV2:
 
     Args:
         name: One of `snapshot_names`, with or without ``fake_`` before it.
+
+    Returns:
+        The machine of `qiskit_ibm_runtime.fake_provider`, with all its qubits.
 
     Raises:
         ValueError: There is no snapshot of that name, or no runtime package.
@@ -89,6 +95,9 @@ def pair_backend(name: str, *, layout: Layout = "best") -> PairBackend:
     Args:
         name: As for `snapshot_backend`.
         layout: "best" for the pair of least reported error, or a pair of physical qubits.
+
+    Returns:
+        A machine of two qubits with the noise that the snapshot reports for them.
 
     Raises:
         ValueError: As for `snapshot_backend`; no pair has a working calibration; or the pair is
@@ -124,6 +133,9 @@ def snapshot_device(
         layout: As for `pair_backend`.
         seed: Root of the physical randomness, not negative; None takes it from the operating
             system.
+
+    Returns:
+        A device, as from `e91.devices.exact.exact_device`, whose `info` names machine and qubits.
 
     Raises:
         ValueError: As for `pair_backend`, or the target cannot run the source.

@@ -153,6 +153,15 @@ class Alice:
 
     Raises:
         ValueError: The key does not have the words that its length needs.
+
+    Examples:
+        >>> from e91.model.bits import pack
+        >>> key = np.random.default_rng(1).integers(2, size=640, dtype=np.uint8)
+        >>> words = np.frombuffer(pack(key), np.uint64)
+        >>> alice = Alice(words, bits=640)
+        >>> bob = Bob(words, bits=640, error_rate=0.02, permutation_seed=bytes(32))
+        >>> alice.answer(bob.start()).subject
+        'cascade-parities'
     """
 
     common: Common
@@ -168,6 +177,9 @@ class Alice:
     def answer(self, message: Message) -> Message | None:
         """Return her answer to a message of Bob, or None if it was his last.
 
+        Args:
+            message: As she heard it.
+
         Raises:
             AuthenticationFailed: The message is malformed, as a lost one is, or one too many.
         """
@@ -175,7 +187,14 @@ class Alice:
         return self.say()
 
     def hear(self, message: Message) -> None:
-        """Take a message of Bob: his opening, his verdict on a check, or questions."""
+        """Take a message of Bob: his opening, his verdict on a check, or questions.
+
+        Args:
+            message: As she heard it.
+
+        Raises:
+            AuthenticationFailed: As for `answer`.
+        """
         if self._ended:
             raise AuthenticationFailed("Cascade had ended, but another message came.")
         if not self._opened:
@@ -269,6 +288,20 @@ class Bob:
 
     Raises:
         ValueError: An argument leaves its range.
+
+    Examples:
+        >>> from e91.model.bits import pack
+        >>> key = np.random.default_rng(1).integers(2, size=640, dtype=np.uint8)
+        >>> damaged = key.copy()
+        >>> damaged[[3, 141, 592]] ^= 1
+        >>> words, others = (np.frombuffer(pack(each), np.uint64) for each in (key, damaged))
+        >>> alice = Alice(words, bits=640)
+        >>> bob = Bob(others, bits=640, error_rate=0.02, permutation_seed=bytes(32))
+        >>> said = alice.answer(bob.start())
+        >>> while said:
+        ...     said = alice.answer(bob.answer(said))
+        >>> bool((bob.finish() == words).all())
+        True
     """
 
     states: BlockStates
@@ -301,6 +334,9 @@ class Bob:
 
     def answer(self, message: Message) -> Message:
         """Return his comparison (1: differs) of the parities that Alice announced, and questions.
+
+        Args:
+            message: Alice's, as he heard it.
 
         Raises:
             AuthenticationFailed: The message is malformed, as a lost one is, or one too many, or

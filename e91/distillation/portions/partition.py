@@ -39,6 +39,9 @@ def divide(
             and drawn after the quantum phase; it counts modulo k.  uint8, shape (`portion_size`,).
         workspace: Says whether compiled code runs; where it pays for one key, by default.
 
+    Returns:
+        The k portions, of `portion_size` bits each.
+
     Raises:
         ValueError: There are too many or too few portions, or ``turns`` has another shape.
 

@@ -45,6 +45,11 @@ class CodeTable:
         says: Alice's announcement of each code, plus 256 times Bob's; uint32, shape (256,).  An
             announcement is ``4 * setting + outcome``, with 3 for an outcome that stays hidden.
         pairs: The announcements of two rounds in a byte, or None if they do not fit.
+
+    Examples:
+        >>> from e91.model.settings import BBM92
+        >>> code_table(BBM92).shape
+        (2, 4, 2, 2)
     """
 
     settings: Settings
@@ -68,6 +73,9 @@ def code_table(settings: Settings, *, outcomes: int = 2, assign_lost: bool = Fal
         settings: At most 63 settings a party.
         outcomes: k: 2, or 3 with no click.
         assign_lost: Count a missing click as outcome 0 instead of discarding the round.
+
+    Returns:
+        For every code of a round its settings, outcomes and role; arrays of shape (256,).
 
     Raises:
         ValueError: There are too many settings, or k is neither 2 nor 3.
@@ -108,6 +116,15 @@ class MeasuredBlock:
         alice: Alice's result of sifting.
         bob: Bob's.
         announcements: What they say to get there, in order.
+
+    Examples:
+        >>> import os
+        >>> from e91.model.settings import BBM92
+        >>> block = measure([np.zeros(16, np.uint8)], meaning=code_table(BBM92), fraction=0.1,
+        ...                 entropies=[os.urandom], rounds=16)
+        >>> alice, bob = block.announce(Channel())
+        >>> len(alice.key) + alice.evidence.sample_size, len(alice.key) == len(bob.key)
+        (16, True)
     """
 
     alice: Sifted
@@ -115,7 +132,11 @@ class MeasuredBlock:
     announcements: tuple[Message, ...] = field(repr=False)
 
     def announce(self, channel: Channel) -> tuple[Sifted, Sifted]:
-        """Let both parties say what they have to say; return Alice's and Bob's results."""
+        """Let both parties say what they have to say; return Alice's and Bob's results.
+
+        Args:
+            channel: Carries the announcements, and keeps the transcript.
+        """
         for message in self.announcements:
             channel.send(message)
         return self.alice, self.bob
@@ -143,8 +164,20 @@ def measure(
         entropies: The protocol's randomness for the sample, one source a part.
         rounds: Rounds in all parts together, at most.
 
+    Returns:
+        The block, with both parties' announcements ready and none of them sent.
+
     Raises:
         ValueError: A code does not exist, or there are more rounds than ``rounds``.
+
+    Examples:
+        >>> import os
+        >>> from e91.model.settings import BBM92
+        >>> codes = np.zeros(1000, np.uint8)  # settings (0, 0), outcomes (0, 0)
+        >>> found = measure([codes], meaning=code_table(BBM92), fraction=0.1,
+        ...                 entropies=[os.urandom], rounds=1000)
+        >>> len(found.alice.key) + found.alice.evidence.sample_size
+        1000
     """
     room = 8 * -(-rounds // 64) + 8
     keys = zero_bytes(room), zero_bytes(room)

@@ -19,7 +19,20 @@ from e91.system.keystreams import Stream, keystream
 
 
 class OutcomeSource(Protocol):
-    """A memoryless device that answers to whole blocks, e.g. that of `e91.exact_device`."""
+    """A memoryless device that answers to whole blocks, e.g. that of `e91.exact_device`.
+
+    Examples:
+        >>> class BothSeeZero:
+        ...     shape = (3, 3, 2, 2)
+        ...
+        ...     def answer(self, pairs, outcomes, *, block):
+        ...         outcomes[:] = 0
+        >>> source: OutcomeSource = BothSeeZero()
+        >>> outcomes = np.ones(2, np.uint8)
+        >>> source.answer(np.array([0, 8], np.uint8), outcomes, block=0)
+        >>> outcomes
+        array([0, 0], dtype=uint8)
+    """
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -42,17 +55,32 @@ class Choices:
     Attributes:
         pairs: Draws of the setting pairs.
         key: 32 bytes from which they and the sample are drawn.
+
+    Examples:
+        >>> from e91.model.settings import BBM92
+        >>> made = choices(BBM92, key=bytes(32))
+        >>> made.sample_entropy(0)(4) == made.sample_entropy(0)(4)  # a block has its own bytes
+        True
     """
 
     pairs: CellDraws
     key: bytes = field(repr=False)
 
     def fill(self, pairs: Bits, *, block: int) -> None:
-        """Overwrite ``pairs`` with ``ny x + y`` of the first rounds of a block; see `CellDraws`."""
+        """Overwrite ``pairs`` with ``ny x + y`` of the first rounds of a block.
+
+        Args:
+            pairs: uint8, shape (n,), n at most 2**18.
+            block: Number of the block, from 0.
+        """
         self.pairs.fill(pairs, block=block)
 
     def sample_entropy(self, block: int) -> Entropy:
-        """Return the bytes that choose which key rounds of a block are revealed."""
+        """Return the bytes that choose which key rounds of a block are revealed.
+
+        Args:
+            block: Number of the block, from 0.
+        """
         return keystream(self.key, stream=Stream.SAMPLE, block=block)
 
 
@@ -62,6 +90,9 @@ def choices(settings: Settings, *, key: bytes) -> Choices:
     Args:
         settings: How often each setting is chosen; x and y are independent.
         key: 32 secret bytes.
+
+    Returns:
+        The run's settings and samples, block by block; the same key gives the same choices.
 
     Raises:
         ValueError: The key has another length.
@@ -95,6 +126,16 @@ class RoundSampler:
 
     Raises:
         ValueError: The source is for other settings, or there are more than 255 codes.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> from e91.model.settings import BBM92
+        >>> source = exact_device(settings=BBM92, seed=1).outcome_source(BBM92)
+        >>> sampler = RoundSampler(choices(BBM92, key=bytes(32)), source)
+        >>> codes = np.empty(1000, np.uint8)
+        >>> sampler.fill(codes, block=0)
+        >>> sampler.shape, bool(codes.max() < 2 * 4 * 2 * 2)
+        ((2, 4, 2, 2), True)
     """
 
     choices: Choices

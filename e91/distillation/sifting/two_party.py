@@ -28,7 +28,18 @@ _LOST = 255
 
 
 class Role(IntEnum):
-    """What a round is for."""
+    """What a round is for; both parties work it out from the announced settings alone.
+
+    Attributes:
+        DISCARDED: Nothing: a photon was lost, or the pair of settings has no use.
+        KEY: One bit of each party's key.
+        REVEALED: A key round that Alice has chosen to estimate the error rate.
+        BELL_TEST: The estimate of S.
+
+    Examples:
+        >>> [role.name for role in Role if role >= Role.REVEALED]  # whose outcomes are announced
+        ['REVEALED', 'BELL_TEST']
+    """
 
     DISCARDED = 0
     KEY = 1
@@ -43,6 +54,12 @@ class Sifted:
     Attributes:
         key: That party's outcomes in the key rounds.
         evidence: What the public announcements say, as that party heard them.
+
+    Examples:
+        >>> from e91.model.settings import BBM92
+        >>> found = Sifted(SiftedKey(np.array([0, 1, 1], np.uint8)), Evidence.empty(BBM92))
+        >>> len(found.key), found.evidence.sample_size
+        (3, 0)
     """
 
     key: SiftedKey
@@ -54,20 +71,55 @@ def assign_lost_photons(record: PartyRecord) -> PartyRecord:
 
     Device-independent security allows no post-selection: a lost photon is an outcome like any
     other, and a fixed assignment is a strategy that the device could have followed itself.
+
+    Args:
+        record: A party's settings and outcomes; an outcome is 0, 1, or 2 for no click.
+
+    Returns:
+        A new record of the same length, whose outcomes are 0 and 1 alone.
+
+    Examples:
+        >>> record = PartyRecord(np.array([0, 1], np.uint8), np.array([1, 2], np.uint8))
+        >>> assign_lost_photons(record).outcome
+        array([1, 0], dtype=uint8)
     """
     return PartyRecord(record.setting, np.where(record.outcome == NO_CLICK, 0, record.outcome))
 
 
 def announce_settings(record: PartyRecord) -> bytes:
-    """Return one byte a round: the setting, or 255 where no photon was seen."""
+    """Return one byte a round: the setting, or 255 where no photon was seen.
+
+    Args:
+        record: The party's own settings and outcomes.
+
+    Returns:
+        As many bytes as there are rounds.
+
+    Examples:
+        >>> record = PartyRecord(np.array([0, 1], np.uint8), np.array([1, 2], np.uint8))
+        >>> list(announce_settings(record))
+        [0, 255]
+    """
     return np.where(record.outcome == NO_CLICK, np.uint8(_LOST), record.setting).tobytes()
 
 
 def read_settings(announced: bytes, *, rounds: int, choices: int) -> Bits:
-    """Return the peer's announced settings; uint8, shape (rounds,).
+    """Return the peer's announced settings.
+
+    Args:
+        announced: What was heard.
+        rounds: How many rounds there were.
+        choices: How many settings the peer has.
+
+    Returns:
+        Settings, 255 where the peer saw no photon; uint8, shape (rounds,).
 
     Raises:
         AuthenticationFailed: The announcement is not one that an honest peer makes.
+
+    Examples:
+        >>> read_settings(bytes([0, 255]), rounds=2, choices=3)
+        array([  0, 255], dtype=uint8)
     """
     heard = np.frombuffer(announced, np.uint8)
     if len(heard) != rounds or not np.all((heard < choices) | (heard == _LOST)):
@@ -76,7 +128,22 @@ def read_settings(announced: bytes, *, rounds: int, choices: int) -> Bits:
 
 
 def assign_roles(alice: Bits, bob: Bits, *, settings: Settings) -> Bits:
-    """Return the `Role` of every round from both announcements, before any key is revealed."""
+    """Return the `Role` of every round from both announcements, before any key is revealed.
+
+    Args:
+        alice: Alice's announced settings, 255 for a lost photon; uint8, shape (n,).
+        bob: Bob's.
+        settings: Which pairs of settings are for the key and for the Bell test.
+
+    Returns:
+        Roles; uint8, shape (n,).
+
+    Examples:
+        >>> from e91.model.settings import BBM92
+        >>> alice, bob = np.array([0, 0, 255], np.uint8), np.array([0, 2, 0], np.uint8)
+        >>> [Role(role).name for role in assign_roles(alice, bob, settings=BBM92)]
+        ['KEY', 'BELL_TEST', 'DISCARDED']
+    """
     table = np.full((256, 256), Role.DISCARDED, np.uint8)
     for pair in settings.key_pairs:
         table[pair] = Role.KEY
@@ -87,7 +154,22 @@ def assign_roles(alice: Bits, bob: Bits, *, settings: Settings) -> Bits:
 
 
 def choose_sample(roles: Bits, *, fraction: float, entropy: Entropy) -> bytes:
-    """Choose key rounds at random; return one packed bit each, 1 for "reveal it"."""
+    """Choose key rounds at random; return one packed bit each, 1 for "reveal it".
+
+    Args:
+        roles: Role of every round; uint8, shape (n,).
+        fraction: Probability that a key round is revealed, in [0, 1].
+        entropy: The protocol's randomness.
+
+    Returns:
+        Bits of the key rounds in their order, eight to a byte, the first one highest.
+
+    Examples:
+        >>> import os
+        >>> roles = np.array([Role.KEY, Role.BELL_TEST, Role.KEY], np.uint8)
+        >>> choose_sample(roles, fraction=1.0, entropy=os.urandom).hex()  # 11 and six zeros
+        'c0'
+    """
     chosen = random_choice(entropy, (1 - fraction, fraction), int(np.sum(roles == Role.KEY)))
     return pack(chosen)
 
@@ -95,8 +177,20 @@ def choose_sample(roles: Bits, *, fraction: float, entropy: Entropy) -> bytes:
 def mark_sample(roles: Bits, sample: bytes) -> Bits:
     """Return ``roles`` with the sampled key rounds marked as revealed.
 
+    Args:
+        roles: Role of every round; uint8, shape (n,).
+        sample: Alice's announcement, from `choose_sample`.
+
+    Returns:
+        The new roles; uint8, shape (n,).
+
     Raises:
         AuthenticationFailed: The announcement does not fit the number of key rounds.
+
+    Examples:
+        >>> roles = np.array([Role.KEY, Role.BELL_TEST, Role.KEY], np.uint8)
+        >>> [Role(role).name for role in mark_sample(roles, bytes([0b01000000]))]
+        ['KEY', 'BELL_TEST', 'REVEALED']
     """
     key_rounds = np.flatnonzero(roles == Role.KEY)
     marked = roles.copy()
@@ -105,7 +199,21 @@ def mark_sample(roles: Bits, sample: bytes) -> Bits:
 
 
 def reveal(record: PartyRecord, roles: Bits) -> bytes:
-    """Return this party's outcomes in the revealed and Bell-test rounds, packed."""
+    """Return this party's outcomes in the revealed and Bell-test rounds, packed.
+
+    Args:
+        record: That party's half.
+        roles: Role of every round, with the sample marked; uint8, shape (n,).
+
+    Returns:
+        The outcomes in the order of the rounds, eight to a byte, the first one highest.
+
+    Examples:
+        >>> record = PartyRecord(np.zeros(3, np.uint8), np.array([1, 0, 1], np.uint8))
+        >>> roles = np.array([Role.REVEALED, Role.KEY, Role.BELL_TEST], np.uint8)
+        >>> reveal(record, roles).hex()  # 11 and six zeros; the key bit stays
+        'c0'
+    """
     return pack(record.outcome[roles >= Role.REVEALED])
 
 
@@ -116,6 +224,15 @@ def key_of(record: PartyRecord, roles: Bits, *, inverted: Bits | None = None) ->
         record: That party's half.
         roles: Role of every round.
         inverted: 1 where opposite outcomes are equal key bits; Bob's, or None.
+
+    Returns:
+        The key, as many bits as there are rounds of the role KEY.
+
+    Examples:
+        >>> record = PartyRecord(np.zeros(3, np.uint8), np.array([1, 0, 1], np.uint8))
+        >>> roles = np.array([Role.KEY, Role.KEY, Role.BELL_TEST], np.uint8)
+        >>> key_of(record, roles).bits
+        array([1, 0], dtype=uint8)
     """
     kept = roles == Role.KEY
     bits = record.outcome[kept]
@@ -145,8 +262,19 @@ def tally(
         revealed: What the two parties revealed.
         settings: Which pairs make the CHSH sum.
 
+    Returns:
+        The public counts: Bell tests, sample and errors, rounds of each pair of settings.
+
     Raises:
         AuthenticationFailed: A party revealed another number of bits than there are rounds.
+
+    Examples:
+        >>> from e91.model.settings import BBM92
+        >>> alice = bob = np.zeros(2, np.uint8)
+        >>> roles = np.array([Role.REVEALED, Role.KEY], np.uint8)
+        >>> found = tally(roles, alice, bob, revealed=(bytes([128]), bytes([0])), settings=BBM92)
+        >>> found.sample_size, found.sample_errors
+        (1, 1)
     """
     open_rounds = np.flatnonzero(roles >= Role.REVEALED)
     first, second = (read_bits(body, len(open_rounds)) for body in revealed)
@@ -209,8 +337,30 @@ def exchange(
 
     Nothing here discloses a bit of the key: revealed rounds have left it.
 
+    Args:
+        record: Settings and outcomes of both parties.
+        settings: What each pair of settings is for.
+        fraction: Probability that a key round is revealed, in [0, 1].
+        entropy: The protocol's randomness for the sample.
+        channel: Carries every announcement, and keeps the transcript.
+
+    Returns:
+        The key of each party, and the public counts as each of them heard them.
+
     Raises:
         AuthenticationFailed: A message was altered so that it makes no sense any more.
+
+    Examples:
+        >>> import os
+        >>> from e91.model.settings import BBM92
+        >>> half = PartyRecord(np.zeros(100, np.uint8), np.zeros(100, np.uint8))
+        >>> record = DetectionRecord(half, half)
+        >>> channel = Channel()
+        >>> alice, bob = exchange(
+        ...     record, settings=BBM92, fraction=0.5, entropy=os.urandom, channel=channel
+        ... )
+        >>> len(alice.key) + alice.evidence.sample_size, len(alice.key) == len(bob.key)
+        (100, True)
     """
     halves = {Party.ALICE: record.alice, Party.BOB: record.bob}
     choices = {Party.ALICE: len(settings.alice_angles), Party.BOB: len(settings.bob_angles)}

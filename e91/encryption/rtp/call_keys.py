@@ -153,13 +153,28 @@ class KeysInMemory:
         self._keys[key.key_id] = key
 
     def fresh(self, size: int) -> CallKey:
-        """Return the first key, as `CallKeySource`."""
+        """Return the first key, as `CallKeySource`.
+
+        Args:
+            size: Bytes that the key must have.
+
+        Raises:
+            KeyUnavailable: There is none, or it has another size.
+        """
         for key_id in self._keys:
             return self.named(key_id, size)
         raise KeyUnavailable("A key must be left for the call, but none is.")
 
     def named(self, key_id: str, size: int) -> CallKey:
-        """Return a key by its name, as `CallKeySource`."""
+        """Return a key by its name, as `CallKeySource`.
+
+        Args:
+            key_id: Identifier of the key.
+            size: Bytes that it must have.
+
+        Raises:
+            KeyUnavailable: There is none of that name and size.
+        """
         key = self._keys.get(key_id)
         if key is None or len(key.content) != size:
             raise KeyUnavailable(f"Key {key_id} of {size} bytes must be there, but is not.")
@@ -185,7 +200,15 @@ class ClaimsInMemory:
         self.purposes: dict[str, str] = {}
 
     def claim(self, key_id: str, purpose: str) -> None:
-        """Note a use, as `KeyClaims`."""
+        """Note a use, as `KeyClaims`.
+
+        Args:
+            key_id: Identifier of the key.
+            purpose: What it is used for.
+
+        Raises:
+            KeyUnavailable: It was used before.
+        """
         if key_id in self.purposes:
             raise KeyUnavailable(f"Key {key_id} must be used once, but was used before.")
         self.purposes[key_id] = purpose

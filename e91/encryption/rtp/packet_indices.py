@@ -37,7 +37,11 @@ class PacketIndices:
         self._seen = 0  # bit k: index newest - k came
 
     def nearest(self, sequence: int) -> int:
-        """Return the index that is nearest to the newest one, of those with a sequence number."""
+        """Return the index that is nearest to the newest one, of those with a sequence number.
+
+        Args:
+            sequence: Sequence number of a packet, in [0, 65535].
+        """
         behind = (self.newest - sequence) & 0xFFFF
         index = self.newest - behind
         if behind >= 0x8000 or index < 0:
@@ -45,12 +49,20 @@ class PacketIndices:
         return index
 
     def is_fresh(self, index: int) -> bool:
-        """Return whether a packet is neither too old nor one that came."""
+        """Return whether a packet is neither too old nor one that came.
+
+        Args:
+            index: The packet's index, from 0.
+        """
         behind = self.newest - index
         return behind < 0 or (behind < WINDOW and not self._seen >> behind & 1)
 
     def note(self, index: int) -> None:
-        """Note that a packet came whose tag was right, or is being sent."""
+        """Note that a packet came whose tag was right, or is being sent.
+
+        Args:
+            index: The packet's index, from 0.
+        """
         ahead = index - self.newest
         if ahead > 0:
             self._seen = (self._seen << min(ahead, WINDOW) | 1) & _MASK
@@ -59,7 +71,11 @@ class PacketIndices:
             self._seen |= 1 << -ahead
 
     def reach(self, index: int) -> None:
-        """Note that packets up to an index were sent, which may still come."""
+        """Note that packets up to an index were sent, which may still come.
+
+        Args:
+            index: The last packet's index, from 0.
+        """
         ahead = index - self.newest
         if ahead > 0:
             self._seen = (self._seen << min(ahead, WINDOW)) & _MASK

@@ -130,7 +130,11 @@ class SrtpContext:
         return "SrtpContext()"
 
     def has_room(self, size: int) -> bool:  # noqa: ARG002 - a pad needs the size
-        """Return whether a packet of some size may still be protected: always."""
+        """Return whether a packet of some size may still be protected: always.
+
+        Args:
+            size: Bytes of the payload; any.
+        """
         return True
 
     def protect(self, packet: bytes, index: int) -> bytes:

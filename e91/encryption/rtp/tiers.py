@@ -22,23 +22,45 @@ class Protection(Protocol):
     """
 
     def has_room(self, size: int) -> bool:
-        """Return whether a payload of some bytes may still be protected."""
+        """Return whether a payload of some bytes may still be protected.
+
+        Args:
+            size: Bytes of the payload.
+        """
         ...
 
     def protect(self, packet: bytes, index: int) -> bytes:
-        """Return an RTP packet protected."""
+        """Return an RTP packet protected.
+
+        Args:
+            packet: An RTP packet.
+            index: Its index in the call, from 0; never one twice.
+        """
         ...
 
     def unprotect(self, packet: bytes, index: int) -> bytes:
-        """Return the RTP packet that was protected, or raise AuthenticationFailed."""
+        """Return the RTP packet that was protected, or raise AuthenticationFailed.
+
+        Args:
+            packet: What came.
+            index: Its index in the call.
+        """
         ...
 
     def protect_control(self, packet: bytes) -> bytes:
-        """Return an RTCP packet authenticated in the clear."""
+        """Return an RTCP packet authenticated in the clear.
+
+        Args:
+            packet: An RTCP packet.
+        """
         ...
 
     def unprotect_control(self, packet: bytes) -> bytes:
-        """Return the RTCP packet that was authenticated, or raise AuthenticationFailed."""
+        """Return the RTCP packet that was authenticated, or raise AuthenticationFailed.
+
+        Args:
+            packet: What came.
+        """
         ...
 
 

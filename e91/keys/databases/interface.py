@@ -119,19 +119,36 @@ class KeyDatabase(Protocol):
     def open(self) -> StoredRows:
         """Lock it against all others, check it, bring it to the newest layout, and read it.
 
+        Returns:
+            All rows of its tables and of its journal.
+
         Raises:
             StoreFailed: Another process has it, it is damaged or newer than this program, or it
                 cannot be reached; it is shut then.
         """
 
     def commit(self, number: int, body: bytes, chunks: Sequence[KeyChunk] = ()) -> None:
-        """Append a row to the journal, and add the content of new blocks."""
+        """Append a row to the journal, and add the content of new blocks.
+
+        Args:
+            number: Of the row, one more than that of the last.
+            body: What the row says.
+            chunks: Content of new blocks.
+        """
 
     def read_chunks(self, names: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return the contents of chunks, named by block and index."""
+        """Return the contents of chunks, named by block and index.
+
+        Args:
+            names: Block and index of each.
+        """
 
     def fold(self, folding: Folding) -> None:
-        """Move the journal into the tables, and erase key that was used."""
+        """Move the journal into the tables, and erase key that was used.
+
+        Args:
+            folding: What the tables have to hold afterwards.
+        """
 
     def close(self) -> None:
         """Let go of it; may be called twice."""

@@ -88,7 +88,7 @@ class PostgresDatabase:
         return f"{place}#{self._schema}"
 
     def open(self) -> StoredRows:
-        """Connect, lock, check and read; see `KeyDatabase.open`."""
+        """Return all rows, after connecting, locking and checking; see `KeyDatabase.open`."""
         self.close()
         self._runner = asyncio.Runner()
         try:
@@ -98,15 +98,29 @@ class PostgresDatabase:
             raise
 
     def commit(self, number: int, body: bytes, chunks: Sequence[KeyChunk] = ()) -> None:
-        """Append a row to the journal; see `KeyDatabase.commit`."""
+        """Append a row to the journal; see `KeyDatabase.commit`.
+
+        Args:
+            number: Of the row, one more than that of the last.
+            body: What the row says.
+            chunks: Content of new blocks.
+        """
         self._run("written", self._commit(number, with_checksum(body, JOURNAL, number), chunks))
 
     def read_chunks(self, names: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return the contents of chunks; see `KeyDatabase.read_chunks`."""
+        """Return the contents of chunks; see `KeyDatabase.read_chunks`.
+
+        Args:
+            names: Block and index of each.
+        """
         return self._run("read", self._chunks(names))
 
     def fold(self, folding: Folding) -> None:
-        """Move the journal into the tables; see `KeyDatabase.fold`."""
+        """Move the journal into the tables; see `KeyDatabase.fold`.
+
+        Args:
+            folding: What the tables have to hold afterwards.
+        """
         self._run("written", self._fold(folding))
 
     def close(self) -> None:

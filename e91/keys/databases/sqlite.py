@@ -71,7 +71,7 @@ class SqliteDatabase:
         return str(self._path)
 
     def open(self) -> StoredRows:
-        """Lock, check and read the file; see `KeyDatabase.open`."""
+        """Return all rows, after locking and checking the file; see `KeyDatabase.open`."""
         self.close()
         try:
             with self._failures("opened"):
@@ -83,7 +83,13 @@ class SqliteDatabase:
             raise
 
     def commit(self, number: int, body: bytes, chunks: Sequence[KeyChunk] = ()) -> None:
-        """Append a row to the journal; see `KeyDatabase.commit`."""
+        """Append a row to the journal; see `KeyDatabase.commit`.
+
+        Args:
+            number: Of the row, one more than that of the last.
+            body: What the row says.
+            chunks: Content of new blocks.
+        """
         stored = with_checksum(body, JOURNAL, number)
         with self._transaction() as connection:
             connection.execute("INSERT INTO journal VALUES (?, ?)", (number, stored))
@@ -91,12 +97,20 @@ class SqliteDatabase:
                 connection.executemany("INSERT INTO chunks VALUES (?, ?, ?)", map(_row_of, chunks))
 
     def read_chunks(self, names: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return the contents of chunks; see `KeyDatabase.read_chunks`."""
+        """Return the contents of chunks; see `KeyDatabase.read_chunks`.
+
+        Args:
+            names: Block and index of each.
+        """
         with self._failures("read"):
             return [self._chunk(name) for name in names]
 
     def fold(self, folding: Folding) -> None:
-        """Move the journal into the tables; see `KeyDatabase.fold`."""
+        """Move the journal into the tables; see `KeyDatabase.fold`.
+
+        Args:
+            folding: What the tables have to hold afterwards.
+        """
         with self._transaction() as connection:
             for table, numbers in folding.remove.items():
                 connection.executemany(

@@ -129,6 +129,9 @@ class Holdings:
     def replay(self, row: JournalRow) -> None:
         """Apply a row of the journal.
 
+        Args:
+            row: The next row.
+
         Raises:
             ValueError: It is not the next one, or nothing that can have happened.
         """
@@ -139,13 +142,20 @@ class Holdings:
         self.close_row(row)
 
     def close_row(self, row: JournalRow) -> None:
-        """Note that a row, whose events were applied, is the last one."""
+        """Note that a row, whose events were applied, is the last one.
+
+        Args:
+            row: That row.
+        """
         self.number = row.number
         for kme, partner in row.partners.items():
             self.partners[kme] = (partner, row.number)
 
     def apply(self, event: Event) -> None:
         """Let an event happen.
+
+        Args:
+            event: What happens, one of `e91.keys.holdings.Event`.
 
         Raises:
             ValueError: It cannot.
@@ -168,18 +178,30 @@ class Holdings:
                 self._bar()
 
     def was_here(self, key_id: bytes) -> bool:
-        """Return whether a key of this identifier is or was here, as far as is remembered."""
+        """Return whether a key of this identifier is or was here, as far as is remembered.
+
+        Args:
+            key_id: 16 bytes.
+        """
         return key_id in self.keys or any(
             key_id in ids for ids in (self.void, self.used, self.recent)
         )
 
     def alarm_of(self, provenance: Provenance) -> tuple[float, str] | None:
-        """Return the alarm that stops key of this provenance: since when, and why; or None."""
+        """Return the alarm that stops key of this provenance: since when, and why; or None.
+
+        Args:
+            provenance: Where a block comes from.
+        """
         crossed = (alarm for link, alarm in self.alarms.items() if provenance.crosses(*link))
         return next(crossed, None)
 
     def runs_of(self, key_ids: Iterable[bytes]) -> list[KeyRun]:
-        """Return keys that wait, in this order, as few runs as they are."""
+        """Return keys that wait, in this order, as few runs as they are.
+
+        Args:
+            key_ids: Identifiers of 16 bytes.
+        """
         runs: list[KeyRun] = []
         last, stop = None, 0
         for key_id in key_ids:
@@ -192,18 +214,33 @@ class Holdings:
         return runs
 
     def provenances_of(self, grant: Grant) -> list[Provenance]:
-        """Return where the parts of the keys of a grant come from, each block once."""
+        """Return where the parts of the keys of a grant come from, each block once.
+
+        Args:
+            grant: Keys that were granted together.
+        """
         ids = dict.fromkeys(block_id for block_id, _, _ in grant.event.parts)
         origin = [grant.event.origin] if grant.event.origin is not None else []
         return origin + [self.blocks[block_id].provenance for block_id in ids]
 
     def counts_of(self, peer: str) -> LinkCounts:
-        """Return the counts of a link, which may be new."""
+        """Return the counts of a link, which may be new.
+
+        Args:
+            peer: Name of the KME at the other end.
+        """
         counts = self.counts.get(peer)
         return self.counts.setdefault(peer, LinkCounts()) if counts is None else counts
 
     def add_block(self, block: BlockState) -> None:
-        """Take a block up whose live bytes are counted."""
+        """Take a block up whose live bytes are counted.
+
+        Args:
+            block: The block, with what is left of it.
+
+        Raises:
+            ValueError: It is here already.
+        """
         if block.block_id in self.blocks:
             raise ValueError("A block must come once, but one came twice.")
         self.blocks[block.block_id] = block
@@ -215,7 +252,14 @@ class Holdings:
             self.free[block.peer] = self.free.get(block.peer, 0) + block.free
 
     def add_grant(self, grant: Grant) -> None:
-        """Take up the keys of a grant that are still here."""
+        """Take up the keys of a grant that are still here.
+
+        Args:
+            grant: Keys that were granted together.
+
+        Raises:
+            ValueError: One of its keys is here already.
+        """
         self.grants[grant.number] = grant
         for index, key_id in enumerate(identifiers(grant.event.ids)):
             if any(key_id):

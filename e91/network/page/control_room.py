@@ -479,6 +479,12 @@ def serve(
 
     Raises:
         ValueError: The port is taken, or the network cannot be run so.
+
+    Examples:
+        >>> from e91.network.plan_files import load
+        >>> serve(load("tokyo-2010"), port=70_000)
+        Traceback (most recent call last):
+        ValueError: `port` must lie in [0, 65535], but is 70000.
     """
     check_whole(most=65_535, port=port)
     running = Running.of(plan, depth=depth, seed=seed, workers=workers, ends=False)

@@ -285,6 +285,15 @@ class Correlated:
         record: One round for each coincidence, in order of time.
         statistics: Counts, accidentals and clocks.
         clock: Bob's lead over Alice through the measurement.
+
+    Examples:
+        >>> from e91.model.records import PartyRecord
+        >>> half = PartyRecord([0], [1])
+        >>> seen = CoincidenceStatistics(1e-9, 1.0, 1, 0, (1,), (1,), 0, 0, 0.0, 0.0, 0)
+        >>> clock = ClockTrack(np.zeros(1), np.zeros(1))
+        >>> found = Correlated(DetectionRecord(half, half), seen, clock)
+        >>> len(found.record) == found.statistics.coincidences
+        True
     """
 
     record: DetectionRecord
@@ -330,10 +339,27 @@ def correlate(
         entropy: Random bits for double clicks; the protocol's.
         threads: Pieces in work at once; all cores by default.  They change nothing.
 
+    Returns:
+        A round for each coincidence, what was counted, and how the clocks ran.
+
     Raises:
         ValueError: A number leaves its range, a list is empty, tags are not sorted, a channel is
             no 2 * setting + outcome, the window exceeds the dead time, no peak stands out, or
             several are as high, as those of a pulsed source may be.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> from e91.optics.detectors import Detector, Receiver
+        >>> from e91.optics.sources import ContinuousSource
+        >>> from e91.optics.tags.laboratories import Laboratory
+        >>> from e91.optics.tags.simulation import record_time_tags
+        >>> receiver = Receiver((Detector(0.5, 100.0),) * 2)
+        >>> alice = Laboratory(receiver, (1 / 3,) * 3, setting_period_s=1e-3)
+        >>> tags = record_time_tags(ContinuousSource(1e5), alice, alice, duration_s=0.5,
+        ...                         device=exact_device(seed=1), seed=1)
+        >>> found = correlate(*tags, window_s=1e-9)
+        >>> 12_000 < len(found.record) < 13_000, found.statistics.accidentals < 10
+        (True, True)
 
     Source:
         Ho, Lamas-Linares and Kurtsiefer, New J. Phys. 11, 045011 (2009), for the clocks.
@@ -396,6 +422,9 @@ def known_clock(
         bob: Bob's.
         offset_s: Bob's reading less Alice's, at Bob's first tag.
         frequency_error_ppm: How much faster his runs, in parts of his own time.
+
+    Returns:
+        The track, for `cross_correlation` or `correlate`.
 
     Examples:
         >>> from e91.optics.tags.time_tags import TimeTags

@@ -51,7 +51,11 @@ class Clock:
         check_within(-limit, limit, frequency_error_ppm=self.frequency_error_ppm)
 
     def reading_s(self, time_s: float) -> float:
-        """Return what the clock shows at a true time; seconds."""
+        """Return what the clock shows at a true time; seconds.
+
+        Args:
+            time_s: True time, seconds.
+        """
         drift = self.drift_ppm_per_second * 1e-6
         return self.offset_s + time_s * (1 + self.frequency_error_ppm * 1e-6 + drift * time_s / 2)
 
@@ -76,6 +80,12 @@ class Laboratory:
     Raises:
         ValueError: A number leaves its range, the probabilities do not fit the receiver, or an
             active receiver has no setting period, or a passive one has.
+
+    Examples:
+        >>> from e91.optics.detectors import Detector
+        >>> receiver = Receiver((Detector(0.5, 100.0),) * 2)
+        >>> Laboratory(receiver, (0.5, 0.5), link_loss_db=3.0, setting_period_s=1e-3).is_passive
+        False
     """
 
     receiver: Receiver

@@ -171,6 +171,9 @@ def cross_correlation(
         alice_channels: Alice's channels that count; all if None.
         bob_channels: Bob's.
 
+    Returns:
+        The counts in all bins, and how many are to be expected by chance: their ratio is g2.
+
     Raises:
         ValueError: A number is not positive, the delay is shorter than a bin, or there are no tags.
 
@@ -258,6 +261,9 @@ def heralded_autocorrelation(
         second: Channels of the second, others than the first's; both see the same light divided.
         clock: The lead of ``tags`` over ``herald``.
         window_s: Full width of the coincidence window.
+
+    Returns:
+        How many heralds came with a click of the first group, of the second, and of both.
 
     Raises:
         ValueError: The window is not positive, a channel is in both groups, or there are no tags.

@@ -166,9 +166,24 @@ def simulate_time_tags(
         seed: Of the physical randomness, settings included: this is a stand-in for a recording.
             None takes it from the operating system.
 
+    Yields:
+        Alice's tags and Bob's of the next interval; together all are in order of time.
+
     Raises:
         ValueError: The duration is not positive, a clock runs backwards or beyond 2**62 counts, or
             laboratories of heralded memories lose or add something.
+
+    Examples:
+        >>> from e91.devices.exact import exact_device
+        >>> from e91.optics.detectors import Detector, Receiver
+        >>> from e91.optics.sources import ContinuousSource
+        >>> from e91.optics.tags.laboratories import Laboratory
+        >>> receiver = Receiver((Detector(0.5, 100.0),) * 2)
+        >>> alice = Laboratory(receiver, (1 / 3,) * 3, setting_period_s=1e-3)
+        >>> intervals = simulate_time_tags(ContinuousSource(1e5), alice, alice, duration_s=0.1,
+        ...                                device=exact_device(seed=1), seed=1)
+        >>> 4_500 < sum(len(tags.times) for tags, _ in intervals) < 5_500
+        True
     """
     check_positive(duration_s=duration_s)
     check_memories(source, alice, bob)
@@ -211,7 +226,21 @@ def record_time_tags(
     duration_s: float,
     seed: int | None,
 ) -> tuple[TimeTags, TimeTags]:
-    """Return both sides' tags of a whole measurement; arguments as `simulate_time_tags`.
+    """Return both sides' tags of a whole measurement, in memory.
+
+    Args:
+        source: Where the pairs come from.
+        alice: Alice's laboratory.
+        bob: Bob's.
+        device: As for `simulate_time_tags`.
+        duration_s: For how long the source is on.
+        seed: As for `simulate_time_tags`.
+
+    Returns:
+        Alice's tags and Bob's, in order of time.
+
+    Raises:
+        ValueError: As for `simulate_time_tags`.
 
     Examples:
         >>> from e91.optics.detectors import Detector, Receiver

@@ -27,6 +27,9 @@ def parse_channels(text: str, name: str) -> tuple[int | None, ...]:
         text: Numbers with commas between; ``x`` for no detector.
         name: Of the option, for the sentence.
 
+    Returns:
+        The channels in the order of the text; None for ``x``.
+
     Raises:
         ValueError: One is no number.
 

@@ -29,6 +29,9 @@ def parse_duration(text: str, name: str) -> Fraction:
         text: A number, or a fraction, with fs, ps, ns, us, ms, s or nothing (seconds) behind it.
         name: Of the option, for the sentence.
 
+    Returns:
+        Seconds, as a fraction without rounding.
+
     Raises:
         ValueError: It is none.
 

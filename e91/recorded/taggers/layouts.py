@@ -79,7 +79,26 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def has_laboratory_layout(file: Path) -> bool:
-    """Return whether a file is a tagger's, and neither a table nor text."""
+    """Return whether a file is a tagger's, and neither a table nor text.
+
+    Args:
+        file: Any file; its beginning is looked at.
+
+    Returns:
+        Whether it is; False of an empty file.
+
+    Raises:
+        OSError: It cannot be read.
+
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     table, tags = Path(folder, "table.csv"), Path(folder, "run.ptu")
+        ...     _ = table.write_text("time_s,channel")
+        ...     _ = tags.write_bytes(bytes([80, 81, 84, 84, 84, 82, 0, 0]))
+        ...     has_laboratory_layout(table), has_laboratory_layout(tags)
+        (False, True)
+    """
     head = beginning(file, _HEAD)
     return bool(head) and not (head.startswith((*_TABLES, GZIP)) or is_text(head))
 
@@ -91,10 +110,22 @@ def open_tags(file: Path, options: TaggerOptions = NO_OPTIONS) -> TagStream:
         file: In one of the layouts of `docs/laboratory_files.md`.
         options: What it does not say of itself.
 
+    Returns:
+        The layout, the length of a count, and the tags in pieces that can be read once.
+
     Raises:
         ValueError: The layout is not recognised, is not the one asked for, needs a unit, or the
             file is damaged.
         OSError: It cannot be read.
+
+    Examples:
+        >>> from tempfile import NamedTemporaryFile
+        >>> with NamedTemporaryFile("w", suffix=".txt") as file:
+        ...     for line in ("1000 0", "1250 3"):
+        ...         print(line, file=file, flush=True)
+        ...     stream = open_tags(Path(file.name), TaggerOptions(unit_s=Fraction(1, 10**12)))
+        ...     [piece.times.tolist() for piece in stream.pieces]
+        [[1000, 1250]]
     """
     head = beginning(file, _HEAD)
     if not head:

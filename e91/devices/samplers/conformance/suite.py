@@ -146,7 +146,19 @@ def conformance(
 
 
 def conforms(checks: tuple[Check, ...]) -> bool:
-    """Return whether every required check has passed."""
+    """Return whether every required check has passed.
+
+    Args:
+        checks: From `check_sampler`.
+
+    Returns:
+        True also if a check failed that is not required.
+
+    Examples:
+        >>> seen = Check("shots", True, "all of them", "one shot too few"),
+        >>> conforms(seen)
+        True
+    """
     return all(check.passed for check in checks if check.required)
 
 
