@@ -1,19 +1,24 @@
 """``e91 explain``: every word that a report prints and every JSON field has its entry."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from key_servers import served
 
 from e91 import cli
 from e91.cli.commands import SUMMARIES
 from e91.cli.glossary import Glossary, explained, glossary, plain
+from e91.encryption.sound import Sound, write_wav
 from e91.system.report_layout import Layout
 
 DOCS = Path(__file__).parents[2] / "docs"
 
-SLOW = ("coherent attacks", "without a Bell test", "light", "network", "passes")
+SLOW = ("coherent attacks", "without a Bell test", "light", "network", "passes", "sampler", "calls")
 
 REPORTS = {
     "run": "run --device exact --rounds 1e5 --seed 1",
@@ -30,10 +35,24 @@ REPORTS = {
     "network": "network run cambridge-2019 --seed 1 --depth counts --minutes 1",
     "network, published": "network run tokyo-2010 --seed 1",
     "passes": "network passes micius",
+    "network, shown": "network show tokyo-2010",
 }
 """Commands whose words are explained: all that report on a session, a network, an experiment."""
 
-NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in REPORTS]
+TABLES = {
+    "satellite": "network show micius",
+    "networks": "network list",
+    "attacks": "attack list",
+    "one experiment": "experiment show yin-2020",
+    "experiments": "experiment list",
+    "sampler": "conformance qiskit.primitives:StatevectorSampler",
+    "calls": "network calls cambridge-2019",
+}
+"""Commands that print tables, whose fields are explained."""
+
+
+def marked(names):
+    return [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in names]
 
 
 def printed(line, capsys):
@@ -69,19 +88,22 @@ def fields(found, before=""):
             yield from fields(inner, before)
 
 
-# What is data and no field: names of links, stations and lost sessions.
-DATA = re.compile(r"^(aborts\.|best_routing\.limited_by\.|relayed\.[A-Z][a-z]+$)")
+# What is data and no field: names of links, stations, theorems, facts and lost sessions.
+DATA = re.compile(
+    r"^(aborts|best_routing\.limited_by|facts|unsafe_with|calls_at_once|"
+    r"satellite\.lowest_elevation_deg)\.|^relayed\.[A-Z][a-z]+$"
+)
 
 
-@pytest.mark.parametrize("report", NAMES)
+@pytest.mark.parametrize("report", marked(REPORTS | TABLES))
 def test_every_json_field_of_a_report_is_explained(report, capsys):
-    found = json.loads(printed(f"{REPORTS[report]} --json", capsys))
+    found = json.loads(printed(f"{(REPORTS | TABLES)[report]} --json", capsys))
     names = [name for name in dict.fromkeys(fields(found)) if not DATA.match(name)]
-    assert len(names) > 4
+    assert len(names) > 3
     assert unexplained(names) == []
 
 
-@pytest.mark.parametrize("report", [name for name in NAMES if name != "experiment"])
+@pytest.mark.parametrize("report", marked(name for name in REPORTS if name != "experiment"))
 def test_every_label_of_a_report_is_explained(report, capsys, monkeypatch):
     rows = []
     row = Layout.row
@@ -102,6 +124,7 @@ def folder(tmp_path_factory):
     cli.main([*run_of.split(), str(place / "session")])
     cli.main(["kme", "init", str(place / "servers")])
     (place / "message.txt").write_text("meet me in Jinan")
+    write_wav(place / "sound.wav", Sound(8000, 1, 16, bytes(1600)))
     return place
 
 
@@ -113,7 +136,11 @@ def test_every_field_of_keys_and_servers_is_explained(folder, capsys, monkeypatc
         "key export session/alice.key --bits 256 --keys 1 --out one.txt",
         "encrypt message.txt --key session/alice.key",
         "decrypt message.txt.e91 --key session/bob.key --out read.txt",
+        "encrypt message.txt --key session/alice.key --budget",
+        "call simulate sound.wav heard.wav",
+        "key ledger",
         "kme status servers/kme.toml",
+        "kme revoke alice-app --in servers",
     ):
         found = json.loads(printed(f"{line} --json", capsys))
         assert unexplained(fields(found)) == [], line
@@ -123,10 +150,66 @@ def test_every_label_of_keys_and_servers_is_explained(folder, capsys, monkeypatc
     monkeypatch.chdir(folder)
     rows, row = [], Layout.row
     monkeypatch.setattr(Layout, "row", lambda *a: (rows.append(a[1]), row(*a))[1])
-    for line in ("key info session/alice.key", "kme status servers/kme.toml"):
+    for line in (
+        "key info session/alice.key",
+        "encrypt message.txt --key session/alice.key --budget",
+        "kme status servers/kme.toml",
+    ):
         printed(line, capsys)
     assert len(rows) > 10
     assert unexplained(rows) == []
+
+
+@pytest.fixture
+def asked(tmp_path, capsys):
+    """Run a server of keys; return a function that prints what a command finds out of it."""
+    with served(tmp_path / "site") as server:
+        server.deposit(100_000)
+        site = server.folder
+        places = {
+            "URL": f"https://127.0.0.1:{server.port('alice')}",
+            "WHO": f"--certificate {site}/sae-alice-app.crt --private-key "
+            f"{site}/sae-alice-app.key --ca {site}/ca.crt",
+            "FILE": str(tmp_path / "fetched.json"),
+        }
+
+        def ask(line):
+            for name, place in places.items():
+                line = line.replace(name, place)
+            return json.loads(printed(f"{line} --json", capsys))
+
+        yield ask
+
+
+@pytest.mark.slow
+def test_every_field_of_delivered_keys_and_of_a_probe_is_explained(asked):
+    for line in (
+        "key fetch --kme URL WHO --peer bob-app --out FILE",
+        "key list FILE",
+        "key list --kme URL WHO --peer bob-app",
+        "kme probe URL WHO --peer-sae bob-app",
+    ):
+        assert unexplained(fields(asked(line))) == [], line
+
+
+@pytest.mark.slow
+def test_every_field_of_a_conversation_is_explained(folder):
+    pipes = [folder / "to_bob", folder / "to_alice"]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    ends = []
+    for party, (to, of) in {"alice": pipes, "bob": pipes[::-1]}.items():
+        words = f"chat --json --key {folder}/session/{party}.key --from {of} --to {to}"
+        start = [sys.executable, "-m", "e91", *words.split()]
+        streams = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
+        ends.append(subprocess.Popen(start, **streams))
+    for end in ends:
+        end.stdin.write(b"hello\n")
+        end.stdin.flush()
+    for end in ends:
+        found = json.loads(end.communicate(timeout=60)[0])
+        assert found["lines"]
+        assert unexplained(fields(found)) == []
 
 
 def test_an_unknown_word_is_answered_by_what_is_close(capsys):
