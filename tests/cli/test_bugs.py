@@ -30,22 +30,22 @@ BUGS = {
         "ValueError: operands could not be",
     ),
     "a command unpacks too much": (
-        "e91.cli.run_options.Policy",
+        "e91.cli.policy_options.Policy",
         "a, b = 1, 2, 3",
         "ValueError: too many values",
     ),
     "a command reads a word as a number": (
-        "e91.cli.run_options.Policy",
+        "e91.cli.policy_options.Policy",
         "return int('x')",
         "ValueError: invalid literal",
     ),
     "a connection breaks": (
-        "e91.cli.run_options.Policy",
+        "e91.cli.policy_options.Policy",
         f"raise ConnectionResetError({errno.ECONNRESET}, 'Connection reset by peer')",
         "ConnectionResetError",
     ),
     "a foreign module refuses": (
-        "e91.cli.run_options.Policy",
+        "e91.cli.policy_options.Policy",
         "import json\njson.loads('{')",
         "JSONDecodeError",
     ),

@@ -115,7 +115,7 @@ def test_abort_is_the_usual_json_alone(status):
 
 
 def test_bug_is_told_as_json_too(status, monkeypatch):
-    monkeypatch.setattr("e91.cli.run_options.Policy", lambda *_, **__: int("x"))
+    monkeypatch.setattr("e91.cli.policy_options.Policy", lambda *_, **__: int("x"))
     code, printed, complaint = status("run", "--json")
     assert json.loads(printed)["exit_status"] == code == 1
     assert "Traceback" in complaint
@@ -126,7 +126,7 @@ def test_failure_after_a_report_adds_no_second_object(status, monkeypatch):
         click.echo('{"rounds": 5}')
         raise click.UsageError("It fails.")
 
-    monkeypatch.setattr("e91.cli.run_options.Policy", printed_and_refused)
+    monkeypatch.setattr("e91.cli.policy_options.Policy", printed_and_refused)
     assert status("run", "--json") == (2, '{"rounds": 5}\n', "e91: It fails.\n")
 
 
