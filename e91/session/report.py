@@ -342,7 +342,8 @@ class SessionReport(Drawn):
 
 
 def _pairs(report: SessionReport) -> tuple[str, str]:
-    return "rounds recorded" if report.recorded else "pairs sent", f"{report.rounds:,}"
+    name = report_text.rounds_named(recorded=report.recorded, pace=report.pace)
+    return name, f"{report.rounds:,}"
 
 
 def _budget(report: SessionReport, page: Layout) -> list[str]:

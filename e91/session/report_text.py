@@ -4,6 +4,7 @@ import math
 from decimal import ROUND_CEILING, Context
 from typing import Protocol
 
+from e91.model.device import Pace
 from e91.model.evidence import Evidence
 from e91.model.numbers import TSIRELSON
 from e91.model.records import ChshEstimate, QberEstimate
@@ -72,6 +73,23 @@ class Reported(Protocol):
 def joined(*sections: list[str]) -> str:
     """Return a text of sections with an empty line between."""
     return "\n".join(line for section in sections for line in [*section, ""]).rstrip()
+
+
+def rounds_named(*, recorded: bool, pace: Pace | None) -> str:
+    """Return what the rounds of a report are called.
+
+    Args:
+        recorded: Whether they were measured before, elsewhere.
+        pace: Of a device with light; its rounds are coincidences, pulses or slots, and its source
+            sends more pairs than it counts rounds.
+
+    Examples:
+        >>> rounds_named(recorded=False, pace=None)
+        'pairs sent'
+    """
+    if recorded:
+        return "rounds recorded"
+    return "pairs sent" if pace is None else "rounds"
 
 
 def sent(report: Reported, page: Layout, *, title: str, pairs: tuple[str, str]) -> list[str]:

@@ -233,7 +233,8 @@ class RunSummary(Totals):
     def text(self, *, width: int = WIDTH) -> str:
         """Return the summary as text whose rules have ``width`` columns, at least 58."""
         page = Layout(width)
-        pairs = "pairs sent", f"{self.rounds:,} in {self.blocks:,} blocks"
+        name = report_text.rounds_named(recorded=False, pace=self.pace)
+        pairs = name, f"{self.rounds:,} in {self.blocks:,} blocks"
         return report_text.joined(
             report_text.sent(self, page, title="E91 run", pairs=pairs),
             report_text.measured(self, page, title="Bell test, all blocks"),

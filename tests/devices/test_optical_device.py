@@ -305,6 +305,9 @@ def test_report_and_summary_tell_the_key_by_the_time_of_the_light():
     assert "200 per second" in str(report)
     assert "500 s" in str(report)
     whole = summary_of([report, report])
+    for printed in (str(report), str(whole)):  # its source sent more pairs than made coincidences
+        assert "  rounds  " in printed
+        assert "pairs sent" not in printed
     assert whole.rates["link_seconds"] == 1000
     assert whole.rates["secret_bits_per_second"] == expected["secret_bits_per_second"]
     assert "200 per second" in str(whole)
