@@ -128,6 +128,7 @@ DOORS = {
     "numba": ("system",),
     "llvmlite": ("system",),
     "matplotlib": ("plots", "model", "widgets"),
+    "PIL": ("plots",),
     "ipywidgets": ("widgets",),
     "click": ("cli",),
     "distributed": ("studies",),

@@ -24,6 +24,7 @@ PICTURES = {
     "experiment": ("A published experiment beside its simulation", "experiment run yin-2020"),
     "map": ("A network's map", "network show jinan-2017"),
     "tokyo": ("A network's day, with an alarm", "network run tokyo-2010 --seed 1"),
+    "pictures": ("What a picture looks like at a budget of key", "network calls hefei-2021"),
     "passes": ("A satellite's passes", "network passes micius"),
 }
 """What each picture shows, and the command that draws it."""

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from e91.cli.figures import FIGURE
 from e91.cli.options import JSON
+from e91.cli.outcome import FigureFile
 from e91.system.progress import waiting
 from e91.system.report_layout import table
 
@@ -17,23 +19,37 @@ if TYPE_CHECKING:
 
 @click.command("calls")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@FIGURE
 @JSON
-def show_calls(names: tuple[str, ...], *, as_json: bool) -> None:
+def show_calls(names: tuple[str, ...], *, figure: FigureFile, as_json: bool) -> None:
     """Tell how many calls under one-time pad networks carry at once, by their links' mean rates.
 
     NAME is a network, or a file of one.  Nothing is simulated; what stores hold is left out.
+    --figure draws what a picture looks like at some budgets of key, and how many of these a second
+    the network carries, each way; it takes one NAME.
     """
     from e91.network import carried_calls, load
 
+    if figure.figure is not None and len(names) > 1:
+        raise click.UsageError(f"`--figure` must come with one NAME, but there are {len(names)}.")
+    figure.check()
     found = []
     for name in names:
         with waiting(f"Working out {name}"):
             found.append(carried_calls(load(name)))
+    figure.save(lambda: _drawn(found[0]))
     if as_json:
         networks = [_as_json(one) for one in found]
         click.echo(json.dumps({"media": _media_as_json(), "networks": networks}))
         return
     click.echo("\n".join([*table(needs_table()), "", *table(carried_table(found))]))
+
+
+def _drawn(network: CarriedCalls) -> object:
+    from e91.plots import drawn_scene, pictures_at_budgets, pictures_figure
+
+    scene = drawn_scene()
+    return pictures_figure(scene, pictures_at_budgets(scene), network=network)
 
 
 def needs_table() -> list[list[str]]:

@@ -48,6 +48,10 @@ from .network_results import network_figure as network_figure
 from .network_results import route_change as route_change
 from .network_results import routes_figure as routes_figure
 from .pass_figures import passes_figure as passes_figure
+from .picture_figures import PictureAtBudget as PictureAtBudget
+from .picture_figures import drawn_scene as drawn_scene
+from .picture_figures import pictures_at_budgets as pictures_at_budgets
+from .picture_figures import pictures_figure as pictures_figure
 from .rate_curves import EfficiencyRates as EfficiencyRates
 from .rate_curves import QberRates as QberRates
 from .rate_curves import RateCurve as RateCurve

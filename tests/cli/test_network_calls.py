@@ -19,3 +19,11 @@ def test_an_unknown_network_is_refused(status):
     code, _, said = status("network", "calls", "cambrigde-2019")
     assert code == 2
     assert "cambridge-2019" in said
+
+
+def test_a_figure_of_two_networks_is_refused(status, tmp_path):
+    figure = tmp_path / "pictures.svg"
+    code, _, said = status("network", "calls", "tokyo-2010", "micius", "--figure", str(figure))
+    assert code == 2
+    assert "`--figure` must come with one NAME, but there are 2." in said
+    assert not figure.exists()
