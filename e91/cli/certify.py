@@ -34,6 +34,9 @@ _IN = click.option("--in", "folder", type=click.Path(path_type=Path), default=".
     show_default=True,
     help="Where the server tells its state to this machine: no key is there.",
 )
+@click.option("--apart", is_flag=True,
+              help="For KMEs on machines of their own: kme-NAME.toml for each, instead of one "
+              "kme.toml.  They call each other at PORT + 1000.")  # fmt: skip
 @_DAYS
 @JSON
 def init(
@@ -42,6 +45,7 @@ def init(
     kmes: tuple[str, ...],
     saes: tuple[str, ...],
     health: str,
+    apart: bool,
     days: float,
     as_json: bool,
 ) -> None:
@@ -49,20 +53,25 @@ def init(
 
     A certificate authority, its revocation list, for everybody a certificate that says who it is,
     and kme.toml, from which `e91 kme serve` starts.  Private keys have mode 0600.
+
+    With ``--apart`` each KME is a process of its own, on a machine of its own if you like: give it
+    kme-NAME.toml, kme-NAME.crt, kme-NAME.key, ca.crt and ca.crl.
     """
-    from e91.delivery.certificates import new_authority
+    from e91.delivery.certificates import configurations_of, new_authority
     from e91.delivery.http.listening import parse_address
 
     parse_address(health, name="health")
-    plan = replace(_plan(kmes, saes, days), health=health)
+    plan = replace(_plan(kmes, saes, days), health=health, is_apart=apart)
     leaves = new_authority(folder, plan)
+    files = [str(folder / name) for name in configurations_of(plan)]
     if as_json:
-        found = {"folder": str(folder), "configuration": str(folder / "kme.toml")}
+        found = {"folder": str(folder), "configuration": files[0], "configurations": files}
         click.echo(json.dumps(found | {"certificates": _as_data(leaves)}))
         return
     click.echo(f"{folder}: an authority, and certificates until {_end(leaves)}.\n")
     _print_table(leaves)
-    click.echo(f"\nNext: e91 kme serve {folder / 'kme.toml'}")
+    for number, file in enumerate(files):
+        click.echo(f"{'      ' if number else chr(10) + 'Next: '}e91 kme serve {file}")
 
 
 @click.command()

@@ -218,14 +218,17 @@ def _of_folder(folder: Path, sae: str | None, url: str | None) -> dict[str, Any]
 
     if sae is None:
         raise click.UsageError("`--in` must come with `--as SAE`, but does not.")
-    file = read_configuration(folder / "kme.toml")
-    kmes = {kme.id: kme.listen for kme in file.tables.kmes}
-    if sae not in file.sae_kmes:
+    # With KMEs on machines of their own, each has a configuration.
+    places = sorted(folder.glob("kme-*.toml")) or [folder / "kme.toml"]
+    files = [read_configuration(place) for place in places]
+    kmes = {kme.id: kme.listen for file in files for kme in file.tables.kmes}
+    sae_kmes = {sae: kme for file in files for sae, kme in file.sae_kmes.items()}
+    if sae not in sae_kmes:
         raise ValueError(
-            f"`--as` must be one of {', '.join(file.sae_kmes)}, but is `{sae}`"
-            f"{did_you_mean(sae, file.sae_kmes)}"
+            f"`--as` must be one of {', '.join(sae_kmes)}, but is `{sae}`"
+            f"{did_you_mean(sae, sae_kmes)}"
         )
-    kme = file.sae_kmes[sae]
+    kme = sae_kmes[sae]
     stem = file_stem(CertifiedRole.SAE, sae)
     return {
         "kme": url or f"https://{kmes[kme]}",

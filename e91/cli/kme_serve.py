@@ -28,7 +28,8 @@ _LOG = logging.getLogger("e91.delivery")
               "used up there.")  # fmt: skip
 @click.option("--ends", metavar="KME,KME",
               help="Who gets Alice's key and who Bob's; by default the only two KMEs, in the order "
-              "of the file.")  # fmt: skip
+              "of the file.  If one is at a [[remote_kme]], only the other one's key is taken, by "
+              "default that whose key file alone is in the folder.")  # fmt: skip
 @as_one("how", dict, *FEED_OPTIONS)
 @JSON
 def serve(
@@ -52,7 +53,9 @@ def serve(
 
     configuration = read_configuration(file)
     beside = _beside(configuration, feed_plan(how))
-    feeds = [_feed(folder, _ends(configuration, ends)) for folder in sessions]
+    feeds = [
+        _feed(configuration, folder, _ends(configuration, folder, ends)) for folder in sessions
+    ]
     log = configuration.tables.service.log
     with EventLog(None if log is None else configuration.folder / log):
         delivery = KeyDelivery(configuration)
@@ -80,10 +83,11 @@ def _beside(configuration: ServiceFile, plan: FeedPlan | None) -> list[Beside]:
     return [feeding]
 
 
-def _ends(configuration: ServiceFile, ends: str | None) -> tuple[str, str]:
+def _ends(configuration: ServiceFile, folder: Path, ends: str | None) -> tuple[str, str]:
     """Return the KMEs of Alice and Bob."""
-    known = [kme.id for kme in configuration.tables.kmes]
-    chosen = known if ends is None else ends.split(",")
+    tables = configuration.tables
+    known = [kme.id for kme in tables.kmes] + [kme.id for kme in tables.remote_kmes]
+    chosen = _usual_ends(configuration, folder) if ends is None else ends.split(",")
     if len(chosen) != 2 or chosen[0] == chosen[1] or not set(chosen) <= set(known):
         raise ValueError(
             f"`--ends` must name two of the KMEs {', '.join(known)}, with a comma between, but "
@@ -92,14 +96,42 @@ def _ends(configuration: ServiceFile, ends: str | None) -> tuple[str, str]:
     return chosen[0], chosen[1]
 
 
-def _feed(folder: Path, ends: tuple[str, str]) -> Beside:
+def _usual_ends(configuration: ServiceFile, folder: Path) -> list[str]:
+    """Return the only two KMEs; if one is remote, ours is who has the only key file."""
+    tables = configuration.tables
+    here, there = [kme.id for kme in tables.kmes], [kme.id for kme in tables.remote_kmes]
+    if len(here) != 1 or len(there) != 1:
+        return here + there
+    places = [folder, *folder.glob("block-*")]
+    has_alice, has_bob = (
+        any((place / f"{name}.key").exists() for place in places) for name in ("alice", "bob")
+    )
+    if has_alice and has_bob:
+        raise ValueError(
+            f"`--ends` must say whose key goes to `{here[0]}`, as both parties' key files are in "
+            f"`{folder}`, but is not given."
+        )
+    return there + here if has_bob else here + there
+
+
+def _feed(configuration: ServiceFile, folder: Path, ends: tuple[str, str]) -> Beside:
     """Return what moves a folder's key into the stores."""
+    from e91.model.messages import Party
+
+    here = [kme.id in ends for kme in configuration.tables.kmes].count(True)
+    if here == 0:
+        raise ValueError(f"`--ends` must name a KME of this server, but names {', '.join(ends)}.")
+    ours = {kme.id for kme in configuration.tables.kmes}
+    owner = Party.ALICE if ends[0] in ours else Party.BOB
 
     async def feed(delivery: KeyDelivery) -> None:
         """Move it."""
-        from e91.cli.session_feed import deposit_folder
+        from e91.cli.session_feed import deposit_folder, deposit_folder_end
 
-        fed = await deposit_folder(delivery.service, folder, ends=ends)
+        if here == 2:
+            fed = await deposit_folder(delivery.service, folder, ends=ends)
+        else:
+            fed = await deposit_folder_end(delivery.service, folder, owner, ends=ends)
         facts = {"source": str(folder), "bits": fed.bits, "link": f"{ends[0]} - {ends[1]}"}
         _LOG.info("key came in", extra=facts)
 
@@ -118,6 +150,8 @@ def _say(delivery: KeyDelivery, *, as_json: bool) -> None:
         click.echo(f"{kme}: https://{address}")
     for address in found["skip"]:
         click.echo(f"SKIP: {address}")
+    for name, address in found["links"].items():
+        click.echo(f"{name}: https://{address}/e91/link")
     for name, address in found["borders"].items():
         click.echo(f"{name}: https://{address}/kmapi")
     if found["health"] is not None:
@@ -130,6 +164,7 @@ def _addresses(delivery: KeyDelivery) -> dict[str, Any]:
         "event": "ready",
         "kmes": {name: str(port.address) for name, port in delivery.listeners.items()},
         "skip": [str(port.address) for port in delivery.skips],
+        "links": {name: str(port.address) for name, port in delivery.remote_kmes.listeners.items()},
         "borders": {
             f"{border.entry.kme} to {border.entry.peer}": str(border.listener.address)
             for border in delivery.borders.borders

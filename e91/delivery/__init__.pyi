@@ -2,6 +2,7 @@ from . import between_networks as between_networks
 from . import etsi014 as etsi014
 from . import http as http
 from . import probing as probing
+from . import remote_ends as remote_ends
 from . import skip as skip
 from . import tls as tls
 from .certificates import AuthorityPlan as AuthorityPlan

@@ -47,6 +47,7 @@ LEAF_DAYS = 7.0
 """How long a certificate of a KME or an SAE is valid, days, unless another number is asked for."""
 
 _LONGEST_DAYS = 3650.0
+_LINK_PORTS = 1_000  # above the port for applications
 _LONGEST_FILE_NAME = 200
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -125,10 +126,12 @@ class AuthorityPlan:
         saes: Each at one of the ``kmes``.
         leaf_days: Validity of their certificates, days.
         health: Host and port at which the server tells its state to this machine, or None.
+        is_apart: Whether every KME gets a configuration of its own, ``kme-NAME.toml``, as for a
+            machine of its own.  KMEs then call each other at the port 1,000 above `KmePlace.port`.
 
     Raises:
-        ValueError: No KME is named, a name stands twice, an application is at another KME, or
-            ``leaf_days`` is out of range.
+        ValueError: No KME is named, a name stands twice, an application is at another KME,
+            ``leaf_days`` is out of range, or a KME that is apart has no port for the others.
 
     Examples:
         >>> kmes = (KmePlace("alice", "127.0.0.1", 8443), KmePlace("bob", "127.0.0.1", 8444))
@@ -140,6 +143,7 @@ class AuthorityPlan:
     saes: tuple[SaePlace, ...]
     leaf_days: float = LEAF_DAYS
     health: str | None = None
+    is_apart: bool = False
 
     def __post_init__(self) -> None:
         check_days(self.leaf_days)
@@ -154,6 +158,10 @@ class AuthorityPlan:
                     f"`sae` must be at one of {', '.join(self.kme_names)}, but {sae.name} is at "
                     f"`{sae.kme}`."
                 )
+
+        if self.is_apart:
+            for kme in self.kmes:
+                link_place(kme)
 
     @property
     def kme_names(self) -> list[str]:
@@ -204,7 +212,8 @@ def new_authority(
     """Make the folder of an authority, with a certificate for everybody in the plan.
 
     It appears whole or not at all, and nothing is overwritten.  With it comes ``kme.toml``, from
-    which servers for all KMEs of the plan start, each with a store of its own.
+    which servers for all KMEs of the plan start, each with a store of its own; or for every KME a
+    file of its own, if they are apart.
 
     Args:
         folder: A new or an empty folder.
@@ -242,7 +251,8 @@ def new_authority(
         leaves = [_first_leaf(authority, hidden, plan, kme, moment) for kme in plan.kmes]
         leaves += [_first_leaf(authority, hidden, plan, sae, moment) for sae in plan.saes]
         flush_folder(hidden / "issued")
-        write_new(hidden / "kme.toml", configuration_of(plan).encode())
+        for name, content in configurations_of(plan).items():
+            write_new(hidden / name, content.encode())
     return [replace(leaf, file=folder / leaf.file.name) for leaf in leaves]
 
 
@@ -351,6 +361,69 @@ def revoke(folder: Path | str, name: str, *, moment: datetime | None = None) -> 
     return [f"{serial:x}" for serial in serials]
 
 
+def link_place(kme: KmePlace) -> KmePlace:
+    """Return where other KMEs call one that is apart: 1,000 ports above that for applications.
+
+    Raises:
+        ValueError: There is no such port.
+
+    Examples:
+        >>> link_place(KmePlace("alice", "127.0.0.1", 8443)).listen
+        '127.0.0.1:9443'
+    """
+    if not 0 < kme.port <= 65535 - _LINK_PORTS:
+        raise ValueError(
+            f"`port` of a KME that is apart must lie in [1, {65535 - _LINK_PORTS}], but is "
+            f"{kme.port}."
+        )
+    return replace(kme, port=kme.port + _LINK_PORTS)
+
+
+def configurations_of(plan: AuthorityPlan) -> dict[str, str]:
+    """Return the configurations of a plan, by the names of their files.
+
+    Examples:
+        >>> kmes = KmePlace("alice", "a.example", 8443), KmePlace("bob", "b.example", 8443)
+        >>> list(configurations_of(AuthorityPlan(kmes, ())))
+        ['kme.toml']
+        >>> list(configurations_of(AuthorityPlan(kmes, (), is_apart=True)))
+        ['kme-alice.toml', 'kme-bob.toml']
+    """
+    if not plan.is_apart:
+        return {"kme.toml": configuration_of(plan)}
+    return {
+        f"{file_stem(CertifiedRole.KME, kme.name)}.toml": _configuration_apart(plan, kme, number)
+        for number, kme in enumerate(plan.kmes)
+    }
+
+
+def _configuration_apart(plan: AuthorityPlan, kme: KmePlace, number: int) -> str:
+    """Return the configuration of one KME whose peers are in other processes."""
+    health = plan.health
+    if health is not None:  # counted down, so that all can be tried on one machine
+        host, _, port = health.rpartition(":")
+        health = f"{host}:{int(port) - number}"
+    saes = tuple(sae for sae in plan.saes if sae.kme == kme.name)
+    lines = [configuration_of(replace(plan, kmes=(kme,), saes=saes, health=health, is_apart=False))]
+    own = link_place(kme)
+    for offset, other in enumerate(one for one in plan.kmes if one != kme):
+        served = [_quoted(sae.name) for sae in plan.saes if sae.kme == other.name]
+        # Each of several others calls at a port of its own.
+        listen = replace(own, port=own.port + offset).listen
+        before = [one for one in plan.kmes if one != other].index(kme)
+        url = replace(link_place(other), port=link_place(other).port + before).listen
+        lines += [
+            "[[remote_kme]]",
+            f"kme = {_quoted(kme.name)}",
+            f"id = {_quoted(other.name)}",
+            f"url = {_quoted(f'https://{url}')}",
+            f"listen = {_quoted(listen)}",
+            f"saes = [{', '.join(served)}]",
+            "",
+        ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
 def configuration_of(plan: AuthorityPlan) -> str:
     """Return the text of ``kme.toml``: servers for all KMEs of a plan, beside their certificates.
 
@@ -379,8 +452,12 @@ def configuration_of(plan: AuthorityPlan) -> str:
             "",
         ]
     for sae in plan.saes:
-        lines += ["[[sae]]", f"id = {_quoted(sae.name)}", f"kme = {_quoted(sae.kme)}", ""]
+        lines += _sae_lines(sae)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _sae_lines(sae: SaePlace) -> list[str]:
+    return ["[[sae]]", f"id = {_quoted(sae.name)}", f"kme = {_quoted(sae.kme)}", ""]
 
 
 def _quoted(text: str) -> str:

@@ -15,6 +15,7 @@ from msgspec import Meta
 from e91.delivery.etsi014.site import KeyLimits, KeySite
 from e91.delivery.http.limits import DoorLimits
 from e91.delivery.http.listening import parse_address
+from e91.delivery.https_client import place_of
 from e91.delivery.identities import check_name
 from e91.delivery.tls.contexts import TlsFiles
 from e91.system.documents import Document, Text, read_toml
@@ -262,6 +263,49 @@ class PeerNetworkEntry(Document, frozen=True):
         return replace(files, ca=folder / self.ca, crl=crl)
 
 
+class RemoteKmeEntry(Document, frozen=True):
+    """``[[remote_kme]]``: the KME at the other end of a link, in another process or machine.
+
+    Attributes:
+        kme: Our KME.
+        id: The other one: its certificate says so.
+        url: Where it is called, without a path.
+        listen: Host and port where it calls us.
+        saes: SAEs that it serves.
+        ca: PEM file with the authorities of its certificate; our KME's if not given.
+        crl: PEM file with what they have revoked; our KME's if `ca` is not given either.
+    """
+
+    kme: Text
+    id: Text
+    url: Text
+    listen: Text
+    saes: tuple[Text, ...]
+    ca: Text | None = None
+    crl: Text | None = None
+
+    def __post_init__(self) -> None:
+        parse_address(self.listen)
+        place_of(self.url)
+        for name in (self.id, *self.saes):
+            check_name(name, what="remote_kme")
+        if self.crl is not None and self.ca is None:
+            raise ValueError("`crl` must be given with its `ca`, but there is none.")
+
+    def tls_files(self, kme: KmeEntry, folder: Path) -> TlsFiles:
+        """Return the files of TLS between the two KMEs: TLS 1.3 only.
+
+        Args:
+            kme: Our KME.
+            folder: What paths are relative to.
+        """
+        files = kme.tls_files(folder, newest_only=True)
+        if self.ca is None:
+            return files
+        crl = None if self.crl is None else folder / self.crl
+        return replace(files, ca=folder / self.ca, crl=crl)
+
+
 class ServiceTables(Document, frozen=True):
     """All tables of the file.
 
@@ -273,6 +317,7 @@ class ServiceTables(Document, frozen=True):
         alarm: Who is called when a link rings.
         skips: Cisco's interface.
         peer_networks: To whom keys are handed.
+        remote_kmes: The other ends of links that are in other processes.
     """
 
     kmes: Annotated[tuple[KmeEntry, ...], Meta(min_length=1)] = msgspec.field(name="kme")
@@ -282,6 +327,7 @@ class ServiceTables(Document, frozen=True):
     alarm: AlarmEntry | None = None
     skips: tuple[SkipEntry, ...] = msgspec.field(name="skip", default=())
     peer_networks: tuple[PeerNetworkEntry, ...] = msgspec.field(name="peer_network", default=())
+    remote_kmes: tuple[RemoteKmeEntry, ...] = msgspec.field(name="remote_kme", default=())
 
     def __post_init__(self) -> None:
         _check_distinct("kme", (kme.id for kme in self.kmes))
@@ -296,13 +342,30 @@ class ServiceTables(Document, frozen=True):
         far = [sae for entry in self.peer_networks for sae in entry.saes]
         _check_distinct("peer_network.saes", [*saes, *far])
         saes.update(far)
-        for kme in [one.kme for one in self.skips] + [one.kme for one in self.peer_networks]:
+        remote = {sae: entry.id for entry in self.remote_kmes for sae in entry.saes}
+        _check_distinct("remote_kme.saes", [*saes, *remote])
+        saes.update(remote)
+        self._check_remote_kmes(known)
+        using = [one.kme for one in self.skips] + [one.kme for one in self.peer_networks]
+        for kme in using + [one.kme for one in self.remote_kmes]:
             if kme not in known:
                 raise ValueError(f"`kme` must be the ID of a `[[kme]]`, but is {kme!r}.")
         for pair in self.pairs:
             for name in (pair.master, pair.slave):
                 if name not in saes:
                     raise ValueError(f"`pair` must name two SAEs of the file, but has {name!r}.")
+
+    def _check_remote_kmes(self, known: set[str]) -> None:
+        """Refuse remote KMEs that are here, or whose applications are not said clearly."""
+        for entry in self.remote_kmes:
+            if entry.id in known:
+                raise ValueError(
+                    f"`remote_kme.id` must be a KME of another process, but {entry.id!r} is here."
+                )
+        ends = [f"{entry.kme} - {entry.id}" for entry in self.remote_kmes]
+        _check_distinct("remote_kme", ends, what="ends")
+        served = {(sae, entry.id) for entry in self.remote_kmes for sae in entry.saes}
+        _check_distinct("remote_kme.saes", (sae for sae, _ in served))
 
 
 @dataclass(frozen=True)
@@ -332,12 +395,22 @@ class ServiceFile:
         """The KME of another network over which every SAE is reached that is not ours."""
         return {sae: entry.peer for entry in self.tables.peer_networks for sae in entry.saes}
 
+    @property
+    def remote_sae_kmes(self) -> dict[str, str]:
+        """The KME of another process that serves every SAE at the other end of a link."""
+        return {sae: entry.id for entry in self.tables.remote_kmes for sae in entry.saes}
+
+    @property
+    def remote_links(self) -> list[tuple[str, str]]:
+        """The links whose other ends are in other processes: our KME, and the other one."""
+        return [(entry.kme, entry.id) for entry in self.tables.remote_kmes]
+
     def site(self, kme: str) -> KeySite:
         """Return what requests to a KME are held to."""
         tables = self.tables
         pairs = frozenset((pair.master, pair.slave) for pair in tables.pairs) or None
         blocked = frozenset(sae.id for sae in tables.saes if sae.blocked)
-        known = self.sae_kmes | self.far_sae_kmes
+        known = self.sae_kmes | self.far_sae_kmes | self.remote_sae_kmes
         return KeySite(kme, known, tables.service.key_limits, pairs, blocked)
 
 

@@ -62,9 +62,10 @@ class _MissingChunks(Exception):
 class _Store:
     """One KME's database, with the thread that uses it, and what it holds."""
 
-    def __init__(self, kme: str, database: KeyDatabase) -> None:
+    def __init__(self, kme: str, database: KeyDatabase, remote_peers: Iterable[str]) -> None:
         self.kme = kme
         self.database = database
+        self._remote_peers = tuple(remote_peers)
         self.holdings = new_holdings(kme)
         self.cache: dict[ChunkName, bytes] = {}
         self.journal_bytes = 0
@@ -81,6 +82,8 @@ class _Store:
         self.cache.clear()
         try:
             self.holdings = loaded_holdings(rows, self.kme)
+            for peer in self._remote_peers:
+                self.holdings.share(peer, ())  # until the other end has said what it has
             return {number: decoded_row(body) for number, body in rows.journal}
         except ValueError as error:
             raise StoreFailed(f"`{self.database.name}` cannot be used: {error}") from None
@@ -194,14 +197,23 @@ class GroupCommit:
 
     Args:
         databases: The store of every KME.
+        remote_links: KMEs of this process, each with a KME of another one at the other end.
         reopen_after_s: How long after a failure the stores are opened anew, twice as long after
             each further one; None leaves them shut.
     """
 
     def __init__(
-        self, databases: Mapping[str, KeyDatabase], *, reopen_after_s: float | None = 1.0
+        self,
+        databases: Mapping[str, KeyDatabase],
+        *,
+        remote_links: Iterable[tuple[str, str]] = (),
+        reopen_after_s: float | None = 1.0,
     ) -> None:
-        self.stores = {kme: _Store(kme, database) for kme, database in databases.items()}
+        links = list(remote_links)
+        self.stores = {
+            kme: _Store(kme, database, (peer for home, peer in links if home == kme))
+            for kme, database in databases.items()
+        }
         self.failed: str | None = "The key stores must be open, but are shut."
         self._reopen_after_s = reopen_after_s
         self._waiting: list[_Waiting] = []

@@ -44,6 +44,7 @@ def link_status(link: LinkKeyState, *, kme: str, key_size: int) -> dict[str, Any
         "chsh": None if origin is None else origin.chsh,
         "reproducible": None if origin is None else origin.reproducible,
         "alarm": link.alarm,
+        "silent": link.silent,
     }
 
 

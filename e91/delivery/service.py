@@ -8,14 +8,16 @@ intervals, never by bits.  Both are on the disk before the master has its answer
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
 from uuid import UUID
 
-from e91.delivery.group_commit import Batch, GroupCommit
+from e91.delivery.group_commit import Batch, Decision, GroupCommit
 from e91.keys.databases.interface import KeyDatabase
 from e91.keys.holdings.cutting import Cut, bytes_meeting, cut_keys
 from e91.keys.holdings.events import (
@@ -37,6 +39,7 @@ from e91.model.errors import (
     ForeignKey,
     LinkAlarmed,
     NotEnoughKey,
+    OtherEndSilent,
     RepeatedKey,
     UnknownKey,
     UnknownSae,
@@ -44,6 +47,30 @@ from e91.model.errors import (
 from e91.model.numbers import check_whole
 
 _ANY = KeyConditions()
+_Value = TypeVar("_Value")
+
+
+class FarEnd(Protocol):
+    """The other end of a link, in another process: it reserves what is cut here."""
+
+    @property
+    def failed(self) -> str | None:
+        """Why no key of the link is given; None if both ends agree."""
+
+    def check(self) -> None:
+        """Raise `OtherEndSilent` if nothing can be reserved there now."""
+
+    def promise(self, granted: Granted) -> None:
+        """Note that keys are being cut which must be reserved there."""
+
+    async def reserve(self, promised: Sequence[Granted]) -> None:
+        """Have them reserved, or raise `OtherEndSilent`."""
+
+    def withdraw(self, ids: bytes) -> None:
+        """Make keys void there that no master got."""
+
+    def tell(self) -> None:
+        """Tell it that a block came in here."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +115,7 @@ class LinkKeyState:
         blocks: Number of blocks with something free.
         provenance: Of what is free, joined; None if nothing is.
         alarm: Why the link gives no key; None if no alarm stops it.
+        silent: Why the other end, if it is in another process, confirms no key; None if it does.
 
     Examples:
         >>> link = LinkKeyState("bob", free=256, reserved=0, deposited=512, delivered=256, voided=0,
@@ -105,6 +133,7 @@ class LinkKeyState:
     blocks: int
     provenance: Provenance | None
     alarm: str | None
+    silent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -144,12 +173,14 @@ class KeyService:
     Args:
         stores: The store of each KME, by its name.
         sae_kmes: At which KME an application (SAE) is, by its name.
+        remote_links: Links whose other end is in another process: the KME here, and that one.
+            They give keys when the other end is there, see `connect`.
         clock: Seconds since 1970.
         reopen_after_s: How long after a failure the stores are opened anew, twice as long after
             each further one; None leaves them shut until `reopen` is called.
 
     Raises:
-        ValueError: An application is at a KME without a store.
+        ValueError: An application is at a KME without a store that is no remote one either.
 
     Source:
         ETSI GS QKD 014 V1.1.1, clauses 5.2 to 5.4 (what masters and slaves are given);
@@ -183,11 +214,13 @@ class KeyService:
         stores: Mapping[str, KeyDatabase],
         *,
         sae_kmes: Mapping[str, str],
+        remote_links: Iterable[tuple[str, str]] = (),
         clock: Callable[[], float] = time.time,
         reopen_after_s: float | None = 1.0,
     ) -> None:
+        links = list(remote_links)
         for sae, kme in sae_kmes.items():
-            if kme not in stores:
+            if kme not in stores and not any(kme == peer for _, peer in links):
                 raise ValueError(f"The KME of `{sae}` must have a store, but `{kme}` has none.")
         if READY_MADE in stores:
             raise ValueError("The name of a KME must not be empty, but one is.")
@@ -196,7 +229,8 @@ class KeyService:
         self._known_provenances: dict[
             tuple[str, str], tuple[tuple[bytes, int], Provenance | None]
         ] = {}
-        self._writer = GroupCommit(stores, reopen_after_s=reopen_after_s)
+        self._ends: dict[tuple[str, str], FarEnd] = {}
+        self._writer = GroupCommit(stores, remote_links=links, reopen_after_s=reopen_after_s)
 
     async def start(self) -> None:
         """Open the stores, put both ends of every link in agreement, and begin to serve.
@@ -261,6 +295,44 @@ class KeyService:
 
         await self._writer.decide(decide)
 
+    async def deposit_end(self, kme: str, block: KeyBlock, *, peer: str) -> None:
+        """Take in one end of a block whose other end is in another process.
+
+        It is given when the other end has its own end of it.
+
+        Args:
+            kme: Where.
+            block: This end's copy.
+            peer: The KME at the other end.
+
+        Raises:
+            ValueError: ``kme`` is none of this process, or the block came before.
+            LinkAlarmed: An alarm stops the link since before the block was made.
+            StoreFailed: It may be there or not.
+        """
+        self._check_kme(kme)
+
+        def decide(batch: Batch) -> None:
+            _check_new_block(batch.holdings(kme), block)
+            event = Deposited(block.block_id.bytes, peer, len(block.content), block.provenance)
+            batch.deposit(kme, event, block.content)
+
+        await self._writer.decide(decide)
+        if (kme, peer) in self._ends:
+            self._ends[kme, peer].tell()
+
+    def connect(self, kme: str, peer: str, end: FarEnd) -> None:
+        """Say how the other end of a link is reached that is in another process."""
+        self._ends[kme, peer] = end
+
+    async def decided(self, decision: Decision[_Value]) -> _Value:
+        """Have the writer decide something; return its answer once it is on the disk.
+
+        Raises:
+            StoreFailed: The stores are shut, or failed: it may have been written or not.
+        """
+        return await self._writer.decide(decision)
+
     async def give(
         self,
         master: str,
@@ -292,6 +364,7 @@ class KeyService:
             LinkAlarmed: An alarm stops a link.
             NotEnoughKey: A link has not enough left.
             ConditionsNotMet: It has, but not enough that meets the conditions.
+            OtherEndSilent: A KME of another process cannot reserve them; what was cut is lost.
             StoreFailed: The keys are lost.  So they are if an answer does not arrive.
         """
         check_whole(least=1, number=number, size=size)
@@ -300,8 +373,50 @@ class KeyService:
         if not slaves or len({master, *slaves}) != len(slaves) + 1:
             raise ValueError("Master and slaves must all differ, and be two at least, but do not.")
         kmes = {sae: self.kme_of(sae) for sae in (master, *slaves)}
-        request = _GiveRequest(master, kmes, number, size // 8, conditions, self._clock())
-        return await self._writer.decide(request.decide)
+        ends = self._far_ends(kmes)
+        for end in ends.values():
+            end.check()
+        request = _GiveRequest(
+            master, kmes, number, size // 8, conditions, self._clock(), far_ends=ends
+        )
+        given = await self._writer.decide(request.decide)
+        if given.elsewhere:
+            await self._reserve(request, given)
+        return given.keys
+
+    def _far_ends(self, kmes: Mapping[str, str]) -> dict[str, FarEnd]:
+        """Return the ends in other processes that a request needs.
+
+        Raises:
+            OtherEndSilent: One is not connected.
+        """
+        home, *others = dict.fromkeys(kmes.values())
+        far = [kme for kme in others if kme not in self._writer.stores]
+        missing = next((kme for kme in far if (home, kme) not in self._ends), None)
+        if missing is not None:
+            raise OtherEndSilent(f"There must be a way to `{missing}` from `{home}`, but is none.")
+        return {kme: self._ends[home, kme] for kme in far}
+
+    async def _reserve(self, request: _GiveRequest, given: _Given) -> None:
+        """Have keys reserved at other processes; if one does not, nobody keeps them.
+
+        Raises:
+            OtherEndSilent: So it is; the keys are lost.
+        """
+        ends = request.far_ends
+        outcomes = await asyncio.gather(
+            *(ends[kme].reserve(granted) for kme, granted in given.elsewhere.items()),
+            return_exceptions=True,
+        )
+        failure = next((outcome for outcome in outcomes if outcome is not None), None)
+        if failure is None:
+            return
+        ids = [key.key_id for key in given.keys]
+        for kme in given.elsewhere:
+            ends[kme].withdraw(b"".join(key_id.bytes for key_id in ids))
+        for kme in {request.kmes[sae] for sae in request.slaves} & {*self._writer.stores}:
+            await self.void(kme, ids)
+        raise failure
 
     async def fetch(self, slave: str, master: str, *, key_ids: Sequence[UUID]) -> list[HeldKey]:
         """Give keys by their identifiers to an application that they are for, each once.
@@ -460,7 +575,7 @@ class KeyService:
             UnknownSae: One is at none of the KMEs.
         """
         source, target = self.kme_of(master), self.kme_of(slave)
-        holdings, now = self._holdings(source), self._clock()
+        holdings, now = self.holdings(source), self._clock()
         blocks = [
             block
             for block in holdings.links.get(target, {}).values()
@@ -495,12 +610,12 @@ class KeyService:
         return [self._state_of_kme(kme) for kme in self._writer.stores]
 
     def _state_of_kme(self, kme: str) -> KmeState:
-        holdings = self._holdings(kme)
+        holdings = self.holdings(kme)
         peers = sorted({*holdings.counts, *holdings.links} - {READY_MADE})
         ready_made = holdings.counts_of(READY_MADE)
         return KmeState(
             kme=kme,
-            links=tuple(_link_state(holdings, peer) for peer in peers),
+            links=tuple(self._link_state(holdings, peer) for peer in peers),
             ready_made_bits=8 * (ready_made.deposited - ready_made.delivered - ready_made.voided),
             keys_given=holdings.keys_given,
             keys_fetched=holdings.keys_fetched,
@@ -509,12 +624,30 @@ class KeyService:
             failed=self.failed,
         )
 
-    def _holdings(self, kme: str) -> Holdings:
+    def _link_state(self, holdings: Holdings, peer: str) -> LinkKeyState:
+        end = self._ends.get((holdings.kme, peer))
+        return replace(_link_state(holdings, peer), silent=None if end is None else end.failed)
+
+    def holdings(self, kme: str) -> Holdings:
+        """Return what a KME of this process holds: to be looked at, and changed by nobody."""
         return self._writer.stores[kme].holdings
 
     def _check_kme(self, kme: str) -> None:
         if kme not in self._writer.stores:
             raise ValueError(f"`kme` must be one of this process, but is `{kme}`.")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Given:
+    """Keys that were cut for a master.
+
+    Attributes:
+        keys: They.
+        elsewhere: What must be reserved at KMEs of other processes before the master has them.
+    """
+
+    keys: list[HeldKey]
+    elsewhere: dict[str, list[Granted]]
 
 
 @dataclass(frozen=True)
@@ -528,6 +661,7 @@ class _GiveRequest:
         size: Bytes of each.
         conditions: On their provenance.
         now: Seconds since 1970.
+        far_ends: The KMEs of other processes among them.
     """
 
     master: str
@@ -536,6 +670,7 @@ class _GiveRequest:
     size: int
     conditions: KeyConditions
     now: float
+    far_ends: Mapping[str, FarEnd] = field(default_factory=dict)
 
     @property
     def home(self) -> str:
@@ -547,8 +682,8 @@ class _GiveRequest:
         """Who may fetch."""
         return [sae for sae in self.kmes if sae != self.master]
 
-    def decide(self, batch: Batch) -> list[HeldKey]:
-        """Cut the keys, reserve them for the slaves, and return them for the master."""
+    def decide(self, batch: Batch) -> _Given:
+        """Cut the keys, reserve them for the slaves here, and return them for the master."""
         peer = self.kmes[self.slaves[0]]
         cuts = self._cuts(batch.holdings(self.home), peer)
         contents = [batch.read(self.home, cut.parts) for cut in cuts]
@@ -556,11 +691,26 @@ class _GiveRequest:
         pads = {kme: self._cuts(batch.holdings(self.home), kme) for kme in third}
         read_pads = {kme: [batch.read(self.home, cut.parts) for cut in pads[kme]] for kme in third}
         ids = new_identifiers(self.number)
-        self._grant(batch, peer, cuts=cuts, ids=ids)
+        events = self._grants(peer, cuts=cuts, ids=ids)
         for kme in third:
-            self._relay(batch, kme, cuts=cuts, pads=pads[kme], ids=ids,
-                        key=b"".join(contents), pad=b"".join(read_pads[kme]))  # fmt: skip
-        return self._keys(cuts, contents, ids)
+            contents_of_all, pads_of_all = b"".join(contents), b"".join(read_pads[kme])
+            events += self._relays(
+                kme, cuts=cuts, pads=pads[kme], ids=ids, key=contents_of_all, pad=pads_of_all
+            )
+        return _Given(self._keys(cuts, contents, ids), self._happened(batch, events))
+
+    def _happened(
+        self, batch: Batch, events: Iterable[tuple[str, Granted]]
+    ) -> dict[str, list[Granted]]:
+        """Let events happen at KMEs of this process, and return those of others."""
+        elsewhere: dict[str, list[Granted]] = {}
+        for kme, event in events:
+            if kme in self.far_ends:
+                self.far_ends[kme].promise(event)
+                elsewhere.setdefault(kme, []).append(event)
+            else:
+                batch.apply(kme, event)
+        return elsewhere
 
     def _cuts(self, holdings: Holdings, peer: str) -> list[Cut]:
         """Return where the keys, or pads for them, are cut.
@@ -591,9 +741,9 @@ class _GiveRequest:
             )
         raise ConditionsNotMet("Key bits must meet the conditions of a request, but too few do.")
 
-    def _grant(self, batch: Batch, peer: str, *, cuts: Sequence[Cut], ids: bytes) -> None:
-        """Take the keys at both ends; reserve them where slaves wait."""
-        start = 0
+    def _grants(self, peer: str, *, cuts: Sequence[Cut], ids: bytes) -> list[tuple[str, Granted]]:
+        """Return what takes the keys at both ends, and reserves them where slaves wait."""
+        events, start = [], 0
         for cut in cuts:
             stop = start + cut.count * ID_SIZE
             for kme, other in ((self.home, peer), (peer, self.home)):
@@ -607,15 +757,15 @@ class _GiveRequest:
                     slaves=waiting,
                     given=cut.count if kme == self.home else 0,
                 )
-                batch.apply(kme, event)
+                events.append((kme, event))
             start = stop
+        return events
 
     def _slaves_at(self, kme: str) -> tuple[str, ...]:
         return tuple(sae for sae in self.slaves if self.kmes[sae] == kme)
 
-    def _relay(
+    def _relays(
         self,
-        batch: Batch,
         kme: str,
         *,
         cuts: Sequence[Cut],
@@ -623,11 +773,12 @@ class _GiveRequest:
         ids: bytes,
         key: bytes,
         pad: bytes,
-    ) -> None:
-        """Reserve the keys at a third KME, each under one-time pad of its own."""
+    ) -> list[tuple[str, Granted]]:
+        """Return what reserves the keys at a third KME, each under one-time pad of its own."""
         origin = Provenance.joined(dict.fromkeys(cut.provenance for cut in cuts))
         relayed = _relayed(origin, self.home, kme)
         mask, first = _sum(key, pad), 0
+        events = []
         for cut in pads:
             last = first + cut.count
             event = Granted(
@@ -640,9 +791,10 @@ class _GiveRequest:
                 mask=mask[first * self.size : last * self.size],
                 origin=relayed,
             )
-            batch.apply(self.home, Granted(kme, cut.parts, self.size, b"", self.master, ()))
-            batch.apply(kme, event)
+            pads_here = Granted(kme, cut.parts, self.size, b"", self.master, ())
+            events += [(self.home, pads_here), (kme, event)]
             first = last
+        return events
 
     def _keys(self, cuts: Sequence[Cut], contents: Sequence[bytes], ids: bytes) -> list[HeldKey]:
         size, names = self.size, iter(identifiers(ids))

@@ -20,6 +20,7 @@ from e91.delivery.http.listening import Listener, parse_address
 from e91.delivery.http.routing import by_path
 from e91.delivery.link_states import status_of
 from e91.delivery.metrics import KmeFigures, LinkFigures, RequestTally, exposition
+from e91.delivery.remote_ends.remote_kmes import RemoteKmes
 from e91.delivery.service import KeyService, KmeState
 from e91.delivery.skip import SkipFace, SkipHandler, check_plain_address
 from e91.delivery.web_hook import WebHook
@@ -58,6 +59,7 @@ class KeyDelivery:
         listeners: The port of every KME.
         skips: The ports for encryptors that speak SKIP, in the order of the configuration.
         borders: To other networks.
+        remote_kmes: The other ends of links that are in other processes.
         health: The local port, if there is one.
         alarms: How often a link has rung.
     """
@@ -87,6 +89,7 @@ class KeyDelivery:
         tables = file.tables
         self.service = service_of(file, clock=clock)
         self.borders = Borders(file, self.service, clock=clock)
+        self.remote_kmes = RemoteKmes(file, self.service)
         giver: KeyGiver = self.borders.giver
         self._giver = giver if through is None else through(self.service)
         self._clock = clock
@@ -127,6 +130,7 @@ class KeyDelivery:
         await self.service.start()
         self._open.push_async_callback(self.service.close)
         await self._open.enter_async_context(self.borders)
+        await self._open.enter_async_context(self.remote_kmes)
         watch = asyncio.create_task(self._watch())
         self._open.callback(watch.cancel)
         for name, listener in listeners.items():
@@ -213,6 +217,7 @@ class KeyDelivery:
         """Read all certificates anew."""
         for listener in (*self.listeners.values(), *self.skips):
             await listener.reload()
+        await self.remote_kmes.reload()
 
     # What is to be seen.
 
@@ -284,7 +289,8 @@ def service_of(file: ServiceFile, *, clock: Callable[[], float] = time.time) -> 
     """Return the stores of a configuration, not opened yet."""
     kmes = file.tables.kmes
     stores = {kme.id: database_at(kme.store_place(file.folder), kme=kme.id) for kme in kmes}
-    return KeyService(stores, sae_kmes=file.sae_kmes | border_saes(file), clock=clock)
+    saes = file.sae_kmes | file.remote_sae_kmes | border_saes(file)
+    return KeyService(stores, sae_kmes=saes, remote_links=file.remote_links, clock=clock)
 
 
 def interface_description() -> bytes:

@@ -70,7 +70,87 @@ def take_blocks(
         first.commit()
         second.commit()
         label = first.store.label
-    provenance = Provenance(
+    provenance = _provenance_of(label, route=route, made_at=made_at, chsh=chsh)
+    block_id = _name_of(label, intervals)
+    at_alice, at_bob = (KeyBlock(block_id, content, provenance) for content in contents)
+    return at_alice, at_bob
+
+
+def take_end(
+    file: Path | str,
+    owner: Party,
+    *,
+    route: tuple[str, str],
+    made_at: float,
+    chsh: tuple[float, float] | None = None,
+) -> KeyBlock:
+    """Take all bytes of one key file, as this end's copy of a block.
+
+    The other end's file, which is on another machine, gives the same block there.  So nothing may
+    be used of either but what both have exported: what messages have used at one end, the other one
+    cannot know.  When this returns, the file says on the disk that its bytes are used.
+
+    Args:
+        file: A key file.
+        owner: Whose it must be.
+        route: Names of the KMEs or sites at Alice's end and at Bob's.
+        made_at: When the session made the key; seconds since 1970, UTC.
+        chsh: Its S and the lower bound that released it; None without a Bell test.
+
+    Returns:
+        The block, with the name that `take_blocks` would give it.
+
+    Raises:
+        ValueError: It is no key file, is the other party's, or has protected messages.
+        KeyUnavailable: Nothing is left in it.
+        WriteFailed: The disk is full or fails; bytes may be lost.
+
+    Examples:
+        >>> import tempfile, numpy as np
+        >>> from e91.keys.files import save_new
+        >>> from e91.model.records import SecretKey
+        >>> from e91.model.trust import SecurityModel
+        >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
+        >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder, "alice.key")
+        ...     save_new(KeyStore(key, Party.ALICE), file)
+        ...     take_end(file, Party.ALICE, route=("alice", "bob"), made_at=1.7e9)
+        KeyBlock(0254ac18-ad8c-88c4-b8c7-48dbdaa26112, 136 bytes)
+    """
+    with open_key_file(file) as opened:
+        store, label = opened.store, opened.store.label
+        if label.owner is not owner:
+            raise ValueError(
+                f"`{file}` must be {owner.value}'s key file, but is {label.owner.value}'s."
+            )
+        left = [store.left_at_back(party) for party in Party]
+        whole = [
+            len(label.message_bytes(party)) - exported
+            for party, exported in zip(Party, store.exported, strict=True)
+        ]
+        if left != whole:
+            raise ValueError(
+                f"`{file}` must have protected no message, as the other end cannot know which "
+                "bytes are left, but has."
+            )
+        if not sum(left):
+            raise KeyUnavailable("Key bytes must be left in the key file, but are not.")
+        intervals, content = store.export(*left)
+        opened.commit()
+    provenance = _provenance_of(label, route=route, made_at=made_at, chsh=chsh)
+    return KeyBlock(_name_of(label, intervals), content, provenance)
+
+
+def _provenance_of(
+    label: KeyLabel,
+    *,
+    route: tuple[str, str],
+    made_at: float,
+    chsh: tuple[float, float] | None,
+) -> Provenance:
+    """Return where the key with a label comes from."""
+    return Provenance(
         security=label.security,
         theorem=label.theorem,
         attacks=label.attacks,
@@ -85,9 +165,6 @@ def take_blocks(
         made_at=made_at,
         source=f"session {label.key_id}",
     )
-    block_id = _name_of(label, intervals)
-    at_alice, at_bob = (KeyBlock(block_id, content, provenance) for content in contents)
-    return at_alice, at_bob
 
 
 def _check_pair(alice: KeyLabel, bob: KeyLabel) -> None:

@@ -212,5 +212,13 @@ class LinkAlarmed(NotDelivered):
     """An alarm stops the link; nothing is given from it until that is cleared."""
 
 
+class OtherEndSilent(NotDelivered):
+    """The KME at the other end of a link, in another process, does not confirm keys now."""
+
+
+class StoresDisagree(NotDelivered):
+    """The stores of the two ends of a link do not belong together, or one is older than it was."""
+
+
 class StoreFailed(NotDelivered):
     """The store failed or is shut; nothing is given or taken until it is open again."""

@@ -10,10 +10,11 @@ from uuid import UUID
 
 import msgspec
 
-from e91.keys.block_files import take_blocks
+from e91.keys.block_files import take_blocks, take_end
 from e91.keys.key_blocks import KeyBlock
 from e91.keys.provenance import Provenance
 from e91.model.errors import KeyUnavailable
+from e91.model.messages import Party
 from e91.session.report import SessionReport
 from e91.system.documents import read_json
 
@@ -92,7 +93,7 @@ def session_folders(folder: Path | str) -> list[Path]:
         ValueError: There are none.
     """
     folder = Path(folder)
-    if (folder / "alice.key").exists():
+    if any((folder / f"{party.value}.key").exists() for party in Party):
         return [folder]
     found = []
     if folder.is_dir():
@@ -138,19 +139,73 @@ def take_folder(
         (1, 0)
     """
     for place in session_folders(folder):
-        file = place / "report.json"
-        report = read_json(file, _StatedReport) if file.exists() else _StatedReport()
-        if report.alarm is not None:
-            _log.warning("The key in %s is left alone: an alarm rang in its session.", place)
+        said = _said_of(place, place / "alice.key")
+        if said is None:
             continue
-        chsh = report.chsh
+        made_at, chsh = said
         try:
             yield take_blocks(
-                place / "alice.key",
-                place / "bob.key",
-                route=route,
-                made_at=(file if file.exists() else place / "alice.key").stat().st_mtime,
-                chsh=None if chsh is None else (chsh.value, chsh.lower_bound),
+                place / "alice.key", place / "bob.key", route=route, made_at=made_at, chsh=chsh
             )
         except KeyUnavailable:
             continue
+
+
+def take_folder_end(
+    folder: Path | str, owner: Party, *, route: tuple[str, str]
+) -> Iterator[KeyBlock]:
+    """Give one party's blocks of a session's folder, or of a long run's, as `take_folder` does.
+
+    The other party's key files are not needed, and not touched: they are on another machine.
+
+    Args:
+        folder: What ``e91 run --out`` left, or a copy of it without the other party's key files.
+        owner: Whose key files are taken.
+        route: Names of the KMEs or sites at Alice's end and at Bob's.
+
+    Yields:
+        This party's blocks.
+
+    Raises:
+        ValueError: There are no key files of this party, or one has protected messages.
+        WriteFailed: The disk is full or fails; the bytes of one session may be lost.
+
+    Examples:
+        >>> import tempfile
+        >>> from e91.devices.exact import exact_device
+        >>> from e91.session.folder import save_session
+        >>> from e91.session.session import run
+        >>> report = run(exact_device(visibility=0.97, seed=1), rounds=100_000, seed=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = save_session(report, Path(folder))
+        ...     [alice] = take_folder_end(folder, Party.ALICE, route=("A", "B"))
+        ...     [bob] = take_folder_end(folder, Party.BOB, route=("A", "B"))
+        >>> alice.block_id == bob.block_id, alice.content == bob.content
+        (True, True)
+    """
+    for place in session_folders(folder):
+        file = place / f"{owner.value}.key"
+        said = _said_of(place, file)
+        if said is None:
+            continue
+        made_at, chsh = said
+        try:
+            yield take_end(file, owner, route=route, made_at=made_at, chsh=chsh)
+        except KeyUnavailable:
+            continue
+
+
+def _said_of(place: Path, key_file: Path) -> tuple[float, tuple[float, float] | None] | None:
+    """Return when a session's key was made, and its S with the bound; None after an alarm."""
+    file = place / "report.json"
+    report = read_json(file, _StatedReport) if file.exists() else _StatedReport()
+    if report.alarm is not None:
+        _log.warning("The key in %s is left alone: an alarm rang in its session.", place)
+        return None
+    dated = file if file.exists() else key_file
+    try:
+        made_at = dated.stat().st_mtime
+    except OSError:
+        raise ValueError(f"`{key_file}` must be a key file, but is not there.") from None
+    chsh = report.chsh
+    return made_at, None if chsh is None else (chsh.value, chsh.lower_bound)

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from e91.cli.commands import loaded
-from e91.delivery.configuration import SkipEntry
+from e91.delivery.configuration import RemoteKmeEntry, SkipEntry
 from e91.system.documents import parse_toml
 
 PAGE = (Path(__file__).parents[2] / "docs" / "key_delivery.md").read_text(encoding="utf-8")
@@ -61,11 +61,10 @@ def started_by(words):
 
 
 def test_the_container_file_starts_a_command_that_is_there():
-    (container,) = blocks("dockerfile")
-    instructions = dict(line.split(" ", 1) for line in container.splitlines())
-    assert set(instructions) == {
-        "FROM", "COPY", "RUN", "USER", "VOLUME", "EXPOSE", "STOPSIGNAL", "ENTRYPOINT", "CMD",
-    }  # fmt: skip
+    container = Path(__file__).parents[2] / "packaging" / "server.Containerfile"
+    lines = re.sub(r"\\\n", " ", container.read_text(encoding="utf-8")).splitlines()
+    instructions = dict(line.split(" ", 1) for line in lines if line and line[0] != "#")
+    assert {"FROM", "COPY", "RUN", "USER", "VOLUME", "ENTRYPOINT", "CMD"} < set(instructions)
     words = json.loads(instructions["ENTRYPOINT"]) + json.loads(instructions["CMD"])
     assert started_by(words).name == "serve"
     (line,) = (line for line in blocks("ini")[0].splitlines() if line.startswith("ExecStart="))
@@ -81,10 +80,13 @@ def test_every_command_and_option_that_is_shown_is_there():
         assert {word for word in words if word.startswith("--")} <= known, words
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_the_tables_of_skip_are_read(number):
-    text = blocks("toml")[number].replace("[[skip]]\n", "")
-    assert parse_toml(text, SkipEntry, where="page").kme == "alice"
+@pytest.mark.parametrize(
+    ("number", "table", "kind"),
+    [(0, "remote_kme", RemoteKmeEntry), (1, "skip", SkipEntry), (2, "skip", SkipEntry)],
+)
+def test_the_shown_tables_are_read(number, table, kind):
+    text = blocks("toml")[number].replace(f"[[{table}]]\n", "")
+    assert parse_toml(text, kind, where="page").kme == "alice"
 
 
 def test_the_shown_connection_is_the_one_that_the_tunnel_of_the_tests_has():

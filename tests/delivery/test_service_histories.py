@@ -211,7 +211,7 @@ class Histories(RuleBasedStateMachine):
     def forget_what_is_void(self):
         """Take out of the model what an alarm made void."""
         for (slave, key_id), (master, _) in list(self.waiting.items()):
-            grant = self.service._holdings(SAES[slave]).keys.get(key_id.bytes)
+            grant = self.service.holdings(SAES[slave]).keys.get(key_id.bytes)
             if grant is None:
                 del self.waiting[slave, key_id]
                 with pytest.raises(UnknownKey):
@@ -235,7 +235,7 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def all_that_waits_is_there(self):
         for slave, key_id in self.waiting:
-            grant, index = self.service._holdings(SAES[slave]).keys[key_id.bytes]
+            grant, index = self.service.holdings(SAES[slave]).keys[key_id.bytes]
             assert slave in grant.event.slaves
             assert slave not in grant.fetched.get(index, ())
 

@@ -30,6 +30,7 @@ from e91.model.errors import (
     LinkAlarmed,
     NotDelivered,
     NotEnoughKey,
+    OtherEndSilent,
     StoreFailed,
     UnknownKey,
     UnknownSae,
@@ -213,6 +214,8 @@ def _refusal_of(error: NotDelivered) -> Refused:
             return not_now(str(error), retry_after_s=_RETRY_S)
         case StoreFailed():
             return not_now("the key store has failed", retry_after_s=_RETRY_S)
+        case OtherEndSilent():
+            return not_now("the KME at the other end does not confirm keys", retry_after_s=_RETRY_S)
         case UnknownSae():
             return not_now("there is no link between the SAEs", retry_after_s=_RETRY_S)
         case _:

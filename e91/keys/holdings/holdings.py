@@ -94,6 +94,8 @@ class Holdings:
         keys_fetched: Keys that were fetched here by identifier; each application counts.
         keys_voided: Keys that waited and became void.
         versions: How often the blocks of a link, or what stops them, changed; not their sizes.
+        shared: Of links whose other end is in another process: the blocks that it says it has.
+            Others are not given.
         changes: What the tables do not have yet.
 
     Examples:
@@ -124,6 +126,7 @@ class Holdings:
     keys_fetched: int = 0
     keys_voided: int = 0
     versions: dict[str, int] = field(default_factory=dict)
+    shared: dict[str, frozenset[bytes]] = field(default_factory=dict)
     changes: Changes = field(default_factory=Changes)
 
     def replay(self, row: JournalRow) -> None:
@@ -196,6 +199,15 @@ class Holdings:
         crossed = (alarm for link, alarm in self.alarms.items() if provenance.crosses(*link))
         return next(crossed, None)
 
+    def share(self, peer: str, block_ids: Iterable[bytes]) -> None:
+        """Give no block of a link but these, which its other end says it has."""
+        self.shared[peer] = frozenset(block_ids)
+        self._bar()
+
+    def _is_barred(self, block: BlockState) -> bool:
+        is_shared = block.block_id in self.shared.get(block.peer, (block.block_id,))
+        return not is_shared or self.alarm_of(block.provenance) is not None
+
     def runs_of(self, key_ids: Iterable[bytes]) -> list[KeyRun]:
         """Return keys that wait, in this order, as few runs as they are.
 
@@ -245,7 +257,7 @@ class Holdings:
             raise ValueError("A block must come once, but one came twice.")
         self.blocks[block.block_id] = block
         self.newest[block.peer] = block.provenance
-        block.is_barred = self.alarm_of(block.provenance) is not None
+        block.is_barred = self._is_barred(block)
         if block.free:
             self.links.setdefault(block.peer, {})[block.block_id] = block
             self._count_version(block.peer)
@@ -407,9 +419,9 @@ class Holdings:
         return any(part.crosses(*link) and part.made_at >= since for part in parts)
 
     def _bar(self) -> None:
-        """Find out anew which blocks an alarm stops."""
+        """Find out anew which blocks are not given."""
         for block in self.blocks.values():
-            block.is_barred = self.alarm_of(block.provenance) is not None
+            block.is_barred = self._is_barred(block)
         for peer in self.links:
             self._count_version(peer)
 

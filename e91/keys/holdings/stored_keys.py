@@ -46,7 +46,7 @@ class BlockState:
         provenance: Where it comes from.
         live: Bytes of each chunk that are free, or reserved for somebody.
         left: Their sum.
-        is_barred: Whether an alarm stops it.
+        is_barred: Whether an alarm stops it, or its other end in another process lacks it yet.
     """
 
     number: int
