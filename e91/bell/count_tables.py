@@ -83,8 +83,8 @@ def read_table(file: Path | str, *, unit: str = POLARISER_DEGREES) -> BellTable:
     columns = tuple(name.strip().lower() for name in names[2:])
     if columns not in _COLUMNS:
         raise ValueError(
-            f"`{file}` must have two columns of angles, then coincidences (and accidentals), or "
-            f"same and different, but has {', '.join(names)[:80]}."
+            f"`{file}` must begin with a line of column names: two of angles, then coincidences "
+            f"(and accidentals), or same and different, but begins with {', '.join(names)[:80]}."
         )
     angles = rows[:, :2] * ANGLE_UNITS[unit]
     if columns == _COLUMNS[2]:

@@ -47,8 +47,8 @@ COUNTS = as_one(
     "given",
     CountOptions,
     click.option("--counts", "table", type=click.Path(path_type=Path), metavar="FILE",
-                 help="CSV: two angles, then coincidences (and accidentals) in 16 rows, or same "
-                 "and different in 4."),
+                 help="CSV with a line of names: two columns of angles, then coincidences (and "
+                 "accidentals) in 16 rows, or same and different in 4."),
     click.option("--same", metavar="N,N,N,N", help="Equal outcomes at settings 00, 01, 10, 11."),
     click.option("--different", metavar="N,N,N,N", help="Unequal outcomes."),
     click.option("--outcomes", "counts", metavar="N,...,N",

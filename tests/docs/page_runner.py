@@ -24,9 +24,9 @@ class PageRunner:
 
     A ``bash`` block is run line by line: ``e91`` is this package, anything else is left out, as
     installing and servers are tested elsewhere.  A ``python`` block continues the earlier ones.
-    A ``toml`` block whose first line is a file's name becomes that file.  A ``text`` block right
-    behind a block that was run shows its output; an ellipsis stands for anything.  What needs an
-    account or somebody else's server is a ``{code-block}``, and is not run.
+    A ``toml`` or ``csv`` block whose first line is a file's name becomes that file.  A ``text``
+    block right behind a block that was run shows its output; an ellipsis stands for anything.  What
+    needs an account or somebody else's server is a ``{code-block}``, and is not run.
     """
 
     folder: Path
@@ -50,7 +50,7 @@ class PageRunner:
                 self.printed = self._python(body)
             case "bash":
                 self.printed = "".join(self._command(line) for line in commands(body))
-            case "toml":
+            case "toml" | "csv":
                 self._write(body)
             case "text" if follows and self.printed is not None:
                 printed, self.printed = self.printed, None
@@ -83,7 +83,7 @@ class PageRunner:
         return ended.stdout + ended.stderr * (ended.returncode == 3)
 
     def _write(self, body: str) -> None:
-        if name := re.match(r"# (\S+\.toml)\n", body):
+        if name := re.match(r"# (\S+\.(?:toml|csv))\n", body):
             (self.folder / name[1]).write_text(body, encoding="utf-8")
 
 
