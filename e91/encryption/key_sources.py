@@ -253,7 +253,7 @@ class KeyFileSource:
         self.owner = owners.pop()
         self._files = list(files)
         self._expected = 0
-        self._ahead: tuple[KeyFile, int, bytes] | None = None
+        self._ahead: tuple[KeyFile, int, memoryview] | None = None
         self._is_kept = True
 
     def fresh(self, size: int, *, least: int | None = None) -> NamedKey:
@@ -266,7 +266,7 @@ class KeyFileSource:
         self._expected = max(0, self._expected - size)
         return _named(file.store.label, offset, content[:size], self._mask(file, self.owner))
 
-    def _taken(self, size: int, least: int) -> tuple[KeyFile, int, bytes]:
+    def _taken(self, size: int, least: int) -> tuple[KeyFile, int, memoryview]:
         """Take what is expected from the first file that has enough, or ``least`` from the best."""
         best = max(self._files, key=lambda file: file.store.left)
         file = next((file for file in self._files if file.store.left >= size), best)
@@ -279,7 +279,8 @@ class KeyFileSource:
         self._is_kept = False
         ahead = min(left, max(size, self._expected))
         # What is left over by pieces of one size would be lost.
-        return file, *file.store.take(ahead - ahead % size if least == size else ahead)
+        offset, content = file.store.take(ahead - ahead % size if least == size else ahead)
+        return file, offset, memoryview(content)  # cut into pieces without a copy of what is left
 
     def named(self, reference: KeyReference, size: int) -> NamedKey:
         """Return the bytes that the peer has named; used on the disk after `keep` only."""
@@ -322,12 +323,12 @@ class KeyFileSource:
         return file.store.mask(sender)
 
 
-def _named(label: KeyLabel, offset: int, content: bytes, mask: bytes) -> NamedKey:
+def _named(label: KeyLabel, offset: int, content: bytes | memoryview, mask: bytes) -> NamedKey:
     """Return bytes of a key with the sender's mask over the first 32; see `e91.keys.store`."""
     masked = bytes(a ^ b for a, b in zip(content[:MESSAGE_KEY_BYTES], mask, strict=True))
     return NamedKey(
         KeyReference(UUID(label.key_id), offset),
-        masked + content[MESSAGE_KEY_BYTES:],
+        b"".join((masked, content[MESSAGE_KEY_BYTES:])),
         label.security.value,
         label.epsilon,
         label.reproducible,

@@ -73,15 +73,28 @@ class PadWriter:
             key: 32 bytes more than the data.
             part: Whether another one follows.
         """
+        self._write(data, key, part, out=self._sealed)
+
+    def write_over(self, data: memoryview, key: NamedKey, part: Part) -> None:
+        """Do as `write`, and encrypt in place of the data: that leaves a third less in the cache.
+
+        Args:
+            data: As for `write`; the encrypted data are there afterwards.
+            key: As for `write`.
+            part: As for `write`.
+        """
+        self._write(data, key, part, out=np.frombuffer(data, np.uint8))
+
+    def _write(self, data: memoryview, key: NamedKey, part: Part, *, out: Bits) -> None:
         _check_sizes(data, key, self._header)
         place = self._header.place(
             part, parts=self.segments, size=self.size, reference=key.reference
         )
-        body = _xored(data, key, self._sealed)
+        body = _xored(data, key, out)
         length = _LENGTH.pack(len(data))
         tag = _tag(key, place, length, body).finalize()
-        write_whole(self._target, b"" if self.segments else self._header.encode())
-        write_whole(self._target, bytes([part]) + key.reference.encode() + length)
+        opening = b"" if self.segments else self._header.encode()
+        write_whole(self._target, opening + bytes([part]) + key.reference.encode() + length)
         write_whole(self._target, body)
         write_whole(self._target, tag)
         self.size += len(data)
@@ -103,7 +116,6 @@ class PadReader:
         self._keys = keys
         self._header = header
         self._sealed = memoryview(bytearray(header.segment_size + TAG_SIZE))
-        self._opened = np.empty(header.segment_size, np.uint8)
         self.size = self.segments = self.key_bytes = 0
 
     def read(self) -> tuple[memoryview, NamedKey, Part]:
@@ -135,7 +147,7 @@ class PadReader:
         self.size += length
         self.segments += 1
         self.key_bytes += len(key.content)
-        return _xored(body, key, self._opened), key, part
+        return _xored(body, key, np.frombuffer(body, np.uint8)), key, part
 
 
 def encrypt_segments(
@@ -195,14 +207,14 @@ def encrypt_segments(
         keys.keep()
         *inner, last = batch
         for piece in inner:
-            writer.write(piece.data, piece.key, Part.INNER)
+            writer.write_over(piece.data, piece.key, Part.INNER)
         # The next keys before the last segment: only then it is known whether it is the last.
         try:
             batch = next(batches, None)
         except KeyUnavailable as error:
             batch, stopped = None, str(error)
         part = Part.INNER if batch else Part.LAST if stopped is None else Part.CUT_SHORT
-        writer.write(last.data, last.key, part)
+        writer.write_over(last.data, last.key, part)
     return StreamSummary(header.cipher, writer.size, writer.segments, writer.key_bytes, stopped)
 
 
