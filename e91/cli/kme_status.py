@@ -29,6 +29,12 @@ def status(place: str, *, as_json: bool) -> None:
     otherwise its stores are opened, which nobody else may have open.  A URL is that port, e.g.
     http://127.0.0.1:9014.
     """
+    if place.startswith("https://"):
+        raise ValueError(
+            f"`{place}` must be a file or the health port (http://), which know all links, but is "
+            "a port for applications; what one of these may have, `e91 key list --kme "
+            f"{place} --certificate FILE --private-key FILE --ca FILE --peer SAE` tells."
+        )
     found = _asked(place) if place.startswith("http://") else _of_file(Path(place))
     click.echo(json.dumps(found) if as_json else _text(found))
 
@@ -111,6 +117,8 @@ def _text(found: dict[str, Any]) -> str:
 def _link_text(link: dict[str, Any]) -> str:
     if link["alarm"] is not None:
         return f"alarm: {link['alarm']}"
+    if link["silent"] is not None:
+        return f"gives none now: {link['silent']}"
     if link["model"] is None:
         return "no key"
     epsilon = "none is proved" if link["epsilon"] is None else f"{link['epsilon']:.3g}"

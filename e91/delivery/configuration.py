@@ -42,6 +42,7 @@ class ServiceEntry(Document, frozen=True):
         connections_per_sae: At once, of one SAE.
         request_s: Seconds that a request may take to arrive.
         idle_s: Seconds that a connection may wait for its next request.
+        waiting_s: Seconds that a key waits for its slaves, then it is void; for ever if not given.
         tls13_only: Whether TLS 1.2 is refused.
         health: Host and port for health and metrics, plain HTTP for this machine alone.
         audit: File with who got which key, written on at its end.
@@ -59,6 +60,7 @@ class ServiceEntry(Document, frozen=True):
     connections_per_sae: Number = 512
     request_s: Seconds = 10.0
     idle_s: Seconds = 75.0
+    waiting_s: Annotated[float, Meta(ge=1, le=1e9)] | None = None
     tls13_only: bool = False
     health: str | None = None
     audit: Text = "audit.jsonl"

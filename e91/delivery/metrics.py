@@ -65,11 +65,13 @@ class LinkFigures:
         peer: The other KME.
         bits: That can be given.
         is_alarmed: Whether an alarm stops it.
+        is_silent: Whether its other end, in another process, confirms no key.
     """
 
     peer: str
     bits: int
     is_alarmed: bool
+    is_silent: bool
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,13 @@ class KmeFigures:
     has_failed: bool
 
 
-def exposition(figures: Mapping[str, KmeFigures], *, alarms: int) -> bytes:
+def exposition(figures: Mapping[str, KmeFigures], *, alarms: int, expired: int) -> bytes:
     """Return the figures of all KMEs as text.
 
     Args:
         figures: By ID of the KME.
         alarms: How often a link has rung.
+        expired: How many keys went void as nobody fetched them.
     """
 
     class Figures(Collector):
@@ -106,13 +109,19 @@ def exposition(figures: Mapping[str, KmeFigures], *, alarms: int) -> bytes:
             """Return every metric."""
             yield from _of_requests(figures)
             yield from _of_state(figures)
-            total = CounterMetricFamily("e91_alarms", "Alarms of links")
-            total.add_metric([], alarms)
-            yield total
+            yield _total("e91_alarms", "Alarms of links", alarms)
+            yield _total("e91_keys_expired", "Keys that nobody fetched in time", expired)
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Figures())
     return generate_latest(registry)
+
+
+def _total(name: str, words: str, number: int) -> Metric:
+    """Return a counter without labels."""
+    total = CounterMetricFamily(name, words)
+    total.add_metric([], number)
+    return total
 
 
 def _of_requests(figures: Mapping[str, KmeFigures]) -> Iterable[Metric]:
@@ -140,6 +149,9 @@ def _of_state(figures: Mapping[str, KmeFigures]) -> Iterable[Metric]:
     alarmed = GaugeMetricFamily(
         "e91_link_alarmed", "Whether an alarm stops the link", labels=["kme", "peer"]
     )
+    silent = GaugeMetricFamily(
+        "e91_link_silent", "Whether the other end confirms no key", labels=["kme", "peer"]
+    )
     connections = GaugeMetricFamily("e91_connections", "Open connections", labels=["kme"])
     failed = GaugeMetricFamily("e91_store_failed", "Whether the store failed", labels=["kme"])
     refused = CounterMetricFamily(
@@ -153,4 +165,5 @@ def _of_state(figures: Mapping[str, KmeFigures]) -> Iterable[Metric]:
         for link in found.links:
             bits.add_metric([kme, link.peer], link.bits)
             alarmed.add_metric([kme, link.peer], int(link.is_alarmed))
-    return bits, alarmed, connections, failed, refused
+            silent.add_metric([kme, link.peer], int(link.is_silent))
+    return bits, alarmed, silent, connections, failed, refused

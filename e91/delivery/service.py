@@ -31,7 +31,7 @@ from e91.keys.holdings.events import (
     identifiers,
 )
 from e91.keys.holdings.holdings import READY_MADE, Holdings, link_of
-from e91.keys.holdings.stored_keys import BlockState, KeyRun
+from e91.keys.holdings.stored_keys import BlockState, Grant, KeyRun
 from e91.keys.key_blocks import HeldKey, KeyBlock, KeyConditions
 from e91.keys.provenance import Provenance
 from e91.model.errors import (
@@ -485,7 +485,10 @@ class KeyService:
             event = Deposited(key_id, READY_MADE, size, key.provenance)
             batch.deposit(kme, event, key.content)
             part = (key_id, 0, size)
-            batch.apply(kme, Granted(READY_MADE, (part,), size, key_id, master, tuple(slaves)))
+            waiting = Granted(
+                READY_MADE, (part,), size, key_id, master, tuple(slaves), at=self._clock()
+            )
+            batch.apply(kme, waiting)
 
         await self._writer.decide(decide)
 
@@ -515,6 +518,40 @@ class KeyService:
             return states
 
         return await self._writer.decide(decide)
+
+    async def expire(self, *, before: float) -> int:
+        """Make keys void that nobody has fetched since a moment.
+
+        Of keys whose moment is not known, the oldest part's counts.
+
+        Args:
+            before: Seconds since 1970; keys that were given earlier go.
+
+        Returns:
+            How many keys, at all KMEs together.
+        """
+
+        def decide(batch: Batch) -> int:
+            number = 0
+            for kme in self._writer.stores:
+                holdings = batch.holdings(kme)
+                ids = [
+                    key_id
+                    for grant in holdings.grants.values()
+                    if _moment_of(holdings, grant) < before
+                    for key_id in identifiers(grant.event.ids)
+                    if key_id in holdings.keys
+                ]
+                if ids:
+                    batch.apply(kme, Voided(b"".join(ids)))
+                number += len(ids)
+            return number
+
+        return await self._writer.decide(decide)
+
+    def now(self) -> float:
+        """Return the time on the clock of this service, seconds since 1970."""
+        return self._clock()
 
     async def ring(self, one: str, other: str, *, since: float, reason: str) -> int:
         """Stop a link: erase its key that was made since a moment, and give no other of it.
@@ -756,6 +793,7 @@ class _GiveRequest:
                     master=self.master,
                     slaves=waiting,
                     given=cut.count if kme == self.home else 0,
+                    at=self.now,
                 )
                 events.append((kme, event))
             start = stop
@@ -790,6 +828,7 @@ class _GiveRequest:
                 slaves=self._slaves_at(kme),
                 mask=mask[first * self.size : last * self.size],
                 origin=relayed,
+                at=self.now,
             )
             pads_here = Granted(kme, cut.parts, self.size, b"", self.master, ())
             events += [(self.home, pads_here), (kme, event)]
@@ -918,6 +957,13 @@ def _state_of(holdings: Holdings, key_id: bytes) -> str:
     if key_id in holdings.used or key_id in holdings.recent:
         return "delivered"
     return "voided" if key_id in holdings.void else "unknown"
+
+
+def _moment_of(holdings: Holdings, grant: Grant) -> float:
+    """Return when keys were given; if that is not known, when their oldest part was made."""
+    if grant.event.at:
+        return grant.event.at
+    return min((one.made_at for one in holdings.provenances_of(grant)), default=0.0)
 
 
 def _voided_bits(holdings: Holdings) -> int:

@@ -25,9 +25,11 @@ from e91.delivery.service import KeyService, KmeState
 from e91.delivery.skip import SkipFace, SkipHandler, check_plain_address
 from e91.delivery.web_hook import WebHook
 from e91.keys.databases.addresses import database_at
+from e91.model.errors import StoreFailed
 
 _LOG = logging.getLogger("e91.delivery")
 _LOOK_S = 0.5  # at the stores, for the log
+_EXPIRE_S = 60.0  # between looks for keys that nobody fetches, at most
 
 
 class RequestRates:
@@ -62,6 +64,7 @@ class KeyDelivery:
         remote_kmes: The other ends of links that are in other processes.
         health: The local port, if there is one.
         alarms: How often a link has rung.
+        expired: How many keys went void here as nobody fetched them in time.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class KeyDelivery:
         self.listeners: dict[str, Listener] = {}
         self.skips: list[Listener] = []
         self.health: Listener | None = None
-        self.alarms = 0
+        self.alarms = self.expired = 0
         tables = file.tables
         self.service = service_of(file, clock=clock)
         self.borders = Borders(file, self.service, clock=clock)
@@ -131,8 +134,8 @@ class KeyDelivery:
         self._open.push_async_callback(self.service.close)
         await self._open.enter_async_context(self.borders)
         await self._open.enter_async_context(self.remote_kmes)
-        watch = asyncio.create_task(self._watch())
-        self._open.callback(watch.cancel)
+        for work in (self._watch(), self._expire()):
+            self._open.callback(asyncio.create_task(work).cancel)
         for name, listener in listeners.items():
             await listener.start()
             self.listeners[name] = listener
@@ -213,6 +216,19 @@ class KeyDelivery:
                 _LOG.log(logging.ERROR if failed else logging.INFO, event, extra={"reason": failed})
             before = failed
 
+    async def _expire(self) -> None:
+        """Make keys void that nobody fetches in time, if there is a limit."""
+        limit_s = self.file.tables.service.waiting_s
+        while limit_s is not None:
+            await asyncio.sleep(min(limit_s / 4, _EXPIRE_S))
+            try:
+                number = await self.service.expire(before=self._clock() - limit_s)
+            except StoreFailed:  # which is in the log already
+                continue
+            self.expired += number
+            if number:
+                _LOG.warning("keys that nobody fetched are void", extra={"keys": number})
+
     async def reload(self) -> None:
         """Read all certificates anew."""
         for listener in (*self.listeners.values(), *self.skips):
@@ -228,11 +244,12 @@ class KeyDelivery:
     def metrics(self) -> bytes:
         """Return figures in the format of Prometheus."""
         figures = {state.kme: self._figures(state) for state in self.service.kmes()}
-        return exposition(figures, alarms=self.alarms)
+        return exposition(figures, alarms=self.alarms, expired=self.expired)
 
     def _figures(self, state: KmeState) -> KmeFigures:
         links = tuple(
-            LinkFigures(link.peer, link.free, link.alarm is not None) for link in state.links
+            LinkFigures(link.peer, link.free, link.alarm is not None, link.silent is not None)
+            for link in state.links
         )
         listener = self.listeners.get(state.kme)
         return KmeFigures(

@@ -82,6 +82,8 @@ def test_a_server_says_when_it_is_ready_and_ends_when_it_is_asked_to(tmp_path, s
         assert "another process has it open" in complaint
         code, _, complaint = status("kme", "serve", folder / "kme.toml")
         assert code == 2
+        code, _, complaint = status("kme", "status", f"https://{ready['kmes']['alice']}")
+        assert (code, "e91 key list --kme https://" in complaint) == (2, True)
         with client_of(folder, ready) as client:
             assert client.enc_keys()[0] == 200
             process.send_signal(signal.SIGHUP)

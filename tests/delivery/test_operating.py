@@ -6,6 +6,7 @@ import http.server
 import json
 import logging
 import threading
+import time
 import urllib.request
 from contextlib import contextmanager
 from urllib.error import HTTPError
@@ -278,3 +279,18 @@ def test_a_file_that_cannot_be_written_is_said_to_be(tmp_path):
         EventLog(absent)
     with pytest.raises(ValueError, match="`audit` must be a file that can be written"):
         AuditTrail(absent, clock=lambda: 0.0)
+
+
+@pytest.mark.slow
+def test_keys_that_wait_too_long_are_void_counted_and_logged(tmp_path, caplog):
+    with served(tmp_path / "pki", settings=f"{HEALTH}\nwaiting_s = 1") as server:
+        server.deposit(320)
+        with server.client() as alice, server.client("bob-app", "bob") as bob:
+            key_ids = key_ids_of(alice.enc_keys(number=3)[1])
+            assert bob.dec_keys(key_ids[:1])[0] == 200
+            end = time.monotonic() + 20
+            while "e91_keys_expired_total 2.0" not in local(server, "/metrics")[1]:
+                assert time.monotonic() < end
+                time.sleep(0.1)
+            assert bob.dec_keys(key_ids[1:2])[0] == 400
+    assert "keys that nobody fetched are void" in caplog.text

@@ -375,7 +375,9 @@ def test_an_end_withdraws_its_own_keys_only(tmp_path):
         link = replace(site.ends["alice"].link, peer="eve")
 
         def decide(batch: Batch):
-            return reserve(batch, link, Reservations(sender_of(holdings), (), ids[0].bytes))
+            return reserve(
+                batch, link, Reservations(sender_of(holdings), (), ids[0].bytes), now=0.0
+            )
 
         await site.services["alice"].decided(decide)
         assert len(await site.fetch("alice", ids)) == 2

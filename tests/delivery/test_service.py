@@ -354,3 +354,27 @@ def test_used_key_is_in_no_file_while_the_service_runs(tmp_path, monkeypatch):
             assert not any(key.content in part for key in keys[:3] for part in store.cache.values())
 
     with_service(SqliteStores(tmp_path), test)
+
+
+def test_keys_that_nobody_fetches_in_time_are_void_and_stay_so(stores):
+    now = [1e9]
+
+    async def test(service):
+        await deposit(service, 320)
+        old = await service.give("a", ["b"], number=2)
+        now[0] += 50
+        [fresh] = await service.give("a", ["b", "b2"])
+        await service.fetch("b", "a", key_ids=[fresh.key_id])
+        assert await service.expire(before=1e9 - 1) == 0
+        assert await service.expire(before=1e9 + 1) == 2
+        assert [state.keys_voided for state in service.kmes()] == [0, 2]
+        for key_id in ids_of(old):
+            with pytest.raises(UnknownKey):
+                await service.fetch("b", "a", key_ids=[key_id])
+            again = HeldKey(key_id, bytes(32), provenance())
+            with pytest.raises(RepeatedKey):
+                await service.keep("bob", again, master="a", slaves=["b"])
+        assert await service.fetch("b2", "a", key_ids=[fresh.key_id])
+        assert service.stock("a", "b").bits == 8 * (320 - 3 * 32)
+
+    with_service(stores, test, clock=lambda: now[0])

@@ -346,3 +346,26 @@ def test_tombstones_outlive_restarts(stores):
             await service.fetch("b", "a", key_ids=ids)
 
     opened(stores, look)
+
+
+@pytest.mark.slow
+def test_used_key_is_in_no_table_of_postgresql_after_a_stop():
+    with postgres_server() as server:
+        stores = PostgresStores(server.get_uri())
+
+        async def use():
+            service = service_of({kme: stores.database(kme) for kme in ("alice", "bob")})
+            await service.start()
+            content = await deposit(service, 100_000)
+            keys = await service.give("a", ["b"], number=300)
+            await service.fetch("b", "a", key_ids=ids_of(keys))
+            await service.close()
+            return content
+
+        content = asyncio.run(use())
+        stores.run("CHECKPOINT")
+        tables = [file for file in (server.pgdata / "base").rglob("*") if file.is_file()]
+        found = b"".join(file.read_bytes() for file in tables)
+        # Bytes that nobody was given are there, so what is looked for would be seen.
+        assert content[-32:] in found
+        assert not [at for at in range(0, 9_600, 32) if content[at : at + 32] in found]

@@ -154,7 +154,7 @@ class RemoteEnd:
             return Confirmation(sender_of(self._holdings), False, ())
 
         def decide(batch: Batch) -> tuple[bool, ...]:
-            return reserve(batch, self.link, asked)
+            return reserve(batch, self.link, asked, now=self._service.now())
 
         taken = await self._service.decided(decide)
         return Confirmation(sender_of(self._holdings), True, taken)

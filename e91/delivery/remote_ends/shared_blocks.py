@@ -12,6 +12,8 @@ import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from e91.delivery.group_commit import Batch
 from e91.delivery.remote_ends.link_messages import (
     BlockClaim,
@@ -143,11 +145,11 @@ def _burn(batch: Batch, link: RemoteLink, block: BlockState, start: int, stop: i
         batch.apply(link.home, Granted(link.peer, (part,), stop - start, b"", "", ()))
 
 
-def reserve(batch: Batch, link: RemoteLink, asked: Reservations) -> tuple[bool, ...]:
+def reserve(batch: Batch, link: RemoteLink, asked: Reservations, *, now: float) -> tuple[bool, ...]:
     """Reserve keys that the other end has cut; return of each whether that can be.
 
     Of a block that the other end cuts from, what lies before the key on its side is used up there:
-    it goes here, too.
+    it goes here, too.  The moment is ours: clocks of two machines may differ.
     """
     holdings = batch.holdings(link.home)
     withdrawn = [
@@ -156,7 +158,9 @@ def reserve(batch: Batch, link: RemoteLink, asked: Reservations) -> tuple[bool, 
     if withdrawn:
         batch.apply(link.home, Voided(b"".join(withdrawn)))
     remember(holdings, link.peer, asked.sender)
-    return tuple(_is_reserved(batch, link, event) for event in asked.granted)
+    return tuple(
+        _is_reserved(batch, link, msgspec.structs.replace(event, at=now)) for event in asked.granted
+    )
 
 
 def _may_withdraw(holdings: Holdings, link: RemoteLink, key_id: bytes) -> bool:

@@ -4,9 +4,12 @@ A lock of the session holds all others off, as long as the connection lives.  ``
 is on and a server with ``fsync = off`` is refused: a commit returns when it is on the server's
 disk.
 
-Not promised: that used key is erased from the server's files.  It goes from the tables, but
-PostgreSQL keeps old versions of rows until it needs their place, and its write-ahead log as long as
-it likes.
+Used key goes from the tables, but PostgreSQL keeps old versions of rows in their files.  So the
+table of key is written anew (``VACUUM FULL``) when the store is shut, and whenever more than half
+of what it takes is used key.
+
+Not promised: that used key is gone from the server's write-ahead log, which PostgreSQL keeps as
+long as it likes, nor from the blocks of the disk on which the old file of the table lay.
 """
 
 from __future__ import annotations
@@ -39,6 +42,10 @@ _ANSWER_WITHIN_S = 30.0
 _TRIES = 30  # to lock: the server may not have noticed yet that the last holder was killed
 _PAUSE_S = 0.1
 _AT_ONCE = 64  # chunks, 2 MiB
+_CHUNK_BYTES = 2**15  # at most
+_REWRITE_AT_BYTES = 2**24  # of used key, at least
+_REWRITE_WITHIN_S = 600.0
+_REWRITE = "VACUUM (FULL) chunks"
 _TABLES = (*(table.value for table in StoreTable), JOURNAL)
 _SCHEMA = (
     "CREATE TABLE version (number INT NOT NULL)",
@@ -77,6 +84,7 @@ class PostgresDatabase:
         self._schema = schema_of(kme)
         self._runner: asyncio.Runner | None = None
         self._connection: Any = None
+        self._used_bytes = 0
 
     def __repr__(self) -> str:
         return f"PostgresDatabase({self.name!r})"
@@ -122,6 +130,9 @@ class PostgresDatabase:
             folding: What the tables have to hold afterwards.
         """
         self._run("written", self._fold(folding))
+        self._used_bytes += _used_by(folding)
+        if self._used_bytes > _REWRITE_AT_BYTES:
+            self._run("written", self._rewrite_if_half_is_used())
 
     def close(self) -> None:
         """Disconnect; see `KeyDatabase.close`."""
@@ -131,6 +142,9 @@ class PostgresDatabase:
             return
         with suppress(Exception):  # the server may be gone, and nothing is left to be saved
             if connection is not None:
+                if self._used_bytes and not connection.is_closed():
+                    runner.run(connection.execute(_REWRITE, timeout=_REWRITE_WITHIN_S))
+                    self._used_bytes = 0
                 runner.run(connection.close(timeout=_CONNECT_WITHIN_S))
         runner.close()
 
@@ -271,6 +285,13 @@ class PostgresDatabase:
             query = "DELETE FROM journal WHERE number <= $1"
             await self._connection.execute(query, folding.journal_to)
 
+    async def _rewrite_if_half_is_used(self) -> None:
+        """Write the table of key anew, so that used key is not in its file any more."""
+        size = await self._connection.fetchval("SELECT pg_total_relation_size('chunks')")
+        if 2 * self._used_bytes > size:
+            await self._connection.execute(_REWRITE, timeout=_REWRITE_WITHIN_S)
+            self._used_bytes = 0
+
     async def _put(self, table: str, rows: Sequence[Numbered]) -> None:
         await self._connection.execute(
             f"INSERT INTO {table} SELECT * FROM unnest($1::bigint[], $2::bytea[])"
@@ -304,6 +325,12 @@ class PostgresDatabase:
         else:
             return
         raise StoreFailed(f"`{self.name}` must be {done}, but: {words}.")
+
+
+def _used_by(folding: Folding) -> int:
+    """Return how many bytes a folding leaves in old rows, about: whole chunks."""
+    dead = len(folding.zeroed) + len(folding.dead_chunks) + len(folding.dead_blocks)
+    return _CHUNK_BYTES * dead
 
 
 def schema_of(kme: str) -> str:

@@ -48,6 +48,7 @@ class Granted(msgspec.Struct, frozen=True, array_like=True, tag=2):
             from elsewhere; empty otherwise.
         origin: Where the masked keys come from.
         given: How many keys the application that asked for them got at this KME.
+        at: When, seconds since 1970; 0 if that is not known.
     """
 
     peer: str
@@ -59,6 +60,7 @@ class Granted(msgspec.Struct, frozen=True, array_like=True, tag=2):
     mask: bytes = b""
     origin: Provenance | None = None
     given: int = 0
+    at: float = 0.0
 
 
 class Fetched(msgspec.Struct, frozen=True, array_like=True, tag=3):
