@@ -247,25 +247,22 @@ def run_named(
 
     from e91.adversaries.attacked_session import run_attack
     from e91.session.session import check_rounds
-    from e91.system.progress import rounds_bar
 
     check_rounds(rounds)
     if device != "exact" and not attack_named(name).has_photons:
         raise ValueError(
             f"`--device {device}` must come with an attack on photons, but `{name}` sends none."
         )
-    with rounds_bar(rounds) as bar:
-        report = run_attack(
-            name,
-            rounds=rounds,
-            policy=policy,
-            seed=seed,
-            settings=settings_named(settings_name),
-            visibility=visibility,
-            simulator=device,
-            progress=bar.update,
-            **asked,
-        )
+    report = run_attack(
+        name,
+        rounds=rounds,
+        policy=policy,
+        seed=seed,
+        settings=settings_named(settings_name),
+        visibility=visibility,
+        simulator=device,
+        **asked,
+    )
     click.echo(json.dumps(report.to_dict()) if as_json else _text(report))
     figure.save(partial(_draw, report))
 

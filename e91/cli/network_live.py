@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ import click
 from e91.cli.figures import FIGURE
 from e91.cli.options import COUNT, JSON, as_one, seed_option
 from e91.cli.outcome import FigureFile, columns
+from e91.system.progress import progress_bar, waiting
 from e91.system.report_layout import WIDTH
 
 if TYPE_CHECKING:
@@ -163,15 +165,21 @@ def _pass_time(simulation: Simulation, minutes: float, *, show: bool) -> None:
     """Let the time pass, and print a line for every minute or so, and for every event."""
     if show and simulation.now_s < 0:
         click.echo(f"filling the stores: {-simulation.now_s:g} s of blocks before time zero")
-    simulation.advance(0.0)
     step_s = 60.0 * math.ceil(minutes / _MOST_LINES)
     shown, now_s, before = 0, 0.0, 0
-    while now_s < 60 * minutes:
-        since_s, now_s = now_s, min(now_s + step_s, 60 * minutes)
-        simulation.advance(now_s)
-        if show:
-            shown = _print_events(simulation, shown)
-            before = _print_minute(simulation, before, now_s - since_s)
+    # Lines that are printed are a sign already.
+    with nullcontext() if show else progress_bar(60 * minutes, unit="s of the network") as passed:
+        with waiting("Filling the stores"):
+            simulation.advance(0.0)
+        while now_s < 60 * minutes:
+            since_s, now_s = now_s, min(now_s + step_s, 60 * minutes)
+            with waiting(f"Simulating the network from {since_s:g} s on"):
+                simulation.advance(now_s)
+            if show:
+                shown = _print_events(simulation, shown)
+                before = _print_minute(simulation, before, now_s - since_s)
+            elif passed is not None:
+                passed(now_s - since_s)
 
 
 def _print_events(simulation: Simulation, shown: int) -> int:

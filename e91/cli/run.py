@@ -119,14 +119,15 @@ def _make_folders(**folders: Path | None) -> None:
 
 def _work_off(reports: Iterable[SessionReport], request: Request, blocks: Blocks) -> None:
     """Take the blocks as they come, and tell their sum, also that of a run that was stopped."""
-    from e91.system.progress import rounds_bar
+    from e91.system.progress import progress_bar
 
     found: RunSummary | None = None
     stopwatch = Stopwatch()
     try:
-        with rounds_bar(request.rounds) as bar:
-            for found in _sums(reports, request):
-                bar.update(found.rounds - bar.n)
+        with progress_bar(request.rounds, unit="pairs") as drawn:
+            for total in _sums(reports, request):
+                drawn(total.rounds - (0 if found is None else found.rounds))
+                found = total
     finally:
         if found is not None:
             found = replace(found, seconds=stopwatch.seconds)
@@ -253,6 +254,8 @@ def _begin(
     refuse_given(["watch"], f"must come with pairs of this machine, but the device is `{device}`.")
     from e91.cli.machines import run_on_ibm
 
+    if photons["state"] is not None:
+        request = replace(request, settings=settings.turned_for(photons["state"]))
     run_on_ibm(machine, request, confirmed=job["confirmed"], leave=job["leave"])
 
 
@@ -277,19 +280,19 @@ def _run_session(source: dict[str, Any], request: Request) -> None:
     """Run a session whose rounds fit in memory, watched if the link promises something."""
     from e91.session.session import check_rounds
     from e91.session.session import run as run_session
-    from e91.system.progress import rounds_bar
+    from e91.system.progress import waiting
 
     rounds, watch = request.rounds, request.watch
     check_rounds(rounds)
-    with rounds_bar(rounds) as bar:
-        device, channel = session_device(rounds=rounds, progress=bar.update, **source)
-        arguments = {"rounds": rounds, "policy": request.policy, "seed": request.seed, **channel}
-        if watch is None:
-            report = run_session(device, **arguments)
-        else:
-            from e91.alarm import run_watched
+    with waiting("Preparing the device"):
+        device, channel = session_device(rounds=rounds, **source)
+    arguments = {"rounds": rounds, "policy": request.policy, "seed": request.seed, **channel}
+    if watch is None:
+        report = run_session(device, **arguments)
+    else:
+        from e91.alarm import run_watched
 
-            report = run_watched(device, watch.promise, **arguments)
+        report = run_watched(device, watch.promise, **arguments)
     with _alarm_command(request):
         if report.alarm is not None:
             _ring(report.alarm, request)

@@ -27,7 +27,6 @@ from e91.cli.options import (
 )
 from e91.cli.outcome import Files, files_of
 from e91.model.bell_states import BellState
-from e91.model.device import Progress, no_progress
 from e91.model.numbers import check_finite
 from e91.model.settings import Settings
 from e91.security.policy import Policy
@@ -39,7 +38,8 @@ if TYPE_CHECKING:
 DEVICES = "{aer,exact,fake:NAME,ibm:NAME}"
 
 _PHOTONS = ("visibility", *ARM_NOISE)
-_ELSEWHERE = (*_PHOTONS, "state", "attack", "strength", *(option.name for option in all_options()))
+_OF_PHOTONS = (*_PHOTONS, "attack", "strength", *(option.name for option in all_options()))
+_ELSEWHERE = (*_OF_PHOTONS, "state")
 
 
 def device_kind(device: str) -> tuple[str, str]:
@@ -82,7 +82,7 @@ def ibm_machine(device: str) -> str | None:
 def _refuse_photons(device: str) -> None:
     """Refuse options that describe photons, where a machine's own errors are in their place."""
     refuse_given(
-        _ELSEWHERE,
+        _OF_PHOTONS,
         f"must come with `--device aer` or `exact`, but the device is `{device}`, which has its "
         "own errors.",
     )
@@ -107,7 +107,6 @@ def session_device(
     attack: str | None,
     strength: float | None,
     state: BellState | None = None,
-    progress: Progress = no_progress,
     **photons: Any,
 ) -> tuple[Any, dict[str, Any]]:
     """Return the device, and what an attack does to the classical channel.
@@ -122,7 +121,6 @@ def session_device(
         attack: Name of an attack, or None.
         strength: Its strength, or None for its default.
         state: Bell state of the pairs; by default the settings'.
-        progress: Is called with the rounds of every step of a measurement.
         photons: Noise of the pairs, and options of the attack or None.
 
     Raises:
@@ -135,21 +133,19 @@ def session_device(
     if link is not None:
         from e91.devices.link_devices import link_device
 
-        made = link_device(link, settings=settings, slots=slots, seed=seed)
-        return made.announcing(progress), {}
+        return link_device(link, settings=settings, slots=slots, seed=seed), {}
     if device_kind(device)[0] == "fake":
         _refuse_photons(device)
     if attack is not None:
         return _attacked(
             attack, strength, settings=settings, rounds=rounds, simulator=device, state=state,
-            seed=seed, progress=progress, **noise, **choices,
+            seed=seed, **noise, **choices,
         )  # fmt: skip
     refuse_given(
         ("strength", *(option.name for option in all_options())),
         "must come with `--attack NAME`, but there is none.",
     )
-    honest = _honest_device(device, settings=settings, seed=seed, state=state, **noise)
-    return honest.announcing(progress), {}
+    return _honest_device(device, settings=settings, seed=seed, state=state, **noise), {}
 
 
 def _check_probabilities(noise: dict[str, float]) -> None:
@@ -166,7 +162,8 @@ def _honest_device(device: str, *, settings: Settings, seed: int | None, **sourc
     if kind == "fake":
         from e91.devices.samplers.snapshots import snapshot_device
 
-        return snapshot_device(machine, settings=settings, seed=seed)
+        state = source["state"] or settings.state
+        return snapshot_device(machine, settings=settings.turned_for(state), seed=seed)
     from e91.devices.aer import aer_device
     from e91.devices.exact import exact_device
 

@@ -95,7 +95,7 @@ def _run(plan: Study, journal: Path, *, scheduler: str | None, **options: Any) -
     from contextlib import nullcontext
 
     from e91.studies import connected, study
-    from e91.system.progress import rounds_bar
+    from e91.system.progress import progress_bar
 
     cluster: Any = nullcontext() if scheduler is None else connected(scheduler)
     done = 0
@@ -104,10 +104,10 @@ def _run(plan: Study, journal: Path, *, scheduler: str | None, **options: Any) -
         """Count the rounds that are done, and show them."""
         nonlocal done
         done += rounds
-        bar.update(rounds)
+        drawn(rounds)
 
     try:
-        with cluster as client, rounds_bar(plan.rounds) as bar:
+        with cluster as client, progress_bar(plan.rounds, unit="pairs") as drawn:
             return study(plan, client=client, keep=journal, on_progress=show, **options)
     except KeyboardInterrupt:
         click.echo(

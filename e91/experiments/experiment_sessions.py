@@ -19,6 +19,7 @@ from e91.session.planning import SessionPlan, best_plan
 from e91.session.report import SessionReport
 from e91.session.session import check_rounds, run
 from e91.system.keystreams import physics_entropy
+from e91.system.progress import waiting
 
 ROUNDS = 1_000_000
 """Coincidences of a session, where an experiment does not say how many it had."""
@@ -82,7 +83,8 @@ def run_session(
         (True, True)
     """
     experiment = load(name)
-    session = session_of(experiment, rounds=rounds, seed=seed)
+    with waiting(f"Simulating {experiment.name}"):
+        session = session_of(experiment, rounds=rounds, seed=seed)
     return ExperimentReport(experiment, compare_session(experiment, session), seed, session)
 
 

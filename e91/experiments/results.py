@@ -14,6 +14,7 @@ from e91.experiments.simulate import compare, route_of
 from e91.model.drawn import Drawn
 from e91.session.report import SessionReport
 from e91.system.folding_layout import FoldingLayout, folding_page
+from e91.system.progress import waiting
 
 WIDTH = 96
 """Columns of paragraphs that go anywhere but to a terminal."""
@@ -382,4 +383,6 @@ def run(name: str, *, seed: int | None = None) -> ExperimentReport:
         [('chsh', False), ('qber', True), ('secret_bits', False)]
     """
     experiment = load(name)
-    return ExperimentReport(experiment, compare(experiment, seed=seed), seed)
+    with waiting(f"Simulating {experiment.name}"):
+        compared = compare(experiment, seed=seed)
+    return ExperimentReport(experiment, compared, seed)

@@ -118,7 +118,8 @@ class Settings:
                 word = "equal" if sign > 0 else "opposite"
                 raise ValueError(
                     f"A key pair of sign {sign:+d} must have angles at which {self.state} pairs "
-                    f"always have {word} outcomes, but {angles}."
+                    f"always have {word} outcomes, but {angles}: `state` says what the source "
+                    "emits."
                 )
 
     @property
@@ -158,6 +159,24 @@ class Settings:
     def chsh_probability(self) -> float:
         """Probability that a round belongs to the Bell test."""
         return sum(self.pair_probability(pair) for pair, _ in self.chsh_pairs)
+
+    def turned_for(self, state: BellState) -> Settings:
+        """Return the settings with which pairs in another Bell state have the same statistics.
+
+        Bob's analysers are turned; roles and signs stay.
+
+        Args:
+            state: What the source emits.
+
+        Examples:
+            >>> turned = EKERT.turned_for("psi-")
+            >>> turned.name, turned.state, round(turned.bob_angles[0] - EKERT.bob_angles[0], 4)
+            ('ekert for psi-', 'psi-', 3.1416)
+        """
+        if state == self.state:
+            return self
+        angles = tuple(bobs_angle(angle, state) for angle in self.bob_directions)
+        return replace(self, name=f"{self.name} for {state}", state=state, bob_angles=angles)
 
     def biased(
         self, alice_probabilities: tuple[float, ...], bob_probabilities: tuple[float, ...]

@@ -32,7 +32,7 @@ from e91.network.weather import Weather
 from e91.session.expectation import Link
 from e91.session.planning import expected_length
 from e91.system.processes import checked_cores
-from e91.system.progress import notebook_bar
+from e91.system.progress import progress_bar
 
 Depth = Literal["bits", "counts"]
 
@@ -288,7 +288,7 @@ def run(
     )
     simulation.history.samples.step_s = max(1.0, end_s // _ROWS)
     try:
-        with notebook_bar(end_s, unit="s of the network") as passed:
+        with progress_bar(end_s, unit="s of the network") as passed:
             simulation.advance(0.0)
             for minute in range(1, math.ceil(minutes) + 1):
                 simulation.advance(min(60.0 * minute, end_s))

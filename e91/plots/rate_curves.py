@@ -30,7 +30,7 @@ from e91.security.policy import Policy, Reconciler
 from e91.security.theorems import Theorem
 from e91.session.expectation import Link
 from e91.session.planning import asymptotic_rate, best_plan
-from e91.system.progress import notebook_bar
+from e91.system.progress import progress_bar
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,7 +320,7 @@ def rates_by_rounds(rounds: Sequence[int], *, link: Link, epsilon: float = 1e-10
         (6, True)
     """
     axis, curves = increasing("rounds", rounds, top=np.inf), []
-    with notebook_bar(len(FINITE_THEOREMS), unit="theorems") as drawn:
+    with progress_bar(len(FINITE_THEOREMS), unit="theorems") as drawn:
         for theorem in FINITE_THEOREMS:
             curves.append(_finite_curve(theorem, rounds, link, epsilon))
             drawn(1)

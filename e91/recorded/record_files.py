@@ -36,6 +36,7 @@ from e91.recorded.tables import (
     whole,
 )
 from e91.system.durable import PRIVATE, new_file, open_regular
+from e91.system.progress import waiting
 
 MOST_ROUNDS = 50_000_000
 """Rows of a record of detections: what a session can hold."""
@@ -206,7 +207,10 @@ def load_detections(
         (3, True, 'ekert')
     """
     file = Path(file)
-    table, digest = load_table(file, most_rows=MOST_ROUNDS, renamed=renamed, has_signs=has_signs)
+    with waiting(f"Reading {file.name}"):
+        table, digest = load_table(
+            file, most_rows=MOST_ROUNDS, renamed=renamed, has_signs=has_signs
+        )
     if set(table.columns) != set(DETECTION_COLUMNS):
         raise ValueError(
             f"`{file}` must hold detections of both parties, but holds one party's time tags."

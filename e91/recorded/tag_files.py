@@ -25,6 +25,7 @@ from e91.recorded.tables import (
     hash_header,
 )
 from e91.system.durable import open_regular
+from e91.system.progress import waiting
 
 MOST_TAGS = 2**36
 """Rows of an uncompressed `.npz` of tags, which is read a piece at a time."""
@@ -111,10 +112,11 @@ def load_time_tags(file: Path | str) -> RecordedTags:
         ([0, 3], False)
     """
     file = Path(file)
-    streamed = _streamed(file) if is_npz(file) else None
-    if streamed is not None:
-        return streamed
-    table, digest = load_table(file, most_rows=MOST_TAGS_IN_MEMORY)
+    with waiting(f"Reading {file.name}"):
+        streamed = _streamed(file) if is_npz(file) else None
+        if streamed is not None:
+            return streamed
+        table, digest = load_table(file, most_rows=MOST_TAGS_IN_MEMORY)
     if set(table.columns) != set(TAG_COLUMNS):
         raise _not_tags(file)
     times, channels = (table.columns[name] for name in TAG_COLUMNS)

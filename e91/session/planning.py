@@ -18,6 +18,7 @@ from e91.security.policy import Policy, Reconciler
 from e91.security.theorems import Theorem, secret_bits
 from e91.session.expectation import Link, expected_case
 from e91.session.verdict import check_policy
+from e91.system.progress import waiting
 
 _Point = NDArray[np.float64]
 
@@ -229,8 +230,9 @@ def best_plan(
         terms = secret_bits(case).terms
         return -math.fsum(bits for _, bits in terms) / block_rounds
 
-    tried = [_search(loss, start, evaluations=120) for start in _starts(settings)]
-    tried.append(_search(loss, _best(tried), evaluations=250))
+    with waiting("Finding the best session"):
+        tried = [_search(loss, start, evaluations=120) for start in _starts(settings)]
+        tried.append(_search(loss, _best(tried), evaluations=250))
     chosen, chosen_policy = choices(_best(tried))
     length = secret_bits(expected_case(link, block_rounds, chosen, chosen_policy))
     return SessionPlan(chosen, chosen_policy, blocks, block_rounds, length)

@@ -31,7 +31,7 @@ from e91.session.protocol import Distilled, Means, distil, survey
 from e91.session.report import Keys, SessionReport, assumptions_of
 from e91.session.verdict import check_policy
 from e91.system.compiled import compiled_code_may_run, compiled_code_pays
-from e91.system.progress import in_notebook, notebook_bar
+from e91.system.progress import progress_bar, waiting
 from e91.system.stopwatch import Stopwatch
 from e91.system.workspace import Workspace
 
@@ -302,7 +302,8 @@ def _concluded(
     secret = preshared.take() if preshared and distilled is distil else entropy(size)
     workspace = workspace or _workspace_for(len(record), settings)
     means = Means(settings, policy, entropy, channel, secret, workspace)
-    made = distilled(record, means)
+    with waiting("Making the key" if distilled is distil else "Testing the rounds"):
+        made = distilled(record, means)
     return report_of(made, means, rounds=len(record), device=device, seed=seed, stopwatch=stopwatch)
 
 
@@ -449,8 +450,8 @@ def measure(
         >>> record.alice.setting.shape, record.reproducible
         ((1000,), True)
     """
-    x, y = random_settings(entropy, settings, rounds)
-    with notebook_bar(rounds, unit="pairs") as drawn:
+    with progress_bar(rounds, unit="pairs") as drawn:
+        x, y = random_settings(entropy, settings, rounds)
         answer = _announced(device, drawn)(_for_device(x), _for_device(y))
     match answer:
         case (a, b):
@@ -464,10 +465,10 @@ def measure(
 
 
 def _announced(device: Device, drawn: Callable[[int], object]) -> Device:
-    """Return the same device, which announces its progress to a notebook's bar if to nobody yet."""
-    if not in_notebook() or not isinstance(device, Apparatus):
-        return device
-    return device.announcing(drawn) if device.progress is no_progress else device
+    """Return the same device, which announces its progress to the bar if to nobody yet."""
+    if isinstance(device, Apparatus) and device.progress is no_progress:
+        return device.announcing(drawn)
+    return device
 
 
 def _for_device(choices: Bits) -> Bits:

@@ -25,7 +25,7 @@ from e91.studies.sessions import joined, tally_from
 from e91.studies.work import Numbers, tally_run, versions
 from e91.system.extras import extra
 from e91.system.processes import frozen, new_pool, silence_told
-from e91.system.progress import notebook_bar
+from e91.system.progress import progress_bar
 from e91.system.refusals import Refusal, refusals_marked
 from e91.system.stopwatch import Stopwatch
 
@@ -375,7 +375,7 @@ def stream_on(
     found: dict[int, Numbers] = {}
     with (
         closing(_made(client, run, shared)) as results,
-        notebook_bar(run.rounds, unit="pairs") as drawn,
+        progress_bar(run.rounds, unit="pairs") as drawn,
     ):
         report = on_progress or drawn
         for order, numbers in results:

@@ -13,7 +13,7 @@ import numpy as np
 
 from e91.model.device import DeviceInfo
 from e91.studies.plan import Study
-from e91.studies.points import NONE, PARAMETERS, Point, Value
+from e91.studies.points import NONE, PARAMETERS, Point, Value, settings_in
 from e91.studies.sessions import Tally
 from e91.studies.work import versions
 from e91.system.digests import PLACE, is_whole, sealed
@@ -161,6 +161,8 @@ def _coordinate(values: tuple[Value, ...]) -> np.ndarray[Any, Any]:
 def _text(value: Value) -> str:
     if isinstance(value, tuple):
         return ", ".join(f"{part:.15g}" for part in value)
+    if isinstance(value, str) and value.startswith("{"):
+        return settings_in(value).name
     return NONE if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
+
 from e91.adversaries.catalogue import ATTACKS, all_options
 from e91.adversaries.conditions import ARM_NOISE, Option, Switch, Word
 from e91.model.settings import SETTINGS, Settings
@@ -14,6 +16,7 @@ from e91.model.trust import SecurityModel
 from e91.security.policy import Policy, Reconciler
 from e91.security.theorems import Theorem
 from e91.session.session import MAXIMUM_ROUNDS as MAXIMUM_SESSION
+from e91.session.settings_files import read_settings
 from e91.session.streaming import BLOCK_ROUNDS, MAXIMUM_ROUNDS
 from e91.session.verdict import check_policy
 
@@ -106,6 +109,29 @@ def _probabilities(value: object) -> Value:
     return tuple(single(part) for part in value)  # type: ignore[misc]
 
 
+def _own_settings(value: object) -> Value:
+    """Return one's own settings as text, which travels, from the name of a file or as they came."""
+    if not isinstance(value, str):
+        raise ValueError("be the name of a file of settings")
+    try:
+        found = settings_in(value) if value.startswith("{") else read_settings(value)
+    except ValueError as error:
+        raise ValueError(f"be a file of settings ({str(error).rstrip('.')})") from None
+    return msgspec.json.encode(found).decode()
+
+
+def settings_in(text: str) -> Settings:
+    """Return one's own settings from the text in which they travel.
+
+    Raises:
+        ValueError: It is no such text.
+    """
+    try:
+        return msgspec.json.decode(text, type=Settings)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"no settings: {error}") from None
+
+
 def _or_none(kind: Kind) -> Kind:
     def checked(value: object) -> Value:
         """Return None for "none", and else what the other kind makes of it."""
@@ -154,6 +180,8 @@ _ALL = (
               "Probability that an outcome is misread, either party."),
     Parameter("settings.name", "settings", "ekert", _word(*SETTINGS), "",
               "Angles of the analysers."),
+    Parameter("settings.own", "own_settings", None, _or_none(_own_settings), "",
+              "A file of one's own angles and roles, in place of a name."),
     Parameter("settings.alice_probabilities", "alice_probabilities", None,
               _or_none(_probabilities), "1", "Probability of each of Alice's settings."),
     Parameter("settings.bob_probabilities", "bob_probabilities", None,
@@ -266,11 +294,18 @@ class Point:
         Raises:
             ValueError: The probabilities do not fit the angles.
         """
-        named = SETTINGS[self["settings.name"]]
-        return named.biased(
-            self["settings.alice_probabilities"] or named.alice_probabilities,
-            self["settings.bob_probabilities"] or named.bob_probabilities,
+        angles = self.angles
+        return angles.biased(
+            self["settings.alice_probabilities"] or angles.alice_probabilities,
+            self["settings.bob_probabilities"] or angles.bob_probabilities,
         )
+
+    @property
+    def angles(self) -> Settings:
+        """Angles and roles, with the probabilities that they come with."""
+        own = self["settings.own"]
+        name = self["settings.name"]
+        return SETTINGS[name] if own is None else settings_in(own)
 
     @property
     def policy(self) -> Policy:

@@ -53,7 +53,7 @@ from e91.system.durable import (
 )
 from e91.system.extras import extra
 from e91.system.processes import checked_cores
-from e91.system.progress import notebook_bar
+from e91.system.progress import progress_bar
 from e91.system.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -331,7 +331,7 @@ def study(
     count = _processes(plan, processes) if client is None else 1
     fresh = new_root() if seed is None else seed
     journal = nullcontext() if keep is None else open_journal(keep, plan, root=seed, fresh=fresh)
-    with journal as kept, notebook_bar(plan.rounds, unit="pairs") as drawn:
+    with journal as kept, progress_bar(plan.rounds, unit="pairs") as drawn:
         root = fresh if kept is None else kept.root
         done = {} if kept is None else kept.done
         compiled = _is_long(plan)

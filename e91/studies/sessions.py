@@ -16,7 +16,7 @@ import numpy as np
 
 from e91.model.device import DeviceInfo
 from e91.model.evidence import Evidence
-from e91.model.settings import SETTINGS, Settings
+from e91.model.settings import Settings
 from e91.security.policy import Policy
 from e91.session.report import SessionReport, assumptions_of
 from e91.session.session import run
@@ -208,7 +208,7 @@ def _planned(point: Point, *, root: int, session: int) -> Run:
     seeds = seeds_of(root, session)
     noise = tuple(point.noise.items())
     # What `exact_device` would make with this seed, but the table is looked up.
-    found = _honest(point["settings.name"], noise)
+    found = _honest(point.angles, noise)
     device = replace(
         found,
         info=replace(found.info, settings=point.settings),
@@ -224,11 +224,11 @@ def _planned(point: Point, *, root: int, session: int) -> Run:
 
 
 @lru_cache(_TABLES_KEPT)
-def _honest(settings: str, noise: tuple[tuple[str, Any], ...]) -> ExactDevice:
+def _honest(settings: Settings, noise: tuple[tuple[str, Any], ...]) -> ExactDevice:
     """Return the device from which those of equal physics are copied; it is never asked."""
     from e91.devices.exact import exact_device
 
-    return exact_device(settings=SETTINGS[settings], seed=0, **dict(noise))
+    return exact_device(settings=settings, seed=0, **dict(noise))
 
 
 def _tally_of_session(

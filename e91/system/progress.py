@@ -1,4 +1,9 @@
-"""A progress bar for people who wait."""
+"""A sign of life for people who wait: on a terminal and in a notebook, after two seconds.
+
+Whoever does long work draws it, so that a command, a script and a notebook show the same.  One sign
+is drawn at a time: what is done inside other work that is shown already, a user's own bar too,
+draws none.  Nothing is drawn in threads and processes beside the main one.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +13,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from multiprocessing import parent_process
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
 _PATIENCE_S = 2.0
+_AGAIN_S = 1.0  # between two drawings of work that announces nothing
+_ONLY_TIME = "{desc}: {elapsed_s:.0f} s"
 
 
 def in_notebook() -> bool:
@@ -23,87 +31,84 @@ def in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def rounds_bar(rounds: int) -> tqdm[NoReturn]:
-    """Return a progress bar over ``rounds`` pairs, whose ``update`` takes how many more are done.
-
-    It is drawn only on a terminal (on standard error) or in a notebook, and only if it takes longer
-    than 2 s.
-    """
-    if in_notebook():
-        return _bar_in_a_notebook(rounds, unit=" pairs")
-    from tqdm import tqdm
-
-    return tqdm(total=rounds, unit=" pairs", unit_scale=True, delay=_PATIENCE_S, disable=None)
+def somebody_looks() -> bool:
+    """Return whether a sign would be seen, and none is drawn already."""
+    if threading.current_thread() is not threading.main_thread() or parent_process() is not None:
+        return False
+    drawn = sys.modules.get("tqdm")
+    if drawn is not None and len(getattr(drawn.tqdm, "_instances", ())):
+        return False
+    return in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
 
 
 @contextmanager
-def notebook_bar(total: float, *, unit: str) -> Iterator[Callable[[float], object]]:
-    """Give what takes how much more is done, and draw it as a bar in a notebook only.
-
-    For work that a command draws by itself and a script does in silence.
+def progress_bar(total: float, *, unit: str) -> Iterator[Callable[[float], object]]:
+    """Give what takes how much more is done, and draw it as a bar if somebody looks.
 
     Args:
         total: All that is to be done.
         unit: What it is counted in, e.g. "pairs".
     """
-    if not in_notebook():
+    if not somebody_looks():
         yield _ignored
         return
-    with _bar_in_a_notebook(total, unit=f" {unit}") as bar:
+    with _drawn(total=total, unit=f" {unit}", unit_scale=True) as bar:
         yield bar.update
         bar.update(total - bar.n)  # of work that does not announce itself
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Say what is being done and since when, where nothing can be counted, if somebody looks.
+
+    Args:
+        what: What is done, e.g. "Reading tags".
+    """
+    if not somebody_looks():
+        yield
+        return
+    with _drawn(total=1, desc=what, bar_format=_ONLY_TIME) as bar:
+        yield
+        bar.update(1)
 
 
 def _ignored(_: float) -> None:
     """Take what nobody looks at."""
 
 
-def _bar_in_a_notebook(total: float, *, unit: str) -> tqdm[NoReturn]:
-    look: dict[str, Any] = {"unit": unit, "unit_scale": True, "leave": False}
-    if find_spec("ipywidgets") is None:  # as text, and without its warning
-        from tqdm import tqdm
-
-        return tqdm(total=total, delay=_PATIENCE_S, file=sys.stderr, disable=False, **look)
-    from tqdm.auto import tqdm as widget_bar
-
-    made: tqdm[NoReturn] = widget_bar(total=total, delay=_PATIENCE_S, disable=False, **look)
-    return made
-
-
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Say on a terminal what is being done and since when, where nothing can be counted.
-
-    As a bar it is drawn on standard error, only on a terminal, and only if the block takes longer
-    than 2 s; it is gone when the block ends.
-
-    Args:
-        what: What is done, e.g. "Reading tags".
-    """
-    if sys.stderr is None or not sys.stderr.isatty():
-        yield
-        return
+def _drawn(**look: Any) -> Iterator[tqdm[NoReturn]]:
+    """Give a bar that moves on though nothing is announced, and is gone when the block ends."""
     is_done = threading.Event()
-    teller = threading.Thread(target=_tell, args=(what, is_done), daemon=True)
-    teller.start()
-    try:
-        yield
-    finally:
-        is_done.set()
-        teller.join()
+    with _bar(leave=False, delay=_PATIENCE_S, disable=False, file=_stderr(), **look) as bar:
+        ticking = threading.Thread(target=_keep_drawn, args=(bar, is_done), daemon=True)
+        ticking.start()
+        try:
+            yield bar
+        finally:
+            is_done.set()
+            ticking.join()
 
 
-def _tell(what: str, is_done: threading.Event) -> None:
-    start = time.monotonic()
-    pause, line = _PATIENCE_S, ""
+def _stderr() -> Any:
+    """Return where a terminal's bar goes; a notebook's makes its own place."""
+    return None if in_notebook() and find_spec("ipywidgets") is not None else sys.stderr
+
+
+def _bar(**look: Any) -> tqdm[NoReturn]:
+    if in_notebook() and find_spec("ipywidgets") is not None:  # else as text, without its warning
+        from tqdm.auto import tqdm as widget_bar
+
+        made: tqdm[NoReturn] = widget_bar(**look)
+        return made
+    from tqdm import tqdm
+
+    return tqdm(**look)
+
+
+def _keep_drawn(bar: tqdm[NoReturn], is_done: threading.Event) -> None:
+    pause = _PATIENCE_S
     while not is_done.wait(pause):
-        pause = 1.0
-        line = f"{what}: {time.monotonic() - start:.0f} s"
-        _draw(f"\r{line}")
-    if line:
-        _draw(f"\r{' ' * len(line)}\r")
-
-
-def _draw(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
+        pause = _AGAIN_S
+        bar.refresh()
+        bar.last_print_t = time.time()  # or its end would leave the last drawing where it is

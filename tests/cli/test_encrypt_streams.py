@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from e91 import cli
+from e91.devices.exact import exact_device
 from e91.keys.files import read_key_file, save_new
 from e91.keys.store import KeyStore
 from e91.model.messages import Party
 from e91.model.records import SecretKey
 from e91.model.trust import SecurityModel
+from e91.session.session import run as run_session
 from e91.system.durable import WriteFailed
 from e91.system.progress import waiting
 
@@ -155,9 +157,22 @@ def test_wait_is_shown_on_a_terminal_and_gone_when_it_ends(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     with waiting("Reading tags"):
+        with waiting("A part of it"):
+            pass
         while not terminal.shown:
             pass
-    assert terminal.shown == "\rReading tags: 0 s\r" + " " * 17 + "\r"
+    assert "\rReading tags: 0 s" in terminal.shown
+    assert terminal.shown.endswith("\r" + " " * 17 + "\r")
+    assert "A part" not in terminal.shown
+
+
+def test_session_shows_a_sign_of_each_of_its_parts(monkeypatch):
+    monkeypatch.setattr("e91.system.progress._PATIENCE_S", 0.0)
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    run_session(exact_device(seed=1), rounds=100_000, seed=1)
+    assert "/100k [" in terminal.shown
+    assert "Making the key: 0 s" in terminal.shown
 
 
 def test_short_wait_and_a_pipe_show_nothing(monkeypatch, capsys):

@@ -177,6 +177,25 @@ def test_left_job_is_resumed_by_its_id_and_submitted_once(status, service, tmp_p
     assert list(service.known) == [job["job_id"]]
 
 
+@pytest.mark.parametrize("asked", [["--state", "psi-"], ["--settings", "own.toml"]])
+def test_job_of_ones_own_angles_or_state_is_resumed_with_them(status, service, tmp_path, asked):
+    own = """unit = "bloch-degrees"
+alice.angles = [0, 90]
+bob.angles = [0, 45, 135]
+key = [{pair = [0, 0], sign = 1}]
+chsh = [{pair = [0, 1], sign = 1}, {pair = [0, 2], sign = -1},
+        {pair = [1, 1], sign = 1}, {pair = [1, 2], sign = 1}]
+"""
+    (tmp_path / "own.toml").write_text(own)
+    asked = [tmp_path / word if word.endswith(".toml") else word for word in asked]
+    job = left_job(status, *asked)
+    code, out, err = status("run", "--resume", job["job_id"], "--json")
+    found = json.loads(out)
+    assert (code, err, found["abort"]) == (0, "", None)
+    assert found["settings"] in ("own", "ekert for psi-")
+    assert found["chsh"]["value"] > 2.4
+
+
 def test_left_job_is_resumed_by_its_session_too(status, service):
     job = left_job(status)
     code, out, _ = status("run", "--resume", job["session"], "--json")

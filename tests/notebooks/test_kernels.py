@@ -48,9 +48,9 @@ def test_long_work_has_a_bar_that_comes_to_its_end(work, tmp_path):
 
 
 def test_outside_a_notebook_nothing_is_drawn(capsys):
-    from e91.system.progress import in_notebook, notebook_bar
+    from e91.system.progress import in_notebook, progress_bar
 
-    with notebook_bar(3, unit="pairs") as drawn:
+    with progress_bar(3, unit="pairs") as drawn:
         drawn(3)
     assert not in_notebook()
     assert capsys.readouterr() == ("", "")

@@ -33,6 +33,18 @@ policy.theorem = ["none", "collective-attacks"]
 """
 
 
+SINGLET = """
+name = "singlet"
+unit = "bloch-degrees"
+state = "psi-"
+alice.angles = [0, 90]
+bob.angles = [0, 45, 135]
+key = [{pair = [0, 0], sign = -1}]
+chsh = [{pair = [0, 1], sign = -1}, {pair = [0, 2], sign = 1},
+        {pair = [1, 1], sign = -1}, {pair = [1, 2], sign = -1}]
+"""
+
+
 def test_file_plans_what_python_plans(tmp_path):
     in_python = plan_study(
         {"rounds": 100_000, "settings": {"name": "bbm92"}},
@@ -56,13 +68,26 @@ def test_tables_are_combined_and_lists_of_one_table_go_together(tmp_path):
     assert plan.point_of_session(17) == plan.points[-1]
 
 
+def test_ones_own_settings_travel_with_the_plan(tmp_path):
+    plan = plan_study({"settings.own": str(written(tmp_path, SINGLET))})
+    point = plan.points[0]
+    assert (point.settings.name, point.settings.state) == ("singlet", "psi-")
+    assert plan_study({"settings.own": point["settings.own"]}) == plan
+    for wrong in (str(tmp_path / "none.toml"), "{}", 5):
+        with pytest.raises(ValueError, match=r"`settings.own` must be .*, or be `none`, but is"):
+            plan_study({"settings.own": wrong})
+
+
 def test_range_by_factors_gives_whole_rounds():
     plan = plan_study(sweep=[{"rounds": {"from": 1e4, "to": 1e7, "points": 4, "spacing": "log"}}])
     assert [point.rounds for point in plan.points] == [10**4, 10**5, 10**6, 10**7]
 
 
-def test_every_parameter_has_an_effect_on_a_session():
+def test_every_parameter_has_an_effect_on_a_session(tmp_path):
+    plan = plan_study({"settings.own": str(written(tmp_path, SINGLET))})
+    own = plan.points[0]["settings.own"]
     other = {
+        "settings.own": own,
         "rounds": 30_000, "block_rounds": 30_000, "device.name": "aer", "device.visibility": 0.9,
         "device.dephasing": 0.1, "device.misalignment": 0.2, "device.amplitude_damping": 0.1,
         "device.readout_error": 0.02, "settings.name": "asymmetric",

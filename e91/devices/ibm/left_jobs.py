@@ -28,7 +28,7 @@ from e91.devices.ibm.machine import ASSUMPTION, JobPlan, one_sentence
 from e91.devices.samplers.sampler_device import outcome_bits, rounds_by_pair
 from e91.model.bits import Bits
 from e91.model.device import DeviceInfo
-from e91.model.settings import SETTINGS
+from e91.model.settings import SETTINGS, Settings
 from e91.model.trust import SecurityModel
 from e91.security.policy import Policy, PreparedSession
 from e91.system.digests import PLACE, is_whole, sealed
@@ -39,6 +39,10 @@ VERSION = 1
 
 MOST_BYTES = 100_000_000
 """Largest file of a session: the choices of all rounds that a job can take, and room."""
+
+
+_MOST_PAIRS = 256
+"""Pairs of angles: a round's choices are one byte."""
 
 
 class _LeftFile(Document, frozen=True, kw_only=True):
@@ -55,6 +59,7 @@ class _SessionFile(_LeftFile, frozen=True, kw_only=True):
     machine: Text
     description: Text
     settings: Text
+    own_settings: Settings | None = None
     alice_probabilities: tuple[float, ...]
     bob_probabilities: tuple[float, ...]
     policy: dict[str, Any]
@@ -195,7 +200,7 @@ def plan_session(
 
     Raises:
         ValueError: There is no account or no such machine, it is down or too small, the rounds do
-            not fit in one job, the settings are one's own, or it cannot be left.
+            not fit in one job, the settings have too many angles, or it cannot be left.
 
     Examples:
         >>> from qiskit_ibm_runtime import QiskitRuntimeService
@@ -207,12 +212,10 @@ def plan_session(
         >>> planned.plan.rounds
         60000
     """
-    own = prepared.settings
-    named = SETTINGS.get(own.name)
-    if named is None or named.biased(own.alice_probabilities, own.bob_probabilities) != own:
+    pairs = len(prepared.settings.alice_angles) * len(prepared.settings.bob_angles)
+    if pairs > _MOST_PAIRS:
         raise ValueError(
-            f"A job's settings must be one of {', '.join(SETTINGS)}, as its file keeps their name, "
-            f"but are one's own, `{own.name}`."
+            f"A job's settings must have at most {_MOST_PAIRS} pairs of angles, but have {pairs}."
         )
     service = machine.open_service() if service is None else service
     if to_leave:
@@ -348,6 +351,7 @@ def save_planned(planned: PlannedSession, folder: Path) -> Path:
         "machine": planned.machine,
         "description": planned.description,
         "settings": made.settings.name,
+        "own_settings": None if _is_named(made.settings) else msgspec.to_builtins(made.settings),
         "alice_probabilities": made.settings.alice_probabilities,
         "bob_probabilities": made.settings.bob_probabilities,
         "policy": msgspec.to_builtins(made.policy),
@@ -355,6 +359,13 @@ def save_planned(planned: PlannedSession, folder: Path) -> Path:
         "choices": base64.b64encode(zlib.compress(codes.tobytes())).decode(),
     }
     return _write(folder / f"{planned.session}.json", content)
+
+
+def _is_named(settings: Settings) -> bool:
+    """Return whether a name and probabilities say all of them."""
+    known = SETTINGS.get(settings.name)
+    chosen = settings.alice_probabilities, settings.bob_probabilities
+    return known is not None and known.biased(*chosen) == settings
 
 
 def save_job_id(planned: PlannedSession, job_id: str, folder: Path) -> Path:
@@ -420,9 +431,8 @@ def _session_of(job_id: str, folder: Path) -> str:
 
 
 def _planned(content: _SessionFile) -> PlannedSession:
-    settings = SETTINGS[content.settings].biased(
-        content.alice_probabilities, content.bob_probabilities
-    )
+    named = content.own_settings or SETTINGS[content.settings]
+    settings = named.biased(content.alice_probabilities, content.bob_probabilities)
     codes = np.frombuffer(_unpacked(base64.b64decode(content.choices, validate=True)), np.uint8)
     x, y = np.divmod(codes, np.uint8(len(settings.bob_angles)))
     prepared = PreparedSession(settings, _policy_of(content.policy), content.seed, x, y)

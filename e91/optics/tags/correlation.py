@@ -23,6 +23,7 @@ from e91.optics.tags.clock_track import ClockTrack, find_clock, track_clock
 from e91.optics.tags.matching import Seconds, align, count_pairs, match_times
 from e91.optics.tags.time_tags import Side, TagReader, beginnings_gap_s, side_of
 from e91.system.processes import cores, in_order
+from e91.system.progress import waiting
 
 PIECE_TAGS = 2**20
 """Tags of Alice that are matched at once."""
@@ -376,17 +377,23 @@ def correlate(
     check_positive(tracking_step_s=tracking_step_s)
     alice_side, bob_side = side_of(alice), side_of(bob)
     if clock is None:
-        line = find_clock(
-            alice_side,
-            bob_side,
-            window_s=window_s,
-            maximum_offset_s=maximum_offset_s,
-            maximum_frequency_error_ppm=maximum_frequency_error_ppm,
-        )
-        clock = track_clock(alice_side, bob_side, line, window_s=window_s, step_s=tracking_step_s)
+        with waiting("Finding the clocks"):
+            line = find_clock(
+                alice_side,
+                bob_side,
+                window_s=window_s,
+                maximum_offset_s=maximum_offset_s,
+                maximum_frequency_error_ppm=maximum_frequency_error_ppm,
+            )
+            clock = track_clock(
+                alice_side, bob_side, line, window_s=window_s, step_s=tracking_step_s
+            )
     task = Task(alice_side, bob_side, clock, window_s, side_delay_s, entropy(32))
     threads = threads or cores()
-    with ThreadPoolExecutor(threads, thread_name_prefix="e91-tags") as pool:
+    with (
+        waiting("Finding coincidences"),
+        ThreadPoolExecutor(threads, thread_name_prefix="e91-tags") as pool,
+    ):
         found = list(in_order(pool, partial(match_piece, task=task), pieces(task), ahead=threads))
     return Correlated(_record(found), _statistics(found, task), clock)
 

@@ -19,6 +19,7 @@ from e91.recorded.taggers.layouts import NO_OPTIONS, TaggerOptions, open_tags
 from e91.recorded.taggers.ordering import Ordering
 from e91.recorded.taggers.raw_tags import Counts, RawTags, TagStream, open_file
 from e91.recorded.taggers.spool import Spool
+from e91.system.progress import waiting
 
 _IN_PLACE = tuple(range(PARTY))
 
@@ -150,8 +151,9 @@ def load_tagger(
     """
     detectors = DetectorMap(tuple(alice_channels), tuple(bob_channels))
     files = tuple(map(Path, (file,) if isinstance(file, Path | str) else file))
-    sides, report = _loaded(files, detectors, options, delays or {})
     name = " and ".join(one.name for one in files)
+    with waiting(f"Reading {name}"):
+        sides, report = _loaded(files, detectors, options, delays or {})
     for party, side in zip(("Alice", "Bob"), sides, strict=True):
         if not len(side):
             raise ValueError(f"`{name}` must hold tags of {party}, but holds none.")
