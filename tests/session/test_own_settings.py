@@ -28,7 +28,7 @@ from e91.model.messages import Channel
 from e91.model.numbers import TSIRELSON
 from e91.model.randomness import seeded_entropy
 from e91.model.records import DetectionRecord, PartyRecord
-from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS
+from e91.model.settings import ASYMMETRIC, BBM92, EKERT, SETTINGS, Settings
 from e91.optics.arms import simple_arm
 from e91.optics.sources import ContinuousSource, HeraldedMemories
 from e91.session.inversion import looks_inverted, record_looks_inverted
@@ -357,9 +357,9 @@ def test_a_file_of_settings_that_the_documents_show_is_one(tmp_path):
     assert (found.name, found.state, found.signs) == ("ekert-1991", "psi-", (-1, 1, -1, -1))
 
 
-def test_a_job_at_ibm_takes_named_settings_only():
-    prepared = prepare_session(100, settings=natural(EKERT, "psi-"), seed=1)
-    with pytest.raises(
-        ValueError, match=r"A job's settings must be one of ekert, .*own, `ekert fo"
-    ):
+def test_a_job_at_ibm_takes_as_many_angles_as_its_file_can_tell():
+    many = tuple(float(x) for x in range(17))
+    wide = Settings("wide", many, many, key_pairs=((0, 0),))
+    prepared = replace(prepare_session(100, seed=1), settings=wide)
+    with pytest.raises(ValueError, match="at most 256 pairs of angles, but have 289"):
         plan_session("ibm_test", prepared)
