@@ -101,7 +101,10 @@ def _rows(file: Path) -> tuple[list[str], NDArray[np.float64]]:
     lines = [(at, line) for at, line in numbered if line.strip() and not line.startswith("#")]
     if len(lines) < 2:
         raise ValueError(f"`{file}` must hold rows of numbers, but holds none.")
-    names = next(csv.reader([lines[0][1]]))
+    try:
+        names = next(csv.reader([lines[0][1]]))
+    except csv.Error as error:
+        raise ValueError(f"`{file}` must be a CSV file, but: {error}.") from None
     return names, np.array([_numbers(file, at, line, len(names)) for at, line in lines[1:]])
 
 

@@ -21,7 +21,7 @@ from typing import NoReturn
 import click
 
 from e91.cli.commands import Commands
-from e91.cli.encodings import print_what_can_be_printed
+from e91.cli.encodings import on_one_line, print_what_can_be_printed
 from e91.cli.outcome import STANDARD_OUTPUT, flush_output, noted_output
 from e91.model.errors import KeyUnavailable, ProtocolAborted
 from e91.system.durable import WriteFailed, reason
@@ -83,6 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
             if expected is None:
                 traceback.print_exception(error)
             sentence, status = expected or (_bug(line), FAILED)
+            sentence = on_one_line(sentence)
             click.echo(f"e91: {sentence}", err=True)
             if not is_used():
                 _say_as_json(sentence, status, line)
@@ -190,7 +191,7 @@ def _warnings_in_our_voice() -> Iterator[None]:
 
     def sentence(message: Warning | str, *_: object) -> str:
         """Return what is printed."""
-        return f"e91: {message}\n"
+        return f"e91: {on_one_line(str(message))}\n"
 
     before = warnings.formatwarning
     warnings.formatwarning = sentence  # type: ignore[assignment]

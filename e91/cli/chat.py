@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from e91.cli.encodings import printable
 from e91.cli.key_options import KeyChoice, keys_option
 from e91.cli.options import JSON
 from e91.model.errors import AuthenticationFailed, KeyUnavailable
@@ -324,13 +325,3 @@ class Conversation:
             text = bytes(data).decode(errors="replace")
             self._keys.keep()
             self._shown.line("peer", printable(text), key, self._keys.left())
-
-
-def printable(text: str) -> str:
-    r"""Return a line of somebody else without what would move a terminal's cursor.
-
-    Examples:
-        >>> printable("hello\x1b[2J")
-        'hello\\x1b[2J'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

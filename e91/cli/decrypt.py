@@ -1,6 +1,5 @@
 """``e91 decrypt``: files or streams of any size, with keys that are then used up."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from e91.cli.key_options import KeyChoice, keys_option
-from e91.cli.key_spending import enter_message, show_summary, show_use
+from e91.cli.key_spending import show_summary, show_use, use_of_message
 from e91.cli.options import JSON
 from e91.cli.outcome import write_output
 from e91.cli.stream_files import (
@@ -81,17 +80,18 @@ def _decrypt_message(ciphertext: bytes, target: Path, keys: KeyChoice, *, name: 
     from e91.keys.files import saying_what_was_spent
 
     key_file = _file_of_message(ciphertext, keys)
-    keys = replace(keys, key=(key_file,))
+    entry = partial(use_of_message, key_file, ciphertext, role="received", name=name)
     try:
-        if target != STREAM:
-            use = decrypt_to_file(ciphertext, target, key_file)
-            enter_message(keys, ciphertext, use, role="received", name=name)
-            return use
-        with saying_what_was_spent(key_file) as note:
-            data, use = decrypt_with(ciphertext, key_file)
-            note(use.key_bytes_used)
-            enter_message(keys, ciphertext, use, role="received", name=name)
-            write_output(data)
+        with keys.opened_ledger() as ledger:  # first: one that is damaged costs no key
+            if target != STREAM:
+                use = decrypt_to_file(ciphertext, target, key_file)
+                ledger.enter([entry(use)])
+                return use
+            with saying_what_was_spent(key_file) as note:
+                data, use = decrypt_with(ciphertext, key_file)
+                note(use.key_bytes_used)
+                ledger.enter([entry(use)])
+                write_output(data)
     except AuthenticationFailed:
         raise ValueError(
             f"`{name or STREAM}` must be a ciphertext made with this key, but authentication "

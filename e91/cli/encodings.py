@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import re
 import sys
 import unicodedata
 
@@ -10,6 +11,7 @@ _PLAIN = {
     "²": "^2", "×": "x", "≤": "<=", "≥": ">=", "→": "->", "…": "...",
 }  # fmt: skip
 _HANDLER = "e91-plain"
+_LONG_QUOTATION = re.compile(r"((?<!\w)[`'\"])((?:(?!\1).){300})(?:(?!\1).)+\1", re.DOTALL)
 
 
 def print_what_can_be_printed() -> None:
@@ -22,6 +24,31 @@ def print_what_can_be_printed() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_HANDLER)
+
+
+def printable(text: str) -> str:
+    r"""Return a text of somebody else on one line, without what would move a terminal's cursor.
+
+    Line breaks, control characters and marks that turn the direction of writing become the escapes
+    by which Python writes them.
+
+    Examples:
+        >>> printable("hello\x1b[2J, caf\xe9\nand more")
+        'hello\\x1b[2J, caf\xe9\\nand more'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def on_one_line(sentence: str) -> str:
+    """Return a sentence of one line, in which what was typed or found is not endless.
+
+    Examples:
+        >>> on_one_line("`" + 500 * "x" + "` must be a name, but is none.") == (
+        ...     "`" + 300 * "x" + "...` must be a name, but is none."
+        ... )
+        True
+    """
+    return printable(_LONG_QUOTATION.sub(r"\1\2...\1", sentence))
 
 
 def plain_characters(error: UnicodeError) -> tuple[str, int]:

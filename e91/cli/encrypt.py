@@ -10,7 +10,7 @@ import click
 
 from e91.cli.byte_sizes import BYTES
 from e91.cli.key_options import KeyChoice, keys_option
-from e91.cli.key_spending import enter_message, show_summary, show_use
+from e91.cli.key_spending import show_summary, show_use, use_of_message
 from e91.cli.options import JSON, as_one
 from e91.cli.outcome import refuse_terminal, write_output
 from e91.cli.stream_files import (
@@ -168,10 +168,14 @@ def _encrypt_message(
         store = KeyStore.restore(read_key_file(key_file))
         cipher = _default_cipher(len(data), len(data) + 32, store.left, first=data)
     check_absent(target)
-    with saying_what_was_spent(key_file) as note, _output(target) as write:
+    with (
+        keys.opened_ledger() as ledger,  # first: one that is damaged costs no key
+        saying_what_was_spent(key_file) as note,
+        _output(target) as write,
+    ):
         ciphertext, use = encrypt_with(data, key_file, cipher=cipher)
         note(use.key_bytes_used)
-        enter_message(keys, ciphertext, use, role="sent", name=name)
+        ledger.enter([use_of_message(key_file, ciphertext, use, role="sent", name=name)])
         write(ciphertext)
     return use
 

@@ -7,28 +7,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from e91.cli.key_options import KeyChoice
 from e91.cli.stream_files import STREAM
 
 if TYPE_CHECKING:
     from e91.encryption import KeyUse
     from e91.encryption.key_sources import KeyBytesLeft
     from e91.encryption.stream_headers import StreamSummary
-    from e91.keys.usage import Role
+    from e91.keys.usage import KeyUsage, Role
 
 
-def enter_message(
-    keys: KeyChoice, ciphertext: bytes, use: "KeyUse", *, role: "Role", name: str
-) -> None:
-    """Enter a message of a key file in the ledger."""
+def use_of_message(
+    key_file: Path, ciphertext: bytes, use: "KeyUse", *, role: "Role", name: str
+) -> "KeyUsage":
+    """Return what is entered in the ledger of a message of a key file."""
     from e91.encryption.cipher import read_header
     from e91.keys.files import read_key_file
     from e91.keys.usage import KeyUsage
 
-    assert keys.message_file is not None
     header = read_header(ciphertext)
-    label = read_key_file(keys.message_file).label
-    usage = KeyUsage(
+    label = read_key_file(key_file).label
+    return KeyUsage(
         key_id=label.key_id,
         start=header.offset,
         stop=header.offset + use.key_bytes_used,
@@ -41,8 +39,6 @@ def enter_message(
         reproducible=label.reproducible,
         protected_bytes=use.size,
     )
-    with keys.opened_ledger() as ledger:
-        ledger.enter([usage])
 
 
 def show_use(use: "KeyUse", target: Path, *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,8 +74,11 @@ def probe(
     from e91.delivery.probing.probe import keys_needed
 
     plan = _plan(url, who, consume=consume, drain=drain, timeout_s=timeout_s)
-    _announce(keys_needed(plan), drain=plan.drain)
-    report = look(plan, seen=(lambda _: None) if as_json else _show)
+    report = look(
+        plan,
+        reached=partial(_announce, keys_needed(plan), drain=plan.drain),
+        seen=(lambda _: None) if as_json else _show,
+    )
     click.echo(json.dumps(report.to_dict()) if as_json else f"\n{_summary(report)}")
     if not report.conforms:
         sys.exit(BROKEN)

@@ -40,9 +40,11 @@ class AuditTrail:
         Raises:
             ValueError: It cannot be written.
         """
+        # Without O_NONBLOCK a pipe that nobody reads would keep the server waiting.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            self._descriptor = os.open(file, flags, PRIVATE)
+            self._descriptor = os.open(file, flags | os.O_NONBLOCK, PRIVATE)
+            os.set_blocking(self._descriptor, True)
         except OSError:
             raise ValueError(
                 f"`audit` must be a file that can be written, but `{file}` is not."

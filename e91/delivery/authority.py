@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -31,6 +32,15 @@ AUTHORITY_DAYS = 365.0
 
 _BEFORE = timedelta(minutes=5)
 """Validity begins this long before now, as clocks differ."""
+
+
+_NOT_READ = (
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+)
+"""What else the parser raises of a damaged certificate."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -174,8 +184,11 @@ def read_certificate(file: Path) -> x509.Certificate:
     """
     content = read_file(file)
     try:
-        return x509.load_pem_x509_certificate(content)
-    except ValueError:
+        found = x509.load_pem_x509_certificate(content)
+        # These are parsed when they are first asked for, not when the certificate is.
+        _ = found.subject, found.issuer, found.extensions, found.public_key()
+        return found
+    except (ValueError, *_NOT_READ):
         raise ValueError(f"`{file}` must be a certificate in PEM, but is not.") from None
 
 

@@ -8,6 +8,7 @@ out.
 
 import json
 import logging
+import os
 import time
 import traceback
 from collections import Counter
@@ -105,7 +106,9 @@ class EventLog:
             self._handler = logging.StreamHandler()
         else:
             try:
-                file.touch(mode=PRIVATE)
+                # Without O_NONBLOCK a pipe that nobody reads would keep the server waiting.
+                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+                os.close(os.open(file, flags, PRIVATE))
                 self._handler = logging.FileHandler(file)
             except OSError:
                 raise ValueError(

@@ -99,7 +99,7 @@ def join_key_files(sources: Iterable[Path | str], target: Path | str) -> KeyLabe
         raise ValueError(f"A join must have at least two key files, but has {len(parts)}.")
     if len({part.file for part in parts}) < len(parts):
         raise ValueError("A join must have each key file once, but has one twice.")
-    hidden = target.with_name(target.name + JOINING)
+    hidden = target.parent / (target.name + JOINING)  # the root has no name
     if not (hidden.exists() and target.exists() and hidden.samefile(target)):
         durable.check_absent(target)
         durable.sweep(target.parent)
@@ -117,7 +117,8 @@ def _part(source: Path, target: Path) -> _Part:
     """Return a source with the name that it has while it is joined into ``target``."""
     digits = hashlib.sha256(os.fsencode(os.path.realpath(target))).hexdigest()[:8]
     file = Path(os.path.realpath(source))
-    return _Part(source, file, file.with_name(f"{file.name}.{digits}{JOINING}"))
+    # The root has no name.
+    return _Part(source, file, file.parent / f"{file.name}.{digits}{JOINING}")
 
 
 def _sum_up(parts: Sequence[_Part], hidden: Path) -> None:

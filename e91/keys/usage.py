@@ -11,12 +11,16 @@ in ``~/.local/state``, or the file that `PLACE` names.  Not promised: anything a
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, fields, replace
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
+
+import msgspec
 
 from e91.model.errors import KeyUnavailable
 from e91.system.durable import PRIVATE, WriteFailed
@@ -29,6 +33,12 @@ Role = Literal["sent", "received"]
 
 VERSION = 1
 _WAIT_S = 30.0
+
+_MACHINE_FAILS = {
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
+}  # fmt: skip
+"""What SQLite says where not the file is wrong, but disk, memory or another process."""
 
 _TABLE = """
 CREATE TABLE usage (
@@ -143,12 +153,16 @@ class UsageLedger:
         self.path = usage_ledger_file() if path is None else Path(path)
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Made here, as SQLite would let others read it.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE))
+            # Made here, as SQLite would let others read it; a pipe would keep it waiting.
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+            with FileIO(os.open(self.path, flags, PRIVATE), "r+") as file:
+                is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
         except OSError as error:
             raise ValueError(
                 f"`{self.path}` must be a key ledger that can be written, but {error.strerror}."
             ) from None
+        if not is_regular:
+            raise ValueError(f"`{self.path}` must be a key ledger, but is no regular file.")
         self._connection = sqlite3.connect(
             self.path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
         )
@@ -221,7 +235,16 @@ class UsageLedger:
         with self._named(), closing(self._connection.execute(query, asked)) as rows:
             for row in rows:
                 found = dict(zip((field.name for field in fields(KeyUsage)), row, strict=True))
-                yield KeyUsage(**found | {"reproducible": bool(found["reproducible"])})
+                yield self._read_back(found | {"reproducible": bool(found["reproducible"])})
+
+    def _read_back(self, found: dict[str, object]) -> KeyUsage:
+        """Return an entry as it was written; SQLite keeps a value of any type in any column."""
+        try:
+            return msgspec.convert(found, KeyUsage)
+        except msgspec.ValidationError:
+            raise ValueError(
+                f"`{self.path}` must be a key ledger, but holds an entry that is none."
+            ) from None
 
     def _prepare(self) -> None:
         with self._named():
@@ -267,7 +290,7 @@ class UsageLedger:
         """Put what SQLite complains about into a sentence that names the file."""
         try:
             yield
-        except sqlite3.OperationalError as error:
-            raise WriteFailed(None, str(error), str(self.path)) from error
         except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _MACHINE_FAILS:
+                raise WriteFailed(None, str(error), str(self.path)) from error
             raise ValueError(f"`{self.path}` must be a key ledger, but {error}.") from None

@@ -43,14 +43,19 @@ def read_requests(file: Path | str, *, name: str = "") -> RequestList:
         lines = read_file(file, most_bytes=_MOST_BYTES).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise ValueError(f"`{where}` must be UTF-8 text, but is not.") from None
-    header = tuple(cell.strip() for cell in next(csv.reader(lines[:1]), []))
+    try:
+        rows = list(csv.reader(lines))
+    except csv.Error as error:
+        raise ValueError(f"`{where}` must be a CSV file, but: {error}.") from None
+    header = tuple(cell.strip() for cell in rows[0]) if rows else ()
     if header != HEADER:
         raise ValueError(
-            f"`{where}` must begin with the line {','.join(HEADER)}, but begins with {lines[0]!r}."
+            f"`{where}` must begin with the line {','.join(HEADER)}, but begins with "
+            f"{lines[0] if lines else ''!r}."
         )
     requests = [
         _request(cells, f"Line {number} of `{where}`")
-        for number, cells in enumerate(csv.reader(lines[1:]), start=2)
+        for number, cells in enumerate(rows[1:], start=2)
     ]
     for number, (before, after) in enumerate(pairwise(requests), start=3):
         if after.time_s < before.time_s:

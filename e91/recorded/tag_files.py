@@ -123,7 +123,7 @@ def load_time_tags(file: Path | str) -> RecordedTags:
     try:
         tags = TimeTags(times.astype(np.int64), channels.astype(np.uint8))
     except ValueError as error:
-        raise ValueError(f"{error} (`{file}`)") from None
+        raise ValueError(f"In `{file}`: {error}") from None
     return _recorded(tags, digest, table.metadata, file)
 
 
@@ -178,7 +178,7 @@ def _ties_in(times: NDArray[np.int64], file: Path, *, first: int) -> NDArray[np.
     try:
         return ties_of(times, first=first)
     except ValueError as error:
-        raise ValueError(f"{error} (`{file}`)") from None
+        raise ValueError(f"In `{file}`: {error}") from None
 
 
 def _check_overlaps(tags: TagFile, ties: NDArray[np.int64], file: Path) -> None:
@@ -192,7 +192,7 @@ def _check_overlaps(tags: TagFile, ties: NDArray[np.int64], file: Path) -> None:
         channels = tags.read(first, last + 2)[1]
         if len(np.unique(channels)) < len(channels):
             raise ValueError(
-                f"Time tags must not overlap, but one channel has two tags at one time (`{file}`)."
+                f"In `{file}`: Time tags must not overlap, but one channel has two tags at a time."
             )
 
 

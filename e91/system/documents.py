@@ -115,7 +115,7 @@ def parse_json(text: str | bytes, shape: type[Shape], *, where: str, secret: boo
     Raises:
         ValueError: The text is no JSON object, is too deep, or does not fit.
     """
-    content, reason = _decoded(json.loads, text)
+    content, reason = _decoded(_json, text)
     subject = f"`{where}`" if where else "It"
     if reason and not secret:
         raise ValueError(f"{subject} must be {_named(reason, 'a JSON file')}.")
@@ -157,6 +157,9 @@ def typed(
         return msgspec.convert(content, shape)
     except msgspec.ValidationError as error:
         said = str(error)
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON's escapes can write
+        subject = f"`{where}`" if where else "It"
+        raise ValueError(f"{subject} must hold Unicode text only, but does not.") from None
     # Outside the handler, as the exception of msgspec may carry what is secret.
     sentence = _sentence(content, shape, said, key=key, secret=secret)
     raise ValueError(f"In `{where}`: {sentence}" if where else sentence)
@@ -182,12 +185,20 @@ def _decoded(decode: Callable[[str], object], text: str | bytes) -> tuple[object
     """Return the plain values of a text, and why there are none, or an empty reason."""
     try:
         return decode(text if isinstance(text, str) else text.decode("utf-8-sig")), ""
-    except UnicodeDecodeError:
+    except UnicodeError:
         return None, "UTF-8 text, but is not"
     except RecursionError:
         return None, _TOO_DEEP
     except ValueError as error:  # the decoders' own errors, and of numbers with too many digits
         return None, str(error).rstrip(".")
+
+
+def _json(text: str) -> object:
+    r"""Return the values of a JSON text; half of a surrogate pair, as in "\\ud800", is no text."""
+    content = json.loads(text)
+    if "\\u" in text:
+        json.dumps(content, ensure_ascii=False).encode()
+    return content
 
 
 def _toml(text: str) -> object:

@@ -172,6 +172,7 @@ def test_impossible_counts_are_a_sentence(status, options, sentence):
         "a,b,same,different\n" + "0,0,1,1\n" * 4,
         "a,b,same,different\n0,0,1,1\n0,nan,1,1\n",
         "a,b,pears\n0,0,1\n",
+        "a" * 200_000 + "\n0,0,1\n",
         "\xff\xfe\x00",
     ],
 )

@@ -276,3 +276,17 @@ def test_a_claimed_key_is_on_the_disk_before_it_leaves(keys, tmp_path):
         EnteredCallKeys(EnteredKeys(source, ledger, cipher="aes-256-gcm", name="call")).fresh(32)
         assert [(use.start, use.stop) for use in ledger.usages()] == [(0, 32)]
         assert b'"spent": [\n  [\n   0,\n   32\n  ]\n ]' in files["alice"].read_bytes()
+
+
+def test_file_that_ends_inside_a_packet_uses_no_key(keys, status, tmp_path):
+    file, key_file = tmp_path / "in.rtp", keys()["alice"]
+    packet = framed(rtp_packet(bytes(100), sequence=1, timestamp=1, ssrc=7))
+    file.write_bytes(packet + packet[:-1])
+    before = key_file.read_bytes()
+    code, _, said = status("call", "send", file, "--media", "VP8/90000", "--to", "127.0.0.1:9",
+                           "--key", key_file)  # fmt: skip
+    assert (code, said) == (
+        2,
+        f"e91: `{file}` must hold whole packets, but ends inside packet 2.\n",
+    )
+    assert key_file.read_bytes() == before

@@ -96,6 +96,17 @@ def test_wrong_stream_uses_no_key(keys, e91, command, asked, data, sentence):
     assert keys[0].read_bytes() == before
 
 
+def test_ledger_that_is_damaged_uses_no_key(keys, e91, tmp_path):
+    sealed = e91("encrypt", "-", "--key", keys[0], data=DATA)[1]
+    (tmp_path / "ledger").write_bytes(b"no ledger" * 99)
+    before = [file.read_bytes() for file in keys]
+    lines = ("encrypt", "-", "--key", keys[0]), ("decrypt", "-", "--key", keys[1])
+    for line, data in zip(lines, (DATA, sealed), strict=True):
+        code, out, said = e91(*line, "--ledger", tmp_path / "ledger", data=data)
+        assert (code, out, b"must be a key ledger, but file is no" in said) == (2, b"", True)
+    assert [file.read_bytes() for file in keys] == before
+
+
 def test_altered_ciphertext_gives_no_byte_and_uses_none(keys, e91):
     sealed = bytearray(e91("encrypt", "-", "--key", keys[0], data=DATA)[1])
     sealed[40] ^= 1

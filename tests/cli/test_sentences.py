@@ -59,6 +59,17 @@ def test_wrong_line_is_one_sentence_in_the_words_that_were_typed(status, line, s
     assert status(*line.split()) == (2, "", f"e91: {sentence}\n")
 
 
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [("a\nb\x1b[2J", r"a\nb\x1b[2J"), ("\u202eb", r"\u202eb"), ("x" * 5000, f"{'x' * 300}...")],
+)
+def test_odd_word_stays_on_one_line_of_reasonable_length(status, word, shown):
+    code, _, complaint = status("experiment", "show", word)
+    assert code == 2
+    assert complaint.endswith(f"but is `{shown}`; see `e91 experiment list`.\n")
+    assert complaint.count("\n") == 1
+
+
 @pytest.mark.parametrize("option", ["--attack", "--theorem"])
 def test_misspelt_name_in_the_library_is_answered_by_the_nearest(status, option):
     word, meant = {

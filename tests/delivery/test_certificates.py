@@ -236,6 +236,14 @@ def test_a_damaged_key_is_refused_without_a_word_of_it(folder):
     assert caught.value.__context__ is None
 
 
+def test_a_certificate_with_a_damaged_name_in_it_is_refused_as_none(folder):
+    der = ssl.PEM_cert_to_DER_cert((folder / "ca.crt").read_text())
+    name = b"E91 key delivery authority"
+    (folder / "ca.crt").write_text(ssl.DER_cert_to_PEM_cert(der.replace(name, b"\xff" * len(name))))
+    with pytest.raises(ValueError, match=r"`.*ca.crt` must be a certificate in PEM, but is not"):
+        renew(folder)
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [

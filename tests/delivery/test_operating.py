@@ -5,6 +5,7 @@ import base64
 import http.server
 import json
 import logging
+import os
 import threading
 import time
 import urllib.request
@@ -294,3 +295,11 @@ def test_keys_that_wait_too_long_are_void_counted_and_logged(tmp_path, caplog):
                 time.sleep(0.1)
             assert bob.dec_keys(key_ids[1:2])[0] == 400
     assert "keys that nobody fetched are void" in caplog.text
+
+
+def test_a_pipe_that_nobody_reads_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="`log` must be a file that can be written"):
+        EventLog(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="`audit` must be a file that can be written"):
+        AuditTrail(tmp_path / "pipe", clock=lambda: 0.0)

@@ -281,3 +281,4 @@ def test_wrong_wishes_are_a_sentence(folder, status, more, sentence):
     code, printed, said = status("kme", "probe", *arguments(folder, "https://127.0.0.1:1"), *more)
     assert (code, printed) == (2, "")
     assert sentence in said
+    assert said.count("e91: ") == 1  # and no word of keys that it might have taken

@@ -113,6 +113,8 @@ def test_wrong_sources_are_refused_and_stay_as_they_are(tmp_path, monkeypatch):
     refused([files[0], files[1], files[0]], target, "one twice")
     refused([files[0], tmp_path / "none"], target, "no such file")
     refused(files, files[0], "must not exist yet")
+    refused(files, Path("/"), "`/` must not exist yet, but does")
+    refused([files[0], Path("/")], target, "`/` must be a readable key file")
     copy = tmp_path / "copy"
     copy.write_bytes(files[0].read_bytes())
     refused([*files, copy], target, "two are of one")

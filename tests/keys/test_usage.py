@@ -1,8 +1,10 @@
 """The ledger: each key once per role, by whatever process, and safe before anything leaves."""
 
 import multiprocessing
+import os
 import sqlite3
 import stat
+from contextlib import closing
 from dataclasses import replace
 from uuid import uuid4
 
@@ -50,6 +52,22 @@ def test_bytes_that_overlap_are_refused_and_no_others(shared, one, size, other, 
     else:
         shared.enter([second])
     shared.enter([replace(second, role="received")])
+
+
+def test_file_that_is_damaged_or_none_is_refused(tmp_path):
+    with UsageLedger(tmp_path / "ledger") as ledger:
+        ledger.enter([USE])
+    with closing(sqlite3.connect(tmp_path / "ledger")) as connection:
+        connection.execute("UPDATE usage SET start = 'x'")
+        connection.commit()
+    with (
+        UsageLedger(tmp_path / "ledger") as ledger,
+        pytest.raises(ValueError, match="must be a key ledger, but holds an entry that is none"),
+    ):
+        list(ledger.usages())
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="must be a key ledger, but is no regular file"):
+        UsageLedger(tmp_path / "pipe")
 
 
 def test_all_are_entered_or_none(tmp_path):

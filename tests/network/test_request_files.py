@@ -87,6 +87,8 @@ def test_a_file_without_its_columns_or_without_requests_is_refused(asked):
         asked("time,from,to,bits\n")
     with pytest.raises(ValueError, match="must hold a request or more, but holds none"):
         asked(HEADER)
+    with pytest.raises(ValueError, match=r"`load.csv` must be a CSV file, but: field larger than"):
+        asked(f"{HEADER}1,{200_000 * 'a'},CAPE,8")
 
 
 def test_a_file_that_is_missing_is_refused(tmp_path):

@@ -141,6 +141,7 @@ def test_a_file_says_its_name_first(tmp_path):
         (parse_toml, "a = " + "1" * 5000, "`x` must be a TOML file, but: "),
         (parse_json, "{", "`x` must be a JSON file, but: "),
         (parse_json, b"\xff", "`x` must be UTF-8 text, but is not."),
+        (parse_json, r'{"title": "\ud800"}', "`x` must be UTF-8 text, but is not."),
         (parse_json, "[1]", "`x` must hold one JSON object, but does not."),
     ],
 )

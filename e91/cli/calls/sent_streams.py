@@ -53,7 +53,22 @@ def sent_stream(file: Path, media: str | None) -> SentStream:
     if media is None:
         raise click.UsageError(f"`--media` must say what `{file}` holds, but is not given.")
     clock_rate_of(media)
+    _check_packets(file)
     return SentStream(media, lambda sender: _packets_of(file, media, sender))
+
+
+def _check_packets(file: Path) -> None:
+    """Read a file of RTP packets to its end, before a key is used for its first packet.
+
+    Raises:
+        ValueError: It cannot be read, ends inside a packet, or one is no RTP packet.
+    """
+    from e91.encryption.rtp import read_framed
+    from e91.system.durable import open_regular
+
+    with open_regular(file, kind="file of RTP packets") as content:
+        for _ in read_framed(content, name=str(file)):
+            pass
 
 
 def _packets_of(

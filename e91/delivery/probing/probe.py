@@ -88,6 +88,7 @@ def probe(
     plan: ProbePlan,
     *,
     clauses: Sequence[ProbeClause] = CLAUSES,
+    reached: Callable[[], None] = lambda: None,
     seen: Callable[[ProbeRow], None] = lambda _: None,
 ) -> ProbeReport:
     """Look at a server and return what was seen of every clause.
@@ -97,6 +98,7 @@ def probe(
     Args:
         plan: Who probes what.
         clauses: Which clauses to look at; all by default.
+        reached: Called when the server is reached, before any key is taken.
         seen: Called with every row when it is there.
 
     Returns:
@@ -119,6 +121,7 @@ def probe(
     bench = bench_of(plan)
     try:
         bench.master.https.connect()
+        reached()
         rows = []
         for clause in clauses:
             row = _row(clause, bench, consume=plan.consume)

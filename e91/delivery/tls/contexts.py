@@ -125,13 +125,13 @@ def _revocations(file: Path, content: bytes) -> tuple[frozenset[tuple[bytes, int
 
     try:
         found = x509.load_pem_x509_crl(content)
-    except ValueError:
+        issuer = found.issuer.public_bytes()
+        until = found.next_update_utc
+        serials = frozenset((issuer, revoked.serial_number) for revoked in found)
+    except (ValueError, x509.InvalidVersion):
         raise ValueError(
             f"`{file}` must hold a certificate revocation list in PEM, but does not."
         ) from None
-    issuer = found.issuer.public_bytes()
-    until = found.next_update_utc
-    serials = frozenset((issuer, revoked.serial_number) for revoked in found)
     return serials, None if until is None else until.timestamp()
 
 
@@ -140,7 +140,7 @@ def _end_of(file: Path, content: bytes) -> float:
 
     try:
         return x509.load_pem_x509_certificate(content).not_valid_after_utc.timestamp()
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise ValueError(f"`{file}` must hold a certificate in PEM, but does not.") from None
 
 
