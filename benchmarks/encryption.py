@@ -22,6 +22,7 @@ from uuid import UUID, uuid4
 import click
 import numpy as np
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from benchmarks.machine import headed, machine
 from benchmarks.table import aligned
@@ -104,12 +105,17 @@ def stages(folder: Path, size: int) -> Iterator[Stage]:
     pad_keys = FixedKeys(PAD_SEGMENT_SIZE + 32)
     pads = StreamHeader.new("one-time-pad", segment_size=PAD_SEGMENT_SIZE)
     pad = partial(encrypt_segments, keys=pad_keys, header=pads)
-    copy = Peer("np.copyto", lambda: copied(plain))
-    yield stage("one-time pad with tags", f"{words}, segments of 1 MiB", pad, plain, copy)
+    copy, xor = (
+        Peer("np.copyto", lambda: copied(plain)),
+        Peer("np.bitwise_xor", lambda: xored(plain)),
+    )
+    tag = Peer("Poly1305 alone", lambda: tagged(plain))
+    memory = (copy, xor, tag)
+    yield stage("one-time pad with tags", f"{words}, segments of 1 MiB", pad, plain, *memory)
     yield stage("undo it", words, partial(reopened, decrypt_segments, pad_keys),
-                made(folder / "pad", pad, plain), copy)  # fmt: skip
+                made(folder / "pad", pad, plain), *memory)  # fmt: skip
     yield Stage("the same, data in memory", words, "byte",
-                lambda: in_memory(plain, pads, pad_keys), (copy,), REPEATS)  # fmt: skip
+                lambda: in_memory(plain, pads, pad_keys), memory, REPEATS)  # fmt: skip
 
 
 def stage(name: str, size: str, work: Callable[..., object], source: Path, *peers: Peer) -> Stage:
@@ -171,6 +177,31 @@ def copied(plain: Path) -> Work:
     def run() -> int:
         np.copyto(target, source)
         return len(source)
+
+    return run
+
+
+def xored(plain: Path) -> Work:
+    """Return the XOR of as many bytes with a pad of their length: the pad alone, in one piece."""
+    source = np.frombuffer(plain.read_bytes(), np.uint8)
+    key, target = np.ones_like(source), np.zeros_like(source)
+
+    def run() -> int:
+        np.bitwise_xor(source, key, out=target)
+        return len(source)
+
+    return run
+
+
+def tagged(plain: Path) -> Work:
+    """Return the tags alone, of as many bytes in memory: the fastest that they allow."""
+    data = memoryview(plain.read_bytes())
+    key = os.urandom(32)
+
+    def run() -> int:
+        for start in range(0, len(data), PAD_SEGMENT_SIZE):
+            Poly1305.generate_tag(key, data[start : start + PAD_SEGMENT_SIZE])
+        return len(data)
 
     return run
 
