@@ -11,7 +11,8 @@ import click
 from e91.cli.options import JSON
 
 if TYPE_CHECKING:
-    from e91.delivery.certificates import AuthorityPlan, IssuedCertificate
+    from e91.delivery.certificates import IssuedCertificate
+    from e91.delivery.members import AuthorityPlan, KmePlace, SaePlace
 
 _DAYS = click.option("--days", type=float, default=7.0, show_default=True,
                      help="How long the certificates are valid, days.")  # fmt: skip
@@ -57,7 +58,8 @@ def init(
     With ``--apart`` each KME is a process of its own, on a machine of its own if you like: give it
     kme-NAME.toml, kme-NAME.crt, kme-NAME.key, ca.crt and ca.crl.
     """
-    from e91.delivery.certificates import configurations_of, new_authority
+    from e91.delivery.certificates import new_authority
+    from e91.delivery.configuration_texts import configurations_of
     from e91.delivery.http.listening import parse_address
 
     parse_address(health, name="health")
@@ -72,6 +74,31 @@ def init(
     _print_table(leaves)
     for number, file in enumerate(files):
         click.echo(f"{'      ' if number else chr(10) + 'Next: '}e91 kme serve {file}")
+
+
+@click.command()
+@_IN
+@click.option("--kme", "kmes", multiple=True, metavar="NAME=HOST:PORT",
+              help="A new KME and where it listens; HOST is what clients call it.")  # fmt: skip
+@click.option("--sae", "saes", multiple=True, metavar="NAME@KME",
+              help="A new application and the KME that serves it.")  # fmt: skip
+@_DAYS
+@JSON
+def add(
+    *, folder: Path, kmes: tuple[str, ...], saes: tuple[str, ...], days: float, as_json: bool
+) -> None:
+    """Certify new KMEs and applications in a folder of `e91 kme init`, and configure them.
+
+    Servers heed it when they are started anew.
+    """
+    from e91.delivery.certificates import add_members
+
+    leaves = add_members(folder, kmes=_kme_places(kmes), saes=_sae_places(saes), days=days)
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "certificates": _as_data(leaves)}))
+        return
+    _print_table(leaves)
+    click.echo("\nServers heed it when they are started anew.")
 
 
 @click.command()
@@ -124,7 +151,20 @@ def _plan(kmes: Sequence[str], saes: Sequence[str], days: float) -> "AuthorityPl
     Raises:
         ValueError: One of them is not of its form.
     """
-    from e91.delivery.certificates import AuthorityPlan, KmePlace, SaePlace
+    from e91.delivery.members import AuthorityPlan
+
+    places = _kme_places(kmes)
+    applications = _sae_places(saes or [f"{place.name}-app@{place.name}" for place in places])
+    return AuthorityPlan(tuple(places), tuple(applications), leaf_days=days)
+
+
+def _kme_places(kmes: Sequence[str]) -> "list[KmePlace]":
+    """Return the KMEs that options name.
+
+    Raises:
+        ValueError: One of them is not of its form.
+    """
+    from e91.delivery.members import KmePlace
 
     places = []
     for text in kmes:
@@ -133,13 +173,24 @@ def _plan(kmes: Sequence[str], saes: Sequence[str], days: float) -> "AuthorityPl
         if not (name and host and port.isdecimal() and port.isascii()):
             raise ValueError(f"`--kme` must be NAME=HOST:PORT, but is `{text}`.")
         places.append(KmePlace(name, host.removeprefix("[").removesuffix("]"), int(port[:6])))
+    return places
+
+
+def _sae_places(saes: Sequence[str]) -> "list[SaePlace]":
+    """Return the applications that options name.
+
+    Raises:
+        ValueError: One of them is not of its form.
+    """
+    from e91.delivery.members import SaePlace
+
     applications = []
-    for text in saes or [f"{place.name}-app@{place.name}" for place in places]:
+    for text in saes:
         name, _, kme = text.rpartition("@")
         if not (name and kme):
             raise ValueError(f"`--sae` must be NAME@KME, but is `{text}`.")
         applications.append(SaePlace(name, kme))
-    return AuthorityPlan(tuple(places), tuple(applications), leaf_days=days)
+    return applications
 
 
 def _as_data(leaves: "Sequence[IssuedCertificate]") -> list[dict[str, Any]]:

@@ -211,9 +211,9 @@ def _of_folder(folder: Path, sae: str | None, url: str | None) -> dict[str, Any]
         click.UsageError: It is not said which application.
         ValueError: There is no such application, or no such folder.
     """
-    from e91.delivery.certificates import file_stem
     from e91.delivery.configuration import read_configuration
     from e91.delivery.identities import CertifiedRole
+    from e91.delivery.members import file_stem
     from e91.system.documents import did_you_mean
 
     if sae is None:

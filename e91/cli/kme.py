@@ -2,7 +2,7 @@
 
 import click
 
-from e91.cli.certify import init, renew, revoke
+from e91.cli.certify import add, init, renew, revoke
 from e91.cli.kme_serve import serve
 from e91.cli.kme_status import status
 from e91.cli.probe_server import probe
@@ -13,5 +13,5 @@ def kme() -> None:
     """Servers that hand out keys (ETSI GS QKD 014): certificates, service, state, a test."""
 
 
-for command in (init, renew, revoke, serve, status, probe):
+for command in (init, add, renew, revoke, serve, status, probe):
     kme.add_command(command)

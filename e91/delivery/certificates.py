@@ -8,15 +8,11 @@ Names are percent-encoded in the names of files.
 """
 
 import fcntl
-import ipaddress
-import json
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -32,7 +28,18 @@ from e91.delivery.authority import (
     subject_named,
     write_new,
 )
-from e91.delivery.identities import CertifiedRole, check_name, name_of, uri_of
+from e91.delivery.configuration_texts import configurations_of, with_members
+from e91.delivery.identities import CertifiedRole, name_of, uri_of
+from e91.delivery.members import (
+    LEAF_DAYS,
+    AuthorityPlan,
+    KmePlace,
+    SaePlace,
+    check_days,
+    file_stem,
+    ip_address_of,
+    role_of,
+)
 from e91.system.documents import did_you_mean
 from e91.system.durable import (
     PRIVATE,
@@ -40,133 +47,9 @@ from e91.system.durable import (
     flush_folder,
     new_folder,
     open_regular,
+    read_file,
     replace_file,
 )
-
-LEAF_DAYS = 7.0
-"""How long a certificate of a KME or an SAE is valid, days, unless another number is asked for."""
-
-_LONGEST_DAYS = 3650.0
-_LINK_PORTS = 1_000  # above the port for applications
-_LONGEST_FILE_NAME = 200
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-
-
-@dataclass(frozen=True)
-class KmePlace:
-    """A KME and where it listens.
-
-    Attributes:
-        name: Its KME ID.
-        host: An IP address or a host name, by which clients reach it.
-        port: TCP port; 0 lets the system choose.
-
-    Raises:
-        ValueError: ``name``, ``host`` or ``port`` is none.
-
-    Examples:
-        >>> KmePlace("alice", "::1", 8443).listen
-        '[::1]:8443'
-        >>> KmePlace("alice", "0.0.0.0", 8443)
-        Traceback (most recent call last):
-        ValueError: `host` must be the address or the name that clients use, but is `0.0.0.0`.
-    """
-
-    name: str
-    host: str
-    port: int
-
-    def __post_init__(self) -> None:
-        _check_member(self.name, what="kme")
-        if not 0 <= self.port <= 65535:
-            raise ValueError(f"`port` must lie in [0, 65535], but is {self.port}.")
-        address = _address(self.host)
-        if (address is not None and address.is_unspecified) or not _is_host(self.host):
-            raise ValueError(
-                f"`host` must be the address or the name that clients use, but is `{self.host}`."
-            )
-
-    @property
-    def listen(self) -> str:
-        """Host and port as in a URL."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-
-@dataclass(frozen=True)
-class SaePlace:
-    """An application that uses keys.
-
-    Attributes:
-        name: Its SAE ID.
-        kme: The name of the KME that serves it.
-
-    Raises:
-        ValueError: ``name`` is none.
-
-    Examples:
-        >>> SaePlace("alice-app", kme="alice")
-        SaePlace(name='alice-app', kme='alice')
-    """
-
-    name: str
-    kme: str
-
-    def __post_init__(self) -> None:
-        _check_member(self.name, what="sae")
-
-
-@dataclass(frozen=True)
-class AuthorityPlan:
-    """Whom an authority certifies, and for how long.
-
-    Attributes:
-        kmes: At least one.
-        saes: Each at one of the ``kmes``.
-        leaf_days: Validity of their certificates, days.
-        health: Host and port at which the server tells its state to this machine, or None.
-        is_apart: Whether every KME gets a configuration of its own, ``kme-NAME.toml``, as for a
-            machine of its own.  KMEs then call each other at the port 1,000 above `KmePlace.port`.
-
-    Raises:
-        ValueError: No KME is named, a name stands twice, an application is at another KME,
-            ``leaf_days`` is out of range, or a KME that is apart has no port for the others.
-
-    Examples:
-        >>> kmes = (KmePlace("alice", "127.0.0.1", 8443), KmePlace("bob", "127.0.0.1", 8444))
-        >>> AuthorityPlan(kmes, (SaePlace("alice-app", kme="alice"),)).kme_names
-        ['alice', 'bob']
-    """
-
-    kmes: tuple[KmePlace, ...]
-    saes: tuple[SaePlace, ...]
-    leaf_days: float = LEAF_DAYS
-    health: str | None = None
-    is_apart: bool = False
-
-    def __post_init__(self) -> None:
-        check_days(self.leaf_days)
-        if not self.kmes:
-            raise ValueError("`kmes` must name at least one KME, but is empty.")
-        for what, names in (("kme", self.kme_names), ("sae", [sae.name for sae in self.saes])):
-            if twice := next((name for name in names if names.count(name) > 1), None):
-                raise ValueError(f"`{what}` must be given once a name, but `{twice}` is twice.")
-        for sae in self.saes:
-            if sae.kme not in self.kme_names:
-                raise ValueError(
-                    f"`sae` must be at one of {', '.join(self.kme_names)}, but {sae.name} is at "
-                    f"`{sae.kme}`."
-                )
-
-        if self.is_apart:
-            for kme in self.kmes:
-                link_place(kme)
-
-    @property
-    def kme_names(self) -> list[str]:
-        """The names of the KMEs, in order."""
-        return [kme.name for kme in self.kmes]
 
 
 @dataclass(frozen=True)
@@ -194,16 +77,6 @@ class IssuedCertificate:
     serial: str
     expires: datetime
     has_new_key: bool
-
-
-def check_days(days: float) -> None:
-    """Refuse a time of validity that is none.
-
-    Raises:
-        ValueError: It is not positive, or longer than ten years.
-    """
-    if not 0 < days <= _LONGEST_DAYS:
-        raise ValueError(f"`days` must lie in (0, {_LONGEST_DAYS:,.0f}], but is {days:g}.")
 
 
 def new_authority(
@@ -248,12 +121,76 @@ def new_authority(
         authority = Authority.new(moment)
         authority.save(hidden, moment)
         (hidden / "issued").mkdir()
-        leaves = [_first_leaf(authority, hidden, plan, kme, moment) for kme in plan.kmes]
-        leaves += [_first_leaf(authority, hidden, plan, sae, moment) for sae in plan.saes]
+        places: list[KmePlace | SaePlace] = [*plan.kmes, *plan.saes]
+        leaves = [_first_leaf(authority, hidden, place, plan.leaf_days, moment) for place in places]
         flush_folder(hidden / "issued")
         for name, content in configurations_of(plan).items():
             write_new(hidden / name, content.encode())
     return [replace(leaf, file=folder / leaf.file.name) for leaf in leaves]
+
+
+def add_members(
+    folder: Path | str,
+    *,
+    kmes: Sequence[KmePlace] = (),
+    saes: Sequence[SaePlace] = (),
+    days: float = LEAF_DAYS,
+    moment: datetime | None = None,
+) -> list[IssuedCertificate]:
+    """Certify KMEs and applications that are new in an authority's folder, and configure them.
+
+    The certificates come first, then the configurations, one file in one step: after a crash the
+    same call goes on.  Servers heed it when they are started anew.
+
+    Args:
+        folder: An authority's, as `new_authority` made it.
+        kmes: New KMEs; none where every KME has a configuration of its own.
+        saes: New applications, each at a KME that is there, or at a new one.
+        days: Validity, days, but not longer than the authority's own.
+        moment: When it is; now by default.
+
+    Returns:
+        The new certificates, KMEs first.
+
+    Raises:
+        ValueError: Nobody is named, somebody is there already, an application is at a KME that is
+            not there, or it is no authority's folder.
+        WriteFailed: The disk is full or fails.
+
+    Examples:
+        >>> import tempfile
+        >>> plan = AuthorityPlan((KmePlace("alice", "127.0.0.1", 8443),), ())
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     folder = Path(name, "authority")
+        ...     _ = new_authority(folder, plan)
+        ...     [leaf] = add_members(folder, saes=[SaePlace("pay", kme="alice")])
+        ...     print((folder / "kme.toml").read_text().splitlines()[-2:], leaf.name)
+        ['id = "pay"', 'kme = "alice"'] pay
+    """
+    check_days(days)
+    folder, moment = Path(folder), moment or datetime.now(UTC)
+    if not kmes and not saes:
+        raise ValueError("`kme` or `sae` must name somebody, but neither is given.")
+    with _opened(folder) as authority:
+        texts = with_members(_configurations(folder), kmes, saes)
+        known = {member.stem: member for member in _members(folder)}
+        places: list[KmePlace | SaePlace] = [*kmes, *saes]
+        leaves = []
+        for place in places:
+            member = known.get(file_stem(role_of(place), place.name))
+            if member is None:
+                leaves.append(_first_leaf(authority, folder, place, days, moment))
+            else:  # of a call that was stopped
+                leaves.append(_renewed(authority, folder, member, days, moment, new_key=True))
+        for file, text in texts.items():
+            replace_file(file, text.encode(), mode=PUBLIC)
+    return leaves
+
+
+def _configurations(folder: Path) -> dict[Path, str]:
+    """Return the texts of the configurations in a folder, by their files."""
+    places = sorted(folder.glob(f"{CertifiedRole.KME.value}-*.toml")) or [folder / "kme.toml"]
+    return {place: read_file(place).decode("utf-8", "replace") for place in places}
 
 
 def renew(
@@ -361,120 +298,6 @@ def revoke(folder: Path | str, name: str, *, moment: datetime | None = None) -> 
     return [f"{serial:x}" for serial in serials]
 
 
-def link_place(kme: KmePlace) -> KmePlace:
-    """Return where other KMEs call one that is apart: 1,000 ports above that for applications.
-
-    Raises:
-        ValueError: There is no such port.
-
-    Examples:
-        >>> link_place(KmePlace("alice", "127.0.0.1", 8443)).listen
-        '127.0.0.1:9443'
-    """
-    if not 0 < kme.port <= 65535 - _LINK_PORTS:
-        raise ValueError(
-            f"`port` of a KME that is apart must lie in [1, {65535 - _LINK_PORTS}], but is "
-            f"{kme.port}."
-        )
-    return replace(kme, port=kme.port + _LINK_PORTS)
-
-
-def configurations_of(plan: AuthorityPlan) -> dict[str, str]:
-    """Return the configurations of a plan, by the names of their files.
-
-    Examples:
-        >>> kmes = KmePlace("alice", "a.example", 8443), KmePlace("bob", "b.example", 8443)
-        >>> list(configurations_of(AuthorityPlan(kmes, ())))
-        ['kme.toml']
-        >>> list(configurations_of(AuthorityPlan(kmes, (), is_apart=True)))
-        ['kme-alice.toml', 'kme-bob.toml']
-    """
-    if not plan.is_apart:
-        return {"kme.toml": configuration_of(plan)}
-    return {
-        f"{file_stem(CertifiedRole.KME, kme.name)}.toml": _configuration_apart(plan, kme, number)
-        for number, kme in enumerate(plan.kmes)
-    }
-
-
-def _configuration_apart(plan: AuthorityPlan, kme: KmePlace, number: int) -> str:
-    """Return the configuration of one KME whose peers are in other processes."""
-    health = plan.health
-    if health is not None:  # counted down, so that all can be tried on one machine
-        host, _, port = health.rpartition(":")
-        health = f"{host}:{int(port) - number}"
-    saes = tuple(sae for sae in plan.saes if sae.kme == kme.name)
-    lines = [configuration_of(replace(plan, kmes=(kme,), saes=saes, health=health, is_apart=False))]
-    own = link_place(kme)
-    for offset, other in enumerate(one for one in plan.kmes if one != kme):
-        served = [_quoted(sae.name) for sae in plan.saes if sae.kme == other.name]
-        # Each of several others calls at a port of its own.
-        listen = replace(own, port=own.port + offset).listen
-        before = [one for one in plan.kmes if one != other].index(kme)
-        url = replace(link_place(other), port=link_place(other).port + before).listen
-        lines += [
-            "[[remote_kme]]",
-            f"kme = {_quoted(kme.name)}",
-            f"id = {_quoted(other.name)}",
-            f"url = {_quoted(f'https://{url}')}",
-            f"listen = {_quoted(listen)}",
-            f"saes = [{', '.join(served)}]",
-            "",
-        ]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def configuration_of(plan: AuthorityPlan) -> str:
-    """Return the text of ``kme.toml``: servers for all KMEs of a plan, beside their certificates.
-
-    Examples:
-        >>> plan = AuthorityPlan((KmePlace("alice", "127.0.0.1", 8443),), ())
-        >>> print(configuration_of(plan).splitlines()[2])
-        [[kme]]
-    """
-    lines = [
-        "# Servers of keys, as `e91 kme serve` starts them; paths are relative to this file.",
-        "",
-    ]
-    if plan.health is not None:
-        lines += ["[service]", f"health = {_quoted(plan.health)}", ""]
-    for kme in plan.kmes:
-        stem = file_stem(CertifiedRole.KME, kme.name)
-        lines += [
-            "[[kme]]",
-            f"id = {_quoted(kme.name)}",
-            f"listen = {_quoted(kme.listen)}",
-            f"store = {_quoted(f'{stem}.sqlite')}",
-            f"certificate = {_quoted(f'{stem}.crt')}",
-            f"private_key = {_quoted(f'{stem}.key')}",
-            'ca = "ca.crt"',
-            'crl = "ca.crl"',
-            "",
-        ]
-    for sae in plan.saes:
-        lines += _sae_lines(sae)
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _sae_lines(sae: SaePlace) -> list[str]:
-    return ["[[sae]]", f"id = {_quoted(sae.name)}", f"kme = {_quoted(sae.kme)}", ""]
-
-
-def _quoted(text: str) -> str:
-    """Return a printable text as a basic string of TOML."""
-    return json.dumps(text, ensure_ascii=False)
-
-
-def file_stem(role: CertifiedRole, name: str) -> str:
-    """Return the name of the files of a KME or an SAE, without their ending.
-
-    Examples:
-        >>> file_stem(CertifiedRole.SAE, "SAE/1")
-        'sae-SAE%2F1'
-    """
-    return f"{role.value}-{quote(name, safe='')}"
-
-
 @dataclass(frozen=True)
 class _Member:
     """A KME or an SAE that has a certificate in the folder."""
@@ -538,13 +361,13 @@ def _chosen(members: Sequence[_Member], word: str) -> _Member:
 def _first_leaf(
     authority: Authority,
     folder: Path,
-    plan: AuthorityPlan,
     place: KmePlace | SaePlace,
+    days: float,
     moment: datetime,
 ) -> IssuedCertificate:
     """Write a new private key and its certificate for a KME or an SAE."""
     key = ec.generate_private_key(ec.SECP256R1())
-    role = CertifiedRole.KME if isinstance(place, KmePlace) else CertifiedRole.SAE
+    role = role_of(place)
     alternatives: list[x509.GeneralName] = [
         x509.UniformResourceIdentifier(uri_of(role, place.name))
     ]
@@ -556,7 +379,7 @@ def _first_leaf(
         subject_named(place.name),
         key.public_key(),
         [x509.SubjectAlternativeName(alternatives), x509.ExtendedKeyUsage(usages)],
-        days=plan.leaf_days,
+        days=days,
         moment=moment,
     )
     stem = file_stem(role, place.name)
@@ -630,31 +453,8 @@ def _uris(certificate: x509.Certificate) -> list[str]:
 
 def _host_names(host: str) -> list[x509.GeneralName]:
     """Return by which names a server is reached: on this computer also as ``localhost``."""
-    address = _address(host)
+    address = ip_address_of(host)
     if address is None:
         return [x509.DNSName(host)]
     names: list[x509.GeneralName] = [x509.IPAddress(address)]
     return [*names, x509.DNSName("localhost")] if address.is_loopback else names
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return a host as an IP address, or None if it is a name."""
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
-
-
-def _is_host(host: str) -> bool:
-    """Return whether it is an address, or a name as DNS has them."""
-    return _address(host) is not None or (len(host) <= 253 and bool(_HOST.fullmatch(host)))
-
-
-def _check_member(name: str, *, what: str) -> None:
-    """Refuse a name that no certificate, or no file, can carry."""
-    check_name(name, what=what)
-    if len(quote(name, safe="")) > _LONGEST_FILE_NAME:
-        raise ValueError(
-            f"`{what}` must have at most {_LONGEST_FILE_NAME} characters when percent-encoded, "
-            f"but `{name}` has more."
-        )

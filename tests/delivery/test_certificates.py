@@ -13,15 +13,11 @@ from shutil import which
 import pytest
 from cryptography import x509
 
-from e91.delivery.certificates import (
-    AuthorityPlan,
-    KmePlace,
-    SaePlace,
-    new_authority,
-    renew,
-    revoke,
-)
+from e91.delivery.certificates import add_members, new_authority, renew, revoke
+from e91.delivery.configuration import read_configuration
+from e91.delivery.https_client import ClientFiles, client_context
 from e91.delivery.identities import CertifiedRole, identity, name_of, uri_of
+from e91.delivery.members import AuthorityPlan, KmePlace, SaePlace
 from e91.system import durable
 
 PLAN = AuthorityPlan(
@@ -288,3 +284,64 @@ def test_two_names_or_a_malformed_one_beside_a_good_one_are_nobody():
         with pytest.raises(ValueError, match="exactly one SAE"):
             identity([good, more], CertifiedRole.SAE)
     assert identity([good, "urn:other:sae:b"], CertifiedRole.SAE) == "a"
+
+
+def configuration(folder, name="kme.toml"):
+    return read_configuration(folder / name).tables
+
+
+def test_who_comes_later_is_certified_and_configured(tmp_path):
+    folder = tmp_path / "pki"
+    new_authority(folder, AuthorityPlan((KmePlace("alice", "127.0.0.1", 8443),), ()))
+    leaves = add_members(
+        folder, kmes=[KmePlace("carol", "::1", 8445)], saes=[SaePlace("pay", "carol")]
+    )
+    assert [(one.role.value, one.name) for one in leaves] == [("kme", "carol"), ("sae", "pay")]
+    assert [kme.id for kme in configuration(folder).kmes] == ["alice", "carol"]
+    assert [(sae.id, sae.kme) for sae in configuration(folder).saes] == [("pay", "carol")]
+    client_context(ClientFiles(folder / "sae-pay.crt", folder / "sae-pay.key", folder / "ca.crt"))
+    assert revoke(folder, "pay") == [leaves[1].serial]
+    before = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    for wrong in (
+        {"kmes": [KmePlace("alice", "127.0.0.1", 1)]},
+        {"saes": [SaePlace("pay", "alice")]},
+        {"saes": [SaePlace("new", "dora")]},
+        {"saes": [SaePlace("new", "alice"), SaePlace("new", "alice")]},
+        {},
+    ):
+        with pytest.raises(ValueError, match="must"):
+            add_members(folder, **wrong)
+    assert {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()} == before
+
+
+def test_adding_goes_on_after_a_crash(tmp_path, monkeypatch):
+    folder = tmp_path / "pki"
+    new_authority(folder, AuthorityPlan((KmePlace("alice", "127.0.0.1", 8443),), ()))
+
+    def crash(file, *_, **__):
+        raise KeyboardInterrupt(str(file))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("e91.delivery.certificates.replace_file", crash)
+        with pytest.raises(KeyboardInterrupt):
+            add_members(folder, saes=[SaePlace("pay", "alice")])
+    assert configuration(folder).saes == ()
+    [leaf] = add_members(folder, saes=[SaePlace("pay", "alice")])
+    assert leaf.has_new_key
+    assert [sae.id for sae in configuration(folder).saes] == ["pay"]
+
+
+def test_an_application_is_made_known_to_kmes_on_other_machines(tmp_path):
+    folder = tmp_path / "pki"
+    kmes = (KmePlace("alice", "a.example", 8443), KmePlace("bob", "b.example", 8443))
+    new_authority(folder, AuthorityPlan(kmes, (), is_apart=True))
+    for name in ("b1", "b2"):
+        add_members(folder, saes=[SaePlace(name, "bob")])
+    assert [sae.id for sae in configuration(folder, "kme-bob.toml").saes] == ["b1", "b2"]
+    assert configuration(folder, "kme-alice.toml").remote_kmes[0].saes == ("b1", "b2")
+    with pytest.raises(ValueError, match="by hand"):
+        add_members(folder, kmes=[KmePlace("carol", "c.example", 8443)])
+    file = folder / "kme-alice.toml"
+    file.write_text(file.read_text().replace("saes =", "saes  ="))
+    with pytest.raises(ValueError, match="only you can change"):
+        add_members(folder, saes=[SaePlace("b3", "bob")])

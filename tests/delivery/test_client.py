@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from small_kme import SmallAnswers, small_kme
 
-from e91.delivery.certificates import AuthorityPlan, KmePlace, SaePlace, new_authority, revoke
+from e91.delivery import AuthorityPlan, KmePlace, SaePlace, new_authority, revoke
 from e91.delivery.client import FetchedKey, KeyClient
 from e91.model.errors import DeliveryFailed, DeliveryRefused, KeyUnavailable
 

@@ -7,7 +7,7 @@ import pytest
 from key_servers import new_site, served
 from small_kme import small_kme
 
-from e91.delivery.certificates import (
+from e91.delivery import (
     AuthorityPlan,
     KmePlace,
     SaePlace,
