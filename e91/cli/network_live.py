@@ -51,9 +51,11 @@ HOW = (
               help="Cut a link, for a time or for good.")  # fmt: skip
 @click.option("--page", is_flag=False, flag_value="8091", type=int, metavar="[PORT]",
               help="Open the control room, a live page on this computer.")  # fmt: skip
+@click.option("--host", default="127.0.0.1", show_default=True,
+              help="Address of the page; whoever reaches another sees and steers it.")  # fmt: skip
 @click.option("--scheduler", metavar="ADDRESS",
-              help="Dask scheduler whose workers draw the blocks, e.g. tcp://HOST:8786; with "
-              "--depth counts.")  # fmt: skip
+              help="Dask scheduler whose workers make the blocks, e.g. tcp://HOST:8786; key bits "
+              "stay with the worker that drew them.")  # fmt: skip
 @FIGURE
 @JSON
 def run_network(
@@ -64,6 +66,7 @@ def run_network(
     attacks: tuple[str, ...],
     cuts: tuple[str, ...],
     page: int | None,
+    host: str,
     scheduler: str | None,
     figure: FigureFile,
     as_json: bool,
@@ -84,21 +87,19 @@ def run_network(
     added = [attack_of(text) for text in attacks] + [cut_of(text) for text in cuts]
     plan = _checked(replace(plan, incidents=(*plan.incidents, *added)))
     if page is not None:
-        if figure.figure is not None:
-            raise click.UsageError("`--figure` must be of a run, not of a live `--page`.")
-        _open_page(plan, page, how)
+        given = {"--figure": figure.figure, "--scheduler": scheduler, "--json": as_json or None}
+        for option in (name for name, value in given.items() if value is not None):
+            raise click.UsageError(f"`{option}` must be of a run, not of a live `--page`.")
+        _open_page(plan, page, host, how)
         return
     figure.check()
     if scheduler is None:
         _finish(_run(plan, minutes, how, as_json=as_json), figure, as_json=as_json)
         return
-    if how["depth"] != "counts":
-        raise click.UsageError("`--depth` must be `counts` with `--scheduler`, but is `bits`.")
     from e91.studies.cluster import connected
 
     with connected(scheduler) as client:
-        executor = client.get_executor()  # type: ignore[no-untyped-call]
-        report = _run(plan, minutes, how | {"executor": executor}, as_json=as_json)
+        report = _run(plan, minutes, how | {"client": client}, as_json=as_json)
     _finish(report, figure, as_json=as_json)
 
 
@@ -129,7 +130,7 @@ def _finish(report: NetworkReport, figure: FigureFile, *, as_json: bool) -> None
     figure.save(draw)
 
 
-def _open_page(plan: NetworkPlan, port: int, how: dict[str, Any]) -> None:
+def _open_page(plan: NetworkPlan, port: int, host: str, how: dict[str, Any]) -> None:
     from dataclasses import replace
 
     from e91.network.page import serve
@@ -139,7 +140,7 @@ def _open_page(plan: NetworkPlan, port: int, how: dict[str, Any]) -> None:
         raise click.UsageError("`--disjoint` must be of a run, not of a live `--page`.")
     if how["rule"] is not None:
         plan = replace(plan, rule=how["rule"])
-    serve(plan, **known, port=port, say=click.echo)
+    serve(plan, **known, host=host, port=port, say=click.echo)
 
 
 def _stopwatch() -> Any:

@@ -228,6 +228,12 @@ class BitByBit:
         """Begin a link's alarm anew."""
         self.alarms.restart(link)
 
+    def keep(self, begun: object, bits: int) -> None:
+        """Its key is with its outcome: nothing is kept here."""
+
+    def empty(self, link: int) -> None:
+        """Nothing is stored here."""
+
     def drop(self, begun: "tuple[int, Future[BlockOutcome] | BlockOrder]") -> None:
         """Give a block up, whose light turned out to be another."""
         if isinstance(begun[1], Future):

@@ -149,6 +149,12 @@ class Counted:
                 watched[link].append(replace(drawn[link][step], watched=now))
         return watched
 
+    def keep(self, begun: BlockOrder, bits: int) -> None:
+        """Take note of nothing: there is no key."""
+
+    def empty(self, link: int) -> None:
+        """Take note of nothing: there is no key."""
+
     def drop(self, begun: BlockOrder) -> None:
         """Give a block up: nothing was done for it."""
 
@@ -187,7 +193,13 @@ def make_draws(draws: Draws) -> list[BlockOutcome]:
         policy=policy,
     )
     key_size = round(wanted.rounds * settings.key_probability * (1 - policy.revealed_fraction))
-    verdicts = conclude_many(rng, counts, key_size=key_size, settings=settings, policy=policy)
+    verdicts = conclude_many(
+        rng,
+        counts,
+        key_size=max(1, key_size),  # a link that no settings give a key has next to no key rounds
+        settings=settings,
+        policy=policy,
+    )
     return _outcomes(counts, verdicts)
 
 

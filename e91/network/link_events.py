@@ -46,8 +46,14 @@ class BlockMaker(Protocol):
     def restart(self, link: int) -> None:
         """Begin a link's alarm anew."""
 
+    def keep(self, begun: Any, bits: int) -> None:
+        """Let the key of a block go into its link's store, if it was not with the outcome."""
+
     def drop(self, begun: Any) -> None:
-        """Give it up."""
+        """Give a block up, with its key."""
+
+    def empty(self, link: int) -> None:
+        """Throw away what is stored of a link's key, if it was not with the outcomes."""
 
     def close(self) -> None:
         """End what it holds."""
@@ -79,6 +85,9 @@ class Users(Protocol):
 
     def serve_until(self, time_s: float) -> None:
         """Serve the requests that come up to a time."""
+
+    def settle(self) -> None:
+        """Wait for what other processes have to say of delivered keys."""
 
 
 @dataclass(eq=False)
@@ -253,14 +262,15 @@ class Simulation:
         if life.block is not block or block.end_s != now_s:
             return  # its light changed, so that it ends at another time, or never
         life.block = None
-        self._judge(now_s, life, block, self._maker.outcome(block.begun))
+        if not self._judge(now_s, life, block, self._maker.outcome(block.begun)):
+            self._maker.drop(block.begun)
         self.watch(life)
         self._serve(now_s, self._turn_of[life.index])
 
     def _judge(
         self, now_s: float, life: LinkLife, block: BlockInWork, outcome: BlockOutcome
-    ) -> None:
-        """Ask the alarm first, and release the block's key only then."""
+    ) -> bool:
+        """Ask the alarm first, and release the block's key only then; return whether that is so."""
         assert outcome.watched is not None
         life.last, history = outcome, self.history
         history.blocks += 1
@@ -274,9 +284,13 @@ class Simulation:
             cause = outcome.watched.cause
             self._ring(now_s, life, outcome.bits, cause=cause.name if cause else "no cause yet")
         elif outcome.bits:
-            self._store(now_s, life, block.number, outcome)
+            self._store(now_s, life, block, outcome)
+            return True
+        return False
 
-    def _store(self, now_s: float, life: LinkLife, number: int, outcome: BlockOutcome) -> None:
+    def _store(
+        self, now_s: float, life: LinkLife, block: BlockInWork, outcome: BlockOutcome
+    ) -> None:
         """Put a block's key into the stores at both ends: whole bytes, the rest is lost."""
         link, bits = life.index, outcome.bits
         if life.eve is not None:
@@ -284,7 +298,9 @@ class Simulation:
         self.ledger.make(link, bits)
         if bits % 8:
             self.ledger.lose(link, bits % 8, reason="rounding")
-        self.pools[link].put(bits - bits % 8, now_s=now_s, number=number, key=outcome.key)
+        whole = bits - bits % 8
+        self._maker.keep(block.begun, whole)
+        self.pools[link].put(whole, now_s=now_s, number=block.number, key=outcome.key)
         self.users.refilled(link, now_s)
 
     # The alarm.
@@ -308,6 +324,7 @@ class Simulation:
         self.ledger.make(link, unreleased)
         self.ledger.lose(link, lost, reason="alarm")
         if not keeps:
+            self._maker.empty(link)
             self.pools[link].drop()
 
     def _users_on(self, life: LinkLife) -> list[str]:

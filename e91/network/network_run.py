@@ -4,10 +4,9 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import replace
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from e91.network.link_events import BlockMaker, Simulation
 from e91.network.link_life import LinkLife
 from e91.network.network_report import LinkBits, NetworkReport
 from e91.network.plan_checks import check_ways
+from e91.network.resident_stores import ResidentStores
 from e91.network.rules import rule_named
 from e91.network.steady import largest_share, shortages
 from e91.network.traffic import Traffic
@@ -138,7 +138,7 @@ def begin(
     rule: str | None = None,
     disjoint: int = 1,
     false_alarm: float = FALSE_ALARM,
-    executor: Executor | None = None,
+    client: Any = None,
 ) -> Simulation:
     """Return a network before its first second, which can be let go step by step.
 
@@ -152,7 +152,7 @@ def begin(
         rule: Name of a routing rule; the plan's by default.
         disjoint: Into how many shares keys are divided.
         false_alarm: Probability that the alarm of a link ever rings while it keeps its promise.
-        executor: Where the counts of blocks are drawn; as of `run`.
+        client: Dask client whose workers make the blocks; as of `run`.
 
     Returns:
         The simulation at its start, before time zero.
@@ -174,7 +174,7 @@ def begin(
     real = depth == "bits" and plan.rate is RateMode.SIMULATED
     lives = lives_of(plan, seed=seed)
     maker = _maker(
-        lives, seed=seed, workers=workers, real=real, executor=executor, false_alarm=false_alarm
+        lives, seed=seed, workers=workers, real=real, client=client, false_alarm=false_alarm
     )
     simulation = Simulation(
         plan,
@@ -188,7 +188,8 @@ def begin(
     root = np.random.SeedSequence(seed, spawn_key=(2**31,))
     requests = _random_requests(plan, simulation, root)
     check_ways(plan, simulation.router)
-    traffic = Traffic(simulation, requests, real=real)
+    stores = maker if isinstance(maker, ResidentStores) else None
+    traffic = Traffic(simulation, requests, real=real and stores is None, stores=stores)
     simulation.start(traffic)
     traffic.begin(plan.demand)
     return simulation
@@ -200,23 +201,20 @@ def _maker(
     seed: int | None,
     workers: int | None,
     real: bool,
-    executor: Executor | None,
+    client: Any,
     false_alarm: float,
 ) -> BlockMaker:
     """Return who makes the blocks of all links."""
     cores = checked_cores(workers, name="workers")
     practices = {life.index: life.practice for life in lives if life.practice is not None}
     alarms = LinkAlarms.of(practices, false_alarm=false_alarm)
-    if real and executor is not None:
-        raise ValueError(
-            "`depth` must be 'counts' with an executor, as key bits do not leave this machine, but "
-            "is 'bits'."
-        )
+    if real and client is not None:
+        return ResidentStores(alarms, client)
     if real:
         return bit_by_bit(alarms, workers=cores)
     entropy = np.random.SeedSequence(seed).entropy
     assert isinstance(entropy, int)
-    return Counted(alarms, entropy, executor)
+    return Counted(alarms, entropy, None if client is None else client.get_executor())
 
 
 def checked_minutes(plan: NetworkPlan, minutes: float | None) -> float:
@@ -241,7 +239,7 @@ def run(
     rule: str | None = None,
     disjoint: int = 1,
     false_alarm: float = FALSE_ALARM,
-    executor: Executor | None = None,
+    client: Any = None,
     each_minute: Callable[[Simulation], None] = lambda _: None,
 ) -> NetworkReport:
     """Let time pass in a network, and return what became of it.
@@ -258,8 +256,9 @@ def run(
         rule: Name of a routing rule; the plan's by default.
         disjoint: Into how many shares keys are divided, which take ways without a common relay.
         false_alarm: Probability that the alarm of a link ever rings while it keeps its promise.
-        executor: Where the counts of blocks are drawn, e.g. `get_executor()` of a Dask client; this
-            process by default.  Counts travel, and no key: only at depth ``"counts"``.
+        client: A `distributed.Client`, not an asynchronous one, whose workers make the blocks
+            instead of ``workers``.  At depth ``"bits"`` each keeps the key of the links that it
+            serves to the end of the run; counts and the numbers of keys travel, never key bits.
         each_minute: Called after every minute of simulated time.
 
     Returns:
@@ -284,7 +283,7 @@ def run(
         rule=rule,
         disjoint=disjoint,
         false_alarm=false_alarm,
-        executor=executor,
+        client=client,
     )
     simulation.history.samples.step_s = max(1.0, end_s // _ROWS)
     try:
@@ -319,6 +318,7 @@ def report_of(simulation: Simulation, *, depth: Depth, seconds: float) -> Networ
         (60.0, 'fewest-hops')
         >>> simulation.close()
     """
+    simulation.users.settle()
     plan, book, history = simulation.plan, simulation.ledger, simulation.history
     done = history.delivered
     return NetworkReport(

@@ -30,6 +30,7 @@ from e91.network.layout import (
 )
 from e91.network.link_events import Simulation
 from e91.network.relaying import join_shares, relay
+from e91.network.resident_stores import ResidentStores
 from e91.network.rules import FewestHops
 
 HOP_S = 1e-3
@@ -48,6 +49,7 @@ class InFlight(NamedTuple):
         request: Whose it is; None of random requests, which are served as soon as they come.
         is_betrayed: Whether Eve gets it from dishonest relays.
         is_unequal: Whether the two ends hold different keys.
+        number: Of the key where the stores are with workers; None elsewhere.
     """
 
     acknowledged_s: float
@@ -56,6 +58,7 @@ class InFlight(NamedTuple):
     request: "Asked | None"
     is_betrayed: bool
     is_unequal: bool
+    number: int | None = None
 
 
 class Together(NamedTuple):
@@ -141,6 +144,7 @@ class Traffic:
         simulation: The links.
         random: The Poisson processes.
         real: Whether keys are real bytes, padded from hop to hop.
+        stores: The workers that hold the bytes of all links, if they are not here.
         together: Whether requests of a second may be served at once where the result is the same.
         listener: Is given every delivered key, if there is one.
         last_path: Way of the last key between two sites that call or rotate.
@@ -149,6 +153,7 @@ class Traffic:
     simulation: Simulation
     random: list[RandomRequests]
     real: bool
+    stores: ResidentStores | None = None
     together: bool = True
     listener: Callable[[DeliveredKey], None] | None = None
     last_path: dict[tuple[int, int], Path | None] = field(default_factory=dict)
@@ -162,7 +167,8 @@ class Traffic:
         self._flying: deque[InFlight] = deque()
         self._arrivals: list[tuple[float, int, int, int]] = []
         self._listed: list[tuple[float, int, int, int]] = []  # of files, the next one last
-        self._aggregates = not self.real and self._all_users_keep_one_way()
+        counts = not self.real and self.stores is None
+        self._aggregates = counts and self._all_users_keep_one_way()
 
     # Requests at random.
 
@@ -170,6 +176,9 @@ class Traffic:
         """A second begins: its random requests are drawn; those of the last one are done."""
         self._arrivals, self._together = [], None
         self._give_up(now_s)
+        if self.stores is not None:
+            self.stores.send()
+            self._done.unequal = self.stores.unequal
         if now_s < 0:
             return
         arrivals: list[tuple[float, int, int, int]] = []
@@ -395,11 +404,13 @@ class Traffic:
             spent[link] += bits
         betrayed = bool(simulation.history.dishonest) and self._is_betrayed(source, target, path)
         ends = self._pass_on(source, target, path, bits) if self.real else None
+        number = None if self.stores is None else self.stores.take(path, bits)
         flying = self._flying
         while flying and flying[0].acknowledged_s <= now_s:
             flying.popleft()
         unequal = ends is not None and ends[0] != ends[1]
-        key = InFlight(now_s + 2 * len(path) * HOP_S, path, bits, request, betrayed, unequal)
+        known_s = now_s + 2 * len(path) * HOP_S
+        key = InFlight(known_s, path, bits, request, betrayed, unequal, number)
         flying.append(key)
         self._count(key, 1)
         if listeners:
@@ -494,9 +505,17 @@ class Traffic:
                 kept.append(key)
         self._flying = kept
         for key in void:
+            if self.stores is not None and key.number is not None:
+                self.stores.void(key.number)
             self._done.missed += key.request is None or key.request.counts
             if key.request is not None and key.request.done is not None:
                 key.request.done(now_s, False)
+
+    def settle(self) -> None:
+        """Wait for what workers have to say of delivered keys."""
+        if self.stores is not None:
+            self.stores.settle()
+            self._done.unequal = self.stores.unequal
 
     def _note_way(self, now_s: float, wanted: Asked, path: Path | None) -> None:
         """Note that a call goes another way than before, or none."""

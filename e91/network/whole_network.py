@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from e91.model.drawn import Drawn
 from e91.network.layout import NetworkPlan
@@ -42,6 +42,7 @@ class Network(Drawn, NetworkPlan):
         workers: int | None = None,
         rule: str | None = None,
         disjoint: int = 1,
+        client: Any = None,
     ) -> NetworkReport:
         """Let time pass in the network, and return what became of it.
 
@@ -59,5 +60,5 @@ class Network(Drawn, NetworkPlan):
 
         return run(
             self, minutes=minutes, depth=depth, seed=seed, workers=workers, rule=rule,
-            disjoint=disjoint,
+            disjoint=disjoint, client=client,
         )  # fmt: skip

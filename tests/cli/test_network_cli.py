@@ -204,7 +204,13 @@ def test_a_run_in_json_has_the_names_of_the_contract(said):
         (["--cut", "R1-R2@9-3"], "must lie after its start"),
         (["--workers", "0"], "`--workers` must lie in"),
         (["--disjoint", "2"], "without a common relay"),
-        (["--scheduler", "x"], "`--depth` must be `counts`"),
+        (["--scheduler", "x"], "must be the address of a running Dask scheduler"),
+        (["--page", "--scheduler", "x"], "`--scheduler` must be of a run, not of a live `--page`"),
+        (["--page", "--json"], "`--json` must be of a run, not of a live `--page`"),
+        (
+            ["--page", "--host", "192.0.2.1"],
+            "at an address of this computer, but 192.0.2.1 is none",
+        ),
         (["--page", "--disjoint", "2"], "not of a live `--page`"),
     ],
 )

