@@ -5,6 +5,7 @@ who spends the bits changes the list.
 """
 
 import heapq
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -404,17 +405,17 @@ RULES: dict[str, Callable[[Graph, Sequence[int]], Router]] = {
     "fewest-hops": FewestHops,
     "widest": Widest,
     "cheapest": Cheapest,
-    "disjoint=2": partial(Disjoint, shares=2),
-    "disjoint=3": partial(Disjoint, shares=3),
 }
-"""Every rule by its name, from the network and its stores to what finds the routes."""
+"""Every rule with one route a key, by name: from the network and its stores to what finds it."""
+
+_SHARES = re.compile(r"disjoint=([1-9][0-9]{0,5})")
 
 
 def rule_named(name: str) -> Callable[[Graph, Sequence[int]], Router]:
     """Return the rule of this name.
 
     Args:
-        name: Such as ``"fewest-hops"``.
+        name: One of `RULES`, or ``"disjoint=k"`` for shares over k routes without a common relay.
 
     Returns:
         What makes a router of a graph and the list of bits in every link's store.
@@ -423,12 +424,21 @@ def rule_named(name: str) -> Callable[[Graph, Sequence[int]], Router]:
         ValueError: There is none.
 
     Examples:
+        >>> from e91.network import load
+        >>> rule_named("disjoint=4")(Graph.of(load("secoqc-2008")), [0] * 8).shares
+        4
         >>> rule_named("shortest")
         Traceback (most recent call last):
             ...
-        ValueError: `rule` must be one of fewest-hops, widest, cheapest, disjoint=2, disjoint=3, \
-but is `shortest`.
+        ValueError: `rule` must be one of fewest-hops, widest, cheapest, or disjoint=k with k of 2 \
+or more, but is `shortest`.
     """
+    shares = _SHARES.fullmatch(name)
+    if shares is not None and int(shares[1]) > 1:
+        return partial(Disjoint, shares=int(shares[1]))
     if name not in RULES:
-        raise ValueError(f"`rule` must be one of {', '.join(RULES)}, but is `{name}`.")
+        raise ValueError(
+            f"`rule` must be one of {', '.join(RULES)}, or disjoint=k with k of 2 or more, but is "
+            f"`{name}`."
+        )
     return RULES[name]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_networks import flowing, graph_of, jinan_like, network_of, random_graph
 
-from e91.network import begin, check_plan, load
+from e91.network import begin, check_plan
 from e91.network.disjoint import check_disjoint, cut_relays, disjoint_routes
 from e91.network.graph import Graph
 from e91.network.layout import Call
@@ -141,8 +141,30 @@ def test_users_of_the_same_home_are_checked_among_themselves():
 def test_rule_beside_shares_is_refused():
     with pytest.raises(ValueError, match="`rule` must not be given with `disjoint`"):
         shared_between("A-R A-S B-R B-S C-R C-S", rule="widest")
-    with pytest.raises(ValueError, match=r"must be one of .* but is `disjoint=9`"):
-        begin(load("secoqc-2008"), disjoint=9)
+
+
+@pytest.mark.parametrize("count", [2, 4, 7])
+def test_as_many_shares_as_there_are_ways_and_no_more(count):
+    relays = [f"R{number}" for number in range(count)]
+    links = " ".join(f"A-{relay} B-{relay}" for relay in relays)
+    plan = flowing(network_of("A B", " ".join(relays), links), dict.fromkeys(links.split(), 1e3))
+    plan = replace(plan, demand=(Call("A", "B", 10.0),))
+    simulation = begin(plan, disjoint=count)
+    simulation.advance(60.0)
+    done = simulation.history.delivered
+    assert (done.served > 0, done.hops) == (True, 2 * count * done.served)
+    simulation.close()
+    cut = f"every route passes {', '.join(relays[:-1])} or {relays[-1]}"
+    with pytest.raises(ValueError, match=f"{count + 1} routes .* join `A` and `B`, but {cut}"):
+        begin(plan, disjoint=count + 1)
+
+
+@pytest.mark.parametrize("name", ["disjoint=1", "disjoint=0", "disjoint=", "disjoint=2.5"])
+def test_fewer_than_two_shares_are_no_rule(name):
+    with pytest.raises(
+        ValueError, match=r"or disjoint=k with k of 2 or more, but is `disjoint=.*`"
+    ):
+        rule_named(name)
 
 
 def test_rule_keeps_its_routes_and_goes_around_an_empty_link():

@@ -411,9 +411,8 @@ def test_what_cannot_happen_is_refused_with_its_place(written, table, sentence):
         (
             'rule = "shortest"',
             (
-                "`rule` must be one of fewest-hops, widest, cheapest, disjoint=2, disjoint=3, "
-                "but is "
-                "`shortest`."
+                "`rule` must be one of fewest-hops, widest, cheapest, or disjoint=k with k of 2 or "
+                "more, but is `shortest`."
             ),
         ),
     ],

@@ -15,6 +15,8 @@ from e91.network.layout import Call, Requests, Rotation
 from e91.network.rules import RULES, rule_named
 from e91.network.steady import largest_share
 
+EVERY_RULE = (*RULES, "disjoint=2", "disjoint=3")
+
 
 def supply_of(capacity):
     """Each link with a receiver of its own, and nothing in store."""
@@ -98,7 +100,7 @@ def test_price_is_what_one_more_bit_on_a_link_is_worth():
     ).served_bits_per_second == pytest.approx(91)
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", EVERY_RULE)
 def test_no_rule_serves_more_than_the_bound(rule):
     """Stores alone, spent request by request; the bound is on the same bits over the same time."""
     rng, short = np.random.default_rng(4), 0

@@ -10,6 +10,7 @@ from e91.network.graph import Graph
 from e91.network.rules import RULES, FewestHops, rule_named
 
 MIB = 8_388_608
+EVERY_RULE = (*RULES, "disjoint=2", "disjoint=3")
 
 
 def cases(seed, count=60):
@@ -60,7 +61,7 @@ def test_cheapest_finds_the_least_sum_of_inverse_stores():
         assert sum(1 / stores[link] for link in found) == pytest.approx(best, rel=1e-12)
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", EVERY_RULE)
 def test_nothing_is_found_until_a_lacking_link_is_filled(rule):
     seen = 0
     for graph, stores, (source, target) in cases(4, 150):
@@ -75,7 +76,7 @@ def test_nothing_is_found_until_a_lacking_link_is_filled(rule):
     assert seen > 20
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", EVERY_RULE)
 def test_routes_that_others_asked_for_before_make_none_impossible(rule):
     """A relay and its users once shared what was found, and a user's link was taken twice."""
     for graph, stores, _ in cases(6, 6):
@@ -98,7 +99,7 @@ def test_routes_that_others_asked_for_before_make_none_impossible(rule):
                 assert len(relays) == len(set(relays))
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", EVERY_RULE)
 def test_link_that_is_down_is_on_no_route_and_comes_back(rule):
     for graph, stores, (source, target) in cases(5, 40):
         stores = [1000 + store for store in stores]
@@ -115,7 +116,7 @@ def test_link_that_is_down_is_on_no_route_and_comes_back(rule):
         assert len(router.find(source, target, 10)) == len(before)
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", EVERY_RULE)
 def test_no_link_is_taken_below_its_least_store(rule):
     links = "A-R A-S A-T R-B S-B T-B"
     graph = Graph.of(network_of("A B", "R S T", links, least_store_bits=100))
