@@ -116,6 +116,29 @@ def test_a_tab_is_told_what_the_simulation_knows():
     visit(tour)
 
 
+def test_what_there_was_to_see_is_seen_again():
+    async def tour(room, client):
+        async with Stream(client) as stream:
+            first = await stream.until("tick", lambda tick: tick["t"] > 0.5)
+            await order(client, "cut", link="R-S")
+            await stream.until("tick", lambda tick: tick["head"]["states"][DOWN])
+        outline = await (await client.get("/api/recording")).json()
+        assert outline["t"] == sorted(outline["t"])
+        assert (outline["bad"][0], outline["bad"][-1]) == (0, 1)
+        cut = [mark for mark in outline["marks"] if mark[1] == "cut"]
+        assert [mark[2:] for mark in cut] == [["R-S", "R-S is cut."]]
+        then = await (await client.get(f"/api/past?t={first['t'] + 1e-4}")).json()
+        assert (then["t"], then["head"]) == (first["t"], first["head"])
+        assert [row[:2] for row in then["rows"]] == [[link, UP] for link in range(5)]
+        assert "cut" not in {entry["kind"] for entry in then["log"]}
+        now = await (await client.get("/api/past?t=1e9")).json()
+        assert [entry["text"] for entry in now["log"] if entry["kind"] == "cut"] == ["R-S is cut."]
+        for wrong in ("", "x", "nan", "inf"):
+            assert (await client.get(f"/api/past?t={wrong}")).status == 400
+
+    visit(tour, depth="counts")
+
+
 def test_an_attack_rings_the_alarm_moves_the_route_and_is_the_simulators_secret():
     async def tour(room, client):
         async with Stream(client) as stream:

@@ -267,6 +267,37 @@ def test_two_tabs_share_the_clock_and_one_may_be_closed(page, opened):
     until(page, f"room.running && room.t > {stood}")
 
 
+def test_the_recording_goes_back_before_the_alarm_and_the_network_goes_on(page):
+    page.select_option("#link-choice", "R-S")
+    until(page, "room.detail?.id === 'R-S' && room.t > 3")
+    assert page.input_value("#moment") == page.get_attribute("#moment", "max")
+    page.select_option("#adversary", "intercept-resend")
+    leave_the_field(page)
+    page.keyboard.press("a")
+    page.keyboard.press("End")
+    until(page, "room.detail.state === 2")
+    rang = page.evaluate("() => room.detail.rang")
+    until(page, f"room.t > {rang + 1}")
+    leave_the_field(page)
+    page.keyboard.press("b")
+    assert page.evaluate("() => document.activeElement.id") == "moment"
+    page.keyboard.press("Home")
+    first = "room.past === Math.floor(room.net.start)"
+    until(page, f"{first} && room.t < {rang} && room.head.states[2] === 0")
+    assert "live" not in page.inner_text("#moment-out")
+    assert page.inner_text("#sentence").startswith("The recording at ")
+    assert page.locator("#log-list .alarm").count() == 0
+    assert page.evaluate("() => document.getElementById('attack').inert")
+    page.click("text=Replay")
+    page.click("#own-replays button >> nth=-1")  # plays from five seconds before that alarm
+    until(page, f"room.past >= {rang} && room.rows.some((row) => row[1] === 2)")
+    leave_the_field(page)
+    page.keyboard.press("v")
+    until(page, f"room.past === null && room.t > {rang + 1} && room.detail.id === 'R-S'")
+    page.click("#stop")
+    until(page, "room.detail.state === 0 && room.detail.rang === null")
+
+
 def test_pictures_and_data_can_be_kept(page, tmp_path):
     import matplotlib.image
 

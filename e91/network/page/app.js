@@ -4,6 +4,7 @@ import { sparkline } from "./charts.js";
 import "./keep.js";
 import { drawCharts, factsOf, layCharts } from "./link_charts.js";
 import { NetworkMap, shapeOf } from "./map.js";
+import { followLive, live, setUpRecording } from "./recording.js";
 import { showReplay } from "./replay.js";
 import { post, say, state } from "./room.js";
 import {
@@ -67,10 +68,11 @@ async function choose(id, focus = false) {
   state.link = id;
   $("link-choice").value = id;
   map.choose(id);
-  post("focus", { client: state.client, link: id });
+  if (state.past === null) post("focus", { client: state.client, link: id });
   const answer = await (await fetch("api/history?link=" + encodeURIComponent(id))).json();
   if (state.link !== id) return;
   state.history = answer.rows;
+  if (state.past !== null) showLink(pastLink());
   const l = state.net.links[map.index.get(id)];
   $("facts").innerHTML = [
     l.medium.replace("-", " "),
@@ -92,7 +94,7 @@ function showLink(d) {
   const before = state.detail;
   state.detail = d;
   const last = state.history.at(-1);
-  if (d.row && (!last || d.row[0] > last[0])) {
+  if (state.past === null && d.row && (!last || d.row[0] > last[0])) {
     state.history.push(d.row);
     if (state.history.length > 360) state.history.shift();
     drawCharts();
@@ -255,7 +257,7 @@ function showHead() {
       )
       .join("");
     sentence();
-  } else if (state.t < 1) sentence();
+  } else if (state.t < 1 || state.past !== null) sentence();
   put($("h-false"), String(h.false));
   put(
     $("h-promise"),
@@ -264,7 +266,7 @@ function showHead() {
   if (state.net.published) put($("h-promise"), `of ${h.alarms} alarm${h.alarms === 1 ? "" : "s"}`);
   put($("h-lost"), bits(h.lost));
   $("h-lost").parentNode.classList.toggle("zero", !h.lost);
-  if (!showHead.last || performance.now() - showHead.last > 950) {
+  if (state.past === null && (!showHead.last || performance.now() - showHead.last > 950)) {
     showHead.last = performance.now();
     state.keys.push(h.keys);
     if (state.keys.length > 60) state.keys.shift();
@@ -283,7 +285,7 @@ function sentence() {
     downs = of(4),
     trial = of(3),
     low = of(1);
-  const filling = state.t < 0;
+  const filling = state.t < 0 && state.past === null;
   const worst = filling
     ? 0
     : alarms.length
@@ -305,9 +307,10 @@ function sentence() {
   const well = state.net.published
     ? `All ${lit} links with a published rate flow.`
     : `All ${lit} links keep their promise.`;
+  const then = state.past === null ? "" : `The recording at ${clock(state.past)}: `;
   const text = filling
     ? `The stores are filled before time zero: ${Math.ceil(-state.t)} of ${-state.net.start} s to go.`
-    : parts.join(" ") || well + (dark ? ` ${dark} without new key, on what is stored.` : "");
+    : then + (parts.join(" ") || well + (dark ? ` ${dark} without new key, on what is stored.` : ""));
   if ($("sentence").dataset.text === text) return;
   $("sentence").dataset.text = text;
   $("sentence").className = `sentence s${worst}`;
@@ -535,6 +538,8 @@ const shortcuts = {
   a: () => $("strength").focus(),
   c: () => $("cut").click(),
   r: () => $("from").focus(),
+  b: () => $("moment").focus(),
+  v: live,
   g: () => $("log-list").focus(),
   l: () => {
     $("legend").open = !$("legend").open;
@@ -661,9 +666,60 @@ function hello(h) {
   state.before = before;
   showReplay();
 }
-let dead = null;
+// -- the recording -------------------------------------------------------------------------------
+/** The chosen link at the moment of the recording: what its rows, the map and the log say of it. */
+function pastLink() {
+  const i = map.index.get(state.link),
+    [, code, share, rate] = state.rows[i],
+    t = state.past,
+    ours = state.log.filter((e) => e.link === state.link),
+    lastOf = (...kinds) => ours.filter((e) => kinds.includes(e.kind)).at(-1),
+    attack = lastOf("attack", "attack-ends"),
+    rang = lastOf("alarm", "back"),
+    capacity = state.net.links[i].capacity,
+    eve = attack?.kind === "attack" && state.rows[i][4];
+  return {
+    ...state.detail,
+    id: state.link,
+    t,
+    row: state.history.filter((r) => r[0] <= t).at(-1) ?? null,
+    state: code,
+    stored: (share / 100) * capacity,
+    capacity,
+    rate: 1000 * rate,
+    full: share >= 100,
+    rang: rang?.kind === "alarm" ? rang.t : null,
+    cause: rang?.kind === "alarm" ? rang.text : "",
+    good: 0,
+    adversary: null,
+    since: null,
+    truth: eve ? attack.text : "Nobody is on this link.",
+  };
+}
+function showPast(p) {
+  Object.assign(state, { t: p.t, rows: p.rows, head: p.head, log: p.log });
+  map.update(p.rows);
+  map.way = null;
+  map.placeRoute();
+  showClock();
+  showHead();
+  showReplay();
+  drawLog();
+  if (state.detail?.id === state.link) showLink(pastLink());
+}
+setUpRecording({
+  hush: () => {
+    stream?.close();
+    choose(state.link); // its rows up to now
+  },
+  listen: () => listen(),
+  show: showPast,
+});
+
+let dead = null,
+  stream = null;
 function listen() {
-  const source = new EventSource("events");
+  const source = (stream = new EventSource("events"));
   const on = (name, f) =>
     source.addEventListener(name, (e) => {
       f(JSON.parse(e.data));
@@ -684,11 +740,13 @@ function listen() {
     showClock();
     showHead();
     showReplay();
+    followLive();
   });
   on("link", showLink);
   on("route", showRoute);
   on("log", addLog);
   source.onerror = () => {
+    if (state.past !== null) return;
     $("lost").hidden = false;
     document.body.classList.add("stale");
     if (source.readyState === 2) {

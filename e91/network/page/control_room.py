@@ -12,7 +12,8 @@ call it by its own name: another site's script, or a name that was made to point
 * ``log``: an event, as it happens; the level ``truth`` marks what only the simulator knows.
 
 ``POST /api/{verb}`` takes JSON (`COMMANDS`) and answers 400 with a sentence if it makes no sense;
-``/api/history?link=``, ``/api/outcomes`` and ``/export/`` give data.  No key byte is in any of it.
+``/api/history?link=``, ``/api/recording``, ``/api/past?t=``, ``/api/outcomes`` and ``/export/``
+give data.  No key byte is in any of it.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ import csv
 import errno
 import io
 import json
+import math
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -55,6 +57,7 @@ _HEADERS = {
 _MOST_TABS = 64
 _WAITING_EVENTS = 60  # of a tab that reads slowly; then it is greeted anew
 _LOG = 80  # events that a new tab is told
+_MARKS = 2_000  # events of which the recording's slider may have a mark
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -362,6 +365,43 @@ async def history(request: web.Request) -> web.StreamResponse:
     return web.json_response({"id": link, "columns": Row._fields, "rows": found})
 
 
+async def recording(request: web.Request) -> web.StreamResponse:
+    """Answer with when there were looks at this run, and what happened in it of late."""
+    room = request.app[ROOM]
+
+    def outline() -> dict[str, Any]:
+        now = room.pilot.now
+        entries = now.log(max(0, len(now.simulation.history.events) - _MARKS))
+        marks = [[e["t"], e["kind"], e["link"], e["text"]] for e in entries]
+        return {**now.recording.outline(), "marks": marks}
+
+    return web.json_response(await room.ask(outline))
+
+
+async def past(request: web.Request) -> web.StreamResponse:
+    """Answer with what there was to see at a moment of this run."""
+    room = request.app[ROOM]
+    try:
+        time_s = float(request.query.get("t", ""))
+    except ValueError:
+        time_s = math.nan
+    if not math.isfinite(time_s):
+        return web.json_response({"error": "`t` must be a number of seconds."}, status=400)
+
+    def seen() -> dict[str, Any] | None:
+        now = room.pilot.now
+        moment = now.recording.at(time_s)
+        if moment is None:
+            return None
+        upto = now.events_until(moment.time_s)
+        return moment.to_dict() | {"log": now.log(max(0, upto - _LOG))[: min(upto, _LOG)]}
+
+    found = await room.ask(seen)
+    if found is None:
+        raise web.HTTPNotFound
+    return web.json_response(found)
+
+
 async def outcomes(request: web.Request) -> web.StreamResponse:
     """Answer with what came of the network beside what was printed of it."""
     room = request.app[ROOM]
@@ -446,6 +486,8 @@ def application(room: Room, *, host: str) -> web.Application:
             web.get("/events", events),
             web.get("/api/history", history),
             web.get("/api/outcomes", outcomes),
+            web.get("/api/recording", recording),
+            web.get("/api/past", past),
             web.post("/api/{verb}", command),
             web.get("/export/{what}", export),
             web.get("/{name}", asset),

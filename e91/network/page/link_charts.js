@@ -118,7 +118,8 @@ $("charts").addEventListener("pointerleave", () => {
 
 export function drawCharts() {
   const d = state.detail,
-    blocks = state.history;
+    blocks =
+      state.past === null ? state.history : state.history.filter((r) => r[0] <= state.past);
   if (!d || !blocks.length || d.id !== state.link) return;
   const t1 = Math.max(d.t, blocks.at(-1)[0]),
     most = blocks.slice(-111);

@@ -6,6 +6,7 @@ called between two steps, and waits for the answer.
 
 import math
 import time
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -21,6 +22,7 @@ from e91.network.network_run import Depth, begin, report_of
 from e91.network.pacing import Questions, Stepper
 from e91.network.page.live_figures import STATES, Figures
 from e91.network.page.network_view import map_of
+from e91.network.page.recording import Recording
 from e91.network.plan_files import load, names, variants
 from e91.network.replays import replayed
 
@@ -57,6 +59,7 @@ class Running:
         layout: What of it does not change.
         end_s: When it stops by itself; infinite if it does not.
         counts: Served, late and missed requests in past seconds, over the last minute.
+        recording: What there was to see of it.
     """
 
     simulation: Simulation
@@ -65,6 +68,7 @@ class Running:
     layout: dict[str, Any]
     end_s: float = math.inf
     counts: deque[tuple[int, int, int, int]] = field(default_factory=deque)
+    recording: Recording = field(default_factory=Recording)
 
     @classmethod
     def of(
@@ -134,6 +138,10 @@ class Running:
         events = self.simulation.history.events
         numbered = enumerate(events[first:], start=first)
         return [self._entry(number, event) for number, event in numbered]
+
+    def events_until(self, time_s: float) -> int:
+        """Return how many events there were up to a time."""
+        return bisect_right(self.simulation.history.events, time_s, key=lambda event: event.time_s)
 
     def _entry(self, number: int, event: Event) -> dict[str, Any]:
         known = event.place in self.simulation.graph.link_number
@@ -282,13 +290,15 @@ class Pilot:
             states[int(row[1])] += 1
         log = now.log(self._told)
         self._told += len(log)
+        time_s, head = round(simulation.now_s, 2), now.headline() | {"states": states}
+        now.recording.add(time_s, rows, head)
         tick = {
-            "t": round(simulation.now_s, 2),
+            "t": time_s,
             "running": self.running,
             "speed": self.speed,
             "pace": None if pace is None else round(pace, 3),
             "told": now.is_told,
-            "head": now.headline() | {"states": states},
+            "head": head,
         }
         return Look(self.number, tick, rows, log)
 

@@ -19,6 +19,7 @@ export const state = {
   log: [],
   client: null,
   replay: false,
+  past: null, // the time of the recording that is looked at; null while the page is live
 };
 window.room = state; // for tests
 
