@@ -55,6 +55,7 @@ class Network(Drawn, NetworkPlan):
             workers: Processes that make blocks; by default one for each core.
             rule: Rule of routing; by default the plan's.
             disjoint: Ways without a common relay, a share of the key on each.
+            client: Dask client whose workers make the blocks; by default this machine does.
         """
         from e91.network.network_run import run
 
