@@ -1,6 +1,7 @@
 """``e91 network``: networks in simulated time, from a preset or a file."""
 
 import json
+from typing import Any
 
 import click
 
@@ -10,6 +11,7 @@ from e91.cli.network_live import run_network
 from e91.cli.network_passes import show_passes
 from e91.cli.options import JSON, seed_option
 from e91.cli.outcome import FigureFile, columns
+from e91.system.progress import waiting
 from e91.system.report_layout import WIDTH
 
 VARIANT = click.option("--variant", metavar="NAME", help="One of the file's variants.")
@@ -34,6 +36,7 @@ network.add_command(show_passes)
 @click.option("--at-promise", is_flag=True,
               help="Let every link be exactly as good as it promises, not better.")  # fmt: skip
 @seed_option("Root of all randomness; from the system by default.")
+@FIGURE
 @JSON
 def alarms(
     name: str,
@@ -43,22 +46,33 @@ def alarms(
     false_alarm: float,
     at_promise: bool,
     seed: int | None,
+    figure: FigureFile,
     as_json: bool,
 ) -> None:
     """Count the false alarms of NAME over a time in which nobody attacks it.
 
     Blocks are watched by the hour; no key is made.
     """
+    figure.check()
+
     from e91.network import alarm_life, load
 
-    life = alarm_life(
-        load(name, variant=variant),
-        days=days,
-        seed=seed,
-        false_alarm=false_alarm,
-        at_promise=at_promise,
-    )
+    with waiting(f"Watching {name}"):
+        life = alarm_life(
+            load(name, variant=variant),
+            days=days,
+            seed=seed,
+            false_alarm=false_alarm,
+            at_promise=at_promise,
+        )
     click.echo(json.dumps(life.to_dict()) if as_json else str(life))
+
+    def draw() -> Any:
+        from e91.plots import alarm_life_figure
+
+        return alarm_life_figure(life)
+
+    figure.save(draw)
 
 
 @network.command("list")

@@ -1,3 +1,4 @@
+from .alarm_figures import alarm_life_figure as alarm_life_figure
 from .budget import BudgetStep as BudgetStep
 from .budget import KeyBudget as KeyBudget
 from .budget import budget_figure as budget_figure

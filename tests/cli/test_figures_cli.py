@@ -25,6 +25,7 @@ COMMANDS = {
     "counts": ("bell", "--same", "53,16,42,50", "--different", "8,51,20,5", "--signs", "+,-,+,+"),
     "study": ("study", "scan.toml", "--processes", "1"),
     "analyse": ("analyse", "night.csv"),
+    "alarms": ("network", "alarms", "hefei-2021", "--days", "0.1"),
     "calls": ("network", "calls", "tokyo-2010"),
 }  # fmt: skip
 COMMANDS["rate of rounds"] = (*COMMANDS["rate"], "--rounds", "100000")

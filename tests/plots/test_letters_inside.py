@@ -17,6 +17,7 @@ from e91.encryption.rtp import KeyChanges, UnreliablePath
 from e91.encryption.sound import Sound, simulate_call
 from e91.model.settings import ASYMMETRIC
 from e91.network import load, report_passes
+from e91.network.alarm_life import AlarmLife
 from e91.optics.detectors import Detector, Receiver
 from e91.optics.link_files import Detection, LinkNumbers, PairState, SideNumbers, SourceNumbers
 from e91.optics.links import Downlink
@@ -28,6 +29,7 @@ from e91.plots import (
     Mark,
     Sweep,
     SweepLine,
+    alarm_life_figure,
     attack_figure,
     bell_scale,
     correlation_curve,
@@ -125,6 +127,12 @@ def call():
     return sound_figure(sound_course(heard.recovered()))
 
 
+def false_alarms():
+    rang = (("Jinan-Nanshan", 100), ("a link of a rather long name", 700))
+    life = AlarmLife("ring", 720, 3, 10**9, false_alarm=1e-3, rang=rang, at_promise=True)
+    return alarm_life_figure(life)
+
+
 def nights():
     stations = ("Delingha", "Nanshan")
     return passes_figure(report_passes(load("micius"), stations, days=6, clear=0.6, seed=2))
@@ -161,6 +169,7 @@ FIGURES = {
     "map": lambda: map_figure(network_map(load("jinan-2017"))),
     "network's page": lambda: network_figure(outage()),
     "pass": over_the_stations,
+    "false alarms": false_alarms,
     "passes": nights,
     "call": call,
     "efficiency": lambda: efficiency_figure(rates_by_efficiency([0.78, 0.9, 1.0])),
