@@ -5,6 +5,9 @@ A server of two KMEs, `e91 kme serve`, on durable stores; 200 connections that a
 the first is given, the second fetches, so a key counts when both applications have it.  All share
 the machine.
 
+``--apart`` also measures two processes, one for each KME, which agree over a connection of their
+own (`[[remote_kme]]`).
+
 Rows: keys a request, SQLite or PostgreSQL; keys a second to both, latencies of either side, memory
 of the server; and each side while the other rests.  ``tls`` are replies of the same server that
 need no key, an error for an unknown path, and ``aiohttp`` a fixed reply by aiohttp's lowest level
@@ -22,6 +25,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -30,6 +34,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 from uuid import uuid4
 
 from benchmarks.machine import headed, machine
@@ -51,48 +57,88 @@ health = "127.0.0.1:0"
 """
 
 
-def new_site(folder: Path, *, postgresql: str | None, megabytes: int) -> Path:
-    """Make certificates, a configuration and stores with key; return the configuration."""
-    kmes = (KmePlace("alice", "127.0.0.1", 0), KmePlace("bob", "127.0.0.1", 0))
+def new_site(
+    folder: Path, *, postgresql: str | None, megabytes: int, is_apart: bool = False
+) -> list[Path]:
+    """Make certificates, configurations and stores with key; return the configurations."""
+    ports = free_ports() if is_apart else [0, 0]
+    names = ("alice", "bob")
+    kmes = tuple(KmePlace(name, "127.0.0.1", port) for name, port in zip(names, ports, strict=True))
     saes = (SaePlace("alice-app", "alice"), SaePlace("bob-app", "bob"))
-    new_authority(folder, AuthorityPlan(kmes, saes))
-    file = folder / "kme.toml"
-    text = file.read_text() + SETTINGS
-    if postgresql is not None:
-        text = re.sub(r'store = "[^"]*"', lambda _: f"store = {json.dumps(postgresql)}", text)
-    file.write_text(text)
+    new_authority(folder, AuthorityPlan(kmes, saes, is_apart=is_apart))
+    files = [folder / f"kme-{name}.toml" for name in names] if is_apart else [folder / "kme.toml"]
+    for file in files:
+        text = file.read_text() + SETTINGS
+        if postgresql is not None:
+            text = re.sub(r'store = "[^"]*"', lambda _: f"store = {json.dumps(postgresql)}", text)
+        file.write_text(text)
     for sae in saes:
         parts = [(folder / f"sae-{sae.name}.{ending}").read_text() for ending in ("crt", "key")]
         (folder / f"{sae.name}.pem").write_text("".join(parts))
-    asyncio.run(_fill(file, megabytes))
-    return file
+    asyncio.run(_fill(files, megabytes))
+    return files
 
 
-async def _fill(file: Path, megabytes: int) -> None:
-    service = service_of(read_configuration(file))
-    await service.start()
+def free_ports() -> list[int]:
+    """Return two ports that are free, and so are those 1,000 above them."""
+    ports = [port for port in range(20_000, 30_000, 7) if _is_free(port) and _is_free(port + 1_000)]
+    return ports[:2]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) != 0
+
+
+async def _fill(files: list[Path], megabytes: int) -> None:
+    services = [service_of(read_configuration(file)) for file in files]
+    for service in services:
+        await service.start()
     for _ in range(max(1, megabytes * 1_000_000 // BLOCK)):
         origin = Provenance(
             SecurityModel.TRUSTED_ANALYSERS, "a theorem", "coherent attacks", 1e-10, True, 2.7, 2.6,
             ("alice", "bob"), (), 1, False, time.time(), "random bytes of a benchmark",
         )  # fmt: skip
         block = KeyBlock(uuid4(), os.urandom(BLOCK), origin)
-        await service.deposit({"alice": block, "bob": block})
-    await service.close()
+        if len(services) == 1:
+            await services[0].deposit({"alice": block, "bob": block})
+        else:
+            await services[0].deposit_end("alice", block, peer="bob")
+            await services[1].deposit_end("bob", block, peer="alice")
+    for service in services:
+        await service.close()
 
 
 @contextmanager
-def serving(file: Path) -> Iterator[tuple[dict[str, str], int]]:
-    """Give the addresses of a running server and its process."""
-    log = (file.parent / "log.txt").open("w")
+def serving(files: list[Path]) -> Iterator[tuple[dict[str, str], list[int]]]:
+    """Give the addresses of running servers and their processes."""
+    with ExitStack() as stack:
+        started = [stack.enter_context(_serving(file)) for file in files]
+        for ready, _ in started:
+            _wait_for_agreement(ready["health"])
+        places = {kme: place for ready, _ in started for kme, place in ready["kmes"].items()}
+        yield places, [process for _, process in started]
+
+
+@contextmanager
+def _serving(file: Path) -> Iterator[tuple[dict[str, Any], int]]:
+    log = file.with_suffix(".log").open("w")
     command = [sys.executable, "-m", "e91", "kme", "serve", str(file), "--json"]
     with log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
         assert process.stdout is not None
         try:
-            yield json.loads(process.stdout.readline())["kmes"], process.pid
+            yield json.loads(process.stdout.readline()), process.pid
         finally:
             process.terminate()
             process.wait(60)
+
+
+def _wait_for_agreement(health: str) -> None:
+    while True:
+        with urlopen(f"http://{health}/status", timeout=10) as answer:
+            if all(link["silent"] is None for link in json.load(answer)["links"]):
+                return
+        time.sleep(0.1)
 
 
 def wrk(
@@ -160,7 +206,7 @@ def apart(folder: Path, places: dict[str, str], *, number: int, seconds: float) 
     found = {}
     for side, sae, url, script, lasting in (
         ("master", "alice-app", asked, "masters.lua", seconds),
-        ("slave", "bob-app", fetched, "slaves.lua", seconds / 2),
+        ("slave", "bob-app", fetched, "slaves.lua", max(1, seconds // 2)),  # whole, for wrk
     ):
         one = figures(wrk(folder, sae, url, script=script, seconds=lasting, **how).communicate()[0])
         rate = number * (one["requests"] - one["refused"]) / lasting
@@ -169,18 +215,21 @@ def apart(folder: Path, places: dict[str, str], *, number: int, seconds: float) 
     return found
 
 
-def processor_seconds(process: int) -> float:
-    """Return the time that a process has had of all cores, seconds."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def processor_seconds(processes: list[int]) -> float:
+    """Return the time that processes have had of all cores, seconds."""
+    total = 0
+    for process in processes:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
 
 
-def memory_of(process: int) -> float:
-    """Return the resident memory of a process, 10^6 bytes."""
-    status = Path(f"/proc/{process}/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1]) / 1000
+def memory_of(processes: list[int]) -> float:
+    """Return the resident memory of processes, 10^6 bytes."""
+    texts = [Path(f"/proc/{process}/status").read_text() for process in processes]
+    return (
+        sum(int(size) for text in texts for size in re.findall(r"VmRSS:\s+(\d+) kB", text)) / 1000
+    )
 
 
 @contextmanager
@@ -222,11 +271,13 @@ def rows(
 ) -> Iterator[dict[str, object]]:
     """Give a row for each number of keys a request, beside bare replies of the same server."""
     megabytes = int(2 * seconds * max(20_000, 2_000 * max(numbers)) * 32 / 1e6) + 8
-    file = new_site(folder / store, postgresql=postgresql, megabytes=megabytes)
-    shutil.copy(folder / "certificate.so", file.parent)
-    with serving(file) as (places, process):
+    site = folder / store.replace(" ", "-")
+    is_apart = store == "two processes"
+    files = new_site(site, postgresql=postgresql, megabytes=megabytes, is_apart=is_apart)
+    shutil.copy(folder / "certificate.so", site)
+    with serving(files) as (places, process):
         before, used_s = memory_of(process), processor_seconds(process)
-        bare = replies(file.parent, places["alice"], seconds=seconds)
+        bare = replies(site, places["alice"], seconds=seconds)
         used_s = processor_seconds(process) - used_s
         yield {
             "row": "tls",
@@ -236,7 +287,7 @@ def rows(
         }
         for number in numbers:
             used_s = processor_seconds(process)
-            found = pairs(file.parent, places, number=number, seconds=seconds)
+            found = pairs(site, places, number=number, seconds=seconds)
             used_s = processor_seconds(process) - used_s
             both = found["master_requests"] + found["slave_requests"]
             yield {
@@ -249,7 +300,7 @@ def rows(
                 "megabytes": memory_of(process),
             }
         largest = max(numbers)
-        alone = apart(file.parent, places, number=largest, seconds=seconds)
+        alone = apart(site, places, number=largest, seconds=seconds)
         yield {"row": f"each side alone, {largest} a request", "store": store, **alone}
 
 
@@ -259,6 +310,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each row")
     parser.add_argument("--numbers", default="1,10,100", help="keys a request, with commas")
     parser.add_argument("--postgresql", action="store_true", help="measure PostgreSQL too")
+    parser.add_argument("--apart", action="store_true", help="measure two processes, too")
     parser.add_argument("--json", action="store_true", help="a JSON object a row")
     chosen = parser.parse_args()
     numbers = [int(number) for number in chosen.numbers.split(",")]
@@ -274,6 +326,9 @@ def main() -> None:
         with aiohttp_port(folder / "sqlite") as place:
             found = replies(folder / "sqlite", place, seconds=chosen.seconds)
             show({"row": "aiohttp", **found}, as_json=chosen.json)
+        if chosen.apart:
+            for row in rows(folder, store="two processes", postgresql=None, **how):
+                show(row, as_json=chosen.json)
         if chosen.postgresql:
             url = stack.enter_context(postgres())
             for row in rows(folder, store="postgresql", postgresql=url, **how):
