@@ -360,3 +360,21 @@ def test_p_value_for_unequal_pairs_is_valid_and_has_power():
     won = np.rint(expected * (2 + math.sqrt(2)) / 4).astype(int)
     lost = np.rint(expected).astype(int) - won
     assert local_p_value(won, lost, probabilities=probabilities) < 1e-6
+
+
+@pytest.mark.parametrize("probabilities", [(0.25,) * 4, (0.05, 0.15, 0.3, 0.5)])
+@pytest.mark.parametrize("lost_pair", range(4))
+def test_bet_against_local_models_is_fair_to_the_best_of_them(probabilities, lost_pair):
+    """Who wins at three of the pairs, S = 2, keeps a bet of mean 1 exactly: Markov's premise."""
+    rich = [400, 300, 300, 200]
+
+    def payoff(wins=(0,) * 4, losses=(0,) * 4):
+        after = local_p_value(np.add(rich, wins).tolist(), losses, probabilities=probabilities)
+        return local_p_value(rich, (0,) * 4, probabilities=probabilities) / after
+
+    one = np.eye(4, dtype=int).tolist()
+    mean = sum(
+        p * (payoff(losses=one[k]) if k == lost_pair else payoff(wins=one[k]))
+        for k, p in enumerate(probabilities)
+    )
+    assert mean == pytest.approx(1, abs=1e-9)

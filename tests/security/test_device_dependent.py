@@ -242,6 +242,15 @@ def test_every_error_of_a_huge_sample_can_be_tolerated():
     assert exact_sampling_length(block, **TL17).phase_error == 1
 
 
+def test_total_epsilon_counts_the_hash_the_estimation_and_the_amplification():
+    block = Block(10**5, 10**4, tolerated_error=0.02, leaked_bits=15_000)
+    parts = {"hash_bits": 20, "epsilon_estimation": 3e-6, "epsilon_amplification": 5e-7}
+    for length in (tl17_length, exact_sampling_length):
+        assert length(block, **parts).epsilon == pytest.approx(2**-20 + 3.5e-6, rel=1e-12)
+    key = tlgr_length(block, epsilon_secrecy=3e-6, epsilon_correctness=5e-7)
+    assert key.epsilon == pytest.approx(3.5e-6, rel=1e-12)
+
+
 def test_29_errors_of_100_pass_a_test_at_29_percent():
     # 0.29 * 100 is 28.999999999999996: rounding down would bound one error too few.
     at = exact_sampling_length(Block(100, 100, 0.29, 0), **TL17).phase_error

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import betainc
 
 from e91.model.records import Leak
-from e91.security.secret_length import lengths, share_bound, trusted_analysers_length
+from e91.security.secret_length import lengths, share_bound, split, trusted_analysers_length
 
 ORDERS_OF_ROWS = [1, 2, 7, 60, 10**3, 10**6, 2**23, 10**9, 10**12]
 
@@ -267,3 +267,28 @@ def test_patterns_of_few_errors_are_fewer_than_two_to_the_entropy(bits, share):
     rate = errors / bits
     entropy = 0.0 if not errors else -(rate * math.log2(rate) + (1 - rate) * math.log2(1 - rate))
     assert patterns <= bits * entropy - (0.4 if errors else 0)
+
+
+@pytest.mark.parametrize("portions", [2, 16])
+def test_what_may_fail_is_shared_by_the_portions_the_whole_key_and_the_deal(portions):
+    asked = []
+
+    def errors(failure):
+        asked.append(failure)
+        return 900.0
+
+    found = lengths(2**16, portions=portions, phase_errors=errors, expected_rate=0.01,
+                    leak=Leak(4_000, 4_000), epsilon=1e-9)  # fmt: skip
+    estimation = split(1e-9 / portions).estimation
+    assert asked == pytest.approx([estimation**2 / 2], rel=1e-12)
+    rows = 2**16 // portions
+    share = share_bound(900.0, rows=rows, portions=portions, epsilon=estimation**2 / 2)
+    charged = dict(found[0].terms)["error correction, Alice's bits"]
+    assert (found[0].phase_error * rows, -charged) == (pytest.approx(share), 4_000 / portions)
+
+
+def test_parts_of_an_epsilon_add_up_to_it_with_estimation_counted_twice():
+    budget = split(1e-10)
+    assert budget.secrecy == 2 * budget.estimation + budget.amplification
+    whole = budget.secrecy + budget.correctness + budget.authentication
+    assert 0.999e-10 < whole <= 1e-10
