@@ -213,7 +213,7 @@ def pictures_figure(
 def _panels(number: int) -> tuple[Axes, ...]:
     columns = min(3, number)
     rows = -(-number // columns)
-    first = axes_for(None, size=(7.2, 0.5 + 2.25 * rows))
+    first = axes_for(None, size=(7.2, 0.8 + 2.25 * rows))
     figure = first.figure
     first.remove()
     panels = [figure.add_subplot(rows, columns, place + 1) for place in range(number)]
