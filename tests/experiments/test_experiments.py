@@ -6,6 +6,7 @@ import os
 import re
 import runpy
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -503,21 +504,29 @@ def refitted(experiment, qber):
     return experiment.shifted("state.visibility", needed - by_key["state.visibility"].value)
 
 
-def rests_on(name, row):
-    """Parameters of which a hundredth moves an outcome by a hundredth of its published error."""
+@cache
+def with_a_hundredth_moved(name):
+    """Every parameter of an experiment, and the outcomes if it alone is moved by a hundredth."""
     exact = replace(
         ATTEMPT[name], parameters=tuple(replace(p, error=0.0) for p in ATTEMPT[name].parameters)
     )
-    place = exact.outcomes.index(row.outcome)
     qber = next((o.value for o in exact.outcomes if o.quantity == "qber"), 0.0)
+    found = []
     for parameter in exact.parameters:
         limits, little = PARAMETERS[parameter.key], parameter.value / 100
         down = parameter.value - little >= limits[0]
         other = exact.shifted(parameter.key, -little if down else little)
         if parameter.key != "state.visibility":
             other = refitted(other, qber)
-        moved = compare(other)[place].simulated - row.simulated
-        if abs(moved) > row.outcome.error / 100:
+        found.append((parameter, compare(other)))
+    return found
+
+
+def rests_on(name, row):
+    """Parameters of which a hundredth moves an outcome by a hundredth of its published error."""
+    place = ATTEMPT[name].outcomes.index(row.outcome)
+    for parameter, rows in with_a_hundredth_moved(name):
+        if abs(rows[place].simulated - row.simulated) > row.outcome.error / 100:
             yield parameter
 
 

@@ -1,25 +1,35 @@
 """What a kernel shows and survives: bars, a missing extra, an interruption in the middle."""
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from notebook_files import FOLDER
 
 pytestmark = pytest.mark.slow
 
 
-def executed(*sources, folder, timeout=120):
+# nbformat and nbclient take seconds to load, so only tests that run load them: every run of the
+# fast tests reads this file too.
+
+
+def client_of(notebook, folder):
+    from nbclient import NotebookClient
+
+    resources = {"metadata": {"path": str(folder)}}
+    return NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources)
+
+
+def contents_of(stem):
+    import nbformat
+
+    return nbformat.read(FOLDER / f"{stem}.ipynb", as_version=4)
+
+
+def executed(*sources, folder):
     """Run cells in a kernel and return the notebook with its outputs."""
-    cells = [nbformat.v4.new_code_cell(source, id=str(n)) for n, source in enumerate(sources)]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    client = NotebookClient(
-        notebook,
-        timeout=timeout,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(folder)}},
-    )
-    client.execute()
+    from nbformat import v4
+
+    cells = [v4.new_code_cell(source, id=str(n)) for n, source in enumerate(sources)]
+    notebook = v4.new_notebook(cells=cells)
+    client_of(notebook, folder).execute()
     return notebook
 
 
@@ -66,8 +76,9 @@ def test_outside_a_notebook_nothing_is_drawn(capsys):
     ],
 )
 def test_a_notebook_without_its_extra_says_what_to_install(stem, missing, tmp_path):
-    cells = nbformat.read(FOLDER / f"{stem}.ipynb", as_version=4).cells
-    sources = [cell.source for cell in cells if cell.cell_type == "code"]
+    from nbclient.exceptions import CellExecutionError
+
+    sources = [cell.source for cell in contents_of(stem).cells if cell.cell_type == "code"]
     hidden = f"import sys\nsys.modules[{missing!r}] = None"
     with pytest.raises(CellExecutionError) as refused:
         executed(hidden, *sources, folder=tmp_path)
@@ -77,16 +88,14 @@ def test_a_notebook_without_its_extra_says_what_to_install(stem, missing, tmp_pa
 
 
 def test_a_notebook_runs_after_an_interruption_in_the_middle(tmp_path):
-    notebook = nbformat.read(FOLDER / "00_a_key_in_five_minutes.ipynb", as_version=4)
+    from nbclient.exceptions import CellTimeoutError
+    from nbformat import v4
+
+    notebook = contents_of("00_a_key_in_five_minutes")
     source = "import e91\ne91.run(e91.aer_device(seed=1), rounds=50_000_000)"
-    long = nbformat.v4.new_code_cell(source, id="long", metadata={"tags": ["raises-exception"]})
+    long = v4.new_code_cell(source, id="long", metadata={"tags": ["raises-exception"]})
     notebook.cells.insert(0, long)
-    client = NotebookClient(
-        notebook,
-        timeout=120,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(tmp_path)}},
-    )
+    client = client_of(notebook, tmp_path)
     client.interrupt_on_timeout = True
     with client.setup_kernel():
         client.timeout = 6

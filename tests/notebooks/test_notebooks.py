@@ -6,9 +6,7 @@ import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 from notebook_files import NOTEBOOKS, cells_of, contents_of, solutions_of
 
 # What a notebook may import besides the standard library: ours, arrays, and figures.
@@ -51,8 +49,11 @@ def test_a_notebook_imports_our_interface_alone(notebook):
     for code in [*cells_of(notebook, "code"), *solutions_of(notebook)]:
         foreign = set(imports_in(code)) - OURS - PLAIN - sys.stdlib_module_names
         assert foreign == set()
+
+
+def test_a_foreign_package_would_be_found():
     assert OURS.isdisjoint(sys.stdlib_module_names)
-    assert "qiskit" in packages_distributions()  # a name that this test would find
+    assert "qiskit" in packages_distributions()
 
 
 @each
@@ -76,6 +77,9 @@ def test_every_file_that_a_notebook_links_exists(notebook):
 @pytest.mark.slow
 @each
 def test_a_notebook_runs_anywhere_and_twice_and_its_solutions_too(notebook, tmp_path, monkeypatch):
+    import nbformat  # takes seconds, which every run of the fast tests would wait for
+    from nbclient import NotebookClient
+
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     source = Path(notebook).read_text(encoding="utf-8")
     whole = nbformat.reads(source, as_version=4)
