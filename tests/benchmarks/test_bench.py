@@ -77,6 +77,7 @@ def test_machine_without_git_has_no_commit(monkeypatch, tmp_path):
     assert machine()["commit"] == "unknown"
 
 
+@pytest.mark.slow  # processes of every stage, and all that they compile
 def test_every_stage_does_its_work_at_a_tiny_size():
     rows = [row for stage in stages(TINY, threads=1) for row in rows_of(stage)]
     assert all(set(row.to_dict()) >= CONTRACT for row in rows)
@@ -87,6 +88,7 @@ def test_every_stage_does_its_work_at_a_tiny_size():
     assert len(names) == 7
 
 
+@pytest.mark.slow
 def test_stages_count_the_work_of_every_thread():
     found = list(stages(replace(TINY, blocks=4), threads=2))
     assert found[0].prepare()() == 4 * 2**18

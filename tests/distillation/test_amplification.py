@@ -206,14 +206,8 @@ NARROW = {2: "+sse2,+pclmul", 4: "+sse2,+avx,+avx2,+pclmul,+vpclmulqdq"}
 
 
 @needs_instruction
-@pytest.mark.parametrize(
-    "lanes",  # Two lanes and four compile the same lines; one of both is quick enough.
-    [
-        pytest.param(lanes, marks=[pytest.mark.slow] * (lanes > 2))
-        for lanes in NARROW
-        if lanes < LANES
-    ],
-)
+@pytest.mark.slow  # compiles everything for another processor
+@pytest.mark.parametrize("lanes", [lanes for lanes in NARROW if lanes < LANES])
 def test_processor_with_narrow_vectors_only_gives_the_bits(tmp_path, lanes):
     features = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": NARROW[lanes]}
     assert hash_elsewhere(tmp_path, **features) == ("toeplitz_hash", [str(lanes)])
