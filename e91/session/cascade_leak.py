@@ -7,14 +7,19 @@ searches do.  So for each first block size
     ``bits disclosed = a n + b e + c e^2 / n + d sqrt(e) N(0, 1)``
 
 with four numbers that are fitted to runs of the Cascade of this package on random errors in keys of
-the size in question: frames are cut by the key's length, so the numbers hold near that size only.
-Measured when they are first needed, a tenth of a second to one for a size and a kind of keys;
-``tests/session/test_cascade_leak.py`` compares with sessions.
+about the size in question: frames are cut by the key's length, so the numbers hold near that size
+only.  For sizes from 2^14 to 2^21, in eighths of a power of two, they lie beside this file in
+``cascade_leaks.csv``, which ``python -m benchmarks.cascade_leaks`` writes; the nearest size's give
+what a fit for the size itself gives, within 0.5 % of the bits disclosed.  For other sizes they are
+measured when they are first needed, in a second or so.
+``tests/session/test_cascade_leak.py`` measures rows of the file again, and compares with sessions.
 """
 
+import csv
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.resources import files
 from statistics import NormalDist
 
 import numpy as np
@@ -35,7 +40,8 @@ from e91.system.workspace import Workspace
 _RUNS = 40  # of a fit: its mean then errs by a sixth of what single keys scatter
 _RANGE = 1.0  # of error rates, powers of two about the one for which the blocks are made
 _FARTHEST = 4.0  # times that rate; beyond, the square of the error rate grows no more
-_SIZES = 0.03  # of the keys, about the one in question, relative
+_STEPS = 8  # sizes of keys for which there are numbers, in a factor of two
+_SIZES = 2 ** (1 / (2 * _STEPS)) - 1  # of the keys, about such a size, relative: up to the next one
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -161,9 +167,40 @@ class LeakFit:
         return np.maximum(0, drawn.astype(np.int64))
 
 
-@lru_cache(maxsize=256)
 def leak_fit(key_size: int, first_block: int) -> LeakFit:
     """Return what runs of Cascade show: the same whenever it is asked.
+
+    Args:
+        key_size: Bits of the keys.
+        first_block: Bits of a block of the first iteration.
+    """
+    near = rounded_size(key_size)
+    return _kept_fits().get((near, first_block)) or measured_fit(key_size, first_block)
+
+
+def rounded_size(key_size: int) -> int:
+    """Return the size for which there are numbers that is nearest to a key's, by its logarithm.
+
+    Examples:
+        >>> rounded_size(364_276), rounded_size(370_728)
+        (370728, 370728)
+    """
+    return round(2 ** (round(_STEPS * math.log2(key_size)) / _STEPS))
+
+
+@lru_cache(maxsize=1)
+def _kept_fits() -> dict[tuple[int, int], LeakFit]:
+    """The fits beside this file, by size of the keys and of their first blocks."""
+    text = files("e91.session").joinpath("cascade_leaks.csv").read_text("utf-8")
+    return {
+        (int(size), int(block)): LeakFit(ERRORS_PER_BLOCK / int(block), *map(float, numbers))
+        for size, block, *numbers in list(csv.reader(text.splitlines()))[1:]
+    }
+
+
+@lru_cache(maxsize=256)
+def measured_fit(key_size: int, first_block: int) -> LeakFit:
+    """Fit the numbers to runs of Cascade, which begin from the same seed every time.
 
     Args:
         key_size: Bits of the keys.

@@ -51,6 +51,40 @@ def test_cascade_discloses_what_the_fit_says(bits, rate):
     assert (0.02 * told / (fit.scatter * np.sqrt(errors))).mean() > allowed
 
 
+ROWS = [(16_384, 16), *((size, 64) for size in (32_768, 77_936, 370_728, 741_455))]
+
+
+@pytest.mark.parametrize(
+    ("size", "block"), [ROWS[0], *(pytest.param(*row, marks=pytest.mark.slow) for row in ROWS[1:])]
+)
+def test_kept_numbers_are_what_runs_of_cascade_show(size, block):
+    kept, again = leak_fit(size, block), cascade_leak.measured_fit(size, block)
+    for name in ("error_rate", "per_bit", "per_error", "per_error_squared", "scatter"):
+        assert getattr(kept, name) == pytest.approx(getattr(again, name), rel=1e-6), name
+
+
+def test_sizes_of_the_kept_numbers_need_no_runs(monkeypatch):
+    monkeypatch.setattr(cascade_leak, "measured_fit", lambda *_: pytest.fail("measured"))
+    for size in (16_384, 33_505, 364_276, 760_565, 2_000_000):
+        fits = [leak_fit(size, block) for block in (16, 32, 64, 128)]
+        assert [fit.error_rate for fit in fits] == [0.05, 0.025, 0.0125, 0.00625]
+        assert abs(math.log2(cascade_leak.rounded_size(size) / size)) <= 1 / 16 + 1e-4
+    monkeypatch.setattr(cascade_leak, "measured_fit", lambda size, block: (size, block))
+    assert leak_fit(1_000, 64) == (1_000, 64)  # others are run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "block"), [(75_904, 32), (364_276, 64), (760_565, 32)])
+def test_numbers_of_the_nearest_size_hold_for_a_key(size, block):
+    """What is disclosed may differ by 0.5 %, which a fit for the size itself may as well."""
+    kept, own = leak_fit(size, block), cascade_leak.measured_fit(size, block)
+    bits = np.full(3, size)
+    errors = np.rint(bits * own.error_rate * np.array([0.7, 1.0, 1.4])).astype(np.int64)
+    near, here = (fit.drawn(bits, errors, np.zeros(3)) for fit in (kept, own))
+    assert np.abs(near / here - 1).max() < 0.005
+    assert np.abs(1.01 * near / here - 1).max() > 0.005
+
+
 def differ(few, many):
     """Whether two samples differ in law, or nearly normal ones in variance, at that rate each."""
     ratio = math.log(np.var(few) / np.var(many))
