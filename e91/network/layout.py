@@ -238,7 +238,8 @@ class Light:
     Attributes:
         name: What links call it.
         source: The pairs.
-        window_s: Coincidence window.
+        window_s: Coincidence window; not above a dead time, so that a detector clicks at most once
+            in it.
         detectors: Alice's and Bob's, two of each: receivers are active.
         source_position: Part of the way from the first end at which the source stands: 0 at the
             first end, 1/2 in the middle.
@@ -287,6 +288,12 @@ class Light:
 
     def __post_init__(self) -> None:
         check_positive(window_s=self.window_s)
+        for detector in self.detectors:
+            if 0 < detector.dead_time_s < self.window_s:
+                raise ValueError(
+                    f"`window_s` must not be above a detector's dead time of "
+                    f"{detector.dead_time_s:g} s, but is {self.window_s:g}."
+                )
         check_fractions(
             source_position=self.source_position,
             visibility=self.visibility,

@@ -19,6 +19,7 @@ from e91.network.layout import (
     KEY_BITS,
     Claim,
     IncidentKind,
+    Light,
     Measure,
     Origin,
     Quantity,
@@ -158,28 +159,28 @@ class DetectorEntry(Document, frozen=True):
 
 
 class LightEntry(Document, frozen=True):
-    """A kind of link by name; see `e91.network.layout.Light`."""
+    """A kind of link by name; see `e91.network.layout.Light`, whose defaults it has."""
 
     pairs_per_second: _Positive
     window_s: _Positive
     detectors: tuple[Text, Text]
     coherence_time_s: NotNegative = 0.0
     bandwidth_nm: NotNegative = 0.0
-    source_position: _Fraction = 0.0
-    db_per_km: NotNegative = 0.3
-    coupling_db: NotNegative = 3.0
-    receiver_db: NotNegative = 1.5
-    switch_db: NotNegative = 0.0
-    dispersion_ps_per_nm_km: NotNegative = 17.0
-    visibility: _Fraction = 0.99
-    bit_error: _Fraction = 0.005
-    block_rounds: _Count = 2**20
-    revealed_fraction: Annotated[float, Meta(gt=0, lt=1)] | None = None
-    alice_probabilities: tuple[float, ...] = ()
-    bob_probabilities: tuple[float, ...] = ()
-    epsilon: Annotated[float, Meta(gt=0, lt=1)] = 1e-10
-    assumed: bool = True
-    note: str = ""
+    source_position: _Fraction = Light.source_position
+    db_per_km: NotNegative = Light.db_per_km
+    coupling_db: NotNegative = Light.coupling_db
+    receiver_db: NotNegative = Light.receiver_db
+    switch_db: NotNegative = Light.switch_db
+    dispersion_ps_per_nm_km: NotNegative = Light.dispersion_ps_per_nm_km
+    visibility: _Fraction = Light.visibility
+    bit_error: _Fraction = Light.bit_error
+    block_rounds: _Count = Light.block_rounds
+    revealed_fraction: Annotated[float, Meta(gt=0, lt=1)] | None = Light.revealed_fraction
+    alice_probabilities: tuple[float, ...] = Light.alice_probabilities
+    bob_probabilities: tuple[float, ...] = Light.bob_probabilities
+    epsilon: Annotated[float, Meta(gt=0, lt=1)] = Light.epsilon
+    assumed: bool = Light.assumed
+    note: str = Light.note
 
 
 class LinkEntry(Document, frozen=True):

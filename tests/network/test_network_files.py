@@ -409,6 +409,10 @@ def test_what_cannot_happen_is_refused_with_its_place(written, table, sentence):
             "`satellite` must be given, as `links.A-R` is of that medium, but is missing.",
         ),
         (
+            "lights.city-access.window_s = 1e-6",
+            "must not be above a detector's dead time of 3e-08 s, but is 1e-06.",
+        ),
+        (
             'rule = "shortest"',
             (
                 "`rule` must be one of fewest-hops, widest, cheapest, or disjoint=k with k of 2 or "
