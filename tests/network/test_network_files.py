@@ -410,7 +410,10 @@ def test_what_cannot_happen_is_refused_with_its_place(written, table, sentence):
         ),
         (
             "lights.city-access.window_s = 1e-6",
-            "must not be above a detector's dead time of 3e-08 s, but is 1e-06.",
+            (
+                "`lights.city-access.window_s` must not be above a detector's dead time of 3e-08 "
+                "s, but is 1e-06."
+            ),
         ),
         (
             'rule = "shortest"',
