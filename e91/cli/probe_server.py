@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,9 +60,19 @@ _WHO = as_one(
               help="Empty the pool, too, to see what is answered then.")  # fmt: skip
 @click.option("--timeout", "timeout_s", type=float, default=10.0, show_default=True,
               help="For every wait, seconds.")  # fmt: skip
+@click.option("--slow-body", "slow_body_s", type=click.FloatRange(0, 3600), default=0.0,
+              show_default=True, help="Leave a body unfinished that long, seconds, to see whether "
+              "it is waited for.")  # fmt: skip
 @JSON
 def probe(
-    url: str, *, who: dict[str, Any], consume: bool, drain: bool, timeout_s: float, as_json: bool
+    url: str,
+    *,
+    who: dict[str, Any],
+    consume: bool,
+    drain: bool,
+    timeout_s: float,
+    slow_body_s: float,
+    as_json: bool,
 ) -> None:
     """Test from outside whether the server of keys at URL keeps to ETSI GS QKD 014 V1.1.1.
 
@@ -73,7 +84,9 @@ def probe(
     from e91.delivery.probing import probe as look
     from e91.delivery.probing.probe import keys_needed
 
-    plan = _plan(url, who, consume=consume, drain=drain, timeout_s=timeout_s)
+    plan = replace(
+        _plan(url, who, consume=consume, drain=drain, timeout_s=timeout_s), slow_body_s=slow_body_s
+    )
     report = look(
         plan,
         reached=partial(_announce, keys_needed(plan), drain=plan.drain),

@@ -61,7 +61,7 @@ def test_a_right_server_breaks_nothing(right):
         "error-codes"  # 404 and 405, which the tables do not have
     }
     assert {name for name, verdict in right.items() if verdict is ProbeVerdict.NOT_TESTED} == {
-        "certificate-validity", "enc-dry",
+        "certificate-validity", "enc-dry", "body-slow",
     }  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def bundled(folder, stem, target):
 
 
 def test_our_own_server_breaks_nothing_whatever_is_tried(tmp_path):
-    folder = new_site(tmp_path / "pki")
+    folder = new_site(tmp_path / "pki", settings="request_s = 1")
     renew(folder, ["clerk"], moment=datetime.now(UTC) - timedelta(days=30))
     refused = [bundled(folder, "sae-clerk", tmp_path / "ended.pem")]
     renew(folder, ["clerk"])
@@ -84,7 +84,7 @@ def test_our_own_server_breaks_nothing_whatever_is_tried(tmp_path):
         server.deposit(20_000)
         urls = {kme: f"https://127.0.0.1:{server.port(kme)}" for kme in ("alice", "bob")}
         report = probe(plan_for(
-            folder, urls["alice"], peer_url=urls["bob"], drain=True,
+            folder, urls["alice"], peer_url=urls["bob"], drain=True, slow_body_s=20.0,
             must_refuse=tuple((file, None) for file in refused),
         ))  # fmt: skip
     seen = {row.name: row.verdict for row in report.rows}
@@ -93,6 +93,8 @@ def test_our_own_server_breaks_nothing_whatever_is_tried(tmp_path):
         "error-codes"  # 404, 405 and 413, which the tables do not have
     }
     assert ProbeVerdict.NOT_TESTED not in seen.values()
+    [slow] = [row.words for row in report.rows if row.name == "body-slow"]
+    assert slow.startswith("a body that does not come: 408 after")
 
 
 FAIL, NOTE = ProbeVerdict.FAIL, ProbeVerdict.NOTE
@@ -171,6 +173,13 @@ def test_what_only_many_answers_show_is_named_last(folder, right, fault, before,
         assert report.rows[-1].verdict is verdict
         return
     assert looked_at(folder, fault, names={before, name}, **changes)[name] is verdict
+
+
+def test_a_server_that_waits_for_a_slow_body_is_seen(folder):
+    with small_kme(folder) as server:
+        [clause] = [clause for clause in CLAUSES if clause.name == "body-slow"]
+        report = probe(plan_for(folder, server.url, slow_body_s=0.2), clauses=[clause])
+    assert "still waited for" in report.rows[0].words
 
 
 def test_an_emptied_pool_is_503(folder):

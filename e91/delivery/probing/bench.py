@@ -77,6 +77,7 @@ class Bench:
         known_peer: The SAE ID of the peer, if there is no certificate of it.
         must_refuse: Certificates with keys that no server may let in.
         drains: Whether the pool may be emptied.
+        slow_body_s: How long an unfinished body is left lying, seconds; 0: not at all.
     """
 
     place: ServerPlace
@@ -88,6 +89,7 @@ class Bench:
     known_peer: str | None = None
     must_refuse: tuple[ClientFiles, ...] = ()
     drains: bool = False
+    slow_body_s: float = 0.0
     answers: list[Answer] = field(default_factory=list, repr=False)
     key_ids: list[str] = field(default_factory=list, repr=False)
 

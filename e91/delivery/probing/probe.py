@@ -53,6 +53,7 @@ class ProbePlan:
         consume: Whether keys may be taken.
         drain: Whether the pool may be emptied.
         timeout_s: For every wait, seconds.
+        slow_body_s: How long an unfinished body is left lying, seconds; 0: that is not tested.
 
     Examples:
         >>> plan = ProbePlan(
@@ -77,6 +78,7 @@ class ProbePlan:
     consume: bool = True
     drain: bool = False
     timeout_s: float = 10.0
+    slow_body_s: float = 0.0
 
 
 def keys_needed(plan: ProbePlan) -> int:
@@ -155,6 +157,7 @@ def bench_of(plan: ProbePlan) -> Bench:
         peer,
         tuple(ClientFiles(file, key, plan.ca) for file, key in plan.must_refuse),
         plan.drain,
+        plan.slow_body_s,
     )
 
 

@@ -4,6 +4,7 @@ import re
 import socket
 import ssl
 import tempfile
+import time
 import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -224,9 +225,10 @@ def _code_in(answer: bytes) -> str:
     return found[1].decode("ascii") if found else "no answer of HTTP"
 
 
-def _raw(bench: Bench, request: bytes) -> bytes:
+def _raw(bench: Bench, request: bytes, *, within_s: float | None = None) -> bytes:
     """Return what comes back for some bytes over the master's TLS, as far as it comes."""
-    client = HttpsClient(bench.place, client_context(bench.master.files), min(bench.timeout_s, 3.0))
+    timeout_s = min(bench.timeout_s, 3.0) if within_s is None else within_s
+    client = HttpsClient(bench.place, client_context(bench.master.files), timeout_s)
     found = b""
     try:
         client.connect()
@@ -241,6 +243,21 @@ def _raw(bench: Bench, request: bytes) -> bytes:
     finally:
         client.close()
     return found
+
+
+def _slow_body(bench: Bench) -> Observation:
+    if not bench.slow_body_s:
+        raise NotTestable("takes its time (`--slow-body SECONDS`)")
+    head = (
+        f"POST {bench.peer_path}/enc_keys HTTP/1.1\r\nHost: {bench.place.authority}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{"
+    )
+    started = time.monotonic()
+    answer = _raw(bench, head.encode(), within_s=bench.slow_body_s)
+    waited_s = time.monotonic() - started
+    if not answer and waited_s >= bench.slow_body_s:
+        return informed(f"a body that does not come is still waited for after {waited_s:.0f} s")
+    return informed(f"a body that does not come: {_code_in(answer)} after {waited_s:.0f} s")
 
 
 def _http_2(bench: Bench) -> Observation:
@@ -283,6 +300,8 @@ TRANSPORT = (
     ProbeClause("http-2", "RFC 9113", "HTTP/2 need not be spoken.", _http_2),
     ProbeClause("http-broken", "RFC 9112",
                 "Broken HTTP does not stop the server.", _broken_http),
+    ProbeClause("body-slow", "-",
+                "A body that does not come need not be waited for.", _slow_body),
     ProbeClause("path-unknown", "5.1, table 2", "There are three methods.", _unknown_path),
 )  # fmt: skip
 """What can be seen before any key is asked for."""
