@@ -362,6 +362,22 @@ def test_p_value_for_unequal_pairs_is_valid_and_has_power():
     assert local_p_value(won, lost, probabilities=probabilities) < 1e-6
 
 
+def test_p_value_of_nearly_equal_pairs_gives_nothing_to_who_loses_at_the_rarest():
+    """A local model wins more than 3/4 of the rounds then, which refutes no local model."""
+    settings = EKERT.biased((0.336, 0.33, 0.334), (0.332, 0.336, 0.332))
+    shares = [settings.pair_probability(pair) for pair, _ in settings.chsh_pairs]
+    assert 0 < max(shares) - min(shares) < 1e-3
+    counts = [round(10**9 * share / sum(shares)) for share in shares]
+    rarest = shares.index(min(shares))
+    wins = [0 if pair == rarest else n for pair, n in enumerate(counts)]
+    losses = [n - won for won, n in zip(wins, counts, strict=True)]
+    pairs = zip(wins, losses, settings.signs, strict=True)
+    same, different = zip(*((w, n) if s > 0 else (n, w) for w, n, s in pairs), strict=True)
+    found = chsh.estimate(same, different, settings=settings, epsilon=1e-10)
+    assert found.value <= 2
+    assert found.p_value > 0.1
+
+
 @pytest.mark.parametrize("probabilities", [(0.25,) * 4, (0.05, 0.15, 0.3, 0.5)])
 @pytest.mark.parametrize("lost_pair", range(4))
 def test_bet_against_local_models_is_fair_to_the_best_of_them(probabilities, lost_pair):

@@ -555,9 +555,10 @@ def test_what_is_reproduced_is_counted_by_what_reproduces_it(compared, rests):
     counts = reproduced_by_route([row for rows in compared.values() for row in rows])
     one = sum({p.key for p in parameters} == {"state.visibility"} for parameters in rests.values())
     closed, link = counts["closed form"], counts["link"]
-    told, accuracy = (
-        " ".join(file.read_text("utf-8").split()) for file in (DOCS, DOCS.with_name("accuracy.md"))
-    )
+    pages = DOCS, DOCS.with_name("accuracy.md"), DOCS.parents[1] / "README.md"
+    told, accuracy, readme = (" ".join(file.read_text("utf-8").split()) for file in pages)
+    assert f"{closed + link} outcomes are reproduced: {closed} by a closed form" in readme
+    assert f"and {link} by a link model" in readme
     assert f"**A closed form: {closed}.** {one} are formulas of one visibility alone" in told
     assert f"**A link model: {link}**" in told
     assert f"{closed + link} outcomes of" in accuracy
