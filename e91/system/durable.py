@@ -12,7 +12,6 @@ number would lead to whatever file got it next.
 import fcntl
 import os
 import re
-import secrets
 import shutil
 import stat
 import sys
@@ -270,7 +269,7 @@ def create_hidden(folder: Path, *, mode: int, ending: str = "") -> tuple[Path, F
         ValueError: The folder cannot be written.
     """
     while True:
-        path = folder / f".e91-{secrets.token_hex(8)}{ending}"
+        path = folder / f".e91-{os.urandom(8).hex()}{ending}"
         file = create(path, mode=mode)
         if _lock_unfinished(file.fileno(), path):
             return path, file
@@ -288,7 +287,7 @@ def hidden_folder(folder: Path) -> Iterator[Path]:
     """
     with ExitStack() as stack:
         while True:
-            path = folder / f".e91-{secrets.token_hex(8)}"
+            path = folder / f".e91-{os.urandom(8).hex()}"
             # Before it is there: a signal that ends the process may come between any two lines.
             stack.callback(shutil.rmtree, path, ignore_errors=True)
             path.mkdir(0o700)
