@@ -11,12 +11,28 @@ Examples:
     True
 """
 
+from typing import TYPE_CHECKING
+
 import lazy_loader
 
+from e91.model.drawn import Drawn
 from e91.system.moved import keep_old_names
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __version__ = "0.2.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 keep_old_names()
+
+
+def _draw(result: Drawn, ax: "Axes | None") -> "Axes":
+    """Draw a result; figures are loaded only here."""
+    from e91.plots.drawing import draw
+
+    return draw(result, ax)
+
+
+Drawn.draw_by(_draw)

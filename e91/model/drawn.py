@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from matplotlib.axes import Axes
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 class Drawn:
     """A result that shows itself in Jupyter as its text, and draws itself when it is asked to.
 
-    What it is drawn as stands in `e91.plots.drawing`, which is looked up only then: this file is
-    the one place that reaches up to the figures, because people expect `.plot()` of a result.
+    How it is drawn is not known here: the package's front page, `e91`, says what draws, so that no
+    result depends on figures although people expect `.plot()` of it.
     """
+
+    _draw: ClassVar[Callable[[Drawn, Axes | None], Axes]]
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """Show the page in a notebook, and the text where there is none, as in IPython."""
@@ -24,7 +26,9 @@ class Drawn:
         return {"text/plain": str(self), "text/html": self._repr_html_()}
 
     def _repr_html_(self) -> str:
-        return f"<pre style='line-height:1.3'>{html.escape(str(self))}</pre>"
+        from html import escape
+
+        return f"<pre style='line-height:1.3'>{escape(str(self))}</pre>"
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw this result; needs ``pip install 'e91[plot]'``.
@@ -38,6 +42,9 @@ class Drawn:
         Raises:
             ValueError: The result has nothing to draw.
         """
-        from e91.plots.drawing import draw
+        return self._draw(ax)
 
-        return draw(self, ax)
+    @classmethod
+    def draw_by(cls, draw: Callable[[Drawn, Axes | None], Axes]) -> None:
+        """Let all results be drawn by a function of the result and the axes."""
+        cls._draw = draw
