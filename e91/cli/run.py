@@ -236,14 +236,8 @@ def _begin(
     request = Request(rounds, settings, chosen, seed, watched, files, as_json)
     refuse_beside_light(BESIDE_LIGHT, light=light)
     machine = ibm_machine(device)
-    source = {
-        "device": device,
-        "settings": settings,
-        "seed": seed,
-        "light": light,
-        "slots": chosen.security is SecurityModel.DEVICE_INDEPENDENT,
-        **photons,
-    }
+    source = {"device": device, "settings": settings, "seed": seed, "light": light, **photons}
+    source["slots"] = chosen.security is SecurityModel.DEVICE_INDEPENDENT
     if machine is None and _is_long(request, keep=blocks.keep):
         run_blocks(block_device(**source), request, blocks=blocks)
         return

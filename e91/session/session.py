@@ -198,9 +198,7 @@ def analyse(
     assumption = ESTIMATED if estimate_probabilities else ""
     settings = estimated_settings(record, settings) if estimate_probabilities else settings
     check_policy(len(record), settings=settings, policy=policy)
-    if flip is not None:
-        record = record.flipped(flip)
-        origin = f"{origin}, {Party(flip).value.capitalize()}'s outcomes inverted"
+    record, origin = _flipped(record, origin, flip)
     speaks = not statistics_only and not record_looks_inverted(record, settings)
     if speaks:
         _use_up(record, origin)
@@ -216,6 +214,16 @@ def analyse(
         stopwatch=stopwatch,
         distilled=distil if speaks else survey,
     )
+
+
+def _flipped(
+    record: DetectionRecord, origin: str, flip: Party | str | None
+) -> tuple[DetectionRecord, str]:
+    """Return the record with one party's outcomes inverted, if any, and words that say so."""
+    if flip is None:
+        return record, origin
+    party = Party(flip).value.capitalize()
+    return record.flipped(flip), f"{origin}, {party}'s outcomes inverted"
 
 
 def _pace_of(record: DetectionRecord, duration_s: float | None) -> Pace | None:
