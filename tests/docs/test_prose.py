@@ -22,12 +22,17 @@ WRITTEN = [
     ),
 ]
 MOST_WORDS = 25  # of a sentence, on average over a document
+LONGEST_SENTENCE = 50  # words
 LONGEST_LINE = 100
 
 # Words that were private to those who wrote the project, and openings in inverted order.
 PRIVATE = re.compile(
-    r"\b(told|ferry|ferries|desk|shelf|so many|of which)\b",
+    r"(?<![a-z])(told|untold|ferry|ferries|desk|shelf|stretch|stretches|hers|theirs|so\s+many"
+    r"|of\s+which|of\s+whom)(?![a-z])",
     re.IGNORECASE,
+)
+IN_CODE = re.compile(
+    PRIVATE.pattern + r"|(?<![a-z])(book|coins|course|hands|mine|ours)(?![a-z])", re.IGNORECASE
 )
 INVERTED = re.compile(
     r"(?:^|[.:;] )(?:Searched|Assumed|Counted|Stated|Needed|Said|Shown|Not true) (?:is|are)\b",
@@ -49,6 +54,12 @@ def sentences(text):
     parts = [part.replace("\n", " ") for part in re.split(r"\n\s*\n", prose_of(text))]
     found = [each for part in parts for each in re.split(r"(?<=[.!?:;])\s+(?=[^a-z])", part)]
     return [each.strip() for each in found if len(each.split()) > 2]
+
+
+def full_sentences(text):
+    """Return the sentences of a text, colons and semicolons included."""
+    parts = [part.replace("\n", " ") for part in re.split(r"\n\s*\n", prose_of(text))]
+    return [each for part in parts for each in re.split(r"(?<=[.!?])\s+(?=[^a-z])", part)]
 
 
 def mean_length(text):
@@ -85,6 +96,28 @@ def test_first_lines_of_public_docstrings_use_plain_words():
     assert lines == {}
 
 
+def test_names_and_texts_of_the_source_use_plain_words():
+    found = {
+        f"{file.relative_to(ROOT)}: {word[0]}"
+        for room in ("e91", "circuits")
+        for file in (ROOT / room).rglob("*")
+        if file.suffix in (".py", ".pyi", ".toml", ".js", ".html")
+        for word in IN_CODE.finditer(file.read_text(encoding="utf-8"))
+    }
+    assert found == set()
+
+
+def test_no_sentence_of_a_page_is_longer_than_one_breath():
+    long = {
+        f"{page.relative_to(ROOT)}: {sentence}"
+        for page in WRITTEN
+        if page.name != "CHANGELOG.md"
+        for sentence in full_sentences(page.read_text(encoding="utf-8"))
+        if len(sentence.split()) > LONGEST_SENTENCE
+    }
+    assert long == set()
+
+
 def test_every_word_is_spelt_right():
     pytest.importorskip("codespell_lib", reason="the spelling check is not installed")
     ended = subprocess.run(
@@ -98,5 +131,7 @@ def test_a_long_sentence_a_private_word_and_an_inversion_are_found():
     assert mean_length(" ".join(["word"] * 30) + ".") == 30
     assert mean_length("Three short words. Another three words.\n\n* A listed item here\n") < 4
     assert PRIVATE.search("as you were told")
+    assert IN_CODE.search("def is_told_by(book):")
+    assert not IN_CODE.search("notebook, bookkeeping, of courses")
     assert INVERTED.search("Searched are the clocks.")
     assert not INVERTED.search("What is searched are clocks.")
