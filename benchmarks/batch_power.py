@@ -124,7 +124,7 @@ def lower_bound_power(actual: LinkBehaviour, *, rounds: int, epsilon: float) -> 
     _check(actual, rounds=rounds, false_alarm=epsilon)
 
     def passes(wins: int) -> bool:
-        """Return whether so many wins prove that S exceeds 2."""
+        """Return whether this number of wins proves that S exceeds 2."""
         bound = chsh_lower_bound(
             [wins, 0, 0, 0], [rounds - wins, 0, 0, 0], probabilities=[0.25] * 4, epsilon=epsilon
         )

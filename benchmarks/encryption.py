@@ -2,7 +2,7 @@
 
 Everything is read from a file of 512 MiB in the page cache and written nowhere, but for the raw
 cipher and the copy, which have their bytes in memory: that is the highest mark there is.  With
-``--memory 10e9`` the commands encrypt and decrypt so many bytes in a pipe, and their peak memory is
+``--memory 10e9`` the commands encrypt and decrypt that many bytes in a pipe; their peak memory is
 printed.
 """
 
@@ -230,8 +230,8 @@ def in_turn(stage: Stage) -> list[Row]:
             done = work()
             if number:
                 place.append(time.perf_counter() - start)
-    ours, *others = (Timing(tuple(all_), tuple(done / one for one in all_)) for all_ in seconds)
-    shared = (stage.name, stage.size, stage.unit, ours)
+    own, *others = (Timing(tuple(all_), tuple(done / one for one in all_)) for all_ in seconds)
+    shared = (stage.name, stage.size, stage.unit, own)
     return [Row(*shared, peer.name, other) for peer, other in zip(stage.peers, others, strict=True)]
 
 
@@ -281,7 +281,7 @@ def peak_memory(size: int, folder: Path) -> list[int]:
 
 @click.command()
 @click.option("--quick", is_flag=True, help="A quarter of the bytes.")
-@click.option("--memory", type=float, help="Measure peak memory for so many bytes instead.")
+@click.option("--memory", type=float, help="Measure peak memory for this many bytes instead.")
 def bench(*, quick: bool, memory: float | None) -> None:
     """Print the table in Markdown; rates are medians, with the slowest and the fastest call."""
     with tempfile.TemporaryDirectory() as name:

@@ -1,7 +1,7 @@
 """How time and memory grow with the rounds: ``python -m benchmarks.growth [ROUNDS ...]``.
 
 Streams 10^6, 10^7, 10^8 and 10^9 rounds (or as many as are named, e.g. 1e10) at QBER 2 %, each in a
-process of its own: Ekert's settings chosen uniformly, then the best settings for so many rounds.
+process of its own: Ekert's settings chosen uniformly, then the best settings for them.
 Prints the seconds of the run itself, after one block that warms the caches; the nanoseconds a
 round, and how they compare with the row before; the processor's nanoseconds a round, all threads
 together, which a busy machine changes less; the whole process's seconds and peak memory; the secret
@@ -25,7 +25,7 @@ CHOICES = ("uniform", "best")
 
 
 def choices(name: str, rounds: int) -> str:
-    """Return what a run is told: probabilities of both parties, policy, rounds of a block.
+    """Return what a run is given: probabilities of both parties, policy, rounds of a block.
 
     The search for the best ones is no part of the run, and its memory is not either.
     """

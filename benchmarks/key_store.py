@@ -69,7 +69,7 @@ class Timed:
 
 
 async def deposit(service: KeyService, keys: int) -> None:
-    """Put key for so many keys in the stores."""
+    """Put key for ``keys`` keys in the stores."""
     provenance = Provenance(
         SecurityModel.DEVICE_INDEPENDENT, "benchmark", "coherent attacks", 1e-10, True, 2.7, 2.6,
         KMES, (), 1, False, time.time(), "benchmark",

@@ -89,8 +89,8 @@ def whole_process(arguments: list[str]) -> Ended:
         (True, True, '42')
     """
     launcher = [sys.executable, "-S", "-c", _LAUNCHER, sys.executable, *arguments]
-    told = subprocess.run(launcher, stdout=subprocess.PIPE, text=True, check=True).stdout
-    status, seconds, peak, output = json.loads(told)
+    reported = subprocess.run(launcher, stdout=subprocess.PIPE, text=True, check=True).stdout
+    status, seconds, peak, output = json.loads(reported)
     if status != 0:
         raise RuntimeError(
             f"`{' '.join(arguments)}` must end with status 0, but ended with {status}."

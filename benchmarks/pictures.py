@@ -25,7 +25,7 @@ class Clip:
     Attributes:
         size: Of a frame, e.g. ``"320x240"``.
         rate: Frames a second.
-        kilobits: A second, as the encoder is told.
+        kilobits: A second, as the encoder is asked for.
         encoder: Options of ffmpeg.
     """
 

@@ -75,16 +75,16 @@ def steps(sampler: RoundSampler) -> dict[str, Callable[[], object]]:
         entropy = keystream(PROTOCOL, stream=Stream.SAMPLE, block=0)
         return draw_sample(entropy, fraction=FRACTION, rounds=BLOCK_ROUNDS)
 
-    coins = tossed()
+    sampling = tossed()
     return {
         "a keystream of draws (the price of a second one)": lambda: draws(
             PROTOCOL, BLOCK_ROUNDS, stream=Stream.SETTINGS, block=0
         ),
         "draw rounds, both keystreams included": lambda: sampler.fill(codes, block=1),
         "tally": lambda: tally(codes, cells=36),
-        "coins": tossed,
+        "sample": tossed,
         "pack": lambda: append_key(
-            codes, roles=ROLES, sample=coins, alice=room[0], bob=room[1], position=0
+            codes, roles=ROLES, sample=sampling, alice=room[0], bob=room[1], position=0
         ),
     }
 
@@ -99,19 +99,19 @@ def main() -> None:
     for name, step in steps(sampler).items():
         repeated = partial(_times, step, blocks // 4)
         show(f"{name}, one core", rate(repeated, rounds=blocks // 4 * BLOCK_ROUNDS))
-    ours = 0.0
+    own = 0.0
     for threads in (1, 2):
         work = on_threads(sampler, blocks, threads=threads)
-        ours = show(f"whole, {threads} thread(s)", rate(work, rounds=blocks * BLOCK_ROUNDS))
-    compare_with_aer(ours)
+        own = show(f"whole, {threads} thread(s)", rate(work, rounds=blocks * BLOCK_ROUNDS))
+    compare_with_aer(own)
     few = max(1, blocks // 10)
     with numpy_only():
         alone = partial(draw_and_pack, sampler, first=0, blocks=few)
         show("whole, NumPy only, one core", rate(alone, rounds=few * BLOCK_ROUNDS))
 
 
-def compare_with_aer(ours: float) -> None:
-    """Time the same rounds on Aer and print how many times faster ``ours`` is."""
+def compare_with_aer(own: float) -> None:
+    """Time the same rounds on Aer and print how many times faster ``own`` is."""
     circuits = attacked_circuits()
     count, pairs = 10**6, 200
     counted = show(
@@ -121,7 +121,7 @@ def compare_with_aer(ours: float) -> None:
     single = show(
         "Aer, one circuit a pair", rate(partial(aer_pair_by_pair, circuits, pairs), rounds=pairs)
     )
-    print(f"ours on two threads: {ours / counted:.0f} x and {ours / single:.0f} x")
+    print(f"this project on two threads: {own / counted:.0f} x and {own / single:.0f} x")
 
 
 def _times(step: Callable[[], object], count: int) -> None:

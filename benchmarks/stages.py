@@ -177,7 +177,7 @@ def amplification(effort: Effort, *, threads: int) -> Stage:
     seed = generator.integers(0, 2, count + length - 1, np.uint8)
     key, packed_seed = np.packbits(bits), np.packbits(seed)
 
-    def ours(_: int) -> int:
+    def own(_: int) -> int:
         for _again in range(REPEATS):
             toeplitz_hash_packed(key, count, length=length, seed=packed_seed)
         return REPEATS * count
@@ -198,7 +198,7 @@ def amplification(effort: Effort, *, threads: int) -> Stage:
         Peer("SciPy, one FFT", partial(checked, lambda: partial(one_piece, bits, length, seed))),
     )
     name = f"Toeplitz hash to a quarter, one party; {_threads(threads)}"
-    work = partial(shared_out, ours, threads=threads)
+    work = partial(shared_out, own, threads=threads)
     size = f"{threads} x {REPEATS} keys of {count:,} bits"
     return Stage(name, size, "bit", work, peers, effort.repeats)
 

@@ -13,8 +13,8 @@ def aligned(rows: Iterable[Row]) -> str:
 
     Examples:
         >>> from benchmarks.timing import Timing
-        >>> ours = Timing((1.0, 0.5, 2.0), (2e6, 4e6, 1e6))
-        >>> print(aligned([Row("draw", "2·10^6", "round", ours)]))
+        >>> own = Timing((1.0, 0.5, 2.0), (2e6, 4e6, 1e6))
+        >>> print(aligned([Row("draw", "2·10^6", "round", own)]))
         | stage | size   | seconds | rate             | peer | peer's rate | ratio |
         |-------|--------|---------|------------------|------|-------------|-------|
         | draw  | 2·10^6 | 1       | 2 (1-4) Mround/s |      |             |       |
@@ -39,8 +39,8 @@ def _cells(rows: list[Row]) -> list[tuple[str, ...]]:
     for row in rows:
         own = ("", "", "", "")
         if row.stage != before:
-            rate = _rates(row.ours.rates, row.unit)
-            own = (row.stage, row.size, f"{median(row.ours.seconds):.3g}", rate)
+            rate = _rates(row.own.rates, row.unit)
+            own = (row.stage, row.size, f"{median(row.own.seconds):.3g}", rate)
         ratio = "" if row.ratio is None else f"{_figure(row.ratio)} x"
         lines.append((*own, row.peer or "", _peer_rate(row), ratio))
         before = row.stage

@@ -53,7 +53,7 @@ def make_files(folder: Path, tags: int) -> tuple[Path, Path]:
     alice = Laboratory(receiver, EKERT.alice_probabilities, link_loss_db=LOSS_DB)
     bob = Laboratory(receiver, EKERT.bob_probabilities, link_loss_db=LOSS_DB, clock=clock)
     rate = PAIRS_PER_SECOND * alice.transmission * EFFICIENCY
-    stretches = simulate_time_tags(
+    intervals = simulate_time_tags(
         ContinuousSource(PAIRS_PER_SECOND),
         alice,
         bob,
@@ -62,8 +62,8 @@ def make_files(folder: Path, tags: int) -> tuple[Path, Path]:
         seed=1,
     )
     halves: tuple[list[TimeTags], list[TimeTags]] = ([], [])
-    for stretch in stretches:
-        for half, side in zip(halves, stretch, strict=True):
+    for interval in intervals:
+        for half, side in zip(halves, interval, strict=True):
             half.append(side)
     files = folder / "alice.npz", folder / "bob.npz"
     for file, half, party in zip(files, halves, Party, strict=True):
@@ -126,7 +126,7 @@ def work_through(alice: str, bob: str) -> None:
                 "seconds": seconds,
                 "tags": [len(side.tags) for side in both],
                 "coincidences": len(found.record),
-                "lost": found.statistics.lost_stretches,
+                "lost": found.statistics.lost_intervals,
                 "car": found.statistics.car,
                 "qber": sifted[0].evidence.sample_errors / sifted[0].evidence.sample_size,
                 "peak_mb": peak_mb(),
@@ -148,7 +148,7 @@ def main(millions: float) -> None:
     first = runs[0]
     print(f"tags: {first['tags'][0]:,} and {first['tags'][1]:,}; coincidences "
           f"{first['coincidences']:,}, QBER {first['qber']:.2%}, CAR {first['car']:.0f}, "
-          f"{first['lost']} stretches lost")  # fmt: skip
+          f"{first['lost']} intervals lost")  # fmt: skip
     for stage in first["seconds"]:
         times = sorted(run["seconds"][stage] for run in runs)
         print(f"{stage:18s}{statistics.median(times):8.2f} s ({times[0]:.2f}-{times[-1]:.2f})")

@@ -79,7 +79,7 @@ class Row:
         stage: Name of the stage.
         size: Of the work, in words.
         unit: Unit of the work done; rates are in this unit per second.
-        ours: Our timing.
+        own: Timing of this project.
         peer: Name of the peer, or None.
         peers: Its timing, or None where it was not timed.
         published: Its published rate, or None.
@@ -89,7 +89,7 @@ class Row:
     stage: str
     size: str
     unit: str
-    ours: Timing
+    own: Timing
     peer: str | None = None
     peers: Timing | None = None
     published: float | None = None
@@ -99,7 +99,7 @@ class Row:
     def ratio(self) -> float | None:
         """How many times faster than the peer we are, by the medians; None without a figure."""
         other = median(self.peers.rates) if self.peers else self.published
-        return median(self.ours.rates) / other if other else None
+        return median(self.own.rates) / other if other else None
 
     def to_dict(self) -> dict[str, object]:
         """Return the row for ``--json``: our medians, the peer's, the ratio, and the spreads."""
@@ -107,12 +107,12 @@ class Row:
         return {
             "stage": self.stage,
             "size": self.size,
-            "seconds": median(self.ours.seconds),
-            "rate": median(self.ours.rates),
+            "seconds": median(self.own.seconds),
+            "rate": median(self.own.rates),
             "unit": f"{self.unit}/s",
             "peer": self.peer,
             "ratio": self.ratio,
-            "rates": sorted(self.ours.rates),
+            "rates": sorted(self.own.rates),
             "peer_rate": other,
             "peer_rates": sorted(self.peers.rates) if self.peers else None,
             "remark": self.remark or None,
@@ -161,8 +161,8 @@ def rows_of(stage: Stage) -> list[Row]:
         >>> [(row.peer, row.ratio, row.remark) for row in rows_of(stage)]
         [('rival', None, '`rival` is not installed')]
     """
-    ours = timed(stage.prepare(), repeats=stage.repeats)
-    shared = (stage.name, stage.size, stage.unit, ours)
+    own = timed(stage.prepare(), repeats=stage.repeats)
+    shared = (stage.name, stage.size, stage.unit, own)
     if not stage.peers:
         return [Row(*shared)]
     rows = []
@@ -181,7 +181,7 @@ def rows_of(stage: Stage) -> list[Row]:
 
 
 def shared_out(work: Callable[[int], int], *, threads: int) -> Work:
-    """Return a work that calls ``work`` once on each of so many threads, with its number.
+    """Return a work that calls ``work`` once on each of ``threads`` threads, with its number.
 
     Examples:
         >>> shared_out(lambda number: 10 + number, threads=3)()
@@ -196,7 +196,7 @@ def shared_out(work: Callable[[int], int], *, threads: int) -> Work:
 
 
 def over_processes(work: Callable[[int], int], *, processes: int) -> Work:
-    """Return a work that calls ``work`` once in each of so many processes, with its number.
+    """Return a work that calls ``work`` once in each of ``processes`` processes, with its number.
 
     Args:
         work: Can be pickled.

@@ -67,7 +67,7 @@ CAUGHT = {
         "test_each_party_keeps_its_own_outcomes_of_the_rounds_that_stay_secret",
     ),
     (9, "disclosed parities that cost nothing"): (
-        "test_session::test_key_is_paid_for_every_bit_that_error_correction_told",
+        "test_session::test_key_is_paid_for_every_bit_that_error_correction_disclosed",
         "test_cascade::test_no_parity_is_asked_twice",
         "test_length_is_shortened_by_just_what_the_messages_disclosed",
         "test_session::test_channel_counts_what_both_parties_disclose",
@@ -153,7 +153,7 @@ def test_mistake_has_a_test_that_would_have_caught_it(mistake, places):
 
 
 def by_messages(x, y, outcomes, sent):
-    """The sifted keys of a small session, and Alice's coins: one for each key round."""
+    """The sifted keys of a small session, and Alice's sample: one bit for each key round."""
     record = DetectionRecord(*(PartyRecord(*half) for half in zip((x, y), outcomes, strict=True)))
     alice, bob = sifting.exchange(
         record, settings=EKERT, fraction=0.3, entropy=seeded_entropy(4), channel=Channel(sent)
@@ -163,7 +163,7 @@ def by_messages(x, y, outcomes, sent):
 
 
 def by_the_block(x, y, outcomes, sent):
-    """Those of a block, and the coins: one for each round."""
+    """Those of a block, and the sample: one bit for each round."""
     codes = (12 * x + 4 * y + 2 * outcomes[0] + outcomes[1]).astype(np.uint8)
     alice, bob = packed_sifting.measure(
         [codes], meaning=packed_sifting.code_table(EKERT), fraction=0.3,
@@ -183,9 +183,9 @@ def test_each_party_keeps_its_own_outcomes_of_the_rounds_that_stay_secret(sift):
         return bodies.setdefault((message.sender, message.subject), message)
 
     alice, bob, tossed = sift(x, y, outcomes, sent)
-    coins = np.frombuffer(bodies[Party.ALICE, "sample"].body, np.uint8)
+    sample = np.frombuffer(bodies[Party.ALICE, "sample"].body, np.uint8)
     shown = np.zeros(len(x), bool)
-    shown[tossed] = np.unpackbits(coins, count=int(tossed.sum())) == 1
+    shown[tossed] = np.unpackbits(sample, count=int(tossed.sum())) == 1
     key = np.array([pair in EKERT.key_pairs for pair in zip(x.tolist(), y.tolist(), strict=True)])
     for sifted, own in ((alice, outcomes[0]), (bob, outcomes[1])):
         assert np.array_equal(sifted.key.bits, own[key & ~shown])
@@ -285,7 +285,7 @@ def test_violation_is_missing_just_where_its_lower_bound_is_not_above_two():
       for s in ("exact", "aer", "aer-with-eve")),
 ], ids=["aer", "exact", "tapped", "tapped-aer", "aer-with-eve"])  # fmt: skip
 def test_outcomes_of_one_setting_pair_come_in_no_order(make):
-    """Alice's coins of one setting pair change in half of all cases; of a histogram, once."""
+    """Alice's sample of one setting pair changes in half of all cases; of a histogram, once."""
     same = np.ones(20_000, np.uint8)
     for outcomes in make(seed=1)(same, same):
         changes = int(np.count_nonzero(outcomes[1:] != outcomes[:-1]))

@@ -109,7 +109,8 @@ class ChannelTap:
     Attributes:
         photons: The device that the parties see; Eve's effect is in its table or circuits.
         reading: What she can read.
-        randomness: Root of the draws of her notes; physical, like the outcomes', and never theirs.
+        randomness: Root of the draws of her notes; physical, like that of the outcomes, and
+            never the same.
         blocks: The rounds of all calls so far, four bytes a round.
         circuits: The measured circuit of each setting pair, ``circuits[x][y]``, Eve included.
     """

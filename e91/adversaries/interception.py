@@ -170,7 +170,7 @@ def _collective_device(conditions: Conditions) -> ChannelTap | TappedDevice:
 
 
 def _split(conditions: Conditions) -> Expected:
-    """The mean over the pulses, in each of which Eve purifies a Werner state."""
+    """The mean over the pulses; in each of them Eve purifies a Werner state."""
     parts = _pulses(conditions.strength)
     visibility = math.fsum(w * v for w, v in parts)
     return Expected(

@@ -63,7 +63,7 @@ class OutcomeCounts:
 
     @classmethod
     def from_array(cls, counts: NDArray[np.int64]) -> OutcomeCounts:
-        """Return the counts of which `array` is ``counts``; integers, shape (10,)."""
+        """Return the counts whose `array` is ``counts``; integers, shape (10,)."""
         wins, losses, (right, wrong) = np.split(counts, [4, 8])
         sample = int(right + wrong)
         return cls(tuple(wins.tolist()), tuple(losses.tolist()), sample=sample, errors=int(wrong))

@@ -181,7 +181,7 @@ def _log_totals(log_wealth: Floats, rounds: Counts, bets: Bets) -> Floats:
     """Return `log_total` of every link, each at its own round."""
     top = np.max(log_wealth, axis=(-2, -1))
     bet = top + np.log(np.exp(log_wealth - top[:, None, None]).sum(axis=(-2, -1)))
-    # math.log, as there: NumPy's may differ in the last digit.
+    # math.log, as for one link: NumPy's may differ in the last digit.
     left = [
         math.log(stake_left(periods, planned=bets.planned))
         for periods in (rounds // bets.period).tolist()

@@ -303,7 +303,7 @@ def phase_error_bound(
 
 @dataclass(frozen=True)
 class KeptShares:
-    """How often a round that both parties keep is of which kind; from `kept_shares`.
+    """How often a round that both parties keep is of each kind; from `kept_shares`.
 
     Attributes:
         key: Probability of an unrevealed key round.
@@ -324,7 +324,7 @@ class KeptShares:
 
 
 def kept_shares(settings: Settings, revealed_fraction: float) -> KeptShares:
-    """Return how often a kept round is of which kind.
+    """Return how often a kept round is of each kind.
 
     Args:
         settings: Settings with their choice probabilities.

@@ -26,7 +26,7 @@ def mean_products(table: Floats) -> Floats:
 
 
 def chsh_terms(products: Floats, settings: Settings) -> tuple[float, ...]:
-    """Return the four signed correlators of which S is the sum; none if there is no Bell test.
+    """Return the four signed correlators whose sum is S; none if there is no Bell test.
 
     Args:
         products: From `mean_products`.

@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     What was to be expected (a wrong input, an aborted session, a full disk) is one sentence, and
     with ``--json`` an object on standard output beside it, unless one is there.  All else is a bug
-    of ours and shows itself: a traceback, and a line that says how to report it.
+    of this package and shows itself: a traceback, and a line that says how to report it.
     """
     line = sys.argv[1:] if arguments is None else arguments
     print_what_can_be_printed()

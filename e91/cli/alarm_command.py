@@ -50,11 +50,11 @@ class AlarmCommand:
         return cls(tuple(words))
 
     def start(self, alarm: Any) -> None:
-        """Start the command, told by its environment what rang; its output is an error's."""
-        told = {**alarm.to_dict(), "text": str(alarm)}
+        """Start the command, with what rang in its environment; its output is an error's."""
+        values = {**alarm.to_dict(), "text": str(alarm)}
         environment = {
             f"{PREFIX}{name.upper()}": "" if value is None else str(value)
-            for name, value in told.items()
+            for name, value in values.items()
         }
         try:
             self._started = subprocess.Popen(

@@ -294,7 +294,7 @@ class Conversation:
             self._shown.note("No key is left to say goodbye with: the other end cannot tell this "
                              "end of the conversation from a cut.")  # fmt: skip
         except OSError:
-            pass  # the other end is gone, and was told to have gone
+            pass  # the other end is gone, and the user knows
         with suppress(OSError):
             self._write.close()
 

@@ -104,7 +104,7 @@ def _file_of_message(ciphertext: bytes, keys: KeyChoice) -> Path:
     """Return the key file whose key a message names, or the first if none has it.
 
     Raises:
-        ValueError: Keys come from a server, of which no message of a key file is made.
+        ValueError: Keys come from a server, but the message was made with a key file.
     """
     from e91.encryption.cipher import read_header
     from e91.encryption.key_sources import key_files_of

@@ -85,7 +85,7 @@ class DeliveredKeys:
         """Do nothing: the server does not ask."""
 
     def expect(self, size: int) -> None:
-        """Let keys be asked for at once that need so many bytes together, or more."""
+        """Let keys be asked for at once that need this number of bytes together, or more."""
         self._expected = size
 
     def left(self) -> KeyBytesLeft:

@@ -44,7 +44,7 @@ class FeedPlan:
         speed: Simulated seconds for a second of the wall clock.
         minutes: Simulated time after which it ends; None for never.
         seed: Root of all randomness; None takes the operating system's.
-        workers: Processes that make blocks; None for as many as there are cores.
+        workers: Processes that make blocks; None for one a core.
         disjoint: Shares of a key, on ways without a common relay.
         doubt_s: Seconds before the moment that an alarm states which are in doubt, too.
         low_bits: Key bits of a pair below which more is asked for, up to twice as many.
@@ -168,7 +168,7 @@ async def _living(plan: FeedPlan, tell: Callable[[News], None]) -> AsyncIterator
 
 @dataclass(frozen=True)
 class _FedDelivery:
-    """A server as what a network feeds: its alarms are logged, counted and told to a web hook."""
+    """A server as what a network feeds: its alarms are logged, counted and sent to a web hook."""
 
     delivery: KeyDelivery
 
@@ -325,8 +325,8 @@ FEED_OPTIONS = (
     click.option("--low-bits", type=COUNT, default=LOW_BITS, show_default=True,
                  help="Key bits of a pair of KMEs below which more is asked for."),
     click.option("--doubt", "doubt_s", type=float, default=0.0, show_default=True,
-                 help="Seconds before the moment that an alarm states of which keys are erased, "
-                 "too."),
+                 help="Erase keys of this number of seconds before the moment that an alarm "
+                 "states, too."),
     click.option("--attack", "attacks", multiple=True, metavar="LINK=NAME:STRENGTH@SECONDS",
                  help="Put an adversary on a link, as of `e91 network run`."),
     click.option("--cut", "cuts", multiple=True, metavar="LINK@SECONDS[-SECONDS]",

@@ -126,7 +126,7 @@ PIECES = as_one(
     click.option("--format", "form", type=click.Choice(FORMATS), default=FORMATS[0],
                  show_default=True, help="How the bytes are written; pem is base64 in a frame."),
     click.option("--bits", type=COUNT,
-                 help="Cut into keys of so many bits, a line each; a multiple of 8."),
+                 help="Cut into keys of this number of bits, a line each; a multiple of 8."),
     click.option("--keys", type=COUNT, help="How many of those; as many as are left by default."),
     click.option("--from", "share", type=click.Choice([_BOTH, *(p.value for p in Party)]),
                  default=_BOTH, show_default=True,
@@ -144,7 +144,7 @@ def show(file: Path, *, pieces: dict[str, Any], as_json: bool) -> None:
 
     All that are left, or keys of --bits.  FILE says on the disk that they are used before they are
     printed: a crash in between loses them.  The other end gets the same bytes with the same
-    command, if no message is under way; compare the places in the key that are told.
+    command, if no message is under way; compare the places in the key that it prints.
     """
     if pieces["form"] == "raw":
         if as_json:
@@ -175,7 +175,7 @@ def export(file: Path, *, out: Path, each: bool, pieces: dict[str, Any], as_json
     All that are left, or keys of --bits: a line each, packed (--format raw), or a file each
     (--each), as key servers read them.  FILE says on the disk that they are used before they are
     written: a crash in between loses them.  The other end gets the same bytes with the same
-    command, if no message is under way; compare the places in the key that are told.
+    command, if no message is under way; compare the places in the key that it prints.
     """
     if out == Path("-"):
         raise click.UsageError("`--out` must be a new file; `e91 key show` prints.")

@@ -99,7 +99,7 @@ QUESTION = as_one(
                  default=Reconciler.CASCADE.value, show_default=True,
                  help="Error correction; without trust cascade costs both parties' bits."),
     click.option("--block-rounds", type=COUNT,
-                 help="Cut the session into blocks of at most so many rounds."),
+                 help="Cut the session into blocks of at most this number of rounds."),
 )  # fmt: skip
 
 
@@ -242,13 +242,13 @@ def _in_time(found: dict[str, Any], asked: Question, pace: Pace) -> dict[str, An
     from e91.session.report import rates_of
 
     per_second = pace.coincidences_per_second
-    told: dict[str, Any] = {"coincidences_per_second": per_second}
+    rates: dict[str, Any] = {"coincidences_per_second": per_second}
     if asked.rounds is None:
-        told["secret_bits_per_second"] = per_second * found["secret_bits_per_key_round"]
+        rates["secret_bits_per_second"] = per_second * found["secret_bits_per_key_round"]
         found["remark"] = found["remark"] or _ALL_KEY
     else:
-        told = rates_of(pace, rounds=asked.rounds, secret_bits=found["secret_bits"])
-    return told | {"chsh": asked.chsh_value, "qber": asked.qber}
+        rates = rates_of(pace, rounds=asked.rounds, secret_bits=found["secret_bits"])
+    return rates | {"chsh": asked.chsh_value, "qber": asked.qber}
 
 
 _ALL_KEY = "Bits per second are those of long sessions, in which nearly all coincidences make key."
@@ -339,7 +339,7 @@ def _finite(asked: Question, rounds: int) -> dict[str, Any]:
     plan = best_plan(
         link, rounds, settings=settings_named(name), policy=policy, largest_block=asked.block_rounds
     )
-    return _told(plan, rounds, efficiency=link.efficiency) | {
+    return _values_of(plan, rounds, efficiency=link.efficiency) | {
         "epsilon": policy.key_epsilon,
         "settings": name,
         "remark": _remark(asked) or _session_remark(plan),
@@ -376,7 +376,7 @@ def _link(asked: Question) -> Link:
     return Link(asked.chsh_value, asked.qber, asked.efficiency)
 
 
-def _told(plan: SessionPlan, rounds: int, *, efficiency: float) -> dict[str, Any]:
+def _values_of(plan: SessionPlan, rounds: int, *, efficiency: float) -> dict[str, Any]:
     """Return what a plan says, as plain values with their units in the names."""
     policy, cascade = plan.policy, plan.policy.reconciler is Reconciler.CASCADE
     untrusting = policy.security is SecurityModel.DEVICE_INDEPENDENT

@@ -1,4 +1,4 @@
-"""The options of ``e91 run`` in groups, each of which reaches it as one value, and their device."""
+"""The options of ``e91 run`` in groups; each group reaches it as one value."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ WATCH = as_one(
     click.option("--false-alarm", type=float,
                  help="With --watch: probability of ever ringing without cause; 0.001."),
     click.option("--on-alarm", metavar="COMMAND",
-                 help="With --watch: run it when the alarm rings, without a shell, told what rang "
+                 help="With --watch: run it when the alarm rings, without a shell, with what rang "
                  "by E91_ALARM_TEXT, _ROUND, _NAMED, _ODDS, _CHSH and _QBER."),
 )  # fmt: skip
 """Arguments of `watch_of`."""

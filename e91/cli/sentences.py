@@ -1,4 +1,4 @@
-"""What a command line is told when it is wrong: one sentence that names the option that was typed.
+"""What a user reads of a wrong command line: one sentence that names the option that was typed.
 
 The library's refusals name arguments (`visibility`), click's have a voice of their own.  Both are
 put into words here, for all commands: each line names its command, and a command its options.
@@ -57,7 +57,7 @@ def wants_json(group: click.Group, line: Sequence[str]) -> bool:
 
 
 def sentence_of(error: Exception, group: click.Group, line: Sequence[str]) -> str:
-    """Return what a refused line is told.
+    """Return what the user of a refused line reads.
 
     Args:
         error: A refusal of the library, or an exception of click's.

@@ -16,7 +16,7 @@ class FedKey:
     """What a folder of key files gave to a key service.
 
     Attributes:
-        blocks: Sessions of which anything was left.
+        blocks: Sessions with any key left.
         bits: Their key bits, at each end.
     """
 

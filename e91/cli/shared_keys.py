@@ -6,7 +6,7 @@ from e91.encryption.key_sources import KeyBytesLeft, KeyReference, KeySource, Na
 
 
 class SharedKeys:
-    """A source of keys of which one thread at a time asks something.
+    """A source of keys that one thread at a time asks.
 
     Args:
         keys: The source itself.

@@ -36,7 +36,7 @@ class Input:
         self._begun = b""
 
     def begin(self, size: int) -> bytes:
-        """Return the first bytes, at most so many, and give them again when they are read."""
+        """Return the first ``size`` bytes at most, and give them again when they are read."""
         buffer = bytearray(size - len(self._begun))
         count = fill(self._source, memoryview(buffer))
         self._begun += bytes(buffer[:count])

@@ -29,7 +29,7 @@ class TaggerWords:
         bob_channels: Bob's.
         layout: Layout of a file without a signature.
         unit: Length of a count.
-        columns: Names of the columns, ``OURS=THEIRS,...``.
+        columns: Names of the columns, ``NAME=COLUMN,...``.
         plus_minus_one: Whether outcomes of detections are +1, -1, and 0 for no click.
         delay: ``CHANNEL=DURATION``, each.
         delays_ps: Delays of all channels in picoseconds, Alice's first, in the order of the

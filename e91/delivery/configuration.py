@@ -389,12 +389,12 @@ class ServiceFile:
 
     @property
     def sae_kmes(self) -> dict[str, str]:
-        """The KME of every SAE of ours."""
+        """The KME of every SAE of this network."""
         return {sae.id: sae.kme for sae in self.tables.saes}
 
     @property
     def far_sae_kmes(self) -> dict[str, str]:
-        """The KME of another network over which every SAE is reached that is not ours."""
+        """The KME of another network over which every SAE of that network is reached."""
         return {sae: entry.peer for entry in self.tables.peer_networks for sae in entry.saes}
 
     @property

@@ -2,8 +2,8 @@
 
 A line has ``time``, ``level``, ``event`` and the facts of the event.  Only facts with one of the
 names in `FACTS` are written, so that no value gets in by oversight.  A flood of one event, as of
-somebody who guesses, is cut: at most so many lines a second, then a line with how many are left
-out.
+somebody who guesses, is cut: at most a fixed number of lines a second, then a line with how many
+are left out.
 """
 
 import json

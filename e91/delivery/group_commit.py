@@ -109,7 +109,7 @@ class _Store:
             del self.cache[name]
 
     def forget_used(self, folding: Folding) -> None:
-        """Keep no chunk in memory of which key was erased on the disk."""
+        """Drop every chunk from memory whose key was erased on the disk."""
         dead = set(folding.dead_blocks)
         for name in [*folding.zeroed, *folding.dead_chunks]:
             self.cache.pop(name, None)
@@ -169,7 +169,7 @@ class Batch:
             store.cache[number, index] = chunk.content
 
     def rows(self) -> dict[str, JournalRow]:
-        """Return the rows for the journals, each of which names the others."""
+        """Return the rows for the journals; each row names the others."""
         numbers = {kme: self._stores[kme].holdings.number + 1 for kme in self.events}
         partners = {
             kme: Partner(self._stores[kme].holdings.store_id, number)

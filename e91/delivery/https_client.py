@@ -1,7 +1,7 @@
 """One kept HTTPS connection of a client that has a certificate, by the standard library alone.
 
-The environment changes nothing: no proxy, no other authorities, no log of TLS keys, all of which
-a default context or another library would take from variables.
+The environment changes nothing: no proxy, no other authorities, no log of TLS keys, though
+a default context or another library would take them from variables.
 """
 
 import ssl

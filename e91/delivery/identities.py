@@ -83,7 +83,7 @@ def identity(uris: Iterable[str], role: CertifiedRole) -> str:
     """Return the one name of that role which a certificate's URIs give.
 
     Args:
-        uris: The URIs among the subject's alternative names; others than ours are no difference.
+        uris: The URIs among the subject's alternative names; only those of E91 count.
         role: What the subject has to be.
 
     Raises:

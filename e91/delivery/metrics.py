@@ -103,7 +103,7 @@ def exposition(figures: Mapping[str, KmeFigures], *, alarms: int, expired: int) 
     """
 
     class Figures(Collector):
-        """Hands the figures over."""
+        """Answers with the figures."""
 
         def collect(self) -> Iterable[Metric]:
             """Return every metric."""

@@ -37,7 +37,7 @@ async def run_until_stopped(
 ) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reads certificates anew.
 
-    A service manager is told by the protocol of ``sd_notify`` if it asks for that.
+    A service manager hears of it by the protocol of ``sd_notify`` if it asks for that.
 
     Args:
         delivery: The server.

@@ -356,7 +356,7 @@ class KeyService:
             conditions: What their provenance must meet, at every slave.
 
         Returns:
-            So many keys.
+            The keys, as many as asked for.
 
         Raises:
             ValueError: A number is impossible, or an application is named twice.

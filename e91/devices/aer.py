@@ -36,7 +36,7 @@ class AerDevice(Apparatus):
     Rounds that share a setting pair run together, and their shots are dealt back to the rounds
     in order.  That is exact for a memoryless source, as this one is, and only for that.
 
-    Aer's shots come from a Mersenne twister, all later numbers of which follow from 19,937 linear
+    Aer's shots come from a Mersenne twister, whose later numbers all follow from 19,937 linear
     equations between bits of earlier ones: the outcomes that the parties announce, and the parities
     of error correction, are such bits.  So the shot decides whether the outcomes of a round agree,
     which is announced anyway when errors are corrected, and a keystream of AES-256 decides which

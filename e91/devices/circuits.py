@@ -115,7 +115,7 @@ class Noise:
 def _in_frame_of(state: BellState, attacked: QuantumCircuit) -> QuantumCircuit:
     """Return an attack on phi+ pairs as the same attack on ``state``, Eve's frame turned with it.
 
-    For every channel of hers and the turn U of Bob's qubit that makes ``state`` of phi+, first
+    For every channel of Eve and the turn U of Bob's qubit that makes ``state`` of phi+, first
     the channel and then U is first U and then a channel as good: U, the channel, and U back.
     """
     if state == "phi+":

@@ -61,8 +61,8 @@ _LEAST_RATE, _LARGEST_RATE = 1e-3, 0.2
 _OVERHEAD_RATES = (0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.08, 0.11)
 _OVERHEAD = (1.40, 1.33, 1.29, 1.23, 1.18, 1.135, 1.08, 1.06)
 _ERRORS_ALLOWED_FOR = 1e-3  # But for this probability no frame of a key has more of them.
-# Codes fail at scattered error rates, as if the variance of a frame's errors were so many times as
-# large: measured with 2,000 bits, whose rate ten times as many revealed ones gave.
+# Codes fail at scattered error rates, as if the variance of a frame's errors were this many
+# times as large: measured with 2,000 bits, whose rate ten times as many revealed ones gave.
 _SCATTER = 2.3
 _PARAMETERS = struct.Struct("<dQ")  # error rate, and bits of the sample; 0 if it is known
 
@@ -329,7 +329,7 @@ def _share(error_rate: float, bits: int, *, frames: int, sample_size: int) -> fl
 
 
 def _wilson_limit(rate: float, size: float, deviations: float) -> float:
-    """Return the rate from which an observed one is so many of its standard deviations away."""
+    """Return the rate from which an observed one is this number of its standard deviations away."""
     half = deviations**2 / (2 * size)
     spread = deviations * math.sqrt(rate * (1 - rate) / size + half / (2 * size))
     return (rate + half + spread) / (1 + 2 * half)

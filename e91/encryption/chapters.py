@@ -38,7 +38,7 @@ CLOSING_SIZE = 1 + stream_size(0)
 def encrypt_chapters(
     source: ByteSource, target: ByteTarget, keys: KeySource, *, header: StreamHeader
 ) -> StreamSummary:
-    """Encrypt what comes from ``source`` to its end, or as far as there are keys.
+    """Encrypt what comes from ``source`` to its end, or as far as the keys last.
 
     Nothing is written before `KeySource.keep` says that its key is used.
 

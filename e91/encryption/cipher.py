@@ -85,7 +85,7 @@ class Header:
     Attributes:
         cipher: How the data are encrypted.
         sender: Who encrypted them.
-        key_id: Of which key; a UUID in hexadecimal with hyphens.
+        key_id: The key's identifier; a UUID in hexadecimal with hyphens.
         offset: Offset in the key of the first byte used.
         reproducible: Whether whoever knows a seed can make the key again, so that the message is
             no secret.

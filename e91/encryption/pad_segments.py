@@ -153,14 +153,14 @@ class PadReader:
 def encrypt_segments(
     source: ByteSource, target: ByteTarget, keys: KeySource, *, header: StreamHeader
 ) -> StreamSummary:
-    """Encrypt what comes from ``source`` to its end, or as far as there is key.
+    """Encrypt what comes from ``source`` to its end, or as far as the key lasts.
 
     Nothing is written before `KeySource.keep` says that its key is used.
 
     Args:
         source: The data, at least one byte.
         target: Takes the ciphertext.
-        keys: Gives 32 bytes more than the data, in pieces as large as there are.
+        keys: Gives 32 bytes more than the data, in pieces of any size.
         header: Of this ciphertext; a new one.
 
     Returns:

@@ -1,6 +1,6 @@
 r"""Data of any size under one 32-byte key: the AES-GCM-HKDF streaming format of Tink.
 
-A stream is a header of 40 bytes and then segments, the first of which is shorter by as much, so
+A stream is a header of 40 bytes and then segments, the first one shorter by as much, so
 that header and segments fill equal blocks; the last one is as long as it comes out::
 
     byte     field

@@ -28,7 +28,7 @@ class Correlations:
     Attributes:
         qber: Error rate of the key pairs.
         chsh: S at the settings' four pairs, or None if they have none.
-        chsh_terms: The four signed correlators of which S is the sum, or none.
+        chsh_terms: The four signed correlators whose sum is S, or none.
         wigner: W of Wigner's inequality, W >= 0 for local models, or None.
         fidelity: With the Bell pair that was aimed at.
     """

@@ -266,8 +266,8 @@ def _legend(rows: Sequence[Comparison]) -> list[str]:
         "sigmas: (simulated - published) / sqrt(both errors squared).  Nothing was fitted to what",
         "is reproduced (within two published errors) or agrees (within two sigmas).",
     ]
-    told = {row.route for row in rows if row.simulated is not None and not row.fitted}
-    lines += [line for route, line in _ROUTES.items() if route in told]
+    routes = {row.route for row in rows if row.simulated is not None and not row.fitted}
+    lines += [line for route, line in _ROUTES.items() if route in routes]
     if not all(row.outcome.printed for row in rows):
         lines.append("Some published values were not read in a page: see `e91 experiment show`.")
     return lines

@@ -61,7 +61,7 @@ NO_BELL_TEST = "; no Bell test was made, the analysers are trusted"
 MOST_BYTES = 2**26
 """Bytes of a whole key that a file may be of; a session of 50 million rounds makes at most 2**23.
 
-A small file is that of a long key, most of which is used.  So it must not be able to ask for all
+A small file may be that of a long key, mostly used.  So it must not be able to ask for all
 memory: at most some 400 MB are taken.
 """
 
@@ -450,7 +450,7 @@ def saying_what_was_spent(key_file: Path | str) -> Iterator[Callable[[int], None
     words = ""
 
     def note(spent: int) -> None:
-        """Note that from here on so many bytes are used up, whatever happens."""
+        """Note that from here on this number of bytes is used up, whatever happens."""
         nonlocal words
         words = f"{spent:,} bytes of `{key_file}` are used up all the same"
 

@@ -54,7 +54,7 @@ def join_key_files(sources: Iterable[Path | str], target: Path | str) -> KeyLabe
     a crash, it goes on; see the top of this file.
 
     Args:
-        sources: Two key files or more of which no byte was used: of used ones, the ends need not
+        sources: Two key files or more, all unused: of used ones, the ends need not
             know alike.
         target: The new key file; mode 0600.
 

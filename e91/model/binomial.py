@@ -88,7 +88,7 @@ def log_lower_tail(successes: int, trials: int, probability: float) -> float:
         return (probability - over + below) / ((failures + 1 + below) * probability)
 
     def logs(below: Floats) -> Floats:
-        """Return the log-probabilities of so many successes fewer."""
+        """Return the log-probabilities of ``below`` successes fewer."""
         cells = np.array([[float(successes)], [float(failures)]]) + np.outer((-1, 1), below)
         apart = np.outer((1, -1), over - below)
         terms = factorial_excess(cells) + deviance(means, apart)

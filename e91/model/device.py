@@ -49,7 +49,7 @@ class Pace:
     coincidences_per_second: float
 
     def seconds_for(self, rounds: int) -> float:
-        """Return how long the light takes to make so many rounds."""
+        """Return how long the light takes to make this number of rounds."""
         return rounds / self.rounds_per_second
 
 

@@ -70,8 +70,8 @@ def log_sum_of_tail(
     """Return an upper bound on the logarithm of a sum of log-concave terms, at most 0.
 
     Args:
-        falling: Returns one minus the ratio of the next term to that so many places below the
-            first; shape (n,) to (n,).
+        falling: Returns one minus the ratio of the next term to the one this number of places below
+            the first; shape (n,) to (n,).
         logs: Returns the logarithms of these terms.
         width: Their local standard deviation.
         deepest: Places of the last term below the first.

@@ -1,4 +1,4 @@
-"""Into how many portions a key may be divided, and of which length."""
+"""Into how many portions a key may be divided, and how long they are."""
 
 GROUP = 64 * 64
 """Bits that are divided at a time; what a key has beyond whole groups is dropped."""

@@ -91,7 +91,7 @@ def order(
     practice: Practice,
     seed: int | None,
 ) -> BlockOrder:
-    """Return the order for a block of so many rounds of each quality."""
+    """Return the order for a block with this number of rounds of each quality."""
     tables = tuple((rounds, quality.table.tobytes()) for rounds, quality in pieces if rounds)
     return BlockOrder(link, number, seed, practice, tables)
 
@@ -136,7 +136,7 @@ def _outcome(report: SessionReport) -> BlockOutcome:
 
 @lru_cache(maxsize=1024)
 def _run(wanted: BlockOrder) -> Run:
-    """Return the run of which all blocks with this light are part."""
+    """Return the run that all blocks with this light are part of."""
     settings, policy = wanted.practice.settings, wanted.practice.policy
     where = f"link {wanted.link}"
     info = DeviceInfo(settings, f"Network {where}.", reproducible=wanted.seed is not None)
@@ -246,5 +246,5 @@ class BitByBit:
 
 
 def bit_by_bit(alarms: LinkAlarms, *, workers: int) -> BitByBit:
-    """Return blocks made by so many worker processes; by this one if it is one."""
+    """Return blocks made by ``workers`` processes; by this one if it is one."""
     return BitByBit(alarms, None if workers == 1 else worker_processes(workers))

@@ -30,7 +30,7 @@ def disjoint_routes(
         usable: Whether a link may be used, by its number.
 
     Returns:
-        The links of every route, or None if there are not so many.
+        The links of every route, or None if there are fewer.
 
     Source:
         Shortest augmenting paths with every relay cut into an entrance and an exit: Suurballe,
@@ -65,7 +65,7 @@ def check_disjoint(graph: Graph, source: int, target: int, *, count: int) -> Non
     if disjoint_routes(graph, source, target, count=count, usable=lambda _: True) is not None:
         return
     cut = cut_relays(graph, source, target)
-    if len(cut) == 1:  # there may be more of which each alone is in the way
+    if len(cut) == 1:  # there may be others, each in the way by itself
         net = _relayed(graph, source, target)
         way = nx.shortest_path(net, source, target)[1:-1]
         alone = [

@@ -20,11 +20,11 @@ class Ledger:
         reasons: Bits lost by reason, of all links together.
 
     Examples:
-        >>> book = Ledger.of(2)
-        >>> book.make(0, 1000)
-        >>> book.spend((0,), 256)
-        >>> book.lose(0, 100, reason="alarm")
-        >>> book.made, book.spent, book.lost, book.stored, book.is_conserved
+        >>> ledger = Ledger.of(2)
+        >>> ledger.make(0, 1000)
+        >>> ledger.spend((0,), 256)
+        >>> ledger.lose(0, 100, reason="alarm")
+        >>> ledger.made, ledger.spent, ledger.lost, ledger.stored, ledger.is_conserved
         ([1000, 0], [256, 0], [100, 0], [644, 0], True)
     """
 
@@ -36,28 +36,28 @@ class Ledger:
 
     @classmethod
     def of(cls, links: int) -> Self:
-        """Return the empty ledger of so many links."""
+        """Return the empty ledger of ``links`` links."""
         return cls([0] * links, [0] * links, [0] * links, [0] * links)
 
     def make(self, link: int, bits: int) -> None:
-        """Book bits that a block made."""
+        """Enter bits that a block made."""
         self.made[link] += bits
         self.stored[link] += bits
 
     def spend(self, links: Iterable[int], bits: int) -> None:
-        """Book a key's bits on every link of its way."""
+        """Enter a key's bits on every link of its way."""
         for link in links:
             self.stored[link] -= bits
             self.spent[link] += bits
 
     def lose(self, link: int, bits: int, *, reason: str) -> None:
-        """Book stored bits that are thrown away."""
+        """Enter stored bits that are thrown away."""
         self.stored[link] -= bits
         self.lost[link] += bits
         self.reasons[reason] = self.reasons.get(reason, 0) + bits
 
     def void(self, links: Iterable[int], bits: int) -> None:
-        """Book a key as lost that was on its way when a link of its route fell out of trust."""
+        """Enter a key as lost that was on its way when a link of its route fell out of trust."""
         for link in links:
             self.spent[link] -= bits
             self.lost[link] += bits

@@ -1,8 +1,8 @@
 """What a network is made of, as frozen values: places, links, light, receivers, demand, incidents.
 
-A plan says what stands where and who wants keys of whom; nothing in it happens.  Every number that
-somebody published is a `Quantity` with its source; a number that nobody published is marked as
-assumed, never guessed in silence.
+A plan says what stands where and who shares keys with whom; nothing in it happens.  Every number
+that somebody published is a `Quantity` with its source; a number that nobody published is marked
+as assumed, never guessed in silence.
 """
 
 from collections.abc import Mapping
@@ -213,7 +213,7 @@ class Site:
         x_km: East of the middle of the map.
         y_km: North of it.
         sector: Of a user: government, military, ...; None without.
-        assumed: Whether the place is a drawing of ours (nobody prints coordinates).
+        assumed: Whether the place is drawn by this project (nobody prints coordinates).
 
     Examples:
         >>> Site("R1", SiteKind.RELAY, x_km=0.0, y_km=3.5).kind.value
@@ -463,7 +463,7 @@ class Rotation:
         every_s: Time between two changes of the key.
         key_bits: Bits of a key.
         store_keys: Keys that the encryptors hold; 0 asks for each key when it is due.
-        refill_at: The store is filled up when it is down to so many keys.
+        refill_at: The store is filled up when it is down to this number of keys.
 
     Examples:
         >>> encryptor = Rotation("U1", "U2", every_s=60.0, store_keys=10, refill_at=2)
@@ -587,8 +587,9 @@ class PrintedOutcome:
         within: How far a run may be off, in `shown_in`; None takes ``limit``.
         limit: ``"at least"`` or ``"at most"`` where the number is one; empty otherwise.
         shown_in: The unit of ``within`` and of what the run gives.
-        way: Of which way, by its relays: ``"ERD-SIE"``, ``"direct"`` or ``"none"``; or empty.
-        link: Of which link; or empty.
+        way: The way that it is about, by its relays: ``"ERD-SIE"``, ``"direct"`` or ``"none"``;
+            or empty.
+        link: The link that it is about, or empty.
         note: What agreement does or does not show.
 
     Examples:

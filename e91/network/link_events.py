@@ -315,7 +315,7 @@ class Simulation:
         released = 0 if life.attacked_s is None else life.released_bits
         self.history.alarms.append(Alarmed(name, now_s, life.attacked_s, reason, lost, released))
         words = f"The alarm of {name} rings ({reason}): {lost:,} bits are thrown away."
-        words += "".join(f" {user} is told." for user in self._users_on(life))
+        words += "".join(f" {user} is informed." for user in self._users_on(life))
         self.history.note(now_s, "alarm", name, words, value=lost)
         life.rang, life.good = True, 0
         self._limits[link] = math.inf
@@ -679,15 +679,15 @@ class Simulation:
         self.at(now_s + 1.0, self._tick, None)
 
     def _sample(self, now_s: float) -> None:
-        book = self.ledger
+        ledger = self.ledger
         ages = [
             pool.oldest_s(stored=stored)
-            for pool, stored in zip(self.pools, book.stored, strict=True)
+            for pool, stored in zip(self.pools, ledger.stored, strict=True)
         ]
         since = [now_s - made_s if made_s is not None else 0.0 for made_s in ages]
         done = self.history.delivered
         counted = [[done.served], [done.late], [done.missed]]
-        self.history.samples.add(now_s, [book.stored, book.made, book.spent, since, *counted])
+        self.history.samples.add(now_s, [ledger.stored, ledger.made, ledger.spent, since, *counted])
 
 
 def _turns_of(plan: NetworkPlan) -> list[Turns]:

@@ -25,8 +25,8 @@ class BlockInWork:
     """A block whose coincidences are being collected.
 
     Coincidences are a Poisson process, so that in units of *expected* coincidences the block ends
-    after a gamma variable, whatever the rate does; and what fell into an earlier stretch of that is
-    binomial.
+    after a gamma variable, whatever the rate does; what fell into an earlier part of that
+    interval is binomial.
 
     Attributes:
         number: Of the block.
@@ -93,7 +93,7 @@ class LinkLife:
         block: The one in work.
         good: Good blocks in a row since it rang.
         released_bits: Key that was released since the attack began that is on it.
-        attacked_s: When the last attack began of which the present test of the alarm saw rounds.
+        attacked_s: When the last attack began whose rounds the present test of the alarm saw.
         flowing: Of a published rate: bits that are made and not delivered yet.
         last: What became of the last block.
         tested: Of a published rate: the errors that the last second's test saw.

@@ -1,7 +1,7 @@
 """A network that lives by the wall clock in a thread of its own, and supplies keys.
 
 ``e91 kme serve --network`` is fed by one.  Its thread alone touches the simulation; others ask it
-between two steps, and are told its news from that thread.
+between two steps, and get its news from that thread.
 """
 
 import math
@@ -34,7 +34,7 @@ class LivingNetwork:
         speed: Simulated seconds for a second of the wall clock.
         minutes: Simulated time after which it ends; None for never.
         seed: Root of all randomness; None takes the operating system's.
-        workers: Processes that make blocks; as many as there are cores by default.
+        workers: Processes that make blocks; one a core by default.
         rule: Name of a routing rule; the plan's by default.
         disjoint: Into how many shares keys are divided, which take ways without a common relay.
         doubt_s: Seconds before the moment that an alarm states which are in doubt, too.

@@ -148,7 +148,7 @@ def begin(
         plan: The network.
         depth: As of `run`.
         seed: Root of all randomness; None takes the operating system's.
-        workers: Processes that make blocks; None takes as many as there are cores.
+        workers: Processes that make blocks; None takes one a core.
         rule: Name of a routing rule; the plan's by default.
         disjoint: Into how many shares keys are divided.
         false_alarm: Probability that the alarm of a link ever rings while it keeps its promise.
@@ -252,7 +252,7 @@ def run(
         depth: ``"bits"`` draws every round and makes every key; ``"counts"`` draws every block's
             public counts from their exact distribution and judges them by the same verdict.
         seed: Root of all randomness; None takes the operating system's.
-        workers: Processes that make blocks; as many as there are cores by default.
+        workers: Processes that make blocks; one a core by default.
         rule: Name of a routing rule; the plan's by default.
         disjoint: Into how many shares keys are divided, which take ways without a common relay.
         false_alarm: Probability that the alarm of a link ever rings while it keeps its promise.
@@ -319,7 +319,7 @@ def report_of(simulation: Simulation, *, depth: Depth, seconds: float) -> Networ
         >>> simulation.close()
     """
     simulation.users.settle()
-    plan, book, history = simulation.plan, simulation.ledger, simulation.history
+    plan, ledger, history = simulation.plan, simulation.ledger, simulation.history
     done = history.delivered
     return NetworkReport(
         plan=plan,
@@ -340,9 +340,9 @@ def report_of(simulation: Simulation, *, depth: Depth, seconds: float) -> Networ
         betrayed=done.betrayed,
         links=tuple(
             LinkBits(*bits)
-            for bits in zip(book.made, book.spent, book.lost, book.stored, strict=True)
+            for bits in zip(ledger.made, ledger.spent, ledger.lost, ledger.stored, strict=True)
         ),
-        lost_by=dict(book.reasons),
+        lost_by=dict(ledger.reasons),
         blocks=history.blocks,
         rounds=history.rounds,
         aborts=dict(history.aborts),
@@ -352,7 +352,7 @@ def report_of(simulation: Simulation, *, depth: Depth, seconds: float) -> Networ
         ways=tuple(history.ways),
         refills=tuple(history.refills),
         samples=history.samples,
-        is_conserved=book.is_conserved,
+        is_conserved=ledger.is_conserved,
         false_alarm=simulation.false_alarm,
         bound=largest_share(simulation),
         shortages=shortages(simulation),

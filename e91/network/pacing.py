@@ -1,6 +1,6 @@
 """Letting a network's time pass by the wall clock, and asking it something between two steps.
 
-One thread owns a running network and alone touches it.  Whoever wants something of it hands over a
+One thread owns a running network and alone touches it.  Whoever wants something of it passes it a
 function, which that thread calls between two steps, and waits for the answer.
 """
 

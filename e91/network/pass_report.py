@@ -218,7 +218,7 @@ class _PassPage:
         return lines + self._published()
 
     def _published(self) -> list[str]:
-        told = {
+        facts = {
             name: fact
             for name, fact in self.report.plan.facts.items()
             if name.startswith("relayed_")
@@ -228,7 +228,7 @@ class _PassPage:
                 "published",
                 f"{fact}{', another protocol' * ('prepared' in fact.qualifier)}; {fact.source}",
             )
-            for fact in told.values()
+            for fact in facts.values()
         ]
 
 
@@ -253,7 +253,7 @@ def _first_words(found: KeyOverPasses) -> str:
     if not found.coincidences:
         return "none, as no coincidence was counted"
     if needed is None:
-        return "none, and with so many errors no number of coincidences gives key"
+        return "none, and at this error rate no number of coincidences gives key"
     times = needed / found.coincidences
     rounded = float(f"{needed:.3g}")
     return f"none; it takes about {rounded:,.0f} coincidences of that kind, {times:.2g} times these"

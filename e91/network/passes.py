@@ -28,7 +28,7 @@ LOWEST_DEG = 10.0
 """Height above the horizon from which on a telescope follows, where a plan says nothing else."""
 
 EFFICIENCY = 1.19
-"""Error correction discloses so many times Shannon's limit: Yin et al. 2020, p. 504."""
+"""Error correction discloses this many times Shannon's limit: Yin et al. 2020, p. 504."""
 
 MOST_DAYS = 366
 """How long passes are looked for at most: elements of a night say nothing of other years."""

@@ -208,10 +208,10 @@ def _check_variations(plan: NetworkPlan) -> None:
                     f"`{place}` must not overlap another, but `{other}` varies "
                     f"{variation.varied.value} of `{link}` too."
                 )
-        _check_course(variation, place)
+        _check_values_in_time(variation, place)
 
 
-def _check_course(variation: Variation, place: str) -> None:
+def _check_values_in_time(variation: Variation, place: str) -> None:
     times, values = variation.times_s, variation.values
     first = next(iter(times), None)
     if first != 0:

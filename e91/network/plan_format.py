@@ -147,7 +147,7 @@ class SiteEntry(Document, frozen=True):
 
 
 class DetectorEntry(Document, frozen=True):
-    """A detector by name, of which a receiver has two; see `e91.optics.Detector`."""
+    """A detector by name; a receiver has two; see `e91.optics.Detector`."""
 
     efficiency: _Fraction
     dark_counts_per_second: NotNegative = 0.0

@@ -151,7 +151,7 @@ class _Page:
         sectors = Counter(site.sector for site in plan.users if site.sector is not None)
         if sectors:
             words = ", ".join(f"{count} {sector}" for sector, count in sectors.most_common())
-            lines.append(row("sectors", f"{words} (who is of which is assumed)"))
+            lines.append(row("sectors", f"{words} (each user's sector is assumed)"))
         drawn = sum(site.assumed for site in plan.sites)
         if drawn:
             whose = "drawn here" if drawn == len(plan.sites) else f"{drawn:,} drawn here"
@@ -317,7 +317,7 @@ def _shared(plan: NetworkPlan) -> str:
 
 
 def _link_kinds(plan: NetworkPlan) -> list[list[str]]:
-    """Return a row for each kind of link: so many, and between which lengths."""
+    """Return a row for each kind of link: how many, and between which lengths."""
     kinds: dict[str, list[LinkPlan]] = {}
     for link in plan.links:
         kinds.setdefault(link.light.partition("@")[0] or link.protocol, []).append(link)

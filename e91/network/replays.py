@@ -32,7 +32,7 @@ _SLACK = 1e-9  # of rounding, relative to what is compared
 NO_WAY, NO_RELAY = "none", "direct"
 
 
-class Told(Protocol):
+class ReportedRun(Protocol):
     """What a replay takes from the report of a run; each as in `NetworkReport`."""
 
     @property
@@ -120,7 +120,7 @@ class Replayed:
         return "by construction" if self.origin == Origin.FITTED.value else "yes"
 
 
-def replayed(report: Told) -> tuple[Replayed, ...]:
+def replayed(report: ReportedRun) -> tuple[Replayed, ...]:
     """Return what a run gave beside what was printed of its network.
 
     Args:
@@ -142,7 +142,7 @@ def replayed(report: Told) -> tuple[Replayed, ...]:
     return tuple(_row(report, outcome) for outcome in report.plan.printed)
 
 
-def _row(report: Told, outcome: PrintedOutcome) -> Replayed:
+def _row(report: ReportedRun, outcome: PrintedOutcome) -> Replayed:
     found = _MEASURES[outcome.measure](report, outcome)
     words, origin, number = outcome.words, outcome.origin.value, outcome.number
     if number is None:
@@ -218,7 +218,7 @@ def _relays(plan: NetworkPlan, way: Way) -> str:
     return " and ".join(between)
 
 
-def _ways(report: Told) -> list[tuple[float, str]]:
+def _ways(report: ReportedRun) -> list[tuple[float, str]]:
     """Return when the keys of the plan's first call or encryptor took which way."""
     pairs = [
         (wanted.source, wanted.target)
@@ -232,7 +232,7 @@ def _ways(report: Told) -> list[tuple[float, str]]:
     ]
 
 
-def _in_use(report: Told, way: str) -> tuple[float, float] | None:
+def _in_use(report: ReportedRun, way: str) -> tuple[float, float] | None:
     """Return when a way was first used and when that ended: another way, the call, or the run."""
     ends = [wanted.end_s for wanted in report.plan.demand if isinstance(wanted, Call)]
     over_s = min([report.simulated_s, *ends[:1]])
@@ -243,25 +243,25 @@ def _in_use(report: Told, way: str) -> tuple[float, float] | None:
     return None
 
 
-def _order(report: Told, _: PrintedOutcome) -> str:
+def _order(report: ReportedRun, _: PrintedOutcome) -> str:
     return ", ".join(dict.fromkeys(way for _, way in _ways(report)))
 
 
-def _all_ways(report: Told, _: PrintedOutcome) -> str:
+def _all_ways(report: ReportedRun, _: PrintedOutcome) -> str:
     return ", ".join(way for _, way in _ways(report))
 
 
-def _first_use(report: Told, outcome: PrintedOutcome) -> float | None:
+def _first_use(report: ReportedRun, outcome: PrintedOutcome) -> float | None:
     used = _in_use(report, outcome.way)
     return None if used is None else used[0]
 
 
-def _length(report: Told, outcome: PrintedOutcome) -> float | None:
+def _length(report: ReportedRun, outcome: PrintedOutcome) -> float | None:
     used = _in_use(report, outcome.way)
     return None if used is None else used[1] - used[0]
 
 
-def _returns(report: Told, _: PrintedOutcome) -> float:
+def _returns(report: ReportedRun, _: PrintedOutcome) -> float:
     """Count returns to the first way, up to the first time without any."""
     ways = [way for _, way in _ways(report)]
     last = ways.index(NO_WAY) if NO_WAY in ways else len(ways)
@@ -271,22 +271,22 @@ def _returns(report: Told, _: PrintedOutcome) -> float:
 # Stores.
 
 
-def _column(report: Told, name: str, link: str) -> np.ndarray:
+def _column(report: ReportedRun, name: str, link: str) -> np.ndarray:
     number = [one.name for one in report.plan.links].index(link)
     return report.samples.column(name)[:, number]
 
 
-def _between(report: Told, begin_s: float, end_s: float) -> tuple[int, int]:
+def _between(report: ReportedRun, begin_s: float, end_s: float) -> tuple[int, int]:
     """Return the first and the last sample of a time."""
     times = np.array(report.samples.times_s)
     return int(np.searchsorted(times, begin_s)), int(np.searchsorted(times, end_s, "right")) - 1
 
 
-def _least_store(report: Told, outcome: PrintedOutcome) -> float:
+def _least_store(report: ReportedRun, outcome: PrintedOutcome) -> float:
     return float(_column(report, "stored", outcome.link).min())
 
 
-def _store_then(report: Told, outcome: PrintedOutcome) -> float | None:
+def _store_then(report: ReportedRun, outcome: PrintedOutcome) -> float | None:
     ways = _ways(report)
     if len(ways) < 2:
         return None
@@ -294,7 +294,7 @@ def _store_then(report: Told, outcome: PrintedOutcome) -> float | None:
     return float(_column(report, "stored", outcome.link)[last])
 
 
-def _slope(report: Told, name: str, link: str, used: tuple[float, float]) -> float | None:
+def _slope(report: ReportedRun, name: str, link: str, used: tuple[float, float]) -> float | None:
     first, last = _between(report, *used)
     if last <= first:
         return None
@@ -302,14 +302,14 @@ def _slope(report: Told, name: str, link: str, used: tuple[float, float]) -> flo
     return float(values[last] - values[first]) / (times[last] - times[first])
 
 
-def _spent(report: Told, outcome: PrintedOutcome) -> float | None:
+def _spent(report: ReportedRun, outcome: PrintedOutcome) -> float | None:
     """Return the bits a second that a link spends until no way is left."""
     over = _in_use(report, NO_WAY)
     end_s = report.simulated_s if over is None else over[0]
     return _slope(report, "spent", outcome.link, (0.0, end_s))
 
 
-def _net(report: Told, outcome: PrintedOutcome) -> float | None:
+def _net(report: ReportedRun, outcome: PrintedOutcome) -> float | None:
     """Return how fast a store grows while a way is first used; negative where it falls."""
     used = _in_use(report, outcome.way)
     return None if used is None else _slope(report, "stored", outcome.link, used)
@@ -318,11 +318,11 @@ def _net(report: Told, outcome: PrintedOutcome) -> float | None:
 # Alarms, requests, refills.
 
 
-def _alarm_delay(report: Told, _: PrintedOutcome) -> float | None:
+def _alarm_delay(report: ReportedRun, _: PrintedOutcome) -> float | None:
     return next((alarm.delay_s for alarm in report.alarms), None)
 
 
-def _discarded(report: Told, _: PrintedOutcome) -> float | None:
+def _discarded(report: ReportedRun, _: PrintedOutcome) -> float | None:
     """Return the bits thrown away at the first alarm, a second since the attack began."""
     for alarm in report.alarms:
         if alarm.delay_s:
@@ -330,35 +330,35 @@ def _discarded(report: Told, _: PrintedOutcome) -> float | None:
     return None
 
 
-def _without_key(report: Told, _: PrintedOutcome) -> float:
+def _without_key(report: ReportedRun, _: PrintedOutcome) -> float:
     """Return the seconds of a call whose key was not there when it was due."""
     chunks = [wanted.chunk_s for wanted in report.plan.demand if isinstance(wanted, Call)]
     return (report.late + report.missed) * math.fsum(chunks[:1])
 
 
-def _failed(report: Told, _: PrintedOutcome) -> float:
+def _failed(report: ReportedRun, _: PrintedOutcome) -> float:
     return report.missed
 
 
-def _refill_every(report: Told, _: PrintedOutcome) -> float | None:
+def _refill_every(report: ReportedRun, _: PrintedOutcome) -> float | None:
     """Return the longest time between two refills."""
     times = [refill.asked_s for refill in report.refills]
     return max((later - earlier for earlier, later in pairwise(times)), default=None)
 
 
-def _fewest_keys(report: Told, _: PrintedOutcome) -> float | None:
+def _fewest_keys(report: ReportedRun, _: PrintedOutcome) -> float | None:
     return min((refill.before for refill in report.refills), default=None)
 
 
-def _most_keys(report: Told, _: PrintedOutcome) -> float | None:
+def _most_keys(report: ReportedRun, _: PrintedOutcome) -> float | None:
     return max((refill.before + refill.keys for refill in report.refills), default=None)
 
 
-def _per_hop(report: Told, _: PrintedOutcome) -> float | None:
+def _per_hop(report: ReportedRun, _: PrintedOutcome) -> float | None:
     return report.bits_per_hop
 
 
-_Measured = Callable[[Told, PrintedOutcome], float | str | None]
+_Measured = Callable[[ReportedRun, PrintedOutcome], float | str | None]
 
 _MEASURES: Mapping[Measure, _Measured] = MappingProxyType(
     {

@@ -45,7 +45,7 @@ class Router(ABC):
 
     @abstractmethod
     def find(self, source: int, target: int, bits: int) -> Path | None:
-        """Return the links to take so many bits from, or None if no route holds them.
+        """Return the links to take these bits from, or None if no route holds them.
 
         Nothing is taken.  The two sites must differ; that is not checked, as every key asks.
 
@@ -80,7 +80,7 @@ class Router(ABC):
             raise ValueError(f"A route must join `{one}` and `{other}`, but none does.")
 
     def lacking(self, source: int, target: int, bits: int) -> Path:
-        """Return links that are up, one of which must be filled before `find` finds a route.
+        """Return links that are up: one of them must be filled before `find` finds a route.
 
         After `find` found none: it finds none before one of these stores has grown or a link has
         come up.
@@ -390,7 +390,7 @@ class Disjoint(Router):
         check_disjoint(self.graph, source, target, count=self.shares)
 
     def check_all(self, sites: Iterable[int]) -> None:
-        """Refuse sites of which too few routes without a common relay join some two."""
+        """Refuse a network in which too few routes without a common relay join some two sites."""
         groups: dict[int, list[int]] = {}
         for site in sites:
             groups.setdefault(self.graph.group[site], []).append(site)

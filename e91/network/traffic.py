@@ -233,23 +233,23 @@ class Traffic:
         needed, hops, most = self._needed(sources, targets, bits)
         if needed is None:
             return False
-        book, router = self.simulation.ledger, self.simulation.router
-        spare = np.array(book.stored) - np.array(router.floors)
+        ledger, router = self.simulation.ledger, self.simulation.router
+        spare = np.array(ledger.stored) - np.array(router.floors)
         if (spare < needed)[needed > 0].any():
             return False
         most_before = self._done.most_hops
         self._together = Together(now_s, process, (sources, targets), needed, hops, most_before)
-        self._book(self._together, 1)
+        self._enter(self._together, 1)
         self._done.most_hops = max(most_before, most)
         return True
 
-    def _book(self, together: Together, sign: int) -> None:
-        """Book the keys of a second, or take them back."""
-        book, asked = self.simulation.ledger, len(together.pairs[0])
+    def _enter(self, together: Together, sign: int) -> None:
+        """Enter the keys of a second, or take them back."""
+        ledger, asked = self.simulation.ledger, len(together.pairs[0])
         for link in np.flatnonzero(together.needed).tolist():
             amount = sign * int(together.needed[link])
-            book.stored[link] -= amount
-            book.spent[link] += amount
+            ledger.stored[link] -= amount
+            ledger.spent[link] += amount
         self._done.served += sign * asked
         self._done.deliveries += sign * asked
         self._done.bits += sign * together.process.wanted.key_bits * asked
@@ -259,7 +259,7 @@ class Traffic:
         """A link is about to come or go: what was served ahead is served one by one instead."""
         together, self._together = self._together, None
         if together is not None:
-            self._book(together, -1)
+            self._enter(together, -1)
             self._done.most_hops = together.most_before
             self._arrivals = _arrivals(together.begin_s, together.process, *together.pairs)[::-1]
             self.serve_until(now_s)
@@ -414,9 +414,9 @@ class Traffic:
         flying.append(key)
         self._count(key, 1)
         if listeners:
-            told = self._described(now_s, (source, target), key, rests_on, ends or (None, None))
+            news = self._described(now_s, (source, target), key, rests_on, ends or (None, None))
             for listener in listeners:
-                listener(told)
+                listener(news)
 
     def _count(self, key: InFlight, sign: int) -> None:
         """Count a key as delivered, or take that back."""

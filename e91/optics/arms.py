@@ -249,7 +249,7 @@ def mean_over(function: Callable[..., float], *fadings: Fading) -> float:
     """Return the mean of a function of independent transmissions.
 
     Args:
-        function: Of as many transmissions as there are fadings, for instance the key per second.
+        function: Takes one transmission for each fading, and gives for instance the key per second.
         fadings: One for each arm that fades.
 
     Returns:

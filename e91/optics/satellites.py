@@ -323,14 +323,14 @@ def coincidences_along(
     Args:
         seen: The pass.
         source: On the satellite.
-        links: To Alice and to Bob, one of whom may be aboard.
-        receivers: Theirs.
+        links: To Alice and to Bob; one of them may be aboard.
+        receivers: What stands at the end of each link.
         window_s: As for `e91.optics.coincidences.coincidences`.
         bit_error: The same.
         phase_error: The same.
 
     Raises:
-        ValueError: As there.
+        ValueError: As for `e91.optics.coincidences.coincidences`.
     """
     counted = []
     for losses in seen.loss_db(links).T:

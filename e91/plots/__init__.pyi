@@ -3,9 +3,9 @@ from .budget import BudgetStep as BudgetStep
 from .budget import KeyBudget as KeyBudget
 from .budget import budget_figure as budget_figure
 from .budget import key_budget as key_budget
-from .call_figures import SoundCourse as SoundCourse
-from .call_figures import sound_course as sound_course
+from .call_figures import SoundLevels as SoundLevels
 from .call_figures import sound_figure as sound_figure
+from .call_figures import sound_levels as sound_levels
 from .drawing import CorrelationScan as CorrelationScan
 from .drawing import Deviation as Deviation
 from .drawing import bell_scale as bell_scale
@@ -27,12 +27,6 @@ from .link_curves import statistics_by_brightness as statistics_by_brightness
 from .link_figures import brightness_figure as brightness_figure
 from .link_figures import distance_figure as distance_figure
 from .link_figures import link_figure as link_figure
-from .network_courses import LinkCourses as LinkCourses
-from .network_courses import RequestCourse as RequestCourse
-from .network_courses import courses_figure as courses_figure
-from .network_courses import link_courses as link_courses
-from .network_courses import request_course as request_course
-from .network_courses import requests_figure as requests_figure
 from .network_maps import LinkGroup as LinkGroup
 from .network_maps import NetworkMap as NetworkMap
 from .network_maps import SiteGroup as SiteGroup
@@ -48,6 +42,12 @@ from .network_results import network_budget_figure as network_budget_figure
 from .network_results import network_figure as network_figure
 from .network_results import route_change as route_change
 from .network_results import routes_figure as routes_figure
+from .network_series import LinkSeries as LinkSeries
+from .network_series import RequestSeries as RequestSeries
+from .network_series import link_series as link_series
+from .network_series import link_series_figure as link_series_figure
+from .network_series import request_series as request_series
+from .network_series import requests_figure as requests_figure
 from .pass_figures import passes_figure as passes_figure
 from .picture_figures import PictureAtBudget as PictureAtBudget
 from .picture_figures import drawn_scene as drawn_scene

@@ -15,7 +15,7 @@ from e91.session.report import SessionReport
 from e91.session.totals import RunSummary
 
 LOST = "no coincidence"
-"""What the step is called that takes the pairs of which a photon was lost."""
+"""What the step is called that takes the pairs with a lost photon."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _rest_of(report: SessionReport | RunSummary) -> str:
 
 
 _WIDEST = 4.0
-"""Pairs sent beyond so many times the coincidences go over the edge, and are told in letters."""
+"""Pairs sent beyond this many times the coincidences go over the edge, and stand beside it."""
 
 
 def budget_figure(budget: KeyBudget, *, ax: Axes | None = None) -> Axes:

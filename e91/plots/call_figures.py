@@ -16,7 +16,7 @@ _COLUMNS = 1000  # more than a figure has
 
 
 @dataclass(frozen=True, eq=False)
-class SoundCourse:
+class SoundLevels:
     """A sound that came, as one draws it.
 
     Attributes:
@@ -29,9 +29,9 @@ class SoundCourse:
 
     Examples:
         >>> times_s = np.array([0.0, 0.01])
-        >>> course = SoundCourse(times_s, np.array([-0.5, -0.1]), np.array([0.5, 0.1]), gaps_s=(),
+        >>> levels = SoundLevels(times_s, np.array([-0.5, -0.1]), np.array([0.5, 0.1]), gaps_s=(),
         ...                      key_starts_s=(0.0,), seconds=0.02)
-        >>> course.seconds, course.gaps_s
+        >>> levels.seconds, levels.gaps_s
         (0.02, ())
     """
 
@@ -43,7 +43,7 @@ class SoundCourse:
     seconds: float
 
 
-def sound_course(found: RecoveredSound) -> SoundCourse:
+def sound_levels(found: RecoveredSound) -> SoundLevels:
     """Return what of a sound is drawn: its first channel in columns, its gaps, its keys.
 
     Args:
@@ -59,8 +59,8 @@ def sound_course(found: RecoveredSound) -> SoundCourse:
         >>> from e91.encryption.rtp import UnreliablePath
         >>> from e91.encryption.sound import Sound, simulate_call
         >>> heard = simulate_call(Sound(8000, 1, 16, bytes(32_000)), path=UnreliablePath(), seed=1)
-        >>> course = sound_course(heard.recovered())
-        >>> course.seconds, len(course.times_s), course.key_starts_s, course.gaps_s
+        >>> levels = sound_levels(heard.recovered())
+        >>> levels.seconds, len(levels.times_s), levels.key_starts_s, levels.gaps_s
         (2.0, 1000, (0.0,), ())
     """
     sound = found.sound
@@ -68,7 +68,7 @@ def sound_course(found: RecoveredSound) -> SoundCourse:
         raise ValueError("A sound must have samples to be drawn, but has none.")
     level = sound.samples()[:, 0] / 2.0 ** (sound.bits - 1)
     begins = np.unique(np.linspace(0, len(level), _COLUMNS, endpoint=False).astype(np.intp))
-    return SoundCourse(
+    return SoundLevels(
         begins / sound.rate,
         np.minimum.reduceat(level, begins),
         np.maximum.reduceat(level, begins),
@@ -78,11 +78,11 @@ def sound_course(found: RecoveredSound) -> SoundCourse:
     )
 
 
-def sound_figure(course: SoundCourse, *, ax: Axes | None = None) -> Axes:
+def sound_figure(levels: SoundLevels, *, ax: Axes | None = None) -> Axes:
     """Draw a sound that came; every other key's time is shaded, and what is missing is marked.
 
     Args:
-        course: From `sound_course`.
+        levels: From `sound_levels`.
         ax: Axes to draw into; a new figure by default.
 
     Returns:
@@ -91,28 +91,28 @@ def sound_figure(course: SoundCourse, *, ax: Axes | None = None) -> Axes:
     Examples:
         >>> from matplotlib.figure import Figure
         >>> times_s = np.array([0.0, 0.01])
-        >>> course = SoundCourse(times_s, np.array([-0.5, -0.1]), np.array([0.5, 0.1]), gaps_s=(),
+        >>> levels = SoundLevels(times_s, np.array([-0.5, -0.1]), np.array([0.5, 0.1]), gaps_s=(),
         ...                      key_starts_s=(0.0,), seconds=0.02)
-        >>> sound_figure(course, ax=Figure().subplots()).get_title()
+        >>> sound_figure(levels, ax=Figure().subplots()).get_title()
         '0.02 s of sound under 1 key'
     """
     axes = axes_for(ax, size=(7.2, 3.0))
-    edges = [*course.key_starts_s, course.seconds]
+    edges = [*levels.key_starts_s, levels.seconds]
     for number, (begin, end) in enumerate(pairwise(edges)):
         if number % 2:
             axes.axvspan(begin, end, color="0.92", lw=0, label="every other key")
     axes.fill_between(
-        course.times_s, course.lowest, course.highest, step="post", color=COLOURS[0], label="sound"
+        levels.times_s, levels.lowest, levels.highest, step="post", color=COLOURS[0], label="sound"
     )
-    for begin, end in course.gaps_s:
+    for begin, end in levels.gaps_s:
         axes.axvspan(begin, end, ymax=0.04, color=COLOURS[1], lw=0.5, label="did not come")
-    keys = f"{len(course.key_starts_s)} key{'' if len(course.key_starts_s) == 1 else 's'}"
+    keys = f"{len(levels.key_starts_s)} key{'' if len(levels.key_starts_s) == 1 else 's'}"
     axes.axhline(0, color=BESIDE, lw=0.5)
     axes.set(
         xlabel="time (s)",
         ylabel="level (full scale 1)",
-        title=f"{course.seconds:.3g} s of sound under {keys}",
-        xlim=(0, course.seconds),
+        title=f"{levels.seconds:.3g} s of sound under {keys}",
+        xlim=(0, levels.seconds),
         ylim=(-1.05, 1.05),
     )
     _once_each(axes)

@@ -23,8 +23,8 @@ from e91.network.network_report import NetworkReport
 from e91.optics.coincidences import Coincidences
 from e91.optics.links import Downlink
 from e91.optics.satellites import Pass
-from e91.plots.network_courses import courses_figure, link_courses
 from e91.plots.network_maps import map_figure, network_map
+from e91.plots.network_series import link_series, link_series_figure
 from e91.plots.style import BESIDE, COLOURS, MARKERS, axes_for, legend_below, thin
 from e91.session.report import SessionReport
 from e91.session.totals import RunSummary
@@ -258,7 +258,7 @@ def _scale(value: float, error: float, *, lower_bound: float | None, ax: Axes | 
 _LOOKS = dict(
     zip(("agrees", "differs", "reproduced"), zip(COLOURS, MARKERS, strict=True), strict=False)
 )
-"""Colour and marker of each status, so that it can be told without colours."""
+"""Colour and marker of each status, so that it is seen without colours."""
 
 
 @dataclass(frozen=True)
@@ -454,7 +454,7 @@ def draw(result: object, ax: Axes | None = None) -> Axes:
                 )
             return deviations_figure(found, ax=ax)
         case NetworkReport():
-            return courses_figure(link_courses(result), ax=ax)
+            return link_series_figure(link_series(result), ax=ax)
         case NetworkPlan():
             return map_figure(network_map(result), ax=ax)
         case _:

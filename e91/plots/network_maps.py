@@ -64,19 +64,19 @@ class LinkGroup:
     Attributes:
         kind: What they are, as the legend says.
         names: Of the links.
-        courses_km: For each link the places that it passes: its ends, and between them the
+        paths_km: For each link the places that it passes: its ends, and between them the
             optical switch that it is led through, if that stands on the map; float64, (k, 2).
         labels: Length of each as printed, or empty.
 
     Examples:
-        >>> course = np.array([[0.0, 0.0], [4.0, 3.0]])
-        >>> LinkGroup("link", ("R1-R2",), (course,), labels=("5 km",)).names
+        >>> path = np.array([[0.0, 0.0], [4.0, 3.0]])
+        >>> LinkGroup("link", ("R1-R2",), (path,), labels=("5 km",)).names
         ('R1-R2',)
     """
 
     kind: str
     names: tuple[str, ...]
-    courses_km: tuple[Floats, ...]
+    paths_km: tuple[Floats, ...]
     labels: tuple[str, ...]
 
 
@@ -142,7 +142,7 @@ def network_map(plan: NetworkPlan) -> NetworkMap:
             LinkGroup(
                 kind,
                 tuple(link.name for link in links[kind]),
-                tuple(_course(plan, link) for link in links[kind]),
+                tuple(_path_of(plan, link) for link in links[kind]),
                 tuple(_label(link) for link in links[kind]),
             )
             for kind in _LINKS
@@ -164,7 +164,7 @@ def _place(plan: NetworkPlan, name: str) -> tuple[float, float]:
     return plan.site[name].x_km, plan.site[name].y_km
 
 
-def _course(plan: NetworkPlan, link: LinkPlan) -> Floats:
+def _path_of(plan: NetworkPlan, link: LinkPlan) -> Floats:
     switch = plan.site.get(link.receiver or "")
     between = [switch.name] if switch is not None and switch.kind is SiteKind.SWITCH else []
     return np.array([_place(plan, name) for name in (link.ends[0], *between, link.ends[1])])
@@ -236,7 +236,7 @@ def _draw_links(axes: Axes, group: LinkGroup) -> None:
     colour, style, width = _LINKS[group.kind]
     order = 1 + list(_LINKS).index(group.kind) / len(_LINKS)
     lines = LineCollection(
-        group.courses_km, colors=colour, linestyles=style, zorder=order,
+        group.paths_km, colors=colour, linestyles=style, zorder=order,
         linewidths=width * float(rcParams["lines.linewidth"]) / 1.5,
         label=f"{group.kind} ({len(group.names):,})",
     )  # fmt: skip
@@ -291,8 +291,8 @@ def _away(at: Floats, shown: NetworkMap, centre: Floats) -> Floats:
     """Return the direction in which a site has most room: the middle of its widest gap."""
     turns = []
     for group in shown.links:
-        for course in group.courses_km:
-            for near, end in ((course[1], course[0]), (course[-2], course[-1])):
+        for path in group.paths_km:
+            for near, end in ((path[1], path[0]), (path[-2], path[-1])):
                 if np.array_equal(end, at) and not np.array_equal(near, at):
                     turns.append(math.atan2(near[1] - at[1], near[0] - at[0]))
     if not turns:
@@ -307,9 +307,9 @@ def _away(at: Floats, shown: NetworkMap, centre: Floats) -> Floats:
 
 
 def _write_lengths(axes: Axes, group: LinkGroup) -> None:
-    for course, label in zip(group.courses_km, group.labels, strict=True):
+    for path, label in zip(group.paths_km, group.labels, strict=True):
         axes.annotate(
-            label, (course[0] + course[-1]) / 2, ha="center", va="center", fontsize="small",
+            label, (path[0] + path[-1]) / 2, ha="center", va="center", fontsize="small",
             color="0.25", zorder=4, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
         )  # fmt: skip
 

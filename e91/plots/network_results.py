@@ -12,8 +12,13 @@ from e91.model.numbers import Floats
 from e91.network.network_report import NetworkReport, clock
 from e91.network.replays import sites_passed
 from e91.plots.budget import Bar, waterfall
-from e91.plots.network_courses import courses_figure, link_courses, request_course, requests_figure
 from e91.plots.network_maps import NetworkMap, map_figure, network_map
+from e91.plots.network_series import (
+    link_series,
+    link_series_figure,
+    request_series,
+    requests_figure,
+)
 from e91.plots.style import COLOURS, legend_below
 
 
@@ -195,11 +200,11 @@ def levels_figure(found: LevelMap, *, ax: Axes | None = None) -> Axes:
     marks: dict[str, list[Floats]] = {"rang": [], "out": []}
     for group in found.drawn.links:
         width = 1.1 * line if group.kind == "access link" else 3.2 * line
-        for name, course in zip(group.names, group.courses_km, strict=True):
+        for name, path in zip(group.names, group.paths_km, strict=True):
             if name in found.levels:
-                axes.plot(*_part(course, found.levels[name]).T, lw=width, **look)
+                axes.plot(*_part(path, found.levels[name]).T, lw=width, **look)
             if name in found.out | found.rang:
-                marks["out" if name in found.out else "rang"].append(_part(course, 0.5)[-1])
+                marks["out" if name in found.out else "rang"].append(_part(path, 0.5)[-1])
     axes.plot([], [], lw=3.2 * line, label="in store, of the most it had", **look)
     looks = {
         "out": ("X", COLOURS[1], "out of service"),
@@ -216,13 +221,13 @@ def levels_figure(found: LevelMap, *, ax: Axes | None = None) -> Axes:
     return axes
 
 
-def _part(course: Floats, share: float) -> Floats:
+def _part(path: Floats, share: float) -> Floats:
     """Return the first part of a line through places."""
-    steps = np.hypot(*np.diff(course, axis=0).T)
+    steps = np.hypot(*np.diff(path, axis=0).T)
     along = np.concatenate([[0.0], np.cumsum(steps)])
     end = share * along[-1]
-    passed = course[along < end]
-    last = [np.interp(end, along, course[:, axis]) for axis in (0, 1)]
+    passed = path[along < end]
+    last = [np.interp(end, along, path[:, axis]) for axis in (0, 1)]
     return np.vstack([passed, last])
 
 
@@ -332,10 +337,10 @@ def routes_figure(found: RouteChange, *, ax: Axes | None = None) -> Axes:
         'Keys of K1 and O2, and of 3 more pairs, at 0:10:01'
     """
     axes = map_figure(found.drawn, lengths=False, ax=ax)
-    courses = {
-        name: course
+    paths = {
+        name: path
         for group in found.drawn.links
-        for name, course in zip(group.names, group.courses_km, strict=True)
+        for name, path in zip(group.names, group.paths_km, strict=True)
     }
     line, point = rcParams["lines.linewidth"], rcParams["lines.markersize"]
     looks: dict[str, Any] = {
@@ -345,10 +350,10 @@ def routes_figure(found: RouteChange, *, ax: Axes | None = None) -> Axes:
     ways = {"before": found.links_before, "after": found.links_after}
     for when, links in ways.items():
         for name in links:
-            axes.plot(*courses[name].T, **looks[when])
+            axes.plot(*paths[name].T, **looks[when])
         passed = found.before if when == "before" else found.after
         axes.plot([], [], label=f"{when}: {_said(passed)}", **looks[when])
-    struck = [_part(courses[name], 0.5)[-1] for name in found.failed]
+    struck = [_part(paths[name], 0.5)[-1] for name in found.failed]
     if struck:
         axes.plot(
             *np.array(struck).T, "X", color=COLOURS[1], markeredgecolor="black", ms=2.2 * point,
@@ -387,9 +392,9 @@ def network_figure(report: NetworkReport) -> tuple[Axes, ...]:
     grid = figure.subplots(3, 2, height_ratios=(1.0, 1.0, 1.25)).ravel()
     budget = network_budget(report)
     found = [
-        courses_figure(link_courses(report), ax=grid[0]),
-        requests_figure(request_course(report), ax=grid[1]),
-        courses_figure(link_courses(report, "age_s"), ax=grid[2]),
+        link_series_figure(link_series(report), ax=grid[0]),
+        requests_figure(request_series(report), ax=grid[1]),
+        link_series_figure(link_series(report, "age_s"), ax=grid[2]),
         network_budget_figure(budget, ax=grid[3]),
         levels_figure(level_map(report), ax=grid[4]),
     ]

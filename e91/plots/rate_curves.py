@@ -397,7 +397,7 @@ def _planned_curve(
 def _limits(link: Link) -> tuple[RateLimit, ...]:
     """Return the asymptotic rates; the last one pays for both parties' messages.
 
-    Sessions correct errors by two-way messages, of which only Alice's are charged if the analysers
+    Sessions correct errors by two-way messages; only Alice's are charged if the analysers
     are trusted; without trust the finite rates tend to the last limit.
     """
     seen, qber, efficiency = min(link.chsh_value, 4.0), link.qber, link.efficiency

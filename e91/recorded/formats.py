@@ -399,7 +399,7 @@ def read_parquet(file: Path, *, most_rows: int, renamed: Renamed = NO_NAMES) -> 
             table = opened.read(columns=list(wanted.values()))
             text = (opened.schema_arrow.metadata or {}).get(METADATA_KEY)
             if text is None and f'"{HASH_NAME}":'.encode() in _footer(raw):
-                raise EOFError  # there are metadata of ours, which a damaged footer hides
+                raise EOFError  # there are metadata of E91, which a damaged footer hides
     except (arrow.ArrowException, *_DAMAGED, OSError) as error:
         if is_refusal(error):
             raise

@@ -289,7 +289,7 @@ def planned_key(
             estimation.
 
     Returns:
-        Its length in bits, with the terms of which it is made.
+        Its length in bits, with the terms that make it.
 
     Raises:
         ValueError: As for `Block`, `shannon_leak` and ``length``.

@@ -160,7 +160,7 @@ def portion_lengths(case: Case) -> tuple[SecretLength, ...]:
 
 
 def whole_length(portions: tuple[SecretLength, ...], *, key_size: int) -> SecretLength:
-    """Return the length of a key from those of its portions, of which one is the key itself.
+    """Return the length of a key from those of its portions; a single portion is the key itself.
 
     Args:
         portions: From `portion_lengths`.

@@ -58,7 +58,7 @@ class BlockCounts:
         return f"BlockCounts({len(self)} blocks)"
 
     def __add__(self, other: BlockCounts) -> BlockCounts:
-        """Return the counts of blocks of which these and ``other`` are pieces, block by block.
+        """Return the counts of blocks whose pieces are these and ``other``, block by block.
 
         Raises:
             ValueError: They are of different numbers of blocks, or of other settings.

@@ -203,9 +203,9 @@ def judge_many(
     for i in rows:
         leak = Leak(int(alice[i]), int(bob[i]))
         evidence, differs = counts.evidence(i), bool(differ[i])
-        verdict, told = _concluded(evidence, leak, differs, settings=settings, policy=policy)
+        verdict, leaked = _concluded(evidence, leak, differs, settings=settings, policy=policy)
         _write(verdict, found, i)
-        found.leaked_bits[i] = told
+        found.leaked_bits[i] = leaked
     return replace(found, by_scalar_code=len(rows))
 
 

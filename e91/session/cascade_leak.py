@@ -81,7 +81,7 @@ def draw_corrections(
     Blocks are drawn one after the other, as by `draw_counts`.
 
     Args:
-        rng: Chance in the course of the searches.
+        rng: Chance in the searches.
         counts: Of the blocks; how many hidden errors there are, nature knows.
         key_size: Hidden key bits of a typical block of this kind: Cascade is measured on keys of
             this size.  Blocks should have about as many.
@@ -212,12 +212,12 @@ def measured_fit(key_size: int, first_block: int) -> LeakFit:
     bits = np.rint(key_size * (1 + rng.uniform(-_SIZES, _SIZES, _RUNS))).astype(np.int64)
     rates = np.minimum(0.5, rate * np.exp2(rng.uniform(-_RANGE, _RANGE, _RUNS)))
     errors = np.maximum(1, np.rint(bits * rates)).astype(np.int64)
-    told = [
+    disclosed = [
         _disclosed(int(n), int(e), rate, rng, workspace) for n, e in zip(bits, errors, strict=True)
     ]
     weights = 1 / np.sqrt(errors)
     terms = np.stack([bits, errors, errors**2 / bits], axis=1) * weights[:, None]
-    seen = np.array(told) * weights
+    seen = np.array(disclosed) * weights
     found, *_ = np.linalg.lstsq(terms, seen, rcond=None)
     rest = seen - terms @ found
     scatter = math.sqrt(float(rest @ rest) / (_RUNS - len(found)))

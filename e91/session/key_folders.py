@@ -111,7 +111,7 @@ def take_folder(
     """Give the blocks of a session's folder, or of a long run's, which are used up by that.
 
     A block is taken out of its files when it is asked for, and they say so on the disk before it is
-    given.  Files of which nothing is left are passed over, so that a folder may be named again; so
+    given.  Used-up files are passed over, so that a folder may be named again; so
     are those of a session in which an alarm rang, which the log ``e91`` says.
 
     Args:

@@ -144,7 +144,7 @@ def conclude(sift: Callable[[], tuple[sifting.Sifted, sifting.Sifted]], means: M
 def divide(
     alice: sifting.Sifted, bob: sifting.Sifted, *, means: Means
 ) -> list[tuple[SiftedKey, SiftedKey]]:
-    """Let Alice preprocess her key, and both divide theirs into the policy's portions alike."""
+    """Let Alice preprocess her key, and both divide their keys into the policy's portions alike."""
     policy = means.policy
     key = preprocessing.flip(alice.key, probability=policy.flip_probability, entropy=means.entropy)
     if policy.portions == 1:

@@ -117,7 +117,7 @@ def sifted(report: Reported, page: Layout) -> list[str]:
     return [
         page.row("coincidences", f"{evidence.coincidences:,}"),
         page.row("Bell-test rounds", f"{test:,}" if report.bell_test else "none"),
-        page.row("key rounds", f"{key_rounds:,}, of which {evidence.sample_size:,} revealed"),
+        page.row("key rounds", f"{key_rounds:,}, {evidence.sample_size:,} of them revealed"),
     ]
 
 

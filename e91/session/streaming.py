@@ -164,7 +164,7 @@ def stream(
         policy: Of every block; its epsilon is per block, so a run of N blocks fails with
             probability at most N epsilon.
         block_rounds: Rounds of a block.
-        threads: Blocks in work at once; as many as there are cores by default.
+        threads: Blocks in work at once; one a core by default.
         executor: Where they are made: threads of this process by default.  Processes (see
             `e91.system.processes`) share no interpreter lock, which is a third faster on two cores,
             but no memory either; keys then come over a pipe of this machine.

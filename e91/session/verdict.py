@@ -1,4 +1,4 @@
-"""The verdict: may this session release a key, and of which length?"""
+"""The verdict: may this session release a key, and how long may it be?"""
 
 from dataclasses import dataclass, replace
 from typing import Self

@@ -24,7 +24,7 @@ from e91.session.totals import RunSummary
 from e91.studies.sessions import joined, tally_from
 from e91.studies.work import Numbers, tally_run, versions
 from e91.system.extras import extra
-from e91.system.processes import frozen, new_pool, silence_told
+from e91.system.processes import frozen, new_pool, report_silence
 from e91.system.progress import progress_bar
 from e91.system.refusals import Refusal, refusals_marked
 from e91.system.stopwatch import Stopwatch
@@ -124,7 +124,7 @@ def _worked_off(
         what = f"{stopped} of its processes are stopped" if stopped else "its orders are long"
         return _SILENT.format(what)
 
-    with silence_told(state, after_s=SILENCE_S) as note:
+    with report_silence(state, after_s=SILENCE_S) as note:
         under_way: dict[Future[R], int] = {
             pool.submit(refusals_marked, work, order): number for number, order in left.items()
         }
@@ -174,7 +174,7 @@ def on_cluster(
     how = {"loop": client.loop, "with_results": True, "raise_errors": False}
     results: Any = as_completed(list(under_way), **how)  # type: ignore[no-untyped-call]
     try:
-        with silence_told(partial(_state_of, client), after_s=SILENCE_S) as note:
+        with report_silence(partial(_state_of, client), after_s=SILENCE_S) as note:
             for future, result in results:
                 note()
                 _check(future, result)

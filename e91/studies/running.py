@@ -199,7 +199,7 @@ def _records(content: bytes, path: Path) -> tuple[list[dict[str, Any]], int]:
     A last line without an end was torn, and is not counted.
 
     Raises:
-        ValueError: The first line is damaged: it says of which study the others are.
+        ValueError: The first line is damaged: it says to which study the others belong.
     """
     lines = content.split(b"\n")[:-1]
     parted = [line.partition(b" ") for line in lines]
@@ -299,7 +299,7 @@ def study(
     Args:
         plan: From `e91.studies.plan_study` or `e91.studies.read_study`.
         client: A `distributed.Client`, whose cluster then does the work.
-        processes: Processes of this machine, if there is no client; as many as there are cores,
+        processes: Processes of this machine, if there is no client; one a core,
             but one for each ten million rounds at most.  With 1 it is this process.  More need
             ``if __name__ == "__main__":`` in a script.
         seed: Root of all randomness; drawn by default, and kept in the result.

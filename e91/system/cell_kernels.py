@@ -54,11 +54,11 @@ def draw_outcomes(
     """Do what `draw_pairs` does, each cell in a row of its own.
 
     Args:
-        draws: As there.
+        draws: As for `draw_pairs`.
         rows: Row of each round; shape (n,).
-        cells: As there.
+        cells: As for `draw_pairs`.
         table: 2**CELL_BITS cells for each row.
-        tops: As there; shape (rows, cells - 1).
+        tops: As for `draw_pairs`; shape (rows, cells - 1).
     """
     words, found, beside = cells.view(np.uint32), draws.view(np.uint64), rows.view(np.uint32)
     for place in range(words.size):

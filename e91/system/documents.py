@@ -304,7 +304,7 @@ def _culprit(table: dict[str, Any], fails: Callable[[], bool]) -> str:
         table[name] = value
         if fails():
             return name
-    raise AssertionError("msgspec refused a table, each entry of which it takes.")
+    raise AssertionError("msgspec refused a table, but takes each of its entries.")
 
 
 def _bare(kind: inspect.Type) -> inspect.Type:

@@ -36,7 +36,7 @@ class _DiskCache:
     def __init__(self, function: Callable[..., object], on_failure: Callable[[], None]) -> None:
         self._cache = cast(Any, FunctionCache)(function)
         self._on_failure = on_failure
-        # Kernels are compiled into those of other files, of which numba does not look at the age.
+        # Kernels are compiled into those of other files, whose age numba does not look at.
         index = self._cache._cache_file
         index._source_stamp = (index._source_stamp, _stamp_of_all_kernels())
 
@@ -109,7 +109,7 @@ Without an owner nobody counts who uses an array, which takes longer than a smal
 """
 
 
-# Carry-less multiplication of vectors of so many 64-bit words: its name in LLVM, the features it
+# Carry-less multiplication of vectors of as many 64-bit words: its name in LLVM, the features it
 # needs, and how many vectors of output are gathered at once: 8 words in all, so that there can be
 # blocks of 16 and 24 words, which take the least time a bit.
 _WIDTHS = {
@@ -160,14 +160,14 @@ class _Emitter:
         return self.builder.call(self.instruction, [seed, key, ir.Constant(ir.IntType(8), half)])
 
     def place(self, pointer: _Value, *offsets: _Value) -> _Value:
-        """Return the address of the vector that begins so many words behind ``pointer``."""
+        """Return the address of the vector that begins ``words`` words behind ``pointer``."""
         for offset in offsets:
             index = ir.Constant(self.word, offset) if isinstance(offset, int) else offset
             pointer = self.builder.gep(pointer, [index])
         return self.builder.bitcast(pointer, self.vector.as_pointer())
 
     def load(self, pointer: _Value, *offsets: _Value) -> _Value:
-        """Return the vector that begins so many words behind ``pointer``."""
+        """Return the vector that begins ``words`` words behind ``pointer``."""
         return self.builder.load(self.place(pointer, *offsets), align=8)
 
     def broadcast(self, pointer: _Value, offset: _Value) -> _Value:

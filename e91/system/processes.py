@@ -57,7 +57,7 @@ def worker_processes(count: int | None = None) -> ProcessPoolExecutor:
     all work that is not done ends with a `BrokenExecutor`.
 
     Args:
-        count: How many; as many as there are cores by default.
+        count: How many; one a core by default.
 
     Raises:
         ValueError: ``count`` is no number from 1 to that of the cores, or no process can be begun,
@@ -83,7 +83,7 @@ def worker_processes(count: int | None = None) -> ProcessPoolExecutor:
 
 
 def new_pool(count: int) -> ProcessPoolExecutor:
-    """Return a pool of processes, none of which is begun yet; see `worker_processes`.
+    """Return a pool of processes that are not begun yet; see `worker_processes`.
 
     Raises:
         SystemExit: This is a process of a pool that imports the script which made the pool, for
@@ -185,7 +185,7 @@ def _is_stopped(process: int) -> bool:
 
 
 @contextmanager
-def silence_told(state: Callable[[], str], *, after_s: float) -> Iterator[Callable[[], None]]:
+def report_silence(state: Callable[[], str], *, after_s: float) -> Iterator[Callable[[], None]]:
     """Warn when nothing was heard for a while; give the function that says that something was.
 
     Args:

@@ -2,12 +2,12 @@
 
 Wrong arguments raise the built-in `ValueError` here, as they do in Python and NumPy, so the type of
 an exception does not say which of both it is.  Where it comes from does: a refusal ends at a
-``raise`` statement of this package.  A bug ends in somebody else's code, or in ours at a statement
+``raise`` statement of this package.  A bug ends in somebody else's code, or here at a statement
 that raises nothing by itself: ``int("x")``, unpacking, the truth value of an array.  A class for
 refusals would need five hundred places to use it, and a forgotten one would greet a user's typing
 error with a traceback.
 
-A bug of ours that calls one of our own functions with a wrong argument is not seen as one.
+A bug that calls a function of this package with a wrong argument is not seen as one.
 """
 
 import dis
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-_OURS = ("e91", "e91_circuits")
+_OWN = ("e91", "e91_circuits")
 _RAISE = dis.opmap["RAISE_VARARGS"]
 
 _Arguments = ParamSpec("_Arguments")
@@ -51,7 +51,7 @@ def is_refusal(error: BaseException) -> bool:
         place = place.tb_next
     module = str(place.tb_frame.f_globals.get("__name__"))
     raised = place.tb_frame.f_code.co_code[place.tb_lasti] == _RAISE
-    return raised and module.partition(".")[0] in _OURS
+    return raised and module.partition(".")[0] in _OWN
 
 
 @contextmanager

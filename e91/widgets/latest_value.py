@@ -8,7 +8,7 @@ Value = TypeVar("Value")
 
 
 class LatestValue(Generic[Value]):
-    """Hands the last value that was given to a piece of work, one at a time.
+    """Gives the last value that was set to a piece of work, one at a time.
 
     Values that come while the work is going on replace one another, so nothing queues up, and the
     last one is always worked on.  `give` returns at once; the work runs in a thread of its own.

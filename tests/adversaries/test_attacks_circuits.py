@@ -123,9 +123,9 @@ ATTACKS = {
 def test_memory_tells_what_the_state_vector_says(name, strength, angle):
     circuit, vector = (make(strength) for make in ATTACKS[name])
     measured = measured_pair(circuit, angle, 0.3)
-    ours, direct = memory_states(measured), eves_states(vector, angle)
+    own, direct = memory_states(measured), eves_states(vector, angle)
     # Eve may label her memory as she likes; what she can tell apart may not depend on it.
-    assert guess_of(ours) == pytest.approx(guess_of(direct), abs=1e-9)
+    assert guess_of(own) == pytest.approx(guess_of(direct), abs=1e-9)
     assert memory_information(measured) == pytest.approx(holevo_of(direct), abs=1e-9)
 
 

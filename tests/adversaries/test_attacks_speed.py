@@ -151,7 +151,7 @@ def test_shots_with_eve_are_no_source_of_blocks():
         next(stream(tapped("cloner", simulator="aer"), rounds=10_000, block_rounds=10_000, seed=1))
 
 
-def test_notes_are_those_of_the_rounds_even_if_the_caller_reuses_his_arrays():
+def test_notes_are_those_of_the_rounds_even_if_the_caller_reuses_arrays():
     device = tapped("intercept-resend")
     x, y = asked(ASYMMETRIC, 1_000, seed=4)
     before = x.copy()

@@ -1,4 +1,4 @@
-"""What no alarm can beat after an honest life, and that ours keeps to it."""
+"""What no alarm can beat after an honest life, and that this one keeps to it."""
 
 import runpy
 from itertools import repeat

@@ -51,8 +51,8 @@ def tallies(heard, *, settings):
     return counts_by_interval(kinds, rounds, ends=interval_ends(len(rounds)))
 
 
-def total(course):
-    counts = np.sum([tally.array for _, tally in course], axis=0)
+def total(tallied):
+    counts = np.sum([tally.array for _, tally in tallied], axis=0)
     wins, losses = counts[:4].tolist(), counts[4:8].tolist()
     right, wrong = counts[8:].tolist()
     return OutcomeCounts(tuple(wins), tuple(losses), sample=right + wrong, errors=wrong)
@@ -69,10 +69,10 @@ def test_intervals_add_up_to_the_public_counts(settings, model, attack):
     if attack is not None:
         device = stage(attack, Conditions(0.7, settings=settings, seed=2)).device
     heard, report = heard_in(device, policy=Policy(model))
-    course = tallies(heard, settings=settings)
-    assert total(course) == outcome_counts(report.evidence)
-    assert 0 < sum(pairs for pairs, _ in course) <= report.rounds
-    assert all(pairs >= tally.rounds for pairs, tally in course)
+    tallied = tallies(heard, settings=settings)
+    assert total(tallied) == outcome_counts(report.evidence)
+    assert 0 < sum(pairs for pairs, _ in tallied) <= report.rounds
+    assert all(pairs >= tally.rounds for pairs, tally in tallied)
 
 
 def test_intervals_hold_the_rounds_in_the_order_of_time():
@@ -81,17 +81,19 @@ def test_intervals_hold_the_rounds_in_the_order_of_time():
                         rounds=6_000)  # fmt: skip
     alice, bob = heard[Party.ALICE, "settings"], heard[Party.BOB, "settings"]
     sample = iter(np.unpackbits(np.frombuffer(heard[Party.ALICE, "sample"], np.uint8)).tolist())
-    told = [iter(np.unpackbits(np.frombuffer(heard[party, "revealed outcomes"], np.uint8)).tolist())
-            for party in Party]  # fmt: skip
+    shown = [
+        iter(np.unpackbits(np.frombuffer(heard[party, "revealed outcomes"], np.uint8)).tolist())
+        for party in Party
+    ]
     signs = dict(EKERT.chsh_pairs)
     seen = []
     for sent, pair in enumerate(zip(alice, bob, strict=True), 1):
         if pair in signs:
-            differ = next(told[0]) != next(told[1])
+            differ = next(shown[0]) != next(shown[1])
             lost = differ == (signs[pair] > 0)
             seen.append((sent, list(signs).index(pair) + 4 * lost))
         elif pair in EKERT.key_pairs and next(sample):
-            seen.append((sent, 8 + (next(told[0]) != next(told[1]))))
+            seen.append((sent, 8 + (next(shown[0]) != next(shown[1]))))
     start, before = 0, 0
     for pairs, tally in tallies(heard, settings=EKERT):
         here = seen[start : start + tally.rounds]
@@ -308,9 +310,9 @@ def test_replayed_tests_are_those_of_the_record(tmp_path):
     table = code_table(EKERT)
     codes, rounds = replay.announced(0, rounds=300_000, table=table, fraction=0.1)
     x, y, a, b = np.unravel_index(codes, table.shape)
-    for mine, theirs in ((x, kept.alice.setting), (y, kept.bob.setting),
+    for own, others in ((x, kept.alice.setting), (y, kept.bob.setting),
                          (a, kept.alice.outcome), (b, kept.bob.outcome)):  # fmt: skip
-        assert np.array_equal(mine, theirs[rounds])
+        assert np.array_equal(own, others[rounds])
     pairs = list(zip(kept.alice.setting.tolist(), kept.bob.setting.tolist(), strict=True))
     tests = np.array([pair in dict(EKERT.chsh_pairs) for pair in pairs])
     key = np.array([pair in EKERT.key_pairs for pair in pairs])

@@ -29,7 +29,7 @@ def exact_tail(a: int, b: int, c: int, d: int) -> Fraction:
 
 
 def table_at(sigmas: float, *, cell: int) -> tuple[int, int, int, int]:
-    """A table of four like cells, of which the first is so many deviations above its mean."""
+    """A table of four like cells; the first is this many deviations above its mean."""
     excess = round(sigmas * math.sqrt(cell) / 2)
     return cell + excess, cell - excess, cell - excess, cell + excess
 

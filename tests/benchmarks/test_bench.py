@@ -33,7 +33,7 @@ from e91.system.workspace import Workspace
 
 TINY = Effort(2, 900, 3, 10_000, 2_000, 1_000, 2, 2**18, 2**20, 100_000, 1)
 CONTRACT = {"stage", "size", "seconds", "rate", "unit", "peer", "ratio"}
-OURS = Timing((0.5, 0.25, 1.0), (20.0, 40.0, 10.0))
+OWN = Timing((0.5, 0.25, 1.0), (20.0, 40.0, 10.0))
 
 
 def toeplitz_by_definition(bits, length, seed):
@@ -111,7 +111,7 @@ def test_packages_that_are_missing_are_named_by_the_stages(without):
     assert "ldpc" in remarks["ldpc, BpDecoder, 5G codes"]
 
 
-def test_hash_that_differs_from_ours_is_not_timed(monkeypatch):
+def test_hash_that_differs_from_that_of_e91_is_not_timed(monkeypatch):
     monkeypatch.setattr(bench_stages, "one_piece", lambda bits, length, seed: 1 - bits[:length])
     peer = next(p for p in list(stages(TINY, threads=1))[3].peers if p.name.startswith("SciPy"))
     with pytest.raises(RuntimeError, match="must give the same bits"):

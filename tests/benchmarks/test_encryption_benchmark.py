@@ -10,6 +10,6 @@ def test_every_stage_does_its_work_beside_a_peer(tmp_path):
     memory = ["np.copyto", "np.bitwise_xor", "Poly1305 alone"]
     assert [row.peer for row in rows] == ["raw AES-256-GCM"] * 4 + memory * 3
     for row in rows:
-        assert len(row.ours.rates) == len(row.peers.rates) == 7
-        done = [rate * s for rate, s in zip(row.ours.rates, row.ours.seconds, strict=True)]
+        assert len(row.own.rates) == len(row.peers.rates) == 7
+        done = [rate * s for rate, s in zip(row.own.rates, row.own.seconds, strict=True)]
         assert all(SIZE <= round(one) < 1.001 * SIZE for one in done)

@@ -1,4 +1,4 @@
-"""A command is run once when the alarm rings, told what rang, and changes nothing here."""
+"""A command runs once when the alarm rings, knows what rang, and changes nothing here."""
 
 import json
 import shlex
@@ -12,8 +12,8 @@ BAD_LINK = ["run", "--device", "exact", "--rounds", "2e4", "--seed", 1, "--watch
 RINGS = [*BAD_LINK, "--visibility", 0.85]
 TELLS = """
 import os, sys
-told = {name: value for name, value in os.environ.items() if name.startswith("E91_ALARM_")}
-print(repr(told), sys.argv[2:], file=open(sys.argv[1], "a"))
+values = {name: value for name, value in os.environ.items() if name.startswith("E91_ALARM_")}
+print(repr(values), sys.argv[2:], file=open(sys.argv[1], "a"))
 print("not for standard output")
 sys.exit(7)
 """
@@ -21,20 +21,20 @@ sys.exit(7)
 
 @pytest.fixture
 def command(tmp_path):
-    """A command that writes down what it is told, and fails; and where it does."""
-    script, told = tmp_path / "tell.py", tmp_path / "told"
+    """A command that writes down its environment, and fails; and where it does."""
+    script, reported = tmp_path / "tell.py", tmp_path / "reported"
     script.write_text(TELLS)
-    return shlex.join([sys.executable, str(script), str(told), "two words"]), told
+    return shlex.join([sys.executable, str(script), str(reported), "two words"]), reported
 
 
-def test_command_is_told_what_rang_and_its_failure_changes_nothing(status, command):
-    line, told = command
+def test_command_hears_what_rang_and_its_failure_changes_nothing(status, command):
+    line, reported = command
     code, printed, complaint = status(*RINGS, "--on-alarm", line, "--json")
     plain_code, plain, _ = status(*RINGS, "--json")
     found, expected = json.loads(printed), json.loads(plain)
     times = {"seconds": 0, "processor_seconds": 0}
     assert (code, found | times) == (plain_code, expected | times)
-    environment = told.read_text()
+    environment = reported.read_text()
     for name, value in found["alarm"].items():
         assert repr(f"{PREFIX}{name.upper()}") + f": {str(value)!r}" in environment
     assert "['two words']" in environment
@@ -42,16 +42,16 @@ def test_command_is_told_what_rang_and_its_failure_changes_nothing(status, comma
 
 
 def test_silent_link_runs_nothing(status, command):
-    line, told = command
+    line, reported = command
     assert status(*BAD_LINK, "--visibility", 0.999, "--on-alarm", line)[0] in (0, 3)
-    assert not told.exists()
+    assert not reported.exists()
 
 
 def test_run_of_blocks_runs_it_once(status, command, tmp_path):
-    line, told = command
+    line, reported = command
     blocks = ["--block-rounds", "1e4", "--keep", tmp_path / "raw"]
     status(*RINGS, *blocks, "--on-alarm", line)
-    assert told.read_text().count("\n") == 1
+    assert reported.read_text().count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ def test_a_simulated_call_is_silent_where_packets_were_lost(tmp_path, status, ci
     assert len(found["key_ids"]) > 3
 
 
-def test_a_simulated_call_is_told_in_words(tmp_path, status):
+def test_a_simulated_call_is_reported_in_words(tmp_path, status):
     write_wav(tmp_path / "in.wav", noise(1.0))
     code, printed, _ = status("call", "simulate", tmp_path / "in.wav", tmp_path / "out.wav")
     assert code == 0

@@ -99,7 +99,7 @@ def test_a_line_without_enough_key_is_not_sent_and_the_next_one_may_be(keys):
     bob, address = listening("--key", keys[1], "--json")
     alice = started("--key", keys[0], "--connect", address, "--json")
     long = b"x" * 140
-    _, _told = alice.communicate(long + b"\nshort\n", timeout=WAIT_S)[::-1], None
+    _, _said = alice.communicate(long + b"\nshort\n", timeout=WAIT_S)[::-1], None
     code, printed, _ = ended(bob)
     assert code == 0
     assert [line["text"] for line in json.loads(printed)["lines"]] == ["short"]
@@ -189,7 +189,7 @@ def test_what_is_changed_between_them_is_found_out(keys, fault):
 
 
 @pytest.mark.slow
-def test_an_end_that_vanishes_is_told_from_one_that_says_goodbye(keys):
+def test_an_end_that_vanishes_differs_from_one_that_says_goodbye(keys):
     bob, address = listening("--key", keys[1])
     alice = started("--key", keys[0], "--connect", address)
     alice.stdin.write(b"wait\n")
@@ -222,20 +222,20 @@ def read_until(descriptor, wanted):
 @pytest.mark.slow
 def test_a_user_types_into_a_terminal(keys):
     bob, address = listening("--key", keys[1])
-    ours, theirs = pty.openpty()
-    alice = started("--key", keys[0], "--connect", address, stdin=theirs, stdout=theirs)
-    os.close(theirs)
-    os.write(ours, b"hello\n")
+    own, others = pty.openpty()
+    alice = started("--key", keys[0], "--connect", address, stdin=others, stdout=others)
+    os.close(others)
+    os.write(own, b"hello\n")
     assert bob.stdout.readline() == b"peer: hello\n"
-    shown = read_until(ours, b"to receive: 1,344 bits]")
+    shown = read_until(own, b"to receive: 1,344 bits]")
     assert b"[you: key 0f0e0d0c-0b0a-4908-8706-050403020100 from byte 0, 296 bits" in shown
     bob.stdin.write(b"hi\n")
     bob.stdin.flush()
-    assert b"peer: hi" in read_until(ours, b"[peer: key")
-    os.write(ours, b"\x04")  # Ctrl-D
+    assert b"peer: hi" in read_until(own, b"[peer: key")
+    os.write(own, b"\x04")  # Ctrl-D
     assert alice.wait(timeout=WAIT_S) == 0
     alice.stderr.close()
-    os.close(ours)
+    os.close(own)
     assert ended(bob)[0] == 0
 
 
@@ -254,12 +254,12 @@ def test_two_ends_talk_with_keys_of_two_servers(tmp_path):
         bob, address = listening(*words["bob"], "--json")
         alice = started(*words["alice"], "--connect", address)
         printed = alice.communicate(b"hello\n", timeout=WAIT_S)[0].decode()
-        code, told, _ = ended(bob)
+        code, reported, _ = ended(bob)
     assert re.fullmatch(
         r"    \[you: key [0-9a-f-]{36} from byte 0, 296 bits; left for both: 79,\d{3} bits\]\n",
         printed,
     )
-    found = json.loads(told)["lines"][0]
+    found = json.loads(reported)["lines"][0]
     assert (code, found["text"], found["key_id"] in printed) == (0, "hello", True)
 
 

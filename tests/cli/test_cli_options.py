@@ -12,7 +12,7 @@ HEIGHT = click.option("--height", "tall", type=int, help="Second.")
 
 
 def drawn(*arguments, name="size", make=dict):
-    told = []
+    reported = []
 
     @click.command()
     @click.argument("file")
@@ -20,20 +20,20 @@ def drawn(*arguments, name="size", make=dict):
     @click.option("--colour")
     def draw(**given):
         """Draw."""
-        told.append(given)
+        reported.append(given)
 
     draw.main([str(argument) for argument in arguments], standalone_mode=False)
-    return draw, told
+    return draw, reported
 
 
 def test_options_of_a_group_reach_the_command_as_one_value():
-    _, told = drawn("f", "--height", 5, "--colour", "red")
-    assert told == [{"file": "f", "size": {"width": 3, "tall": 5}, "colour": "red"}]
+    _, reported = drawn("f", "--height", 5, "--colour", "red")
+    assert reported == [{"file": "f", "size": {"width": 3, "tall": 5}, "colour": "red"}]
 
 
 def test_value_is_made_by_what_the_group_says():
-    _, told = drawn("f", "--height", 5, name="area", make=lambda *, width, tall: width * tall)
-    assert told[0]["area"] == 15
+    _, reported = drawn("f", "--height", 5, name="area", make=lambda *, width, tall: width * tall)
+    assert reported[0]["area"] == 15
 
 
 def test_help_shows_the_options_in_their_order():

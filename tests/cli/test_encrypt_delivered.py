@@ -84,8 +84,8 @@ def test_two_processes_exchange_a_file_by_the_servers_of_another(tmp_path):
 def test_pad_under_delivered_keys(ends, e91, tmp_path):
     (tmp_path / "plain").write_bytes(DATA[:100_001])
     line = ["encrypt", tmp_path / "plain", *ends[0], "--cipher", "one-time-pad", "--json"]
-    code, told, _ = e91(*line)
-    found = json.loads(told)
+    code, reported, _ = e91(*line)
+    found = json.loads(reported)
     assert (code, found["complete"]) == (0, True)
     assert found["key_bytes_used"] == 100_001 + 32 * found["keys"]
     line = ["decrypt", tmp_path / "plain.e91", *ends[1], "--out", tmp_path / "opened"]
@@ -99,8 +99,8 @@ def test_text_gets_the_pad_and_other_data_get_aes_unasked(ends, e91, tmp_path):
         ("film", DATA, "aes-256-gcm"),
     ):
         (tmp_path / name).write_bytes(content)
-        code, told, _ = e91("encrypt", tmp_path / name, *ends[0], "--json")
-        assert (code, json.loads(told)["cipher"]) == (0, cipher)
+        code, reported, _ = e91("encrypt", tmp_path / name, *ends[0], "--json")
+        assert (code, json.loads(reported)["cipher"]) == (0, cipher)
 
 
 def test_a_key_that_the_server_has_given_already_is_named_and_no_file_is_left(ends, e91, tmp_path):

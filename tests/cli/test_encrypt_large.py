@@ -59,9 +59,9 @@ def test_large_file_goes_under_fresh_keys_of_several_files(ends, e91, tmp_path):
     alice, bob = ends
     sealed, opened = tmp_path / "plain.e91", tmp_path / "opened"
     line = ["encrypt", tmp_path / "plain", "--key", alice, "--rekey-every", "500kB", "--json"]
-    code, told, said = e91(*line)
+    code, reported, said = e91(*line)
     assert (code, said) == (0, b"")
-    assert json.loads(told) == {
+    assert json.loads(reported) == {
         "file": str(sealed), "cipher": "aes-256-gcm", "size": 3_000_000, "keys": 6,
         "key_bytes_used": 192, "complete": True, "to_send": 144, "to_receive": 336,
     }  # fmt: skip
@@ -90,8 +90,8 @@ def test_pad_in_segments_covers_a_file_with_the_keys_of_many_blocks(e91, tmp_pat
         save_key(tmp_path, size=2_200_000, number=number)
     (tmp_path / "plain").write_bytes(DATA)
     line = ["encrypt", tmp_path / "plain", "--key", tmp_path / "alice", "--json"]
-    code, told, said = e91(*line)
-    found = json.loads(told)
+    code, reported, said = e91(*line)
+    found = json.loads(reported)
     assert (code, said, found["cipher"], found["complete"]) == (0, b"", "one-time-pad", True)
     assert found["key_bytes_used"] == 3_000_000 + 32 * found["keys"]
     opened = tmp_path / "opened"

@@ -73,8 +73,8 @@ def test_files_and_streams_can_be_mixed(keys, e91, tmp_path):
     plain, opened, reply = (tmp_path / name for name in ("plain", "opened", "reply"))
     plain.write_bytes(DATA)
     _, sealed, _ = e91("encrypt", plain, "--key", keys[0], "--out", "-")
-    _, told, _ = e91("decrypt", "-", "--key", keys[1], "--out", opened, "--json", data=sealed)
-    assert json.loads(told)["file"] == str(opened)
+    _, reported, _ = e91("decrypt", "-", "--key", keys[1], "--out", opened, "--json", data=sealed)
+    assert json.loads(reported)["file"] == str(opened)
     assert opened.read_bytes() == DATA
     assert e91("encrypt", "-", "--key", keys[1], "--out", reply, data=DATA)[0] == 0
     assert e91("decrypt", reply, "--key", keys[0], "--out", "-")[1] == DATA
@@ -119,12 +119,12 @@ def test_altered_ciphertext_gives_no_byte_and_uses_none(keys, e91):
 def test_ciphertext_is_not_written_to_a_terminal(keys, tmp_path):
     before = keys[0].read_bytes()
     (tmp_path / "plain").write_bytes(DATA)
-    ours, theirs = pty.openpty()
+    own, others = pty.openpty()
     line = ["encrypt", tmp_path / "plain", "--key", keys[0], "--out", "-"]
     command = [sys.executable, "-m", "e91", *map(str, line)]
-    ended = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, check=False, timeout=60)
-    os.close(theirs)
-    os.close(ours)
+    ended = subprocess.run(command, stdout=others, stderr=subprocess.PIPE, check=False, timeout=60)
+    os.close(others)
+    os.close(own)
     assert ended.returncode == 2
     assert b"must go to a file or a pipe, not to a terminal" in ended.stderr
     assert keys[0].read_bytes() == before

@@ -1,4 +1,4 @@
-"""The whole way: photons of a living network, keys over TLS, an interception, and who is told."""
+"""The whole way: photons of a living network, keys over TLS, an interception and its news."""
 
 import asyncio
 import time
@@ -94,7 +94,7 @@ def test_an_interception_reaches_the_applications_and_another_route_then_serves(
 
 
 @pytest.mark.slow
-def test_with_no_other_route_applications_are_told_why_until_the_link_is_back(tmp_path):
+def test_with_no_other_route_applications_hear_why_until_the_link_is_back(tmp_path):
     with fed_server(tmp_path / "site", attacked(CHAIN, until_s=12.0)) as (server, alice, _):
         keys_when_there(alice)
         reasons = set()

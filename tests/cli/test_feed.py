@@ -22,7 +22,7 @@ SAES = {"a": "A", "b": "B", "020:A": "A", "020:B": "B"}
 
 
 class Stores:
-    """A service, and what it is told."""
+    """A service, and the calls that it gets."""
 
     def __init__(self, folder):
         stores = {kme: SqliteDatabase(folder / f"{kme}.sqlite") for kme in "AB"}
@@ -116,7 +116,7 @@ def test_an_alarm_erases_young_keys_and_another_route_serves_meanwhile(tmp_path)
 
 
 @pytest.mark.slow
-def test_without_another_route_clients_are_told_why_until_the_link_is_back(tmp_path):
+def test_without_another_route_clients_hear_why_until_the_link_is_back(tmp_path):
     async def tour(stores, _):
         service = stores.service
         await until(lambda: stores.free_bits("A", "B") >= 2**13)

@@ -78,9 +78,9 @@ def test_every_format_holds_the_bits(call, tmp_path, form):
         else b"".join(lines[form](line) for line in written.decode().splitlines())
     )
     assert len(bits) == 32
-    told = json.loads(printed)
-    assert [key["bits"] for key in told["keys"]] == [128, 128]
-    assert all("key" not in key for key in told["keys"])
+    reported = json.loads(printed)
+    assert [key["bits"] for key in reported["keys"]] == [128, 128]
+    assert all("key" not in key for key in reported["keys"])
 
 
 def test_nothing_is_printed_unless_a_format_is_asked_for(call, server):

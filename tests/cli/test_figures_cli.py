@@ -72,10 +72,10 @@ def test_light_is_drawn_against_distance_with_the_link_as_it_is(status, tmp_path
     code, printed, _ = status("rate", "--distance-km", "40", "--rounds", "100000", "--json",
                               "--figure", "f.png")  # fmt: skip
     assert code == 0
-    told = json.loads(printed)
+    reported = json.loads(printed)
     options, (rates, mark) = asked
-    assert options["session_s"] == pytest.approx(told["link_seconds"])
-    assert (mark.where, mark.rate) == (40, told["secret_bits_per_second"])
+    assert options["session_s"] == pytest.approx(reported["link_seconds"])
+    assert (mark.where, mark.rate) == (40, reported["secret_bits_per_second"])
     assert rates.finite[1] == pytest.approx(mark.rate, rel=0.01)
     assert (tmp_path / "f.png").exists()
 

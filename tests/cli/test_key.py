@@ -113,14 +113,14 @@ def test_show_gives_programs_the_keys_and_export_only_what_is_public(status, fil
     asked = ["--bits", 64, "--keys", 2, "--json"]
     shown = json.loads(status("key", "show", files[0], *asked)[1])
     printed = status("key", "export", files[1], "--out", tmp_path / "out", *asked)[1]
-    told = json.loads(printed)
+    reported = json.loads(printed)
     assert shown["keys"] == (tmp_path / "out").read_text().split()
     assert not any(key in printed for key in shown["keys"])
-    assert shown["intervals"] == told["intervals"] == [[160, 168], [360, 368]]
-    assert (told["left_to_send"], told["key_bytes_used"]) == (160, 16)
+    assert shown["intervals"] == reported["intervals"] == [[160, 168], [360, 368]]
+    assert (reported["left_to_send"], reported["key_bytes_used"]) == (160, 16)
 
 
-def test_places_of_the_bytes_are_told_beside_them(status, files):
+def test_places_of_the_bytes_are_printed_beside_them(status, files):
     _, printed, complaint = status("key", "show", files[0], "--bits", 8, "--keys", 1)
     assert printed == f"{CONTENT[167]:02x}\n"
     assert complaint == (
@@ -172,11 +172,11 @@ def test_bytes_that_nobody_gets_are_said_to_be_used(status, files, monkeypatch):
 
 def test_raw_bytes_are_refused_on_a_terminal_before_one_is_used(files):
     before = files[0].read_bytes()
-    ours, theirs = pty.openpty()
+    own, others = pty.openpty()
     line = [sys.executable, "-m", "e91", "key", "show", str(files[0]), "--format", "raw"]
-    done = subprocess.run(line, stdout=theirs, stderr=subprocess.PIPE, check=False, timeout=60)
-    os.close(theirs)
-    os.close(ours)
+    done = subprocess.run(line, stdout=others, stderr=subprocess.PIPE, check=False, timeout=60)
+    os.close(others)
+    os.close(own)
     assert done.returncode == 2
     assert b"must go to a file or a pipe, not to a terminal" in done.stderr
     assert files[0].read_bytes() == before
@@ -186,16 +186,16 @@ def test_blocks_of_a_run_are_joined_alike_at_both_ends(status, tmp_path):
     out = tmp_path / "run"
     line = ["--device", "exact", "--rounds", "2e5", "--block-rounds", "1e5", "--seed", 1]
     assert status("run", *line, "--keep", tmp_path / "raw", "--out", out)[0] == 0
-    told = []
+    reported = []
     for party in Party:
         blocks = sorted(out.glob(f"*/{party.value}.key"))
         joined = tmp_path / f"{party.value}.key"
         code, printed, _ = status("key", "join", *blocks, "--out", joined, "--json")
-        told.append(json.loads(printed))
+        reported.append(json.loads(printed))
         assert code == 0
         assert not any(block.exists() for block in blocks)
-    assert told[0]["key_id"] == told[1]["key_id"]
-    assert (told[0]["joined"], told[0]["epsilon"]) == (2, 2e-10)
+    assert reported[0]["key_id"] == reported[1]["key_id"]
+    assert (reported[0]["joined"], reported[0]["epsilon"]) == (2, 2e-10)
     shown = [status("key", "show", tmp_path / f"{party.value}.key")[1] for party in Party]
     assert shown[0] == shown[1]
 

@@ -122,7 +122,7 @@ def test_no_request_is_lost_by_a_stop(tmp_path, by):
     assert given == len(found)
 
 
-def test_a_service_manager_is_told(tmp_path):
+def test_a_service_manager_is_notified(tmp_path):
     folder, place = new_site(tmp_path / "pki"), str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(place)

@@ -63,11 +63,11 @@ dark_counts_per_second = 300
     numbers += ["--dark-counts-per-second", 300, "--visibility", 0.95]
     described = status("rate", *numbers, "--detector-efficiency", 0.7, "--json")
     assert described == status("rate", "--link", file, "--json")
-    told = [
+    lines = [
         status("run", *options, "--rounds", 1000, "--seed", 1, "--json")[1]
         for options in ([*numbers, "--efficiency", 0.7], ["--link", file])
     ]
-    first, second = ({**json.loads(text), "seconds": 0, "processor_seconds": 0} for text in told)
+    first, second = ({**json.loads(text), "seconds": 0, "processor_seconds": 0} for text in lines)
     assert first == second
 
 

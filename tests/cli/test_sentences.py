@@ -1,4 +1,4 @@
-"""A wrong line is told in one sentence which option was wrong; programs get it as JSON."""
+"""A wrong line is answered by one sentence that names the option; programs get it as JSON."""
 
 import json
 
@@ -89,7 +89,7 @@ def measured(**_):
 
 
 @pytest.mark.parametrize(
-    ("line", "refusal", "told"),
+    ("line", "refusal", "reported"),
     [
         ([], "`window_s` must be positive.", "`--window-ps` must be positive."),
         ([], "`revealed_fraction` must be 1, but is 2.", "`--reveal` must be 1, but is 2."),
@@ -101,8 +101,8 @@ def measured(**_):
         ([], "`window_s` in the file must be 1.", "`window_s` in the file must be 1."),
     ],
 )
-def test_argument_is_told_by_its_option_and_other_words_stay(line, refusal, told):
-    assert _with_options(refusal, measured, line) == told
+def test_argument_is_named_by_its_option_and_other_words_stay(line, refusal, reported):
+    assert _with_options(refusal, measured, line) == reported
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_abort_is_the_usual_json_alone(status):
     assert json.loads(printed)["abort"]
 
 
-def test_bug_is_told_as_json_too(status, monkeypatch):
+def test_bug_is_reported_as_json_too(status, monkeypatch):
     monkeypatch.setattr("e91.cli.policy_options.Policy", lambda *_, **__: int("x"))
     code, printed, complaint = status("run", "--json")
     assert json.loads(printed)["exit_status"] == code == 1

@@ -70,7 +70,7 @@ def test_device_that_cannot_be_is_one_sentence_and_status_two(status, arguments,
 
 
 @pytest.mark.parametrize("device", ["aer", "exact", "fake:x", "ibm:ibm_boston"])
-def test_every_kind_of_device_is_told_apart(device):
+def test_every_kind_of_device_is_recognised(device):
     assert ":".join(filter(None, device_kind(device))) == device
 
 

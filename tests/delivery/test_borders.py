@@ -79,7 +79,7 @@ def test_the_border_trusts_the_other_networks_authority_alone(sites, stem):
         stranger.ask("GET", "/kmapi/versions")
 
 
-def test_the_other_networks_authority_makes_no_application_of_ours(sites):
+def test_the_other_networks_authority_makes_no_application_of_this_one(sites):
     site = sites["two"]
     context = certified(site.root, "two", "one", "sae-a")
     with pytest.raises((ssl.SSLError, OSError)), SaeClient(site.port("bob"), context) as stranger:

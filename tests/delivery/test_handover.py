@@ -65,7 +65,7 @@ async def call(network, path, content, *, peer="border-1"):
 
 
 def keys_body(*key_ids, value="AAECAwQFBgc=", **changes):
-    """The body that hands keys over to Bob's network."""
+    """The body that carries keys to Bob's network."""
     keys = [{"key_id": str(key_id), "value": value, "extension": said()} for key_id in key_ids]
     return {
         "keys": keys,
@@ -163,7 +163,7 @@ def test_a_master_gets_its_key_only_when_the_far_end_has_it(tmp_path):
 
 
 class Patched:
-    """A carrier of which one method is another."""
+    """A carrier with one method replaced."""
 
     def __init__(self, carrier, **methods):
         self._carrier = carrier

@@ -34,8 +34,8 @@ def test_systemd_takes_the_unit(tmp_path):
         ["systemd-analyze", "verify", "--man=no", str(tmp_path / "e91-kme.service")],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    ours = [line for line in done.stderr.splitlines() if "e91-kme" in line]
-    assert (done.returncode, ours) == (0, []), done.stderr
+    own = [line for line in done.stderr.splitlines() if "e91-kme" in line]
+    assert (done.returncode, own) == (0, []), done.stderr
 
 
 def test_systemd_would_find_a_wrong_unit(tmp_path):

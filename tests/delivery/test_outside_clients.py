@@ -160,7 +160,7 @@ def test_curl_gets_and_fetches_a_key_by_get(server, version):
     assert curl(server, "bob", "bob-app", path, version)[1] == 400
 
 
-def test_curl_posts_json_and_is_told_which_header_is_missing(server):
+def test_curl_posts_json_and_hears_which_header_is_missing(server):
     body = ["-d", '{"number": 2, "additional_slave_SAE_IDs": ["carol-app"]}']
     json_type = ["-H", "Content-Type: application/json"]
     _, code, given = curl(server, "alice", "alice-app", "bob-app/enc_keys", *body, *json_type)

@@ -261,7 +261,7 @@ def test_an_alarm_erases_what_was_made_since_and_stops_the_rest(stores):
     with_service(stores, test)
 
 
-def test_who_finds_nothing_left_is_told_of_the_alarm_on_the_way_of_what_there_was(stores):
+def test_who_finds_nothing_left_hears_of_the_alarm_on_the_way_of_what_there_was(stores):
     async def test(service):
         way = {"route": ("alice", "R", "S", "bob"), "relays": ("R", "S")}
         await deposit(service, 32, **way, made_at=100.0)

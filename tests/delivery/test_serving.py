@@ -40,11 +40,11 @@ def test_both_applications_get_the_same_keys_in_the_order_of_the_request(alice, 
     key_ids = key_ids_of(given)[::-1]
     status, fetched = bob.dec_keys(key_ids)
     assert (status, key_ids_of(fetched)) == (200, key_ids)
-    mine = {key["key_ID"]: key["key"] for key in given["keys"]}
-    assert {key["key_ID"]: key["key"] for key in fetched["keys"]} == mine
-    assert len({base64.b64decode(key, validate=True) for key in mine.values()}) == 3
-    assert all(len(base64.b64decode(key)) == 64 for key in mine.values())
-    assert all(re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", one) for one in mine)
+    own = {key["key_ID"]: key["key"] for key in given["keys"]}
+    assert {key["key_ID"]: key["key"] for key in fetched["keys"]} == own
+    assert len({base64.b64decode(key, validate=True) for key in own.values()}) == 3
+    assert all(len(base64.b64decode(key)) == 64 for key in own.values())
+    assert all(re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", one) for one in own)
 
 
 def test_a_key_says_where_it_comes_from_at_both_ends(alice, bob):

@@ -1,4 +1,4 @@
-"""The strict reader against the standard library's, told to refuse what is ambiguous."""
+"""The strict reader against the standard library's, which is set to refuse what is ambiguous."""
 
 import json
 

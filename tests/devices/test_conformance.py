@@ -184,12 +184,12 @@ def test_noise_that_is_known_is_held_against_its_table_only():
     assert conforms(unknown)
 
 
-def test_sampler_of_coins_has_no_signs():
-    def coins(bits, rng):
+def test_sampler_of_random_bits_has_no_signs():
+    def sampling(bits, rng):
         return {name: rng.integers(0, 2, array.shape, np.uint8) for name, array in bits.items()}
 
     checks = conformance(
-        lambda seed: Spoiled(coins, seed), noise_is_unknown=True, shots=3000, seed=1
+        lambda seed: Spoiled(sampling, seed), noise_is_unknown=True, shots=3000, seed=1
     )
     assert failed(checks) == ["bit order", "unequal counts", "signs"]
 

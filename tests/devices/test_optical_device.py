@@ -48,7 +48,7 @@ def chsh_value(table) -> float:
 # --- coincidences ---------------------------------------------------------------------------------
 
 
-def test_table_of_coincidences_is_pairs_of_the_circuit_plus_coins():
+def test_table_of_coincidences_is_pairs_of_the_circuit_plus_random_bits():
     pair = with_visibility(bell_pair(), 0.98)
     rates = coincidence_table(MICIUS, SATELLITE, SATELLITE, pair=pair, window_s=2.5e-9)
     counted = coincidences(MICIUS, SATELLITE, SATELLITE, window_s=2.5e-9, bit_error=0.01)

@@ -221,9 +221,9 @@ class PlainCascade:
 def asked_questions(channel, cut, frames):
     """Decode the questions of each of Bob's messages, behind as many bytes as Alice had said."""
     rounds = []
-    for ours, theirs in dialogue(channel):
-        if not is_check(ours, theirs):
-            words = struct.iter_unpack("<I", theirs.body[len(ours.body) :])
+    for own, others in dialogue(channel):
+        if not is_check(own, others):
+            words = struct.iter_unpack("<I", others.body[len(own.body) :])
             rounds.append([(q >> 27, (q >> 16) & 2047, q & 65535) for (q,) in words])
             assert all(
                 n < MOST_ITERATIONS and f < frames and t < cut.places for n, f, t in rounds[-1]
@@ -296,8 +296,8 @@ def test_no_parity_is_asked_twice(count, qber, seed):
     assert not [q for q in questions if q[2] in cut.edges(q[0])]
 
 
-def is_check(ours, theirs):
-    return (ours.disclosed_bits, theirs.disclosed_bits) == (CHECK_BITS, 1)
+def is_check(own, others):
+    return (own.disclosed_bits, others.disclosed_bits) == (CHECK_BITS, 1)
 
 
 def dialogue(channel):
@@ -318,19 +318,19 @@ def test_messages_hold_just_the_parities_and_each_counts_its_bits():
     def parity(bits, number, place):
         return int(np.array(bits)[shuffle(SEED, number, count)[0][:place]].sum() % 2)
 
-    for ours, theirs in dialogue(channel):
-        if is_check(ours, theirs):
+    for own, others in dialogue(channel):
+        if is_check(own, others):
             continue
         questions, edges = [(number, place) for number, _, place in next(rounds)], []
-        if len(ours.body) > -(-len(questions) // 8):
+        if len(own.body) > -(-len(questions) // 8):
             last = None if passes == 0 else -1
             edges = [(passes, place) for place in cut.edges(passes)[1:last]]
             passes += 1
-        for message, bits in ((ours, [alice.bits] * passes), (theirs, errors)):
+        for message, bits in ((own, [alice.bits] * passes), (others, errors)):
             answers = [parity(bits[number], number, place) for number, place in questions]
             expected = np.packbits(np.array(answers, np.uint8), bitorder="little").tobytes()
             expected += bytes(parity(bits[number], number, place) for number, place in edges)
-            assert message.body[: len(ours.body)] == expected
+            assert message.body[: len(own.body)] == expected
             assert message.disclosed_bits == len(questions) + len(edges)
     assert passes == len(cut.block_sizes)
 
@@ -351,11 +351,11 @@ def test_transcript_alone_fixes_every_corrected_position(monkeypatch):
     monkeypatch.setattr(parties.Common, "parities", own_parities)
     monkeypatch.setattr(parties.Common, "check", lambda *_, **__: 0)
     listener, _ = bob_of(np.zeros(3000), rate=0.04)
-    for ours, theirs in dialogue(channel):
-        body = theirs.body[: len(ours.body)]
-        body = (body + bytes(3))[:3] if is_check(ours, theirs) else body
+    for own, others in dialogue(channel):
+        body = others.body[: len(own.body)]
+        body = (body + bytes(3))[:3] if is_check(own, others) else body
         said = listener.answer(Message(Party.ALICE, "cascade-parities", body))
-        assert said.body == theirs.body
+        assert said.body == others.body
     assert np.array_equal(listener.finish(), packed(bob.bits ^ corrected.bits))
 
 
@@ -380,14 +380,14 @@ def test_each_party_says_the_same_when_the_others_key_does_not_exist():
     channel = Channel()
     run(alice, bob, rate, channel)
     transcript = channel.seen[Party.BOB]
-    ours = [m for m in transcript if m.sender is Party.ALICE]
-    theirs = [m for m in transcript if m.sender is Party.BOB]
+    own = [m for m in transcript if m.sender is Party.ALICE]
+    others = [m for m in transcript if m.sender is Party.BOB]
     talk, first = alice_of(alice.bits, rate=rate)  # Bob's key is out of reach
-    said = [first] + [talk.answer(message) for message in theirs[1:-1]]
-    assert [m.body for m in said] == [m.body for m in ours]
+    said = [first] + [talk.answer(message) for message in others[1:-1]]
+    assert [m.body for m in said] == [m.body for m in own]
     talk, first = bob_of(bob.bits, rate=rate)
-    said = [first] + [talk.answer(message) for message in ours]
-    assert [m.body for m in said] == [m.body for m in theirs]
+    said = [first] + [talk.answer(message) for message in own]
+    assert [m.body for m in said] == [m.body for m in others]
 
 
 # Efficiency -------------------------------------------------------------------------------------
@@ -454,7 +454,7 @@ def test_error_pair_that_no_planned_pass_sees_is_found_by_the_check_and_mended()
     channel, cut = Channel(), make_schedule(2000, 0.02)
     _, corrected = run(alice, SiftedKey(bob), 0.02, channel)
     assert np.array_equal(corrected.bits, alice.bits)
-    verdicts = [theirs.body for ours, theirs in dialogue(channel) if is_check(ours, theirs)]
+    verdicts = [others.body for own, others in dialogue(channel) if is_check(own, others)]
     assert len(verdicts) > 1
     assert verdicts == [b"\x01"] * (len(verdicts) - 1) + [b"\x00"]
     questions = [q for asked in asked_questions(channel, cut, 1) for q in asked]

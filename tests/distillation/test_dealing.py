@@ -98,7 +98,7 @@ def test_division_checks_its_arguments():
 
 
 def tail(means, count):
-    """P(sum of independent coins >= count), by convolution."""
+    """P(sum of independent bits >= count), by convolution."""
     distribution = np.ones(1)
     for mean in means:
         distribution = np.convolve(distribution, [1 - mean, mean])
@@ -200,22 +200,22 @@ ARGUMENTS = {"phase_errors": lambda _: 20_000.0, "expected_rate": 0.01, "epsilon
 
 
 def test_lengths_add_up_to_the_last_bit_and_are_whole_bytes():
-    told = (30_001, 30_017, 29_900, 31_234)
-    found = lengths(1_000_003, portions=4, leak=Leak(sum(told), 0, told), **ARGUMENTS)
+    reported = (30_001, 30_017, 29_900, 31_234)
+    found = lengths(1_000_003, portions=4, leak=Leak(sum(reported), 0, reported), **ARGUMENTS)
     assert all(length.bits > 0 and length.bits % 8 == 0 for length in found)
     assert merged(found, key_size=1_000_003).bits == sum(length.bits for length in found)
     costs = [found[0].bits - length.bits for length in found]
-    assert costs == pytest.approx([bits - told[0] for bits in told], abs=8)
+    assert costs == pytest.approx([bits - reported[0] for bits in reported], abs=8)
 
 
 def test_a_portion_pays_for_its_own_leak_only():
-    told = (10**6, 30_000, 30_000, 30_000)
-    found = lengths(10**6, portions=4, leak=Leak(sum(told), 0, told), **ARGUMENTS)
+    reported = (10**6, 30_000, 30_000, 30_000)
+    found = lengths(10**6, portions=4, leak=Leak(sum(reported), 0, reported), **ARGUMENTS)
     assert found[0].bits == 0 < found[1].bits
     assert merged(found, key_size=10**6).bits == 3 * found[1].bits
 
 
-def test_lengths_before_the_leak_is_told_apart_share_it():
+def test_lengths_before_the_leak_is_known_by_portion_share_it():
     found = lengths(10**6, portions=4, leak=Leak(120_001), **ARGUMENTS)
     assert {dict(length.terms)["error correction, Alice's bits"] for length in found} == {-30_001.0}
     with pytest.raises(ValueError, match="must speak of 4 portions, but speaks of 2"):

@@ -103,16 +103,16 @@ def test_keys_are_those_of_the_definition(
     )
     roles = key_roles(settings, outcomes=outcomes, assign_lost=assign_lost)
     for way in ROUTES:
-        mine, his = buffers(position + size, fill=0b10110010)
-        before = bits_of(mine)
+        alices, bobs = buffers(position + size, fill=0b10110010)
+        before = bits_of(alices)
         with route(way):
             done = append_key(
-                codes, roles=roles, sample=sample, alice=mine, bob=his, position=position
+                codes, roles=roles, sample=sample, alice=alices, bob=bobs, position=position
             )
         end = position + len(alice)
         word_end = -(-end // 64) * 64 if size else position
         assert done.position == end
-        for buffer, key in ((mine, alice), (his, bob)):
+        for buffer, key in ((alices, alice), (bobs, bob)):
             assert bits_of(buffer)[:position] == before[:position]
             assert bits_of(buffer)[position:end] == key
             assert not any(bits_of(buffer)[end:word_end])
@@ -262,7 +262,7 @@ def recorded(entropy):
 
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 1 / 3, 0.7, 1e-3, 1 - 2**-53, 2**-60])
 @pytest.mark.parametrize("way", ROUTES)
-def test_coins_are_those_of_the_definition(fraction, way):
+def test_sample_is_that_of_the_definition(fraction, way):
     entropy, given_out = recorded(seeded_entropy(5))
     with route(way):
         sample = np.unpackbits(draw_sample(entropy, fraction=fraction, rounds=20_001), count=20_001)
@@ -309,7 +309,7 @@ def taken(pieces, size):
 
 
 @given(st.binary(max_size=100), st.sampled_from([0, 1, 100, 127, 128, 129, 254, 255]))
-def test_both_routes_toss_the_same_coins(body, upper):
+def test_both_routes_draw_the_same_sample(body, upper):
     results = []
     for way in ROUTES:
         entropy = iter([body, seeded_entropy(2)(1000)])
@@ -327,7 +327,7 @@ def test_revealed_share_is_the_fraction():
     assert_binomial(shown, size, 0.1, must_detect=0.103)
 
 
-def test_coins_are_padded_with_zeros():
+def test_sample_is_padded_with_zeros():
     ones = draw_sample(bytes, fraction=0.5, rounds=11)
     assert ones.tolist() == [0b11111111, 0b11100000]
     assert draw_sample(bytes, fraction=0.5, rounds=0).tolist() == []
@@ -379,7 +379,7 @@ def test_coin_without_two_sides_is_refused(fraction):
         draw_sample(seeded_entropy(1), fraction=fraction, rounds=8)
 
 
-def test_negative_number_of_coins_is_refused():
+def test_negative_number_of_rounds_is_refused():
     with pytest.raises(ValueError, match="`rounds` must be at least 0, but is -1"):
         draw_sample(seeded_entropy(1), fraction=0.5, rounds=-1)
 

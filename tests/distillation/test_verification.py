@@ -1,4 +1,4 @@
-"""Verification hashes: unequal keys are told apart, and the bound on collisions is Bernstein's."""
+"""Verification hashes: unequal keys are found out, and the bound on collisions is Bernstein's."""
 
 import struct
 from fractions import Fraction
@@ -76,7 +76,7 @@ def test_any_single_difference_refuses_both_parties_a_verified_key(data, count, 
 
 
 @pytest.mark.parametrize(("short", "long"), [((), (0,)), ((1,), (1, 0)), ((0,) * 7, (0,) * 8)])
-def test_keys_that_differ_only_by_trailing_zeros_are_told_apart(short, long):
+def test_keys_that_differ_only_by_trailing_zeros_are_distinguished(short, long):
     assert (
         verification.check(key_of(*long), verification.announce(key_of(*short), HASH_KEY)) is None
     )

@@ -91,7 +91,7 @@ def test_docstrings_of_public_names_are_whole():
 
 
 class Undocumented:
-    """A class of which the test must find all that is missing."""
+    """A class that lacks what the test must find."""
 
     @property
     def width(self):

@@ -188,7 +188,7 @@ def test_small_keys_of_one_pad_segment_are_kept_together():
     assert (keys.log.count("fresh"), keys.log.count("keep")) == (15, 1)
 
 
-def test_a_source_is_told_what_each_key_protected():
+def test_a_source_learns_what_each_key_protected():
     keys = ListedKeys()
     sealed(content(600), AES, keys)
     assert list(keys.sizes.values()) == [250, 250, 100]
@@ -251,13 +251,13 @@ def test_what_is_no_ciphertext_is_refused(noise, head):
 
 
 @given(st.data())
-def test_a_changed_stretch_anywhere_is_found(data):
+def test_a_changed_part_anywhere_is_found(data):
     header = data.draw(st.sampled_from([AES, PAD]))
     ciphertext = sealed(content(750), header, ListedKeys(most=282))
     start = data.draw(st.integers(0, len(ciphertext)))
     stop = data.draw(st.integers(start, len(ciphertext)))
-    stretch = data.draw(st.binary(max_size=80))
-    altered = ciphertext[:start] + stretch + ciphertext[stop:]
+    interval = data.draw(st.binary(max_size=80))
+    altered = ciphertext[:start] + interval + ciphertext[stop:]
     if altered != ciphertext:
         refused(altered)
 

@@ -48,8 +48,8 @@ def test_tink_reads_what_was_written_and_is_read(size):
     assert tink_decrypted(KEY, sealed(data, associated_data=b"who", **asked), b"who", **asked) == (
         data
     )
-    theirs = tink_encrypted(KEY, data, b"who", **asked)
-    assert opened(theirs, associated_data=b"who", **asked) == data
+    others = tink_encrypted(KEY, data, b"who", **asked)
+    assert opened(others, associated_data=b"who", **asked) == data
 
 
 @pytest.mark.parametrize("size", [0, SEGMENT_SIZE - 56, 3 * SEGMENT_SIZE + 5])
@@ -62,10 +62,10 @@ def test_streams_of_the_usual_segments_agree_with_tink(size):
 @pytest.mark.parametrize("size", EDGES)
 def test_with_the_random_bytes_of_tink_every_byte_is_the_same(size):
     data = content(size)
-    theirs = tink_encrypted(KEY, data, b"who", segment_size=SMALL)
-    random = io.BytesIO(theirs[1:40])
-    ours = sealed(data, associated_data=b"who", segment_size=SMALL, entropy=random.read)
-    assert ours == theirs
+    others = tink_encrypted(KEY, data, b"who", segment_size=SMALL)
+    random = io.BytesIO(others[1:40])
+    own = sealed(data, associated_data=b"who", segment_size=SMALL, entropy=random.read)
+    assert own == others
 
 
 def test_a_stream_is_what_its_definition_says():

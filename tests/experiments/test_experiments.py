@@ -153,7 +153,7 @@ def test_file_that_is_no_text_or_too_large_is_refused(tmp_path):
         load(str(path))
 
 
-def test_file_of_the_user_is_read_like_ours(tmp_path):
+def test_file_of_the_user_is_read_like_those_of_the_package(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(GOOD)
     assert load(str(path)) == parse(GOOD, name="mine")
@@ -544,7 +544,7 @@ def rests(compared):
 LINK_GROUPS = ("source", "detection", "orbit", "alice", "bob")
 
 
-def test_routes_are_told_by_what_an_outcome_rests_on(compared, rests):
+def test_routes_follow_from_what_an_outcome_rests_on(compared, rests):
     for (name, place), parameters in rests.items():
         groups = {parameter.key.partition(".")[0] for parameter in parameters}
         expected = SimulatedBy.LINK if groups.intersection(LINK_GROUPS) else SimulatedBy.CLOSED_FORM
@@ -556,11 +556,11 @@ def test_what_is_reproduced_is_counted_by_what_reproduces_it(compared, rests):
     one = sum({p.key for p in parameters} == {"state.visibility"} for parameters in rests.values())
     closed, link = counts["closed form"], counts["link"]
     pages = DOCS, DOCS.with_name("accuracy.md"), DOCS.parents[1] / "README.md"
-    told, accuracy, readme = (" ".join(file.read_text("utf-8").split()) for file in pages)
+    reported, accuracy, readme = (" ".join(file.read_text("utf-8").split()) for file in pages)
     assert f"{closed + link} outcomes are reproduced: {closed} by a closed form" in readme
     assert f"and {link} by a link model" in readme
-    assert f"**A closed form: {closed}.** {one} are formulas of one visibility alone" in told
-    assert f"**A link model: {link}**" in told
+    assert f"**A closed form: {closed}.** {one} are formulas of one visibility alone" in reported
+    assert f"**A link model: {link}**" in reported
     assert f"{closed + link} outcomes of" in accuracy
     assert f"{closed} by a closed form of other numbers of the same paper ({one} of" in accuracy
     assert f"of one visibility alone), {link} by a model of the link" in accuracy

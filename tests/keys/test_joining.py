@@ -28,14 +28,14 @@ CLAIMS = "security", "epsilon", "reproducible", "theorem", "attacks", "bell_test
 
 def key(number: int, **claims: object) -> SecretKey:
     bits = np.unpackbits(np.frombuffer(CONTENT[number], np.uint8))
-    # Identifiers against the order of the numbers, as the order of the sum is theirs.
+    # Identifiers against the order of the numbers, as the sum has their order.
     name = f"{9 - number}0000000-0000-4000-8000-000000000000"
     known = {claim: getattr(PLAIN, claim) for claim in CLAIMS}
     return SecretKey(bits, name, **(known | claims))
 
 
 def stored(folder: Path, party: Party = Party.ALICE, **claims: object) -> list[Path]:
-    """Two key files, of which the last claims something else."""
+    """Two key files; the last one claims something else."""
     folder.mkdir(exist_ok=True)
     files = [folder / f"{number}.key" for number in range(len(SIZES))]
     for number, file in enumerate(files):

@@ -551,10 +551,10 @@ def test_a_file_system_without_hard_links_serves_too(folder, monkeypatch):
     assert names(folder) == START | {"cipher", "again"}
     write = durable.new_file(folder / "late", mode=0o600)
     write.__enter__()(b"mine")
-    (folder / "late").write_bytes(b"theirs")
+    (folder / "late").write_bytes(b"another")
     with pytest.raises(ValueError, match="must not exist"):
         write.__exit__(None, None, None)
-    assert (folder / "late").read_bytes() == b"theirs"
+    assert (folder / "late").read_bytes() == b"another"
 
 
 def test_an_altered_file_is_refused_spends_nothing_and_leaves_nothing(folder):

@@ -49,7 +49,7 @@ def test_stores_of_version_1_are_brought_up_and_keep_every_key(tmp_path):
 
 
 def filled(folder):
-    """Make the stores of two KMEs with a block of which two keys are used, one of them waiting."""
+    """Make the stores of two KMEs with a block; two keys are used, one of them waits."""
 
     async def run():
         stores = SqliteStores(folder)

@@ -44,7 +44,7 @@ class Delivering:
     routes: dict = field(default_factory=dict)
 
     def take(self, key):
-        """Give both ends a key of theirs, each its own bits; other keys are other users' work."""
+        """Give both ends a new key, each its own bits; other keys are other users' work."""
         if key.bits != KEY_BITS:
             return
         name = f"network {len(self.routes)}"
@@ -56,7 +56,7 @@ class Delivering:
 
 @pytest.fixture
 def network():
-    """Two users, two relays, and a new key of theirs every half second."""
+    """Two users, two relays, and a new key every half second."""
     small = lit(network_of("A B", "R1 R2", "A-R1 R1-B A-R2 R2-B"))
     simulation = begin(replace(small, demand=DEMAND), seed=5, workers=1)
     try:

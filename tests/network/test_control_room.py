@@ -85,7 +85,7 @@ async def order(client, verb, /, **body):
     assert await said(client, verb, body) == (200, {"ok": True})
 
 
-def test_a_tab_is_told_what_the_simulation_knows():
+def test_a_tab_shows_what_the_simulation_knows():
     async def tour(room, client):
         async with Stream(client) as stream:
             assert [link["id"] for link in stream.hello["network"]["links"]] == LINKS
@@ -94,12 +94,12 @@ def test_a_tab_is_told_what_the_simulation_knows():
             await order(client, "clock", running=False)
             tick = await stream.until("tick", lambda tick: not tick["running"])
             simulation = room.pilot.now.simulation
-            done, book = simulation.history.delivered, simulation.ledger
+            done, ledger = simulation.history.delivered, simulation.ledger
             assert tick["t"] == round(simulation.now_s, 2)
             assert tick["head"]["total"] == {
                 "served": done.served, "late": done.late, "missed": 0, "bits": 256 * done.served,
             }  # fmt: skip
-            assert tick["head"]["stored"] == sum(book.stored)
+            assert tick["head"]["stored"] == sum(ledger.stored)
             assert tick["head"]["unequal"] == 0
             assert tick["head"]["conserved"]
             assert tick["head"]["states"] == [5, 0, 0, 0, 0, 0]
@@ -381,7 +381,7 @@ def test_an_address_of_another_computer_is_refused_in_one_sentence():
         serve(SQUARE, depth="counts", host="192.0.2.1", port=0)
 
 
-def test_a_tab_that_sleeps_is_told_everything_anew():
+def test_a_tab_that_sleeps_gets_everything_anew():
     async def tour(room, client):
         async with Stream(client) as stream:
             (tab,) = room.tabs.values()
@@ -443,10 +443,10 @@ def test_a_story_that_is_over_is_put_beside_what_was_printed():
     running = Running.of(load("cambridge-2019"), depth="counts", seed=1, workers=1, ends=True)
     assert running.end_s == 70 * 60
     running.simulation.advance(3600.0)
-    assert not running.is_told
+    assert not running.is_over
     assert running.outcomes() == []
     running.simulation.advance(running.end_s)
-    assert running.is_told
+    assert running.is_over
     rows = running.outcomes()
     assert rows[0]["quantity"] == "requests that failed"
     assert all(row["verdict"] != "no" for row in rows)
@@ -457,14 +457,14 @@ def test_looking_at_a_route_is_not_remembered(look):
     """Of two equal ways the one that was asked for first is kept: a look must not ask."""
     simulation = begin(replace(TWO_WAYS, demand=()), depth="counts", seed=1)
     simulation.advance(-0.05)
-    figures, book, number = Figures(simulation), simulation.ledger, simulation.graph.link_number
+    figures, ledger, number = Figures(simulation), simulation.ledger, simulation.graph.link_number
     ends = [simulation.graph.site_number[name] for name in "AB"]
-    book.spend((number["R-U"],), book.stored[number["R-U"]] - 1000)  # now T is the wider way
+    ledger.spend((number["R-U"],), ledger.stored[number["R-U"]] - 1000)  # now T is the wider way
     if look is None:
         simulation.router.find(*ends, 256)
     else:
         assert look(simulation, figures, "A", "B")["ways"][0]["nodes"] == list("ARTSB")
-    book.spend((number["R-T"],), book.stored[number["R-T"]] - 500)  # now U is
+    ledger.spend((number["R-T"],), ledger.stored[number["R-T"]] - 500)  # now U is
     path = simulation.router.find(*ends, 256)
     assert [number["R-U"] in path, number["R-T"] in path] == [look is not None, look is None]
 

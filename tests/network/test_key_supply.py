@@ -46,7 +46,7 @@ def supply_of(plan, *, doubt_s=0.0, disjoint=1):
 
 
 def of_kind(news, kind):
-    return [told for told in news if isinstance(told, kind)]
+    return [reported for reported in news if isinstance(reported, kind)]
 
 
 def test_a_key_is_the_same_at_both_ends_and_says_where_it_comes_from():
@@ -130,13 +130,13 @@ def test_a_key_that_differs_at_its_ends_is_thrown_away_and_said():
 
 def test_what_a_relay_tells_eve_is_not_the_protocols_to_know():
     plan = replace(SQUARE, incidents=(Incident(IncidentKind.RELAY_TURNS, "R", 0.1, 9.0),))
-    honest, told = supply_of(SQUARE), supply_of(plan)
-    for supply, _ in (honest, told):
+    honest, reported = supply_of(SQUARE), supply_of(plan)
+    for supply, _ in (honest, reported):
         supply.simulation.advance(0.2)
         supply.ask("A", "B", 256)
         supply.simulation.advance(0.4)
-    assert told[0].simulation.history.delivered.betrayed > 0
-    (one,), (other,) = honest[1], told[1]
+    assert reported[0].simulation.history.delivered.betrayed > 0
+    (one,), (other,) = honest[1], reported[1]
     assert one.provenance == other.provenance
     assert one.contents == other.contents
 

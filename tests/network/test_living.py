@@ -20,9 +20,9 @@ def living(plan=SQUARE, **given):
 
 
 def until(news, kind):
-    while not isinstance(told := news.get(timeout=60), kind):
+    while not isinstance(reported := news.get(timeout=60), kind):
         pass
-    return told
+    return reported
 
 
 def test_a_key_comes_by_the_clock_and_time_keeps_the_pace_that_was_asked_for():
@@ -52,7 +52,7 @@ def test_an_attack_rings_and_the_link_comes_back():
         assert until(news, LinkReturned).link == "R-S"
 
 
-def test_its_time_ends_when_it_was_told_to():
+def test_its_time_ends_when_it_should():
     network, _ = living(minutes=0.01)
     with network:
         assert network.ended.result(timeout=60) is None

@@ -286,11 +286,11 @@ def test_blocks_drawn_on_a_cluster_are_the_same():
     assert elsewhere.links == after(SQUARE, 2).links
 
 
-def test_a_user_is_told_that_his_link_rang():
+def test_a_user_is_informed_that_a_link_rang():
     attack = Incident(IncidentKind.ATTACK, "A-R", 0.5, 1.0, "intercept-resend", 1.0)
     report = after(replace(SQUARE, incidents=(attack,)), 1)
     (rang,) = [event for event in report.events if event.kind == "alarm"]
-    assert rang.words.endswith(" A is told.")
+    assert rang.words.endswith(" A is informed.")
 
 
 @pytest.mark.parametrize(("strength", "some"), [(1.0, False), (0.06, True)])

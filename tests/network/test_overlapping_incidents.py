@@ -1,4 +1,4 @@
-"""Incidents that overlap on one link, and hands that do the same as a plan."""
+"""Incidents that overlap on one link, and steering that does the same as a plan."""
 
 from dataclasses import replace
 
@@ -129,10 +129,10 @@ def test_an_alarm_after_a_short_attack_is_not_called_false():
 
 
 @pytest.mark.parametrize("step_s", [0.0073, 0.31, 2.5])
-def test_time_may_pass_in_any_steps_and_hands_do_what_plans_do(step_s):
+def test_time_may_pass_in_any_steps_and_steering_does_what_plans_do(step_s):
     whole, stepped = begun(planned()), begun(lit(SQUARE))
     whole.advance(2.5)
-    hands = [
+    acts = [
         (0.111, lambda: stepped.attack("R-S", *LISTEN)),
         (0.222, lambda: stepped.cut("R-T")),
         (0.75, lambda: stepped.cut("R-S")),
@@ -140,7 +140,7 @@ def test_time_may_pass_in_any_steps_and_hands_do_what_plans_do(step_s):
         (1.3, lambda: stepped.mend("R-S")),
         (1.4, lambda: stepped.mend("R-T")),
     ]
-    for at_s, act in hands:
+    for at_s, act in acts:
         in_steps(stepped, at_s, step_s)
         act()
     in_steps(stepped, 2.5, step_s)

@@ -79,7 +79,7 @@ def test_a_request_wakes_when_a_link_comes_back_and_not_only_when_one_is_filled(
 
 
 def in_flight(*, late, counts=True, real=False, bits=12):
-    """Return a network in which a key is on its way over all links, and what is told of it."""
+    """Return a network in which a key is on its way over all links, and the news of it."""
     simulation = begin(lit(NAMES, keys_per_second=0.0), depth="bits" if real else "counts", seed=1)
     simulation.advance(0.5)
     heard = []

@@ -45,8 +45,8 @@ def test_widest_finds_the_widest_and_of_those_fewest_hops():
         routes = holding(graph, stores, source, target, 100)
         found = rule_named("widest")(graph, stores).find(source, target, 100)
         best = [(-min(stores[link] for link in path), len(path)) for path in routes]
-        mine = found and (-min(stores[link] for link in found), len(found))
-        assert mine == min(best, default=None)
+        own = found and (-min(stores[link] for link in found), len(found))
+        assert own == min(best, default=None)
 
 
 def test_cheapest_finds_the_least_sum_of_inverse_stores():

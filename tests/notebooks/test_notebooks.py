@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from notebook_files import NOTEBOOKS, cells_of, contents_of, solutions_of
 
-# What a notebook may import besides the standard library: ours, arrays, and figures.
-OURS = {"e91", "e91_circuits"}
+# What a notebook may import besides the standard library: this project, arrays, and figures.
+OWN = {"e91", "e91_circuits"}
 PLAIN = {"numpy", "matplotlib", "IPython"}
 
 
@@ -47,12 +47,12 @@ def test_a_notebook_has_no_outputs_and_its_cells_are_numbered(notebook):
 @each
 def test_a_notebook_imports_our_interface_alone(notebook):
     for code in [*cells_of(notebook, "code"), *solutions_of(notebook)]:
-        foreign = set(imports_in(code)) - OURS - PLAIN - sys.stdlib_module_names
+        foreign = set(imports_in(code)) - OWN - PLAIN - sys.stdlib_module_names
         assert foreign == set()
 
 
 def test_a_foreign_package_would_be_found():
-    assert OURS.isdisjoint(sys.stdlib_module_names)
+    assert OWN.isdisjoint(sys.stdlib_module_names)
     assert "qiskit" in packages_distributions()
 
 

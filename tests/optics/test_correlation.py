@@ -54,12 +54,12 @@ def slow_matches(alice, bob, *, reach):
             continue
         j = partners[0]
         end = min(a, bob[j]) + reach
-        hers = [k for k in range(i, len(alice)) if free[0][k] and (k == i or alice[k] <= end)]
-        his = [k for k in range(j, len(bob)) if free[1][k] and (k == j or bob[k] <= end)]
-        for side, taken in ((0, hers), (1, his)):
+        alices = [k for k in range(i, len(alice)) if free[0][k] and (k == i or alice[k] <= end)]
+        bobs = [k for k in range(j, len(bob)) if free[1][k] and (k == j or bob[k] <= end)]
+        for side, taken in ((0, alices), (1, bobs)):
             for k in taken:
                 free[side][k] = False
-        found.append((hers[0], len(hers), his[0], len(his)))
+        found.append((alices[0], len(alices), bobs[0], len(bobs)))
     return found
 
 
@@ -178,7 +178,7 @@ def test_clocks_are_found_from_the_tags_alone(offset, ppm, drift):
     best = correlate(*ideal, window_s=WINDOW, clock=known_clock(*ideal), entropy=seeded_entropy(1))
     lost = 1 - found.statistics.coincidences / best.statistics.coincidences
     assert abs(lost) < 0.005
-    assert found.statistics.lost_stretches == 0
+    assert found.statistics.lost_intervals == 0
 
 
 def test_clock_that_wanders_many_windows_is_followed():
@@ -187,7 +187,7 @@ def test_clock_that_wanders_many_windows_is_followed():
     ideal = link(duration=1.0)
     found = correlate(*tagged, window_s=WINDOW, maximum_offset_s=2e-3, entropy=seeded_entropy(1))
     best = correlate(*ideal, window_s=WINDOW, clock=known_clock(*ideal), entropy=seeded_entropy(1))
-    assert found.statistics.lost_stretches == 0
+    assert found.statistics.lost_intervals == 0
     assert abs(found.statistics.coincidences / best.statistics.coincidences - 1) < 0.01
 
 
@@ -237,9 +237,9 @@ def test_clocks_with_other_units_are_compared_in_seconds():
 
 def test_twenty_hours_of_tags_keep_their_picoseconds():
     # Two lists 72,000 s long with 200 coincidences, each 10 ps wide of the mark at most.
-    hers = np.arange(1, 201) * 360 * 10**12
-    his = hers + np.random.default_rng(1).integers(-10, 11, 200)
-    alice, bob = tags(hers), tags(his)
+    alices = np.arange(1, 201) * 360 * 10**12
+    bobs = alices + np.random.default_rng(1).integers(-10, 11, 200)
+    alice, bob = tags(alices), tags(bobs)
     found = correlate(alice, bob, window_s=25e-12, clock=known_clock(alice, bob))
     assert len(found.record) == 200
 

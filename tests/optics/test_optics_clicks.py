@@ -321,7 +321,7 @@ def test_certain_noise_and_no_light_are_no_special_cases(slot):
     assert dark[2, 2] == dark.sum() == 1
     loud = slot(Hits(balanced, (0.5, 0.5), (0.5, 0.5), (1.0, 1.0), (1.0, 0.0)), 0.3)
     assert loud[:2, :2].sum() == pytest.approx(1)
-    assert loud[0, 0] == pytest.approx(loud[1, 0])  # Alice's double clicks are coins
+    assert loud[0, 0] == pytest.approx(loud[1, 0])  # Alice's double clicks are random bits
     assert loud[0, 0] > loud[0, 1] > 0  # Bob's detector 0 always clicks, the other sometimes too
 
 

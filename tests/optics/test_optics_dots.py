@@ -131,7 +131,7 @@ def test_photons_of_a_cascade_are_late_by_one_and_two_exponential_times():
     assert_binomial(int((early + after > second).sum()), n, late, must_detect=1.03 * late)
 
 
-def test_photons_that_are_late_are_carried_into_the_next_stretch(monkeypatch):
+def test_photons_that_are_late_are_carried_into_the_next_interval(monkeypatch):
     dot = QuantumDot(2e7, 0.9, biexciton_lifetime_s=1e-8, exciton_lifetime_s=3e-8)
     whole = recorded(dot, active(), active(), duration=1e-3)
     monkeypatch.setattr(tag_simulation, "TAGS_AT_ONCE", 200)

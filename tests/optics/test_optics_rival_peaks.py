@@ -44,9 +44,9 @@ def dot_link(pair_probability, *, duration, loss_db=10.0, clock=None, dead_time_
 def pulses_off(found, tagged, *, clock):
     """By how many periods the track is off the true lead at each of its knots."""
     gap = (tagged[1].times[0] - tagged[0].times[0]) * 1e-12
-    his = tagged[1].times[0] * 1e-12 + found.clock.knots_s
-    true = (his - clock.offset_s) / (1 + clock.frequency_error_ppm * 1e-6)
-    wrong = found.clock.lead_s + gap - (his - true)
+    bobs = tagged[1].times[0] * 1e-12 + found.clock.knots_s
+    true = (bobs - clock.offset_s) / (1 + clock.frequency_error_ppm * 1e-6)
+    wrong = found.clock.lead_s + gap - (bobs - true)
     return np.rint(wrong / PERIOD).astype(int)
 
 
@@ -86,7 +86,7 @@ def test_clocks_lock_on_the_pulse_that_is_common(seed):
         *tagged, window_s=WINDOW, maximum_offset_s=1e-4, maximum_frequency_error_ppm=1.0
     )
     assert not pulses_off(found, tagged, clock=clock).any()
-    assert found.statistics.lost_stretches == 0
+    assert found.statistics.lost_intervals == 0
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -162,7 +162,7 @@ def test_tracked_clock_climbs_from_the_flank_to_the_top_of_its_peak(top):
     assert clock_track._nearest_peak(four, pairs=int(four.sum() / 4)) == top
 
 
-def test_longer_stretch_that_jumps_to_another_pulse_is_not_believed(monkeypatch):
+def test_longer_interval_that_jumps_to_another_pulse_is_not_believed(monkeypatch):
     base = np.arange(1, 3001) * 1_000_000
     alice, bob = side_of(tags(base)), side_of(tags(base + 700))
     line = ClockLine(1e-3, 0.0, 0.0, WINDOW, pairs=100)
@@ -259,7 +259,7 @@ def test_faint_light_in_a_wide_search_takes_little_memory():
     assert peak < 100e6
 
 
-def test_even_and_uneven_counts_are_told_apart_at_the_stated_rate():
+def test_even_and_uneven_counts_are_distinguished_at_the_stated_rate():
     from e91.optics.tags.clock_search import _is_even
 
     generator = np.random.default_rng(2)

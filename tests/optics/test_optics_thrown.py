@@ -23,7 +23,7 @@ def assert_poisson(count: int, mean: float, *, must_detect: float, alpha: float 
     """Check that a count is believable for a mean, and that a wrong mean would be noticed."""
     low, high = poisson.ppf(alpha / 2, mean), poisson.isf(alpha / 2, mean)
     missed = poisson.cdf(high, must_detect) - poisson.cdf(low - 1, must_detect)
-    assert missed < 1e-3, f"a mean of {mean} cannot be told from {must_detect}"
+    assert missed < 1e-3, f"a mean of {mean} is not distinguished from {must_detect}"
     assert low <= count <= high, f"{count} is outside [{low}, {high}], expected {mean}"
 
 
@@ -35,7 +35,7 @@ def recorded(times: np.ndarray, detector: Detector, generator: np.random.Generat
     waiting, clicks, live_again = sorted(times.tolist()), [], -np.inf
     extra: list[float] = []
     place = 0
-    coins = iter(generator.random(4 * len(waiting) + 100).tolist())
+    sample = iter(generator.random(4 * len(waiting) + 100).tolist())
     while place < len(waiting) or extra:
         if extra and (place == len(waiting) or extra[0] <= waiting[place]):
             time = heapq.heappop(extra)
@@ -45,7 +45,7 @@ def recorded(times: np.ndarray, detector: Detector, generator: np.random.Generat
             continue
         clicks.append(time)
         live_again = time + detector.dead_time_s
-        if next(coins) < detector.afterpulse_probability:
+        if next(sample) < detector.afterpulse_probability:
             heapq.heappush(extra, live_again)
     return np.sort(np.array(clicks) + generator.normal(0, spread, len(clicks)))
 

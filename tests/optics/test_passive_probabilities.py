@@ -83,7 +83,7 @@ def test_recording_is_skewed_for_its_splitters_and_sound_as_predicted():
     assert found.chsh.lower_bound > 2
 
 
-def test_estimated_probabilities_are_told_with_what_they_assume():
+def test_estimated_probabilities_come_with_what_they_assume():
     found = analyse(
         recording(), settings=EKERT, seed=1, statistics_only=True, estimate_probabilities=True
     )

@@ -29,7 +29,7 @@ def assert_poisson(count, mean, *, must_detect):
     """Check a Poisson count, exact tails, false alarm 1e-9; ``must_detect`` is a wrong mean."""
     low, high = poisson.ppf(FALSE_ALARM / 2, mean), poisson.isf(FALSE_ALARM / 2, mean)
     missed = poisson.cdf(high, must_detect) - poisson.cdf(low - 1, must_detect)
-    assert missed < 1e-3, f"a mean of {mean:.4g} cannot be told from {must_detect:.4g}"
+    assert missed < 1e-3, f"a mean of {mean:.4g} is not distinguished from {must_detect:.4g}"
     assert low <= count <= high, f"{count} is outside [{low:g}, {high:g}], expected {mean:.5g}"
 
 
@@ -147,7 +147,7 @@ def test_pulsed_photons_arrive_with_the_pulses():
 # Detectors ----------------------------------------------------------------------------------------
 
 
-def test_no_detector_clicks_within_its_dead_time_across_stretches(monkeypatch):
+def test_no_detector_clicks_within_its_dead_time_across_intervals(monkeypatch):
     monkeypatch.setattr(tag_simulation, "TAGS_AT_ONCE", 300)
     dead = Detector(1.0, dead_time_s=1e-6, afterpulse_probability=0.1, jitter_fwhm_s=1e-9)
     side, _ = recorded(ContinuousSource(1e6), active(dead), active(), duration=0.01)
@@ -314,9 +314,9 @@ def test_tags_are_what_the_clock_shows():
     alice, bob = recorded(ContinuousSource(1e4), active(), far, duration=0.5)
     assert len(alice) == len(bob)
     assert bob.resolution_s == 4e-12
-    for hers, his in zip(alice.times[::500].tolist(), bob.times[::500].tolist(), strict=True):
-        shown = clock.reading_s((hers + 0.5) * 1e-12 + 3e-4)
-        assert abs(his * 4e-12 - shown) < 6e-12
+    for alices, bobs in zip(alice.times[::500].tolist(), bob.times[::500].tolist(), strict=True):
+        shown = clock.reading_s((alices + 0.5) * 1e-12 + 3e-4)
+        assert abs(bobs * 4e-12 - shown) < 6e-12
 
 
 def test_same_seed_gives_the_same_tags_and_another_others():
@@ -328,9 +328,9 @@ def test_same_seed_gives_the_same_tags_and_another_others():
     assert not np.array_equal(first.times[:100], other.times[:100])
 
 
-def test_a_stretch_holds_a_bounded_number_of_tags(monkeypatch):
+def test_an_interval_holds_a_bounded_number_of_tags(monkeypatch):
     monkeypatch.setattr(tag_simulation, "TAGS_AT_ONCE", 1000)
-    stretches = list(
+    intervals = list(
         simulate_time_tags(
             ContinuousSource(1e5),
             active(),
@@ -340,14 +340,14 @@ def test_a_stretch_holds_a_bounded_number_of_tags(monkeypatch):
             seed=1,
         )
     )
-    sizes = [len(alice) for alice, _ in stretches]
+    sizes = [len(alice) for alice, _ in intervals]
     assert max(sizes) < 1500
     assert_poisson(sum(sizes), 2e4, must_detect=1.1 * 2e4)
-    joined = np.concatenate([alice.times for alice, _ in stretches])
+    joined = np.concatenate([alice.times for alice, _ in intervals])
     assert np.all(np.diff(joined) >= 0)
 
 
-def test_jitter_carries_clicks_into_the_next_stretch_in_order(monkeypatch):
+def test_jitter_carries_clicks_into_the_next_interval_in_order(monkeypatch):
     monkeypatch.setattr(tag_simulation, "TAGS_AT_ONCE", 300)
     lab = active(Detector(1.0, jitter_fwhm_s=1e-6))
     side, other = recorded(ContinuousSource(1e6), lab, active(), duration=0.01)

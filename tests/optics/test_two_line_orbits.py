@@ -102,8 +102,8 @@ def test_sidereal_time_is_vallados_and_the_librarys():
     days = (moment - datetime(2000, 1, 1, 12, tzinfo=UTC)).total_seconds() / 86_400
     assert math.degrees(sidereal_angle(days)) % 360 == pytest.approx(152.578788, abs=2e-6)
     for days in (-3000.2, 0.0, 6196.4, 9000.9):
-        ours = float(sidereal_angle(days)) % math.tau
-        assert ours == pytest.approx(gstime(2_451_545.0 + days), abs=1e-8)
+        own = float(sidereal_angle(days)) % math.tau
+        assert own == pytest.approx(gstime(2_451_545.0 + days), abs=1e-8)
 
 
 @pytest.mark.parametrize(

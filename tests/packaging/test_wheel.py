@@ -62,9 +62,9 @@ def test_twine_finds_nothing_to_say(built):
 
 def test_wheel_holds_every_file_of_the_package_and_no_other(built):
     names = set(zipfile.ZipFile(built[0]).namelist())
-    ours = {name for name in names if not re.match(r"e91-[\d.]+\.dist-info/", name)}
+    own = {name for name in names if not re.match(r"e91-[\d.]+\.dist-info/", name)}
     tracked = run("git", "-C", ROOT, "ls-files", "e91", "circuits/e91_circuits").splitlines()
-    assert ours == {name.removeprefix("circuits/") for name in tracked}
+    assert own == {name.removeprefix("circuits/") for name in tracked}
 
 
 def test_readme_example_prints_what_it_shows_without_the_repository(bare_python, tmp_path):

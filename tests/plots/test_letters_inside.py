@@ -33,15 +33,15 @@ from e91.plots import (
     attack_figure,
     bell_scale,
     correlation_curve,
-    courses_figure,
     deviations_figure,
     drawn_scene,
     efficiency_figure,
     game_scale,
     level_map,
     levels_figure,
-    link_courses,
     link_figure,
+    link_series,
+    link_series_figure,
     map_figure,
     network_budget,
     network_budget_figure,
@@ -56,14 +56,14 @@ from e91.plots import (
     rates_by_distance,
     rates_by_efficiency,
     rates_by_qber,
-    request_course,
+    request_series,
     requests_figure,
     rounds_figure,
     route_change,
     routes_figure,
     session_figure,
-    sound_course,
     sound_figure,
+    sound_levels,
     statistics_by_brightness,
     study_figure,
     styled,
@@ -153,7 +153,7 @@ def call():
     samples = np.round(16_384 * np.sin(np.arange(24_000) * 0.3)).astype("<i2")
     heard = simulate_call(Sound(8000, 1, 16, samples.tobytes()), path=UnreliablePath(loss=0.2),
                           changes=KeyChanges(1.0, 0.5), seed=1)  # fmt: skip
-    return sound_course(heard.recovered())
+    return sound_levels(heard.recovered())
 
 
 def false_alarms():
@@ -196,8 +196,8 @@ FIGURES = {
         errors(), mark=Mark(0.03, 0.5, "asked: S = 2.7, device-independent")
     ),
     "rounds": lambda: rounds_figure(rounds(), mark=Mark(10**6, 0.2, "asked: 1e+06 rounds")),
-    "stores": lambda: courses_figure(link_courses(outage())),
-    "requests": lambda: requests_figure(request_course(outage())),
+    "stores": lambda: link_series_figure(link_series(outage())),
+    "requests": lambda: requests_figure(request_series(outage())),
     "network's budget": lambda: network_budget_figure(network_budget(outage())),
     "stores on the map": lambda: levels_figure(level_map(outage())),
     "ways": lambda: routes_figure(route_change(outage())),

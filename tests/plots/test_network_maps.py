@@ -29,13 +29,13 @@ def test_a_link_is_led_through_its_switch():
     plan = load("hefei-2021")
     (access, backbone) = network_map(plan).links
     switch = plan.site["OS-1"]
-    through = dict(zip(access.names, access.courses_km, strict=True))
+    through = dict(zip(access.names, access.paths_km, strict=True))
     assert through["TR-1-UA-1"][1].tolist() == [switch.x_km, switch.y_km]
     assert through["TR-1-UB-1"].shape == (2, 2)
-    assert {course.shape for course in backbone.courses_km} == {(2, 2)}
+    assert {path.shape for path in backbone.paths_km} == {(2, 2)}
 
 
-def test_links_are_told_apart_by_medium_and_ends():
+def test_links_are_distinguished_by_medium_and_ends():
     kinds = {
         name: {group.kind for group in network_map(load(name)).links}
         for name in ("secoqc-2008", "thuringia-2026", "micius", "joshi-2020")

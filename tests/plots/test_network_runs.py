@@ -9,14 +9,14 @@ from small_networks import flowing, network_of
 from e91.network import Incident, IncidentKind, load, run
 from e91.plots import (
     NetworkBudget,
-    courses_figure,
     level_map,
     levels_figure,
-    link_courses,
+    link_series,
+    link_series_figure,
     network_budget,
     network_budget_figure,
     network_figure,
-    request_course,
+    request_series,
     requests_figure,
     route_change,
     routes_figure,
@@ -54,7 +54,7 @@ def labels(axes):
 
 
 def test_links_to_which_something_happened_come_first_and_all_others_are_a_band(dry):
-    found = link_courses(dry, most=2)
+    found = link_series(dry, most=2)
     assert found.names[0] == "ERD-FOR"  # its source fails
     assert found.others == sum(bits.made > 0 for bits in dry.links) - 2
     stored = dry.samples.column("stored")
@@ -67,7 +67,7 @@ def test_links_to_which_something_happened_come_first_and_all_others_are_a_band(
 
 
 def test_alarms_and_trouble_are_marked_in_the_unit_of_the_axis(conference):
-    axes = courses_figure(link_courses(conference))
+    axes = link_series_figure(link_series(conference))
     assert axes.get_xlabel() == "time (minutes)"
     (alarm,) = [line for line in axes.lines if line.get_marker() == "X"]
     assert alarm.get_xdata().tolist() == [601 / 60]
@@ -75,14 +75,14 @@ def test_alarms_and_trouble_are_marked_in_the_unit_of_the_axis(conference):
 
 
 def test_ages_are_drawn_as_levels_are(conference):
-    found = link_courses(conference, "age_s")
+    found = link_series(conference, "age_s")
     assert found.values.max() == conference.samples.column("age_s").max()
-    assert courses_figure(found).get_ylabel() == "age (minutes)"
+    assert link_series_figure(found).get_ylabel() == "age (minutes)"
 
 
 @pytest.mark.parametrize("intervals", [1, 7, 60, 10_000])
 def test_requests_add_up_in_any_intervals(dry, intervals):
-    found = request_course(dry, intervals=intervals)
+    found = request_series(dry, intervals=intervals)
     assert found.in_time.sum() == dry.served - dry.late
     assert (found.late.sum(), found.missed.sum()) == (dry.late, dry.missed)
     assert (found.edges_s[0], found.edges_s[-1]) == (0, dry.simulated_s)
@@ -90,7 +90,7 @@ def test_requests_add_up_in_any_intervals(dry, intervals):
 
 
 def test_missed_requests_stand_where_no_way_was_left(dry):
-    found = request_course(dry, intervals=176)
+    found = request_series(dry, intervals=176)
     assert found.edges_s[:-1][found.missed > 0].min() == pytest.approx(60 * 158.7, abs=60)
     assert f"missed ({dry.missed:,})" in labels(requests_figure(found))
 

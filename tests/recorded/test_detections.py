@@ -314,7 +314,7 @@ def test_every_flipped_bit_is_refused_or_changes_nothing(tmp_path, name):
     assert_no_flip_is_unseen(tmp_path, name, step=1)
 
 
-def test_hash_that_is_gone_from_a_file_of_ours_is_missed(tmp_path):
+def test_hash_that_is_gone_from_a_file_of_e91_is_missed(tmp_path):
     save_detections(tmp_path / "night.csv", record(20))
     text = (tmp_path / "night.csv").read_text()
     (tmp_path / "night.csv").write_text(text.replace("sha256", "sha257"))
@@ -690,7 +690,7 @@ def test_other_separators_are_read(tmp_path, separator):
 
 
 @pytest.mark.parametrize("name", ["NIGHT.CSV", "night.csv.gz", "night", "night.npz.txt"])
-def test_format_is_told_by_content(tmp_path, name):
+def test_format_is_recognised_by_content(tmp_path, name):
     columns, wanted = some_columns()
     text = csv_text(columns).encode()
     (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
@@ -798,8 +798,8 @@ def test_columns_can_have_other_names(tmp_path, ending):
     import pyarrow.parquet
 
     columns, wanted = some_columns()
-    theirs = {"alice_setting": "x", "alice_outcome": "a", "bob_setting": "y"}
-    named = {theirs.get(name, name): column for name, column in columns.items()}
+    peers = {"alice_setting": "x", "alice_outcome": "a", "bob_setting": "y"}
+    named = {peers.get(name, name): column for name, column in columns.items()}
     file = tmp_path / f"night{ending}"
     if ending == ".npz":
         np.savez(file, **named)
@@ -807,9 +807,9 @@ def test_columns_can_have_other_names(tmp_path, ending):
         file.write_text(csv_text(named))
     else:
         pyarrow.parquet.write_table(pyarrow.table(named), file)
-    assert same(load_detections(file, renamed=theirs).record, wanted)
+    assert same(load_detections(file, renamed=peers).record, wanted)
     with pytest.raises(ValueError, match="must have the column `z`, but has `a`, `bob_outcome`"):
-        load_detections(file, renamed=theirs | {"bob_outcome": "z"})
+        load_detections(file, renamed=peers | {"bob_outcome": "z"})
 
 
 # Two files of one run -----------------------------------------------------------------------------

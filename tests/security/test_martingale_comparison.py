@@ -96,7 +96,7 @@ def test_katos_inequality_follows_from_exponential_moments(rounds, epsilon):
 @pytest.mark.parametrize("mean", [0.03, 0.1, 0.5, 0.8])
 @pytest.mark.parametrize("epsilon", [1e-2, 1e-10])
 @pytest.mark.parametrize("rounds", [300, 10**4, 10**6])
-def test_bounds_on_a_sum_of_coins_cover_and_kato_is_worth_having(rounds, epsilon, mean):
+def test_bounds_on_a_sum_of_random_bits_cover_and_kato_is_worth_having(rounds, epsilon, mean):
     """For coins of one probability the chance to exceed the bound is a binomial tail, exactly."""
     azuma = bounds.azuma_sum(rounds, mean=mean, epsilon=epsilon)
     kato = bounds.kato_sum(rounds, mean=mean, epsilon=epsilon)

@@ -223,9 +223,9 @@ def test_portion_is_as_secret_to_whoever_has_the_error_pattern_and_the_other_key
     generator = np.random.default_rng(17)
     for _ in range(40):
         state, angles = two_pairs(generator, noise), tuple(generator.uniform(0, math.pi, 2))
-        hers = blocks_of_the_first(state, angles)
+        alices = blocks_of_the_first(state, angles)
         entropy = sum(
-            conditional_entropy([hers[0][given_], hers[1][given_]]) for given_ in range(8)
+            conditional_entropy([alices[0][given_], alices[1][given_]]) for given_ in range(8)
         )
         error = phase_error_of_the_first(state, angles)
         unknown = (

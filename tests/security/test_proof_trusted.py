@@ -208,15 +208,15 @@ def said_by(alice, bob):
 )
 def test_given_the_error_pattern_alice_tells_no_more_than_she_is_charged(pattern):
     """All 128 keys: as many bits are charged for each, and so many strings are never exceeded."""
-    told, charges, answers = set(), set(), set()
+    reported, charges, answers = set(), set(), set()
     for alice in product((0, 1), repeat=7):
         bob = tuple(a ^ e for a, e in zip(alice, pattern, strict=True))
         heard, charged = said_by(alice, bob)
-        told.add(heard[Party.ALICE])
+        reported.add(heard[Party.ALICE])
         charges.add(charged[Party.ALICE])
         answers.add(heard[Party.BOB])
     assert len(answers) == len(charges) == 1  # Bob's messages, and her charge, are the pattern's
-    assert math.log2(len(told)) <= charges.pop()
+    assert math.log2(len(reported)) <= charges.pop()
 
 
 def test_both_parties_messages_are_a_code_that_obeys_krafts_inequality():

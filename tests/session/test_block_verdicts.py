@@ -34,14 +34,14 @@ def werner(settings, visibility):
 
 def conclude(evidence, leak, differ, settings, policy):
     """A session's verdicts, written out: abort, bits, net bits, what Alice said, the last one."""
-    found, told = judge(evidence, settings=settings, policy=policy), 0
+    found, reported = judge(evidence, settings=settings, policy=policy), 0
     if found.abort is None:
-        told = leak.alice
+        reported = leak.alice
         found = verdict_of(evidence, settings=settings, policy=policy, leak=leak)
         if differ:
             found = replace(found, abort=Abort.KEYS_DIFFER)
     bits = found.length.bits if found.length else 0
-    return (found.abort, bits, 0 if found.abort else bits - 512, told), found
+    return (found.abort, bits, 0 if found.abort else bits - 512, reported), found
 
 
 def sabotaged(counts, rng):
@@ -74,8 +74,8 @@ def blocks_of(settings, policy, seed, each=12):
 def assert_equal(counts, leak, differ, settings, policy):
     found = judge_many(counts, leak, settings=settings, policy=policy, keys_differ=differ)
     for i in range(len(counts)):
-        told = Leak(int(leak[i]), int(leak[i]))
-        known, verdict = conclude(counts.evidence(i), told, differ[i], settings, policy)
+        reported = Leak(int(leak[i]), int(leak[i]))
+        known, verdict = conclude(counts.evidence(i), reported, differ[i], settings, policy)
         seen = found.length_bits[i], found.secret_bits[i], found.leaked_bits[i]
         assert (found.abort(i), *seen) == known
         for seen, known in (
@@ -312,10 +312,10 @@ def test_what_cannot_be_drawn_is_refused(tables, rounds, complaint):
 
 def test_blocks_of_other_settings_do_not_add_up():
     rng = np.random.default_rng(1)
-    ours, theirs = (
+    own, others = (
         draw_counts(rng, werner(s, 0.9), [100], settings=s, policy=Policy())
         for s in (EKERT, ASYMMETRIC)
     )
-    for combine in (lambda: ours + theirs, lambda: BlockCounts.joined([ours, theirs])):
+    for combine in (lambda: own + others, lambda: BlockCounts.joined([own, others])):
         with pytest.raises(ValueError, match="signs"):
             combine()

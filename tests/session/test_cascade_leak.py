@@ -37,18 +37,18 @@ def test_cascade_discloses_what_the_fit_says(bits, rate):
     size = int(first_block_sizes(rate))
     errors, fit = rng.binomial(bits, rate, runs), leak_fit(bits, size)
     workspace = Workspace(compiled=compiled_code_may_run())
-    told = np.array(
+    reported = np.array(
         [cascade_leak._disclosed(bits, int(e), 0.8 / size, rng, workspace) for e in errors]
     )
     mean = fit.drawn(np.full(runs, bits), errors, np.zeros(runs))
-    missed = (told - mean) / (fit.scatter * np.sqrt(errors))
+    missed = (reported - mean) / (fit.scatter * np.sqrt(errors))
     # A mean of 40 runs against a fit of three numbers to 40 others; it must catch 1 % of the bits.
     allowed = SIGMAS * math.sqrt(1 / runs + 2 / 40)
     assert abs(missed.mean()) < allowed
     assert 0.4 < missed.std() < 2.2
     higher = fit.drawn(np.full(runs, bits), errors, np.ones(runs)) - mean
     assert np.abs(higher - fit.scatter * np.sqrt(errors)).max() <= 1
-    assert (0.02 * told / (fit.scatter * np.sqrt(errors))).mean() > allowed
+    assert (0.02 * reported / (fit.scatter * np.sqrt(errors))).mean() > allowed
 
 
 ROWS = [(16_384, 16), *((size, 64) for size in (32_768, 77_936, 370_728, 741_455))]

@@ -88,12 +88,12 @@ def test_files_of_two_keys_or_in_the_wrong_place_are_refused(folder, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     save_session(e91.run(e91.exact_device(visibility=0.97, seed=1), rounds=60_000, seed=2), other)
-    mine = (folder / "bob.key").read_bytes()
+    own = (folder / "bob.key").read_bytes()
     for content in ((other / "bob.key").read_bytes(), (folder / "alice.key").read_bytes()):
         (folder / "bob.key").write_bytes(content)
         with pytest.raises(ValueError, match="key files must be"):
             list(take_folder(folder, route=ROUTE))
-    (folder / "bob.key").write_bytes(mine)
+    (folder / "bob.key").write_bytes(own)
     assert len(list(take_folder(folder, route=ROUTE))) == 1
 
 

@@ -163,7 +163,7 @@ def test_policy_below_the_smallest_epsilon_is_refused():
 def test_announcement_of_a_key_round_is_the_same_whatever_its_bits_are(
     settings, outcomes, assign_lost
 ):
-    """Where a lost photon counts as an outcome, it must not be told apart from the others."""
+    """Where a lost photon counts as an outcome, it must look like the others."""
     meaning = code_table(settings, outcomes=outcomes, assign_lost=assign_lost)
     said = {pair: set() for pair in settings.key_pairs}
     for code, (x, y, a, b) in enumerate(np.ndindex(*meaning.shape)):

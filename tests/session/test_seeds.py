@@ -41,7 +41,7 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("physics", "protocol"), SEEDS)
-def test_every_seed_is_told_wherever_a_key_goes(tmp_path, way, physics, protocol):
+def test_every_seed_is_named_wherever_a_key_goes(tmp_path, way, physics, protocol):
     seeded = (physics, protocol) != (None, None)
     report = WAYS[way](tmp_path, physics, protocol)
     assert report.reproducible is report.to_dict()["reproducible"] is seeded

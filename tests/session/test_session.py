@@ -673,7 +673,7 @@ def test_sessions_of_a_local_device_show_no_violation_though_half_of_them_exceed
     assert {report.abort for report in reports} == {Abort.NO_VIOLATION}
 
 
-def test_key_is_paid_for_every_bit_that_error_correction_told():
+def test_key_is_paid_for_every_bit_that_error_correction_disclosed():
     report = session()
     terms = dict(report.length.terms)
     assert sum(terms.values()) == pytest.approx(report.length.bits, abs=1)

@@ -94,7 +94,7 @@ def test_packed_sifting_gives_what_sifting_by_messages_gives(lost):
     record = decoded(codes, table.shape)
     if lost == "assigned":
         record = DetectionRecord(*map(sifting.assign_lost_photons, (record.alice, record.bob)))
-    coins = np.concatenate(
+    sampling = np.concatenate(
         [
             np.unpackbits(np.frombuffer(message.body, np.uint8))[:size]
             for message, size in zip(
@@ -109,7 +109,7 @@ def test_packed_sifting_gives_what_sifting_by_messages_gives(lost):
         for half in (record.alice, record.bob)
     ]
     roles = sifting.assign_roles(*views, settings=EKERT)
-    marked = sifting.mark_sample(roles, np.packbits(coins[roles == sifting.Role.KEY]).tobytes())
+    marked = sifting.mark_sample(roles, np.packbits(sampling[roles == sifting.Role.KEY]).tobytes())
     revealed = [sifting.reveal(half, marked) for half in (record.alice, record.bob)]
     evidence = sifting.tally(marked, *views, revealed=revealed, settings=EKERT)
     for half, sifted in zip((record.alice, record.bob), packed, strict=True):
@@ -124,8 +124,8 @@ def test_announcements_tell_no_outcome_of_a_key_round_that_is_kept():
     )
     codes = np.empty(20_000, np.uint8)
     sampler.fill(codes, block=0)
-    meaning, coins = code_table(EKERT), sampler.sample_entropy(0)
-    shown = np.unpackbits(packing.draw_sample(coins, fraction=0.1, rounds=len(codes)))
+    meaning, sampling = code_table(EKERT), sampler.sample_entropy(0)
+    shown = np.unpackbits(packing.draw_sample(sampling, fraction=0.1, rounds=len(codes)))
     kept = (meaning.roles[codes] >= 4) & (shown[: len(codes)] == 0)
     flipped = np.where(kept, codes ^ 3, codes).astype(np.uint8)
     assert kept.sum() > 1_000

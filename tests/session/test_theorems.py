@@ -140,7 +140,7 @@ def test_only_alices_bits_cost_key_with_trusted_analysers_and_both_without():
         assert 0 < report.leak.bob < report.leak.alice
 
 
-def test_eve_may_be_told_the_error_pattern():
+def test_eve_may_know_the_error_pattern():
     """H(Z_A | Eve, Z_A xor Z_B) >= 1 - h(e_phase) for random states of two qubits and Eve."""
     generator = np.random.default_rng(2)
 

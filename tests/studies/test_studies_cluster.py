@@ -50,10 +50,10 @@ def public(summary):
 
 
 def test_cluster_gives_what_this_process_gives(client, pairs):
-    told = []
-    found = study(small(), client=client, seed=1, on_progress=told.append)
+    reported = []
+    found = study(small(), client=client, seed=1, on_progress=reported.append)
     assert same(found, study(small(), processes=1, seed=1))
-    assert told == [0] + [2 * ROUNDS] * 4
+    assert reported == [0] + [2 * ROUNDS] * 4
     assert client.run(os.getpid).values() != {os.getpid()}
 
 
@@ -73,19 +73,19 @@ def test_run_on_a_cluster_is_the_local_stream(client):
         return exact_device(visibility=0.9, seed=3)
 
     arguments = {"rounds": 230_000, "block_rounds": 50_000, "seed": 4}
-    told = []
-    found = stream_on(client, device(), on_progress=told.append, **arguments)
+    reported = []
+    found = stream_on(client, device(), on_progress=reported.append, **arguments)
     assert public(found) == public(summary_of(stream(device(), **arguments)))
     assert found.blocks == 5
-    assert sum(told) == 230_000
+    assert sum(reported) == 230_000
 
 
 def test_orders_of_a_run_hold_every_block_once(client, monkeypatch):
     monkeypatch.setattr("e91.studies.cluster._ORDERS_A_THREAD", 1)
-    told = []
+    reported = []
     found = stream_on(client, exact_device(seed=3), rounds=230_000, block_rounds=50_000,
-                      on_progress=told.append, seed=4)  # fmt: skip
-    assert sorted(told) == [30_000, 100_000, 100_000]
+                      on_progress=reported.append, seed=4)  # fmt: skip
+    assert sorted(reported) == [30_000, 100_000, 100_000]
     whole = summary_of(stream(exact_device(seed=3), rounds=230_000, block_rounds=50_000, seed=4))
     assert public(found) == public(whole)
 
@@ -95,22 +95,22 @@ def test_killed_worker_costs_nothing(client, pairs):
     plan = plan_study({"rounds": ROUNDS, "settings.name": "bbm92"}, repeats=40)
     killed = []
 
-    def told(rounds):
+    def reported(rounds):
         if rounds and not killed:
             killed.append(next(iter(client.run(os.getpid).values())))
             os.kill(killed[0], signal.SIGKILL)
 
-    found = study(plan, client=client, seed=1, on_progress=told)
+    found = study(plan, client=client, seed=1, on_progress=reported)
     assert killed
     assert same(found, study(plan, processes=1, seed=1))
 
 
 def test_stopped_study_goes_on_elsewhere(client, pairs, tmp_path):
-    keep, told = tmp_path / "journal", []
+    keep, reported = tmp_path / "journal", []
 
     def stop(rounds):
-        told.append(rounds)
-        if len(told) == 3:
+        reported.append(rounds)
+        if len(reported) == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -161,11 +161,11 @@ def test_lost_scheduler_is_one_sentence_without_dasks_traceback(answers, pairs, 
     elsewhere = subprocess.Popen(
         [sys.executable, "-c", LONELY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    told = []
+    reported = []
 
     def kill(rounds):
-        told.append(rounds)
-        if len(told) > answers:
+        reported.append(rounds)
+        if len(reported) > answers:
             elsewhere.kill()
             elsewhere.wait()
 
@@ -178,7 +178,7 @@ def test_lost_scheduler_is_one_sentence_without_dasks_traceback(answers, pairs, 
     finally:
         elsewhere.kill()
         elsewhere.communicate()
-    assert len(told) == answers + 1
+    assert len(reported) == answers + 1
     assert not [record for record in caplog.records if record.exc_info]
 
 

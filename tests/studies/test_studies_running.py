@@ -47,19 +47,19 @@ def killing(pids):
     """Return a listener that kills one worker when the first chunk is done."""
     killed = []
 
-    def told(rounds):
+    def reported(rounds):
         if rounds and not killed:
             killed.append(pids()[0])
             os.kill(killed[0], signal.SIGKILL)
 
-    return told, killed
+    return reported, killed
 
 
 @pytest.mark.slow
 def test_killed_process_costs_nothing_but_its_work(pairs):
     plan = plan_study({"rounds": ROUNDS, "settings.name": "bbm92"}, repeats=24)
-    told, killed = killing(lambda: [p.pid for p in multiprocessing.active_children()])
-    found = study(plan, seed=1, processes=2, on_progress=told)
+    reported, killed = killing(lambda: [p.pid for p in multiprocessing.active_children()])
+    found = study(plan, seed=1, processes=2, on_progress=reported)
     assert killed
     assert same(found, study(plan, seed=1, processes=1))
 
@@ -75,7 +75,7 @@ def test_processes_that_always_die_are_a_sentence(monkeypatch):
 
 
 @pytest.mark.slow
-def test_script_without_its_main_line_is_told_of_it(tmp_path):
+def test_script_without_its_main_line_hears_of_it(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "from e91.studies import plan_study, study\n"
@@ -133,11 +133,11 @@ def test_compiled_kernels_change_no_bit():
 
 
 def stopped_after(count):
-    told = []
+    reported = []
 
     def stop(rounds):
-        told.append(rounds)
-        if len(told) == count + 1:  # the first call is for what the journal had
+        reported.append(rounds)
+        if len(reported) == count + 1:  # the first call is for what the journal had
             raise KeyboardInterrupt
 
     return stop
@@ -160,10 +160,10 @@ def test_stopped_study_goes_on_where_it_ended(pairs, tmp_path, monkeypatch):
     whole = study(plan, seed=4, processes=1)
     with pytest.raises(KeyboardInterrupt):
         study(plan, seed=4, processes=1, keep=keep, on_progress=stopped_after(3))
-    made, told = counting(monkeypatch), []
-    assert same(study(plan, processes=1, keep=keep, on_progress=told.append), whole)
+    made, reported = counting(monkeypatch), []
+    assert same(study(plan, processes=1, keep=keep, on_progress=reported.append), whole)
     assert made == [6, 7]  # three chunks of two are in the journal
-    assert told == [6 * ROUNDS, 2 * ROUNDS]
+    assert reported == [6 * ROUNDS, 2 * ROUNDS]
     assert same(study(plan, processes=1, keep=keep), whole)
     assert made == [6, 7]
 
@@ -282,16 +282,16 @@ device.visibility = [0.6, 0.99]
 def test_command_writes_the_result_and_removes_the_journal(tmp_path, status):
     file = written(tmp_path, SMALL)
     code, out, err = status("study", file, "--seed", 3, "--json")
-    told = json.loads(out)
+    reported = json.loads(out)
     assert (code, err) == (0, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scan.nc", "scan.toml"]
-    assert told["root_entropy"] == "3"
+    assert reported["root_entropy"] == "3"
     stored = load_study(tmp_path / "scan.nc")
     assert [
-        row["secret_bits"] for row in told["sessions"]
+        row["secret_bits"] for row in reported["sessions"]
     ] == stored.secret_bits.values.ravel().tolist()
-    assert [row["abort"] for row in told["sessions"]] == ["NO_VIOLATION"] * 2 + [None] * 2
-    assert [row["visibility"] for row in told["sessions"]] == [0.6, 0.6, 0.99, 0.99]
+    assert [row["abort"] for row in reported["sessions"]] == ["NO_VIOLATION"] * 2 + [None] * 2
+    assert [row["visibility"] for row in reported["sessions"]] == [0.6, 0.6, 0.99, 0.99]
 
 
 def test_command_prints_a_table(tmp_path, status):

@@ -58,7 +58,7 @@ def test_what_a_living_process_writes_is_left_alone_and_what_a_killed_one_left_i
     assert names(tmp_path) == ["next"]
 
 
-def test_only_names_of_ours_are_swept_and_those_in_folders_on_demand(tmp_path):
+def test_only_names_of_e91_are_swept_and_those_in_folders_on_demand(tmp_path):
     kept = [".e91-notes", ".e91-0123456789abcdef.txt", "e91-0123456789abcdef", ".hidden"]
     for name in kept:
         (tmp_path / name).write_bytes(b"mine")

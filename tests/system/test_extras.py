@@ -1,4 +1,4 @@
-"""A missing package is told before the work that needs it, with the line that installs it."""
+"""A missing package is named before the work that needs it, with the line that installs it."""
 
 import shlex
 import sys
@@ -42,7 +42,7 @@ RECORD = measure(exact_device(seed=1), 1000, settings=exact_device().info.settin
 
 
 @pytest.mark.parametrize("case", MISSING)
-def test_missing_package_is_told_before_the_work(case, monkeypatch):
+def test_missing_package_is_named_before_the_work(case, monkeypatch):
     package, call = MISSING[case]
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)

@@ -1,4 +1,4 @@
-"""What this package refuses on purpose is told apart from what goes wrong in it."""
+"""What this package refuses on purpose is distinguished from what goes wrong in it."""
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor

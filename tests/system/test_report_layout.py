@@ -43,7 +43,7 @@ def test_words_are_the_same_at_every_width(reports):
         assert narrow == wide
 
 
-def test_run_of_blocks_is_told_in_the_layout_of_a_session(reports):
+def test_run_of_blocks_has_the_layout_of_a_session(reports):
     session, blocks = (report.text().splitlines() for report in reports)
     labels = [
         [line[2:22].strip() for line in text if line[2:3].strip()] for text in (session, blocks)
@@ -55,7 +55,7 @@ def test_run_of_blocks_is_told_in_the_layout_of_a_session(reports):
     assert any(line.startswith("  KEYS RELEASED: ") for line in blocks)
 
 
-def test_refused_blocks_are_told_with_their_reason(reports):
+def test_refused_blocks_come_with_their_reason(reports):
     refused = replace(reports[1], aborts=(("NO_VIOLATION", 2),))
     assert "  blocks refused        2 NO_VIOLATION" in str(refused)
     assert "NO KEY: The lower bound on S" in str(refused)
@@ -68,9 +68,9 @@ def test_word_that_is_too_long_stands_alone():
 @pytest.mark.parametrize(("columns", "width"), [(40, 58), (80, 78), (200, 98)])
 def test_report_on_a_terminal_follows_it_within_bounds(columns, width):
     line = ["-c", "from e91.cli.outcome import columns; print(columns(0))"]
-    ours, theirs = pty.openpty()
+    own, others = pty.openpty()
     environment = os.environ | {"COLUMNS": str(columns)}
-    subprocess.run([sys.executable, *line], stdout=theirs, env=environment, check=True, timeout=60)
-    os.close(theirs)
-    assert int(os.read(ours, 100)) - 2 == width
-    os.close(ours)
+    subprocess.run([sys.executable, *line], stdout=others, env=environment, check=True, timeout=60)
+    os.close(others)
+    assert int(os.read(own, 100)) - 2 == width
+    os.close(own)

@@ -11,7 +11,7 @@ from concurrent.futures import BrokenExecutor
 
 import pytest
 
-from e91.system.processes import frozen, silence_told, worker_processes
+from e91.system.processes import frozen, report_silence, worker_processes
 
 
 def die_while_sending() -> None:
@@ -79,15 +79,15 @@ def test_script_without_its_line_gets_one_sentence(tmp_path, kind):
     assert done.stderr.count("Traceback") == (1 if kind == "file" else 2)  # one is the child's
 
 
-def test_silence_is_told_once_and_says_what_is_known():
-    with warnings.catch_warnings(record=True) as told:
+def test_silence_is_reported_once_and_says_what_is_known():
+    with warnings.catch_warnings(record=True) as reported:
         warnings.simplefilter("always")
-        with silence_told(lambda: "nobody answers", after_s=0.1) as note:
+        with report_silence(lambda: "nobody answers", after_s=0.1) as note:
             time.sleep(0.5)
             note()
             time.sleep(0.02)
         time.sleep(0.3)
-    assert [str(each.message) for each in told] == ["nobody answers"]
+    assert [str(each.message) for each in reported] == ["nobody answers"]
 
 
 def test_stopped_process_of_a_pool_is_known():

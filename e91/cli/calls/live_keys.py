@@ -35,7 +35,7 @@ class EnteredCallKeys:
     leaves here; so a claim only has to show that it is of a key that came from here, once.
 
     Args:
-        source: Enters what it hands out, as `e91.encryption.key_sources.EnteredKeys` does.
+        source: Enters what it gives, as `e91.encryption.key_sources.EnteredKeys` does.
     """
 
     def __init__(self, source: KeySource) -> None:

@@ -1,6 +1,6 @@
-"""Keys for applications of which the other is in another network.
+"""Keys for two applications, one of them in another network.
 
-A request takes key that the border shares with the asking application's KME, hands it over, and
+A request takes key that the border shares with the asking application's KME, passes it on, and
 waits a moment for the far end.  If that takes longer, the request fails for now; the keys go on,
 and the next request of the same pair gets them.
 """

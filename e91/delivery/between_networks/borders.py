@@ -1,4 +1,4 @@
-"""The borders to other networks that a server was told of: their ports, ledgers and tasks."""
+"""The borders to other networks in a server's configuration: their ports, ledgers and tasks."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ def border_saes(file: ServiceFile) -> dict[str, str]:
 
 
 class Border:
-    """One border: a KME of ours, one of another network, and the keys between them.
+    """One border: a KME of this network, one of another network, and the keys between them.
 
     Attributes:
         entry: What was configured.
@@ -97,7 +97,7 @@ class Border:
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Spend no more keys if handing over has ended by an oversight of ours, and say so."""
+        """Spend no more keys if the handover has ended by a bug, and say so."""
         if not task.cancelled() and (error := task.exception()) is not None:
             self.handover.is_reachable = False
             _LOG.error("handing over has ended", exc_info=error, extra={"peer": self.entry.peer})

@@ -1,4 +1,4 @@
-"""A key of another network inside ours: carried from the border to its applications.
+"""A key of another network inside this one: carried from the border to its applications.
 
 It goes under one-time pad of the key that the border and the KME of the applications share.  The
 border is a trusted relay, and named as one; the other network's part of the way is as its KME says.
@@ -44,7 +44,7 @@ class NetworkSide:
         service: The keys of our KMEs.
         border: Our KME at the border.
         peer: The other network's.
-        sae_kmes: The KME of every SAE of ours.
+        sae_kmes: The KME of every SAE of this network.
     """
 
     service: KeyService
@@ -53,7 +53,7 @@ class NetworkSide:
     sae_kmes: Mapping[str, str]
 
     def kme_of(self, saes: Sequence[str]) -> str:
-        """Return the one KME that some SAEs of ours have.
+        """Return the one KME that some SAEs of this network have.
 
         Raises:
             UnknownSae: One is not of our network, or they have several.

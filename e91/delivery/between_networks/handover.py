@@ -184,7 +184,7 @@ class Handover:
     # For the peer.
 
     async def take_keys(self, asked: KeysRequest) -> None:
-        """Take keys that the peer hands over: all of them, durably, or none.
+        """Take keys that the peer passes on: all of them, durably, or none.
 
         Raises:
             PeerRefused: One has an identifier of a key that was sent otherwise.

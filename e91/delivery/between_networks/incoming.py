@@ -1,4 +1,4 @@
-"""A key that another network hands over, as its receiver sees it: states and what changes them.
+"""A key from another network, as its receiver sees it: states and what changes them.
 
 What was answered with 202 is kept, carried to the KME of its applications, and acknowledged until
 the sender has heard it.  What is void leaves a tombstone, on which nothing is revived.
@@ -31,7 +31,7 @@ class IncomingState(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Incoming:
-    """A key that another network hands over.
+    """A key from another network.
 
     Attributes:
         key_id: Of the key.

@@ -221,7 +221,7 @@ def made_void(key: Outgoing, *, now: float) -> Outgoing:
 def voided_by_peer(key: Outgoing, *, now: float) -> tuple[Outgoing, AckStatus]:
     """Return a key that the peer makes void, and what to acknowledge.
 
-    The master may have it already: then it stays, and the peer is told so.
+    The master may have it already: then it stays, and the peer gets to know.
     """
     if key.state is OutgoingState.DELIVERED:
         return key, AckStatus.FAILED_TO_VOID

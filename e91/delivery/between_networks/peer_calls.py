@@ -16,7 +16,7 @@ from e91.delivery.tls.contexts import TlsFiles
 from e91.delivery.tls.identity import identity_of
 
 _LOG = logging.getLogger("e91.delivery")
-_LARGEST_ANSWER = 65_536  # of which only the status counts
+_LARGEST_ANSWER = 65_536  # only its status counts
 _CONTENT = {"Content-Type": "application/json; charset=UTF-8", "Connection": "close"}
 
 

@@ -66,7 +66,7 @@ class SentKey:
 
 @dataclass(frozen=True, eq=False)
 class KeysRequest:
-    """Keys that a peer hands over.
+    """Keys from a peer.
 
     Attributes:
         keys: At least one, all different.
@@ -307,7 +307,7 @@ def _value(found: object) -> bytes:
 
 
 def as_keys_request(keys: Sequence[Outgoing], *, callback: str) -> bytes:
-    """Return the body that hands over keys, all of one pair and with the same extensions."""
+    """Return the body that carries keys, all of one pair and with the same extensions."""
     first = keys[0]
     return _body(
         {

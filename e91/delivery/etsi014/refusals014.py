@@ -1,7 +1,8 @@
 """Why a request is not fulfilled: a status, a sentence, details; and the reply that says so.
 
 The five sentences in capitals are fixed by ETSI GS QKD 014 V1.1.1 (tables 6 and 8); all others are
-ours.  None repeats a value of the request: the caller knows it, and a log must not learn it.
+this program's.  None repeats a value of the request: the caller knows it, and a log must
+not learn it.
 """
 
 import math

@@ -319,7 +319,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(b"".join(parts))
 
     def _headers_ask_to_stay(self) -> bool:
-        """Return whether an HTTP/1.0 client must be told that the connection stays open."""
+        """Return whether an HTTP/1.0 client must hear that the connection stays open."""
         return bool(self._parser.get_http_version() == "1.0")
 
 

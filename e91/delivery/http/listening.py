@@ -122,7 +122,7 @@ class Listener:
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def _serve(self) -> None:
-        """Take connections with the credentials of now; those of before go on with theirs."""
+        """Take connections with the credentials of now; those of before keep the former ones."""
         assert self._socket is not None
         loop, before, credentials = asyncio.get_running_loop(), self._server, self._credentials
         self._server = await loop.create_server(

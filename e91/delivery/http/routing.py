@@ -6,7 +6,7 @@ from e91.delivery.http.exchange import Handler, HttpReply, HttpRequest, error_re
 
 
 def by_path(handlers: Mapping[str, Handler]) -> Handler:
-    """Return a handler that hands a request to the one with the longest matching beginning.
+    """Return a handler that gives a request to the one with the longest matching beginning.
 
     Args:
         handlers: By beginning of the path, e.g. ``/api/v1/keys/``.

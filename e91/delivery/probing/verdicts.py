@@ -57,7 +57,7 @@ def noted(words: str) -> Observation:
 
 
 def informed(words: str) -> Observation:
-    """Return something of which the text says nothing."""
+    """Return an observation that the standard does not judge."""
     return Observation(ProbeVerdict.INFO, words)
 
 

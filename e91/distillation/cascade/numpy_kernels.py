@@ -231,9 +231,9 @@ def _toggle(states: BlockStates, iteration: int, frame: _Numbers, start: _Number
     keys = keys[counts % 2 == 1]
     frame, start = keys >> 16, keys & 65535
     mark = _ONE << (start & 63).astype(np.uint64)
-    book_odd = states.bitmaps[iteration, :, :, ODD]
-    np.bitwise_xor.at(book_odd, (frame, start >> 6), mark)
-    now = _bits(book_odd[frame, start >> 6], start)
+    odd_bitmap = states.bitmaps[iteration, :, :, ODD]
+    np.bitwise_xor.at(odd_bitmap, (frame, start >> 6), mark)
+    now = _bits(odd_bitmap[frame, start >> 6], start)
     np.add.at(
         states.waiting, (frame, np.full_like(frame, iteration)), (2 * now - 1).astype(np.int32)
     )

@@ -93,7 +93,7 @@ def announce_settings(record: PartyRecord) -> bytes:
         record: The party's own settings and outcomes.
 
     Returns:
-        As many bytes as there are rounds.
+        One byte a round.
 
     Examples:
         >>> record = PartyRecord(np.array([0, 1], np.uint8), np.array([1, 2], np.uint8))
@@ -226,7 +226,7 @@ def key_of(record: PartyRecord, roles: Bits, *, inverted: Bits | None = None) ->
         inverted: 1 where opposite outcomes are equal key bits; Bob's, or None.
 
     Returns:
-        The key, as many bits as there are rounds of the role KEY.
+        The key, one bit for each round of the role KEY.
 
     Examples:
         >>> record = PartyRecord(np.zeros(3, np.uint8), np.array([1, 0, 1], np.uint8))

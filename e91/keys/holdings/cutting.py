@@ -1,4 +1,4 @@
-"""Which bytes of which blocks become the keys that are asked for; nothing is taken here."""
+"""Choose the bytes of blocks that become the keys that are asked for; nothing is taken here."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def _revive(holdings: Holdings, grant: Grant) -> None:
 
 
 def _check_chunks(holdings: Holdings, rows: StoredRows) -> None:
-    """Check that every chunk is there of which something is live."""
+    """Check that every chunk with live bytes is there."""
     sizes = {(block, index): size for block, index, size in rows.chunks}
     for block in holdings.blocks.values():
         for index, live in enumerate(block.live):

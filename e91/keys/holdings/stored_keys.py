@@ -17,7 +17,7 @@ ChunkName = tuple[int, int]
 
 
 def chunk_spans(start: int, stop: int) -> list[tuple[int, int, int]]:
-    """Return which bytes of which chunks an interval of a block covers: chunk, start, stop.
+    """Return the chunks that an interval of a block covers, and what of each: chunk, start, stop.
 
     Examples:
         >>> chunk_spans(CHUNK - 1, CHUNK + 2)
@@ -111,7 +111,7 @@ class KeyRun:
     """Keys of a grant that lie one after the other.
 
     Attributes:
-        grant: Theirs.
+        grant: The grant that they belong to.
         first: Place of the first one among the keys of the grant.
         stop: Place behind the last one.
     """

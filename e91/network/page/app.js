@@ -1,5 +1,5 @@
-// The page's state and its one stream; the map and the charts draw, this module decides what they
-// are told.
+// The page's state and its one stream; the map and the charts draw, this module decides what
+// they get.
 import { sparkline } from "./charts.js";
 import "./keep.js";
 import { drawCharts, factsOf, layCharts } from "./link_charts.js";
@@ -730,7 +730,7 @@ function listen() {
       t: k.t,
       running: k.running,
       speed: k.speed,
-      told: k.told,
+      over: k.over,
       pace: k.pace,
       head: k.head,
     });

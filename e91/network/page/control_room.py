@@ -56,8 +56,8 @@ _HEADERS = {
 }
 _MOST_TABS = 64
 _WAITING_EVENTS = 60  # of a tab that reads slowly; then it is greeted anew
-_LOG = 80  # events that a new tab is told
-_MARKS = 2_000  # events of which the recording's slider may have a mark
+_LOG = 80  # events that a new tab gets
+_MARKS = 2_000  # events that the recording's slider may mark
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -69,10 +69,10 @@ class Tab:
     Attributes:
         name: By which it says who it is.
         waiting: Events that it has not read.
-        stale: Whether it must be told everything anew: it is new, or has slept.
+        stale: Whether everything must be sent anew: the tab is new, or has slept.
         link: Name of its chosen link; written by the simulation's thread, like the rest.
         pair: The two sites whose route it looks at.
-        told: What it was told last of its link and of its route.
+        sent: What was last sent of its link and of its route.
     """
 
     name: str = field(default_factory=lambda: secrets.token_hex(6))
@@ -80,11 +80,11 @@ class Tab:
     stale: bool = True
     link: str | None = None
     pair: tuple[str, str] | None = None
-    told: dict[str, Any] = field(default_factory=dict)
+    sent: dict[str, Any] = field(default_factory=dict)
 
 
 class Room:
-    """The open tabs, and what they are told.
+    """The open tabs, and the news that they get.
 
     Attributes:
         pilot: The simulation's thread.
@@ -114,7 +114,7 @@ class Room:
     # In the simulation's thread.
 
     def _looked(self, look: Look) -> None:
-        """Say for every tab what it has to be told, and hand it over."""
+        """Send every tab its news."""
         failed = self.pilot.failed
         if failed is not None:
             self._loop.call_soon_threadsafe(self._end, failed)
@@ -144,9 +144,9 @@ class Room:
             if tab.pair is not None:
                 seen["route"] = route_now(simulation, now.figures, *tab.pair)
             found[tab.name] = [
-                (name, what) for name, what in seen.items() if what != tab.told.get(name)
+                (name, what) for name, what in seen.items() if what != tab.sent.get(name)
             ]
-            tab.told = seen
+            tab.sent = seen
         return found
 
     def _hello(self) -> dict[str, Any]:
@@ -176,7 +176,7 @@ class Room:
         hello: dict[str, Any] | None,
         news: dict[str, list[tuple[str, dict[str, Any]]]],
     ) -> None:
-        """Put what is new before every tab; one that is stale is told everything instead."""
+        """Put what is new before every tab; one that is stale gets everything instead."""
         for tab in self.tabs.values():
             if tab.stale and hello is not None and tab.name in news:
                 tab.stale = False
@@ -190,7 +190,7 @@ class Room:
                     self._put(tab, name, what)
 
     def _put(self, tab: Tab, name: str, what: dict[str, Any]) -> None:
-        """Add an event to those that a tab has to read; one that sleeps is told anew later."""
+        """Add an event to those that a tab has to read; one that sleeps gets all of it later."""
         if tab.waiting.full():
             while not tab.waiting.empty():
                 tab.waiting.get_nowait()
@@ -298,13 +298,13 @@ def _focus(room: Room, body: dict[str, Any]) -> None:
         raise ValueError(f"`client` must name an open tab, but is {body.get('client')!r}.")
     if "link" in body:
         tab.link = _link_of(room, body)
-        tab.told.pop("link", None)
+        tab.sent.pop("link", None)
     if "pair" in body:
         known, pair = room.pilot.now.simulation.graph.site_number, body["pair"]
         if not (isinstance(pair, list) and len(pair) == 2 and all(site in known for site in pair)):
             raise ValueError(f"`pair` must name two sites of the network, but is {pair!r}.")
         tab.pair = pair[0], pair[1]
-        tab.told.pop("route", None)
+        tab.sent.pop("route", None)
 
 
 def _replay(room: Room, body: dict[str, Any]) -> None:
@@ -417,15 +417,15 @@ def _table(header: tuple[str, ...], rows: list[list[Any]]) -> str:
 
 
 def _links_table(now: Running) -> str:
-    book, simulation = now.simulation.ledger, now.simulation
+    ledger, simulation = now.simulation.ledger, now.simulation
     rows = []
     for life in simulation.lives:
         link = life.index
         last = now.figures.last(life)
         rows.append([
             life.plan.name, STATES[now.figures.state(life)], last.chsh, last.bound, last.qber,
-            last.evidence, now.figures.rate(life), book.made[link], book.spent[link],
-            book.lost[link], book.stored[link], now.figures.capacity(life),
+            last.evidence, now.figures.rate(life), ledger.made[link], ledger.spent[link],
+            ledger.lost[link], ledger.stored[link], now.figures.capacity(life),
         ])  # fmt: skip
     header = ("link", "state", "chsh", "chsh_lower_bound", "qber", "log_evidence")
     bits = ("made", "spent", "lost", "stored", "capacity")
@@ -514,7 +514,7 @@ def serve(
         plan: The network.
         depth: As of `e91.network.begin`.
         seed: The same.
-        workers: The same; as many as there are cores by default.
+        workers: The same; one a core by default.
         host: Address to listen at; another than this computer's own lets others see and steer.
         port: Port to listen at; 0 takes a free one.
         say: What is called with the sentence that has the address.

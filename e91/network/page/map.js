@@ -23,7 +23,7 @@ export class NetworkMap {
     this.layers = {};
     this.open = new Set();
     this.view = { k: 1, x: 0, y: 0 };
-    this.stretch = 1;
+    this.widening = 1;
     this.at = null; // roving focus
     new ResizeObserver(() => this.resize()).observe(svg);
     this.pointers = new Map();
@@ -245,7 +245,7 @@ export class NetworkMap {
 
   // -- geometry ----------------------------------------------------------------------------------
   P(n) {
-    const [x, y] = this.tall ? [n.y, n.x] : [n.x * this.stretch, n.y]; // only a drawing may turn and stretch
+    const [x, y] = this.tall ? [n.y, n.x] : [n.x * this.widening, n.y]; // only a drawing may turn and widen
     return [x * this.view.k + this.view.x, y * this.view.k + this.view.y];
   }
 
@@ -274,12 +274,12 @@ export class NetworkMap {
       bottom = this.tall ? 86 : 24;
     const high = ys[1] - ys[0],
       k = Math.min((this.w - 20) / (xs[1] - xs[0]), (this.h - top - bottom) / high, 2);
-    this.stretch =
+    this.widening =
       this.tall || !free ? 1 : Math.max(1, Math.min(1.45, (this.w - 60) / ((xs[1] - xs[0]) * k)));
-    const wide = (xs[1] - xs[0]) * this.stretch;
+    const wide = (xs[1] - xs[0]) * this.widening;
     this.home = {
       k,
-      x: (this.w - 44 * (this.w > 700) - wide * k) / 2 - xs[0] * this.stretch * k,
+      x: (this.w - 44 * (this.w > 700) - wide * k) / 2 - xs[0] * this.widening * k,
       y: top + (this.h - top - bottom - high * k) / 2 - ys[0] * k,
     };
     this.view = { ...this.home };
@@ -629,7 +629,7 @@ export class NetworkMap {
     }
   }
 
-  // -- hands -------------------------------------------------------------------------------------
+  // -- steering -------------------------------------------------------------------------------------
   down(e) {
     this.pointers.set(e.pointerId, [e.clientX, e.clientY]);
     this.dragged = 0;

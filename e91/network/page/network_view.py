@@ -1,4 +1,4 @@
-"""What a page is told of a network, as plain values: its map, its headline, a link, a route."""
+"""What a page shows of a network, as plain values: its map, its headline, a link, a route."""
 
 import copy
 import math

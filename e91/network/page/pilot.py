@@ -1,6 +1,6 @@
 """The thread that lets a network's time pass by the wall clock, and answers between its steps.
 
-It alone touches the simulation.  Whoever wants something of it hands over a function, which is
+It alone touches the simulation.  Whoever wants something of it passes it a function, which is
 called between two steps, and waits for the answer.
 """
 
@@ -32,7 +32,7 @@ SPEEDS = (1, 10, 60)
 """Simulated seconds for a second of the wall clock."""
 
 TICK_S = 0.2
-"""Wall time between two looks that are told to the pages."""
+"""Wall time between two looks that go to the pages."""
 
 _MANY_LINKS = 1_000
 _RECENT_S = 5  # simulated, over which keys a second are counted
@@ -105,7 +105,7 @@ class Running:
         minute, last = counts[0], counts[-1]
         recent = next((each for each in reversed(counts) if each[0] <= last[0] - _RECENT_S), minute)
         span = last[0] - recent[0]
-        book = simulation.ledger
+        ledger = simulation.ledger
         return {
             "keys": (last[1] - recent[1]) / span if span > 0 else 0.0,
             "minute": [
@@ -117,19 +117,19 @@ class Running:
             "unequal": done.unequal,
             "false": self.figures.false_alarms,
             "alarms": len(simulation.history.alarms),
-            "lost": book.reasons.get("alarm", 0) + book.reasons.get("void", 0),
-            "stored": sum(book.stored),
-            "conserved": book.is_conserved,
+            "lost": ledger.reasons.get("alarm", 0) + ledger.reasons.get("void", 0),
+            "stored": sum(ledger.stored),
+            "conserved": ledger.is_conserved,
         }
 
     @property
-    def is_told(self) -> bool:
-        """Whether a story is over of which outcomes were printed."""
+    def is_over(self) -> bool:
+        """Whether an incident with printed outcomes has come to its end."""
         plan = self.simulation.plan
         return bool(plan.printed) and self.simulation.now_s >= 60 * plan.minutes
 
     def outcomes(self) -> list[dict[str, Any]]:
-        """Return what came of the network beside what was printed; nothing before it is told."""
+        """Return what came of the network beside what was printed; nothing before its end."""
         report = report_of(self.simulation, depth=self.depth, seconds=0.0)
         return [row.to_dict() | {"verdict": row.verdict} for row in replayed(report)]
 
@@ -161,7 +161,7 @@ class Look:
 
     Attributes:
         number: Of the network: it changes when another one is on the page.
-        tick: What every page is told.
+        tick: News for every page.
         rows: Every link in short, as `Figures.short` has it.
         log: The events since the last look.
     """
@@ -188,7 +188,7 @@ class Pilot:
         self._parked: tuple[Running, int] | None = None
         self._questions = Questions()
         self._stop = False
-        self._told = 0
+        self._events_seen = 0
         self._pace: deque[tuple[float, float]] = deque(maxlen=12)
         self.failed: BaseException | None = None
         self._thread = Thread(target=self._run, name="network", daemon=True)
@@ -246,7 +246,7 @@ class Pilot:
     def _change(self, running: Running, speed: int) -> None:
         self.now, self.speed, self.running = running, speed, True
         self.number += 1
-        self._told = len(running.simulation.history.events)
+        self._events_seen = len(running.simulation.history.events)
         self._start_clock()
 
     # The thread.
@@ -288,8 +288,8 @@ class Pilot:
         states = [0] * len(STATES)
         for row in rows:
             states[int(row[1])] += 1
-        log = now.log(self._told)
-        self._told += len(log)
+        log = now.log(self._events_seen)
+        self._events_seen += len(log)
         time_s, head = round(simulation.now_s, 2), now.headline() | {"states": states}
         now.recording.add(time_s, rows, head)
         tick = {
@@ -297,7 +297,7 @@ class Pilot:
             "running": self.running,
             "speed": self.speed,
             "pace": None if pace is None else round(pace, 3),
-            "told": now.is_told,
+            "over": now.is_over,
             "head": head,
         }
         return Look(self.number, tick, rows, log)

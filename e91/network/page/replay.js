@@ -1,22 +1,22 @@
-// The strip of a replay: printed times above the axis, ours below.
+// The strip of a replay: printed times above the axis, simulated ones below.
 import { make } from "./charts.js";
 import { post, state } from "./room.js";
 import { $, escape } from "./words.js";
 
-const OURS = ["alarm", "cut", "mended", "back", "source-fails", "relay-dies", "way"];
+const SIMULATED = ["alarm", "cut", "mended", "back", "source-fails", "relay-dies", "way"];
 export function showReplay() {
   const box = $("replay"),
     n = state.net;
   box.hidden = !n.marks.length;
   if (box.hidden) return;
   const end = n.end ?? Math.max(state.t, ...n.marks.map((m) => m[0])) * 1.05;
-  const ours = state.log
-    .filter((e) => OURS.includes(e.kind))
+  const simulated = state.log
+    .filter((e) => SIMULATED.includes(e.kind))
     .map((e) => [e.t, e.text.replace(/\.$/, "")]);
   const w = Math.max(200, box.clientWidth - 24),
     x = (t) => 4 + (t / end) * (w - 8),
     nice = (t) => (end > 3000 ? `${Math.round(t / 60)} min` : `${Math.round(t)} s`);
-  const key = [ours.length, ours.at(-1)?.[0], n.title, w, n.end ? "" : Math.round(end / 60)].join();
+  const key = [simulated.length, simulated.at(-1)?.[0], n.title, w, n.end ? "" : Math.round(end / 60)].join();
   if (key !== showReplay.key) {
     showReplay.key = key;
     const buttons =
@@ -30,7 +30,7 @@ export function showReplay() {
         width: w,
         height: 92,
         role: "img",
-        "aria-label": `By the plan: ${said(n.marks)}. Here: ${said(ours) || "nothing yet"}`,
+        "aria-label": `By the plan: ${said(n.marks)}. Here: ${said(simulated) || "nothing yet"}`,
       },
       box,
     );
@@ -43,7 +43,7 @@ export function showReplay() {
         const px = x(t);
         make("path", { d: `M${px.toFixed(1)} 46V${upto}`, class: cls }, svg);
         for (const text of [`${nice(t)} ${words}`, `${nice(t)} ${words.slice(0, 34)}…`, nice(t)]) {
-          const long = text.length * (cls === "ours" ? 6.9 : 6.2),
+          const long = text.length * (cls === "simulated" ? 6.9 : 6.2),
             from = px + long > w - 4 ? px - long - 5 : px + 5,
             level = free.findIndex((f) => from > f);
           if (level < 0) continue;
@@ -60,12 +60,12 @@ export function showReplay() {
       [12, 28],
       18,
     );
-    row(ours, "ours", "Here", [88, 72], 74);
+    row(simulated, "simulated", "Here", [88, 72], 74);
     showReplay.now = make("path", { class: "now", d: "" }, svg);
     $("compare").onclick = compare;
     if (state.replay) $("leave").onclick = () => post("replay", { id: null });
   }
-  $("compare").hidden = !state.told;
+  $("compare").hidden = !state.over;
   const px = x(Math.max(0, Math.min(state.t, end))).toFixed(1);
   showReplay.now.setAttribute("d", `M${px} 38l5 8-5 8-5-8z`);
 }

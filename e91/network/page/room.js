@@ -3,7 +3,7 @@ import { put } from "./words.js";
 
 export const state = {
   pace: null,
-  told: false,
+  over: false,
   net: null,
   rows: [],
   head: null,

@@ -120,7 +120,7 @@ def search_line(
 
     Args:
         alice: Alice's times, ascending, seconds from her first tag; an interval of her tags.
-        bob: Bob's, from his first tag; all that may be partners of hers.
+        bob: Bob's, from his first tag; all that may be partners of Alice's.
         span: Where to look.
         window_s: Width of the coincidence window: finer bins are not needed.
     """
@@ -281,7 +281,7 @@ def _fitted(time: Seconds, lead: Seconds, offset: float, slope: float) -> tuple[
 
 
 def may_be_lower_by_chance(lower: float, higher: float, *, places: float = 1.0) -> bool:
-    """Return whether of two equal peaks one may have had so few counts and the other so many.
+    """Return whether two equal peaks may have counts this far apart by chance.
 
     Chernoff's bound for a binomial count of probability 1/2, times the number of places.
 

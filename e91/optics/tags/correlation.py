@@ -49,7 +49,7 @@ class CoincidenceStatistics:
         bob_double_clicks: The same of Bob.
         offset_s: Bob's clock less Alice's, at his first tag.
         frequency_error_ppm: How much faster Bob's runs, in the middle of the measurement.
-        lost_stretches: Intervals in which the clocks could not be followed.
+        lost_intervals: Intervals in which the clocks could not be followed.
 
     Examples:
         >>> found = CoincidenceStatistics(1e-9, 10.0, 1000, 80, (5000,), (6000,), 1, 2, 0.1, 3.0, 0)
@@ -69,7 +69,7 @@ class CoincidenceStatistics:
     bob_double_clicks: int
     offset_s: float
     frequency_error_ppm: float
-    lost_stretches: int
+    lost_intervals: int
 
     @property
     def accidentals(self) -> float:
@@ -181,24 +181,24 @@ class Task:
 def pieces(task: Task) -> Iterator[Piece]:
     """Cut both lists where no coincidence can lie across the cut."""
     alice, bob = task.alice, task.bob
-    start, his_start, number = 0, 0, 0
+    start, bob_start, number = 0, 0, 0
     last_time = alice.first
     while start < len(alice.tags):
         times, channels = alice.tags.read(start, start + PIECE_TAGS)
         if times[0] < last_time or np.any(times[1:] < times[:-1]):
             raise ValueError("Time tags must be sorted, but Alice's are not.")
-        size, his_stop = len(times), len(bob.tags)
+        size, bob_stop = len(times), len(bob.tags)
         if start + size < len(alice.tags):
             size = _cut(times, math.ceil(2 * task.window_s / alice.tags.resolution_s))
-            his_stop = max(his_start, bob.place_of_count(_bobs_count(task, int(times[size]))))
+            bob_stop = max(bob_start, bob.place_of_count(_bobs_count(task, int(times[size]))))
         yield Piece(
             number,
             int(times[0]),
             (times[:size], channels[:size]),
-            bob.tags.read(his_start, his_stop),
+            bob.tags.read(bob_start, bob_stop),
         )
         last_time = int(times[size - 1])
-        start, his_start, number = start + size, his_stop, number + 1
+        start, bob_start, number = start + size, bob_stop, number + 1
 
 
 def _cut(times: NDArray[np.int64], gap: int) -> int:
@@ -233,14 +233,14 @@ def match_piece(piece: Piece, task: Task) -> Found:
         for delay in (-task.side_delay_s, task.side_delay_s)
     )
     entropy = block_entropy(task.root, block=piece.number)
-    alice, her_doubles = _chosen(
+    alice, alice_doubles = _chosen(
         piece.alice[1], matches.alice_first, matches.alice_count, entropy=entropy
     )
-    bob, his_doubles = _chosen(piece.bob[1], matches.bob_first, matches.bob_count, entropy=entropy)
+    bob, bob_doubles = _chosen(piece.bob[1], matches.bob_first, matches.bob_count, entropy=entropy)
     singles = np.array(
         [np.bincount(side[1], minlength=_CHANNELS) for side in (piece.alice, piece.bob)]
     )
-    return Found(alice, bob, displaced, (her_doubles, his_doubles), singles)
+    return Found(alice, bob, displaced, (alice_doubles, bob_doubles), singles)
 
 
 def _seconds(piece: Piece, task: Task) -> tuple[Seconds, Seconds]:
@@ -335,7 +335,7 @@ def correlate(
         tracking_step_s: Longest time between two looks at the clocks.
         side_delay_s: Where accidentals are counted, on both sides of the peak; 20 windows by
             default.  It must be off the peak, and with a pulsed source a multiple of the pulse
-            period; a quantum dot has g2(0) times as many accidentals at its peak as there.
+            period; a quantum dot has only g2(0) times these at its peak.
         dead_time_s: Dead time of the detectors, if known: the window must not exceed it.
         entropy: Random bits for double clicks; the protocol's.
         threads: Pieces in work at once; all cores by default.  They change nothing.
@@ -466,7 +466,7 @@ def _statistics(found: list[Found], task: Task) -> CoincidenceStatistics:
         bob_double_clicks=sum(part.doubles[1] for part in found),
         offset_s=clock.lead_at(0.0) + beginnings_gap_s(task.alice, task.bob),
         frequency_error_ppm=1e6 * (clock.lead_at(middle + 0.5) - clock.lead_at(middle - 0.5)),
-        lost_stretches=clock.lost,
+        lost_intervals=clock.lost,
     )
 
 

@@ -24,7 +24,7 @@ _POLARISATION_MODES = 2
 
 @dataclass(frozen=True, eq=False)
 class Emission:
-    """Pairs of which at least one photon survives; arrays of shape (n,).
+    """Pairs with at least one photon left; arrays of shape (n,).
 
     Attributes:
         alice_s: When Alice's photon leaves the source, or would.

@@ -1,4 +1,4 @@
-"""Which of a tagger's channels is which detector of which party."""
+"""Which detector, and which party's, each of a tagger's channels is."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -194,7 +194,7 @@ def _with_reference() -> Decoder:
 
 def _swabian_dump() -> Decoder:
     def decode(words: Records) -> RawTags:
-        """Decode words of which some say that tags were lost."""
+        """Decode words; some say that tags were lost."""
         is_tag = words["kind"] == 0
         gaps = len(words) - int(np.count_nonzero(is_tag))
         tags = words[is_tag] if gaps else words

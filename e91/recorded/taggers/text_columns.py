@@ -37,7 +37,7 @@ def open_text(
     """Open a text of times and channels, or of one channel's times.
 
     Separators are commas, semicolons, tabs or blanks; lines that begin with # or % are passed
-    over.  The columns are found by their names, of which the line above the numbers may be a
+    over.  The columns are found by their names, in the line above the numbers, which may be a
     comment; without names the time comes first.
 
     Args:

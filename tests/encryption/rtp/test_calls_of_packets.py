@@ -66,8 +66,8 @@ def test_keys_change_by_time_and_are_announced_ahead():
     announced = [place for place, each in enumerate(datagrams) if is_control(each)]
     under = mki_of("key-1")
     first_use = next(n for n, each in enumerate(datagrams) if each[-4:] == under)
-    told = next(n for n in announced if b"key-1" in datagrams[n])
-    assert told < first_use - 20
+    reported = next(n for n in announced if b"key-1" in datagrams[n])
+    assert reported < first_use - 20
     assert received(both.receiver, datagrams) == [packet(number) for number in range(200)]
     assert both.receiver.key_ids == ["key-0", "key-1", "key-2", "key-3"]
 
@@ -81,7 +81,7 @@ def test_after_a_silence_the_key_changes_once():
     assert [key.since_s for key in sender.used] == [0, 100.5, 101.0]
 
 
-def test_a_call_ends_where_no_key_is_left_and_never_stretches_one():
+def test_a_call_ends_where_no_key_is_left_and_never_prolongs_one():
     both = ends(keys=2, changes=KeyChanges(1.0, 0.5))
     datagrams = sent(both.sender, range(100))
     with pytest.raises(KeyUnavailable, match="A key must be left for the call"):

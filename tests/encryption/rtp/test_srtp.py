@@ -61,17 +61,17 @@ def packets(count, *, first=0):
 @pytest.mark.parametrize("count", [2000, pytest.param(70_000, marks=pytest.mark.slow)])
 def test_libsrtp_protects_alike_and_opens_over_a_wrap(count):
     master = secrets.token_bytes(44)
-    ours, sender, receiver = (
+    own, sender, receiver = (
         SrtpContext(master),
         libsrtp(master, inbound=False),
         libsrtp(master, inbound=True),
     )
     first = 65_536 - 1000 if count < 65_536 else 0
     for index, packet in packets(count, first=first):
-        protected = ours.protect(packet, index)
+        protected = own.protect(packet, index)
         assert sender.protect(packet) == protected
         assert receiver.unprotect(protected) == packet
-        assert ours.unprotect(protected, index) == packet
+        assert own.unprotect(protected, index) == packet
 
 
 def test_contributing_sources_and_extension_stay_in_the_clear_as_in_libsrtp():
@@ -86,11 +86,11 @@ def test_contributing_sources_and_extension_stay_in_the_clear_as_in_libsrtp():
 def test_libsrtp_opens_control_packets_that_are_authenticated_in_the_clear():
     master = secrets.token_bytes(44)
     packet = bytes.fromhex("80cc0003000000514539314b") + b"keys"
-    ours, receiver = SrtpContext(master), libsrtp(master, inbound=True)
+    own, receiver = SrtpContext(master), libsrtp(master, inbound=True)
     for _ in range(3):
-        protected = ours.protect_control(packet)
+        protected = own.protect_control(packet)
         assert receiver.unprotect_rtcp(protected) == packet
-        assert ours.unprotect_control(protected) == packet
+        assert own.unprotect_control(protected) == packet
 
 
 def test_the_tag_only_packet_has_the_nonce_of_rfc_7714_section_17():

@@ -24,7 +24,7 @@ _BITS = (("Gbit", 1e9), ("Mbit", 1e6), ("kbit", 1e3), ("bit", 1.0))
 
 
 @dataclass(frozen=True, eq=False)
-class LinkCourses:
+class LinkSeries:
     """A number of every link in time; the links that matter by name, the others as a band.
 
     Attributes:
@@ -40,7 +40,7 @@ class LinkCourses:
 
     Examples:
         >>> from e91.network import load
-        >>> found = link_courses(load("tokyo-2010").run(seed=1))
+        >>> found = link_series(load("tokyo-2010").run(seed=1))
         >>> found.column, found.values.shape == (len(found.times_s), len(found.names)), found.others
         ('stored', True, 0)
     """
@@ -57,7 +57,7 @@ class LinkCourses:
 
 
 @dataclass(frozen=True, eq=False)
-class RequestCourse:
+class RequestSeries:
     """What became of requests, in even intervals of time.
 
     Attributes:
@@ -68,7 +68,7 @@ class RequestCourse:
 
     Examples:
         >>> counts = np.array([10, 12])
-        >>> found = RequestCourse(np.array([0.0, 60.0, 120.0]), counts, counts * 0, counts * 0)
+        >>> found = RequestSeries(np.array([0.0, 60.0, 120.0]), counts, counts * 0, counts * 0)
         >>> int(found.in_time.sum()), bool(found.missed.any())
         (22, False)
     """
@@ -79,9 +79,9 @@ class RequestCourse:
     missed: np.ndarray
 
 
-def link_courses(
+def link_series(
     report: NetworkReport, column: Column = "stored", *, most: int = _MOST_NAMED
-) -> LinkCourses:
+) -> LinkSeries:
     """Return a number of every link in time.
 
     Lines of their own have the links that rang or to which something happened, then those whose
@@ -97,7 +97,7 @@ def link_courses(
 
     Examples:
         >>> from e91.network import load
-        >>> found = link_courses(load("tokyo-2010").run(seed=1))
+        >>> found = link_series(load("tokyo-2010").run(seed=1))
         >>> found.names[0], found.alarms
         ('K1-K2', ((601.0, 'K1-K2'),))
     """
@@ -109,7 +109,7 @@ def link_courses(
         values = np.vstack([values, [bits.stored for bits in report.links]])
     order = _order(report, column, values)
     chosen, rest = order[:most], order[most:]
-    return LinkCourses(
+    return LinkSeries(
         column=column,
         times_s=times,
         names=tuple(names[link] for link in chosen),
@@ -141,7 +141,7 @@ def _incidents(plan: NetworkPlan, until_s: float) -> tuple[tuple[float, float, s
     )
 
 
-def request_course(report: NetworkReport, *, intervals: int = 60) -> RequestCourse:
+def request_series(report: NetworkReport, *, intervals: int = 60) -> RequestSeries:
     """Return what became of requests, in even intervals.
 
     Args:
@@ -153,7 +153,7 @@ def request_course(report: NetworkReport, *, intervals: int = 60) -> RequestCour
 
     Examples:
         >>> from e91.network import load
-        >>> found = request_course(load("cambridge-2019").run(minutes=2, seed=1))
+        >>> found = request_series(load("cambridge-2019").run(minutes=2, seed=1))
         >>> int(found.in_time.sum()), found.missed.any()
         (60, np.False_)
     """
@@ -164,17 +164,17 @@ def request_course(report: NetworkReport, *, intervals: int = 60) -> RequestCour
         np.diff(np.append(report.samples.column(name).ravel(), end)[rows]).astype(np.int64)
         for name, end in ends.items()
     )
-    return RequestCourse(times[rows], served - late, late, missed)
+    return RequestSeries(times[rows], served - late, late, missed)
 
 
-def courses_figure(found: LinkCourses, *, ax: Axes | None = None) -> Axes:
+def link_series_figure(found: LinkSeries, *, ax: Axes | None = None) -> Axes:
     """Draw stores, or the age of the oldest key in them, against time.
 
-    Crosses are alarms; shaded is when something happened to a link, which is told by name where
+    Crosses are alarms; shaded is when something happened to a link, whose name is written where
     there is one only.
 
     Args:
-        found: From `link_courses`.
+        found: From `link_series`.
         ax: Axes to draw into; a new figure by default.
 
     Returns:
@@ -183,8 +183,8 @@ def courses_figure(found: LinkCourses, *, ax: Axes | None = None) -> Axes:
     Examples:
         >>> from e91.network import load
         >>> from matplotlib.figure import Figure
-        >>> found = link_courses(load("tokyo-2010").run(seed=1))
-        >>> courses_figure(found, ax=Figure().subplots()).get_title()
+        >>> found = link_series(load("tokyo-2010").run(seed=1))
+        >>> link_series_figure(found, ax=Figure().subplots()).get_title()
         'Key in store'
     """
     axes = axes_for(ax, size=_SIZE)
@@ -216,7 +216,7 @@ def courses_figure(found: LinkCourses, *, ax: Axes | None = None) -> Axes:
     return axes
 
 
-def _unit_of(found: LinkCourses) -> tuple[str, float]:
+def _unit_of(found: LinkSeries) -> tuple[str, float]:
     highest = max(float(found.values.max(initial=0)), float(found.highest.max(initial=0)))
     if found.column == "stored":
         return next(unit for unit in _BITS if highest >= unit[1] or unit[1] == 1)
@@ -238,7 +238,7 @@ def _shade(axes: Axes, incidents: Sequence[tuple[float, float, str]], second: fl
         label = ""
 
 
-def _mark_alarms(axes: Axes, found: LinkCourses, second: float) -> None:
+def _mark_alarms(axes: Axes, found: LinkSeries, second: float) -> None:
     """Mark alarms above the curves, as a link's store may be gone with them."""
     if not found.alarms:
         return
@@ -251,11 +251,11 @@ def _mark_alarms(axes: Axes, found: LinkCourses, second: float) -> None:
     )  # fmt: skip
 
 
-def requests_figure(found: RequestCourse, *, ax: Axes | None = None) -> Axes:
+def requests_figure(found: RequestSeries, *, ax: Axes | None = None) -> Axes:
     """Draw how many requests a second were served at once, late, or missed.
 
     Args:
-        found: From `request_course`.
+        found: From `request_series`.
         ax: Axes to draw into; a new figure by default.
 
     Returns:
@@ -264,7 +264,7 @@ def requests_figure(found: RequestCourse, *, ax: Axes | None = None) -> Axes:
     Examples:
         >>> from matplotlib.figure import Figure
         >>> counts = np.array([10, 12])
-        >>> found = RequestCourse(np.array([0.0, 60.0, 120.0]), counts, counts * 0, counts * 0)
+        >>> found = RequestSeries(np.array([0.0, 60.0, 120.0]), counts, counts * 0, counts * 0)
         >>> requests_figure(found, ax=Figure().subplots()).get_ylabel()
         'requests a second'
     """
