@@ -97,7 +97,7 @@ def _ends(configuration: ServiceFile, folder: Path, ends: str | None) -> tuple[s
 
 
 def _usual_ends(configuration: ServiceFile, folder: Path) -> list[str]:
-    """Return the only two KMEs; if one is remote, ours is who has the only key file."""
+    """Return the only two KMEs; if one is remote, this server's is who has the only key file."""
     tables = configuration.tables
     here, there = [kme.id for kme in tables.kmes], [kme.id for kme in tables.remote_kmes]
     if len(here) != 1 or len(there) != 1:
@@ -121,8 +121,8 @@ def _feed(configuration: ServiceFile, folder: Path, ends: tuple[str, str]) -> Be
     here = [kme.id in ends for kme in configuration.tables.kmes].count(True)
     if here == 0:
         raise ValueError(f"`--ends` must name a KME of this server, but names {', '.join(ends)}.")
-    ours = {kme.id for kme in configuration.tables.kmes}
-    owner = Party.ALICE if ends[0] in ours else Party.BOB
+    own = {kme.id for kme in configuration.tables.kmes}
+    owner = Party.ALICE if ends[0] in own else Party.BOB
 
     async def feed(delivery: KeyDelivery) -> None:
         """Move it."""

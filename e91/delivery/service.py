@@ -322,11 +322,20 @@ class KeyService:
             self._ends[kme, peer].tell()
 
     def connect(self, kme: str, peer: str, end: FarEnd) -> None:
-        """Say how the other end of a link is reached that is in another process."""
+        """Say how the other end of a link is reached that is in another process.
+
+        Args:
+            kme: Name of the KME of this process.
+            peer: Name of the KME at the other end.
+            end: Takes messages to it.
+        """
         self._ends[kme, peer] = end
 
     async def decided(self, decision: Decision[_Value]) -> _Value:
         """Have the writer decide something; return its answer once it is on the disk.
+
+        Args:
+            decision: Called by the writer with its batch.
 
         Raises:
             StoreFailed: The stores are shut, or failed: it may have been written or not.
@@ -666,7 +675,11 @@ class KeyService:
         return replace(_link_state(holdings, peer), silent=None if end is None else end.failed)
 
     def holdings(self, kme: str) -> Holdings:
-        """Return what a KME of this process holds: to be looked at, and changed by nobody."""
+        """Return what a KME of this process holds: to be looked at, and changed by nobody.
+
+        Args:
+            kme: Name of the KME.
+        """
         return self._writer.stores[kme].holdings
 
     def _check_kme(self, kme: str) -> None:

@@ -115,6 +115,9 @@ def pictures_at_budgets(
         original: uint8, shape (height, width, 3).
         budgets_bits: Key bits that a picture may cost, its tag included.
 
+    Returns:
+        A picture for each budget, with its bits and its peak signal-to-noise ratio in dB.
+
     Raises:
         ValueError: Not even the smallest picture costs as little as a budget.
 

@@ -16,7 +16,7 @@ from e91.keys.holdings.events import Granted, Partner
 from e91.keys.provenance import Provenance
 
 CLAIMS = "/e91/link/v1/claims"
-"""Where an end tells what it has, and is told the same."""
+"""Where an end says what it has, and hears the same."""
 
 RESERVATIONS = "/e91/link/v1/reservations"
 """Where an end tells which keys it has cut, and for whom."""

@@ -74,7 +74,7 @@ class _Side:
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Give no more keys if an oversight of ours has ended the conversation, and say so."""
+        """Give no more keys if a bug has ended the conversation, and say so."""
         if not task.cancelled() and (error := task.exception()) is not None:
             self.end.give_up("A fault has ended the conversation with the other end.")
             _LOG.error("a link has ended", exc_info=error, extra={"link": str(self.end.link)})

@@ -149,7 +149,8 @@ def reserve(batch: Batch, link: RemoteLink, asked: Reservations, *, now: float) 
     """Reserve keys that the other end has cut; return of each whether that can be.
 
     Of a block that the other end cuts from, what lies before the key on its side is used up there:
-    it goes here, too.  The moment is ours: clocks of two machines may differ.
+    it goes here, too.  The moment is that of this machine: clocks of two may
+    differ.
     """
     holdings = batch.holdings(link.home)
     withdrawn = [

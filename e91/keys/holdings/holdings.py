@@ -200,7 +200,12 @@ class Holdings:
         return next(crossed, None)
 
     def share(self, peer: str, block_ids: Iterable[bytes]) -> None:
-        """Give no block of a link but these, which its other end says it has."""
+        """Give no block of a link but these, which its other end says it has.
+
+        Args:
+            peer: Name of the KME at the other end.
+            block_ids: Identifiers of these blocks.
+        """
         self.shared[peer] = frozenset(block_ids)
         self._bar()
 
