@@ -5,6 +5,8 @@ from .device import DeviceInfo as DeviceInfo
 from .errors import Abort as Abort
 from .errors import AlreadyUsed as AlreadyUsed
 from .errors import AuthenticationFailed as AuthenticationFailed
+from .errors import DeliveryFailed as DeliveryFailed
+from .errors import DeliveryRefused as DeliveryRefused
 from .errors import E91Error as E91Error
 from .errors import KeyUnavailable as KeyUnavailable
 from .errors import ProtocolAborted as ProtocolAborted

@@ -15,6 +15,8 @@ E91Error
     ├── NotEnoughKey     too few key bits are left
     ├── ConditionsNotMet enough are left, but too few from where they shall come from
     ├── LinkAlarmed      an eavesdropper's alarm stops the link
+    ├── OtherEndSilent   the other end of a link does not answer
+    ├── StoresDisagree   both ends of a link hold different keys
     └── StoreFailed      its store failed or is shut: nothing is given until it is open again
 
 Wrong arguments raise the built-in ValueError or TypeError.
@@ -149,17 +151,30 @@ class AlreadyUsed(KeyUnavailable):
 
 
 class DeliveryFailed(KeyUnavailable):
-    """A server of keys cannot be asked, or what it answers is none of its standard's answers."""
+    """A server of keys cannot be asked, or what it answers is none of its standard's answers.
+
+    Examples:
+        >>> issubclass(DeliveryFailed, KeyUnavailable)
+        True
+    """
 
 
 class DeliveryRefused(DeliveryFailed):
     """A server of keys answered with an error.
+
+    Args:
+        server: Address of the server.
 
     Attributes:
         status: Of HTTP.
         message: What the server says; empty if it says nothing.
         details: What it adds, one object each.
         retry_after_s: When it advises another try, seconds from now; None without advice.
+
+    Examples:
+        >>> error = DeliveryRefused("kme-a", status=503, retry_after_s=2.0)
+        >>> print(error)
+        kme-a must serve the request, but refuses (503); try again in 2 s.
     """
 
     def __init__(

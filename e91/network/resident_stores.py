@@ -1,4 +1,4 @@
-"""Blocks made bit by bit on Dask workers, each of which keeps the key of the links that it serves.
+"""Blocks made bit by bit on Dask workers; each keeps the key of the links that it serves.
 
 A link belongs to one worker for the whole run.  Orders go there: to make a block, to put its key
 into the link's store or to throw it away, to take bits for the key with a number.  What comes back

@@ -1,6 +1,6 @@
 """What the control room showed of a run, look by look, so that it can be shown again.
 
-A recording has at most so many looks, evenly spread over the run: when there are more, every
+A recording has a bounded number of looks, evenly spread over the run: when there are more, every
 second one is dropped, and from then on half as many are kept.
 """
 
