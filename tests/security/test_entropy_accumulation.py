@@ -280,6 +280,12 @@ def test_rate_grows_with_rounds_and_stays_below_the_asymptotic_one(test):
     assert rates[-1] < (1 - test) * (acin_entropy(2.7) - 1.2 * binary_entropy(0.015))
 
 
+@pytest.mark.parametrize("rounds", [10**5, 10**7])
+@pytest.mark.parametrize("s", [2.9, 3.2, 4.0])
+def test_luck_beyond_quantum_theory_earns_nothing(rounds, s):
+    assert rate(rounds, s=s, test=0.05) <= rate(rounds, s=TSIRELSON, test=0.05) * (1 + 1e-12)
+
+
 def test_rate_tends_to_the_asymptotic_one_as_tests_become_rare():
     best = max(rate(10**15, test=t) for t in (1e-5, 3e-5, 1e-4, 3e-4))
     limit = acin_entropy(2.7) - 1.2 * binary_entropy(0.015)
