@@ -98,6 +98,20 @@ def test_transcripts_of_a_meddled_channel_do_not_authenticate_each_other(meddle)
         authentication.check(channel.transcript(Party.BOB), key, tag, role=ALICE)
 
 
+@pytest.mark.parametrize(
+    "arrives",
+    [
+        lambda m: Message(m.sender.peer, m.subject, m.body),
+        lambda m: Message(m.sender, "sample", m.body),
+        lambda m: Message(m.sender, m.subject, bytearray(m.body)),
+        lambda m: m.body,
+    ],
+)
+def test_what_arrives_under_another_sender_subject_or_kind_is_no_message(arrives):
+    with pytest.raises(AuthenticationFailed, match="none any more"):
+        Channel(transmission=arrives).send(Message(Party.ALICE, "settings", b"01"))
+
+
 def test_swapped_messages_do_not_authenticate():
     first, second = Message(Party.ALICE, "a", b"1"), Message(Party.ALICE, "b", b"2")
     straight, swapped = Channel(), Channel()

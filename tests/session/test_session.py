@@ -5,6 +5,7 @@ import logging
 import math
 from collections import Counter
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -163,6 +164,17 @@ def _with_an_error_left(alice_key, bob_key, **_):
     return ReconciledKey(alice_key.bits), ReconciledKey(wrong)
 
 
+def _with_an_error_left_in_the_second_portion():
+    portions = count()
+
+    def reconcile(alice_key, bob_key, **_):
+        if next(portions) % 2:  # two a session
+            return _with_an_error_left(alice_key, bob_key)
+        return ReconciledKey(alice_key.bits), ReconciledKey(alice_key.bits)
+
+    return reconcile
+
+
 def _without_bobs_tag(message):
     return None if (message.sender, message.subject) == (Party.BOB, "tag") else message
 
@@ -207,6 +219,14 @@ CAUSES = {
     ),
     "few rounds": (Abort.NO_SECRET_LEFT, {"rounds": 4_000}),
     "error left by reconciliation": (Abort.KEYS_DIFFER, {"reconcile": _with_an_error_left}),
+    "error left in a later portion": (
+        Abort.KEYS_DIFFER,
+        {
+            "reconcile": _with_an_error_left_in_the_second_portion(),
+            "policy": Policy(portions=2),
+            "rounds": 300_000,
+        },
+    ),
     "lost tag": (Abort.NOT_AUTHENTIC, {"transmission": _without_bobs_tag}),
 }
 
