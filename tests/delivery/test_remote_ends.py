@@ -256,6 +256,22 @@ def test_a_store_from_a_backup_is_refused(tmp_path):
     in_loop(tmp_path, story)
 
 
+def test_a_claim_that_an_answer_overtook_is_no_backup(tmp_path):
+    async def story(site):
+        await site.deposit(640)
+        await site.agreed()
+        late = packed(site.ends["alice"]._claim())
+        await site.deposit(640)
+        await site.agreed()
+        await site.give("alice", number=3)
+        await site.ends["bob"].answer(CLAIMS, late)
+        assert site.ends["bob"].failed is None
+        await site.give("bob", number=25)
+        assert set(site.free().values()) == {384}
+
+    in_loop(tmp_path, story)
+
+
 class History:
     """What happens at random to two ends: losses, restarts, blocks that come to one end first."""
 

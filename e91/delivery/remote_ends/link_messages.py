@@ -50,10 +50,12 @@ class LinkClaim(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         sender: Its store, and the last row of its journal.
         blocks: Those with something free, or with keys that the other end has not confirmed yet.
+        opening: Random; another one each time that the sender's store is opened.
     """
 
     sender: Partner
     blocks: tuple[BlockClaim, ...]
+    opening: bytes
 
 
 class Reservations(msgspec.Struct, frozen=True, array_like=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -40,6 +41,7 @@ from e91.model.errors import DeliveryFailed, NotDelivered, OtherEndSilent, Store
 _LOG = logging.getLogger("e91.delivery")
 
 _MESSAGE_BYTES = 2**21
+_OPENING_BYTES = 16
 _SHORTEST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 15.0
 _LOOK_S = 1.0  # whether the stores were opened anew
@@ -73,6 +75,7 @@ class RemoteEnd:
         self.failed: str | None = f"The other end of the link, {link.peer}, has not answered yet."
         self._service, self._calls = service, calls
         self._agreed_with: Holdings | None = None
+        self._opening, self._opening_there = secrets.token_bytes(_OPENING_BYTES), b""
         self._under_way: dict[int, Granted] = {}
         self._queue: deque[tuple[Granted, asyncio.Future[None]]] = deque()
         self._withdrawn: list[bytes] = []
@@ -191,7 +194,12 @@ class RemoteEnd:
         return self._agreed_with is self._holdings and self._service.failed is None
 
     def _claim(self) -> LinkClaim:
-        return claim_of(self._holdings, self.link.peer, under_way=self._under_way.values())
+        return claim_of(
+            self._holdings,
+            self.link.peer,
+            under_way=self._under_way.values(),
+            opening=self._opening,
+        )
 
     async def _agrees(self) -> bool:
         """Tell the other end what there is, and heed what it answers; return whether that works."""
@@ -199,6 +207,7 @@ class RemoteEnd:
             return False
         if self._agreed_with is not None and self._agreed_with is not self._holdings:
             self._lose("The stores were opened anew.")
+            self._opening = secrets.token_bytes(_OPENING_BYTES)
         self._has_news = False
         try:
             body = await self._calls.ask(CLAIMS, packed(self._claim()))
@@ -212,13 +221,13 @@ class RemoteEnd:
         """Burn what the other end has no more; from then on both agree."""
 
         def decide(batch: Batch) -> Holdings:
-            level(batch, self.link, claim)
+            level(batch, self.link, claim, is_known=claim.opening == self._opening_there)
             return batch.holdings(self.link.home)
 
         holdings = await self._service.decided(decide)
         if holdings is not self._agreed_with:  # what was under way is lost, or settled
             self._under_way.clear()
-        self._agreed_with = holdings
+        self._agreed_with, self._opening_there = holdings, claim.opening
         if self.failed is not None:
             _LOG.info("the ends of a link agree", extra={"link": str(self.link)})
         self.failed = None

@@ -54,13 +54,16 @@ def sender_of(holdings: Holdings) -> Partner:
     return Partner(holdings.store_id, holdings.number)
 
 
-def claim_of(holdings: Holdings, peer: str, *, under_way: Iterable[Granted]) -> LinkClaim:
+def claim_of(
+    holdings: Holdings, peer: str, *, under_way: Iterable[Granted], opening: bytes
+) -> LinkClaim:
     """Return what this end has of a link.
 
     Args:
         holdings: All that it has.
         peer: The KME at the other end.
         under_way: Keys that were cut here, and that the other end has not confirmed.
+        opening: Of the store here, as in `LinkClaim`.
     """
     spans = {
         block.block_id: (block.front, block.back) for block in holdings.links.get(peer, {}).values()
@@ -74,26 +77,38 @@ def claim_of(holdings: Holdings, peer: str, *, under_way: Iterable[Granted]) -> 
         for block_id, (front, back) in spans.items()
         if (block := holdings.blocks.get(block_id)) is not None
     )
-    return LinkClaim(sender_of(holdings), blocks)
+    return LinkClaim(sender_of(holdings), blocks, opening)
 
 
-def level(batch: Batch, link: RemoteLink, claim: LinkClaim) -> None:
+def level(batch: Batch, link: RemoteLink, claim: LinkClaim, *, is_known: bool) -> None:
     """Burn what the other end has no more, and give from now on what both have.
 
     A block that the other end does not claim is not given: it has not come there yet.  If it was
     there once, or keys were cut from it, it is used up there, and the rest here goes.
 
+    Args:
+        batch: Where it is decided.
+        link: Which link.
+        claim: What the other end has.
+        is_known: Whether the other store's opening was agreed with before.  Then an older claim is
+            one that was overtaken by an answer, as two messages may be under way at once: what it
+            lacks may have come since.
+
     Raises:
         StoresDisagree: The other store is older than it was, or another one.
     """
     holdings = batch.holdings(link.home)
-    _check_store(holdings, link.peer, claim.sender)
+    is_overtaken = is_known and claim.sender.number < holdings.partners[link.peer][0].number
+    if not is_known:
+        _check_store(holdings, link.peer, claim.sender)
     claimed = {one.block_id: one for one in claim.blocks}
     known = holdings.shared.get(link.peer, frozenset())
-    shared = set()
+    shared: set[bytes] = set()
     for block in list(holdings.links.get(link.peer, {}).values()):
         other = claimed.get(block.block_id)
-        if other is None:
+        if other is None and is_overtaken:
+            shared |= known & {block.block_id}
+        elif other is None:
             if block.block_id in known or block.free < block.size:
                 _burn(batch, link, block, block.front, block.back)
         elif _is_same(block, other):
@@ -109,7 +124,9 @@ def level(batch: Batch, link: RemoteLink, claim: LinkClaim) -> None:
 
 def remember(holdings: Holdings, peer: str, sender: Partner) -> None:
     """Note how far the other end's store is, so that one from a backup is found out."""
-    holdings.partners[peer] = (sender, holdings.number)
+    known = holdings.partners.get(peer)
+    if known is None or known[0].store_id != sender.store_id or known[0].number < sender.number:
+        holdings.partners[peer] = (sender, holdings.number)
 
 
 def _check_store(holdings: Holdings, peer: str, sender: Partner) -> None:
