@@ -107,7 +107,7 @@ def test_with_no_other_route_applications_hear_why_until_the_link_is_back(tmp_pa
             reasons.add(answer["message"] if status == 503 else "")
             return any("R-S rang" in reason for reason in reasons)
 
-        until(refused, within_s=5.0)
+        until(refused)
         said = alice.status("b-app")[1]["status_extension"]["e91_alarm"]
         assert "the alarm of link R-S rang (eavesdropper)" in said
         (link,) = [one for one in server.delivery.status()["links"] if one["kme"] == "A"]

@@ -113,7 +113,9 @@ def test_no_request_is_lost_by_a_stop(tmp_path, by):
         threads = [threading.Thread(target=ask) for _ in range(4)]
         for thread in threads:
             thread.start()
-        time.sleep(0.5)
+        deadline = time.monotonic() + 60
+        while len(found) < 40 and time.monotonic() < deadline:
+            time.sleep(0.01)
         assert ended(process, by=by)[0] == 0
         for thread in threads:
             thread.join()

@@ -195,7 +195,7 @@ def test_no_session_is_resumed(site, server):
             assert second.recv(1) == b""
 
 
-def waited(condition, *, for_s=10.0):
+def waited(condition, *, for_s=60.0):
     """Wait until something is so; return whether it is."""
     end = time.monotonic() + for_s
     while time.monotonic() < end:
@@ -229,25 +229,25 @@ def test_a_revocation_ends_the_open_connection_and_no_other(tmp_path, quick_swee
 
 def test_an_expired_certificate_ends_its_connection(tmp_path, quick_sweeps):
     folder = new_site(tmp_path / "pki")
-    end = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3) - NOW
-    stem = signed(folder, "brief", end=end)
-    context = client_context(folder, stem)
-    with served(folder) as server, SaeClient(server.port("alice"), context) as client:
-        assert client.status()[0] == 200
-        door = server.delivery.listeners["alice"].door
-        assert waited(lambda: door.refused["certificate revoked or out of date"] == 1)
-        client.connection.auto_open = 0
-        with pytest.raises((OSError, http.client.HTTPException)):
-            client.status()
+    with served(folder) as server:
+        end = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3) - NOW
+        context = client_context(folder, signed(folder, "brief", end=end))
+        with SaeClient(server.port("alice"), context) as client:
+            assert client.status()[0] == 200
+            door = server.delivery.listeners["alice"].door
+            assert waited(lambda: door.refused["certificate revoked or out of date"] == 1)
+            client.connection.auto_open = 0
+            with pytest.raises((OSError, http.client.HTTPException)):
+                client.status()
 
 
 def test_an_expired_revocation_list_refuses_everybody_and_is_in_the_log(
     tmp_path, quick_sweeps, caplog
 ):
     folder = new_site(tmp_path / "pki")
-    _write_list(folder, end=dt.timedelta(seconds=3))
     with served(folder) as server, server.client() as client:
         assert client.status()[0] == 200
+        _write_list(folder, end=dt.timedelta(seconds=3))
         assert waited(lambda: "runs out" in caplog.text)
         assert waited(lambda: "has run out" in caplog.text)
         client.connection.auto_open = 0

@@ -26,6 +26,9 @@ from e91.studies.sessions import tally_from, tally_of_blocks
 from e91.studies.work import CHUNK_JOBS, CHUNK_ROUNDS, chunks_of, fulfil, order_of, versions
 from e91.system.processes import cores
 
+# A busy machine may take longer for one order than a study is silent.
+pytestmark = pytest.mark.filterwarnings("ignore:A study has finished nothing")
+
 
 @pytest.fixture
 def pairs(monkeypatch):
@@ -337,7 +340,7 @@ def test_bad_option_is_a_sentence_and_writes_nothing(tmp_path, status, options, 
     assert sentence in err
     assert len(err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == [file]
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 25  # Dask's own patience is 30 s
 
 
 def test_result_that_exists_stays(tmp_path, status):

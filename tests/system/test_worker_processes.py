@@ -82,11 +82,13 @@ def test_script_without_its_line_gets_one_sentence(tmp_path, kind):
 def test_silence_is_reported_once_and_says_what_is_known():
     with warnings.catch_warnings(record=True) as reported:
         warnings.simplefilter("always")
-        with report_silence(lambda: "nobody answers", after_s=0.1) as note:
-            time.sleep(0.5)
+        with report_silence(lambda: "nobody answers", after_s=0.25) as note:
+            deadline = time.monotonic() + 30
+            while not reported and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(0.6)  # silence that lasts
             note()
-            time.sleep(0.02)
-        time.sleep(0.3)
+        time.sleep(0.6)
     assert [str(each.message) for each in reported] == ["nobody answers"]
 
 
