@@ -169,8 +169,7 @@ def preferred_cipher(size: int, store: KeyStore) -> Cipher:
         ``"one-time-pad"`` or ``"aes-256-gcm"``.
 
     Examples:
-        >>> from e91.model.records import SecretKey
-        >>> from e91.model.trust import SecurityModel
+        >>> from e91.model import SecretKey, SecurityModel
         >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
         >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
         >>> store = KeyStore(key, Party.ALICE)  # 68 bytes left to send
@@ -204,8 +203,7 @@ def encrypt(data: bytes, store: KeyStore, *, cipher: Cipher = "one-time-pad") ->
         RFC 8439, section 2.5 (Poly1305); NIST SP 800-38D (AES-GCM); bounds at the top of this file.
 
     Examples:
-        >>> from e91.model.trust import SecurityModel
-        >>> from e91.model.records import SecretKey
+        >>> from e91.model import SecretKey, SecurityModel
         >>> bits = np.unpackbits(np.arange(200, dtype=np.uint8))
         >>> name = str(UUID(int=7))
         >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
@@ -248,8 +246,7 @@ def decrypt(ciphertext: bytes, store: KeyStore) -> bytes:
             nobody can tell which.
 
     Examples:
-        >>> from e91.model.records import SecretKey
-        >>> from e91.model.trust import SecurityModel
+        >>> from e91.model import SecretKey, SecurityModel
         >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
         >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
         >>> alice, bob = KeyStore(key, Party.ALICE), KeyStore(key, Party.BOB)
@@ -377,9 +374,8 @@ def encrypt_file(
 
     Examples:
         >>> import tempfile
-        >>> from e91.keys.files import save_new
-        >>> from e91.model.records import SecretKey
-        >>> from e91.model.trust import SecurityModel
+        >>> from e91.keys import save_new
+        >>> from e91.model import SecretKey, SecurityModel
         >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
         >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
         >>> with tempfile.TemporaryDirectory() as name:
@@ -441,9 +437,8 @@ def decrypt_file(source: Path | str, target: Path | str, key_file: Path | str) -
 
     Examples:
         >>> import tempfile
-        >>> from e91.keys.files import save_new
-        >>> from e91.model.records import SecretKey
-        >>> from e91.model.trust import SecurityModel
+        >>> from e91.keys import save_new
+        >>> from e91.model import SecretKey, SecurityModel
         >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
         >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
         >>> with tempfile.TemporaryDirectory() as name:

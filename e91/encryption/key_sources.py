@@ -187,10 +187,8 @@ def key_file_source(paths: Iterable[Path | str]) -> Iterator["KeyFileSource"]:
 
     Examples:
         >>> import tempfile, numpy as np
-        >>> from e91.keys.files import save_new
-        >>> from e91.keys.store import KeyStore
-        >>> from e91.model.records import SecretKey
-        >>> from e91.model.trust import SecurityModel
+        >>> from e91.keys import KeyStore, save_new
+        >>> from e91.model import SecretKey, SecurityModel
         >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
         >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
         >>> with tempfile.TemporaryDirectory() as folder:

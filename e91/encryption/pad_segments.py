@@ -176,12 +176,9 @@ def encrypt_segments(
     Examples:
         >>> import io, tempfile
         >>> from pathlib import Path
-        >>> from e91.encryption.key_sources import key_file_source
-        >>> from e91.keys.files import save_new
-        >>> from e91.keys.store import KeyStore
-        >>> from e91.model.messages import Party
-        >>> from e91.model.records import SecretKey
-        >>> from e91.model.trust import SecurityModel
+        >>> from e91.encryption import key_file_source
+        >>> from e91.keys import KeyStore, save_new
+        >>> from e91.model import Party, SecretKey, SecurityModel
         >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
         >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
         >>> header = StreamHeader.new("one-time-pad", segment_size=4096)
@@ -240,12 +237,9 @@ def decrypt_segments(
     Examples:
         >>> import io, tempfile
         >>> from pathlib import Path
-        >>> from e91.encryption.key_sources import key_file_source
-        >>> from e91.keys.files import save_new
-        >>> from e91.keys.store import KeyStore
-        >>> from e91.model.messages import Party
-        >>> from e91.model.records import SecretKey
-        >>> from e91.model.trust import SecurityModel
+        >>> from e91.encryption import key_file_source
+        >>> from e91.keys import KeyStore, save_new
+        >>> from e91.model import Party, SecretKey, SecurityModel
         >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
         >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
         >>> header = StreamHeader.new("one-time-pad", segment_size=4096)

@@ -321,8 +321,7 @@ def open_key_file(path: Path | str) -> Iterator[KeyFile]:
         >>> import tempfile, numpy as np
         >>> from e91.encryption.cipher import encrypt
         >>> from e91.model.messages import Party
-        >>> from e91.model.trust import SecurityModel
-        >>> from e91.model.records import SecretKey
+        >>> from e91.model import SecretKey, SecurityModel
         >>> bits, name = np.ones(1600, np.uint8), "12345678-1234-4234-8234-123456789abc"
         >>> key = SecretKey(bits, name, SecurityModel.TRUSTED_ANALYSERS, 1e-10, True)
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from e91.model.hypergeometric import deviance, factorial_excess, log_sum_of_tail
+from e91.model.illinois import change_of_sign
 from e91.model.numbers import Floats
 
 _CERTAIN = 1e12  # an exponent that stands for all larger ones
@@ -109,21 +110,14 @@ def _chernoff(rate: float, exponent: float) -> float:
 
 
 def _first_positive(function: Callable[[float], float], low: float, high: float) -> float:
-    """Return a little more than the root of a function that grows from below 0 to above it.
+    """Return a little more than the root of a function that grows from below 0 to above it."""
 
-    By the Illinois method, as in `e91.security.sampling`; the function is nearly linear.
-    """
-    below, above, kept = function(low), function(high), 0
+    def between(low: float, high: float, share: float) -> float | None:
+        if high - low <= (step := 2 * math.ulp(high)):
+            return None
+        return min(max(low + (high - low) * share, low + step / 2), high - step / 2)
+
+    below, above = function(low), function(high)
     if above <= 0:
         return high
-    while high - low > (step := 2 * math.ulp(high)):
-        guess = low + (high - low) * (below / (below - above))
-        guess = min(max(guess, low + step / 2), high - step / 2)
-        found = function(guess)
-        if found < 0:
-            low, below = guess, found
-            above, kept = (above / 2 if kept < 0 else above), -1
-        else:
-            high, above = guess, found
-            below, kept = (below / 2 if kept > 0 else below), 1
-    return high
+    return change_of_sign(function, (low, high), (below, above), between=between)[1]

@@ -24,6 +24,7 @@ import numpy as np
 
 from e91.model.binomial import upper_probability
 from e91.model.hypergeometric import log_tail, relative_entropy_exponent
+from e91.model.illinois import change_of_sign
 from e91.model.numbers import check_between_zero_and_one
 
 _MOST_BITS = 10**18
@@ -249,26 +250,22 @@ def _last_possible(
 ) -> int:
     """Return the largest number in [least, most] whose exponent is below ``target``.
 
-    ``exponent`` grows and is 0 at ``least``.  Its root is nearly linear, so the Illinois method
-    (regula falsi that halves the weight of an end kept twice) needs about ten steps.
+    ``exponent`` grows and is 0 at ``least``; its root is nearly linear.
     """
     root = math.sqrt(target)
-    low, high = least, most
-    below, above = -root, math.sqrt(max(0.0, exponent(most))) - root
-    if above < 0:
+
+    def excess(number: int) -> float:
+        return math.sqrt(max(0.0, exponent(number))) - root
+
+    if (above := excess(most)) < 0:
         return most
-    kept = 0
-    while high - low > 1:
-        guess = low + round((high - low) * (below / (below - above)))
-        guess = min(max(guess, low + 1), high - 1)
-        found = math.sqrt(max(0.0, exponent(guess))) - root
-        if found < 0:
-            low, below = guess, found
-            above, kept = (above / 2 if kept < 0 else above), -1
-        else:
-            high, above = guess, found
-            below, kept = (below / 2 if kept > 0 else below), 1
-    return low
+    return change_of_sign(excess, (least, most), (-root, above), between=_whole_between)[0]
+
+
+def _whole_between(low: int, high: int, share: float) -> int | None:
+    if high - low <= 1:
+        return None
+    return min(max(low + round((high - low) * share), low + 1), high - 1)
 
 
 def _checked(
