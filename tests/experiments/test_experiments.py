@@ -818,7 +818,7 @@ def test_documented_counts_are_those_of_the_table(compared):
     rows = [(name, row) for name, rows in compared.items() for row in rows if row.reproduced]
     read = [(name, row) for name, row in rows if row.outcome.printed]
     counts = len(rows), len({name for name, _ in rows}), len(read), len({name for name, _ in read})
-    sentence = "{} outcomes of {} experiments are reproduced; {} of them, of {} experiments, have"
+    sentence = "{} outcomes of {} experiments are reproduced. {} of them, of {} experiments, have"
     assert sentence.format(*counts) in " ".join(DOCS.read_text("utf-8").split())
 
 
