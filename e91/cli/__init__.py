@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, suppress
-from types import FrameType
+from types import FrameType, UnionType
 from typing import NoReturn
 
 import click
@@ -25,6 +25,7 @@ from e91.cli.encodings import on_one_line, print_what_can_be_printed
 from e91.cli.outcome import STANDARD_OUTPUT, flush_output, noted_output
 from e91.model.errors import KeyUnavailable, ProtocolAborted
 from e91.system.durable import WriteFailed, reason
+from e91.system.memory_limit import ask_for_room
 from e91.system.refusals import is_refusal
 
 ABORTED = 3
@@ -71,6 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     line = sys.argv[1:] if arguments is None else arguments
     print_what_can_be_printed()
+    ask_for_room()
     with noted_output() as is_used:
         try:
             with _tidy_stop(), _warnings_in_our_voice():
@@ -92,15 +94,21 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _say_as_json(sentence: str, status: int, line: list[str]) -> None:
     """Print the end of a command for programs that asked for JSON and got none."""
-    from e91.cli.sentences import wants_json
+    # Standard output itself may be what failed, and a module that Ctrl-C met may not load again.
+    with suppress(OSError, ImportError, MemoryError):
+        from e91.cli.sentences import wants_json
 
-    if wants_json(commands, line):
-        with suppress(OSError):  # standard output itself may be what failed
+        if wants_json(commands, line):
             click.echo(json.dumps({"error": sentence, "exit_status": status}))
 
 
 def _expected_end(error: BaseException, line: list[str]) -> tuple[str, int] | None:
     """Return the sentence and the exit status of what ended a command, or None for a bug."""
+    if _is_in_chain(error, KeyboardInterrupt | click.Abort):
+        return "Interrupted; nothing was written but what is reported above.", FAILED
+    if _is_of_memory(error):
+        return _TOO_LITTLE, FAILED
+
     from e91.cli.sentences import sentence_of
 
     match error:
@@ -110,12 +118,8 @@ def _expected_end(error: BaseException, line: list[str]) -> tuple[str, int] | No
             return sentence_of(error, commands, line), BAD_INPUT
         case ValueError() if is_refusal(error):
             return sentence_of(error, commands, line), BAD_INPUT
-        case KeyboardInterrupt() | click.Abort():
-            return "Interrupted; nothing was written but what is reported above.", FAILED
         case BrokenExecutor():
             return "Worker processes must live, but one was killed: use fewer `--threads`.", FAILED
-        case _ if _is_of_memory(error):
-            return _TOO_LITTLE, FAILED
         case OSError(errno=number, filename=name) if number in _NO_NAMES:
             shown = str(name)[:_LONGEST_NAME]
             return (
@@ -139,6 +143,16 @@ def _is_of_memory(error: BaseException) -> bool:
         foreign = isinstance(link, RuntimeError | ImportError | OSError)
         said = foreign or type(link).__module__.partition(".")[0] in ("qiskit", "qiskit_aer")
         if isinstance(link, MemoryError) or (said and _OUT_OF_MEMORY.search(str(link))):
+            return True
+        link = link.__cause__ or link.__context__
+    return False
+
+
+def _is_in_chain(error: BaseException, kind: type[BaseException] | UnionType) -> bool:
+    """Return whether an exception is of a kind, or came of one: an import may hide Ctrl-C."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, kind):
             return True
         link = link.__cause__ or link.__context__
     return False
@@ -206,4 +220,7 @@ def _exit(status: int) -> NoReturn:
         flush_output()
     except WriteFailed:
         sys.stdout = None  # the interpreter would complain at exit
+    # CPython remembers that Ctrl-C ended the code of a text, as of every dataclass, and would end
+    # the process by that signal whatever its status; to run a text clears this (bpo-1054041).
+    exec("")
     sys.exit(status)

@@ -14,6 +14,7 @@ one machine: what becomes of a copy elsewhere is the laboratory's to watch over.
 
 import fcntl
 import os
+import stat
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -145,7 +146,7 @@ def _opened(place: Path) -> Iterator[FileIO]:
     """Give the ledger, made if need be, to one process at a time."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         file = FileIO(os.open(place, flags, PRIVATE), "r+")
         flush_folder(place.parent)
     except OSError as error:
@@ -154,5 +155,10 @@ def _opened(place: Path) -> Iterator[FileIO]:
             f"{reason(error)}: name another file by {PLACE}."
         ) from None
     with file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError(
+                f"`{place}` must be the ledger of the recordings that were used, but is no regular "
+                "file."
+            )
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
