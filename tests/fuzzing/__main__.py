@@ -1,4 +1,4 @@
-"""``python -m tests.fuzzing lines|files COUNT --seed N``: a campaign, and what was wrong."""
+"""``python -m tests.fuzzing lines|files|kills COUNT --seed N``: a campaign, and what was wrong."""
 
 import argparse
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzzing", description=__doc__)
-    parser.add_argument("kind", choices=["lines", "files"])
+    parser.add_argument("kind", choices=["lines", "files", "kills"])
     parser.add_argument("count", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
@@ -27,6 +27,14 @@ def _maker(kind: str) -> Any:
     return {"lines": LineCases, "files": FileCases}[kind]
 
 
+def _kill(numbers: range, seed: int, place: Any) -> int:
+    from tests.fuzzing.kill_cases import kill
+
+    wrong = kill(numbers, seed=seed, place=place, say=lambda text: print(text, flush=True))
+    print(f"{len(numbers):,} kills; {len(wrong):,} wrong.")
+    return 1 if wrong else 0
+
+
 def main() -> int:
     """Run a campaign; return 1 if something was wrong."""
     asked = _parsed()
@@ -38,6 +46,8 @@ def main() -> int:
     import_heavy_modules()
     with Place(asked.specimens) as place:
         numbers = range(asked.first, asked.first + asked.count)
+        if asked.kind == "kills":
+            return _kill(numbers, asked.seed, place)
         maker = _maker(asked.kind)(asked.seed, place.specimens)
         tally = campaign(maker, place, numbers=numbers, jobs=asked.jobs, log=asked.log, say=True)
     for wrong in tally.wrong[:50]:

@@ -170,9 +170,9 @@ def run_all(cases: Iterable[Case], *, jobs: int) -> Iterator[tuple[Case, Outcome
     waiting = iter(cases)
     while True:
         while len(running) < jobs and (case := next(waiting, None)) is not None:
-            started = _started(case)
-            running[started.descriptor] = started
-            poll.register(started.descriptor, select.POLLIN)
+            begun = started(case)
+            running[begun.descriptor] = begun
+            poll.register(begun.descriptor, select.POLLIN)
         if not running:
             return
         ended = {descriptor for descriptor, _ in poll.poll(100)}
@@ -185,7 +185,8 @@ def run_all(cases: Iterable[Case], *, jobs: int) -> Iterator[tuple[Case, Outcome
             _check_time(found)
 
 
-def _started(case: Case) -> _Running:
+def started(case: Case) -> _Running:
+    """Start a case; its process gets a group of its own."""
     before = listing(case.folder)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -217,6 +218,7 @@ def _outcome(found: _Running) -> Outcome:
     outputs = []
     for name in ("out", "err"):
         file = found.case.folder.with_name(f"{found.case.folder.name}.{name}")
+        file.touch()  # one that was stopped at once has none
         with file.open("rb") as stream:
             outputs.append(stream.read(_OUTPUT_BYTES))
         file.unlink()

@@ -27,6 +27,9 @@ _WARNINGS = re.compile(r"^e91: .*(has no digest|stored no digest): damage in it 
 _NOTE_WHO_OPENS = re.compile(r"kme/kme-\w+\.sqlite")
 """Stores, which the server opens before it reads what is to be fed to it; no key is changed."""
 
+_SAID = re.compile(rb" used up all the same\.|, which are whole in `")
+"""What a refusal says that has cost something nevertheless."""
+
 _PROGRAMS_OWN = {("kme", "probe"), ("conformance",)}
 """Commands whose status 1 says that what they tested is broken."""
 
@@ -127,7 +130,7 @@ def _of_files(outcome: Outcome) -> list[str]:
         for name in outcome.after.keys() - outcome.before.keys()
         if any(part.startswith((".e91-", ".tmp")) for part in Path(name).parts)
     ]
-    is_said = b" used up all the same." in outcome.err
+    is_said = _SAID.search(outcome.err)
     if outcome.status == 2 and outcome.before != outcome.after and not is_said:
         names = {name for name, _ in set(outcome.before.items()) ^ set(outcome.after.items())}
         names = {name for name in names if not _NOTE_WHO_OPENS.match(name)}
