@@ -57,6 +57,7 @@ class Bound:
     served_share: float
     served_bits_per_second: float
     prices: tuple[tuple[str, float], ...]
+    fixed_bits_per_second: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,13 +158,14 @@ def best_served(graph: Graph, pairs: NDArray[np.intp], wanted: Floats, supply: S
     program = _Program(graph, free)
     for one, other, bits in _merged(graph, free, pairs, wanted):
         program.add(one, other, bits)
-    served, prices = program.solve(supply)
+    served, prices, fixed = program.solve(supply)
     total = float(np.sum(wanted))
     dear = sorted((-price, link) for link, price in enumerate(prices.tolist()) if price > 1e-9)
     return Bound(
         served_share=min(1.0, served / total) if total else 1.0,
         served_bits_per_second=served,
         prices=tuple((graph.links[link], -price) for price, link in dear),
+        fixed_bits_per_second=fixed,
     )
 
 
@@ -229,11 +231,16 @@ class _Program:
             self.below += [(row, column, 1.0) for column in columns]
             self.limits.append(bits)
 
-    def solve(self, supply: Supply) -> tuple[float, Floats]:
-        """Return the most that is served, and the price of every link."""
-        served = len(self.most)
+    def solve(self, supply: Supply) -> tuple[float, Floats, float]:
+        """Return the most that is served, the price of every link, and what is fixed of the first.
+
+        By duality the most is the sum of all limits by their prices.  Fixed are those that no
+        demand sets: of links and of receivers.
+        """
+        served, links = len(self.most), len(supply.made)
         if not served:
-            return 0.0, np.zeros(len(supply.made))
+            return 0.0, np.zeros(links), 0.0
+        demands = len(self.limits)
         self._let_flow()
         limits = [*self._divide_receivers(supply), *self.limits]
         balance = _matrix(self.zero, len(self.most))
@@ -246,7 +253,11 @@ class _Program:
             bounds=[(0.0, most) for most in self.most],
             method="highs",
         )
-        return -float(found.fun), -found.ineqlin.marginals[: len(supply.made)]
+        prices, most = -found.ineqlin.marginals, np.array(self.most[served:])
+        fixed = np.dot(limits, prices) - np.dot(limits[links:][:demands], prices[links:][:demands])
+        made = np.isfinite(most)
+        fixed -= np.dot(most[made], found.upper.marginals[served:][made])
+        return -float(found.fun), prices[:links], float(fixed)
 
     def _let_flow(self) -> None:
         """Let the keys of every origin relay flow over every link between relays, either way."""

@@ -199,21 +199,16 @@ def _even(graph: Graph, pairs: NDArray[np.intp], *, supply: Supply) -> float:
     """Return the most that all pairs together get if each gets the same, bits a second.
 
     It is the largest steady demand that the linear program of `best_served` serves wholly.  What is
-    served of a demand is a concave function of it, so the line through two demands above the
-    largest one meets it no lower than there: it is approached from above, in a few steps.
+    served of a demand is a concave function of it, below its tangents: where they meet the demand
+    itself, the largest one is approached from above, in a few steps (Newton's method).
     """
-
-    def served(demand: float) -> float:
-        wanted = np.full(len(pairs), demand / len(pairs))
-        return demand * best_served(graph, pairs, wanted, supply).served_share
-
-    before, demand = np.inf, float(supply.made.sum())
-    last = found = served(demand)
+    demand, found = float(supply.made.sum()), 0.0
     for _ in range(_MOST_STEPS):
-        if found >= _ALL * demand:
+        wanted = np.full(len(pairs), demand / len(pairs))
+        bound = best_served(graph, pairs, wanted, supply)
+        found = bound.served_bits_per_second
+        if bound.served_share >= _ALL:
             break
-        slope = (last - found) / (before - demand) if before < np.inf else 0.0
-        before, last = demand, found
-        demand = (found - slope * demand) / (1 - slope)
-        found = served(demand)
+        fixed = bound.fixed_bits_per_second
+        demand = fixed / (1 - (found - fixed) / demand)
     return found
