@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 from e91.devices.exact import exact_device
 from e91.model.settings import EKERT
@@ -16,6 +18,7 @@ print([report.abort for report in reports if report.abort])
 """
 
 
+@pytest.mark.slow
 def test_threads_on_one_heap_do_not_write_over_each_other():
     """Two of three runs of half as many blocks failed when Cascade's kernel freed its scratch.
 

@@ -62,6 +62,7 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(quiet):
     assert other.links != quiet.links
 
 
+@pytest.mark.slow  # processes, each of which loads all
 def test_workers_change_nothing(quiet):
     assert after(SQUARE, 1, depth="bits", workers=2).links == quiet.links
 

@@ -304,7 +304,7 @@ NAMES = [f"{kind}{ending}" for kind in ("night", "alice") for ending in ENDINGS]
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("name", NAMES)
 def test_flipped_bit_is_refused_or_changes_nothing(tmp_path, name):
-    assert_no_flip_is_unseen(tmp_path, name, step=13)
+    assert_no_flip_is_unseen(tmp_path, name, step=29)
 
 
 @pytest.mark.slow
