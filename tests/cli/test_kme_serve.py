@@ -232,7 +232,11 @@ class Witness:
         ]
         for thread in threads:
             thread.start()
-        time.sleep(random.uniform(0.05, 0.6))
+        # On a busy machine the load begins late, and a kill before it would show nothing.
+        enough, end = len(self.given) + 11, time.monotonic() + 30
+        while len(self.given) < enough and time.monotonic() < end:
+            time.sleep(0.005)
+        time.sleep(random.uniform(0.0, 0.5))
         process.kill()
         for thread in threads:
             thread.join()
