@@ -112,6 +112,22 @@ def test_what_arrives_under_another_sender_subject_or_kind_is_no_message(arrives
         Channel(transmission=arrives).send(Message(Party.ALICE, "settings", b"01"))
 
 
+@pytest.mark.parametrize("sender", list(Party))
+def test_exchanged_tags_find_what_was_altered_before(sender):
+    def altered(message):
+        said = b"10" if message.subject == "settings" else message.body
+        return Message(message.sender, message.subject, said)
+
+    for transmission, is_honest in ((altered, False), (lambda message: message, True)):
+        channel = Channel(transmission=transmission)
+        channel.send(Message(sender, "settings", b"01"))
+        if is_honest:
+            assert len(authentication.exchange_tags(channel, bytes(range(64)))) == 32
+        else:
+            with pytest.raises(AuthenticationFailed, match="tag does not match"):
+                authentication.exchange_tags(channel, bytes(range(64)))
+
+
 def test_swapped_messages_do_not_authenticate():
     first, second = Message(Party.ALICE, "a", b"1"), Message(Party.ALICE, "b", b"2")
     straight, swapped = Channel(), Channel()
