@@ -207,7 +207,7 @@ def pictures_figure(
         panel.set_axis_off()
     if network is not None and axes is None:
         panels[0].figure.suptitle(
-            f"{network.name}: one-time pad, pictures a second each way (best pair / worst pair)",
+            f"{network.name}: one-time pad, pictures a second each way\n(best pair / worst pair)",
             fontsize="medium",
         )
     return panels
