@@ -110,12 +110,12 @@ def _run(plan: NetworkPlan, minutes: float, how: dict[str, Any], *, as_json: boo
     simulation = begin(plan, **how)
     try:
         _pass_time(simulation, minutes, show=not as_json)
+        return report_of(simulation, depth=how["depth"], seconds=stopwatch())
     except KeyboardInterrupt:
         _print(report_of(simulation, depth=how["depth"], seconds=stopwatch()), as_json=as_json)
         raise
     finally:
         simulation.close()
-    return report_of(simulation, depth=how["depth"], seconds=stopwatch())
 
 
 def _finish(report: NetworkReport, figure: FigureFile, *, as_json: bool) -> None:

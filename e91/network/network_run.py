@@ -293,9 +293,9 @@ def run(
                 simulation.advance(min(60.0 * minute, end_s))
                 each_minute(simulation)
                 passed(min(60.0, end_s - 60.0 * (minute - 1)))
+        return report_of(simulation, depth=depth, seconds=time.monotonic() - started)
     finally:
         simulation.close()
-    return report_of(simulation, depth=depth, seconds=time.monotonic() - started)
 
 
 def report_of(simulation: Simulation, *, depth: Depth, seconds: float) -> NetworkReport:

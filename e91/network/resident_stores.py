@@ -252,7 +252,9 @@ class ResidentStores:
             self._take_in(self._under_way.popleft())
 
     def settle(self) -> None:
-        """Wait until everything is carried out."""
+        """Wait until everything is carried out; nothing once the stores are closed."""
+        if not self._workers:
+            return
         self.send()
         while self._under_way:
             self._take_in(self._under_way.popleft())

@@ -12,7 +12,7 @@ import pytest
 from distributed.comm.tcp import TCP
 from small_networks import lit, network_of
 
-from e91.network import Incident, IncidentKind, begin, report_of
+from e91.network import Incident, IncidentKind, begin, report_of, run
 from e91.network.resident_stores import LinkStores, StoreOrder, StoreStep
 
 SQUARE = lit(network_of("A B", "R S T", "A-R B-S R-S R-T T-S"))
@@ -134,6 +134,8 @@ def test_key_stays_with_its_worker_and_the_run_is_the_same_to_the_last_bit():
             there.close()
             if workers == 1:
                 wait_until(lambda: not any(client.run(held_by).values()))
+                whole = run(ATTACKED, minutes=SECONDS / 60, seed=1, client=client)
+                assert whole.to_dict() | {"seconds": 0.0} == report
     here.close()
 
 
