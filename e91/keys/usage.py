@@ -260,6 +260,10 @@ class UsageLedger:
                 self._connection.execute(_INDEX)
                 self._connection.execute(f"PRAGMA user_version = {VERSION}")
             self._connection.execute("COMMIT")
+            # Before a key is used, not when its use is entered.
+            (state,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+            if state != "ok":
+                raise ValueError(f"`{self.path}` must be a key ledger, but is damaged: {state}.")
 
     def _refuse_second(self, usage: KeyUsage) -> None:
         before = self._connection.execute(

@@ -65,6 +65,11 @@ def test_file_that_is_damaged_or_none_is_refused(tmp_path):
         pytest.raises(ValueError, match="must be a key ledger, but holds an entry that is none"),
     ):
         list(ledger.usages())
+    content = bytearray((tmp_path / "ledger").read_bytes())
+    content[4096:8192] = bytes(4096)  # the page of the table, of which opening needs nothing
+    (tmp_path / "torn").write_bytes(content)
+    with pytest.raises(ValueError, match="must be a key ledger, but "):
+        UsageLedger(tmp_path / "torn")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="must be a key ledger, but is no regular file"):
         UsageLedger(tmp_path / "pipe")
