@@ -338,10 +338,7 @@ def report_of(simulation: Simulation, *, depth: Depth, seconds: float) -> Networ
         most_hops=done.most_hops,
         unequal=done.unequal,
         betrayed=done.betrayed,
-        links=tuple(
-            LinkBits(*bits)
-            for bits in zip(ledger.made, ledger.spent, ledger.lost, ledger.stored, strict=True)
-        ),
+        links=tuple(map(LinkBits, ledger.made, ledger.spent, ledger.lost, ledger.stored)),
         lost_by=dict(ledger.reasons),
         blocks=history.blocks,
         rounds=history.rounds,

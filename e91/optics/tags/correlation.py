@@ -389,13 +389,17 @@ def correlate(
                 alice_side, bob_side, line, window_s=window_s, step_s=tracking_step_s
             )
     task = Task(alice_side, bob_side, clock, window_s, side_delay_s, entropy(32))
-    threads = threads or cores()
+    found = _matched(task, threads or cores())
+    return Correlated(_record(found), _statistics(found, task), clock)
+
+
+def _matched(task: Task, threads: int) -> list[Found]:
+    """Return what was found in every piece, in order."""
     with (
         waiting("Finding coincidences"),
         ThreadPoolExecutor(threads, thread_name_prefix="e91-tags") as pool,
     ):
-        found = list(in_order(pool, partial(match_piece, task=task), pieces(task), ahead=threads))
-    return Correlated(_record(found), _statistics(found, task), clock)
+        return list(in_order(pool, partial(match_piece, task=task), pieces(task), ahead=threads))
 
 
 def check_window(window_s: float, *, side_delay_s: float, dead_time_s: float | None) -> None:
