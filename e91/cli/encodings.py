@@ -33,8 +33,8 @@ def printable(text: str) -> str:
     by which Python writes them.
 
     Examples:
-        >>> printable("hello\x1b[2J, caf\xe9\nand more")
-        'hello\\x1b[2J, caf\xe9\\nand more'
+        >>> printable("hello\x1b[2J, na\xefve\nand more")
+        'hello\\x1b[2J, na\xefve\\nand more'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 

@@ -2,7 +2,7 @@
 
 Under a limit (``ulimit -v``, a batch system) OpenBLAS takes a buffer and a stack for every thread
 when NumPy or SciPy loads it, and tries for ever if it gets none; a thread of C++ that gets none
-ends the process.  Neither can be caught, so too little room is told beforehand.
+ends the process.  Neither can be caught, so too little room is refused beforehand.
 """
 
 import mmap
