@@ -12,7 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
+from functools import partial
 from importlib.util import find_spec
+from io import StringIO
 from multiprocessing import parent_process
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -79,9 +82,16 @@ def _ignored(_: float) -> None:
 @contextmanager
 def _drawn(**look: Any) -> Iterator[tqdm[NoReturn]]:
     """Give a bar that moves on though nothing is announced, and is gone when the block ends."""
+    from tqdm import tqdm
+
     is_done = threading.Event()
-    with _bar(leave=False, delay=_PATIENCE_S, disable=False, file=_stderr(), **look) as bar:
-        ticking = threading.Thread(target=_keep_drawn, args=(bar, is_done), daemon=True)
+    in_cell = in_notebook() and find_spec("ipywidgets") is not None  # else as text, no warning
+    place: dict[str, Any] = {"file": StringIO()} if in_cell else {"file": sys.stderr}
+    with tqdm(leave=False, delay=_PATIENCE_S, disable=False, **place, **look) as bar:
+        keep = partial(_keep_widget, look=look) if in_cell else _keep_drawn
+        ticking = threading.Thread(
+            target=copy_context().run, args=(keep, bar, is_done), daemon=True
+        )
         ticking.start()
         try:
             yield bar
@@ -90,25 +100,28 @@ def _drawn(**look: Any) -> Iterator[tqdm[NoReturn]]:
             ticking.join()
 
 
-def _stderr() -> Any:
-    """Return where a terminal's bar goes; a notebook's makes its own place."""
-    return None if in_notebook() and find_spec("ipywidgets") is not None else sys.stderr
-
-
-def _bar(**look: Any) -> tqdm[NoReturn]:
-    if in_notebook() and find_spec("ipywidgets") is not None:  # else as text, without its warning
-        from tqdm.auto import tqdm as widget_bar
-
-        made: tqdm[NoReturn] = widget_bar(**look)
-        return made
-    from tqdm import tqdm
-
-    return tqdm(**look)
-
-
 def _keep_drawn(bar: tqdm[NoReturn], is_done: threading.Event) -> None:
     pause = _PATIENCE_S
     while not is_done.wait(pause):
         pause = _AGAIN_S
         bar.refresh()
         bar.last_print_t = time.time()  # or its end would leave the last drawing where it is
+
+
+def _keep_widget(
+    counted: tqdm[NoReturn], is_done: threading.Event, *, look: dict[str, Any]
+) -> None:
+    """Show in a cell what ``counted`` counts, in a widget that is made when it is needed.
+
+    To make one takes twenty messages to the page: too many for each of a thousand short sessions.
+    """
+    if is_done.wait(_PATIENCE_S):
+        return
+    from tqdm.auto import tqdm as widget_bar
+
+    with widget_bar(leave=False, disable=False, **look) as bar:
+        over = False
+        while not over:
+            over = is_done.wait(_AGAIN_S)
+            bar.n = counted.n
+            bar.refresh()

@@ -57,6 +57,15 @@ def test_long_work_has_a_bar_that_comes_to_its_end(work, tmp_path):
         assert bar["value"] == pytest.approx(bar["max"])
 
 
+def test_short_work_makes_no_widget(tmp_path):
+    done = executed(
+        "import e91",
+        "for _ in range(5):\n    e91.run(e91.exact_device(seed=1), rounds=1_000)",
+        folder=tmp_path,
+    )
+    assert "widgets" not in done.metadata
+
+
 def test_outside_a_notebook_nothing_is_drawn(capsys):
     from e91.system.progress import in_notebook, progress_bar
 
