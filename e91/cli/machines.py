@@ -52,13 +52,15 @@ def table(names: tuple[str, ...], *, as_json: bool) -> None:
 
     Exact values of the snapshot's noise model; rates are asymptotic, in secret bits per key round.
     """
-    from tqdm import tqdm
-
     from e91.devices.samplers.snapshots import snapshot_names
+    from e91.system.progress import progress_bar
 
     chosen = names or snapshot_names()
-    with tqdm(chosen, unit=" machines", delay=2, disable=None) as bar:
-        rows = [row_of(name) for name in bar]
+    rows = []
+    with progress_bar(len(chosen), unit="machines") as drawn:
+        for name in chosen:
+            rows.append(row_of(name))
+            drawn(1)
     rows.sort(key=lambda row: -(row["chsh"] or 0.0))
     click.echo(json.dumps(rows) if as_json else _markdown(rows))
 

@@ -7,6 +7,7 @@ draws none.  Nothing is drawn in threads and processes beside the main one.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -86,7 +87,7 @@ def _drawn(**look: Any) -> Iterator[tqdm[NoReturn]]:
 
     is_done = threading.Event()
     in_cell = in_notebook() and find_spec("ipywidgets") is not None  # else as text, no warning
-    place: dict[str, Any] = {"file": StringIO()} if in_cell else {"file": sys.stderr}
+    place: dict[str, Any] = {"file": StringIO()} if in_cell else _terminal()
     with tqdm(leave=False, delay=_PATIENCE_S, disable=False, **place, **look) as bar:
         keep = partial(_keep_widget, look=look) if in_cell else _keep_drawn
         ticking = threading.Thread(
@@ -98,6 +99,15 @@ def _drawn(**look: Any) -> Iterator[tqdm[NoReturn]]:
         finally:
             is_done.set()
             ticking.join()
+
+
+def _terminal() -> dict[str, Any]:
+    """Return where a terminal's bar goes; its size too if the terminal does not say it."""
+    try:
+        known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except (OSError, ValueError, AttributeError):  # no descriptor: it is not the system's terminal
+        known = True
+    return {"file": sys.stderr} | ({} if known else {"ncols": 80, "nrows": 24})
 
 
 def _keep_drawn(bar: tqdm[NoReturn], is_done: threading.Event) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 
@@ -175,6 +176,17 @@ def test_wait_is_shown_on_a_terminal_and_gone_when_it_ends(monkeypatch):
     assert "\rReading tags: 0 s" in terminal.shown
     assert terminal.shown.endswith("\r" + " " * 17 + "\r")
     assert "A part" not in terminal.shown
+
+
+def test_wait_is_shown_on_a_terminal_that_does_not_know_its_size(monkeypatch):
+    monkeypatch.setattr("e91.system.progress._PATIENCE_S", 0.0)
+    own, others = pty.openpty()  # of 0 columns and 0 lines
+    with os.fdopen(others, "w") as terminal:
+        monkeypatch.setattr("sys.stderr", terminal)
+        with waiting("Reading tags"):
+            assert select.select([own], [], [], 60) == ([own], [], [])
+            assert os.read(own, 100).startswith(b"\rReading tags: 0 s")
+    os.close(own)
 
 
 def test_session_shows_a_sign_of_each_of_its_parts(monkeypatch):
