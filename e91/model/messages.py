@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import NoReturn
 
 from e91.model.errors import AuthenticationFailed
 
@@ -26,6 +27,10 @@ class Party(Enum):
 
     ALICE = "alice"
     BOB = "bob"
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise ValueError(f"`party` must be alice or bob, but is {value!r}.")
 
     @property
     def peer(self) -> Party:

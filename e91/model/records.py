@@ -165,8 +165,6 @@ class DetectionRecord:
             >>> DetectionRecord(half, half).flipped("bob").bob.outcome.tolist()
             [1, 0, 2]
         """
-        if party not in [*Party, *(known.value for known in Party)]:
-            raise ValueError(f"`party` must be alice or bob, but is {party!r}.")
         inverse = np.array((1, 0, NO_CLICK), np.uint8)
         if Party(party) is Party.ALICE:
             alice = PartyRecord(self.alice.setting, inverse[self.alice.outcome])

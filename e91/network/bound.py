@@ -48,6 +48,8 @@ class Bound:
         served_bits_per_second: In sum over all pairs.
         prices: The links that limit it, each with the further bits that would be served for one
             bit more on it, the dearest first.
+        fixed_bits_per_second: The part of what is served that these links set: it stays as the
+            demand of all pairs grows in proportion, while the rest of what is served grows too.
 
     Examples:
         >>> Bound(served_share=0.5, served_bits_per_second=4000.0, prices=(("A-R", 1.0),)).prices[0]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from PIL import Image
@@ -216,7 +217,8 @@ def pictures_figure(
 def _panels(number: int) -> tuple[Axes, ...]:
     columns = min(3, number)
     rows = -(-number // columns)
-    first = axes_for(None, size=(7.2, 0.8 + 2.25 * rows))
+    line = 1.2 * float(rcParams["font.size"]) / 72  # inches; titles have three lines, the whole two
+    first = axes_for(None, size=(7.2, 1.8 * rows + line * (3 * rows + 3)))
     figure = first.figure
     first.remove()
     panels = [figure.add_subplot(rows, columns, place + 1) for place in range(number)]

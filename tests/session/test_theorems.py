@@ -208,7 +208,7 @@ def test_theorem_refuses_settings_that_it_does_not_cover(theorem, settings):
         ({"theorem": "nobody-1999"}, "`theorem` must be one of phase-errors, .*`nobody-1999`"),
         (
             {"theorem": "shor-preskill-2000"},
-            r"as `phase-errors` is, or `asymptotic` \(`--asymptotic`\) be asked for, but `shor-",
+            r"as `phase-errors` is, or `asymptotic` be asked for, but `shor-",
         ),
         (
             {"security": "device-independent", "theorem": "acin-2007"},

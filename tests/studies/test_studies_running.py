@@ -307,12 +307,12 @@ def test_command_prints_a_table(tmp_path, status):
 def test_stopped_command_says_what_is_kept_and_goes_on(tmp_path, status, monkeypatch, pairs):
     file = written(tmp_path, SMALL)
     stop = stopped_after(1)
-    monkeypatch.setattr("tqdm.std.tqdm.update", lambda bar, rounds: stop(rounds))
+    monkeypatch.setattr("e91.system.progress._ignored", stop)
     code, out, err = status("study", file, "--seed", 3, "--processes", 1)
     assert (code, out) == (1, "")
     assert "120,000 of 240,000 rounds are kept" in err
     assert not (tmp_path / "scan.nc").exists()
-    monkeypatch.setattr("tqdm.std.tqdm.update", lambda bar, rounds: None)
+    monkeypatch.setattr("e91.system.progress._ignored", lambda rounds: None)
     code, out, err = status("study", file)
     assert code == 0
     plan = read_study(file)
