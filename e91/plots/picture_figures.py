@@ -208,7 +208,7 @@ def pictures_figure(
         panel.set_axis_off()
     if network is not None and axes is None:
         panels[0].figure.suptitle(
-            f"{network.name}: one-time pad, pictures a second each way\n(best pair / worst pair)",
+            f"{network.name}: one-time pad, pictures each way\n(best pair / worst pair)",
             fontsize="medium",
         )
     return panels
@@ -230,5 +230,20 @@ def _caption(one: PictureAtBudget, network: CarriedCalls | None) -> str:
     if network is not None:
         rates = (network.best_pair_bits_per_second, network.worst_pair_bits_per_second)
         best, worst = (rate / (2 * one.budget_bits) for rate in rates)
-        lines.append(f"{best:.3g} / {worst:.3g} a second")
+        lines.append(_in_time(best, worst))
     return "\n".join(lines)
+
+
+def _in_time(best: float, worst: float) -> str:
+    """Return two rates, per second, in the first unit of time in which the lower is one or more.
+
+    Examples:
+        >>> _in_time(0.5, 0.002), _in_time(20.0, 4.0)
+        ('1,800 / 7.2 an hour', '20 / 4 a second')
+    """
+    units = {"a second": 1, "a minute": 60, "an hour": 3_600, "a day": 86_400}
+    unit = next((name for name, seconds in units.items() if worst * seconds >= 1), "a day")
+    rates = (rate * units[unit] for rate in (best, worst))
+    return (
+        " / ".join(f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}" for rate in rates) + f" {unit}"
+    )

@@ -51,5 +51,5 @@ def test_captions_say_how_many_a_second_the_pairs_of_a_network_exchange(found):
     first, low, high = pictures_figure(drawn_scene(), found, network=network)
     assert first.get_title() == "original"
     assert low.get_title().splitlines()[::2] == ["2,000 key bits", "16 / 4 a second"]
-    assert high.get_title().splitlines()[::2] == ["16,000 key bits", "2 / 0.5 a second"]
+    assert high.get_title().splitlines()[::2] == ["16,000 key bits", "120 / 30 a minute"]
     np.testing.assert_array_equal(high.images[0].get_array(), found[1].picture)
