@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple, Self
@@ -68,10 +68,20 @@ class Ledger:
         """Whether made = spent + lost + stored on every link, and no store is below zero."""
         return all(
             made == spent + lost + stored and stored >= 0
-            for made, spent, lost, stored in zip(
-                self.made, self.spent, self.lost, self.stored, strict=True
-            )
+            for made, spent, lost, stored in self.by_link()
         )
+
+    def by_link(self) -> Iterator[tuple[int, int, int, int]]:
+        """Yield for each link the bits that were made, spent and lost, and those that are stored.
+
+        Raises:
+            ValueError: The accounts are not of equally many links.
+
+        Examples:
+            >>> list(Ledger([500], [300], [50], [150]).by_link())
+            [(500, 300, 50, 150)]
+        """
+        return zip(self.made, self.spent, self.lost, self.stored, strict=True)
 
 
 class StoredBlock(NamedTuple):

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from itertools import starmap
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -338,7 +339,7 @@ def report_of(simulation: Simulation, *, depth: Depth, seconds: float) -> Networ
         most_hops=done.most_hops,
         unequal=done.unequal,
         betrayed=done.betrayed,
-        links=tuple(map(LinkBits, ledger.made, ledger.spent, ledger.lost, ledger.stored)),
+        links=tuple(starmap(LinkBits, ledger.by_link())),
         lost_by=dict(ledger.reasons),
         blocks=history.blocks,
         rounds=history.rounds,
